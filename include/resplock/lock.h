@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/lock.h: the client (connections, timers, events) and the lock.
+ *
+ * A lock is a key that holds a random token with an expiry (`SET key token NX PX ttl`), on one
+ * server or on a quorum of several independent ones (Redlock): the convention of redis-py, redsync,
+ * node-redlock and aioredis-lock, which exclude resplock and are excluded by it.
+ *
+ * The one rule for callers: you hold the lock while rlk_is_held() says so, and no longer. It counts
+ * from before the first byte of the attempt, less drift, on your own clock.
+ *
+ * Each operation has two forms over one state machine:
+ *   rlk_acquire(...)        waits (through env.wait) and returns the result
+ *   rlk_acquire_start(...)  returns RLK_PENDING at once; the result comes by rlk_client_next_event
+ * A `start` that returns anything but RLK_PENDING is over: that is its result, no event follows.
+ * One lock has one operation at a time: a second one is RLK_E_STATE.
+ *
+ * A client, its connections and its locks belong to one thread at a time; clients share nothing.
+ */
+#ifndef RESPLOCK_LOCK_H
+#define RESPLOCK_LOCK_H
+
+#include "resplock/net.h"
+#ifndef RLK_NO_POSIX
+#include "resplock/socket.h"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Arguments and defaults -------------------------------------------------------------- */
+
+#define RLK_TRY     INT64_C(0)  /* of a wait: one attempt */
+#define RLK_FOREVER INT64_MAX   /* of a wait: no deadline */
+#define RLK_DEFAULT INT64_C(-1) /* of a wait or TTL: what the configuration says */
+
+/*
+ * All time limits, in milliseconds. Those of a connection (connect, response, backoff) stand in
+ * resplock/net.h.
+ */
+#define RLK_TTL_MS       30000 /* TTL of the key */
+#define RLK_WAIT_MS      30000 /* trying of an acquire with RLK_DEFAULT */
+#define RLK_NODE_MS_MAX  2000  /* one try on one node: a third of the TTL, at most this */
+#define RLK_OPERATION_MS 5000  /* trying of release, extend, renew, check, query, force_release */
+#define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
+#define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
+#define RLK_RETRY_MAX_MS 250   /* ... to */
+#define RLK_DRIFT_PPM    10000 /* 1 % of the horizon, and */
+#define RLK_DRIFT_MS     2     /* 2 ms: node-redlock's and Redlock's bound */
+
+/* Longest prefix of a token; the token is the prefix and 40 hex digits. */
+#ifndef RLK_PREFIX_MAX
+#define RLK_PREFIX_MAX 64
+#endif
+#define RLK_TOKEN_DIGITS 40
+#define RLK_TOKEN_MAX    (RLK_PREFIX_MAX + RLK_TOKEN_DIGITS)
+
+/* Least transmit buffer for keys of key_len bytes and token prefixes of prefix_len bytes: an
+ * EVALSHA with its two arguments. */
+#define RLK_TX_MIN_PREFIX(key_len, prefix_len) (192 + (key_len) + (prefix_len))
+#define RLK_TX_MIN(key_len)                    RLK_TX_MIN_PREFIX(key_len, 0)
+
+typedef struct rlk_client rlk_client;
+typedef struct rlk_lock rlk_lock;
+
+/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
+typedef struct rlk_env {
+    void *context; /* first argument of each */
+    /* Milliseconds of a clock that never goes back and goes on in sleep. Required. */
+    int64_t (*now_ms)(void *context);
+    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
+    int (*random)(void *context, void *buf, size_t len);
+    /*
+     * Moves bytes for the connections of the client, and returns when something came or at
+     * deadline_ms, or earlier. 0; another number: it can't wait, and the blocking call ends as if
+     * cancelled. NULL: only the started forms work.
+     */
+    int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
+    /* True while this is the process that made the client. NULL: there is no fork. */
+    bool (*same_process)(void *context);
+} rlk_env;
+
+/* ---- Events ------------------------------------------------------------------------------ */
+
+typedef enum rlk_event_type {
+    RLK_EV_ACQUIRED = 1, /* acquire: RLK_OK */
+    RLK_EV_RELEASED,     /* release: RLK_OK */
+    RLK_EV_EXTENDED,     /* extend or renew: RLK_OK */
+    RLK_EV_DONE,         /* check, query, force_release: RLK_OK */
+    RLK_EV_BUSY,         /* RLK_BUSY */
+    RLK_EV_TIMED_OUT,    /* RLK_TIMED_OUT */
+    RLK_EV_CANCELLED,    /* RLK_CANCELLED */
+    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE */
+    RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
+    RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
+    RLK_EV_LOST          /* no result of an operation: the lock was held and is not any more */
+} rlk_event_type;
+
+typedef enum rlk_operation {
+    RLK_OP_NONE,
+    RLK_OP_ACQUIRE,
+    RLK_OP_RELEASE,
+    RLK_OP_EXTEND,
+    RLK_OP_RENEW,
+    RLK_OP_CHECK,
+    RLK_OP_QUERY,
+    RLK_OP_FORCE_RELEASE
+} rlk_operation;
+
+typedef struct rlk_event {
+    rlk_event_type type;
+    rlk_operation operation; /* RLK_OP_NONE for RLK_EV_LOST */
+    rlk_result result;
+    rlk_lock *lock;
+    void *user; /* of the lock's configuration */
+} rlk_event;
+
+/* ---- Client ------------------------------------------------------------------------------ */
+
+/* 0 in a field means its default. */
+typedef struct rlk_client_config {
+    rlk_env env;
+    int64_t operation_ms;
+    int64_t settle_ms;
+    uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
+    int64_t drift_ms;
+} rlk_client_config;
+
+/* Bits of rlk_client_warnings. */
+#define RLK_WARN_EVEN  0x01u /* an even number of nodes tolerates no more failures than one less */
+#define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
+
+/* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
+#ifndef RLK_TEXT_CAP
+#define RLK_TEXT_CAP 256
+#endif
+
+/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
+#define RLK_WHEEL_LEVELS 6
+#define RLK_WHEEL_SLOTS  16
+
+typedef struct rlk_timer {
+    struct rlk_timer *next;
+    struct rlk_timer *prev; /* NULL: not set */
+    int64_t deadline_ms;
+} rlk_timer;
+
+typedef struct rlk_timer_list {
+    rlk_timer *next;
+    rlk_timer *prev;
+} rlk_timer_list;
+
+typedef struct rlk_wheel {
+    int64_t now_ms; /* all before it has fired */
+    uint32_t count;
+    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
+    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
+} rlk_wheel;
+
+/* Memory of the node that rlk_client_open embeds (resplock/posix.h). */
+#ifndef RLK_NODE_RING
+#define RLK_NODE_RING 32
+#endif
+#ifndef RLK_NODE_TX
+#define RLK_NODE_TX 1024
+#endif
+#ifndef RLK_NODE_RX
+#define RLK_NODE_RX 512
+#endif
+
+#ifndef RLK_NO_POSIX
+/* One server of a client in POSIX use: connection and driver. Fields are private. */
+typedef struct rlk_node {
+    rlk_conn conn;
+    rlk_socket socket;
+} rlk_node;
+#endif
+
+/* Fields are private. Must not be moved once initialised. */
+struct rlk_client {
+    rlk_env env;
+    rlk_conn *conns[RLK_MAX_NODES];
+    rlk_wheel wheel;
+    rlk_lock *locks; /* attached */
+    rlk_lock *event_head;
+    rlk_lock *event_tail;
+    int64_t now_ms; /* clamped: never goes back */
+    uint32_t operation_ms;
+    uint32_t settle_ms;
+    uint32_t drift_ppm;
+    uint32_t drift_ms;
+    uint32_t jitter;
+    uint16_t events; /* pending */
+    uint8_t nodes;
+    uint8_t quorum;
+    uint8_t state;
+    uint8_t warnings;
+    int16_t error; /* last failure of open and init */
+    uint16_t error_node;
+    char text[RLK_TEXT_CAP];
+#ifndef RLK_NO_POSIX
+    rlk_node *node_list;
+    rlk_system_fork fork_mark;
+    rlk_node node; /* of rlk_client_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+#endif
+};
+
+/* A number that changes with the layout of the structs. */
+#define RLK_LAYOUT                                                                                 \
+    (((uint32_t)RLK_VERSION_MINOR << 24) | ((uint32_t)RLK_MAX_NODES << 16) |                       \
+     ((uint32_t)RLK_RESP_MAX_DEPTH << 8) | (uint32_t)(RLK_PREFIX_MAX & 0xff))
+
+/*
+ * Prepares what every connection of a client needs from the lock room: its calls and scripts.
+ * To be called on each config before rlk_conn_init, when the connections are made by hand (bare
+ * ports); rlk_client_open does it by itself.
+ */
+RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
+
+/*
+ * A client over connections that are initialised already (with rlk_client_conn_config). For
+ * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
+ * a quorum of n/2 + 1.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
+ * RLK_E_LAYOUT.
+ */
+#define rlk_client_init(client, conns, nodes, config)                                              \
+    rlki_client_init((client), (conns), (nodes), (config), sizeof(rlk_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t nodes,
+                                    const rlk_client_config *config, size_t size, uint32_t layout);
+
+/*
+ * Detaches every lock (operations under way end as RLK_E_CLOSED, no event; held locks are not
+ * released) and shuts the connections down. Later calls on its locks return RLK_E_CLOSED.
+ */
+RLK_API void rlk_client_deinit(rlk_client *client);
+
+/* When to call rlk_client_tick: the earliest of timers and connections, RLK_NEVER if there is
+ * nothing to wait for. The drivers' own deadlines are not among them. */
+RLK_API int64_t rlk_client_deadline(const rlk_client *client);
+
+/* Does what is due now (deadlines first: call it before feeding input). */
+RLK_API void rlk_client_tick(rlk_client *client);
+
+/* The next event, if there is one. Per lock in the order: result of the operation, LOST. */
+RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
+
+/* Leaves fatal states and backoff of all connections: they try again at once. */
+RLK_API rlk_result rlk_client_reset(rlk_client *client);
+
+/* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
+RLK_API size_t rlk_client_nodes(const rlk_client *client);
+RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
+
+/* A set of RLK_WARN_*. */
+RLK_API unsigned rlk_client_warnings(const rlk_client *client);
+
+/*
+ * What is wrong with the client, in words: node, command, what the server said, what to do. "" if
+ * nothing is. In the client's memory, until the next call of it or of rlk_lock_error.
+ */
+RLK_API const char *rlk_client_error(rlk_client *client);
+
+/* ---- Lock -------------------------------------------------------------------------------- */
+
+/* 0 in a field means its default, so that a partly filled struct is right. */
+typedef struct rlk_lock_config {
+    int64_t ttl_ms;           /* default RLK_TTL_MS */
+    int64_t wait_ms;          /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t node_ms;          /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t retry_min_ms;     /* default RLK_RETRY_MIN_MS */
+    int64_t retry_max_ms;     /* default RLK_RETRY_MAX_MS */
+    const char *token_prefix; /* before the random part of the token, such as a host name: for
+                                 people who look; outlives the lock. NULL: none */
+    void *user;               /* comes back with every event */
+} rlk_lock_config;
+
+/* A lock on one node. Fields are private. */
+typedef struct rlk_seat {
+    rlk_request request; /* its tag is the command */
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
+    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
+    uint32_t t0;         /* of the try under way, low half */
+    uint32_t round;      /* token that is, or may be, here */
+    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint8_t index;
+    uint8_t verdict;
+    uint8_t flags;
+    uint8_t loose; /* SETs of this token that may still execute: sent, unanswered, not fenced */
+} rlk_seat;
+
+/* Fields are private. Must not be moved once initialised. */
+struct rlk_lock {
+    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_client *client;
+    rlk_lock *next; /* locks of the client */
+    rlk_lock *prev;
+    rlk_lock *event_next;
+    rlk_lock *event_prev;
+    const uint8_t *key;
+    const char *prefix;
+    void *user;
+    void *query;         /* of the query under way: the caller's rlk_holder array */
+    int64_t deadline_ms; /* of the operation: end of the trying */
+    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int64_t t0_ms;       /* of the round */
+    int64_t target_ms;   /* E' of the extend or renew under way */
+    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
+    int64_t limit_ms;    /* the same after drift */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    uint32_t key_len;
+    uint32_t ttl_ms;
+    uint32_t wait_ms;
+    uint32_t node_ms;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+    uint32_t round;   /* number of the token in use */
+    uint8_t base[16]; /* random part, new for each acquire */
+    uint8_t prefix_len;
+    uint8_t state;
+    uint8_t operation;
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t tries;          /* failed rounds in a row */
+    uint8_t events;         /* pending */
+    uint8_t done_operation; /* of the pending result */
+    int16_t done_result;
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t error;   /* last error met */
+    uint8_t error_node;
+    uint8_t error_command;
+    rlk_seat seats[RLK_MAX_NODES];
+};
+
+/*
+ * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
+ * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
+ * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
+ * transmit buffer of a connection is below RLK_TX_MIN_PREFIX), RLK_E_PREFIX, RLK_E_TIMES,
+ * RLK_E_ARGUMENT, RLK_E_LAYOUT, RLK_E_CLOSED, RLK_E_FORKED. After an error the lock is closed:
+ * every call on it returns RLK_E_CLOSED.
+ */
+#define rlk_lock_init(lock, client, key, config)                                                   \
+    rlki_lock_init((lock), (client), (key), (config), sizeof(rlk_lock), RLK_LAYOUT)
+#define rlk_lock_init_n(lock, client, key, key_len, config)                                        \
+    rlki_lock_init_n((lock), (client), (key), (key_len), (config), sizeof(rlk_lock), RLK_LAYOUT)
+RLK_API rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                                  const rlk_lock_config *config, size_t size, uint32_t layout);
+RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                    size_t key_len, const rlk_lock_config *config, size_t size,
+                                    uint32_t layout);
+
+/*
+ * Unties the lock: always due, whatever its state; O(nodes). An operation under way ends without
+ * an event; nothing more is sent for it than is encoded already, and pending events are dropped.
+ * RLK_OK: our token is not on a quorum, and never will be. RLK_UNKNOWN: an orphan is possible,
+ * which blocks others until its TTL ends; also if the lock is still held.
+ */
+RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
+
+/*
+ * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
+ *   RLK_OK         held; rlk_remaining_ms() tells for how long
+ *   RLK_BUSY       (RLK_TRY) somebody else has it
+ *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
+ *   RLK_CANCELLED  by rlk_cancel
+ *   RLK_UNKNOWN    a command was sent whose outcome can't be known: our token may be in the key,
+ *                  then it goes by itself after the TTL at the latest. The undo goes on while the
+ *                  client is served; acquire again when you like
+ *   negative       transport, server: the last error, when no holder was seen until the deadline
+ *                  (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held already;
+ *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
+ * In all but OK and UNKNOWN our token is not in the key and never will be.
+ * The deadline bounds the trying; the result comes within settle_ms after it.
+ */
+RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
+RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
+
+/*
+ * Releases: compare and delete. Not held from the call on, whatever it returns.
+ *   RLK_OK         deleted (on a quorum)
+ *   RLK_NOT_OWNER  the key did not hold our token any more
+ *   RLK_GONE       it does not now, but an earlier try of this release got no reply
+ *   RLK_NOT_HELD   nothing was held
+ *   RLK_LOST       its validity had passed before the call; what was left of it was cleaned up
+ *   RLK_UNKNOWN    no answer in time, or an earlier SET may still execute; cleaning goes on
+ *   negative       the server refused (the key may stay until its TTL); RLK_E_STATE: another
+ *                  operation is under way (rlk_cancel it first)
+ */
+RLK_API rlk_result rlk_release(rlk_lock *lock);
+RLK_API rlk_result rlk_release_start(rlk_lock *lock);
+
+/*
+ * Extends by added_ms: the new expiry is the old one plus added_ms, capped at now + RLK_TTL_MAX.
+ * Raise-only at the server, so that a repeat is harmless; the key is never created again.
+ *   RLK_OK         done (on a quorum); rlk_remaining_ms() has grown
+ *   RLK_NOT_OWNER  the server no longer has our token: not held any more (an RLK_EV_LOST follows)
+ *   RLK_LOST       its validity ran out before the answer
+ *   RLK_NOT_HELD   nothing was held
+ *   RLK_UNKNOWN    no answer: held until the old deadline, the key may live longer
+ *   negative       nothing reached a quorum, held until the old deadline; RLK_E_TTL: added_ms of
+ *                  0, negative, or nothing left under the cap
+ */
+RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
+RLK_API rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms);
+
+/*
+ * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that is earlier
+ * than the present one, only the local deadline is set to it and nothing is sent: the key lapses
+ * later than we claim, or is deleted by release. Results as of rlk_extend.
+ */
+RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
+RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
+
+/*
+ * Renews by the configured TTL when a third of it has passed, else does nothing; to be called at
+ * least that often. RLK_OK while the lock is valid, even where a renewal failed (it is tried again
+ * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. There are no
+ * threads: nothing renews but this call.
+ */
+RLK_API rlk_result rlk_keep(rlk_lock *lock);
+
+/*
+ * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
+ * more), RLK_NOT_HELD, RLK_LOST, RLK_UNKNOWN or an error as of rlk_extend. A write command without
+ * effect, so that a replica can't answer.
+ */
+RLK_API rlk_result rlk_check(rlk_lock *lock);
+RLK_API rlk_result rlk_check_start(rlk_lock *lock);
+
+/* What one node says of the key. */
+typedef struct rlk_holder {
+    rlk_result result;  /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
+    int64_t ttl_ms;     /* remaining, -1 without expiry, -2 no such key */
+    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut */
+    bool ours;          /* it is the token of this lock */
+    char
+        token[RLK_TOKEN_MAX + 1]; /* terminated; may itself contain NUL if somebody put one there */
+} rlk_holder;
+
+/*
+ * Asks who has the lock, and for how long yet, of every node; reads only. `holders` has room for
+ * rlk_client_nodes() entries and stays in use until the result.
+ *   RLK_OK        one token is on a quorum
+ *   RLK_NOT_HELD  a quorum answered, and no token is on a quorum
+ *   else          no quorum answered: an error or RLK_TIMED_OUT
+ */
+RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
+RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
+
+/*
+ * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
+ * learns at its next renewal or check. RLK_OK when a quorum answered (also if nothing was there);
+ * RLK_E_STATE while this lock is held or busy.
+ */
+RLK_API rlk_result rlk_force_release(rlk_lock *lock);
+RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
+
+/*
+ * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
+ * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
+ * RLK_UNKNOWN, cleaning goes on. Others: RLK_CANCELLED. The result comes as an event, or from the
+ * blocking call that is interrupted (rlk_cancel from within env.wait). RLK_NOT_HELD: there was
+ * nothing to cancel.
+ */
+RLK_API rlk_result rlk_cancel(rlk_lock *lock);
+
+/* Held now: by a fresh look at the clock, without the network. False in a forked child. */
+RLK_API bool rlk_is_held(const rlk_lock *lock);
+
+/* The same at a time of the client's clock: pure, but for the fork check. */
+RLK_API bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms);
+
+/* Time for which it is still held; 0 if it is not. */
+RLK_API int64_t rlk_remaining_ms(const rlk_lock *lock);
+
+/* The operation under way, RLK_OP_NONE if there is none. */
+RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
+
+/*
+ * Text of the token in use, terminated. Returns its length, which is written only if it is < cap;
+ * 0 before the first acquire. RLK_TOKEN_MAX + 1 bytes are always enough.
+ */
+RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
+
+/* Last result of this lock in words: node, command, key, what the server said, what to do. In the
+ * client's memory, until the next call of it or of rlk_client_error. */
+RLK_API const char *rlk_lock_error(rlk_lock *lock);
+
+/* All defaults, for languages without designated initialisers. */
+RLK_API rlk_lock_config rlk_lock_config_default(void);
+
+/* ---- Scoped form (GCC, Clang) ------------------------------------------------------------- */
+
+#if defined(__GNUC__) && !defined(__cplusplus)
+/* For RLK_SCOPED: releases if held or operating, and closes. */
+RLK_API void rlki_lock_scope_end(rlk_lock *lock);
+
+/*
+ * Declares a lock that is initialised here, and released and closed on every exit from its block:
+ *     RLK_SCOPED(lock, &client, "foobar", NULL);
+ *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
+ *         return -1;
+ */
+#define RLK_SCOPED(name, client, key, config)                                                      \
+    __attribute__((cleanup(rlki_lock_scope_end))) rlk_lock name;                                   \
+    (void)rlk_lock_init(&name, (client), (key), (config))
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/net.h: one connection to one server, as an engine without I/O.
+ *
+ * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
+ * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
+ * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
+ * request that it answers and to no other, and says when to connect, to close, and to be called
+ * again. Nothing here calls the operating system.
+ */
+#ifndef RESPLOCK_NET_H
+#define RESPLOCK_NET_H
+
+#include "resplock/resp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Where a server is ------------------------------------------------------------------- */
+
+/*
+ * A parsed URL. Texts point into the URL's own string, still percent-encoded, not terminated;
+ * that string must outlive whatever the result is used for.
+ */
+typedef struct rlk_url {
+    const char *host; /* without the brackets of an IPv6 literal; NULL for a Unix socket */
+    const char *path; /* of a Unix socket, percent-encoded; NULL for TCP */
+    const char *user; /* NULL: none */
+    const char *password;
+    uint16_t host_len;
+    uint16_t path_len;
+    uint16_t user_len;
+    uint16_t password_len;
+    uint16_t port; /* default 6379; 0 for a Unix socket */
+    uint32_t db;   /* default 0 */
+} rlk_url;
+
+/*
+ * Parses
+ *     redis://[[user]:password@]host[:port][/db]       (a lone `user@` is a user without password)
+ *     unix://[[user]:password@]/path/of/socket[?db=n]
+ * as the IANA registration of the redis scheme and redis-py have them. Host: a name, an IPv4
+ * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
+ * path is refused). Returns RLK_OK or the RLK_E_URL_* that names the part; touches no network.
+ */
+RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
+
+/*
+ * Decodes percent-encoding of text[0..len) into out, which has room for `cap` bytes. Returns the
+ * length of the decoded text, which is written only if it is <= cap. `out` may be NULL with cap 0.
+ */
+RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
+
+/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
+RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
+
+/* ---- Time limits ------------------------------------------------------------------------- */
+
+/* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
+#define RLK_CONNECT_MS     5000 /* one attempt, all addresses, until the stream is up */
+#define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
+#define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
+#define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+#define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
+
+/* ---- Requests and replies ---------------------------------------------------------------- */
+
+/* A reply as its owner sees it. Valid during the call that brings it. */
+typedef struct rlk_reply {
+    rlk_resp_type type;  /* ARRAY, MAP, SET: contents are not handed over */
+    int64_t value;       /* INTEGER, BOOLEAN; of strings the whole length, -1 unknown */
+    const uint8_t *data; /* strings and errors; a string too long for the receive buffer: NULL,
+                            an error: as many of its first bytes as were kept */
+    size_t len;          /* bytes at `data` */
+    rlk_result error;    /* ERROR, BLOB_ERROR: what it means; RLK_OK for other types */
+} rlk_reply;
+
+/*
+ * One command, or a few that belong together, on its way. Lives inside its owner (the lock's
+ * seat); intrusive. Fields are private but `tag`.
+ */
+typedef struct rlk_request {
+    struct rlk_request *next; /* send list */
+    struct rlk_request *prev;
+    uint16_t slot; /* ring entry while SENT */
+    uint8_t state;
+    uint8_t tag; /* the owner's, untouched here */
+} rlk_request;
+
+enum {
+    RLK_REQUEST_IDLE,   /* with its owner */
+    RLK_REQUEST_QUEUED, /* in the send list: no byte of it exists yet */
+    RLK_REQUEST_SENT    /* in the ring: encoded, perhaps sent */
+};
+
+/* Entry of the ring of requests in flight. Fields are private. */
+typedef struct rlk_conn_entry {
+    rlk_request *owner; /* NULL: abandoned, its replies are consumed and discarded */
+    uint32_t begin;     /* position of its first byte in the stream, modulo 2^32 */
+    uint8_t replies;    /* still to come */
+    uint8_t kind;
+} rlk_conn_entry;
+
+typedef struct rlk_conn rlk_conn;
+
+/*
+ * What the connection tells the layer above (the lock room). Called in the middle of an engine
+ * call: the callee may submit and withdraw requests on any connection, nothing else.
+ */
+typedef struct rlk_conn_calls {
+    /*
+     * Writes the command(s) of `request` and returns how many replies they will have (1..255).
+     * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
+     */
+    unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
+                       rlk_resp_writer *writer);
+    /* One reply; `left` more to come. With left == 0 the request is IDLE again. */
+    void (*reply)(void *context, rlk_conn *conn, rlk_request *request, const rlk_reply *reply,
+                  unsigned left, int64_t now_ms);
+    /*
+     * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
+     * at least one byte of it was handed to the driver, so that the server may execute it, even
+     * later. Requests in the send list stay there.
+     */
+    void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
+                 int64_t now_ms);
+    /* The connection became ready, or (after all calls of `lost`) an attempt or it failed. */
+    void (*changed)(void *context, rlk_conn *conn, int64_t now_ms);
+    void *context;
+} rlk_conn_calls;
+
+/* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
+ * it leaves straight from where it is. */
+typedef struct rlk_conn_script {
+    const char *load;
+    uint16_t load_len;
+} rlk_conn_script;
+
+/* ---- Configuration ----------------------------------------------------------------------- */
+
+/* User and password as they are (not percent-encoded). user NULL: the default user. */
+typedef struct rlk_credentials {
+    const char *user;
+    const char *password; /* NULL: do not authenticate */
+    size_t user_len;
+    size_t password_len;
+} rlk_credentials;
+
+/*
+ * Asked at every handshake; what it fills in must stay valid until the next call or until the
+ * handshake is over. Returns 0, or another number when there is none: RLK_E_CREDENTIALS, retried.
+ */
+typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
+
+typedef struct rlk_conn_config {
+    rlk_url url;             /* texts of the caller, which outlive the connection */
+    const char *client_name; /* for CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    rlk_credentials_hook credentials; /* NULL: those of the URL */
+    void *credentials_context;
+    int64_t connect_ms; /* 0: the default, here and below */
+    int64_t response_ms;
+    int64_t backoff_min_ms;
+    int64_t backoff_max_ms;
+    uint32_t jitter_seed; /* any number; different ones for different processes */
+    const rlk_conn_script *scripts;
+    uint8_t scripts_len;
+    bool resp2_only;      /* skip HELLO */
+    rlk_conn_entry *ring; /* caller's memory, at least RLK_CONN_RING_MIN entries */
+    uint16_t ring_len;
+    uint8_t *tx; /* caller's memory, at least RLK_CONN_TX_MIN bytes, and room for credentials */
+    size_t tx_cap;
+    uint8_t *rx; /* caller's memory, at least RLK_CONN_RX_MIN bytes */
+    size_t rx_cap;
+    rlk_conn_calls calls;
+} rlk_conn_config;
+
+#define RLK_CONN_RING_MIN 4
+#define RLK_CONN_TX_MIN   160 /* HELLO 3 SETNAME of 64 bytes; the fence */
+#define RLK_CONN_RX_MIN   64  /* one line of a number; the digest of a script */
+
+/* Transmit buffer for a handshake with such lengths of user and password. */
+#define RLK_CONN_TX_AUTH(user_len, password_len)                                                   \
+    (RLK_CONN_TX_MIN + 48 + (user_len) + (password_len))
+
+/* ---- The connection ---------------------------------------------------------------------- */
+
+typedef enum rlk_conn_state {
+    RLK_CONN_WAITING,    /* for the next attempt, whose time is the deadline */
+    RLK_CONN_CONNECTING, /* the driver is at it */
+    RLK_CONN_HANDSHAKE,
+    RLK_CONN_READY,
+    RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
+    RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
+    RLK_CONN_CLOSED   /* by rlk_conn_shutdown */
+} rlk_conn_state;
+
+/* Longest text of the server that is kept, with its terminator. */
+#ifndef RLK_CONN_TEXT
+#define RLK_CONN_TEXT 96
+#endif
+
+/* What identifies a connection at its server: for the fence. */
+typedef struct rlk_conn_identity {
+    uint64_t client_id; /* 0: not known */
+    uint64_t peer;      /* the driver's number for the address that it reached */
+    uint8_t run_id[20]; /* of the server (INFO server), in binary */
+    bool has_run_id;
+    char local[54]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
+} rlk_conn_identity;
+
+/* Fields are private. Must not be moved after rlk_conn_init. */
+struct rlk_conn {
+    rlk_conn_config config;
+    rlk_resp_parser parser;
+    int64_t deadline_ms;    /* of the state: next attempt, connect, progress */
+    rlk_request *send_head; /* send list */
+    rlk_request *send_tail;
+    const char *segment; /* constant bytes that leave behind those in tx; NULL: none */
+    uint32_t segment_len;
+    uint32_t segment_sent;
+    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
+    uint32_t tx_end;
+    uint32_t tx_handed;   /* tx[tx_begin..tx_handed) was shown to the driver */
+    uint32_t tx_position; /* stream position of tx_begin */
+    uint32_t rx_begin;
+    uint32_t rx_end;
+    uint16_t ring_head;
+    uint16_t ring_used;
+    uint32_t generation; /* connections that became ready, counted */
+    uint32_t failures;   /* attempts and connections that ended, counted */
+    uint32_t jitter;
+    uint32_t backoff_ms;
+    uint32_t pushes; /* received, counted */
+    int32_t sys_errno;
+    int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
+    uint8_t state;
+    uint8_t protocol;   /* 2 or 3 */
+    uint8_t next_state; /* after CLOSING */
+    uint8_t step;       /* handshake: next step to send */
+    uint8_t step_read;  /* handshake: next step to read */
+    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t script;     /* next script to load */
+    uint8_t flags;
+    uint8_t text_len;
+    rlk_reply reply;            /* of the value being parsed */
+    rlk_conn_identity identity; /* of the connection under way */
+    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
+    char text[RLK_CONN_TEXT];
+};
+
+/*
+ * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
+ * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
+ * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES.
+ */
+RLK_API rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms);
+
+/* Ends everything: requests in flight are lost, those in the send list stay with their owner to
+ * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
+RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
+
+/* Leaves FATAL (or WAITING): forgets the last failure and connects at once. No effect elsewhere. */
+RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
+
+/* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
+RLK_API void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Requests (used by the lock room) ---- */
+
+/* Puts an IDLE request at the end of the send list and sends what can be sent. Never fails: in any
+ * state it waits there until the connection is ready and has room. */
+RLK_API void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms);
+
+/* Takes a request back in O(1). True: it was IDLE or QUEUED, and not a byte of it was or will be
+ * sent. False: it was SENT; its replies will be consumed and discarded at their place. */
+RLK_API bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request);
+
+/* The server forgot the scripts (NOSCRIPT): loads them again, before whatever is submitted after
+ * this call. */
+RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Ports (used by a driver) ---- */
+
+#define RLK_WANT_CONNECT                                                                           \
+    0x01u                    /* open a stream to rlk_conn_url(): say _connecting, then _connected */
+#define RLK_WANT_WRITE 0x02u /* rlk_conn_tx_buf has bytes */
+#define RLK_WANT_READ  0x04u /* bytes of the server are welcome (always, while a stream is up) */
+#define RLK_WANT_CLOSE 0x08u /* close the stream (or give up the attempt), then say _closed */
+
+/* What the connection wants of its driver now: a set of RLK_WANT_*. */
+RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
+
+/* Where to connect to. */
+RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
+
+/* The driver has begun an attempt: the connect time runs. */
+RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
+
+/*
+ * The stream is up. `peer`: a number that differs for different server addresses (a hash), 0 if
+ * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, NULL
+ * for a Unix socket or where it is not known; without it, and without run_id, an old connection
+ * can't be fenced.
+ */
+RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
+
+/*
+ * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_E_RESOLVE,
+ * RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to RLK_WANT_CLOSE,
+ * where `why` is ignored because the connection has its own reason.
+ */
+RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
+
+/* Bytes to send, *len of them; NULL and 0 if there are none. They do not move until acknowledged,
+ * and count as possibly sent from this call on. */
+RLK_API const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len);
+
+/* The first `len` of them were sent. */
+RLK_API void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
+
+/* Room for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise. */
+RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
+
+/* `len` bytes were put there: parses them, hands replies to their owners. */
+RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
+
+/* ---- Time ---- */
+
+/* When to call rlk_conn_tick, or RLK_NEVER. */
+RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
+
+/* Does what is due at now_ms. Calling it early does nothing. */
+RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Questions ---- */
+
+RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
+
+/* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
+ * first attempt is over. */
+RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
+
+/* errno that came with it, else 0. */
+RLK_API int rlk_conn_errno(const rlk_conn *conn);
+
+/* What the server said when it refused (its last error, terminated, control bytes replaced), else
+ * "". Stays until the next good handshake. */
+RLK_API const char *rlk_conn_text(const rlk_conn *conn);
+
+/* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */
+RLK_API const char *rlk_conn_step(const rlk_conn *conn);
+
+/* Times that it became ready; the same number means the same stream. */
+RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
+
+/* Attempts and connections that ended. */
+RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
+
+/* In READY: true if no command of an earlier connection can execute any more, because all were
+ * answered, or never sent, or fenced (rule 5 of the design). */
+RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
+
+/* run_id of the server in 20 bytes, or NULL when the server did not tell. */
+RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+
+/* 3 or 2; 0 before the handshake. */
+RLK_API int rlk_conn_protocol(const rlk_conn *conn);
+
+/* What an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER where
+ * the prefix is not known. */
+RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

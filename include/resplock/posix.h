@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/posix.h: clients on POSIX sockets: open by URL, pollfds, service, blocking calls.
+ */
+#ifndef RESPLOCK_POSIX_H
+#define RESPLOCK_POSIX_H
+
+#include <poll.h>
+
+#include "resplock/lock.h"
+#include "resplock/socket.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most descriptors of one client. */
+#define RLK_MAX_FDS RLK_MAX_NODES
+
+/*
+ * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
+ * copied and outlive the client.
+ */
+typedef struct rlk_options {
+    const char *user; /* as they are, not percent-encoded */
+    const char *password;
+    int db;                           /* > 0: overrides the URL's */
+    const char *client_name;          /* NULL: "resplock" */
+    rlk_credentials_hook credentials; /* overrides user and password */
+    void *credentials_context;
+    rlk_resolver_hook resolver;
+    void *resolver_context;
+    int64_t connect_ms;
+    int64_t response_ms;
+    int64_t backoff_min_ms;
+    int64_t backoff_max_ms;
+    int64_t operation_ms;
+    int64_t settle_ms;
+    uint32_t drift_ppm;
+    int64_t drift_ms;
+    bool resp2_only;
+    rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
+                    notice; context is theirs */
+} rlk_options;
+
+/* Memory of one node of rlk_client_open_nodes; the caller's, outlives the client. */
+typedef struct rlk_node_memory {
+    rlk_node node;
+    rlk_conn_entry *ring; /* at least RLK_CONN_RING_MIN */
+    uint16_t ring_len;
+    uint8_t *tx; /* at least RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH and RLK_TX_MIN */
+    size_t tx_cap;
+    uint8_t *rx; /* at least RLK_CONN_RX_MIN */
+    size_t rx_cap;
+} rlk_node_memory;
+
+/*
+ * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
+ * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
+ * rlk_url_parse.
+ * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
+ * RLK_E_TIMES, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
+ * rlk_client_close is not needed.
+ */
+#define rlk_client_open(client, url, options)                                                      \
+    rlki_client_open((client), (url), (options), sizeof(rlk_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
+                                    size_t size, uint32_t layout);
+
+/*
+ * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
+ * with its own memory. Also RLK_E_NODES, RLK_E_SAME_NODE. An even number works but is warned of
+ * (rlk_client_warnings). For one server with buffers of another size: nodes 1.
+ */
+#define rlk_client_open_nodes(client, urls, memory, nodes, options)                                \
+    rlki_client_open_nodes((client), (urls), (memory), (nodes), (options), sizeof(rlk_client),     \
+                           RLK_LAYOUT)
+RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
+                                          rlk_node_memory *memory, size_t nodes,
+                                          const rlk_options *options, size_t size, uint32_t layout);
+
+/*
+ * Closes the connections and detaches all locks (rlk_client_deinit). In a forked child: closes the
+ * inherited descriptors; the parent's connections go on.
+ */
+RLK_API void rlk_client_close(rlk_client *client);
+
+/*
+ * For an event loop: writes what can be written, then fills fds with what to poll for and returns
+ * their number (<= RLK_MAX_FDS).
+ */
+RLK_API nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap);
+
+/* Milliseconds for poll: until the next deadline, 0 if it is past, -1 if there is none. */
+RLK_API int rlk_client_timeout(rlk_client *client);
+
+/* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
+ * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
+RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/socket.h: the POSIX driver. One connection, one file descriptor, no thread; and the
+ * system's clock, entropy and fork notice. Link with nothing but the C library.
+ */
+#ifndef RESPLOCK_SOCKET_H
+#define RESPLOCK_SOCKET_H
+
+#include "resplock/net.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most addresses of one name that are tried in one attempt. */
+#ifndef RLK_MAX_ADDRESSES
+#define RLK_MAX_ADDRESSES 8
+#endif
+
+/* An IP address and a port. */
+typedef struct rlk_address {
+    uint8_t ip[16]; /* 4 or 16 bytes used, network order */
+    uint32_t scope; /* of a link-local IPv6 address, else 0 */
+    uint16_t port;  /* host order */
+    uint8_t is_ipv6;
+} rlk_address;
+
+/*
+ * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
+ * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
+ * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
+ */
+typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
+                                 int cap);
+
+/* Fields are private. Must not be moved while its connection uses it. */
+typedef struct rlk_socket {
+    rlk_conn *conn;
+    rlk_resolver_hook resolver;
+    void *resolver_context;
+    int64_t address_deadline_ms; /* for the address under way */
+    int fd;                      /* -1: none */
+    int last_errno;
+    uint8_t state;
+    uint8_t addresses_len;
+    uint8_t address_next;
+    rlk_address addresses[RLK_MAX_ADDRESSES];
+} rlk_socket;
+
+/* Ties a driver to an initialised connection. resolver NULL: literals and localhost only in
+ * loops; in blocking calls the system's getaddrinfo. */
+RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                             void *resolver_context);
+
+/* The descriptor to poll, -1 if there is none. It changes with each attempt and address. */
+RLK_API int rlk_socket_fd(const rlk_socket *sock);
+
+/* What to poll it for: POLLIN, POLLOUT or both. */
+RLK_API short rlk_socket_events(const rlk_socket *sock);
+
+/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. */
+RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
+
+/*
+ * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
+ * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
+ * resolved by getaddrinfo here, which can take as long as the system's resolver takes; else a name
+ * without resolver hook fails with RLK_E_RESOLVER. Errors end at the connection (rlk_conn_result).
+ */
+RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
+
+/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+ * parent's stream goes on. */
+RLK_API void rlk_socket_close(rlk_socket *sock);
+
+/* ---- The system ---- */
+
+/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
+ * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC). `context` is ignored. */
+RLK_API int64_t rlk_system_now_ms(void *context);
+
+/* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
+ * entropy, nothing usable written. */
+RLK_API int rlk_system_random(void *context, void *buf, size_t len);
+
+/*
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
+ * that looking costs no system call; where there is no such thing, the process id.
+ */
+typedef struct rlk_system_fork {
+    volatile uint32_t *mark; /* NULL: compare process ids */
+    int64_t pid;
+} rlk_system_fork;
+
+RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
+
+/* False in a process that was forked since _init. */
+RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
+
+/* Gives the page back. */
+RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
