@@ -137,8 +137,9 @@ typedef enum rlk_resp_fault {
 /* Parser state. Fields are private. */
 typedef struct rlk_resp_parser {
     uint32_t whole_max;
-    uint32_t scanned;   /* bytes of an unfinished line already looked at */
-    uint32_t remaining; /* payload bytes still to come */
+    uint32_t length;    /* of a string: its own; of a streamed one: the pieces so far; of a line:
+                           unconsumed bytes already looked at */
+    uint32_t remaining; /* payload bytes still to come; of a line: still allowed */
     uint8_t state;
     uint8_t type; /* of the string under way */
     uint8_t flags;
