@@ -137,6 +137,7 @@ typedef enum rlk_resp_fault {
 /* Parser state. Fields are private. */
 typedef struct rlk_resp_parser {
     uint32_t whole_max;
+    uint32_t wanted;    /* with fewer unconsumed bytes there is nothing to say */
     uint32_t length;    /* of a string: its own; of a streamed one: the pieces so far; of a line:
                            unconsumed bytes already looked at */
     uint32_t remaining; /* payload bytes still to come; of a line: still allowed */
