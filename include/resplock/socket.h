@@ -8,6 +8,8 @@
 
 #include "resplock/net.h"
 
+#ifndef RLK_NO_POSIX
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,6 +17,12 @@ extern "C" {
 /* Most addresses of one name that are tried in one attempt. */
 #ifndef RLK_MAX_ADDRESSES
 #define RLK_MAX_ADDRESSES 8
+#endif
+
+/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
+ * starve the others of its loop. */
+#ifndef RLK_SOCKET_ROUNDS
+#define RLK_SOCKET_ROUNDS 16
 #endif
 
 /* An IP address and a port. */
@@ -44,22 +52,28 @@ typedef struct rlk_socket {
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
+    bool blocked; /* the kernel's send buffer was full */
     rlk_address addresses[RLK_MAX_ADDRESSES];
 } rlk_socket;
 
-/* Ties a driver to an initialised connection. resolver NULL: literals and localhost only in
- * loops; in blocking calls the system's getaddrinfo. */
+/*
+ * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
+ * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
+ * getaddrinfo, in loops they fail.
+ */
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
 
-/* The descriptor to poll, -1 if there is none. It changes with each attempt and address. */
+/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
+ * attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
 /* What to poll it for: POLLIN, POLLOUT or both. */
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
 /* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. */
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
+ * close: so ask after rlk_conn_tick, and call _service after a submit. */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -67,6 +81,7 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
  * resolved by getaddrinfo here, which can take as long as the system's resolver takes; else a name
  * without resolver hook fails with RLK_E_RESOLVER. Errors end at the connection (rlk_conn_result).
+ * Each address has its part of the connect time: what is left of it, by the addresses left.
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
@@ -104,5 +119,7 @@ RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* RLK_NO_POSIX */
 
 #endif
