@@ -98,9 +98,25 @@ static unsigned parser_traits(uint8_t type)
     }
 }
 
+/* The traits of a type that allow what stands where its first digit may. */
+static unsigned parser_sign_trait(uint8_t sign)
+{
+    switch (sign) {
+    case '+':
+        return PARSER_SIGNED;
+    case '-':
+        return PARSER_SIGNED | PARSER_NULLABLE;
+    case '?':
+        return PARSER_STREAMABLE;
+    default:
+        return 0;
+    }
+}
+
 static int parser_fail(rlk_resp_parser *parser, rlk_resp_fault fault)
 {
     parser->state = PARSER_BAD;
+    parser->wanted = 0;
     parser->fault = (uint8_t)fault;
     return PARSER_STEP_BAD;
 }
@@ -345,29 +361,33 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
     const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? at + RLK_RESP_MAX_NUMBER : end;
     uint8_t type = *buf;
     uint8_t sign = 0;
+    uint64_t most = INT64_MAX;
     uint64_t value = 0;
     int step;
 
     if (at < end && !parser_is_digit(*at)) {
         sign = *at++;
-        if (!(sign == '?' ? (traits & PARSER_STREAMABLE) != 0
-                          : (sign == '-' && (traits & (PARSER_SIGNED | PARSER_NULLABLE)) != 0) ||
-                                (sign == '+' && (traits & PARSER_SIGNED) != 0)))
+        if ((traits & parser_sign_trait(sign)) == 0 ||
+            (sign != '?' && at < end && !parser_is_digit(*at)))
             return parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+        if (sign == '?')
+            bound = at; /* no digits */
+        most += sign == '-' ? 1u : 0u;
     }
-    if (sign != '?') {
-        const uint8_t *first = at;
+    for (; at < bound; at++) {
+        unsigned digit = (unsigned)*at - '0';
 
-        for (; at < bound && parser_is_digit(*at); at++) {
-            if (value > PARSER_TENTH_OF_MAX)
-                return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-            value = value * 10u + (uint64_t)(*at - '0');
-        }
-        if (value > (uint64_t)INT64_MAX + (sign == '-' ? 1u : 0u))
+        if (digit > 9)
+            break;
+        if (value > PARSER_TENTH_OF_MAX)
             return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-        if (at < end && (at == first || *at != '\r'))
-            return parser_fail(parser, at < bound ? RLK_RESP_FAULT_NUMBER : RLK_RESP_FAULT_RANGE);
+        value = value * 10u + digit;
     }
+    if (value > most)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    if (at < end && *at != '\r')
+        return parser_fail(parser, at != bound || sign == '?' ? RLK_RESP_FAULT_NUMBER
+                                                              : RLK_RESP_FAULT_RANGE);
     step = parser_line_end(parser, at, end);
     if (step != PARSER_STEP_ON)
         return step;
@@ -545,6 +565,8 @@ static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, s
 {
     int step;
 
+    if (parser->state == PARSER_BAD)
+        return PARSER_STEP_BAD;
     token->data = NULL;
     token->len = 0;
     token->value = 0;
@@ -564,11 +586,9 @@ static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, s
         case PARSER_STRING:
             step = parser_string(parser, at, have, consumed, token);
             break;
-        case PARSER_LINE:
+        default:
             step = parser_line(parser, at, have, consumed, token);
             break;
-        default:
-            return PARSER_STEP_BAD;
         }
     } while (step == PARSER_STEP_ON);
     return step;
@@ -599,7 +619,7 @@ rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_
 {
     *consumed = 0;
     if (len < parser->wanted) /* a reply that drips in: most calls end here */
-        return parser->state == PARSER_BAD ? RLK_RESP_BAD : RLK_RESP_MORE;
+        return RLK_RESP_MORE;
     return (rlk_resp_status)parser_run(parser, buf, len, consumed, token);
 }
 
