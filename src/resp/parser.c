@@ -401,6 +401,7 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
         return value == 1u ? parser_emit(parser, token, RLK_RESP_NULL, RLK_RESP_LAST)
                            : parser_fail(parser, RLK_RESP_FAULT_NUMBER);
     if ((traits & PARSER_PAYLOAD) != 0) {
+        token->data = at + 2; /* of an empty last piece too */
         if (sign == 0)
             return parser_payload(parser, token, type, value);
         parser->length = 0;
