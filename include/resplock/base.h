@@ -147,6 +147,9 @@ RLK_API rlk_result_kind rlk_result_class(rlk_result result);
 /* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. */
 RLK_API const char *rlk_result_name(rlk_result result);
 
+/* What a result means and what to do about it, in one line of constant text; "" if it is none. */
+RLK_API const char *rlk_result_text(rlk_result result);
+
 /* RLK_VERSION_STRING of the library that is linked. */
 RLK_API const char *rlk_version(void);
 

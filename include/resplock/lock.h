@@ -56,9 +56,9 @@ extern "C" {
 #define RLK_TOKEN_DIGITS 40
 #define RLK_TOKEN_MAX    (RLK_PREFIX_MAX + RLK_TOKEN_DIGITS)
 
-/* Least transmit buffer for keys of key_len bytes and token prefixes of prefix_len bytes: an
- * EVALSHA with its two arguments. */
-#define RLK_TX_MIN_PREFIX(key_len, prefix_len) (192 + (key_len) + (prefix_len))
+/* Least transmit buffer for keys of key_len bytes and token prefixes of prefix_len bytes: two
+ * commands with the key (query), or an EVALSHA with its arguments. */
+#define RLK_TX_MIN_PREFIX(key_len, prefix_len) (160 + 2 * (key_len) + (prefix_len))
 #define RLK_TX_MIN(key_len)                    RLK_TX_MIN_PREFIX(key_len, 0)
 
 typedef struct rlk_client rlk_client;
@@ -78,7 +78,7 @@ typedef struct rlk_env {
      */
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
-    bool (*same_process)(void *context);
+    bool (*same_process)(void *context, const rlk_client *client);
 } rlk_env;
 
 /* ---- Events ------------------------------------------------------------------------------ */
@@ -142,18 +142,12 @@ typedef struct rlk_client_config {
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
-    struct rlk_timer *prev; /* NULL: not set */
+    struct rlk_timer **link; /* what points to it; NULL: not set */
     int64_t deadline_ms;
 } rlk_timer;
 
-typedef struct rlk_timer_list {
-    rlk_timer *next;
-    rlk_timer *prev;
-} rlk_timer_list;
-
 typedef struct rlk_wheel {
-    int64_t now_ms; /* all before it has fired */
-    uint32_t count;
+    int64_t now_ms;                  /* all before it has fired */
     uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
     rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
 } rlk_wheel;
@@ -174,6 +168,8 @@ typedef struct rlk_wheel {
 typedef struct rlk_node {
     rlk_conn conn;
     rlk_socket socket;
+    const char *user; /* of rlk_options */
+    const char *password;
 } rlk_node;
 #endif
 
@@ -185,13 +181,13 @@ struct rlk_client {
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
-    int64_t now_ms; /* clamped: never goes back */
+    int64_t now_ms;                   /* clamped: never goes back */
+    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     uint32_t operation_ms;
     uint32_t settle_ms;
     uint32_t drift_ppm;
     uint32_t drift_ms;
     uint32_t jitter;
-    uint16_t events; /* pending */
     uint8_t nodes;
     uint8_t quorum;
     uint8_t state;
@@ -200,7 +196,7 @@ struct rlk_client {
     uint16_t error_node;
     char text[RLK_TEXT_CAP];
 #ifndef RLK_NO_POSIX
-    rlk_node *node_list;
+    rlk_node *node_list[RLK_MAX_NODES];
     rlk_system_fork fork_mark;
     rlk_node node; /* of rlk_client_open */
     rlk_conn_entry ring[RLK_NODE_RING];

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
+ * own deadlines end it.
+ */
+#include "internal.h"
+
+/* Ends an operation whose driver can't wait: what is not settled now will not be. */
+static void blocking_give_up(rlk_lock *lock)
+{
+    rlki_tally tally;
+    rlk_cancel(lock);
+    if (lock->events & RLKI_EVENT_RESULT || lock->operation == RLK_OP_NONE)
+        return;
+    tally = rlki_tally_of(lock);
+    rlki_operation_finish(lock, tally.unclean >= lock->client->quorum ? RLK_UNKNOWN : RLK_E_WAIT);
+    rlki_lock_rearm(lock);
+}
+
+static rlk_result blocking_wait(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    while (!(lock->events & RLKI_EVENT_RESULT)) {
+        if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
+            if (lock->client != client)
+                return RLK_E_CLOSED;
+            blocking_give_up(lock);
+            break;
+        }
+        if (lock->client != client) /* closed by whoever was called while waiting */
+            return RLK_E_CLOSED;
+        rlk_client_tick(client);
+    }
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    return (rlk_result)lock->done_result;
+}
+
+/* Before starting: without a way to wait nothing is started. */
+static rlk_result blocking_enter(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result == RLK_OK && !lock->client->env.wait)
+        result = RLK_E_WAIT;
+    return result;
+}
+
+static rlk_result blocking_end(rlk_lock *lock, rlk_result started)
+{
+    return started == RLK_PENDING ? blocking_wait(lock) : started;
+}
+
+rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_acquire_start(lock, wait_ms));
+}
+
+rlk_result rlk_release(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_release_start(lock));
+}
+
+rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_extend_start(lock, added_ms));
+}
+
+rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_renew_start(lock, ttl_ms));
+}
+
+rlk_result rlk_check(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_check_start(lock));
+}
+
+rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_query_start(lock, holders, cap));
+}
+
+rlk_result rlk_force_release(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock);
+    return result != RLK_OK ? result : blocking_end(lock, rlk_force_release_start(lock));
+}
+
+rlk_result rlk_keep(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    result = blocking_end(lock, rlki_keep_start(lock));
+    /* A renewal that failed is tried again at the next call, while the lease lasts. */
+    return rlk_is_held(lock) ? RLK_OK : result;
+}
+
+#if defined(__GNUC__) && !defined(__cplusplus)
+void rlki_lock_scope_end(rlk_lock *lock)
+{
+    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK)
+        blocking_wait(lock);
+    rlk_release(lock);
+    rlk_lock_close(lock);
+}
+#endif

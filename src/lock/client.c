@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The client: a set of connections, the clock, the timer wheel, the locks. It stands between the
+ * connections, which know requests, and the locks, which own them.
+ */
+#include "internal.h"
+#include "scripts.h"
+#include "validity.h"
+#include "wheel.h"
+
+#include <string.h>
+
+bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+    return !env->same_process || env->same_process(env->context, client);
+}
+
+/* Time as a connection passed it, or as the clock says it: it never goes back. */
+static int64_t client_advance(rlk_client *client, int64_t now_ms)
+{
+    if (now_ms > client->now_ms)
+        client->now_ms = now_ms;
+    return client->now_ms;
+}
+
+int64_t rlki_client_now(rlk_client *client)
+{
+    return client_advance(client, client->env.now_ms(client->env.context));
+}
+
+uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
+{
+    uint32_t x = client->jitter;
+    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
+    x ^= x >> 17;
+    x ^= x << 5;
+    client->jitter = x;
+    return max > min ? min + x % (max - min + 1) : min;
+}
+
+rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat)
+{
+    return lock->client->conns[seat];
+}
+
+void rlki_client_note_fence(rlk_client *client, unsigned node)
+{
+    const rlk_conn *conn = client->conns[node];
+    uint32_t generation = rlk_conn_generation(conn);
+    if (generation > 0 && !rlk_conn_fenced(conn))
+        client->unfenced[node] = generation - 1;
+}
+
+/* ---- calls of the connections ---- */
+
+static rlk_seat *client_seat(rlk_request *request)
+{
+    return (rlk_seat *)(void *)request; /* its first member */
+}
+
+static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *request,
+                              rlk_resp_writer *writer)
+{
+    (void)context;
+    return rlki_seat_encode(client_seat(request), conn, writer);
+}
+
+static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
+                         const rlk_reply *reply, unsigned left, int64_t now_ms)
+{
+    rlk_client *client = (rlk_client *)context;
+    rlk_seat *seat = client_seat(request);
+    rlk_lock *lock = rlki_seat_lock(seat);
+    uint8_t tag = request->tag;
+    uint8_t state = request->state;
+    (void)conn;
+    /* Deadlines before input. They may abandon the very command that is answered here: then its
+     * reply means nothing any more (what was sent behind it settles the matter). */
+    if (client_advance(client, now_ms) >= lock->timer.deadline_ms && lock->timer.link) {
+        rlki_lock_timer(lock);
+        if (request->tag != tag || request->state != state)
+            return;
+    }
+    rlki_seat_reply(seat, reply, left);
+    rlki_operation_step(lock);
+}
+
+static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
+                        int64_t now_ms)
+{
+    rlk_seat *seat = client_seat(request);
+    (void)conn;
+    client_advance((rlk_client *)context, now_ms);
+    rlki_seat_lost(seat, maybe_sent);
+    rlki_operation_step(rlki_seat_lock(seat));
+}
+
+/* Two names for one server make no quorum. */
+static void client_look_for_alias(rlk_client *client, unsigned node)
+{
+    const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
+    unsigned i;
+    for (i = 0; run_id && i < client->nodes; i++) {
+        const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
+        if (other && memcmp(run_id, other, 20) == 0)
+            client->warnings |= RLK_WARN_ALIAS;
+    }
+}
+
+static void client_changed(void *context, rlk_conn *conn, int64_t now_ms)
+{
+    rlk_client *client = (rlk_client *)context;
+    rlk_lock *lock;
+    unsigned node = 0;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return;
+    client_advance(client, now_ms);
+    while (client->conns[node] != conn)
+        node++;
+    if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+        rlki_client_note_fence(client, node);
+        client_look_for_alias(client, node);
+    }
+    for (lock = client->locks; lock; lock = lock->next)
+        rlki_lock_conn_changed(lock, node);
+}
+
+void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
+{
+    config->calls.context = client;
+    config->calls.encode = client_encode;
+    config->calls.reply = client_reply;
+    config->calls.lost = client_lost;
+    config->calls.changed = client_changed;
+    config->scripts = rlki_scripts;
+    config->scripts_len = RLKI_SCRIPTS;
+}
+
+/* ---- life ---- */
+
+static uint32_t client_limit(int64_t value, uint32_t otherwise)
+{
+    return value == 0 ? otherwise : (uint32_t)value;
+}
+
+static bool client_times_good(const rlk_client_config *config)
+{
+    return config->operation_ms >= 0 && config->operation_ms <= RLK_TIME_LIMIT_MAX &&
+           config->settle_ms >= 0 && config->settle_ms <= RLK_TIME_LIMIT_MAX &&
+           config->drift_ms >= 0 && config->drift_ms <= RLK_TIME_LIMIT_MAX &&
+           config->drift_ppm <= RLKI_DRIFT_PPM_MAX;
+}
+
+static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
+                               const rlk_client_config *config, unsigned *bad_node)
+{
+    size_t i;
+    size_t k;
+    if (!conns || !config || !config->env.now_ms || !config->env.random)
+        return RLK_E_ARGUMENT;
+    if (nodes == 0 || nodes > RLK_MAX_NODES)
+        return RLK_E_NODES;
+    if (!client_times_good(config))
+        return RLK_E_TIMES;
+    for (i = 0; i < nodes; i++) {
+        *bad_node = (unsigned)i;
+        if (!conns[i])
+            return RLK_E_ARGUMENT;
+        for (k = 0; k < i; k++)
+            if (rlk_url_same_server(rlk_conn_url(conns[i]), rlk_conn_url(conns[k])))
+                return RLK_E_SAME_NODE;
+    }
+    return RLK_OK;
+}
+
+rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t nodes,
+                            const rlk_client_config *config, size_t size, uint32_t layout)
+{
+    rlk_result result;
+    unsigned bad_node = 0;
+    unsigned i;
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (size != sizeof(*client) || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
+    client->state = RLKI_CLIENT_CLOSED;
+    client->nodes = 0;
+    client->locks = NULL;
+    client->event_head = NULL;
+    client->event_tail = NULL;
+    client->warnings = 0;
+    result = client_check(conns, nodes, config, &bad_node);
+    client->error = (int16_t)result;
+    client->error_node = (uint16_t)bad_node;
+    if (result != RLK_OK)
+        return result;
+    client->env = config->env;
+    client->operation_ms = client_limit(config->operation_ms, RLK_OPERATION_MS);
+    client->settle_ms = client_limit(config->settle_ms, RLK_SETTLE_MS);
+    client->drift_ppm = client_limit(config->drift_ppm, RLK_DRIFT_PPM);
+    client->drift_ms = client_limit(config->drift_ms, RLK_DRIFT_MS);
+    for (i = 0; i < nodes; i++) {
+        client->conns[i] = conns[i];
+        client->unfenced[i] = 0;
+    }
+    client->nodes = (uint8_t)nodes;
+    client->quorum = (uint8_t)rlki_quorum(client->nodes);
+    if (nodes % 2 == 0)
+        client->warnings |= RLK_WARN_EVEN;
+    client->now_ms = client->env.now_ms(client->env.context);
+    rlki_wheel_init(&client->wheel, client->now_ms);
+    if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
+        client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
+    client->jitter |= 1u;
+    client->state = RLKI_CLIENT_OPEN;
+    return RLK_OK;
+}
+
+void rlk_client_deinit(rlk_client *client)
+{
+    rlk_lock *lock;
+    unsigned i;
+    if (!client || client->state != RLKI_CLIENT_OPEN)
+        return;
+    client->state = RLKI_CLIENT_CLOSED;
+    for (lock = client->locks; lock; lock = lock->next)
+        for (i = 0; i < client->nodes; i++)
+            rlki_seat_abandon(&lock->seats[i]);
+    while (client->locks) {
+        lock = client->locks;
+        client->locks = lock->next;
+        lock->client = NULL;
+        lock->state = RLKI_CLOSED;
+    }
+    client->event_head = NULL;
+    client->event_tail = NULL;
+    for (i = 0; i < client->nodes; i++)
+        rlk_conn_shutdown(client->conns[i], client->now_ms);
+}
+
+static bool client_usable(const rlk_client *client)
+{
+    return client && client->state == RLKI_CLIENT_OPEN && rlki_client_same_process(client);
+}
+
+int64_t rlk_client_deadline(const rlk_client *client)
+{
+    int64_t deadline_ms;
+    unsigned i;
+    if (!client_usable(client))
+        return RLK_NEVER;
+    deadline_ms = rlki_wheel_deadline(&client->wheel);
+    for (i = 0; i < client->nodes; i++) {
+        int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+        if (conn_ms < deadline_ms)
+            deadline_ms = conn_ms;
+    }
+    return deadline_ms;
+}
+
+void rlk_client_tick(rlk_client *client)
+{
+    rlk_timer *timer;
+    int64_t now_ms;
+    unsigned i;
+    if (!client_usable(client))
+        return;
+    now_ms = rlki_client_now(client);
+    while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
+        rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
+    for (i = 0; i < client->nodes; i++)
+        rlk_conn_tick(client->conns[i], now_ms);
+}
+
+rlk_result rlk_client_reset(rlk_client *client)
+{
+    unsigned i;
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    rlki_client_now(client);
+    for (i = 0; i < client->nodes; i++)
+        rlk_conn_reset(client->conns[i], client->now_ms);
+    return RLK_OK;
+}
+
+size_t rlk_client_nodes(const rlk_client *client)
+{
+    return client ? client->nodes : 0;
+}
+
+rlk_conn *rlk_client_conn(rlk_client *client, size_t node)
+{
+    return client && node < client->nodes ? client->conns[node] : NULL;
+}
+
+unsigned rlk_client_warnings(const rlk_client *client)
+{
+    return client ? client->warnings : 0;
+}

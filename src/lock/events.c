@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A lock with something to say is in its client's list, at most once, however much it has to say:
+ * one result (an operation has one, and the next can't begin before) and sticky bits.
+ */
+#include "internal.h"
+
+static void events_link(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->events & RLKI_EVENT_LINKED)
+        return;
+    lock->events |= RLKI_EVENT_LINKED;
+    lock->event_next = NULL;
+    lock->event_prev = client->event_tail;
+    if (client->event_tail)
+        client->event_tail->event_next = lock;
+    else
+        client->event_head = lock;
+    client->event_tail = lock;
+}
+
+static void events_unlink(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->event_prev)
+        lock->event_prev->event_next = lock->event_next;
+    else
+        client->event_head = lock->event_next;
+    if (lock->event_next)
+        lock->event_next->event_prev = lock->event_prev;
+    else
+        client->event_tail = lock->event_prev;
+    lock->event_next = NULL;
+    lock->event_prev = NULL;
+    lock->events = 0;
+}
+
+void rlki_event_raise(rlk_lock *lock, unsigned event)
+{
+    events_link(lock);
+    lock->events = (uint8_t)(lock->events | event);
+}
+
+void rlki_event_drop(rlk_lock *lock, unsigned event)
+{
+    if (!(lock->events & RLKI_EVENT_LINKED))
+        return;
+    lock->events = (uint8_t)(lock->events & ~event);
+    if (lock->events == RLKI_EVENT_LINKED)
+        events_unlink(lock);
+}
+
+static rlk_event_type events_type(rlk_operation operation, rlk_result result)
+{
+    switch (result) {
+    case RLK_OK:
+        break;
+    case RLK_BUSY:
+        return RLK_EV_BUSY;
+    case RLK_TIMED_OUT:
+        return RLK_EV_TIMED_OUT;
+    case RLK_CANCELLED:
+        return RLK_EV_CANCELLED;
+    case RLK_UNKNOWN:
+        return RLK_EV_UNKNOWN;
+    case RLK_NOT_OWNER:
+    case RLK_NOT_HELD:
+    case RLK_LOST:
+    case RLK_GONE:
+        return RLK_EV_NOT_HELD;
+    default:
+        return RLK_EV_FAILED;
+    }
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return RLK_EV_ACQUIRED;
+    case RLK_OP_RELEASE:
+        return RLK_EV_RELEASED;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        return RLK_EV_EXTENDED;
+    default:
+        return RLK_EV_DONE;
+    }
+}
+
+bool rlk_client_next_event(rlk_client *client, rlk_event *event)
+{
+    rlk_lock *lock;
+    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
+        !rlki_client_same_process(client))
+        return false;
+    lock = client->event_head;
+    event->lock = lock;
+    event->user = lock->user;
+    if (lock->events & RLKI_EVENT_RESULT) {
+        event->operation = (rlk_operation)lock->done_operation;
+        event->result = (rlk_result)lock->done_result;
+        event->type = events_type(event->operation, event->result);
+        rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    } else {
+        event->operation = RLK_OP_NONE;
+        event->result = RLK_LOST;
+        event->type = RLK_EV_LOST;
+        rlki_event_drop(lock, RLKI_EVENT_LOST);
+    }
+    return true;
+}

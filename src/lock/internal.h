@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the lock room share.
+ *
+ *   client.c     connections, clock, timers, the connection's calls
+ *   events.c     outcomes waiting to be pulled
+ *   seat.c       one lock on one node: commands out, verdicts in
+ *   operation.c  what all operations share: begin, finish, timers, loss
+ *   acquire.c    rounds
+ *   hold.c       extend, renew, check
+ *   release.c    release and the undo that goes on behind an operation
+ *   query.c      query and force_release
+ *   lock.c       the public calls
+ *   blocking.c   their blocking forms: one loop
+ *
+ * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
+ * verdict or a connection changed) and rlki_lock_timer (a deadline came).
+ */
+#ifndef RLKI_LOCK_INTERNAL_H
+#define RLKI_LOCK_INTERNAL_H
+
+#include "resplock/lock.h"
+
+/* Where a thing that is not initialised, or closed, is: all bytes zero. */
+enum {
+    RLKI_CLIENT_CLOSED,
+    RLKI_CLIENT_OPEN
+};
+
+/* State of a lock, apart from its operation. */
+enum {
+    RLKI_CLOSED,
+    RLKI_FREE,
+    RLKI_HELD,
+    RLKI_LOST /* was held, ran out, and nobody has asked for release or acquire since */
+};
+
+/* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
+enum {
+    RLKI_PHASE_WORK,
+    RLKI_PHASE_AWAIT, /* until a quorum of nodes is ready */
+    RLKI_PHASE_ROUND, /* SETs are out */
+    RLKI_PHASE_PAUSE, /* before the next round */
+    RLKI_PHASE_SETTLE /* outcome decided; undos are out */
+};
+
+/* Flags of a lock. */
+#define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
+#define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
+#define RLKI_LOCK_MAYBE_SENT  0x04u /* hold: a command was sent whose reply will never come */
+#define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
+#define RLKI_LOCK_QUORUM_DOES 0x10u /* query: the nodes that are late are not waited for any more  \
+                                     */
+
+/* Pending events of a lock, in the order in which they are pulled. */
+#define RLKI_EVENT_RESULT 0x01u
+#define RLKI_EVENT_LOST   0x02u
+#define RLKI_EVENT_LINKED 0x80u /* in the client's list */
+
+/* Commands of a seat: the tag of its request. */
+enum {
+    RLKI_NO_COMMAND,
+    RLKI_SET,
+    RLKI_RAISE,
+    RLKI_CHECK,
+    RLKI_RELEASE,
+    RLKI_QUERY,
+    RLKI_DEL
+};
+
+/* What a node has said in the operation under way. */
+enum {
+    RLKI_NONE,     /* nothing yet */
+    RLKI_YES,      /* done */
+    RLKI_NO,       /* somebody else has it (SET); not our token (scripts, first answer) */
+    RLKI_NO_AFTER, /* not our token, after an earlier release whose reply was lost */
+    RLKI_ERROR,    /* it refused, or can't be reached */
+    RLKI_SKIPPED   /* not asked in this round */
+};
+
+/* Flags of a seat. */
+#define RLKI_SEAT_POSSIBLE 0x01u /* our token may be on the node */
+#define RLKI_SEAT_PRESENT  0x02u /* it is, or was when last heard */
+#define RLKI_SEAT_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
+#define RLKI_SEAT_REPEATED 0x08u /* a release of it was sent whose reply was lost */
+#define RLKI_SEAT_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
+#define RLKI_SEAT_RETRY    0x20u /* the command was refused; again at lock->retry_ms */
+#define RLKI_SEAT_DOUBT    0x40u /* whether an orphan is left can't be known */
+#define RLKI_SEAT_PROBED   0x80u /* acquire: compared already in this round */
+
+/* ---- client.c ---- */
+
+/* True unless this process inherited the client by fork. */
+bool rlki_client_same_process(const rlk_client *client);
+
+/* Samples the clock; never goes back. */
+int64_t rlki_client_now(rlk_client *client);
+
+/* A random number from min to max, for pauses: not secret. */
+uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
+
+/* If the stream of a node is not fenced, remembers that all earlier ones may still execute. */
+void rlki_client_note_fence(rlk_client *client, unsigned node);
+
+/* The connection that a seat uses: the route. Constant, one node a seat, for one server and for a
+ * quorum of independent ones. */
+rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat);
+
+/* ---- events.c ---- */
+
+void rlki_event_raise(rlk_lock *lock, unsigned event);
+/* Takes an event away without showing it (a blocking call returns it). */
+void rlki_event_drop(rlk_lock *lock, unsigned event);
+
+/* ---- token.c ---- */
+
+/* Draws the random part anew. False: no entropy. */
+bool rlki_token_draw(rlk_lock *lock);
+size_t rlki_token_len(const rlk_lock *lock);
+/* Writes the token of a round: rlki_token_len bytes. */
+void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
+
+/* ---- seat.c ---- */
+
+rlk_lock *rlki_seat_lock(rlk_seat *seat);
+/* Our token is not on the node and never will be, and nothing is under way. */
+bool rlki_seat_clean(const rlk_seat *seat);
+/* Sends a command; the request must be idle. */
+void rlki_seat_send(rlk_seat *seat, unsigned command);
+/* Takes the command under way back; true if not a byte of it was sent. Its effect is then recorded
+ * in the flags: an abandoned SET leaves the token POSSIBLE. */
+bool rlki_seat_abandon(rlk_seat *seat);
+/* The token of the seat is not wanted any more: sends the compare-and-delete behind whatever was
+ * sent, if there is anything to undo. */
+void rlki_seat_undo(rlk_seat *seat);
+
+unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
+void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
+void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
+/* Sends again what was refused and waits for it. */
+void rlki_seats_retry(rlk_lock *lock);
+
+/* Verdicts of all seats, counted. */
+typedef struct rlki_tally {
+    uint8_t yes;
+    uint8_t no; /* RLKI_NO */
+    uint8_t no_after;
+    uint8_t error;
+    uint8_t pending; /* RLKI_NONE */
+    uint8_t unclean; /* seats that are not clean, or in doubt */
+    uint8_t doubt;
+} rlki_tally;
+rlki_tally rlki_tally_of(const rlk_lock *lock);
+
+/* ---- operation.c ---- */
+
+/* Common begin of every public call: the fork check, the clock, the lock's own deadlines. */
+rlk_result rlki_lock_enter(rlk_lock *lock);
+/* Begins an operation: no verdicts, trying until deadline_ms. */
+void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
+/* Ends it with a result, which becomes an event. */
+void rlki_operation_finish(rlk_lock *lock, rlk_result result);
+/* Something changed: goes as far as it can. */
+void rlki_operation_step(rlk_lock *lock);
+/* Does what is due at client->now_ms. */
+void rlki_lock_timer(rlk_lock *lock);
+/* Sets the lock's one timer to the earliest of its deadlines. */
+void rlki_lock_rearm(rlk_lock *lock);
+/* Recomputes the lease's deadline from what the nodes confirmed. */
+void rlki_lock_validate(rlk_lock *lock);
+/* Expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
+void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
+/* Undoes every seat, in the background too; the token is retired. */
+void rlki_lock_undo(rlk_lock *lock);
+/* Held no more without having been released: `result` is what an operation under way comes to. */
+void rlki_lock_lose(rlk_lock *lock, rlk_result result);
+/* Remembers an error for the operation's result and the text. */
+void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error);
+/* Errors that the same call meets again: fatal, and wrong use. */
+bool rlki_is_final(rlk_result result);
+/* The connection of a seat became ready, or failed. */
+void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat);
+
+/* ---- lock.c ---- */
+
+/* rlk_keep, started: RLK_OK when no renewal is due. */
+rlk_result rlki_keep_start(rlk_lock *lock);
+
+/* ---- the operations ---- */
+
+void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
+bool rlki_acquire_step(rlk_lock *lock);
+void rlki_acquire_cancel(rlk_lock *lock);
+void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
+
+void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
+                     int64_t deadline_ms);
+bool rlki_hold_step(rlk_lock *lock);
+void rlki_hold_cancel(rlk_lock *lock);
+
+void rlki_release_begin(rlk_lock *lock);
+bool rlki_release_step(rlk_lock *lock);
+
+void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
+bool rlki_query_step(rlk_lock *lock);
+void rlki_query_cancel(rlk_lock *lock);
+void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left);
+
+#endif

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The public calls of a lock: arguments are checked here, once, for the started and the blocking
+ * forms.
+ */
+#include "internal.h"
+#include "validity.h"
+#include "wheel.h"
+
+#include <string.h>
+
+/* ---- init ---- */
+
+rlk_lock_config rlk_lock_config_default(void)
+{
+    rlk_lock_config config;
+    config.ttl_ms = RLK_TTL_MS;
+    config.wait_ms = RLK_WAIT_MS;
+    config.node_ms = 0; /* follows the TTL */
+    config.retry_min_ms = RLK_RETRY_MIN_MS;
+    config.retry_max_ms = RLK_RETRY_MAX_MS;
+    config.token_prefix = NULL;
+    config.user = NULL;
+    return config;
+}
+
+/* 0 is the default; a negative or too large one makes *good false. */
+static uint32_t lock_time(int64_t value, uint32_t otherwise, int64_t max, bool *good)
+{
+    if (value == 0)
+        return otherwise;
+    if (value < 0 || value > max)
+        *good = false;
+    return (uint32_t)value;
+}
+
+/* A lease must outlast drift and the time of one try, else none can be won. */
+static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
+{
+    const rlk_client *client = lock->client;
+    if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
+        return false;
+    return ttl_ms > (int64_t)rlki_drift((uint32_t)ttl_ms, client->drift_ppm, client->drift_ms) +
+                        (int64_t)lock->node_ms;
+}
+
+static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+{
+    bool good = true;
+    uint32_t node_ms;
+    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    lock->ttl_ms = lock_time(config->ttl_ms, RLK_TTL_MS, RLK_TTL_MAX, &good);
+    node_ms = lock->ttl_ms / 3 < RLK_NODE_MS_MAX ? lock->ttl_ms / 3 : RLK_NODE_MS_MAX;
+    lock->node_ms = lock_time(config->node_ms, node_ms, RLK_TIME_LIMIT_MAX, &good);
+    lock->retry_min_ms =
+        lock_time(config->retry_min_ms, RLK_RETRY_MIN_MS, RLK_TIME_LIMIT_MAX, &good);
+    lock->retry_max_ms =
+        lock_time(config->retry_max_ms, RLK_RETRY_MAX_MS, RLK_TIME_LIMIT_MAX, &good);
+    lock->wait_ms = lock_time(config->wait_ms, RLK_WAIT_MS, RLK_TIME_LIMIT_MAX, &good);
+    if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
+        lock->retry_max_ms = lock->retry_min_ms;
+    if (!good)
+        return RLK_E_TIMES;
+    lock->user = config->user;
+    lock->prefix = config->token_prefix;
+    if (lock->prefix) {
+        size_t len = strlen(lock->prefix);
+        if (len > RLK_PREFIX_MAX)
+            return RLK_E_PREFIX;
+        lock->prefix_len = (uint8_t)len;
+    }
+    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : RLK_E_TTL;
+}
+
+static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
+{
+    unsigned i;
+    if (key_len == 0)
+        return RLK_E_KEY;
+    for (i = 0; i < lock->client->nodes; i++) {
+        size_t cap = lock->client->conns[i]->tx_cap;
+        if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
+            key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
+            return RLK_E_KEY;
+    }
+    return RLK_OK;
+}
+
+static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                            const rlk_lock_config *config)
+{
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, NULL, NULL};
+    rlk_result result;
+    unsigned i;
+    if (!client || !key)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    lock->client = client;
+    result = lock_configure(lock, config ? config : &all_defaults);
+    if (result == RLK_OK)
+        result = lock_key_fits(lock, key_len);
+    if (result != RLK_OK) {
+        lock->client = NULL;
+        client->error = (int16_t)result; /* the lock has no memory for texts */
+        return result;
+    }
+    lock->key = (const uint8_t *)key;
+    lock->key_len = (uint32_t)key_len;
+    lock->retry_ms = RLK_NEVER;
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = RLK_NEVER;
+    for (i = 0; i < RLK_MAX_NODES; i++) {
+        lock->seats[i].index = (uint8_t)i;
+        lock->seats[i].expiry_ms = RLKI_EXPIRED;
+    }
+    lock->next = client->locks;
+    if (lock->next)
+        lock->next->prev = lock;
+    client->locks = lock;
+    lock->state = RLKI_FREE;
+    return RLK_OK;
+}
+
+rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                            const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    if (!lock)
+        return RLK_E_ARGUMENT;
+    memset(lock, 0, size); /* closed, whatever follows */
+    if (size != sizeof(*lock) || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
+    return lock_init(lock, client, key, key_len, config);
+}
+
+rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                          const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    return rlki_lock_init_n(lock, client, key, key ? strlen(key) : 0, config, size, layout);
+}
+
+rlk_result rlk_lock_close(rlk_lock *lock)
+{
+    rlk_client *client;
+    rlki_tally tally;
+    unsigned i;
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    tally = rlki_tally_of(lock);
+    for (i = 0; i < client->nodes; i++)
+        rlki_seat_abandon(&lock->seats[i]);
+    rlki_wheel_cancel(&client->wheel, &lock->timer);
+    rlki_event_drop(lock, RLKI_EVENT_RESULT | RLKI_EVENT_LOST);
+    if (lock->prev)
+        lock->prev->next = lock->next;
+    else
+        client->locks = lock->next;
+    if (lock->next)
+        lock->next->prev = lock->prev;
+    lock->state = RLKI_CLOSED;
+    lock->client = NULL;
+    return tally.unclean >= client->quorum ? RLK_UNKNOWN : RLK_OK;
+}
+
+/* ---- operations ---- */
+
+/* What a started operation has come to already: its result, or RLK_PENDING. */
+static rlk_result lock_started(rlk_lock *lock)
+{
+    if (!(lock->events & RLKI_EVENT_RESULT))
+        return RLK_PENDING;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    return (rlk_result)lock->done_result;
+}
+
+/* Remembers what a call that is over came to, for rlk_lock_error. */
+static rlk_result lock_told(rlk_lock *lock, rlk_operation operation, rlk_result result)
+{
+    if (result != RLK_PENDING && lock && lock->client && lock->operation == RLK_OP_NONE) {
+        lock->done_operation = (uint8_t)operation;
+        lock->done_result = (int16_t)result;
+    }
+    return result;
+}
+
+/* A new operation may begin: none is under way, and the result of the last one was pulled (or is
+ * dropped: whoever starts the next has no use for it). */
+static rlk_result lock_ready(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->operation != RLK_OP_NONE)
+        return RLK_E_STATE;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    return RLK_OK;
+}
+
+static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    rlk_result result = lock_ready(lock);
+    rlki_tally tally;
+    int64_t deadline_ms;
+    if (result != RLK_OK)
+        return result;
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    if (wait_ms == RLK_DEFAULT)
+        wait_ms = lock->wait_ms;
+    if (wait_ms < 0)
+        return RLK_E_TIMES;
+    tally = rlki_tally_of(lock);
+    /* A node that may still have a token of ours remembers it by its number: then the random part
+     * stays, and only numbers go on. */
+    if ((tally.unclean == tally.doubt || lock->round == 0) && !rlki_token_draw(lock))
+        return RLK_E_ENTROPY;
+    deadline_ms = rlki_later(lock->client->now_ms,
+                             wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
+    rlki_event_drop(lock, RLKI_EVENT_LOST); /* of the lease before */
+    rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
+    return lock_started(lock);
+}
+
+static rlk_result lock_release(rlk_lock *lock)
+{
+    rlk_result result = lock_ready(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_LOST); /* the result says it */
+    rlki_release_begin(lock);
+    return lock_started(lock);
+}
+
+/* A lock that is held, and free for an operation on it. */
+static rlk_result lock_ready_held(rlk_lock *lock)
+{
+    rlk_result result = lock_ready(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->state == RLKI_LOST)
+        return RLK_LOST;
+    return lock->state == RLKI_HELD ? RLK_OK : RLK_NOT_HELD;
+}
+
+/* Expiry that this lock may claim, before drift. */
+static int64_t lock_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i;
+    for (i = 0; i < lock->client->nodes; i++)
+        expiry_ms[i] = lock->seats[i].expiry_ms;
+    quorum_ms = rlki_quorum_value(expiry_ms, lock->client->nodes, lock->client->quorum);
+    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
+}
+
+static int64_t lock_operation_deadline(const rlk_lock *lock)
+{
+    return rlki_later(lock->client->now_ms, lock->client->operation_ms);
+}
+
+static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms)
+{
+    rlk_result result = lock_ready_held(lock);
+    int64_t expiry_ms;
+    int64_t target_ms;
+    int64_t most_ms;
+    if (result != RLK_OK)
+        return result;
+    if (added_ms < 1 || added_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    expiry_ms = lock_expiry(lock);
+    target_ms = rlki_later(expiry_ms, added_ms);
+    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
+    if (target_ms > most_ms)
+        target_ms = most_ms;
+    if (target_ms <= expiry_ms)
+        return RLK_E_TTL;
+    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, lock_operation_deadline(lock));
+    return lock_started(lock);
+}
+
+static rlk_result lock_renew_until(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+    if (ttl_ms == RLK_DEFAULT)
+        ttl_ms = lock->ttl_ms;
+    if (!lock_ttl_good(lock, ttl_ms))
+        return RLK_E_TTL;
+    target_ms = rlki_later(now_ms, ttl_ms);
+    if (target_ms <= lock_expiry(lock)) { /* sooner: only said here (rule 6) */
+        rlki_lock_claim(lock, target_ms, now_ms);
+        rlki_lock_validate(lock);
+        rlki_lock_rearm(lock);
+        return RLK_OK;
+    }
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    return lock_started(lock);
+}
+
+static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms)
+{
+    rlk_result result = lock_ready_held(lock);
+    if (result != RLK_OK)
+        return result;
+    return lock_renew_until(lock, ttl_ms, lock_operation_deadline(lock));
+}
+
+static rlk_result lock_keep(rlk_lock *lock)
+{
+    rlk_result result = lock_ready_held(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->valid_ms - lock->client->now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
+        return RLK_OK; /* not due */
+    return lock_renew_until(lock, RLK_DEFAULT, rlki_later(lock->client->now_ms, lock->node_ms));
+}
+
+static rlk_result lock_check(rlk_lock *lock)
+{
+    rlk_result result = lock_ready_held(lock);
+    if (result != RLK_OK)
+        return result;
+    rlki_hold_begin(lock, RLK_OP_CHECK, 0, lock_operation_deadline(lock));
+    return lock_started(lock);
+}
+
+static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    rlk_result result = lock_ready(lock);
+    size_t i;
+    if (result != RLK_OK)
+        return result;
+    if (!holders || cap < lock->client->nodes)
+        return RLK_E_ARGUMENT;
+    memset(holders, 0, cap * sizeof(*holders));
+    for (i = 0; i < cap; i++) {
+        holders[i].result = RLK_PENDING;
+        holders[i].ttl_ms = -2;
+    }
+    lock->query = holders;
+    rlki_query_begin(lock, RLK_OP_QUERY);
+    return lock_started(lock);
+}
+
+static rlk_result lock_force_release(rlk_lock *lock)
+{
+    rlk_result result = lock_ready(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    rlki_query_begin(lock, RLK_OP_FORCE_RELEASE);
+    return lock_started(lock);
+}
+
+rlk_result rlk_cancel(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        rlki_acquire_cancel(lock);
+        break;
+    case RLK_OP_RELEASE:
+        rlki_operation_finish(lock, RLK_UNKNOWN); /* the seats go on */
+        break;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+    case RLK_OP_CHECK:
+        rlki_hold_cancel(lock);
+        break;
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        rlki_query_cancel(lock);
+        break;
+    default:
+        return RLK_NOT_HELD;
+    }
+    rlki_operation_step(lock);
+    return RLK_OK;
+}
+
+rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
+{
+    return lock_told(lock, RLK_OP_ACQUIRE, lock_acquire(lock, wait_ms));
+}
+
+rlk_result rlk_release_start(rlk_lock *lock)
+{
+    return lock_told(lock, RLK_OP_RELEASE, lock_release(lock));
+}
+
+rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
+{
+    return lock_told(lock, RLK_OP_EXTEND, lock_extend(lock, added_ms));
+}
+
+rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
+{
+    return lock_told(lock, RLK_OP_RENEW, lock_renew(lock, ttl_ms));
+}
+
+rlk_result rlki_keep_start(rlk_lock *lock)
+{
+    return lock_told(lock, RLK_OP_RENEW, lock_keep(lock));
+}
+
+rlk_result rlk_check_start(rlk_lock *lock)
+{
+    return lock_told(lock, RLK_OP_CHECK, lock_check(lock));
+}
+
+rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return lock_told(lock, RLK_OP_QUERY, lock_query(lock, holders, cap));
+}
+
+rlk_result rlk_force_release_start(rlk_lock *lock)
+{
+    return lock_told(lock, RLK_OP_FORCE_RELEASE, lock_force_release(lock));
+}
+
+/* ---- questions ---- */
+
+bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
+{
+    return lock && lock->client && lock->state == RLKI_HELD && now_ms < lock->valid_ms &&
+           rlki_client_same_process(lock->client);
+}
+
+/* The clock, as the client would take it. */
+static int64_t lock_now(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t now_ms = client->env.now_ms(client->env.context);
+    return now_ms > client->now_ms ? now_ms : client->now_ms;
+}
+
+bool rlk_is_held(const rlk_lock *lock)
+{
+    return lock && lock->client && lock->state == RLKI_HELD && rlk_is_held_at(lock, lock_now(lock));
+}
+
+int64_t rlk_remaining_ms(const rlk_lock *lock)
+{
+    int64_t now_ms;
+    if (!lock || !lock->client || lock->state != RLKI_HELD)
+        return 0;
+    now_ms = lock_now(lock);
+    return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
+}
+
+rlk_operation rlk_lock_operation(const rlk_lock *lock)
+{
+    return lock && lock->client ? (rlk_operation)lock->operation : RLK_OP_NONE;
+}
+
+size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
+{
+    size_t len;
+    if (!lock || !lock->client || lock->round == 0)
+        return 0;
+    len = rlki_token_len(lock);
+    if (out && len < cap) {
+        rlki_token_write(lock, lock->round, (uint8_t *)out);
+        out[len] = '\0';
+    }
+    return len;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What all operations share. A lock has a state, and at most one operation over it:
+ *
+ *             acquire: OK                      validity over, or q nodes say "not ours"
+ *     FREE ---------------------> HELD -----------------------------------------------> LOST
+ *      ^ ^    release called       |                                                      |
+ *      | +-------------------------+                 release or acquire called            |
+ *      +----------------------------------------------------------------------------------+
+ *
+ * Verdicts of the seats lead to rlki_operation_step, times to rlki_lock_timer; times are looked at
+ * first, so that a late answer can't revive what is over. The steps of an operation read tallies
+ * of verdicts only: one node and five are the same code.
+ */
+#include "internal.h"
+#include "validity.h"
+#include "wheel.h"
+
+void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error)
+{
+    lock->error = (int16_t)error;
+    lock->error_node = (uint8_t)seat;
+    lock->error_command = (uint8_t)command;
+}
+
+bool rlki_is_final(rlk_result result)
+{
+    rlk_result_kind kind = rlk_result_class(result);
+    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE;
+}
+
+void rlki_lock_rearm(rlk_lock *lock)
+{
+    int64_t deadline_ms = lock->retry_ms;
+    rlk_wheel *wheel = &lock->client->wheel;
+    if (lock->state == RLKI_HELD && lock->valid_ms < deadline_ms)
+        deadline_ms = lock->valid_ms;
+    if (lock->operation != RLK_OP_NONE) {
+        if (lock->deadline_ms < deadline_ms)
+            deadline_ms = lock->deadline_ms;
+        if (lock->phase_ms < deadline_ms)
+            deadline_ms = lock->phase_ms;
+    }
+    if (deadline_ms == RLK_NEVER)
+        rlki_wheel_cancel(wheel, &lock->timer);
+    else
+        rlki_wheel_set(wheel, &lock->timer, deadline_ms);
+}
+
+void rlki_lock_validate(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t until[RLK_MAX_NODES];
+    unsigned i;
+    for (i = 0; i < client->nodes; i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        until[i] = seat->expiry_ms;
+        if (until[i] != RLKI_EXPIRED)
+            until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
+    }
+    lock->valid_ms = rlki_quorum_value(until, client->nodes, client->quorum);
+    if (lock->valid_ms > lock->limit_ms)
+        lock->valid_ms = lock->limit_ms;
+}
+
+void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
+{
+    const rlk_client *client = lock->client;
+    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
+    lock->claim_ms = expiry_ms;
+    lock->limit_ms = expiry_ms - rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
+void rlki_lock_undo(rlk_lock *lock)
+{
+    unsigned i;
+    lock->cleanup_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    for (i = 0; i < lock->client->nodes; i++)
+        rlki_seat_undo(&lock->seats[i]);
+}
+
+/* A node can't be had: that is its answer. */
+static void operation_conn_failed(rlk_lock *lock, unsigned seat)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, seat));
+    rlki_lock_note(lock, seat, RLKI_NO_COMMAND, why);
+    lock->seats[seat].verdict = RLKI_ERROR;
+    if (lock->operation == RLK_OP_QUERY)
+        ((rlk_holder *)lock->query)[seat].result = why;
+}
+
+void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
+{
+    unsigned i;
+    lock->operation = (uint8_t)operation;
+    lock->phase = RLKI_PHASE_WORK;
+    lock->flags = 0;
+    lock->deadline_ms = deadline_ms;
+    lock->phase_ms = RLK_NEVER;
+    lock->outcome = RLK_OK;
+    lock->error = RLK_OK;
+    for (i = 0; i < lock->client->nodes; i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        lock->seats[i].verdict = RLKI_NONE;
+        rlk_conn_hurry(conn, lock->client->now_ms);
+        if (operation != RLK_OP_ACQUIRE && rlk_conn_get_state(conn) == RLK_CONN_FATAL)
+            operation_conn_failed(lock, i);
+    }
+}
+
+void rlki_operation_finish(rlk_lock *lock, rlk_result result)
+{
+    lock->done_operation = lock->operation;
+    lock->done_result = (int16_t)result;
+    lock->operation = RLK_OP_NONE;
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = RLK_NEVER;
+    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+}
+
+void rlki_lock_lose(rlk_lock *lock, rlk_result result)
+{
+    lock->state = RLKI_LOST;
+    rlki_lock_undo(lock);
+    if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
+        lock->operation == RLK_OP_CHECK)
+        rlki_operation_finish(lock, result);
+    rlki_event_raise(lock, RLKI_EVENT_LOST);
+}
+
+/* One step of the operation; true if there may be another. */
+static bool operation_step(rlk_lock *lock)
+{
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        return rlki_acquire_step(lock);
+    case RLK_OP_RELEASE:
+        return rlki_release_step(lock);
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+    case RLK_OP_CHECK:
+        return rlki_hold_step(lock);
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        return rlki_query_step(lock);
+    default:
+        return false;
+    }
+}
+
+void rlki_operation_step(rlk_lock *lock)
+{
+    while (operation_step(lock)) {
+    }
+    /* A node that said "not ours" outside of an operation counts too. */
+    if (lock->state == RLKI_HELD) {
+        rlki_lock_validate(lock);
+        if (lock->client->now_ms >= lock->valid_ms)
+            rlki_lock_lose(lock, RLK_LOST);
+    }
+    rlki_lock_rearm(lock);
+}
+
+void rlki_lock_timer(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    if (lock->state == RLKI_HELD && now_ms >= lock->valid_ms)
+        rlki_lock_lose(lock, RLK_LOST);
+    if (now_ms >= lock->retry_ms)
+        rlki_seats_retry(lock);
+    rlki_operation_step(lock);
+}
+
+rlk_result rlki_lock_enter(rlk_lock *lock)
+{
+    rlk_client *client;
+    if (!lock)
+        return RLK_E_ARGUMENT;
+    client = lock->client;
+    if (!client || lock->state == RLKI_CLOSED)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    if (rlki_client_now(client) >= lock->timer.deadline_ms && lock->timer.link)
+        rlki_lock_timer(lock);
+    return RLK_OK;
+}
+
+/* A connection that can't be had answers, in its way, what waits for it. */
+static bool operation_fails_with_conn(const rlk_lock *lock, rlk_conn *conn)
+{
+    switch (lock->operation) {
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        return true;
+    default:
+        return rlk_conn_get_state(conn) == RLK_CONN_FATAL || rlki_is_final(rlk_conn_result(conn));
+    }
+}
+
+void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
+{
+    rlk_seat *seat = &lock->seats[seat_index];
+    rlk_conn *conn = rlki_route(lock, seat_index);
+    bool ready = rlk_conn_get_state(conn) == RLK_CONN_READY;
+    if (lock->operation == RLK_OP_NONE)
+        return;
+    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
+        rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
+    if (lock->operation == RLK_OP_ACQUIRE)
+        rlki_acquire_conn_changed(lock, seat, ready);
+    else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
+        if (lock->operation != RLK_OP_RELEASE) /* an undo stays, for when the client is reset */
+            rlki_seat_abandon(seat);
+        operation_conn_failed(lock, seat_index);
+    }
+    rlki_operation_step(lock);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Query (GET and PTTL in one write) and force_release (DEL), on every node. Each ends when all
+ * nodes have answered; when a quorum has, and the others had the time of one try; or at the
+ * deadline. A node that can't be reached has answered: with that error.
+ */
+#include "internal.h"
+#include "validity.h"
+
+#include <string.h>
+
+void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
+{
+    rlk_client *client = lock->client;
+    int64_t now_ms = client->now_ms;
+    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
+    lock->phase_ms = now_ms + (int64_t)lock->node_ms;
+    rlki_operation_step(lock);
+}
+
+/* Keeps what one node said of the key. */
+static void query_keep(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, unsigned left)
+{
+    rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
+    uint8_t own[RLK_TOKEN_MAX];
+    size_t own_len = rlki_token_len(lock);
+    if (reply->error != RLK_OK) {
+        holder->result = reply->error;
+        return;
+    }
+    if (left == 0) {
+        holder->ttl_ms = reply->value;
+        if (holder->result == RLK_PENDING)
+            holder->result = reply->type == RLK_RESP_INTEGER ? RLK_OK : RLK_E_UNEXPECTED;
+        return;
+    }
+    if (reply->type == RLK_RESP_NULL)
+        return;
+    if (reply->type != RLK_RESP_BULK || reply->value < 0) {
+        holder->result = RLK_E_UNEXPECTED;
+        return;
+    }
+    holder->token_len = (uint32_t)reply->value;
+    if (reply->data) {
+        size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+        memcpy(holder->token, reply->data, len);
+        holder->token[len] = '\0';
+        rlki_token_write(lock, lock->round, own);
+        holder->ours =
+            reply->len == own_len && lock->round != 0 && memcmp(reply->data, own, own_len) == 0;
+    }
+}
+
+void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    rlk_result result = reply->error;
+    if (command == RLKI_QUERY) {
+        query_keep(lock, seat, reply, left);
+        if (left > 0)
+            return;
+        result = ((rlk_holder *)lock->query)[seat->index].result;
+    } else if (reply->type != RLK_RESP_INTEGER && result == RLK_OK) {
+        result = RLK_E_UNEXPECTED;
+    }
+    if (result == RLK_OK) {
+        seat->verdict = RLKI_YES;
+        return;
+    }
+    rlki_lock_note(lock, seat->index, command, result);
+    seat->verdict = RLKI_ERROR;
+}
+
+static bool query_same_token(const rlk_holder *a, const rlk_holder *b)
+{
+    size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
+    return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
+}
+
+/* True if one token is on a quorum of nodes. */
+static bool query_held(const rlk_lock *lock)
+{
+    const rlk_holder *holders = (const rlk_holder *)lock->query;
+    unsigned i;
+    unsigned k;
+    for (i = 0; i < lock->client->nodes; i++) {
+        unsigned same = 0;
+        if (holders[i].result != RLK_OK || holders[i].ttl_ms == -2)
+            continue;
+        for (k = 0; k < lock->client->nodes; k++)
+            if (holders[k].result == RLK_OK && holders[k].ttl_ms != -2 &&
+                query_same_token(&holders[i], &holders[k]))
+                same++;
+        if (same >= lock->client->quorum)
+            return true;
+    }
+    return false;
+}
+
+/* Takes back what is under way; true if a DEL was sent that will not be answered. */
+static bool query_abandon(rlk_lock *lock)
+{
+    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned i;
+    for (i = 0; i < lock->client->nodes; i++) {
+        unsigned tag = lock->seats[i].request.tag;
+        if ((tag == RLKI_QUERY || tag == RLKI_DEL) && !rlki_seat_abandon(&lock->seats[i]))
+            sent = true;
+    }
+    return sent && lock->operation == RLK_OP_FORCE_RELEASE;
+}
+
+static void query_finish(rlk_lock *lock, bool quorum)
+{
+    rlk_result result = RLK_OK;
+    bool sent = query_abandon(lock);
+    if (!quorum) {
+        if (sent)
+            result = RLK_UNKNOWN;
+        else
+            result = lock->error < 0 ? (rlk_result)lock->error : RLK_TIMED_OUT;
+    } else if (lock->operation == RLK_OP_QUERY && !query_held(lock)) {
+        result = RLK_NOT_HELD;
+    }
+    rlki_operation_finish(lock, result);
+}
+
+bool rlki_query_step(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned command = lock->operation == RLK_OP_QUERY ? RLKI_QUERY : RLKI_DEL;
+    rlki_tally tally;
+    bool quorum;
+    unsigned i;
+    bool over = client->now_ms >= lock->deadline_ms;
+    for (i = 0; i < client->nodes && !over; i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->verdict == RLKI_NONE && seat->request.tag == RLKI_NO_COMMAND)
+            rlki_seat_send(seat, command);
+    }
+    tally = rlki_tally_of(lock);
+    quorum = tally.yes >= client->quorum;
+    if (client->now_ms >= lock->phase_ms) {
+        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
+        lock->flags |= RLKI_LOCK_QUORUM_DOES;
+    }
+    if (over || tally.pending == 0 || (quorum && lock->flags & RLKI_LOCK_QUORUM_DOES))
+        query_finish(lock, quorum);
+    return false;
+}
+
+void rlki_query_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, query_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+}

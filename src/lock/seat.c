@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A seat: one lock on one node. It puts commands on the node's connection, at most one at a time,
+ * and turns what becomes of them into a verdict and into what is known of our token there:
+ *
+ *             SET sent                  OK, or compared: ours
+ *   absent ------------> POSSIBLE ------------------------------> POSSIBLE + PRESENT
+ *     ^                     |  nil, refused, compared: not ours          |
+ *     +---------------------+                                            |
+ *     +------------------------------------------------------------------+
+ *               compare-and-delete answered; compared: not ours
+ *
+ * A SET that is sent and not answered carries the flag FENCE and the number of its stream. What is
+ * answered later on that stream settles it, because a server executes a stream in order. What is
+ * sent on a later stream doesn't, unless the connection was fenced in between: if not, the SET is
+ * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
+ * (rule 5). A compare that says "ours" uses one loose SET up, for nothing else can have put the
+ * token there. A loose SET that is left when the token is deleted is a DOUBT: an orphan is
+ * possible, and nobody can tell.
+ *
+ * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
+ * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
+ * sent afterwards on the same stream comes behind it.
+ */
+#include "internal.h"
+#include "scripts.h"
+#include "validity.h"
+
+rlk_lock *rlki_seat_lock(rlk_seat *seat)
+{
+    uint8_t *first = (uint8_t *)(seat - seat->index);
+    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, seats));
+}
+
+static void seat_set(rlk_seat *seat, unsigned flags)
+{
+    seat->flags = (uint8_t)(seat->flags | flags);
+}
+
+static void seat_clear(rlk_seat *seat, unsigned flags)
+{
+    seat->flags = (uint8_t)(seat->flags & ~flags);
+}
+
+bool rlki_seat_clean(const rlk_seat *seat)
+{
+    unsigned there = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE;
+    return seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & there) && seat->loose == 0;
+}
+
+static rlk_conn *seat_conn(rlk_seat *seat)
+{
+    return rlki_route(rlki_seat_lock(seat), seat->index);
+}
+
+static void seat_submit(rlk_seat *seat, unsigned command)
+{
+    seat->request.tag = (uint8_t)command;
+    rlk_conn_submit(seat_conn(seat), &seat->request, rlki_seat_lock(seat)->client->now_ms);
+}
+
+void rlki_seat_send(rlk_seat *seat, unsigned command)
+{
+    seat_clear(seat, RLKI_SEAT_NOSCRIPT | RLKI_SEAT_RETRY);
+    if (command == RLKI_SET)
+        seat_clear(seat, RLKI_SEAT_REPEATED);
+    seat_submit(seat, command);
+}
+
+bool rlki_seat_abandon(rlk_seat *seat)
+{
+    seat->request.tag = RLKI_NO_COMMAND;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    return rlk_conn_withdraw(seat_conn(seat), &seat->request);
+}
+
+void rlki_seat_undo(rlk_seat *seat)
+{
+    bool releasing = seat->request.tag == RLKI_RELEASE;
+    if (releasing && (seat->request.state != RLK_REQUEST_IDLE || seat->flags & RLKI_SEAT_RETRY))
+        return;
+    rlki_seat_abandon(seat);
+    seat->expiry_ms = RLKI_EXPIRED;
+    if (!rlki_seat_clean(seat))
+        rlki_seat_send(seat, RLKI_RELEASE);
+}
+
+/* ---- commands ---- */
+
+static void seat_put_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
+{
+    uint8_t *token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    if (token)
+        rlki_token_write(lock, seat->round, token);
+}
+
+static void seat_put_script(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer,
+                            const char *digest, uint32_t arguments)
+{
+    rlk_resp_put_command(writer, 4 + arguments);
+    rlk_resp_put_bulk(writer, "EVALSHA", 7);
+    rlk_resp_put_bulk(writer, digest, RLKI_SCRIPT_DIGEST);
+    rlk_resp_put_bulk(writer, "1", 1);
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+    seat_put_token(lock, seat, writer); /* the first argument of both */
+}
+
+static void seat_put_key_command(const rlk_lock *lock, rlk_resp_writer *writer, const char *name,
+                                 size_t name_len)
+{
+    rlk_resp_put_command(writer, 2);
+    rlk_resp_put_bulk(writer, name, name_len);
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+}
+
+static void seat_put_set(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 6);
+    rlk_resp_put_bulk(writer, "SET", 3);
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+    seat_put_token(lock, seat, writer);
+    rlk_resp_put_bulk(writer, "NX", 2);
+    rlk_resp_put_bulk(writer, "PX", 2);
+    rlk_resp_put_integer(writer, lock->ttl_ms);
+}
+
+/* Milliseconds that a raise asks for; -1, which raises nothing, once the target is past (a PEXPIRE
+ * of 0 or less would delete). An acquire that finds its own token raises to its whole TTL. */
+static int64_t seat_raise_to(const rlk_lock *lock, const rlk_seat *seat, int64_t t0_ms)
+{
+    int64_t to;
+    if (seat->request.tag == RLKI_CHECK)
+        return -1;
+    if (lock->operation == RLK_OP_ACQUIRE)
+        return lock->ttl_ms;
+    to = lock->target_ms - t0_ms;
+    return to > 0 ? to : -1;
+}
+
+/* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
+static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generation)
+{
+    if (!(seat->flags & RLKI_SEAT_FENCE) || seat->generation == generation)
+        return;
+    seat_clear(seat, RLKI_SEAT_FENCE);
+    rlki_client_note_fence(lock->client, seat->index);
+    if (seat->generation <= lock->client->unfenced[seat->index] && seat->loose < UINT8_MAX)
+        seat->loose++;
+}
+
+unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    uint32_t generation = rlk_conn_generation(conn);
+    int64_t t0_ms = lock->client->now_ms;
+    seat_settle_stream(lock, seat, generation);
+    seat->t0 = (uint32_t)t0_ms;
+    switch (seat->request.tag) {
+    case RLKI_SET:
+        seat_put_set(lock, seat, writer);
+        if (rlk_resp_writer_result(writer) == RLK_OK) {
+            seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
+            seat->generation = generation;
+        }
+        return 1;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        seat_put_script(lock, seat, writer, rlki_script_raise_digest, 2);
+        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
+        return 1;
+    case RLKI_RELEASE:
+        seat_put_script(lock, seat, writer, rlki_script_release_digest, 1);
+        return 1;
+    case RLKI_QUERY:
+        seat_put_key_command(lock, writer, "GET", 3);
+        seat_put_key_command(lock, writer, "PTTL", 4);
+        return 2;
+    default: /* RLKI_DEL */
+        seat_put_key_command(lock, writer, "DEL", 3);
+        return 1;
+    }
+}
+
+/* ---- replies ---- */
+
+/* Our token is not on the node (now; a loose SET may still bring it). */
+static void seat_absent(rlk_seat *seat)
+{
+    seat_clear(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE);
+    seat->expiry_ms = RLKI_EXPIRED;
+}
+
+static void seat_present(rlk_seat *seat)
+{
+    /* Found where no SET was answered: a loose one has been executed. */
+    if (!(seat->flags & RLKI_SEAT_PRESENT) && seat->loose > 0)
+        seat->loose--;
+    seat_clear(seat, RLKI_SEAT_FENCE);
+    seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT);
+    seat->verdict = RLKI_YES;
+}
+
+static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
+{
+    int64_t horizon_ms = expiry_ms - t0_ms;
+    seat->expiry_ms = expiry_ms;
+    seat->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    seat->generation = rlk_conn_generation(seat_conn(seat));
+}
+
+static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
+{
+    return lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
+           seat->round == lock->round && seat->verdict == RLKI_NONE;
+}
+
+/* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
+ * have errors of their own. */
+static bool seat_refused(rlk_result error)
+{
+    return error <= RLK_E_LOADING;
+}
+
+static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    rlki_lock_note(rlki_seat_lock(seat), seat->index, command, error);
+    seat->verdict = RLKI_ERROR;
+}
+
+/* The command is sent again after a pause: rlki_seats_retry. */
+static void seat_retry(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    rlk_client *client = lock->client;
+    uint32_t pause_ms = rlki_client_jitter(client, lock->retry_min_ms, lock->retry_max_ms);
+    int64_t when = rlki_later(client->now_ms, pause_ms);
+    rlki_lock_note(lock, seat->index, command, error);
+    seat->request.tag = (uint8_t)command;
+    seat_set(seat, RLKI_SEAT_RETRY);
+    if (when < lock->retry_ms)
+        lock->retry_ms = when;
+}
+
+/* Loads the scripts and repeats the command, once. */
+static bool seat_reload(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    if (error != RLK_E_NOSCRIPT || seat->flags & RLKI_SEAT_NOSCRIPT)
+        return false;
+    seat_set(seat, RLKI_SEAT_NOSCRIPT);
+    rlk_conn_load_scripts(seat_conn(seat), rlki_seat_lock(seat)->client->now_ms);
+    seat_submit(seat, command);
+    return true;
+}
+
+static bool seat_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+static rlk_result seat_error_of(const rlk_reply *reply)
+{
+    return reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
+}
+
+static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms)
+{
+    seat_clear(seat, RLKI_SEAT_FENCE);
+    if (seat_is_ok(reply)) {
+        seat_set(seat, RLKI_SEAT_PRESENT); /* by this SET, not by a loose one */
+        seat_present(seat);
+        seat_confirm(seat, rlki_later(t0_ms, lock->ttl_ms), t0_ms);
+        return;
+    }
+    if (reply->type == RLK_RESP_NULL) {
+        seat_absent(seat);
+        if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED) && seat_in_round(lock, seat)) {
+            /* it may be a loose SET of our own that was in the way */
+            seat_set(seat, RLKI_SEAT_PROBED);
+            rlki_seat_send(seat, RLKI_RAISE);
+            return;
+        }
+        seat->verdict = RLKI_NO;
+        return;
+    }
+    if (seat_refused(reply->error))
+        seat_absent(seat);
+    seat_error(seat, RLKI_SET, seat_error_of(reply));
+}
+
+static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
+{
+    seat_absent(seat);
+    if (command == RLKI_RAISE && seat_in_round(lock, seat) && !(seat->flags & RLKI_SEAT_PROBED)) {
+        rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
+        return;
+    }
+    seat->verdict = RLKI_NO;
+}
+
+static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
+                             const rlk_reply *reply, int64_t t0_ms)
+{
+    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_RAISE_NOT_OURS) {
+        seat_not_ours(lock, seat, command);
+    } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
+        bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
+        seat_present(seat);
+        seat_confirm(
+            seat,
+            rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, reply->value),
+            t0_ms);
+    } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
+        seat_present(seat); /* ours, and somebody took its expiry away: what we know stands */
+    } else if (reply->error == RLK_E_WRONGTYPE) {
+        rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
+        seat_not_ours(lock, seat, RLKI_CHECK);
+    } else if (!seat_reload(seat, command, reply->error)) {
+        rlk_result error = seat_error_of(reply);
+        if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(error))
+            seat_error(seat, command, error);
+        else
+            seat_retry(seat, command, error);
+    }
+}
+
+/* The undo is over: answered, or nothing more can be done. */
+static void seat_undone(rlk_seat *seat, unsigned verdict)
+{
+    seat_absent(seat);
+    if (seat->loose > 0)
+        seat_set(seat, RLKI_SEAT_DOUBT);
+    seat->loose = 0;
+    seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
+    seat->verdict = (uint8_t)verdict;
+}
+
+static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)
+{
+    bool wrong_type = reply->error == RLK_E_WRONGTYPE;
+    if (reply->type == RLK_RESP_INTEGER || wrong_type) {
+        bool deleted = !wrong_type && reply->value > 0;
+        bool repeated = (seat->flags & RLKI_SEAT_REPEATED) != 0;
+        if (wrong_type)
+            rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
+        if (deleted && !(seat->flags & RLKI_SEAT_PRESENT) && seat->loose > 0)
+            seat->loose--;
+        seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
+        return;
+    }
+    if (seat_reload(seat, RLKI_RELEASE, reply->error))
+        return;
+    if (rlki_is_final(seat_error_of(reply)) || lock->client->now_ms >= lock->cleanup_ms) {
+        seat_undone(seat, RLKI_ERROR);
+        seat_set(seat, RLKI_SEAT_DOUBT);
+        seat_error(seat, RLKI_RELEASE, seat_error_of(reply));
+        return;
+    }
+    seat_retry(seat, RLKI_RELEASE, seat_error_of(reply));
+}
+
+void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
+    unsigned command = seat->request.tag;
+    if (left == 0)
+        seat->request.tag = RLKI_NO_COMMAND;
+    switch (command) {
+    case RLKI_SET:
+        seat_reply_set(lock, seat, reply, t0_ms);
+        break;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        seat_reply_raise(lock, seat, command, reply, t0_ms);
+        break;
+    case RLKI_RELEASE:
+        seat_reply_release(lock, seat, reply);
+        break;
+    default: /* RLKI_QUERY, RLKI_DEL */
+        rlki_query_reply(seat, command, reply, left);
+        break;
+    }
+}
+
+/* ---- losses ---- */
+
+void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned command = seat->request.tag;
+    bool acquiring = lock->operation == RLK_OP_ACQUIRE;
+    rlk_result why = rlk_conn_result(seat_conn(seat));
+    seat->request.tag = RLKI_NO_COMMAND;
+    if (command == RLKI_SET && !maybe_sent)
+        seat_absent(seat);
+    switch (command) {
+    case RLKI_SET:
+    case RLKI_RAISE:
+        if (acquiring && !seat_in_round(lock, seat))
+            break;
+        if (acquiring && lock->flags & RLKI_LOCK_TRY) {
+            seat_error(seat, command, why);
+            break;
+        }
+        if (command == RLKI_SET && !acquiring)
+            break; /* late, of a lock that is held by the others */
+        if (command == RLKI_RAISE && maybe_sent)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        rlki_seat_send(seat, maybe_sent ? RLKI_RAISE : command);
+        break;
+    case RLKI_CHECK:
+        rlki_seat_send(seat, command);
+        break;
+    case RLKI_RELEASE:
+        if (maybe_sent)
+            seat_set(seat, RLKI_SEAT_REPEATED);
+        seat_submit(seat, RLKI_RELEASE);
+        break;
+    default: /* RLKI_QUERY, RLKI_DEL */
+        if (maybe_sent)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        if (command == RLKI_QUERY)
+            ((rlk_holder *)lock->query)[seat->index].result = why;
+        seat_error(seat, command, why);
+        break;
+    }
+}
+
+void rlki_seats_retry(rlk_lock *lock)
+{
+    unsigned i;
+    lock->retry_ms = RLK_NEVER;
+    for (i = 0; i < lock->client->nodes; i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->flags & RLKI_SEAT_RETRY)
+            rlki_seat_send(seat, seat->request.tag);
+    }
+}
+
+rlki_tally rlki_tally_of(const rlk_lock *lock)
+{
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
+    unsigned i;
+    for (i = 0; i < lock->client->nodes; i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        switch (seat->verdict) {
+        case RLKI_YES:
+            tally.yes++;
+            break;
+        case RLKI_NO:
+            tally.no++;
+            break;
+        case RLKI_NO_AFTER:
+            tally.no_after++;
+            break;
+        case RLKI_NONE:
+            tally.pending++;
+            break;
+        default:
+            tally.error++;
+            break;
+        }
+        if (!rlki_seat_clean(seat) || seat->flags & RLKI_SEAT_DOUBT)
+            tally.unclean++;
+        if (seat->flags & RLKI_SEAT_DOUBT)
+            tally.doubt++;
+    }
+    return tally;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Errors in words, rendered on demand into the client's one buffer.
+ */
+#include "internal.h"
+
+/* Longest part of a key that is shown. */
+#define TEXT_KEY_MAX 48
+
+/* A terminated text under construction: what does not fit is cut off. */
+typedef struct text_out {
+    char *at;
+    char *end; /* last byte, for the terminator */
+} text_out;
+
+static text_out text_begin(rlk_client *client)
+{
+    text_out out;
+    out.at = client->text;
+    out.end = client->text + RLK_TEXT_CAP - 1;
+    *out.at = '\0';
+    return out;
+}
+
+static void text_char(text_out *out, char c)
+{
+    if (out->at == out->end)
+        return;
+    *out->at++ = c >= ' ' && c <= '~' ? c : '?';
+    *out->at = '\0';
+}
+
+static void text_bytes(text_out *out, const char *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len; i++)
+        text_char(out, bytes[i]);
+}
+
+static void text_string(text_out *out, const char *string)
+{
+    while (*string)
+        text_char(out, *string++);
+}
+
+static void text_number(text_out *out, uint32_t number)
+{
+    char digits[10];
+    unsigned n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        text_char(out, digits[--n]);
+}
+
+/* "NAME: meaning" */
+static void text_result(text_out *out, rlk_result result)
+{
+    text_string(out, rlk_result_name(result));
+    text_string(out, ": ");
+    text_string(out, rlk_result_text(result));
+}
+
+/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
+static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command)
+{
+    rlk_conn *conn = client->conns[node];
+    const rlk_url *url = rlk_conn_url(conn);
+    const char *said = rlk_conn_text(conn);
+    bool v6 = false;
+    uint16_t i;
+    text_string(out, " (node ");
+    text_number(out, node);
+    text_string(out, ", ");
+    if (url->host) {
+        for (i = 0; i < url->host_len; i++)
+            v6 = v6 || url->host[i] == ':';
+        text_string(out, v6 ? "[" : "");
+        text_bytes(out, url->host, url->host_len);
+        text_string(out, v6 ? "]:" : ":");
+        text_number(out, url->port);
+    } else if (url->path) {
+        text_bytes(out, url->path, url->path_len);
+    }
+    if (command[0]) {
+        text_string(out, ", ");
+        text_string(out, command);
+    }
+    if (said[0]) {
+        text_string(out, "; the server said: ");
+        text_string(out, said);
+    }
+    if (rlk_conn_errno(conn) > 0) {
+        text_string(out, "; errno ");
+        text_number(out, (uint32_t)rlk_conn_errno(conn));
+    }
+    text_char(out, ')');
+}
+
+static const char *text_operation(unsigned operation)
+{
+    static const char *const names[] = {"",      "acquire", "release", "extend",
+                                        "renew", "check",   "query",   "force_release"};
+    return names[operation];
+}
+
+static const char *text_command(unsigned command)
+{
+    static const char *const names[] = {
+        "", "SET", "EVALSHA (raise)", "EVALSHA (check)", "EVALSHA (release)", "GET, PTTL", "DEL"};
+    return names[command];
+}
+
+const char *rlk_client_error(rlk_client *client)
+{
+    text_out out;
+    unsigned i;
+    if (!client)
+        return rlk_result_text(RLK_E_ARGUMENT);
+    out = text_begin(client);
+    if (client->error != RLK_OK) {
+        text_result(&out, (rlk_result)client->error);
+        if (client->error_node > 0) {
+            text_string(&out, " (node ");
+            text_number(&out, client->error_node);
+            text_char(&out, ')');
+        }
+        return client->text;
+    }
+    for (i = 0; client->state == RLKI_CLIENT_OPEN && i < client->nodes; i++) {
+        rlk_conn *conn = client->conns[i];
+        rlk_result result = rlk_conn_result(conn);
+        if (result == RLK_OK)
+            continue;
+        text_result(&out, result);
+        text_node(&out, client, i, rlk_conn_step(conn));
+        break;
+    }
+    return client->text;
+}
+
+const char *rlk_lock_error(rlk_lock *lock)
+{
+    rlk_client *client;
+    rlk_result result;
+    text_out out;
+    if (!lock || !lock->client)
+        return rlk_result_text(RLK_E_CLOSED);
+    client = lock->client;
+    out = text_begin(client);
+    result = (rlk_result)lock->done_result;
+    text_string(&out, text_operation(lock->done_operation));
+    text_string(&out, " \"");
+    text_bytes(&out, (const char *)lock->key,
+               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
+    text_string(&out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+    text_result(&out, result);
+    if (lock->error < 0 && rlk_result_class(result) != RLK_KIND_USAGE) {
+        if (lock->error != result) {
+            text_string(&out, "; last error ");
+            text_string(&out, rlk_result_name((rlk_result)lock->error));
+        }
+        text_node(&out, client, lock->error_node,
+                  lock->error_command ? text_command(lock->error_command)
+                                      : rlk_conn_step(client->conns[lock->error_node]));
+    }
+    return client->text;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
+ * round. A token for which a release is queued is never used again (rule 3), so each round after
+ * an undo takes the next number; a node remembers which token may be on it by that number alone.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+bool rlki_token_draw(rlk_lock *lock)
+{
+    rlk_env *env = &lock->client->env;
+    return env->random(env->context, lock->base, sizeof(lock->base)) == 0;
+}
+
+size_t rlki_token_len(const rlk_lock *lock)
+{
+    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
+}
+
+static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len; i++) {
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
+    }
+    return out;
+}
+
+void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out)
+{
+    uint8_t number[4];
+    number[0] = (uint8_t)(round >> 24);
+    number[1] = (uint8_t)(round >> 16);
+    number[2] = (uint8_t)(round >> 8);
+    number[3] = (uint8_t)round;
+    if (lock->prefix_len > 0)
+        memcpy(out, lock->prefix, lock->prefix_len);
+    out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
+    token_hex(out, number, sizeof(number));
+}

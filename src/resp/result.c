@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names and meanings of results.
+ */
+#include "resplock/base.h"
+
+typedef struct result_row {
+    int16_t code;
+    const char *name;
+    const char *text;
+} result_row;
+
+static const result_row result_rows[] = {
+    {RLK_OK, "OK", "done"},
+    {RLK_PENDING, "PENDING", "under way: the result comes as an event"},
+    {RLK_BUSY, "BUSY", "somebody else has the lock; rlk_query tells who and for how long"},
+    {RLK_TIMED_OUT, "TIMED_OUT",
+     "not acquired before the deadline; rlk_query tells who has it and for how long"},
+    {RLK_NOT_OWNER, "NOT_OWNER",
+     "the server does not have our token under this key: it expired or was deleted"},
+    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
+    {RLK_LOST, "LOST",
+     "the lease ran out before it was released or renewed; stop using what it protects"},
+    {RLK_GONE, "GONE",
+     "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
+    {RLK_UNKNOWN, "UNKNOWN",
+     "sent, but not answered in time: the key may hold our token until its TTL is over"},
+    {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
+    {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
+    {RLK_E_TTL, "E_TTL",
+     "the TTL must be from 1 to RLK_TTL_MAX milliseconds and longer than drift and node time"},
+    {RLK_E_KEY, "E_KEY",
+     "the key is empty, or the transmit buffer is below RLK_TX_MIN for its length"},
+    {RLK_E_URL, "E_URL",
+     "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
+    {RLK_E_URL_SCHEME, "E_URL_SCHEME", "the URL's scheme is neither redis:// nor unix://"},
+    {RLK_E_URL_HOST, "E_URL_HOST",
+     "the URL's host is missing or malformed; an IPv6 address stands in brackets"},
+    {RLK_E_URL_PORT, "E_URL_PORT", "the URL's port is not a number from 1 to 65535"},
+    {RLK_E_URL_DB, "E_URL_DB", "the URL's database is not a number from 0 to 2147483647"},
+    {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
+     "the URL has a % that two hex digits do not follow; a % itself is %25"},
+    {RLK_E_URL_PATH, "E_URL_PATH", "the URL's socket path is missing, too long, or has a NUL"},
+    {RLK_E_URL_QUERY, "E_URL_QUERY", "the URL has a parameter other than db"},
+    {RLK_E_BUFFER, "E_BUFFER",
+     "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
+     "RLK_CONN_RX_MIN"},
+    {RLK_E_LAYOUT, "E_LAYOUT",
+     "compiled against another layout of the structs: use the headers of this library"},
+    {RLK_E_STATE, "E_STATE", "another operation of this lock is under way, or it is held already"},
+    {RLK_E_FORKED, "E_FORKED",
+     "this process inherited the client by fork; it belongs to the parent: open a new one"},
+    {RLK_E_SAME_NODE, "E_SAME_NODE",
+     "the same server is listed twice; a quorum needs independent ones"},
+    {RLK_E_NODES, "E_NODES", "the number of nodes is not from 1 to RLK_MAX_NODES"},
+    {RLK_E_RESOLVER, "E_RESOLVER",
+     "a host name in an event loop needs the resolver hook: use an address, or set it"},
+    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is longer than RLK_PREFIX_MAX"},
+    {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
+    {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
+    {RLK_E_TIMES, "E_TIMES", "a time limit is negative or too large"},
+    {RLK_E_CREDENTIALS, "E_CREDENTIALS",
+     "the credentials hook gave none, or they do not fit the transmit buffer"},
+    {RLK_E_WAIT, "E_WAIT",
+     "the environment can't wait: use the started forms, or give it a wait function"},
+    {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED", "not connected yet"},
+    {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
+    {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
+    {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
+     "no connection within the connect time: is a firewall between?"},
+    {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT", "the server does not answer"},
+    {RLK_E_EOF, "E_EOF", "the server closed the connection"},
+    {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
+    {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},
+    {RLK_E_NOT_RESP, "E_NOT_RESP", "this is not a RESP server: is it an HTTP or a TLS port?"},
+    {RLK_E_UNSOLICITED, "E_UNSOLICITED",
+     "the server sent a reply to no request; is a proxy between?"},
+    {RLK_E_UNEXPECTED, "E_UNEXPECTED",
+     "the server sent a reply of a type that the command does not have"},
+    {RLK_E_SERVER, "E_SERVER", "the server refused the command"},
+    {RLK_E_LOADING, "E_LOADING", "the server is loading its data; it will answer when it is done"},
+    {RLK_E_READONLY, "E_READONLY", "the server is a replica: connect to the primary"},
+    {RLK_E_MASTERDOWN, "E_MASTERDOWN", "the server is a replica that lost its primary"},
+    {RLK_E_MISCONF, "E_MISCONF", "the server refuses writes because it can't persist: see its log"},
+    {RLK_E_OOM, "E_OOM", "the server is out of memory: raise maxmemory or free some"},
+    {RLK_E_SCRIPT_BUSY, "E_SCRIPT_BUSY",
+     "the server is busy with somebody's script; SCRIPT KILL ends that"},
+    {RLK_E_NOSCRIPT, "E_NOSCRIPT",
+     "the server forgot our script right after loading it; is a proxy between?"},
+    {RLK_E_MOVED, "E_MOVED",
+     "the key lives on another node of a cluster, which is not followed yet"},
+    {RLK_E_ASK, "E_ASK",
+     "the key is moving to another node of a cluster, which is not followed yet"},
+    {RLK_E_CLUSTERDOWN, "E_CLUSTERDOWN", "the cluster is down"},
+    {RLK_E_TRYAGAIN, "E_TRYAGAIN", "the cluster is moving the key"},
+    {RLK_E_CROSSSLOT, "E_CROSSSLOT", "keys of one command are in different slots"},
+    {RLK_E_NOREPLICAS, "E_NOREPLICAS", "the server has not enough replicas to accept writes"},
+    {RLK_E_SERVER_FULL, "E_SERVER_FULL",
+     "the server has reached its maximum number of clients (maxclients)"},
+    {RLK_E_WRONGTYPE, "E_WRONGTYPE",
+     "the key holds something that is not a string: it is used for something else"},
+    {RLK_E_AUTH, "E_AUTH", "wrong or missing user or password"},
+    {RLK_E_NOPERM, "E_NOPERM",
+     "the ACL user may not do this: README lists the permissions that are needed"},
+    {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},
+    {RLK_E_DATABASE, "E_DATABASE", "there is no such database"},
+    {RLK_E_UNSUPPORTED, "E_UNSUPPORTED",
+     "the server lacks a command that resplock needs: SCRIPT LOAD"},
+};
+
+static const result_row *result_find(rlk_result result)
+{
+    size_t i;
+    for (i = 0; i < sizeof(result_rows) / sizeof(result_rows[0]); i++)
+        if (result_rows[i].code == (int16_t)result)
+            return &result_rows[i];
+    return NULL;
+}
+
+const char *rlk_result_name(rlk_result result)
+{
+    const result_row *row = result_find(result);
+    return row ? row->name : "?";
+}
+
+const char *rlk_result_text(rlk_result result)
+{
+    const result_row *row = result_find(result);
+    return row ? row->text : "";
+}
+
+rlk_result_kind rlk_result_class(rlk_result result)
+{
+    if (result >= 0)
+        return RLK_KIND_OUTCOME;
+    if (result > -100)
+        return RLK_KIND_USAGE;
+    if (result > -200)
+        return RLK_KIND_TRANSPORT;
+    if (result > -300)
+        return RLK_KIND_PROTOCOL;
+    return result > -400 ? RLK_KIND_SERVER : RLK_KIND_FATAL;
+}
+
+const char *rlk_version(void)
+{
+    return RLK_VERSION_STRING;
+}
