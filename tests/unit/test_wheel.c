@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The timer wheel against a plain list: same timers, same order of deadlines.
+ */
+#include "support.h"
+
+#include "lock/wheel.h"
+
+enum {
+    TIMERS = 64
+};
+
+static uint32_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+static void test_wheel_fires_at_the_deadline_never_before(void **state)
+{
+    static const int64_t times[] = {0,       1,        15,       16,       17,       255,
+                                    256,     4095,     4096,     65535,    65536,    1048575,
+                                    1048576, 16777215, 16777216, 16777217, 100000000};
+    static const int64_t starts[] = {0, 1, 15, 16, 4095, 1234567, INT64_C(1) << 40};
+    size_t i;
+    size_t k;
+    (void)state;
+    for (i = 0; i < COUNT_OF(starts); i++) {
+        for (k = 0; k < COUNT_OF(times); k++) {
+            rlk_wheel wheel;
+            rlk_timer timer = {NULL, NULL, 0};
+            int64_t when = starts[i] + times[k];
+            int rounds = 0;
+            rlki_wheel_init(&wheel, starts[i]);
+            assert_true(rlki_wheel_deadline(&wheel) == RLK_NEVER);
+            rlki_wheel_set(&wheel, &timer, when);
+            if (times[k] > 0)
+                assert_null(rlki_wheel_pop(&wheel, when - 1));
+            assert_ptr_equal(rlki_wheel_pop(&wheel, when), &timer);
+            assert_null(timer.link);
+            assert_null(rlki_wheel_pop(&wheel, when));
+            assert_true(rlki_wheel_deadline(&wheel) == RLK_NEVER);
+
+            /* woken only when its deadline() says so, it comes in a few steps and on time */
+            rlki_wheel_init(&wheel, starts[i]);
+            rlki_wheel_set(&wheel, &timer, when);
+            for (;;) {
+                int64_t now = rlki_wheel_deadline(&wheel);
+                assert_true(now <= when && now >= starts[i]);
+                assert_true(++rounds < 40);
+                if (rlki_wheel_pop(&wheel, now)) {
+                    assert_true(now == when);
+                    break;
+                }
+                assert_true(rlki_wheel_deadline(&wheel) > now);
+            }
+        }
+    }
+}
+
+static void test_wheel_past_deadline_fires_at_once(void **state)
+{
+    rlk_wheel wheel;
+    rlk_timer timer = {NULL, NULL, 0};
+    (void)state;
+    rlki_wheel_init(&wheel, 1000);
+    rlki_wheel_set(&wheel, &timer, 3);
+    assert_true(rlki_wheel_deadline(&wheel) == 1000);
+    assert_ptr_equal(rlki_wheel_pop(&wheel, 1000), &timer);
+}
+
+/* Random sets, moves, cancels and steps of time, held against an array of deadlines. */
+static void test_wheel_agrees_with_a_list(void **state)
+{
+    static rlk_timer timers[TIMERS];
+    rlk_wheel wheel;
+    int64_t now = 5;
+    int round;
+    (void)state;
+    for (seed = 1; seed < 40; seed++) {
+        uint32_t kept = seed;
+        size_t i;
+        rlki_wheel_init(&wheel, now);
+        for (i = 0; i < TIMERS; i++)
+            timers[i].link = NULL;
+        for (round = 0; round < 2000; round++) {
+            rlk_timer *timer = &timers[draw(TIMERS)];
+            rlk_timer *fired;
+            int64_t earliest = RLK_NEVER;
+            switch (draw(4)) {
+            case 0:
+                rlki_wheel_cancel(&wheel, timer);
+                break;
+            case 1:
+                now += draw(2) ? draw(40) : draw(1u << draw(24));
+                break;
+            default:
+                rlki_wheel_set(&wheel, timer, now + draw(1u << draw(24)));
+                break;
+            }
+            while ((fired = rlki_wheel_pop(&wheel, now)) != NULL) {
+                assert_true(fired->deadline_ms <= now);
+                for (i = 0; i < TIMERS; i++)
+                    if (timers[i].link)
+                        assert_true(timers[i].deadline_ms > now ||
+                                    timers[i].deadline_ms >= fired->deadline_ms);
+            }
+            for (i = 0; i < TIMERS; i++) {
+                if (!timers[i].link)
+                    continue;
+                assert_true(timers[i].deadline_ms > now); /* none was forgotten */
+                if (timers[i].deadline_ms < earliest)
+                    earliest = timers[i].deadline_ms;
+            }
+            assert_true(rlki_wheel_deadline(&wheel) <= earliest);
+            assert_true(rlki_wheel_deadline(&wheel) > now);
+        }
+        seed = kept;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wheel_fires_at_the_deadline_never_before),
+        cmocka_unit_test(test_wheel_past_deadline_fires_at_once),
+        cmocka_unit_test(test_wheel_agrees_with_a_list),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
