@@ -125,7 +125,8 @@ typedef struct rlk_conn_calls {
      */
     void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
                  int64_t now_ms);
-    /* The connection became ready, or (after all calls of `lost`) an attempt or it failed. */
+    /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
+     * the state is READY, or (after all calls of `lost`) WAITING or FATAL. */
     void (*changed)(void *context, rlk_conn *conn, int64_t now_ms);
     void *context;
 } rlk_conn_calls;
@@ -148,8 +149,9 @@ typedef struct rlk_credentials {
 } rlk_credentials;
 
 /*
- * Asked at every handshake; what it fills in must stay valid until the next call or until the
- * handshake is over. Returns 0, or another number when there is none: RLK_E_CREDENTIALS, retried.
+ * Asked at every handshake (a second time in it where the server doesn't know HELLO); what it fills
+ * in must stay valid until the next call or until the handshake is over. Returns 0, or another
+ * number when there is none: RLK_E_CREDENTIALS, retried.
  */
 typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
 
@@ -197,55 +199,77 @@ typedef enum rlk_conn_state {
 
 /* Longest text of the server that is kept, with its terminator. */
 #ifndef RLK_CONN_TEXT
-#define RLK_CONN_TEXT 96
+#define RLK_CONN_TEXT 72
 #endif
+
+/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
+#define RLK_CONN_LOCAL 48
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
-    uint64_t client_id; /* 0: not known */
-    uint64_t peer;      /* the driver's number for the address that it reached */
-    uint8_t run_id[20]; /* of the server (INFO server), in binary */
+    uint64_t client_id;         /* 0: not known */
+    uint64_t peer;              /* the driver's number for the address that it reached */
+    uint8_t run_id[20];         /* of the server (INFO server), in binary */
+    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
     bool has_run_id;
-    char local[54]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
 } rlk_conn_identity;
 
 /* Fields are private. Must not be moved after rlk_conn_init. */
 struct rlk_conn {
-    rlk_conn_config config;
-    rlk_resp_parser parser;
-    int64_t deadline_ms;    /* of the state: next attempt, connect, progress */
-    rlk_request *send_head; /* send list */
-    rlk_request *send_tail;
-    const char *segment; /* constant bytes that leave behind those in tx; NULL: none */
-    uint32_t segment_len;
-    uint32_t segment_sent;
-    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
-    uint32_t tx_end;
-    uint32_t tx_handed;   /* tx[tx_begin..tx_handed) was shown to the driver */
-    uint32_t tx_position; /* stream position of tx_begin */
-    uint32_t rx_begin;
-    uint32_t rx_end;
-    uint16_t ring_head;
-    uint16_t ring_used;
-    uint32_t generation; /* connections that became ready, counted */
-    uint32_t failures;   /* attempts and connections that ended, counted */
-    uint32_t jitter;
-    uint32_t backoff_ms;
-    uint32_t pushes; /* received, counted */
-    int32_t sys_errno;
-    int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
-    uint8_t state;
-    uint8_t protocol;   /* 2 or 3 */
-    uint8_t next_state; /* after CLOSING */
-    uint8_t step;       /* handshake: next step to send */
-    uint8_t step_read;  /* handshake: next step to read */
-    uint8_t match;      /* handshake: progress of a scan through a reply */
-    uint8_t script;     /* next script to load */
-    uint8_t flags;
-    uint8_t text_len;
-    rlk_reply reply;            /* of the value being parsed */
     rlk_conn_identity identity; /* of the connection under way */
     rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
+    int64_t deadline_ms;        /* of the state: next attempt, connect, progress */
+
+    rlk_url url; /* configuration, as rlk_conn_config has it */
+    rlk_conn_calls calls;
+    rlk_credentials_hook credentials;
+    void *credentials_context;
+    const char *client_name;
+    const rlk_conn_script *scripts;
+    rlk_conn_entry *ring;
+    uint8_t *tx;
+    uint8_t *rx;
+    uint32_t tx_cap;
+    uint32_t rx_cap;
+    uint32_t connect_ms;
+    uint32_t response_ms;
+    uint32_t backoff_min_ms;
+    uint32_t backoff_max_ms;
+    uint16_t ring_len;
+
+    uint16_t ring_head;
+    uint16_t ring_used;
+    uint16_t loads;         /* script loads in the ring */
+    rlk_request *send_head; /* send list */
+    rlk_request *send_tail;
+    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
+    uint32_t tx_end;
+    uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
+    uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
+    uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
+    uint32_t rx_end;
+    rlk_resp_parser parser;
+    uint32_t generation; /* connections that became ready, counted */
+    uint32_t unfenced;   /* generation of the last one that became ready without its fence */
+    uint32_t failures;   /* attempts and connections that ended, counted */
+    uint32_t jitter;     /* state of the generator of backoff times */
+    uint32_t backoff_ms; /* bound of the next one */
+    int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
+    int16_t sys_errno;
+    uint16_t pushes;       /* received, counted */
+    int16_t result;        /* why the last attempt or connection ended; RLK_OK once ready */
+    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
+    uint8_t scripts_len;
+    uint8_t script; /* next one to load; scripts_len: none */
+    uint8_t state;
+    uint8_t next_state; /* after CLOSING */
+    uint8_t protocol;   /* 2 or 3; 0: not known yet */
+    uint8_t step;       /* handshake: next step to send */
+    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
+    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t flags;
+    uint8_t reply_type; /* of the reply under way */
+    uint8_t text_len;
     char text[RLK_CONN_TEXT];
 };
 
@@ -327,7 +351,8 @@ RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
 /* ---- Time ---- */
 
-/* When to call rlk_conn_tick, or RLK_NEVER. */
+/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver is to connect or to
+ * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
 /* Does what is due at now_ms. Calling it early does nothing. */
@@ -357,9 +382,13 @@ RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 /* Attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
-/* In READY: true if no command of an earlier connection can execute any more, because all were
- * answered, or never sent, or fenced (rule 5 of the design). */
+/* In READY: true if no command of the connection before this one can execute any more, because all
+ * were answered, or never sent, or fenced (rule 5 of the design). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
+
+/* In READY: the same for the commands of one earlier connection, by its generation, when other
+ * connections were in between: true if none of them can execute any more. */
+RLK_API bool rlk_conn_fenced_since(const rlk_conn *conn, uint32_t generation);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection: its life, its ports, its clock. No I/O.
+ *
+ *              due, _connecting           _connected             last reply
+ *    WAITING -------------------> CONNECTING ------> HANDSHAKE ------------> READY
+ *      ^  ^                           |                  |                     |
+ *      |  |  _closed by the driver    |                  |                     |
+ *      |  +---------------------------+------------------+---------------------+
+ *      |                              |                  |                     |
+ *      |    _closed                   v time-out         v refused, time-out   v time-out,
+ *      +-------------------------- CLOSING <-------------+---------------------' protocol
+ *      |                              |
+ *      | _reset                       | _closed, refused for a reason that doesn't pass
+ *      '------- FATAL <---------------'
+ *
+ *    _shutdown: from anywhere to CLOSED
+ *
+ * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
+ * arrival in READY, and on arrival in WAITING or FATAL after a failure.
+ */
+#include "conn_internal.h"
+
+#include <string.h>
+
+/* Control bytes of a server's text don't reach terminals and logs. */
+#define CONN_CONTROL_MARK '?'
+
+/* Longest client name: RLK_CONN_TX_MIN reckons with it. */
+#define CONN_NAME_MAX 64u
+
+/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
+#define CONN_BUFFER_MAX 0x40000000u
+
+/* ---- Small parts ------------------------------------------------------------------------- */
+
+void rlki_conn_wipe(void *memory, size_t len)
+{
+    volatile uint8_t *at = (volatile uint8_t *)memory;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
+void rlki_conn_forget_text(rlk_conn *conn)
+{
+    rlki_conn_wipe(conn->text, sizeof conn->text);
+    conn->text_len = 0;
+}
+
+static bool conn_is_fatal(int result)
+{
+    return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
+}
+
+static void conn_changed(rlk_conn *conn, int64_t now_ms)
+{
+    conn->calls.changed(conn->calls.context, conn, now_ms);
+}
+
+/* Name of the step under way, plus 1; 0: none. */
+static uint8_t conn_current_step(const rlk_conn *conn)
+{
+    if (conn->state != RLK_CONN_HANDSHAKE)
+        return 0;
+    if (conn->ring_used != 0)
+        return (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
+    return (uint8_t)(conn->step + 1u);
+}
+
+/* ---- Initialisation ---------------------------------------------------------------------- */
+
+static bool conn_set_time(uint32_t *out, int64_t value_ms, uint32_t default_ms)
+{
+    if (value_ms < 0 || value_ms > RLK_TIME_LIMIT_MAX)
+        return false;
+    *out = value_ms == 0 ? default_ms : (uint32_t)value_ms;
+    return true;
+}
+
+/* CLIENT SETNAME takes printable characters, without spaces. */
+static bool conn_is_name(const char *name)
+{
+    size_t n = 0;
+
+    while (name[n] > ' ' && name[n] < 0x7f && n <= CONN_NAME_MAX)
+        n++;
+    return n > 0 && n <= CONN_NAME_MAX && name[n] == '\0';
+}
+
+static rlk_result conn_check(const rlk_conn_config *config)
+{
+    const rlk_conn_calls *calls = &config->calls;
+    size_t tx_min = RLK_CONN_TX_MIN;
+    unsigned i;
+
+    if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
+        config->tx == NULL || config->rx == NULL || calls->encode == NULL || calls->reply == NULL ||
+        calls->lost == NULL || calls->changed == NULL)
+        return RLK_E_ARGUMENT;
+    if (config->client_name != NULL && !conn_is_name(config->client_name))
+        return RLK_E_ARGUMENT;
+    if (config->scripts == NULL && config->scripts_len != 0)
+        return RLK_E_ARGUMENT;
+    for (i = 0; i < config->scripts_len; i++)
+        if (config->scripts[i].load == NULL || config->scripts[i].load_len == 0)
+            return RLK_E_ARGUMENT;
+    if (config->credentials == NULL)
+        tx_min = rlki_handshake_room(&config->url);
+    if (config->ring_len < RLK_CONN_RING_MIN || config->tx_cap < tx_min ||
+        config->rx_cap < RLK_CONN_RX_MIN || config->tx_cap > CONN_BUFFER_MAX ||
+        config->rx_cap > CONN_BUFFER_MAX)
+        return RLK_E_BUFFER;
+    return RLK_OK;
+}
+
+static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
+{
+    conn->url = config->url;
+    conn->calls = config->calls;
+    conn->credentials = config->credentials;
+    conn->credentials_context = config->credentials_context;
+    conn->client_name = config->client_name;
+    conn->scripts = config->scripts;
+    conn->scripts_len = config->scripts_len;
+    conn->script = config->scripts_len;
+    conn->ring = config->ring;
+    conn->ring_len = config->ring_len;
+    conn->tx = config->tx;
+    conn->tx_cap = (uint32_t)config->tx_cap;
+    conn->rx = config->rx;
+    conn->rx_cap = (uint32_t)config->rx_cap;
+    conn->flags = config->resp2_only ? CONN_RESP2_ONLY : 0u;
+    conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
+}
+
+/* The next attempt is due. The deadline stays in the past until the driver begins it, so that no
+ * loop goes to sleep over it. */
+static void conn_make_due(rlk_conn *conn, int64_t now_ms)
+{
+    conn->deadline_ms = now_ms;
+    conn->flags |= CONN_DUE;
+}
+
+rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms)
+{
+    rlk_result result;
+
+    if (conn == NULL || config == NULL)
+        return RLK_E_ARGUMENT;
+    memset(conn, 0, sizeof *conn);
+    conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
+    conn->deadline_ms = RLK_NEVER;
+    result = conn_check(config);
+    if (result != RLK_OK)
+        return result;
+    if (!conn_set_time(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
+        !conn_set_time(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+        !conn_set_time(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !conn_set_time(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+        return RLK_E_TIMES;
+    conn_copy(conn, config);
+    conn->state = RLK_CONN_WAITING;
+    conn->result = RLK_E_NOT_CONNECTED;
+    rlki_backoff_reset(conn);
+    conn_make_due(conn, now_ms);
+    return RLK_OK;
+}
+
+/* ---- Ends -------------------------------------------------------------------------------- */
+
+/* Drops the stream's bytes. What stands in tx in the handshake may be a password. */
+static void conn_drop_stream(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+        rlki_conn_wipe(conn->rx, conn->rx_end);
+    }
+    conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
+    conn->script = conn->scripts_len;
+}
+
+/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. */
+static void conn_end(rlk_conn *conn, rlk_conn_state state, int64_t now_ms)
+{
+    conn->step_ended = conn_current_step(conn);
+    conn_drop_stream(conn);
+    if (!rlki_ring_was_answered(conn)) {
+        conn->old = conn->identity;
+        conn->flags |= CONN_FENCE_DUE;
+    }
+    conn->state = (uint8_t)state;
+    conn->deadline_ms = now_ms;
+    rlki_ring_lose(conn, now_ms);
+}
+
+static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
+{
+    conn->result = (int16_t)why;
+    conn->sys_errno = (int16_t)sys_errno;
+    conn->failures++;
+}
+
+/* After a failure, with no stream any more. */
+static void conn_settle(rlk_conn *conn, int64_t now_ms)
+{
+    conn->flags &= (uint8_t)~CONN_OPEN;
+    if (conn_is_fatal(conn->result)) {
+        conn->state = RLK_CONN_FATAL;
+        conn->deadline_ms = RLK_NEVER;
+    } else {
+        conn->state = RLK_CONN_WAITING;
+        conn->deadline_ms = now_ms + rlki_backoff_next(conn);
+    }
+    conn_changed(conn, now_ms);
+}
+
+void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms)
+{
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, now_ms);
+}
+
+void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
+{
+    switch (conn->state) {
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
+        conn_end(conn, RLK_CONN_CLOSING, now_ms);
+        conn_settle(conn, now_ms);
+        break;
+    case RLK_CONN_CLOSING:
+        conn_settle(conn, now_ms);
+        break;
+    default:
+        conn->flags &= (uint8_t)~CONN_OPEN;
+        break;
+    }
+}
+
+void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state == RLK_CONN_CLOSED)
+        return;
+    conn_end(conn, RLK_CONN_CLOSED, now_ms);
+    conn->deadline_ms = RLK_NEVER;
+}
+
+/* ---- Beginnings -------------------------------------------------------------------------- */
+
+void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
+        return;
+    conn->state = RLK_CONN_WAITING;
+    conn->result = RLK_E_NOT_CONNECTED;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    rlki_conn_forget_text(conn);
+    rlki_backoff_reset(conn);
+    conn_make_due(conn, now_ms);
+}
+
+void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state == RLK_CONN_WAITING)
+        conn_make_due(conn, now_ms);
+}
+
+void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state != RLK_CONN_WAITING)
+        return;
+    conn->state = RLK_CONN_CONNECTING;
+    conn->flags &= (uint8_t)~CONN_DUE;
+    conn->flags |= CONN_OPEN;
+    conn->deadline_ms = now_ms + conn->connect_ms;
+}
+
+static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
+{
+    size_t len = local != NULL ? strlen(local) : 0;
+
+    memset(&conn->identity, 0, sizeof conn->identity);
+    conn->identity.peer = peer;
+    if (len < sizeof conn->identity.local)
+        memcpy(conn->identity.local, local != NULL ? local : "", len);
+}
+
+void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
+{
+    if (conn->state != RLK_CONN_CONNECTING)
+        return;
+    conn->state = RLK_CONN_HANDSHAKE;
+    conn->flags &= (uint8_t)~CONN_HEARD;
+    conn->protocol = (conn->flags & CONN_RESP2_ONLY) != 0 ? 2 : 0;
+    conn->step = 0;
+    conn->tx_begin = 0;
+    conn->tx_end = 0;
+    conn->tx_position = 0;
+    conn->tx_handed = 0;
+    conn->rx_begin = 0;
+    conn->rx_end = 0;
+    conn_identify(conn, peer, local);
+    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+    rlki_conn_pump(conn, now_ms);
+}
+
+static void conn_become_ready(rlk_conn *conn, int64_t now_ms)
+{
+    conn->state = RLK_CONN_READY;
+    conn->deadline_ms = RLK_NEVER;
+    conn->result = RLK_OK;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    conn->generation++;
+    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
+        conn->unfenced = conn->generation;
+    conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    rlki_conn_forget_text(conn);
+    rlki_backoff_reset(conn);
+    conn_changed(conn, now_ms);
+}
+
+void rlki_conn_pump(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn, now_ms))
+        conn_become_ready(conn, now_ms);
+    if (conn->state == RLK_CONN_READY)
+        rlki_ring_flush(conn, now_ms);
+}
+
+/* ---- Transmit port ----------------------------------------------------------------------- */
+
+static uint32_t conn_segment_left(const rlk_conn *conn)
+{
+    if ((conn->flags & CONN_SEGMENT) == 0)
+        return 0;
+    return (uint32_t)conn->scripts[conn->script - 1u].load_len - conn->segment_sent;
+}
+
+const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
+{
+    uint32_t in_tx = conn->tx_end - conn->tx_begin;
+    const uint8_t *bytes = NULL;
+    uint32_t count = 0;
+
+    if (conn_is_up(conn) && in_tx != 0) {
+        count = in_tx;
+        bytes = conn->tx + conn->tx_begin;
+    } else if (conn_is_up(conn) && conn_segment_left(conn) != 0) {
+        count = conn_segment_left(conn);
+        bytes = (const uint8_t *)conn->scripts[conn->script - 1u].load + conn->segment_sent;
+    }
+    if (count != 0)
+        conn->tx_handed = conn->tx_position + count;
+    *len = count;
+    return bytes;
+}
+
+/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
+static void conn_ack_tx(rlk_conn *conn, uint32_t len)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_conn_wipe(conn->tx + conn->tx_begin, len);
+    conn->tx_begin += len;
+    if (conn->tx_begin == conn->tx_end) {
+        conn->tx_begin = 0;
+        conn->tx_end = 0;
+    }
+}
+
+void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t acked = len < shown ? (uint32_t)len : shown;
+
+    if (!conn_is_up(conn) || acked == 0)
+        return;
+    conn->tx_position += acked;
+    if (conn->tx_end != conn->tx_begin) {
+        conn_ack_tx(conn, acked);
+    } else {
+        conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
+        if (conn_segment_left(conn) == 0)
+            conn->flags &= (uint8_t)~CONN_SEGMENT;
+    }
+    rlki_conn_pump(conn, now_ms);
+}
+
+/* ---- Receive port ------------------------------------------------------------------------ */
+
+/* The server's words, as many as fit. */
+static void conn_keep_text(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        rlki_conn_forget_text(conn);
+    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
+        uint8_t byte = token->data[i];
+
+        conn->text[conn->text_len] = (char)(byte < 0x20 || byte == 0x7f ? CONN_CONTROL_MARK : byte);
+        conn->text_len++;
+    }
+}
+
+static bool conn_is_error(unsigned type)
+{
+    return type == RLK_RESP_ERROR || type == RLK_RESP_BLOB_ERROR;
+}
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+static void conn_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
+{
+    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
+
+    memset(reply, 0, sizeof *reply);
+    reply->type = (rlk_resp_type)conn->reply_type;
+    reply->value = conn->reply_len;
+    if (whole && token->type != RLK_RESP_END) {
+        reply->value = token->value;
+        reply->data = token->data;
+        reply->len = token->len;
+    }
+    if (!conn_is_error(reply->type))
+        return;
+    if (reply->data == NULL) {
+        reply->data = (const uint8_t *)conn->text;
+        reply->len = conn->text_len;
+    }
+    reply->error = rlk_server_error(reply->data, reply->len);
+}
+
+/* A token of a reply: not of a push, not of an attribute. */
+static void conn_take_reply(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
+{
+    bool due = rlki_ring_is_due(conn);
+    rlk_reply reply;
+
+    if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
+        conn->reply_type = (uint8_t)token->type;
+        conn->reply_len = (int32_t)(token->value <= INT32_MAX ? token->value : -1);
+    }
+    if (conn_is_error(conn->reply_type))
+        conn_keep_text(conn, token);
+    /* A server that is full or protected says so before it has read anything (fault 16). */
+    if (!due && !(conn->state == RLK_CONN_HANDSHAKE && conn_is_error(conn->reply_type))) {
+        rlki_conn_fail(conn, RLK_E_UNSOLICITED, now_ms);
+        return;
+    }
+    conn->deadline_ms = now_ms + conn->response_ms;
+    if (due && conn->state == RLK_CONN_HANDSHAKE)
+        rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
+    if ((token->flags & RLK_RESP_DONE) == 0)
+        return;
+    conn_finish_reply(conn, token, &reply);
+    if (due)
+        rlki_ring_reply(conn, &reply, now_ms);
+    else
+        rlki_conn_fail(conn, reply.error, now_ms);
+}
+
+static void conn_take(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
+{
+    conn->flags |= CONN_HEARD;
+    if (token->type == RLK_RESP_PUSH)
+        conn->pushes++;
+    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
+        conn_take_reply(conn, token, now_ms);
+}
+
+static void conn_parse(rlk_conn *conn, int64_t now_ms)
+{
+    while (conn_is_up(conn)) {
+        rlk_resp_token token;
+        size_t consumed;
+        rlk_resp_status status =
+            rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
+                          (size_t)(conn->rx_end - conn->rx_begin), &consumed, &token);
+
+        conn->rx_begin += (uint32_t)consumed;
+        if (status == RLK_RESP_MORE)
+            return;
+        if (status == RLK_RESP_TOKEN)
+            conn_take(conn, &token, now_ms);
+        else
+            rlki_conn_fail(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP,
+                           now_ms);
+    }
+}
+
+/* Moves what is not parsed yet to the front. */
+static void conn_compact(rlk_conn *conn)
+{
+    uint32_t left = conn->rx_end - conn->rx_begin;
+
+    memmove(conn->rx, conn->rx + conn->rx_begin, left);
+    /* Servers repeat arguments in errors: passwords among them. */
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_conn_wipe(conn->rx + left, conn->rx_end - left);
+    conn->rx_begin = 0;
+    conn->rx_end = left;
+}
+
+uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
+{
+    *cap = 0;
+    if (!conn_is_up(conn))
+        return NULL;
+    /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
+    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
+        conn_compact(conn);
+    *cap = conn->rx_cap - conn->rx_end;
+    return conn->rx + conn->rx_end;
+}
+
+void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
+        return;
+    conn->rx_end += (uint32_t)len;
+    conn_parse(conn, now_ms);
+    if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
+        conn_compact(conn);
+    rlki_conn_pump(conn, now_ms);
+}
+
+/* ---- Time and questions ------------------------------------------------------------------ */
+
+int64_t rlk_conn_deadline(const rlk_conn *conn)
+{
+    return conn->deadline_ms;
+}
+
+void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
+{
+    if (now_ms < conn->deadline_ms)
+        return;
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        conn->flags |= CONN_DUE;
+        break;
+    case RLK_CONN_CONNECTING:
+        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT, now_ms);
+        break;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT, now_ms);
+        break;
+    default:
+        break;
+    }
+}
+
+unsigned rlk_conn_wants(const rlk_conn *conn)
+{
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        if (conn->tx_end != conn->tx_begin || conn_segment_left(conn) != 0)
+            return RLK_WANT_READ | RLK_WANT_WRITE;
+        return RLK_WANT_READ;
+    case RLK_CONN_CLOSING:
+        return RLK_WANT_CLOSE;
+    case RLK_CONN_CLOSED:
+        return (conn->flags & CONN_OPEN) != 0 ? RLK_WANT_CLOSE : 0;
+    default:
+        return 0;
+    }
+}
+
+const rlk_url *rlk_conn_url(const rlk_conn *conn)
+{
+    return &conn->url;
+}
+
+rlk_conn_state rlk_conn_get_state(const rlk_conn *conn)
+{
+    return (rlk_conn_state)conn->state;
+}
+
+rlk_result rlk_conn_result(const rlk_conn *conn)
+{
+    return (rlk_result)conn->result;
+}
+
+int rlk_conn_errno(const rlk_conn *conn)
+{
+    return conn->sys_errno;
+}
+
+const char *rlk_conn_text(const rlk_conn *conn)
+{
+    return conn->text;
+}
+
+const char *rlk_conn_step(const rlk_conn *conn)
+{
+    uint8_t step = conn->state == RLK_CONN_HANDSHAKE ? conn_current_step(conn) : conn->step_ended;
+
+    return step != 0 ? rlki_handshake_name(step - 1u) : "";
+}
+
+uint32_t rlk_conn_generation(const rlk_conn *conn)
+{
+    return conn->generation;
+}
+
+uint32_t rlk_conn_failures(const rlk_conn *conn)
+{
+    return conn->failures;
+}
+
+bool rlk_conn_fenced(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && conn->unfenced != conn->generation;
+}
+
+bool rlk_conn_fenced_since(const rlk_conn *conn, uint32_t generation)
+{
+    return conn->state == RLK_CONN_READY && (int32_t)(conn->unfenced - generation) <= 0;
+}
+
+const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
+{
+    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+}
+
+int rlk_conn_protocol(const rlk_conn *conn)
+{
+    return conn->protocol;
+}

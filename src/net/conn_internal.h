@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the connection engine share: conn.c, ring.c, handshake.c, backoff.c.
+ */
+#ifndef RESPLOCK_NET_CONN_INTERNAL_H
+#define RESPLOCK_NET_CONN_INTERNAL_H
+
+#include "resplock/net.h"
+
+/* rlk_conn.flags */
+#define CONN_DUE        0x01u /* WAITING: the next attempt is due */
+#define CONN_OPEN       0x02u /* the driver has a stream or an attempt that it must close */
+#define CONN_SEGMENT    0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_FENCE_DUE  0x08u /* `old` may still have commands on their way */
+#define CONN_RESP2_ONLY 0x10u /* configured */
+#define CONN_HEARD      0x20u /* at least one token came on this stream */
+
+/* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
+#define CONN_KIND_REQUEST 0xffu
+
+/* A stream is up, and bytes may go and come. */
+static inline bool conn_is_up(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
+}
+
+/* ---- conn.c ---- */
+
+/* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
+void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms);
+
+/* Sends what can be sent: steps of the handshake, scripts, requests. */
+void rlki_conn_pump(rlk_conn *conn, int64_t now_ms);
+
+/* Zeros that the compiler can't leave out. */
+void rlki_conn_wipe(void *memory, size_t len);
+
+/* Forgets the server's text, every byte of it. */
+void rlki_conn_forget_text(rlk_conn *conn);
+
+/* ---- ring.c ---- */
+
+/* A writer into the free end of tx. */
+void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Enters what was written there, if anything was: `replies` will come for it. */
+void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+                    size_t written, int64_t now_ms);
+
+/* True if a reply is due: the driver was shown a byte of the entry at the head. */
+bool rlki_ring_is_due(const rlk_conn *conn);
+
+/* A whole reply, to the entry at the head. */
+void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply, int64_t now_ms);
+
+/* Encodes scripts and requests while there is room. */
+void rlki_ring_flush(rlk_conn *conn, int64_t now_ms);
+
+/* True if the server can have no request that it did not answer. */
+bool rlki_ring_was_answered(const rlk_conn *conn);
+
+/* Empties the ring, oldest first, and tells the owners. */
+void rlki_ring_lose(rlk_conn *conn, int64_t now_ms);
+
+/* ---- handshake.c ---- */
+
+typedef enum conn_fence {
+    CONN_FENCE_NONE,     /* the old connection can't be fenced */
+    CONN_FENCE_GONE,     /* its instance of the server is gone, and its commands with it */
+    CONN_FENCE_KILL,     /* CLIENT KILL ID: 1 and 0 both fence */
+    CONN_FENCE_KILL_ADDR /* CLIENT KILL ID ADDR: only 1 fences */
+} conn_fence;
+
+/* How the connection `old` can be fenced over `fresh`. */
+conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
+
+/* Sends the steps that may leave now. True when all were answered. */
+bool rlki_handshake_pump(rlk_conn *conn, int64_t now_ms);
+
+/* A token of the reply to a step. */
+void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
+
+/* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
+
+/* Kind of a script load; name of a step. */
+unsigned rlki_handshake_script_kind(void);
+const char *rlki_handshake_name(unsigned kind);
+
+/* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
+size_t rlki_handshake_room(const rlk_url *url);
+
+/* ---- backoff.c ---- */
+
+/* Back to the shortest bound. */
+void rlki_backoff_reset(rlk_conn *conn);
+
+/* Time to the next attempt: random in 1..bound; then the bound doubles up to its cap. */
+uint32_t rlki_backoff_next(rlk_conn *conn);
+
+#endif

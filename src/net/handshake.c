@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
+ *
+ *    HELLO 3 --map----------------------------> [CLIENT ID] SELECT [INFO] | [fence] | SCRIPT LOAD
+ *       |                                         ^                                       |
+ *       '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                             ready
+ *
+ *    [ ] optional: refused is good enough       | barrier: first all replies before it
+ *
+ * The fence: commands of a connection that ended may still stand in buffers of the system or of
+ * the server, and execute after this connection's first. Killing the old connection by its id
+ * empties them. The server must be known to be the same instance before, since ids begin anew
+ * with each instance, and an innocent client may bear the old one.
+ */
+#include "conn_internal.h"
+
+#include <string.h>
+
+/* Order of the table below. */
+enum {
+    HANDSHAKE_HELLO,
+    HANDSHAKE_AUTH,
+    HANDSHAKE_SETNAME,
+    HANDSHAKE_CLIENT_ID,
+    HANDSHAKE_SELECT,
+    HANDSHAKE_INFO,
+    HANDSHAKE_FENCE,
+    HANDSHAKE_SCRIPTS,
+    HANDSHAKE_STEPS
+};
+
+#define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
+#define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
+#define HANDSHAKE_SECRET   0x04u /* the command has the password in it */
+
+typedef struct handshake_step {
+    const char *name;
+    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: not looked into */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    uint8_t flags;
+} handshake_step;
+
+static void handshake_word(rlk_resp_writer *writer, const char *word)
+{
+    rlk_resp_put_bulk(writer, word, strlen(word));
+}
+
+/* ---- Credentials ------------------------------------------------------------------------- */
+
+/* Texts are where the caller or the URL has them; only the transmit buffer gets a copy. */
+typedef struct handshake_secret {
+    rlk_credentials texts;
+    bool escaped; /* percent-encoded, as in the URL */
+    bool wanted;
+} handshake_secret;
+
+static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
+{
+    secret->texts.user = url->user;
+    secret->texts.user_len = url->user != NULL ? url->user_len : 0;
+    secret->texts.password = url->password;
+    secret->texts.password_len = url->password != NULL ? url->password_len : 0;
+    secret->escaped = true;
+    /* A user alone has an empty password; ":@" is nobody. */
+    secret->wanted = secret->texts.user_len != 0 || secret->texts.password_len != 0;
+}
+
+static rlk_result handshake_ask_secret(const rlk_conn *conn, handshake_secret *secret)
+{
+    if (conn->credentials == NULL) {
+        handshake_url_secret(&conn->url, secret);
+        return RLK_OK;
+    }
+    memset(secret, 0, sizeof *secret);
+    if (conn->credentials(conn->credentials_context, &secret->texts) != 0)
+        return RLK_E_CREDENTIALS;
+    if (secret->texts.user == NULL)
+        secret->texts.user_len = 0;
+    secret->wanted = secret->texts.password != NULL;
+    return RLK_OK;
+}
+
+static size_t handshake_plain_len(const char *text, size_t len, bool escaped)
+{
+    return escaped ? rlk_url_decode(text, len, NULL, 0) : len;
+}
+
+static void handshake_put_text(rlk_resp_writer *writer, const char *text, size_t len, bool escaped)
+{
+    size_t plain = handshake_plain_len(text, len, escaped);
+    uint8_t *hole = rlk_resp_put_hole(writer, plain);
+
+    if (hole == NULL || plain == 0)
+        return;
+    if (escaped)
+        (void)rlk_url_decode(text, len, hole, plain);
+    else
+        memcpy(hole, text, len);
+}
+
+static void handshake_put_user(rlk_resp_writer *writer, const handshake_secret *secret)
+{
+    handshake_put_text(writer, secret->texts.user, secret->texts.user_len, secret->escaped);
+}
+
+static void handshake_put_password(rlk_resp_writer *writer, const handshake_secret *secret)
+{
+    handshake_put_text(writer, secret->texts.password, secret->texts.password_len, secret->escaped);
+}
+
+size_t rlki_handshake_room(const rlk_url *url)
+{
+    handshake_secret secret;
+
+    handshake_url_secret(url, &secret);
+    if (!secret.wanted)
+        return RLK_CONN_TX_MIN;
+    return RLK_CONN_TX_AUTH(
+        handshake_plain_len(secret.texts.user, secret.texts.user_len, true),
+        handshake_plain_len(secret.texts.password, secret.texts.password_len, true));
+}
+
+/* ---- HELLO ------------------------------------------------------------------------------- */
+
+/* match: what the next element of the map is. */
+enum {
+    HANDSHAKE_MAP_KEY,
+    HANDSHAKE_MAP_VALUE,
+    HANDSHAKE_MAP_ID
+};
+
+static bool handshake_hello_needed(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_RESP2_ONLY) == 0;
+}
+
+static rlk_result handshake_hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    handshake_secret secret;
+    rlk_result result = handshake_ask_secret(conn, &secret);
+
+    if (result != RLK_OK)
+        return result;
+    rlk_resp_put_command(writer,
+                         2u + (secret.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
+    handshake_word(writer, "HELLO");
+    handshake_word(writer, "3");
+    if (secret.wanted) {
+        handshake_word(writer, "AUTH");
+        if (secret.texts.user_len != 0)
+            handshake_put_user(writer, &secret);
+        else
+            handshake_word(writer, "default");
+        handshake_put_password(writer, &secret);
+    }
+    if (conn->client_name != NULL) {
+        handshake_word(writer, "SETNAME");
+        handshake_word(writer, conn->client_name);
+    }
+    return RLK_OK;
+}
+
+/* Finds "id" among the keys. Values may be aggregates: only what stands at depth 1 counts. */
+static void handshake_hello_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (token->depth == 0)
+        conn->match = HANDSHAKE_MAP_KEY;
+    if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
+        return;
+    if (conn->match == HANDSHAKE_MAP_KEY) {
+        bool is_id = token->len == 2 && memcmp(token->data, "id", 2) == 0;
+
+        conn->match = is_id ? HANDSHAKE_MAP_ID : HANDSHAKE_MAP_VALUE;
+        return;
+    }
+    if (conn->match == HANDSHAKE_MAP_ID && token->type == RLK_RESP_INTEGER && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    conn->match = HANDSHAKE_MAP_KEY;
+}
+
+static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->error == RLK_E_UNSUPPORTED || reply->error == RLK_E_NOPERM) {
+        rlki_conn_forget_text(conn);
+        conn->protocol = 2;
+        return RLK_OK;
+    }
+    if (reply->error != RLK_OK)
+        return reply->error;
+    if (reply->type != RLK_RESP_MAP)
+        return RLK_E_UNEXPECTED;
+    conn->protocol = 3;
+    return RLK_OK;
+}
+
+/* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
+
+static bool handshake_is_resp2(const rlk_conn *conn)
+{
+    return conn->protocol == 2;
+}
+
+static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    handshake_secret secret;
+    rlk_result result = handshake_ask_secret(conn, &secret);
+
+    if (result != RLK_OK || !secret.wanted)
+        return result;
+    rlk_resp_put_command(writer, secret.texts.user_len != 0 ? 3 : 2);
+    handshake_word(writer, "AUTH");
+    if (secret.texts.user_len != 0)
+        handshake_put_user(writer, &secret);
+    handshake_put_password(writer, &secret);
+    return RLK_OK;
+}
+
+static rlk_result handshake_auth_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    /* The plain ERRs of old servers: no password is set, no users before Redis 6, ... */
+    if (reply->error == RLK_E_SERVER)
+        return RLK_E_AUTH;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+static bool handshake_setname_needed(const rlk_conn *conn)
+{
+    return conn->protocol == 2 && conn->client_name != NULL;
+}
+
+static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 3);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "SETNAME");
+    handshake_word(writer, conn->client_name);
+    return RLK_OK;
+}
+
+static bool handshake_client_id_needed(const rlk_conn *conn)
+{
+    return conn->identity.client_id == 0;
+}
+
+static rlk_result handshake_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "ID");
+    return RLK_OK;
+}
+
+static rlk_result handshake_client_id_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
+        conn->identity.client_id = (uint64_t)reply->value;
+    return RLK_OK;
+}
+
+static bool handshake_select_needed(const rlk_conn *conn)
+{
+    return conn->url.db != 0;
+}
+
+static rlk_result handshake_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "SELECT");
+    rlk_resp_put_integer(writer, (int64_t)conn->url.db);
+    return RLK_OK;
+}
+
+/* A lock in another database than the others' is none (fault 72). */
+static rlk_result handshake_select_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
+        return RLK_E_DATABASE;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+/* ---- INFO -------------------------------------------------------------------------------- */
+
+/*
+ * The line that is looked for, in a text that comes in fragments of any size. match counts what
+ * was found of it: the newline before it, its name, its 40 digits. The newline occurs only at the
+ * beginning, so a mismatch need not look back.
+ */
+#define HANDSHAKE_RUN_ID     "\nrun_id:"
+#define HANDSHAKE_RUN_ID_LEN (sizeof HANDSHAKE_RUN_ID - 1)
+#define HANDSHAKE_DIGITS     40u
+
+static int handshake_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    if (byte >= 'a' && byte <= 'f')
+        return byte - 'a' + 10;
+    return -1;
+}
+
+static bool handshake_run_id_byte(rlk_conn *conn, uint8_t byte)
+{
+    size_t at = conn->match;
+    int digit = handshake_digit(byte);
+
+    if (at < HANDSHAKE_RUN_ID_LEN)
+        return byte == (uint8_t)HANDSHAKE_RUN_ID[at];
+    if (digit < 0)
+        return false;
+    at -= HANDSHAKE_RUN_ID_LEN;
+    if (at % 2 == 0)
+        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
+    else
+        conn->identity.run_id[at / 2] |= (uint8_t)digit;
+    return true;
+}
+
+static rlk_result handshake_info_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "INFO");
+    handshake_word(writer, "server");
+    return RLK_OK;
+}
+
+static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
+        return;
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->match = 1; /* the beginning of the text is the beginning of a line */
+    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
+        if (handshake_run_id_byte(conn, token->data[i]))
+            conn->match++;
+        else
+            conn->match = token->data[i] == '\n';
+        conn->identity.has_run_id = conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS;
+    }
+}
+
+/* ---- The fence --------------------------------------------------------------------------- */
+
+conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
+{
+    if (old->has_run_id && fresh->has_run_id) {
+        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+            return old->client_id != 0 ? CONN_FENCE_KILL : CONN_FENCE_NONE;
+        /* Another address: the old instance may live on there (fault 91). */
+        return old->peer == fresh->peer ? CONN_FENCE_GONE : CONN_FENCE_NONE;
+    }
+    /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
+    return old->client_id != 0 && old->local[0] != '\0' ? CONN_FENCE_KILL_ADDR : CONN_FENCE_NONE;
+}
+
+static bool handshake_fence_needed(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_FENCE_DUE) != 0;
+}
+
+static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
+
+    if (fence == CONN_FENCE_GONE)
+        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
+        return RLK_OK;
+    rlk_resp_put_command(writer, fence == CONN_FENCE_KILL ? 4 : 6);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "KILL");
+    handshake_word(writer, "ID");
+    rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    if (fence == CONN_FENCE_KILL_ADDR) {
+        handshake_word(writer, "ADDR");
+        handshake_word(writer, conn->old.local);
+    }
+    return RLK_OK;
+}
+
+/* A client that is not there can't send any more; said so by the old form of the command. */
+#define HANDSHAKE_NO_CLIENT "ERR No such client"
+
+/* Not fenced is no failure: the connection says so (rlk_conn_fenced). */
+static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    size_t n = sizeof HANDSHAKE_NO_CLIENT - 1;
+    bool killed = reply->type == RLK_RESP_INTEGER && reply->value == 1;
+    bool absent = (reply->type == RLK_RESP_INTEGER && reply->value == 0) ||
+                  (reply->error == RLK_E_SERVER && reply->len >= n &&
+                   memcmp(reply->data, HANDSHAKE_NO_CLIENT, n) == 0);
+    bool by_id = rlki_handshake_fence(&conn->old, &conn->identity) == CONN_FENCE_KILL;
+
+    if (killed || (absent && by_id))
+        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+/* ---- Scripts ----------------------------------------------------------------------------- */
+
+/* Only begins: their bytes are no part of tx. */
+static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)writer;
+    conn->script = 0;
+    return RLK_OK;
+}
+
+static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+/* ---- The table, and what steps through it ------------------------------------------------ */
+
+static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
+    {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
+     handshake_hello_reply, HANDSHAKE_SECRET},
+    {"AUTH", handshake_is_resp2, handshake_auth_encode, NULL, handshake_auth_reply,
+     HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
+    {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
+     HANDSHAKE_OPTIONAL},
+    {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
+     handshake_client_id_reply, HANDSHAKE_OPTIONAL},
+    {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
+    {"INFO", NULL, handshake_info_encode, handshake_info_token, NULL, HANDSHAKE_OPTIONAL},
+    {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
+     HANDSHAKE_BARRIER},
+    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply,
+     HANDSHAKE_BARRIER},
+};
+
+unsigned rlki_handshake_script_kind(void)
+{
+    return HANDSHAKE_SCRIPTS;
+}
+
+const char *rlki_handshake_name(unsigned kind)
+{
+    return kind < HANDSHAKE_STEPS ? handshake_steps[kind].name : "";
+}
+
+/* Sends the next step, or skips it. False: not now, or the handshake failed. */
+static bool handshake_send(rlk_conn *conn, int64_t now_ms)
+{
+    const handshake_step *step = &handshake_steps[conn->step];
+    rlk_resp_writer writer;
+    rlk_result result;
+
+    if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    if (conn->ring_used == conn->ring_len)
+        return false;
+    if (step->needed != NULL && !step->needed(conn)) {
+        conn->step++;
+        return true;
+    }
+    rlki_ring_writer(conn, &writer);
+    result = step->encode(conn, &writer);
+    if (result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+        rlki_conn_wipe(writer.buf, writer.cap);
+        if (conn->tx_end != 0)
+            return false;
+        /* All the buffer is free, and only credentials can be too long for it. */
+        result = RLK_E_CREDENTIALS;
+    }
+    if (result != RLK_OK) {
+        rlki_conn_fail(conn, result, now_ms);
+        return false;
+    }
+    if (writer.len != 0)
+        rlki_ring_push(conn, NULL, conn->step, 1, writer.len, now_ms);
+    conn->step++;
+    return true;
+}
+
+bool rlki_handshake_pump(rlk_conn *conn, int64_t now_ms)
+{
+    while (conn->step < HANDSHAKE_STEPS)
+        if (!handshake_send(conn, now_ms))
+            return false;
+    rlki_ring_flush(conn, now_ms); /* scripts */
+    return conn->ring_used == 0 && conn->script == conn->scripts_len;
+}
+
+void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
+{
+    if (handshake_steps[kind].token != NULL)
+        handshake_steps[kind].token(conn, token);
+}
+
+/* "unknown command `AUTH`, with args beginning with: ..." goes on with the password. */
+static void handshake_hide_arguments(rlk_conn *conn)
+{
+    size_t i = 0;
+
+    while (i < conn->text_len && conn->text[i] != ',')
+        i++;
+    rlki_conn_wipe(conn->text + i, sizeof conn->text - i);
+    conn->text_len = (uint8_t)i;
+}
+
+/* Errors that say the same at any step. */
+static bool handshake_is_final(rlk_result error)
+{
+    return error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL;
+}
+
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+{
+    const handshake_step *step = &handshake_steps[kind];
+
+    if (reply->error == RLK_E_UNSUPPORTED && (step->flags & HANDSHAKE_SECRET) != 0)
+        handshake_hide_arguments(conn);
+    if (handshake_is_final(reply->error))
+        return reply->error;
+    if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
+        rlki_conn_forget_text(conn);
+        return RLK_OK;
+    }
+    return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
+}
