@@ -264,8 +264,11 @@ static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len
         at = parser_double_text(text, bound, &whole);
         if (at == end && !whole)
             return PARSER_STEP_MORE;
-        if (at == bound && at < end && *at != '\r')
-            return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        if (at < end && *at != '\r') {
+            if (at == bound)
+                return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+            whole = false;
+        }
         token->data = text;
         token->len = (size_t)(at - text);
         token->value = at - text;
