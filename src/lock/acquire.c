@@ -22,12 +22,18 @@
 /* After failed rounds in a row the pause doubles up to 2^3, unless a holder explains them. */
 #define ACQUIRE_BACKOFF_MAX 3
 
+static void acquire_await_begin(rlk_lock *lock)
+{
+    lock->phase = RLKI_PHASE_AWAIT;
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+}
+
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
-    lock->phase = RLKI_PHASE_AWAIT;
+    acquire_await_begin(lock);
     lock->tries = 0;
     lock->claim_ms = RLK_NEVER;
     lock->limit_ms = RLK_NEVER;
@@ -93,17 +99,25 @@ static bool acquire_hopeless(const rlk_lock *lock, rlk_result *why)
 static bool acquire_await(rlk_lock *lock)
 {
     unsigned ready = 0;
+    unsigned undoing = 0;
     unsigned i;
     rlk_result why = RLK_E_NOT_CONNECTED;
     if (acquire_hopeless(lock, &why)) {
         acquire_settle(lock, why);
         return true;
     }
-    for (i = 0; i < lock->client->nodes; i++)
-        if (rlki_seat_clean(&lock->seats[i]) &&
-            rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY)
+    for (i = 0; i < lock->client->nodes; i++) {
+        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
+            continue;
+        if (rlki_seat_clean(&lock->seats[i]))
             ready++;
-    if (ready < lock->client->quorum)
+        else
+            undoing++;
+    }
+    /* A node that is about to answer its undo is waited for, as long as one try takes. */
+    if (lock->client->now_ms >= lock->phase_ms)
+        lock->phase_ms = RLK_NEVER;
+    if (ready < lock->client->quorum || (undoing > 0 && lock->phase_ms != RLK_NEVER))
         return false;
     lock->phase = RLKI_PHASE_ROUND;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
@@ -128,17 +142,12 @@ static bool acquire_await(rlk_lock *lock)
 /* A quorum said OK: held, if there is time left of it. */
 static bool acquire_won(rlk_lock *lock)
 {
-    unsigned i;
     rlki_lock_validate(lock);
     if (lock->client->now_ms >= lock->valid_ms)
         return false;
+    /* SETs that are under way, or wait for their node to come up, still count when answered: they
+     * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
-    /* SETs that did not leave yet are not needed; those under way may still count */
-    for (i = 0; i < lock->client->nodes; i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag == RLKI_SET && seat->request.state == RLK_REQUEST_QUEUED)
-            rlki_seat_abandon(seat);
-    }
     rlki_operation_finish(lock, RLK_OK);
     return true;
 }
@@ -184,8 +193,7 @@ static bool acquire_pause(rlk_lock *lock)
     unsigned i;
     if (lock->client->now_ms < lock->phase_ms)
         return false;
-    lock->phase = RLKI_PHASE_AWAIT;
-    lock->phase_ms = RLK_NEVER;
+    acquire_await_begin(lock);
     for (i = 0; i < lock->client->nodes; i++)
         lock->seats[i].verdict = RLKI_NONE;
     return true;

@@ -43,8 +43,10 @@ void rlki_lock_rearm(rlk_lock *lock)
     }
     if (deadline_ms == RLK_NEVER)
         rlki_wheel_cancel(wheel, &lock->timer);
-    else
+    else if (deadline_ms > lock->client->now_ms)
         rlki_wheel_set(wheel, &lock->timer, deadline_ms);
+    else /* all that is due was done: what is left waits for something else to happen */
+        rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
 }
 
 void rlki_lock_validate(rlk_lock *lock)
@@ -156,7 +158,7 @@ void rlki_operation_step(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         rlki_lock_validate(lock);
         if (lock->client->now_ms >= lock->valid_ms)
-            rlki_lock_lose(lock, RLK_LOST);
+            rlki_lock_lose(lock, lock->valid_ms == RLKI_EXPIRED ? RLK_NOT_OWNER : RLK_LOST);
     }
     rlki_lock_rearm(lock);
 }

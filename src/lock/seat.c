@@ -183,6 +183,45 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
 
 /* ---- replies ---- */
 
+static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
+{
+    return lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
+           seat->round == lock->round && seat->verdict == RLKI_NONE;
+}
+
+/* Records a verdict, if the command that brings it is one of the operation under way: the late
+ * reply to a SET is no answer to an extend, nor that to an undo one to the next round's SET. */
+static void seat_say(rlk_seat *seat, unsigned command, unsigned verdict)
+{
+    const rlk_lock *lock = rlki_seat_lock(seat);
+    bool asked = false;
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        asked = command != RLKI_RELEASE && seat_in_round(lock, seat);
+        break;
+    case RLK_OP_RELEASE:
+        asked = command == RLKI_RELEASE;
+        break;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        asked = command == RLKI_RAISE;
+        break;
+    case RLK_OP_CHECK:
+        asked = command == RLKI_CHECK;
+        break;
+    case RLK_OP_QUERY:
+        asked = command == RLKI_QUERY;
+        break;
+    case RLK_OP_FORCE_RELEASE:
+        asked = command == RLKI_DEL;
+        break;
+    default:
+        break;
+    }
+    if (asked)
+        seat->verdict = (uint8_t)verdict;
+}
+
 /* Our token is not on the node (now; a loose SET may still bring it). */
 static void seat_absent(rlk_seat *seat)
 {
@@ -190,14 +229,14 @@ static void seat_absent(rlk_seat *seat)
     seat->expiry_ms = RLKI_EXPIRED;
 }
 
-static void seat_present(rlk_seat *seat)
+static void seat_present(rlk_seat *seat, unsigned command)
 {
     /* Found where no SET was answered: a loose one has been executed. */
     if (!(seat->flags & RLKI_SEAT_PRESENT) && seat->loose > 0)
         seat->loose--;
     seat_clear(seat, RLKI_SEAT_FENCE);
     seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT);
-    seat->verdict = RLKI_YES;
+    seat_say(seat, command, RLKI_YES);
 }
 
 static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
@@ -206,12 +245,6 @@ static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
     seat->expiry_ms = expiry_ms;
     seat->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
     seat->generation = rlk_conn_generation(seat_conn(seat));
-}
-
-static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
-{
-    return lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
-           seat->round == lock->round && seat->verdict == RLKI_NONE;
 }
 
 /* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
@@ -224,7 +257,7 @@ static bool seat_refused(rlk_result error)
 static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
 {
     rlki_lock_note(rlki_seat_lock(seat), seat->index, command, error);
-    seat->verdict = RLKI_ERROR;
+    seat_say(seat, command, RLKI_ERROR);
 }
 
 /* The command is sent again after a pause: rlki_seats_retry. */
@@ -268,7 +301,7 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     seat_clear(seat, RLKI_SEAT_FENCE);
     if (seat_is_ok(reply)) {
         seat_set(seat, RLKI_SEAT_PRESENT); /* by this SET, not by a loose one */
-        seat_present(seat);
+        seat_present(seat, RLKI_SET);
         seat_confirm(seat, rlki_later(t0_ms, lock->ttl_ms), t0_ms);
         return;
     }
@@ -280,7 +313,7 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
             rlki_seat_send(seat, RLKI_RAISE);
             return;
         }
-        seat->verdict = RLKI_NO;
+        seat_say(seat, RLKI_SET, RLKI_NO);
         return;
     }
     if (seat_refused(reply->error))
@@ -295,7 +328,7 @@ static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
         rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
         return;
     }
-    seat->verdict = RLKI_NO;
+    seat_say(seat, command, RLKI_NO);
 }
 
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
@@ -305,16 +338,18 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
         seat_not_ours(lock, seat, command);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
         bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
-        seat_present(seat);
+        seat_present(seat, command);
         seat_confirm(
             seat,
             rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, reply->value),
             t0_ms);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
-        seat_present(seat); /* ours, and somebody took its expiry away: what we know stands */
+        seat_present(seat,
+                     command); /* ours, and somebody took its expiry away: what we know stands */
     } else if (reply->error == RLK_E_WRONGTYPE) {
         rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
-        seat_not_ours(lock, seat, RLKI_CHECK);
+        seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
+        seat_not_ours(lock, seat, command);
     } else if (!seat_reload(seat, command, reply->error)) {
         rlk_result error = seat_error_of(reply);
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(error))
@@ -332,7 +367,7 @@ static void seat_undone(rlk_seat *seat, unsigned verdict)
         seat_set(seat, RLKI_SEAT_DOUBT);
     seat->loose = 0;
     seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
-    seat->verdict = (uint8_t)verdict;
+    seat_say(seat, RLKI_RELEASE, verdict);
 }
 
 static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "nodes.h"
+
+#include <poll.h>
+#include <string.h>
+
+void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rlk_options *options)
+{
+    size_t i;
+    set->count = count;
+    for (i = 0; i < count; i++) {
+        set->memory[i].ring = set->rings[i];
+        set->memory[i].ring_len = COUNT_OF(set->rings[i]);
+        set->memory[i].tx = set->tx[i];
+        set->memory[i].tx_cap = sizeof(set->tx[i]);
+        set->memory[i].rx = set->rx[i];
+        set->memory[i].rx_cap = sizeof(set->rx[i]);
+    }
+    assert_result(rlk_client_open_nodes(&set->client, urls, set->memory, count, options), RLK_OK);
+}
+
+static void nodes_open_servers(nodes *set, const rlk_options *options)
+{
+    const char *urls[RLK_MAX_NODES];
+    size_t i;
+    for (i = 0; i < set->count; i++)
+        urls[i] = server_url(set->servers[i]);
+    nodes_open_urls(set, urls, set->count, options);
+}
+
+void nodes_start(nodes *set, size_t count, const server_config *config, const rlk_options *options)
+{
+    size_t i;
+    set->count = count;
+    for (i = 0; i < count; i++)
+        set->servers[i] = server_start(config);
+    nodes_open_servers(set, options);
+}
+
+void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options)
+{
+    set->count = other->count;
+    memcpy(set->servers, other->servers, sizeof(set->servers));
+    nodes_open_servers(set, options);
+}
+
+void nodes_close(nodes *set)
+{
+    rlk_client_close(&set->client);
+}
+
+size_t nodes_holding(const nodes *set, const char *key, const char *token)
+{
+    size_t holding = 0;
+    size_t i;
+    for (i = 0; i < set->count; i++) {
+        const char *value;
+        if (server_pid(set->servers[i]) == 0)
+            continue;
+        value = server_text(set->servers[i], "GET %s", key);
+        if (value && (!token || strcmp(value, token) == 0))
+            holding++;
+    }
+    return holding;
+}
+
+/* One turn of an event loop; waits at most until `end`. */
+static void loop_turn(rlk_client *client, int64_t end)
+{
+    struct pollfd fds[RLK_MAX_FDS];
+    nfds_t n = rlk_client_pollfds(client, fds, RLK_MAX_FDS);
+    int timeout = rlk_client_timeout(client);
+    int64_t left = end - support_now_ms();
+    if (left < 0)
+        left = 0;
+    if (timeout < 0 || timeout > left)
+        timeout = (int)left;
+    poll(fds, n, timeout);
+    assert_result(rlk_client_service(client, fds, n), RLK_OK);
+}
+
+bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms)
+{
+    int64_t end = support_now_ms() + ms;
+    while (!rlk_client_next_event(client, event)) {
+        if (support_now_ms() >= end)
+            return false;
+        loop_turn(client, end);
+    }
+    return true;
+}
+
+void loop_serve(rlk_client *client, int64_t ms)
+{
+    int64_t end = support_now_ms() + ms;
+    do {
+        loop_turn(client, end);
+    } while (support_now_ms() < end);
+}
+
+void loop_quiet(rlk_client *client, int64_t ms)
+{
+    rlk_event event;
+    if (loop_next_event(client, &event, ms))
+        support_fail("unexpected event %d, result %s", (int)event.type,
+                     rlk_result_name(event.result));
+}
+
+void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result result, const char *file,
+                       int line)
+{
+    rlk_event event;
+    if (!loop_next_event(client, &event, INT64_C(10000) * support_time_factor()))
+        support_fail_at(file, line, "no event came");
+    if (event.type != type || event.result != result)
+        support_fail_at(file, line, "event %d with %s instead of %d with %s", (int)event.type,
+                        rlk_result_name(event.result), (int)type, rlk_result_name(result));
+}

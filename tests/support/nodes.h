@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * nodes.h: a client over 1..5 private servers, for tests that run the same on each number.
+ */
+#ifndef TEST_NODES_H
+#define TEST_NODES_H
+
+#include "server.h"
+#include "support.h"
+
+/* Memory of a client with its nodes; large, so static in tests. */
+typedef struct nodes {
+    size_t count;
+    server *servers[RLK_MAX_NODES];
+    rlk_client client;
+    rlk_node_memory memory[RLK_MAX_NODES];
+    rlk_conn_entry rings[RLK_MAX_NODES][64];
+    uint8_t tx[RLK_MAX_NODES][2048];
+    uint8_t rx[RLK_MAX_NODES][1024];
+} nodes;
+
+/* Starts `count` servers (config NULL: default) and opens a client over them. options may be
+ * NULL. */
+void nodes_start(nodes *set, size_t count, const server_config *config, const rlk_options *options);
+
+/* Opens another client over the same servers (set->servers of `other` are borrowed). */
+void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options);
+
+/* Opens a client over given URLs, no servers of its own. */
+void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rlk_options *options);
+
+/* Closes the client; the servers end with the test. */
+void nodes_close(nodes *set);
+
+/* On how many servers the key holds exactly this text (NULL: any). Servers that are down don't
+ * count. */
+size_t nodes_holding(const nodes *set, const char *key, const char *token);
+
+/* Serves the client (pollfds, poll, service) until it has an event, at most `ms`; true if so. */
+bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms);
+
+/* Serves the client for a time. Fails the test if an event comes. */
+void loop_quiet(rlk_client *client, int64_t ms);
+
+/* Serves the client for a time, events stay. */
+void loop_serve(rlk_client *client, int64_t ms);
+
+/* The next event must be this one, within 10 s. */
+#define assert_event(client, event_type, expected_result)                                          \
+    loop_assert_event((client), (event_type), (expected_result), __FILE__, __LINE__)
+void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result result, const char *file,
+                       int line);
+
+#endif
