@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * clock.h: a clock for rlk_env that a test can move and stop.
+ *
+ *     test_clock clock = TEST_CLOCK_REAL;
+ *     rlk_options options = {.env = test_clock_env(&clock)};
+ *     rlk_client_open(&client, url, &options);
+ *     test_clock_jump(&clock, 30000);
+ */
+#ifndef TEST_CLOCK_H
+#define TEST_CLOCK_H
+
+#include "resplock.h"
+
+typedef struct test_clock {
+    int64_t offset_ms; /* to the real one */
+    int64_t stopped_ms;
+    bool stopped;
+} test_clock;
+
+/* The real time; or a stopped clock at this time. */
+#define TEST_CLOCK_REAL                                                                            \
+    {                                                                                              \
+        0, 0, false                                                                                \
+    }
+#define TEST_CLOCK_AT(ms)                                                                          \
+    {                                                                                              \
+        0, (ms), true                                                                              \
+    }
+
+int64_t test_clock_now(const test_clock *clock);
+
+/* Forwards, or backwards with a negative number; running and stopped. */
+void test_clock_jump(test_clock *clock, int64_t ms);
+
+void test_clock_stop(test_clock *clock);
+void test_clock_go(test_clock *clock);
+
+/* Environment with this clock; all else is NULL, and so the system's with rlk_options.env. */
+rlk_env test_clock_env(test_clock *clock);
+
+#endif
