@@ -60,8 +60,9 @@ enum parser_trait {
 /* Beside the type in `kind`: a streamed aggregate. Its `left` counts down from the bound. */
 #define PARSER_STREAMED 0x80u
 
-/* Ten times more than this may not fit 64 bits of an integer. */
-#define PARSER_TENTH_OF_MAX UINT64_C(922337203685477580)
+/* Upper half of INT64_MAX / 10. Another digit can't wrap 64 bits while it is not exceeded, and what
+ * exceeds it exceeds every bound with that digit. */
+#define PARSER_TENTH_OF_MAX_HIGH UINT32_C(0x0CCCCCCC)
 
 /* Format and colon of a verbatim string. */
 #define PARSER_FORMAT_LEN 4u
@@ -295,13 +296,18 @@ static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len
     return parser_emit(parser, token, *buf, RLK_RESP_LAST);
 }
 
-/* An aggregate of `count` elements, -1 when streamed. */
-static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type, int64_t count)
+/* An aggregate of `count` elements, or pairs, or a streamed one. */
+static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type, uint32_t count,
+                       unsigned traits, bool is_streamed)
 {
     unsigned level = parser->depth;
+    unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
 
+    if (count > RLK_RESP_MAX_COUNT >> shift)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
     if (level == RLK_RESP_MAX_DEPTH)
         return parser_fail(parser, RLK_RESP_FAULT_DEPTH);
+    count <<= shift;
     if (type == RLK_RESP_PUSH)
         parser->flags |= RLK_RESP_IN_PUSH;
     if (type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
@@ -309,17 +315,14 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
         parser->flags |= RLK_RESP_IN_ATTRIBUTE;
     }
     token->type = (rlk_resp_type)type;
-    token->depth = parser->depth;
-    token->value = count;
+    token->depth = (uint8_t)level;
+    token->value = is_streamed ? -1 : (int64_t)count;
     token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
-    parser->kind[level] = type;
-    parser->left[level] = (uint32_t)count;
-    if (count < 0) {
-        parser->kind[level] = (uint8_t)(type | PARSER_STREAMED);
-        parser->left[level] = RLK_RESP_MAX_COUNT;
-    } else if (count == 0) { /* complete, as behind the only element of a longer one */
+    parser->kind[level] = (uint8_t)(is_streamed ? type | PARSER_STREAMED : type);
+    parser->left[level] = is_streamed ? RLK_RESP_MAX_COUNT : count;
+    if (parser->left[level] == 0) { /* complete, as behind the only element of a longer one */
         parser->left[level] = 1;
         token->flags = (uint8_t)(token->flags | parser_complete(parser));
     }
@@ -328,29 +331,29 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 
 /* A length: `$`, `!`, `=` begin a string, `;` goes on with one. */
 static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type,
-                          uint64_t len)
+                          uint32_t len)
 {
-    parser->remaining = (uint32_t)len;
+    parser->remaining = len;
     if (type == PARSER_PIECE_TYPE) {
         if (len > RLK_RESP_MAX_LEN - parser->length)
             return parser_fail(parser, RLK_RESP_FAULT_RANGE);
         token->value = -1;
         if (len == 0)
             return parser_emit(parser, token, RLK_RESP_BULK, RLK_RESP_LAST);
-        parser->length += (uint32_t)len;
+        parser->length += len;
         parser->state = PARSER_PIECE;
         return PARSER_STEP_ON;
     }
     if (len > RLK_RESP_MAX_LEN)
         return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-    parser->length = (uint32_t)len;
+    parser->length = len;
     parser->type = type;
     parser->state = PARSER_STRING;
     if (type == RLK_RESP_VERBATIM) {
         if (len < PARSER_FORMAT_LEN)
             return parser_fail(parser, RLK_RESP_FAULT_TEXT);
     } else if (len <= parser->whole_max) {
-        parser->wanted = (uint32_t)len + 1u; /* nothing to say before its terminator begins */
+        parser->wanted = len + 1u; /* nothing to say before its terminator begins */
     }
     return PARSER_STEP_ON;
 }
@@ -364,7 +367,6 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
     const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? at + RLK_RESP_MAX_NUMBER : end;
     uint8_t type = *buf;
     uint8_t sign = 0;
-    uint64_t most = INT64_MAX;
     uint64_t value = 0;
     int step;
 
@@ -375,18 +377,17 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
             return parser_fail(parser, RLK_RESP_FAULT_NUMBER);
         if (sign == '?')
             bound = at; /* no digits */
-        most += sign == '-' ? 1u : 0u;
     }
     for (; at < bound; at++) {
         unsigned digit = (unsigned)*at - '0';
 
         if (digit > 9)
             break;
-        if (value > PARSER_TENTH_OF_MAX)
+        if ((uint32_t)(value >> 32) > PARSER_TENTH_OF_MAX_HIGH)
             return parser_fail(parser, RLK_RESP_FAULT_RANGE);
         value = value * 10u + digit;
     }
-    if (value > most)
+    if (value > INT64_MAX && (sign != '-' || value - 1u > INT64_MAX))
         return parser_fail(parser, RLK_RESP_FAULT_RANGE);
     if (at < end && *at != '\r')
         return parser_fail(parser, at != bound || sign == '?' ? RLK_RESP_FAULT_NUMBER
@@ -403,20 +404,18 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
     if (sign == '-')
         return value == 1u ? parser_emit(parser, token, RLK_RESP_NULL, RLK_RESP_LAST)
                            : parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+    if ((uint32_t)(value >> 32) != 0)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
     if ((traits & PARSER_PAYLOAD) != 0) {
         token->data = at + 2; /* of an empty last piece too */
         if (sign == 0)
-            return parser_payload(parser, token, type, value);
+            return parser_payload(parser, token, type, (uint32_t)value);
         parser->length = 0;
         parser->type = type;
         parser->state = PARSER_CHUNK;
         return PARSER_STEP_ON;
     }
-    if (value > RLK_RESP_MAX_COUNT / ((traits & PARSER_PAIRS) != 0 ? 2u : 1u))
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-    if ((traits & PARSER_PAIRS) != 0)
-        value *= 2u;
-    return parser_open(parser, token, type, sign == '?' ? -1 : (int64_t)value);
+    return parser_open(parser, token, type, (uint32_t)value, traits, sign == '?');
 }
 
 /* From a type byte to the end of its line, or to the text or payload behind it. */
@@ -505,9 +504,11 @@ static int parser_line(rlk_resp_parser *parser, const uint8_t *buf, size_t len, 
     return parser_emit(parser, token, parser->type, last);
 }
 
+/* Payload of a string, or of a piece of a streamed one. */
 static int parser_string(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
                          rlk_resp_token *token)
 {
+    bool piece = parser->state == PARSER_PIECE;
     size_t remaining = parser->remaining;
     unsigned last = 0;
     int step = PARSER_STEP_MORE;
@@ -520,48 +521,28 @@ static int parser_string(rlk_resp_parser *parser, const uint8_t *buf, size_t len
     }
     if (len > remaining) {
         step = parser_line_end(parser, buf + remaining, buf + len);
-        if (step == PARSER_STEP_BAD)
-            return step;
         len = remaining;
     }
     if (step == PARSER_STEP_ON) {
-        last = RLK_RESP_LAST;
         *consumed += 2;
-    } else if (parser->length <= parser->whole_max || len == 0) {
-        return PARSER_STEP_MORE;
+        last = RLK_RESP_LAST;
+        if (piece) {
+            parser->state = PARSER_CHUNK;
+            if (len == 0)
+                return step;
+            last = 0;
+        }
+    } else if (step == PARSER_STEP_BAD || len == 0 ||
+               (!piece && parser->length <= parser->whole_max)) {
+        return step;
     }
     parser->wanted = 1;
     parser->remaining = (uint32_t)(remaining - len);
     *consumed += len;
     token->data = buf;
     token->len = len;
-    token->value = parser->length;
+    token->value = piece ? -1 : (int64_t)parser->length;
     return parser_emit(parser, token, parser->type, last);
-}
-
-static int parser_piece(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                        rlk_resp_token *token)
-{
-    int step;
-
-    if (parser->remaining > 0) {
-        if (len == 0)
-            return PARSER_STEP_MORE;
-        if (len > parser->remaining)
-            len = parser->remaining;
-        parser->remaining -= (uint32_t)len;
-        *consumed += len;
-        token->data = buf;
-        token->len = len;
-        token->value = -1;
-        return parser_emit(parser, token, RLK_RESP_BULK, 0);
-    }
-    step = parser_line_end(parser, buf, buf + len);
-    if (step == PARSER_STEP_ON) {
-        parser->state = PARSER_CHUNK;
-        *consumed += 2;
-    }
-    return step;
 }
 
 static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
@@ -585,8 +566,6 @@ static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, s
             step = parser_head(parser, at, have, consumed, token);
             break;
         case PARSER_PIECE:
-            step = parser_piece(parser, at, have, consumed, token);
-            break;
         case PARSER_STRING:
             step = parser_string(parser, at, have, consumed, token);
             break;
@@ -600,8 +579,6 @@ static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, s
 
 void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
 {
-    unsigned level;
-
     parser->whole_max = whole_max;
     parser->wanted = 1;
     parser->length = 0;
@@ -612,10 +589,7 @@ void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
     parser->depth = 0;
     parser->attribute_depth = 0;
     parser->fault = RLK_RESP_FAULT_NONE;
-    for (level = 0; level < RLK_RESP_MAX_DEPTH; level++) {
-        parser->kind[level] = 0;
-        parser->left[level] = 0;
-    }
+    /* `kind` and `left` are written before they are read: an aggregate opens */
 }
 
 rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,

@@ -74,17 +74,6 @@ static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len
     return writer->len <= writer->cap ? writer->buf + at : NULL;
 }
 
-/* Type, number, CRLF; returns the byte behind. `width` is that of the number. */
-static uint8_t *writer_head(uint8_t *at, char type, uint64_t number, size_t width)
-{
-    *at++ = (uint8_t)type;
-    at += width;
-    (void)writer_digits(at, number);
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
 void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 {
     writer->buf = buf;
@@ -94,11 +83,17 @@ void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
-    size_t width = writer_width(argc);
-    uint8_t *at = writer_reserve(writer, WRITER_HEAD_FRAME, width);
+    uint8_t text[WRITER_HEAD_FRAME + WRITER_DIGITS_MAX];
+    uint8_t *end = text + sizeof text;
+    uint8_t *begin = writer_digits(end - 2, argc);
+    uint8_t *at;
 
+    *--begin = '*';
+    end[-2] = '\r';
+    end[-1] = '\n';
+    at = writer_reserve(writer, (size_t)(end - begin), 0);
     if (at != NULL)
-        (void)writer_head(at, '*', argc, width);
+        memcpy(at, begin, (size_t)(end - begin));
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
@@ -108,7 +103,11 @@ uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
 
     if (at == NULL)
         return NULL;
-    at = writer_head(at, '$', len, width);
+    *at++ = '$';
+    at += width;
+    (void)writer_digits(at, len);
+    *at++ = '\r';
+    *at++ = '\n';
     at[len] = '\r';
     at[len + 1] = '\n';
     return at;

@@ -203,8 +203,10 @@ static void test_resp_stream_streamed_string_call_by_call(void **state)
     rlk_resp_parser_init(&parser, 64);
     show(&parser, "$?\r\n", RLK_RESP_MORE, 4, &token);
     assert_false(rlk_resp_parser_idle(&parser));
-    show(&parser, ";3\r\nabc\r\n;0\r\n", RLK_RESP_TOKEN, 7, &token);
+    show(&parser, ";3\r\nabc\r\n;1", RLK_RESP_TOKEN, 9, &token);
     check_token(&token, RLK_RESP_BULK, RLK_RESP_FIRST, "abc", -1);
+    show(&parser, ";1\r\nd", RLK_RESP_TOKEN, 5, &token);
+    check_token(&token, RLK_RESP_BULK, 0, "d", -1);
     show(&parser, "\r\n;0\r\n", RLK_RESP_TOKEN, 6, &token);
     check_token(&token, RLK_RESP_BULK, RLK_RESP_LAST | RLK_RESP_DONE, "", -1);
     assert_non_null(token.data);
