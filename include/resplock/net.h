@@ -250,7 +250,6 @@ struct rlk_conn {
     uint32_t rx_end;
     rlk_resp_parser parser;
     uint32_t generation; /* connections that became ready, counted */
-    uint32_t unfenced;   /* generation of the last one that became ready without its fence */
     uint32_t failures;   /* attempts and connections that ended, counted */
     uint32_t jitter;     /* state of the generator of backoff times */
     uint32_t backoff_ms; /* bound of the next one */
@@ -386,12 +385,11 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
  * were answered, or never sent, or fenced (rule 5 of the design). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: the same for the commands of one earlier connection, by its generation, when other
- * connections were in between: true if none of them can execute any more. */
-RLK_API bool rlk_conn_fenced_since(const rlk_conn *conn, uint32_t generation);
-
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+
+/* Bytes of the transmit buffer: no command can be longer. */
+RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
 /* 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);

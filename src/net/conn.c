@@ -23,9 +23,6 @@
 
 #include <string.h>
 
-/* Control bytes of a server's text don't reach terminals and logs. */
-#define CONN_CONTROL_MARK '?'
-
 /* Longest client name: RLK_CONN_TX_MIN reckons with it. */
 #define CONN_NAME_MAX 64u
 
@@ -294,7 +291,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     if (conn->state != RLK_CONN_CONNECTING)
         return;
     conn->state = RLK_CONN_HANDSHAKE;
-    conn->flags &= (uint8_t)~CONN_HEARD;
+    conn->flags &= (uint8_t) ~(CONN_HEARD | CONN_UNFENCED);
     conn->protocol = (conn->flags & CONN_RESP2_ONLY) != 0 ? 2 : 0;
     conn->step = 0;
     conn->tx_begin = 0;
@@ -317,7 +314,7 @@ static void conn_become_ready(rlk_conn *conn, int64_t now_ms)
     conn->step_ended = 0;
     conn->generation++;
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
-        conn->unfenced = conn->generation;
+        conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint8_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
     rlki_backoff_reset(conn);
@@ -387,144 +384,6 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
         if (conn_segment_left(conn) == 0)
             conn->flags &= (uint8_t)~CONN_SEGMENT;
     }
-    rlki_conn_pump(conn, now_ms);
-}
-
-/* ---- Receive port ------------------------------------------------------------------------ */
-
-/* The server's words, as many as fit. */
-static void conn_keep_text(rlk_conn *conn, const rlk_resp_token *token)
-{
-    size_t i;
-
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        rlki_conn_forget_text(conn);
-    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
-        uint8_t byte = token->data[i];
-
-        conn->text[conn->text_len] = (char)(byte < 0x20 || byte == 0x7f ? CONN_CONTROL_MARK : byte);
-        conn->text_len++;
-    }
-}
-
-static bool conn_is_error(unsigned type)
-{
-    return type == RLK_RESP_ERROR || type == RLK_RESP_BLOB_ERROR;
-}
-
-/* Makes the reply of its last token. What came in fragments is not in one place any more. */
-static void conn_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
-{
-    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
-
-    memset(reply, 0, sizeof *reply);
-    reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->reply_len;
-    if (whole && token->type != RLK_RESP_END) {
-        reply->value = token->value;
-        reply->data = token->data;
-        reply->len = token->len;
-    }
-    if (!conn_is_error(reply->type))
-        return;
-    if (reply->data == NULL) {
-        reply->data = (const uint8_t *)conn->text;
-        reply->len = conn->text_len;
-    }
-    reply->error = rlk_server_error(reply->data, reply->len);
-}
-
-/* A token of a reply: not of a push, not of an attribute. */
-static void conn_take_reply(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
-{
-    bool due = rlki_ring_is_due(conn);
-    rlk_reply reply;
-
-    if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
-        conn->reply_type = (uint8_t)token->type;
-        conn->reply_len = (int32_t)(token->value <= INT32_MAX ? token->value : -1);
-    }
-    if (conn_is_error(conn->reply_type))
-        conn_keep_text(conn, token);
-    /* A server that is full or protected says so before it has read anything (fault 16). */
-    if (!due && !(conn->state == RLK_CONN_HANDSHAKE && conn_is_error(conn->reply_type))) {
-        rlki_conn_fail(conn, RLK_E_UNSOLICITED, now_ms);
-        return;
-    }
-    conn->deadline_ms = now_ms + conn->response_ms;
-    if (due && conn->state == RLK_CONN_HANDSHAKE)
-        rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
-    if ((token->flags & RLK_RESP_DONE) == 0)
-        return;
-    conn_finish_reply(conn, token, &reply);
-    if (due)
-        rlki_ring_reply(conn, &reply, now_ms);
-    else
-        rlki_conn_fail(conn, reply.error, now_ms);
-}
-
-static void conn_take(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
-{
-    conn->flags |= CONN_HEARD;
-    if (token->type == RLK_RESP_PUSH)
-        conn->pushes++;
-    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
-        conn_take_reply(conn, token, now_ms);
-}
-
-static void conn_parse(rlk_conn *conn, int64_t now_ms)
-{
-    while (conn_is_up(conn)) {
-        rlk_resp_token token;
-        size_t consumed;
-        rlk_resp_status status =
-            rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                          (size_t)(conn->rx_end - conn->rx_begin), &consumed, &token);
-
-        conn->rx_begin += (uint32_t)consumed;
-        if (status == RLK_RESP_MORE)
-            return;
-        if (status == RLK_RESP_TOKEN)
-            conn_take(conn, &token, now_ms);
-        else
-            rlki_conn_fail(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP,
-                           now_ms);
-    }
-}
-
-/* Moves what is not parsed yet to the front. */
-static void conn_compact(rlk_conn *conn)
-{
-    uint32_t left = conn->rx_end - conn->rx_begin;
-
-    memmove(conn->rx, conn->rx + conn->rx_begin, left);
-    /* Servers repeat arguments in errors: passwords among them. */
-    if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_conn_wipe(conn->rx + left, conn->rx_end - left);
-    conn->rx_begin = 0;
-    conn->rx_end = left;
-}
-
-uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
-{
-    *cap = 0;
-    if (!conn_is_up(conn))
-        return NULL;
-    /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
-    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
-        conn_compact(conn);
-    *cap = conn->rx_cap - conn->rx_end;
-    return conn->rx + conn->rx_end;
-}
-
-void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
-{
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
-        return;
-    conn->rx_end += (uint32_t)len;
-    conn_parse(conn, now_ms);
-    if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
-        conn_compact(conn);
     rlki_conn_pump(conn, now_ms);
 }
 
@@ -618,17 +477,17 @@ uint32_t rlk_conn_failures(const rlk_conn *conn)
 
 bool rlk_conn_fenced(const rlk_conn *conn)
 {
-    return conn->state == RLK_CONN_READY && conn->unfenced != conn->generation;
-}
-
-bool rlk_conn_fenced_since(const rlk_conn *conn, uint32_t generation)
-{
-    return conn->state == RLK_CONN_READY && (int32_t)(conn->unfenced - generation) <= 0;
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
 }
 
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
 {
     return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+}
+
+size_t rlk_conn_tx_cap(const rlk_conn *conn)
+{
+    return conn->tx_cap;
 }
 
 int rlk_conn_protocol(const rlk_conn *conn)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the connection engine share: conn.c, ring.c, handshake.c, backoff.c.
+ * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c, backoff.c.
  */
 #ifndef RESPLOCK_NET_CONN_INTERNAL_H
 #define RESPLOCK_NET_CONN_INTERNAL_H
@@ -14,6 +14,7 @@
 #define CONN_FENCE_DUE  0x08u /* `old` may still have commands on their way */
 #define CONN_RESP2_ONLY 0x10u /* configured */
 #define CONN_HEARD      0x20u /* at least one token came on this stream */
+#define CONN_UNFENCED   0x40u /* became ready without the fence that was due */
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu

@@ -1,0 +1,911 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handshake: every path through its steps, every refusal at every step, and what becomes of
+ * the password on the way.
+ */
+#include "fake.h"
+
+#include <string.h>
+
+#define HELLO_UNKNOWN                                                                              \
+    "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `user`, `secret`, \r\n"
+#define NOPERM      "-NOPERM this user has no permissions to run the command\r\n"
+#define LOADING     "-LOADING Redis is loading the dataset in memory\r\n"
+#define FULL        "-ERR max number of clients reached\r\n"
+#define HELLO_SMALL "%1\r\n$2\r\nid\r\n:5\r\n"
+#define RUN_ID      "0123456789abcdef0123456789abcdef01234567"
+
+static const rlk_conn_script scripts[] = {
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n", 40},
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n", 40},
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 3\r\n", 40},
+};
+
+/* Options of a row. */
+#define RESP2   0x01u /* resp2_only */
+#define NAMED   0x02u /* client name */
+#define SCRIPTS 0x04u
+
+typedef struct handshake_row {
+    const char *url;
+    unsigned options;
+    fake_rule rules[4]; /* before those of the good server */
+    rlk_conn_state state;
+    rlk_result result;
+    const char *step;
+    const char *text;
+    const char *commands;
+} handshake_row;
+
+#define LOADS "SCRIPT LOAD return 1;SCRIPT LOAD return 2;SCRIPT LOAD return 3;"
+
+static const handshake_row good_rows[] = {
+    {"redis://h", 0, {{0}}, RLK_CONN_READY, RLK_OK, "", "", "HELLO 3;INFO server;"},
+    {"redis://h/7",
+     NAMED | SCRIPTS,
+     {{0}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3 SETNAME me;SELECT 7;INFO server;" LOADS},
+    {"redis://us%65r:s%20p@h",
+     NAMED,
+     {{0}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3 AUTH user s p SETNAME me;INFO server;"},
+    {"redis://:secret@h",
+     0,
+     {{0}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3 AUTH default secret;INFO server;"},
+    {"redis://user@h", 0, {{0}}, RLK_CONN_READY, RLK_OK, "", "", "HELLO 3 AUTH user ;INFO server;"},
+    {"redis://:@h", 0, {{0}}, RLK_CONN_READY, RLK_OK, "", "", "HELLO 3;INFO server;"},
+    /* fault 15: no RESP3 */
+    {"redis://user:secret@h/7",
+     NAMED | SCRIPTS,
+     {{"HELLO", HELLO_UNKNOWN}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3 AUTH user secret SETNAME me;AUTH user secret;CLIENT SETNAME me;CLIENT ID;SELECT 7;"
+     "INFO server;" LOADS},
+    {"redis://:secret@h",
+     0,
+     {{"HELLO", "-NOPROTO unsupported protocol version\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3 AUTH default secret;AUTH secret;CLIENT ID;INFO server;"},
+    {"redis://h",
+     0,
+     {{"HELLO", NOPERM}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;CLIENT ID;INFO server;"},
+    {"redis://user@h/1",
+     RESP2 | NAMED,
+     {{0}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "AUTH user ;CLIENT SETNAME me;CLIENT ID;SELECT 1;INFO server;"},
+    {"redis://h", RESP2, {{0}}, RLK_CONN_READY, RLK_OK, "", "", "CLIENT ID;INFO server;"},
+    /* optional steps tolerate any refusal (faults 73, 10) */
+    {"redis://h",
+     RESP2 | NAMED | SCRIPTS,
+     {{"CLIENT", NOPERM}, {"INFO", "-ERR unknown command `INFO`\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "CLIENT SETNAME me;CLIENT ID;INFO server;" LOADS},
+    {"redis://h",
+     RESP2,
+     {{"CLIENT ID", "+what\r\n"}, {"INFO", "*0\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "CLIENT ID;INFO server;"},
+    {"redis://h",
+     RESP2,
+     {{"CLIENT ID", ":-1\r\n"}, {"INFO", LOADING}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "CLIENT ID;INFO server;"},
+    /* pushes, attributes, streamed aggregates and blob errors are no surprise */
+    {"redis://h",
+     0,
+     {{"HELLO", ">2\r\n+hi\r\n:1\r\n|1\r\n+ttl\r\n:3\r\n%?\r\n+a\r\n*?\r\n:1\r\n.\r\n$2\r\nid\r\n"
+                ":5\r\n.\r\n>1\r\n_\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;INFO server;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "!19\r\nERR unknown command\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;CLIENT ID;INFO server;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "%1\r\n$2\r\nid\r\n+5\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;CLIENT ID;INFO server;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "%1\r\n$2\r\nid\r\n:0\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;CLIENT ID;INFO server;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "%1\r\n$2\r\nxy\r\n:4\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;CLIENT ID;INFO server;"},
+};
+
+static const handshake_row bad_rows[] = {
+    /* fault 9: fatal, and no retry storm */
+    {"redis://h",
+     0,
+     {{"HELLO", "-NOAUTH HELLO must be called authenticated\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "HELLO",
+     "NOAUTH HELLO must be called authenticated",
+     "HELLO 3;"},
+    {"redis://:secret@h",
+     0,
+     {{"HELLO", "-WRONGPASS invalid\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "HELLO",
+     "WRONGPASS invalid",
+     "HELLO 3 AUTH default secret;"},
+    {"redis://:secret@h",
+     RESP2,
+     {{"AUTH", "-ERR invalid password\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "AUTH",
+     "ERR invalid password",
+     NULL},
+    {"redis://:secret@h",
+     RESP2,
+     {{"AUTH", "-ERR Client sent AUTH, but no password is set\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "AUTH",
+     "ERR Client sent AUTH, but no password is set",
+     NULL},
+    {"redis://user:secret@h",
+     RESP2,
+     {{"AUTH", "-ERR wrong number of arguments for 'auth' command\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "AUTH",
+     "ERR wrong number of arguments for 'auth' command",
+     NULL},
+    {"redis://user:secret@h",
+     RESP2,
+     {{"AUTH", "-ERR unknown command `AUTH`, with args beginning with: `user`, `secret`, \r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_UNSUPPORTED,
+     "AUTH",
+     "ERR unknown command `AUTH`",
+     NULL},
+    {"redis://user:secret@h",
+     RESP2,
+     {{"AUTH", "-ERR unknown command\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_UNSUPPORTED,
+     "AUTH",
+     "ERR unknown command",
+     NULL},
+    {"redis://h",
+     RESP2,
+     {{"CLIENT ID", "-NOAUTH Authentication required.\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_AUTH,
+     "CLIENT ID",
+     "NOAUTH Authentication required.",
+     NULL},
+    /* fault 17 */
+    {"redis://h",
+     0,
+     {{"HELLO", "-DENIED Redis is running in protected mode\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_PROTECTED,
+     "HELLO",
+     "DENIED Redis is running in protected mode",
+     "HELLO 3;"},
+    /* fault 16, as the reply to the first request */
+    {"redis://h",
+     0,
+     {{"HELLO", FULL}},
+     RLK_CONN_WAITING,
+     RLK_E_SERVER_FULL,
+     "HELLO",
+     "ERR max number of clients reached",
+     "HELLO 3;"},
+    {"redis://h",
+     RESP2,
+     {{"CLIENT ID", FULL}},
+     RLK_CONN_WAITING,
+     RLK_E_SERVER_FULL,
+     "CLIENT ID",
+     "ERR max number of clients reached",
+     NULL},
+    /* faults 1, 3, 6, 18: passing */
+    {"redis://h",
+     0,
+     {{"HELLO", LOADING}},
+     RLK_CONN_WAITING,
+     RLK_E_LOADING,
+     "HELLO",
+     "LOADING Redis is loading the dataset in memory",
+     "HELLO 3;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "-FOO a\x01"
+                "b\x7f\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_SERVER,
+     "HELLO",
+     "FOO a?b?",
+     "HELLO 3;"},
+    {"redis://:x@h",
+     RESP2,
+     {{"AUTH", LOADING}},
+     RLK_CONN_WAITING,
+     RLK_E_LOADING,
+     "AUTH",
+     "LOADING Redis is loading the dataset in memory",
+     NULL},
+    {"redis://h/3",
+     0,
+     {{"SELECT", LOADING}},
+     RLK_CONN_WAITING,
+     RLK_E_LOADING,
+     "SELECT",
+     "LOADING Redis is loading the dataset in memory",
+     NULL},
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT", "-BUSY Redis is busy running a script\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_SCRIPT_BUSY,
+     "SCRIPT LOAD",
+     "BUSY Redis is busy running a script",
+     NULL},
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT", "-MASTERDOWN Link with MASTER is down\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_MASTERDOWN,
+     "SCRIPT LOAD",
+     "MASTERDOWN Link with MASTER is down",
+     NULL},
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT", "-ERR Error compiling script\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_SERVER,
+     "SCRIPT LOAD",
+     "ERR Error compiling script",
+     NULL},
+    /* faults 10, 73: without the scripts no undo */
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT LOAD return 2", NOPERM}},
+     RLK_CONN_FATAL,
+     RLK_E_NOPERM,
+     "SCRIPT LOAD",
+     "NOPERM this user has no permissions to run the command",
+     NULL},
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT", "-ERR unknown command 'SCRIPT'\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_UNSUPPORTED,
+     "SCRIPT LOAD",
+     "ERR unknown command 'SCRIPT'",
+     NULL},
+    /* fault 72: a lock in the wrong database is none */
+    {"redis://h/99",
+     0,
+     {{"SELECT", "-ERR DB index is out of range\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_DATABASE,
+     "SELECT",
+     "ERR DB index is out of range",
+     NULL},
+    {"redis://h/99",
+     0,
+     {{"SELECT", "-ERR unknown command\r\n"}},
+     RLK_CONN_FATAL,
+     RLK_E_DATABASE,
+     "SELECT",
+     "ERR unknown command",
+     NULL},
+    {"redis://h/99",
+     0,
+     {{"SELECT", NOPERM}},
+     RLK_CONN_FATAL,
+     RLK_E_NOPERM,
+     "SELECT",
+     "NOPERM this user has no permissions to run the command",
+     NULL},
+    /* replies of types that these commands don't have */
+    {"redis://h",
+     0,
+     {{"HELLO", "+OK\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_UNEXPECTED,
+     "HELLO",
+     "",
+     "HELLO 3;"},
+    {"redis://:x@h",
+     RESP2,
+     {{"AUTH", ":1\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_UNEXPECTED,
+     "AUTH",
+     "",
+     NULL},
+    {"redis://h/1",
+     0,
+     {{"SELECT", ":1\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_UNEXPECTED,
+     "SELECT",
+     "",
+     NULL},
+    {"redis://h",
+     SCRIPTS,
+     {{"SCRIPT", "*0\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_UNEXPECTED,
+     "SCRIPT LOAD",
+     "",
+     NULL},
+    /* not a Redis: an HTTP server, a TLS server, and later nonsense */
+    {"redis://h",
+     0,
+     {{"HELLO", "HTTP/1.1 400 Bad Request\r\n\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_NOT_RESP,
+     "HELLO",
+     "",
+     "HELLO 3;"},
+    {"redis://h",
+     0,
+     {{"HELLO", "\x15\x03\x01"}},
+     RLK_CONN_WAITING,
+     RLK_E_NOT_RESP,
+     "HELLO",
+     "",
+     "HELLO 3;"},
+    {"redis://h",
+     0,
+     {{"INFO", "HTTP/1.1\r\n"}},
+     RLK_CONN_WAITING,
+     RLK_E_PROTOCOL,
+     "INFO",
+     "",
+     "HELLO 3;INFO server;"},
+};
+
+static void row_init(fake *server, const handshake_row *row, bool small, size_t chunk)
+{
+    fake_init(server, small ? RLK_CONN_TX_AUTH(8, 8) : 0, small ? RLK_CONN_RX_MIN : 0,
+              small ? RLK_CONN_RING_MIN : 0);
+    assert_result(rlk_url_parse(&server->config.url, row->url), RLK_OK);
+    server->config.resp2_only = (row->options & RESP2) != 0;
+    server->config.client_name = (row->options & NAMED) != 0 ? "me" : NULL;
+    server->config.scripts = (row->options & SCRIPTS) != 0 ? scripts : NULL;
+    server->config.scripts_len = (row->options & SCRIPTS) != 0 ? 3 : 0;
+    server->rules = row->rules;
+    server->chunk = chunk;
+    fake_start(server);
+}
+
+static void row_check(const handshake_row *row, bool small, size_t chunk)
+{
+    bool ready = row->state == RLK_CONN_READY;
+    fake server;
+
+    row_init(&server, row, small, chunk);
+    fake_connect(&server);
+    if (!ready) {
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
+        assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CLOSE);
+        assert_int_equal(server.changed, 0);
+        fake_close(&server);
+    }
+    assert_result(rlk_conn_result(&server.conn), row->result);
+    assert_int_equal(rlk_conn_get_state(&server.conn), row->state);
+    assert_string_equal(rlk_conn_step(&server.conn), row->step);
+    assert_string_equal(rlk_conn_text(&server.conn), row->text);
+    if (row->commands != NULL)
+        assert_string_equal(server.commands, row->commands);
+    assert_int_equal(server.changed, 1);
+    assert_int_equal(rlk_conn_generation(&server.conn), ready);
+    assert_int_equal(rlk_conn_failures(&server.conn), !ready);
+    assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
+    assert_false(fake_holds(server.config.rx, server.config.rx_cap, "secret"));
+    assert_false(fake_holds(server.conn.text, sizeof server.conn.text, "secret"));
+    if (ready) {
+        assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
+        assert_true(rlk_conn_fenced(&server.conn));
+        assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_READ);
+    }
+    fake_free(&server);
+}
+
+static void rows_check(const handshake_row *rows, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        row_check(&rows[i], false, 0);
+        row_check(&rows[i], false, 1);
+        row_check(&rows[i], true, 0);
+        row_check(&rows[i], true, 1);
+    }
+}
+
+static void test_conn_handshake_paths(void **state)
+{
+    (void)state;
+    rows_check(good_rows, COUNT_OF(good_rows));
+}
+
+static void test_conn_handshake_refusals(void **state)
+{
+    (void)state;
+    rows_check(bad_rows, COUNT_OF(bad_rows));
+}
+
+/* CVE-2025-29923 and fault 31: at whatever byte the handshake stops, in either direction, by the
+ * end of the stream or by silence, it fails, the stream is closed, and the next one is in order. */
+static void cut_check(const handshake_row *row, bool out, size_t at, bool eof)
+{
+    fake_request request;
+    fake server;
+    rlk_conn_state before;
+
+    row_init(&server, row, true, 1);
+    fake_submit(&server, &request, 3);
+    *(out ? &server.out_max : &server.in_max) = at;
+    fake_connect(&server);
+    before = rlk_conn_get_state(&server.conn);
+    if (before != RLK_CONN_HANDSHAKE) {
+        assert_int_equal(before, RLK_CONN_READY);
+        fake_free(&server);
+        return;
+    }
+    if (eof) {
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    } else {
+        server.now_ms = rlk_conn_deadline(&server.conn) - 1;
+        rlk_conn_tick(&server.conn, server.now_ms);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_HANDSHAKE);
+        server.now_ms++;
+        rlk_conn_tick(&server.conn, server.now_ms);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
+        fake_give(&server); /* a late byte is not looked at */
+        fake_close(&server);
+    }
+    assert_result(rlk_conn_result(&server.conn), eof ? RLK_E_EOF : RLK_E_RESPONSE_TIMEOUT);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+    assert_int_equal(server.changed, 1);
+    assert_int_equal(server.lost, 0);
+    assert_string_not_equal(rlk_conn_step(&server.conn), "");
+    assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
+    assert_false(fake_holds(&server.conn, sizeof server.conn, "secret"));
+
+    server.out_max = SIZE_MAX;
+    server.in_max = SIZE_MAX;
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_int_equal(request.replies, 1);
+    fake_free(&server);
+}
+
+static void test_conn_handshake_stops_at_every_byte(void **state)
+{
+    static const handshake_row rows[] = {
+        {"redis://user:se%63ret@h/7", NAMED | SCRIPTS, {{0}}, RLK_CONN_READY, RLK_OK, "", "", ""},
+        {"redis://user:se%63ret@h/7",
+         NAMED | SCRIPTS,
+         {{"HELLO", HELLO_UNKNOWN}},
+         RLK_CONN_READY,
+         RLK_OK,
+         "",
+         "",
+         ""},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        size_t at;
+        size_t in;
+        size_t out;
+        fake server;
+
+        row_init(&server, &rows[i], true, 1);
+        fake_connect(&server);
+        in = server.in_len;
+        out = server.out_len;
+        fake_free(&server);
+        assert_true(in > 200 && out > 200);
+        for (at = 0; at <= in; at++) {
+            cut_check(&rows[i], false, at, true);
+            cut_check(&rows[i], false, at, false);
+        }
+        for (at = 0; at <= out; at++) {
+            cut_check(&rows[i], true, at, true);
+            cut_check(&rows[i], true, at, false);
+        }
+    }
+}
+
+/* Fault 16: refused before anything was read, and so before anything was sent. */
+static void test_conn_handshake_refused_before_sending(void **state)
+{
+    static const struct {
+        const char *bytes;
+        rlk_result result;
+        rlk_conn_state state;
+    } rows[] = {
+        {FULL, RLK_E_SERVER_FULL, RLK_CONN_WAITING},
+        {"-DENIED protected\r\n", RLK_E_PROTECTED, RLK_CONN_FATAL},
+        {LOADING, RLK_E_LOADING, RLK_CONN_WAITING},
+        {"!5\r\nERR x\r\n", RLK_E_SERVER, RLK_CONN_WAITING},
+        /* fault 40: the answer to what was not asked */
+        {HELLO_SMALL, RLK_E_UNSOLICITED, RLK_CONN_WAITING},
+        {"+OK\r\n", RLK_E_UNSOLICITED, RLK_CONN_WAITING},
+        {"220 smtp ready\r\n", RLK_E_NOT_RESP, RLK_CONN_WAITING},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        fake server;
+
+        fake_init(&server, 0, 0, 0);
+        server.chunk = 1;
+        fake_start(&server);
+        fake_open(&server);
+        fake_say(&server, rows[i].bytes);
+        while (fake_give(&server))
+            ;
+        fake_close(&server);
+        assert_result(rlk_conn_result(&server.conn), rows[i].result);
+        assert_int_equal(rlk_conn_get_state(&server.conn), rows[i].state);
+        fake_free(&server);
+    }
+}
+
+/* Fault 40: one reply too many, in the same bytes as one that is due. */
+static void test_conn_handshake_surplus_reply(void **state)
+{
+    static const fake_rule rules[][2] = {
+        {{"HELLO", HELLO_SMALL "+OK\r\n"}, {NULL, NULL}},
+        {{"INFO", "+OK\r\n+OK\r\n"}, {NULL, NULL}},
+        {{"INFO", "+OK\r\n-ERR what\r\n"}, {NULL, NULL}},
+    };
+    static const rlk_result results[] = {RLK_E_UNSOLICITED, RLK_E_UNSOLICITED, RLK_E_SERVER};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rules); i++) {
+        fake server;
+
+        fake_init(&server, 0, 0, 0);
+        server.rules = rules[i];
+        fake_start(&server);
+        fake_connect(&server);
+        fake_close(&server);
+        assert_int_equal(server.changed, 1);
+        assert_result(rlk_conn_result(&server.conn), results[i]);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+        fake_free(&server);
+    }
+}
+
+/* ---- Credentials ------------------------------------------------------------------------- */
+
+typedef struct hook_case {
+    int answer;
+    rlk_credentials credentials;
+    unsigned calls;
+} hook_case;
+
+static int hook(void *context, rlk_credentials *out)
+{
+    hook_case *self = (hook_case *)context;
+
+    self->calls++;
+    *out = self->credentials;
+    return self->answer;
+}
+
+static void hook_init(fake *server, hook_case *self, const char *user, const char *password)
+{
+    memset(self, 0, sizeof *self);
+    self->credentials.user = user;
+    self->credentials.user_len = user != NULL ? strlen(user) : 3;
+    self->credentials.password = password;
+    self->credentials.password_len = password != NULL ? strlen(password) : 3;
+    fake_init(server, RLK_CONN_TX_MIN, 0, 0);
+    /* not what is used */
+    assert_result(rlk_url_parse(&server->config.url, "redis://not:this@h"), RLK_OK);
+    server->config.credentials = hook;
+    server->config.credentials_context = self;
+    fake_start(server);
+}
+
+static void test_conn_credentials_come_from_the_hook(void **state)
+{
+    static const struct {
+        const char *user;
+        const char *password;
+        bool resp2;
+        const char *commands;
+    } rows[] = {
+        {"me", "se%20cret", false, "HELLO 3 AUTH me se%20cret;INFO server;"},
+        {NULL, "secret", false, "HELLO 3 AUTH default secret;INFO server;"},
+        {"me", "", false, "HELLO 3 AUTH me ;INFO server;"},
+        {"me", NULL, false, "HELLO 3;INFO server;"},
+        {"me", "secret", true, "HELLO 3 AUTH me secret;AUTH me secret;CLIENT ID;INFO server;"},
+        {NULL, "secret", true, "HELLO 3 AUTH default secret;AUTH secret;CLIENT ID;INFO server;"},
+        {NULL, NULL, true, "HELLO 3;CLIENT ID;INFO server;"},
+    };
+    static const fake_rule old_server[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        hook_case self;
+        fake server;
+
+        hook_init(&server, &self, rows[i].user, rows[i].password);
+        if (rows[i].resp2)
+            server.rules = old_server;
+        fake_connect(&server);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+        assert_string_equal(server.commands, rows[i].commands);
+        assert_int_equal(self.calls, rows[i].resp2 ? 2 : 1);
+        fake_free(&server);
+    }
+}
+
+static void test_conn_credentials_that_fail_are_asked_again(void **state)
+{
+    hook_case self;
+    fake server;
+    char big[RLK_CONN_TX_MIN];
+
+    (void)state;
+    hook_init(&server, &self, "me", "secret");
+    self.answer = 1;
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
+    assert_int_equal(server.out_len, 0);
+    fake_close(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_CREDENTIALS);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+    assert_string_equal(rlk_conn_step(&server.conn), "HELLO");
+
+    /* too long for the buffer: the same, and no part of them stays */
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    self.answer = 0;
+    self.credentials.user = "secret";
+    self.credentials.user_len = 6;
+    self.credentials.password = big;
+    self.credentials.password_len = sizeof big - 1;
+    fake_connect(&server);
+    fake_close(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_CREDENTIALS);
+    assert_int_equal(server.out_len, 0);
+    assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
+
+    self.credentials.password = "fits";
+    self.credentials.password_len = 4;
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_int_equal(self.calls, 3);
+    fake_free(&server);
+}
+
+/* A buffer that holds only one of two steps: the second waits, and the credentials that were
+ * written for nothing are wiped. */
+static void test_conn_handshake_waits_for_room(void **state)
+{
+    static const handshake_row row = {"redis://user:secret@h/2",
+                                      NAMED,
+                                      {{"HELLO", HELLO_UNKNOWN}},
+                                      RLK_CONN_READY,
+                                      RLK_OK,
+                                      "",
+                                      "",
+                                      ""};
+    fake server;
+    size_t len;
+
+    (void)state;
+    fake_init(&server, RLK_CONN_TX_AUTH(4, 6), RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
+    assert_result(rlk_url_parse(&server.config.url, row.url), RLK_OK);
+    server.config.client_name = "a-name-of-64-bytes-is-the-longest-that-there-may-be-xxxxxxxxxxxx";
+    assert_int_equal(strlen(server.config.client_name), 64);
+    server.rules = row.rules;
+    fake_start(&server);
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_ptr_equal(rlk_conn_tx_buf(&server.conn, &len), NULL);
+    assert_contains(server.commands, "AUTH user secret;CLIENT SETNAME a-name");
+    assert_contains(server.commands, "CLIENT ID;SELECT 2;INFO server;");
+    fake_free(&server);
+}
+
+/* A driver may hear the answer before it has said that all was sent. */
+static void test_conn_handshake_with_late_acknowledgement(void **state)
+{
+    static const handshake_row row = {"redis://:secret@h",
+                                      SCRIPTS,
+                                      {{"HELLO", HELLO_UNKNOWN}},
+                                      RLK_CONN_READY,
+                                      RLK_OK,
+                                      "",
+                                      "",
+                                      ""};
+    static const char *const answers[] = {
+        HELLO_UNKNOWN,
+        "+OK\r\n:1\r\n+info\r\n",
+    };
+    fake server;
+    fake_request request;
+    size_t i;
+    size_t len;
+
+    (void)state;
+    row_init(&server, &row, true, 0);
+    fake_submit(&server, &request, 1);
+    fake_open(&server);
+    for (i = 0; i < COUNT_OF(answers); i++) {
+        assert_non_null(rlk_conn_tx_buf(&server.conn, &len));
+        fake_say(&server, answers[i]);
+        while (fake_give(&server))
+            ;
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_HANDSHAKE);
+        rlk_conn_tx_ack(&server.conn, len, server.now_ms);
+    }
+    for (i = 0; i < 3; i++) {
+        assert_ptr_equal(rlk_conn_tx_buf(&server.conn, &len), scripts[i].load);
+        fake_say(&server, "$1\r\nx\r\n");
+        assert_true(fake_give(&server));
+        assert_int_equal(rlk_conn_get_state(&server.conn),
+                         i < 2 ? RLK_CONN_HANDSHAKE : RLK_CONN_READY);
+        /* nothing is put behind a script that has not left */
+        assert_int_equal(request.request.state, RLK_REQUEST_QUEUED);
+        rlk_conn_tx_ack(&server.conn, len, server.now_ms);
+    }
+    assert_int_equal(request.request.state, RLK_REQUEST_SENT);
+    fake_free(&server);
+}
+
+/* ---- What is learnt ---------------------------------------------------------------------- */
+
+static void test_conn_run_id_is_found_in_any_text(void **state)
+{
+    static const struct {
+        const char *info;
+        bool found;
+    } rows[] = {
+        {"$47\r\nrun_id:" RUN_ID "\r\n", true},
+        {"=62\r\ntxt:# Server\nrun_id:" RUN_ID "\r\n\r\n", true},
+        {"$52\r\nrun_\nrun_id:" RUN_ID "\r\n", true},
+        {"$59\r\n\n\nrun_id:xy\nrun_id:" RUN_ID "\r\n", true},
+        {"$48\r\nxrun_id:" RUN_ID "\r\n", false},
+        {"$46\r\nrun_id:0123456789abcdef0123456789abcdef0123456\r\n", false},
+        {"$47\r\nrun_id:0123456789ABCDEF0123456789abcdef01234567\r\n", false},
+        {"$47\r\nrun_id:0123456789abcdef0123456789abcdef0123456\x7f\r\n", false},
+        {"$47\r\nrun_id:0123456789abcdef0123456789abcdef0123456/\r\n", false},
+        {"*1\r\n$47\r\nrun_id:" RUN_ID "\r\n", false},
+        {"+run_id:" RUN_ID "\r\n", false},
+        {"$0\r\n\r\n", false},
+        {"_\r\n", false},
+    };
+    static const uint8_t run_id[20] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23,
+                                       0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67};
+    size_t i;
+    size_t chunk;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        for (chunk = 0; chunk < 20; chunk++) {
+            fake_rule rules[2] = {{"INFO", NULL}, {NULL, NULL}};
+            fake server;
+
+            rules[0].reply = rows[i].info;
+            fake_init(&server, 0, RLK_CONN_RX_MIN, 0);
+            server.rules = rules;
+            server.chunk = chunk;
+            fake_start(&server);
+            assert_null(rlk_conn_run_id(&server.conn));
+            fake_connect(&server);
+            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+            assert_int_equal(rlk_conn_run_id(&server.conn) != NULL, rows[i].found);
+            if (rows[i].found)
+                assert_memory_equal(rlk_conn_run_id(&server.conn), run_id, 20);
+            fake_free(&server);
+        }
+    }
+}
+
+static void test_conn_protocol_is_told(void **state)
+{
+    static const fake_rule old_server[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
+    fake server;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    fake_start(&server);
+    assert_int_equal(rlk_conn_protocol(&server.conn), 0);
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_protocol(&server.conn), 3);
+    rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    server.rules = old_server;
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_protocol(&server.conn), 2);
+    fake_free(&server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conn_handshake_paths),
+        cmocka_unit_test(test_conn_handshake_refusals),
+        cmocka_unit_test(test_conn_handshake_stops_at_every_byte),
+        cmocka_unit_test(test_conn_handshake_refused_before_sending),
+        cmocka_unit_test(test_conn_handshake_surplus_reply),
+        cmocka_unit_test(test_conn_credentials_come_from_the_hook),
+        cmocka_unit_test(test_conn_credentials_that_fail_are_asked_again),
+        cmocka_unit_test(test_conn_handshake_waits_for_room),
+        cmocka_unit_test(test_conn_handshake_with_late_acknowledgement),
+        cmocka_unit_test(test_conn_run_id_is_found_in_any_text),
+        cmocka_unit_test(test_conn_protocol_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
