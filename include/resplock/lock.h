@@ -182,6 +182,7 @@ struct rlk_client {
     rlk_lock *event_head;
     rlk_lock *event_tail;
     int64_t now_ms;                   /* clamped: never goes back */
+    int64_t served_ms;                /* by a blocking call, last */
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     uint32_t operation_ms;
     uint32_t settle_ms;

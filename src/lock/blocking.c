@@ -31,17 +31,30 @@ static rlk_result blocking_wait(rlk_lock *lock)
             return RLK_E_CLOSED;
         rlk_client_tick(client);
     }
+    client->served_ms = client->now_ms;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
     return (rlk_result)lock->done_result;
 }
+
+/* Between blocking calls nobody serves the connections. After this time first look at what has
+ * come meanwhile: a server that closed an idle connection, above all. */
+#define BLOCKING_IDLE_MS 1000
 
 /* Before starting: without a way to wait nothing is started. */
 static rlk_result blocking_enter(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_enter(lock);
-    if (result == RLK_OK && !lock->client->env.wait)
-        result = RLK_E_WAIT;
-    return result;
+    rlk_client *client;
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    if (!client->env.wait)
+        return RLK_E_WAIT;
+    if (client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+        return RLK_OK;
+    client->served_ms = client->now_ms;
+    (void)client->env.wait(client->env.context, client, client->now_ms);
+    return rlki_lock_enter(lock);
 }
 
 static rlk_result blocking_end(rlk_lock *lock, rlk_result started)

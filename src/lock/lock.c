@@ -79,7 +79,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
     if (key_len == 0)
         return RLK_E_KEY;
     for (i = 0; i < lock->client->nodes; i++) {
-        size_t cap = lock->client->conns[i]->tx_cap;
+        size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
         if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
             key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
             return RLK_E_KEY;

@@ -87,8 +87,9 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
     int ready;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
-    /* what was sent or failed just now may have brought a deadline nearer, or a result */
-    deadline_ms = rlk_client_deadline(client);
+    /* what was sent, or failed, just now may have moved the deadlines */
+    if (deadline_ms > client->now_ms)
+        deadline_ms = rlk_client_deadline(client);
     rlki_client_now(client);
     n = posix_fill(client, fds);
     ready = poll(fds, n, posix_timeout(client, posix_deadline(client, deadline_ms)));

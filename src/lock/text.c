@@ -63,17 +63,11 @@ static void text_result(text_out *out, rlk_result result)
     text_string(out, rlk_result_text(result));
 }
 
-/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
-static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command)
+/* "127.0.0.1:6379", "[::1]:6379", "/run/redis.sock" */
+static void text_address(text_out *out, const rlk_url *url)
 {
-    rlk_conn *conn = client->conns[node];
-    const rlk_url *url = rlk_conn_url(conn);
-    const char *said = rlk_conn_text(conn);
     bool v6 = false;
     uint16_t i;
-    text_string(out, " (node ");
-    text_number(out, node);
-    text_string(out, ", ");
     if (url->host) {
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
@@ -84,15 +78,28 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     } else if (url->path) {
         text_bytes(out, url->path, url->path_len);
     }
+}
+
+/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
+static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
+                      rlk_result error)
+{
+    rlk_conn *conn = client->conns[node];
+    rlk_result_kind kind = rlk_result_class(error);
+    const char *said = rlk_conn_text(conn);
+    text_string(out, " (node ");
+    text_number(out, node);
+    text_string(out, ", ");
+    text_address(out, rlk_conn_url(conn));
     if (command[0]) {
         text_string(out, ", ");
         text_string(out, command);
     }
-    if (said[0]) {
+    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
         text_string(out, "; the server said: ");
         text_string(out, said);
     }
-    if (rlk_conn_errno(conn) > 0) {
+    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
         text_string(out, "; errno ");
         text_number(out, (uint32_t)rlk_conn_errno(conn));
     }
@@ -135,7 +142,7 @@ const char *rlk_client_error(rlk_client *client)
         if (result == RLK_OK)
             continue;
         text_result(&out, result);
-        text_node(&out, client, i, rlk_conn_step(conn));
+        text_node(&out, client, i, rlk_conn_step(conn), result);
         break;
     }
     return client->text;
@@ -164,7 +171,8 @@ const char *rlk_lock_error(rlk_lock *lock)
         }
         text_node(&out, client, lock->error_node,
                   lock->error_command ? text_command(lock->error_command)
-                                      : rlk_conn_step(client->conns[lock->error_node]));
+                                      : rlk_conn_step(client->conns[lock->error_node]),
+                  (rlk_result)lock->error);
     }
     return client->text;
 }
