@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The main job, to look at: two processes want one lock; then a leader is killed -9, and a follower
+ * takes over. scripts/demo starts a private server and runs it:
+ *     demo unix:///path/of/redis.sock
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "resplock.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_TTL_MS   3000
+#define LEADER_TTL_MS 2000
+
+static const char *url;
+static int64_t start_ms;
+static bool coloured;
+static volatile sig_atomic_t children[2]; /* read by the handler */
+
+/* ---- Telling ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+
+    nanosleep(&time, NULL);
+}
+
+/* One line by one write, so that those of several processes don't mix. */
+__attribute__((format(printf, 3, 4))) static void say(const char *colour, const char *who,
+                                                      const char *format, ...)
+{
+    int64_t time_ms = now_ms() - start_ms;
+    va_list arguments;
+    char text[256];
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    printf("%s%3" PRId64 ".%03" PRId64 "  %-6s %s%s\n", coloured ? colour : "", time_ms / 1000,
+           time_ms % 1000, who, text, coloured ? "\033[0m" : "");
+    fflush(stdout);
+}
+
+#define GREEN  "\033[32m"
+#define CYAN   "\033[36m"
+#define YELLOW "\033[33m"
+#define RED    "\033[31m"
+#define BOLD   "\033[1m"
+
+static void must(rlk_result result, const char *what, const char *why)
+{
+    if (result != RLK_OK) {
+        say(RED, "", "%s: %s: %s", what, rlk_result_name(result), why);
+        _exit(1);
+    }
+}
+
+/* ---- Two processes and one lock ---- */
+
+static void open_lock(rlk_client *client, rlk_lock *lock, const char *key, const char *name,
+                      int64_t ttl_ms)
+{
+    rlk_lock_config config = {.ttl_ms = ttl_ms, .retry_max_ms = 100, .token_prefix = name};
+
+    must(rlk_client_open(client, url, NULL), "open", rlk_client_error(client));
+    must(rlk_lock_init(lock, client, key, &config), "lock", rlk_client_error(client));
+}
+
+static void close_lock(rlk_client *client, rlk_lock *lock)
+{
+    rlk_lock_close(lock);
+    rlk_client_close(client);
+}
+
+static void alice(void)
+{
+    rlk_client client;
+    rlk_lock lock;
+
+    open_lock(&client, &lock, "demo:job", "alice-", LOCK_TTL_MS);
+    must(rlk_acquire(&lock, RLK_TRY), "acquire", rlk_lock_error(&lock));
+    say(GREEN, "alice", "has the lock, for %" PRId64 " ms", rlk_remaining_ms(&lock));
+    pause_ms(1000);
+    say(GREEN, "alice", "works; %" PRId64 " ms left", rlk_remaining_ms(&lock));
+    must(rlk_extend(&lock, 2000), "extend", rlk_lock_error(&lock));
+    say(GREEN, "alice", "extended by 2000 ms; %" PRId64 " ms left", rlk_remaining_ms(&lock));
+    pause_ms(1500);
+    say(GREEN, "alice", "is done; releases with %" PRId64 " ms left", rlk_remaining_ms(&lock));
+    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    say(GREEN, "alice", "has released the lock");
+    close_lock(&client, &lock);
+}
+
+static void bob(void)
+{
+    rlk_client client;
+    rlk_lock lock;
+    rlk_holder holder;
+    int64_t asked_ms;
+
+    pause_ms(300);
+    open_lock(&client, &lock, "demo:job", "bob-", LOCK_TTL_MS);
+    say(CYAN, "bob", "tries once: %s", rlk_result_name(rlk_acquire(&lock, RLK_TRY)));
+    must(rlk_query(&lock, &holder, 1), "query", rlk_lock_error(&lock));
+    say(CYAN, "bob", "asks who: token %.15s..., %" PRId64 " ms left", holder.token, holder.ttl_ms);
+    say(CYAN, "bob", "waits");
+    asked_ms = now_ms();
+    must(rlk_acquire(&lock, 10000), "acquire", rlk_lock_error(&lock));
+    say(CYAN, "bob", "has the lock after %" PRId64 " ms of waiting, for %" PRId64 " ms",
+        now_ms() - asked_ms, rlk_remaining_ms(&lock));
+    pause_ms(700);
+    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    say(CYAN, "bob", "has released the lock");
+    close_lock(&client, &lock);
+}
+
+/* ---- A leader and a follower ---- */
+
+static void lead(const char *colour, const char *name, int64_t lead_ms)
+{
+    rlk_client client;
+    rlk_lock lock;
+    int64_t end_ms;
+    int turn = 1;
+
+    open_lock(&client, &lock, "demo:leader", name, LEADER_TTL_MS);
+    must(rlk_acquire(&lock, RLK_FOREVER), "acquire", rlk_lock_error(&lock));
+    say(colour, name, "leads");
+    end_ms = now_ms() + lead_ms;
+    while (rlk_keep(&lock) == RLK_OK && now_ms() < end_ms) {
+        if (turn++ % 3 == 0)
+            say(colour, name, "leads on; %" PRId64 " ms left", rlk_remaining_ms(&lock));
+        pause_ms(LEADER_TTL_MS / 8);
+    }
+    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    say(colour, name, "steps down");
+    close_lock(&client, &lock);
+}
+
+static void carol(void)
+{
+    lead(GREEN, "carol", 60000);
+}
+
+static void dave(void)
+{
+    pause_ms(300);
+    say(CYAN, "dave", "follows: waits for the lead");
+    lead(CYAN, "dave", 1800);
+}
+
+/* ---- The stage ---- */
+
+static void on_signal(int number)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (children[i] > 0)
+            kill(children[i], SIGKILL);
+    }
+    _exit(128 + number);
+}
+
+static pid_t begin(int place, void (*act)(void))
+{
+    pid_t pid = fork();
+
+    if (pid < 0) {
+        perror("fork");
+        exit(1);
+    }
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        act();
+        exit(0);
+    }
+    children[place] = (sig_atomic_t)pid;
+    return pid;
+}
+
+static bool end(int place)
+{
+    int status = 0;
+    pid_t pid = children[place];
+
+    waitpid(pid, &status, 0);
+    children[place] = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    bool good;
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s URL\n", argv[0]);
+        return 2;
+    }
+    url = argv[1];
+    start_ms = now_ms();
+    coloured = isatty(STDOUT_FILENO) == 1;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+
+    say(BOLD, "", "Two processes, one lock (key demo:job, TTL %d ms)", LOCK_TTL_MS);
+    begin(0, alice);
+    begin(1, bob);
+    good = end(0);
+    good = end(1) && good;
+
+    say(BOLD, "", "A leader and a follower (key demo:leader, TTL %d ms)", LEADER_TTL_MS);
+    begin(0, carol);
+    begin(1, dave);
+    pause_ms(3000);
+    say(RED, "", "kill -9 carol; what she holds lapses within %d ms", LEADER_TTL_MS);
+    kill(children[0], SIGKILL);
+    end(0);
+    good = end(1) && good;
+    say(BOLD, "", good ? "Done." : "Something went wrong.");
+    return good ? 0 : 1;
+}

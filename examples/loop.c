@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * In an event loop: nothing here blocks but poll itself. Two locks on one connection.
+ *     loop redis://127.0.0.1 first-key second-key
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "resplock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What the application has to do when something happened to a lock; true while it goes on. */
+static bool on_event(const rlk_event *event)
+{
+    const char *key = (const char *)event->user;
+
+    switch (event->type) {
+    case RLK_EV_ACQUIRED:
+        printf("%s: acquired, for %" PRId64 " ms\n", key, rlk_remaining_ms(event->lock));
+        /* The work would be started here, and the release when it is done. */
+        return rlk_release_start(event->lock) == RLK_PENDING;
+    case RLK_EV_RELEASED:
+        printf("%s: released\n", key);
+        return false;
+    case RLK_EV_LOST:
+        printf("%s: lost: stop the work\n", key);
+        return false;
+    case RLK_EV_TIMED_OUT:
+        printf("%s: somebody else has it\n", key);
+        return false;
+    default:
+        printf("%s: %s: %s\n", key, rlk_result_name(event->result), rlk_lock_error(event->lock));
+        return false;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    rlk_client client;
+    rlk_lock locks[2];
+    int busy = 0;
+    int i;
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s URL KEY KEY\n", argv[0]);
+        return 2;
+    }
+    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK) {
+        fprintf(stderr, "%s\n", rlk_client_error(&client));
+        return 1;
+    }
+    for (i = 0; i < 2; i++) {
+        rlk_lock_config config = {.ttl_ms = 10000, .user = argv[2 + i]};
+        if (rlk_lock_init(&locks[i], &client, argv[2 + i], &config) == RLK_OK &&
+            rlk_acquire_start(&locks[i], 5000) == RLK_PENDING)
+            busy++;
+        else
+            fprintf(stderr, "%s: %s\n", argv[2 + i], rlk_client_error(&client));
+    }
+
+    while (busy > 0) {
+        struct pollfd fds[RLK_MAX_FDS];
+        nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+        rlk_event event;
+
+        poll(fds, n, rlk_client_timeout(&client));
+        rlk_client_service(&client, fds, n);
+        while (rlk_client_next_event(&client, &event)) {
+            if (!on_event(&event))
+                busy--;
+        }
+    }
+
+    for (i = 0; i < 2; i++)
+        rlk_lock_close(&locks[i]);
+    rlk_client_close(&client);
+    return 0;
+}
