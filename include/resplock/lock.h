@@ -306,7 +306,7 @@ struct rlk_lock {
     int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
     int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* of the round */
+    int64_t t0_ms;       /* begin of the extend or renew under way */
     int64_t target_ms;   /* E' of the extend or renew under way */
     int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
     int64_t limit_ms;    /* the same after drift */

@@ -11,8 +11,6 @@
 #include <limits.h>
 #include <string.h>
 
-static const rlk_options posix_no_options = {0};
-
 /* ---- the environment ---- */
 
 static bool posix_same_process(void *context, const rlk_client *client)
@@ -222,13 +220,16 @@ rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_optio
                             size_t size, uint32_t layout)
 {
     rlk_conn_config config;
+    rlk_options none;
     rlk_result result;
     if (!client)
         return RLK_E_ARGUMENT;
     if (size != sizeof(*client) || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
-    if (!options)
-        options = &posix_no_options;
+    if (!options) {
+        memset(&none, 0, sizeof(none));
+        options = &none;
+    }
     memset(&config, 0, sizeof(config));
     config.ring = client->ring;
     config.ring_len = RLK_NODE_RING;
@@ -247,14 +248,17 @@ rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
                                   rlk_node_memory *memory, size_t nodes, const rlk_options *options,
                                   size_t size, uint32_t layout)
 {
+    rlk_options none;
     int64_t now_ms;
     size_t i;
     if (!client)
         return RLK_E_ARGUMENT;
     if (size != sizeof(*client) || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
-    if (!options)
-        options = &posix_no_options;
+    if (!options) {
+        memset(&none, 0, sizeof(none));
+        options = &none;
+    }
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return posix_refuse(client, RLK_E_NODES, 0);
     if (!urls || !memory)

@@ -443,7 +443,7 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
             break; /* late, of a lock that is held by the others */
         if (command == RLKI_RAISE && maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
-        rlki_seat_send(seat, maybe_sent ? RLKI_RAISE : command);
+        rlki_seat_send(seat, maybe_sent ? (unsigned)RLKI_RAISE : command);
         break;
     case RLKI_CHECK:
         rlki_seat_send(seat, command);
