@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The POSIX driver once its stream is up: bytes to and fro, and every way that a stream ends.
+ */
+#include "socket_fixture.h"
+
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+/* The socket options that matter, and an exchange. */
+static void test_socket_exchanges_over_tcp(void **state)
+{
+    peer server;
+    client c;
+    int value = 0;
+    socklen_t len = sizeof value;
+    int fd;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    client_exchange(&c, "hello");
+
+    fd = rlk_socket_fd(&c.sock);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+    assert_int_equal(value, 1);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+    assert_int_equal(value, 1);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* One send for a request, one recv for its reply, and nothing else. */
+static void test_socket_needs_two_calls_for_an_exchange(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
+    assert_true(rlk_socket_deadline(&c.sock) == RLK_NEVER);
+
+    memset(&calls, 0, sizeof calls);
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    assert_int_equal(calls.send, 1);
+    assert_int_equal(calls.recv, 0);
+    peer_turn(&server);
+    assert_int_equal(client_poll(&c, 5000), POLLIN);
+    client_service(&c, POLLIN);
+    assert_int_equal(e.replies, 1);
+    assert_true(e.good);
+    assert_int_equal(calls.send, 1);
+    assert_int_equal(calls.recv, 1);
+
+    client_service(&c, 0); /* nothing to do: no call */
+    assert_int_equal(calls.send + calls.recv, 2);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* What a reply sets off leaves in the same call of service. */
+static echo second;
+
+static void submit_second(void *context, rlk_conn *conn, rlk_request *request,
+                          const rlk_reply *reply, unsigned left, int64_t now_ms)
+{
+    client_reply(context, conn, request, reply, left, now_ms);
+    if (request != &second.request) {
+        rlk_conn_submit(conn, &second.request, now_ms);
+    }
+}
+
+static void test_socket_sends_after_reading(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    c.conn.calls.reply = submit_second;
+    client_ready(&c);
+    memset(&second, 0, sizeof second);
+    second.text = "second";
+    second.len = 6;
+    client_submit(&c, &e, "first");
+    client_service(&c, 0);
+    peer_turn(&server);
+    memset(&calls, 0, sizeof calls);
+    assert_int_equal(client_poll(&c, 5000), POLLIN);
+    client_service(&c, POLLIN);
+    assert_int_equal(calls.recv, 1);
+    assert_int_equal(calls.send, 1);
+    client_until(&c, second.replies == 1);
+    assert_true(second.good);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Fault 32. */
+static void test_socket_reads_byte_by_byte(void **state)
+{
+    static const char reply[] = "$5\r\nhello\r\n";
+    peer server;
+    client c;
+    echo e;
+    size_t i;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    for (i = 0; i < sizeof reply - 1; i++) {
+        assert_int_equal(e.replies, 0);
+        peer_say(&server, reply + i, 1);
+        assert_int_equal(client_poll(&c, 5000), POLLIN);
+        client_service(&c, POLLIN);
+    }
+    assert_int_equal(e.replies, 1);
+    assert_true(e.good);
+    assert_int_equal(peer_read(&server), true);
+    server.input_len = 0;
+    server.mute = false;
+    client_exchange(&c, "again");
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* More than the window: read in rounds, whose number in one call is bounded. */
+static void test_socket_bounds_the_reads_of_one_call(void **state)
+{
+    static char reply[16 + 6 * RLK_SOCKET_ROUNDS * sizeof(((client *)NULL)->rx)];
+    const size_t len = sizeof reply - 16;
+    peer server;
+    client c;
+    echo e;
+    int head;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &e, "x");
+    client_service(&c, 0);
+    memset(reply, 'y', sizeof reply);
+    head = snprintf(reply, 16, "$%zu\r\n", len);
+    reply[head] = 'y';
+    memcpy(reply + (size_t)head + len, "\r\n", 2);
+    peer_say(&server, reply, (size_t)head + len + 2);
+
+    memset(&calls, 0, sizeof calls);
+    assert_int_equal(client_poll(&c, 5000), POLLIN);
+    client_service(&c, POLLIN);
+    assert_int_equal(calls.recv, RLK_SOCKET_ROUNDS);
+    assert_int_equal(e.replies, 0);
+    client_until(&c, e.replies == 1);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Takes up to `len` bytes of what the client sent; 0 if there are none now. */
+static size_t take(peer *server, char *out, size_t len)
+{
+    ssize_t n = recvfrom(server->fd, out, len, 0, NULL, NULL);
+
+    assert_true(n >= 0 || errno == EAGAIN);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Fault 33. The kernel takes a part; the rest follows when it can, exactly. */
+static void test_socket_resumes_partial_writes(void **state)
+{
+    enum {
+        PAYLOAD = 1 << 20
+    };
+    static uint8_t tx[PAYLOAD + 64];
+    static char payload[PAYLOAD];
+    static char seen[PAYLOAD + 64];
+    size_t seen_len = 0;
+    rlk_conn_config config;
+    peer server;
+    client c;
+    echo e;
+    int small = 4096;
+    int64_t end = support_now_ms() + 20000 * support_time_factor();
+    unsigned sends;
+    size_t n = 0;
+    size_t i;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    assert_int_equal(setsockopt(server.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    client_init_port(&c, "127.0.0.1", &server);
+    memset(&config, 0, sizeof config); /* the same connection with a larger buffer */
+    config.url = *rlk_conn_url(&c.conn);
+    config.resp2_only = true;
+    config.ring = c.ring;
+    config.ring_len = COUNT_OF(c.ring);
+    config.tx = tx;
+    config.tx_cap = sizeof tx;
+    config.rx = c.rx;
+    config.rx_cap = sizeof c.rx;
+    config.calls = c.conn.calls;
+    assert_int_equal(rlk_conn_init(&c.conn, &config, c.now_ms), RLK_OK);
+    client_ready(&c);
+    server.mute = true;
+    assert_int_equal(
+        setsockopt(rlk_socket_fd(&c.sock), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    for (i = 0; i < PAYLOAD; i++) {
+        payload[i] = (char)(i * 2654435761u >> 24);
+    }
+    memset(&e, 0, sizeof e);
+    e.text = payload;
+    e.len = PAYLOAD;
+    rlk_conn_submit(&c.conn, &e.request, c.now_ms);
+    client_service(&c, 0);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
+    sends = calls.send;
+    client_service(&c, 0); /* full: not asked again before poll says so */
+    assert_int_equal(calls.send, sends);
+
+    while (rlk_socket_events(&c.sock) != POLLIN || n > 0) {
+        short revents;
+
+        n = take(&server, seen + seen_len, sizeof seen - seen_len);
+        seen_len += n;
+        revents = client_poll(&c, n == 0 ? 10 : 0);
+        client_service(&c, revents);
+        assert_true(support_now_ms() < end);
+    }
+    wait_until((n = take(&server, seen + seen_len, sizeof seen - seen_len), seen_len += n,
+                seen_len >= PAYLOAD + 26));
+    assert_int_equal(seen_len, PAYLOAD + 26);
+    assert_memory_equal(seen, "*2\r\n$4\r\nECHO\r\n$1048576\r\n", 24);
+    assert_memory_equal(seen + 24, payload, PAYLOAD);
+    assert_memory_equal(seen + 24 + PAYLOAD, "\r\n", 2);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* ---- Ends -------------------------------------------------------------------------------- */
+
+/* Fault 31. */
+static void test_socket_reports_end_of_stream_in_a_reply(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    wait_until(peer_read(&server) && server.input_len > 0); /* unread bytes would make it RST */
+    peer_say(&server, "$5\r\nhel", 7);
+    peer_hang_up(&server);
+    client_until(&c, e.losses == 1);
+    assert_int_equal(e.replies, 0);
+    assert_true(e.maybe_sent);
+    assert_ended(&c, RLK_E_EOF, 0);
+
+    server.mute = false; /* and again */
+    client_wait_backoff(&c);
+    client_ready(&c);
+    client_exchange(&c, "hello");
+    assert_int_equal(rlk_conn_generation(&c.conn), 2);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Fault 30. */
+static void test_socket_reports_a_reset(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    peer_reset(&server);
+    client_until(&c, e.losses == 1);
+    assert_true(e.maybe_sent);
+    assert_ended(&c, RLK_E_IO, ECONNRESET);
+    client_end(&c);
+    peer_end(&server);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* Fault 48; and the reply that came before the hang-up is not lost to the failed write. */
+static void test_socket_raises_no_sigpipe(void **state)
+{
+    char *folder = support_folder_new();
+    char path[200];
+    char url[220];
+    peer server;
+    client c;
+    echo first;
+    echo late;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/socket", folder);
+    (void)snprintf(url, sizeof url, "unix://%s", path);
+    signals = 0;
+    (void)signal(SIGPIPE, count_signal);
+    peer_init_unix(&server, path);
+    client_init(&c, url, NULL, NULL);
+    c.server = &server;
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &first, "first");
+    client_service(&c, 0);
+    assert_true(peer_read(&server));
+    peer_say(&server, "$5\r\nfirst\r\n", 11);
+    peer_hang_up(&server);
+    client_submit(&c, &late, "late");
+    client_service(&c, 0); /* writes without having looked */
+    assert_int_equal(signals, 0);
+    assert_int_equal(first.replies, 1);
+    assert_true(first.good);
+    assert_int_equal(late.replies, 0);
+    assert_int_equal(late.losses, 1);
+    assert_ended(&c, RLK_E_EOF, EPIPE);
+    client_end(&c);
+    peer_end(&server);
+    (void)signal(SIGPIPE, SIG_DFL);
+    support_folder_remove(folder);
+    free(folder);
+}
+
+/* Fault 16: what the server says before it hangs up is heard. */
+static void test_socket_hears_the_last_words(void **state)
+{
+    static const char words[] = "-ERR max number of clients reached\r\n";
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    server.mute = true;
+    client_service(&c, 0);
+    wait_until(peer_accept(&server));
+    peer_say(&server, words, sizeof words - 1);
+    peer_hang_up(&server);
+    client_until(&c, rlk_socket_fd(&c.sock) < 0);
+    assert_ended(&c, RLK_E_SERVER_FULL, 0);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* A stream that the connection gives up: here for a reply to nothing. */
+static void test_socket_closes_when_told_to(void **state)
+{
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    peer_say(&server, "+OK\r\n", 5);
+    client_until(&c, rlk_socket_fd(&c.sock) < 0);
+    assert_ended(&c, RLK_E_UNSOLICITED, 0);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* The tick decides to close; the driver's deadline says that it is to be called at once. */
+static void test_socket_closes_after_response_time(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    server.mute = true;
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    c.now_ms += RLK_RESPONSE_MS;
+    rlk_conn_tick(&c.conn, c.now_ms);
+    assert_int_equal(client_state(&c), RLK_CONN_CLOSING);
+    assert_true(rlk_socket_deadline(&c.sock) <= c.now_ms);
+    client_service(&c, POLLIN); /* of the stream that it closes: not read */
+    assert_ended(&c, RLK_E_RESPONSE_TIMEOUT, 0);
+    assert_int_equal(e.losses, 1);
+    client_end(&c);
+    peer_end(&server);
+}
+
+static void test_socket_reports_a_failed_write(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    fault.send = ENOBUFS; /* fault 47 */
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    assert_int_equal(e.losses, 1);
+    assert_ended(&c, RLK_E_IO, ENOBUFS);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Shutdown by the owner while the stream is up. */
+static void test_socket_close_needs_no_word(void **state)
+{
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    rlk_socket_close(&c.sock); /* nothing open: nothing happens */
+    client_ready(&c);
+    rlk_socket_close(&c.sock);
+    rlk_socket_close(&c.sock);
+    assert_int_equal(rlk_socket_fd(&c.sock), -1);
+    assert_int_equal(client_state(&c), RLK_CONN_READY);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Fault 45: what a child closes is its own copy. */
+static void test_socket_survives_the_close_of_a_child(void **state)
+{
+    peer server;
+    client c;
+    pid_t child;
+    int status = 0;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        rlk_socket_close(&c.sock);
+        _exit(rlk_socket_fd(&c.sock) == -1 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    client_exchange(&c, "still here");
+    assert_int_equal(rlk_conn_generation(&c.conn), 1);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* ---- Signals ----------------------------------------------------------------------------- */
+
+/* Fault 47. */
+static void test_socket_goes_on_after_interrupted_calls(void **state)
+{
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    fault.connect_interrupted = true;
+    fault.send_interrupts = 3;
+    fault.recv_interrupts = 3;
+    client_ready(&c);
+    assert_int_equal(calls.connect, 1);
+    assert_int_equal(fault.send_interrupts, 0);
+    assert_int_equal(fault.recv_interrupts, 0);
+    client_exchange(&c, "hello");
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* A call that is interrupted again and again ends all the same, and nothing is lost. */
+static void test_socket_bounds_interrupted_calls(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    fault.send_interrupts = 1000;
+    memset(&calls, 0, sizeof calls);
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    assert_int_equal(calls.send, RLK_SOCKET_ROUNDS);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
+    fault.send_interrupts = 0;
+    fault.recv_interrupts = 1000;
+    client_service(&c, POLLIN);
+    assert_int_equal(calls.recv, RLK_SOCKET_ROUNDS);
+    fault.recv_interrupts = 0;
+    client_service(&c, POLLIN); /* nothing there: no harm */
+    client_until(&c, e.replies == 1);
+    assert_true(e.good);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* The same with real signals. */
+static void test_socket_works_under_a_timer(void **state)
+{
+    struct itimerval often = {{0, 300}, {0, 300}};
+    struct itimerval never = {{0, 0}, {0, 0}};
+    struct sigaction action;
+    struct sigaction before;
+    peer server;
+    client c;
+    int i;
+
+    (void)state;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = count_signal; /* without SA_RESTART */
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    signals = 0;
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    client_ready(&c);
+    for (i = 0; i < 20 || signals < 20; i++) {
+        client_exchange(&c, "hello");
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_int_equal(rlk_conn_generation(&c.conn), 1);
+    client_end(&c);
+    peer_end(&server);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        socket_test(test_socket_exchanges_over_tcp),
+        socket_test(test_socket_needs_two_calls_for_an_exchange),
+        socket_test(test_socket_sends_after_reading),
+        socket_test(test_socket_reads_byte_by_byte),
+        socket_test(test_socket_bounds_the_reads_of_one_call),
+        socket_test(test_socket_resumes_partial_writes),
+        socket_test(test_socket_reports_end_of_stream_in_a_reply),
+        socket_test(test_socket_reports_a_reset),
+        socket_test(test_socket_raises_no_sigpipe),
+        socket_test(test_socket_hears_the_last_words),
+        socket_test(test_socket_closes_when_told_to),
+        socket_test(test_socket_closes_after_response_time),
+        socket_test(test_socket_reports_a_failed_write),
+        socket_test(test_socket_close_needs_no_word),
+        socket_test(test_socket_survives_the_close_of_a_child),
+        socket_test(test_socket_goes_on_after_interrupted_calls),
+        socket_test(test_socket_bounds_interrupted_calls),
+        socket_test(test_socket_works_under_a_timer),
+    };
+
+    return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
+}

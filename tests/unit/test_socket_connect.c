@@ -1,0 +1,804 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The POSIX driver until its stream is up: names, addresses, and the ways that an attempt fails.
+ */
+#include "socket_fixture.h"
+
+#include <net/if.h>
+#include <sys/resource.h>
+
+/* ---- Places where nobody answers --------------------------------------------------------- */
+
+/* A port that is taken, and where nobody listens: connecting is refused. */
+typedef struct silent {
+    int fd;
+    uint16_t port;
+} silent;
+
+static void silent_init(silent *s, int family)
+{
+    s->fd = listener_new(family, 0, &s->port, false);
+    assert_true(s->fd >= 0);
+}
+
+/* A port whose queue is full: the kernel drops what knocks there (fault 28). */
+typedef struct hole {
+    int listener;
+    uint16_t port;
+    int waiting[8];
+    size_t waiting_len;
+} hole;
+
+static void hole_init(hole *h)
+{
+    struct sockaddr_in name;
+    bool full = false;
+
+    memset(h, 0, sizeof *h);
+    h->listener = listener_new(AF_INET, 0, &h->port, false);
+    assert_true(h->listener >= 0);
+    assert_int_equal(listen(h->listener, 0), 0);
+    memset(&name, 0, sizeof name);
+    name.sin_family = AF_INET;
+    name.sin_port = htons(h->port);
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    while (!full) {
+        struct pollfd one;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        assert_true(fd >= 0 && h->waiting_len < COUNT_OF(h->waiting));
+        h->waiting[h->waiting_len++] = fd;
+        (void)connect(fd, (struct sockaddr *)&name, sizeof name);
+        one.fd = fd;
+        one.events = POLLOUT;
+        full = poll(&one, 1, 100) == 0;
+    }
+}
+
+static void hole_end(hole *h)
+{
+    while (h->waiting_len > 0) {
+        assert_int_equal(close(h->waiting[--h->waiting_len]), 0);
+    }
+    assert_int_equal(close(h->listener), 0);
+}
+
+/* ---- A resolver -------------------------------------------------------------------------- */
+
+typedef struct names {
+    rlk_address addresses[RLK_MAX_ADDRESSES];
+    int n; /* what it says */
+    int asked;
+    char host[256];
+    uint16_t port;
+} names;
+
+static void names_add(names *book, bool is_ipv6, uint16_t port)
+{
+    rlk_address *address = &book->addresses[book->n++];
+
+    memset(address, 0, sizeof *address);
+    address->is_ipv6 = is_ipv6;
+    address->port = port;
+    if (is_ipv6) {
+        address->ip[15] = 1;
+    } else {
+        address->ip[0] = 127;
+        address->ip[3] = 1;
+    }
+}
+
+static int names_look_up(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
+{
+    names *book = (names *)context;
+    int i;
+
+    book->asked++;
+    (void)snprintf(book->host, sizeof book->host, "%s", host);
+    book->port = port;
+    for (i = 0; i < book->n && i < cap; i++) {
+        out[i] = book->addresses[i];
+    }
+    return book->n;
+}
+
+static void client_init_names(client *c, names *book)
+{
+    client_init(c, "redis://db.example:7000", names_look_up, book);
+}
+
+/* ---- Literals ---------------------------------------------------------------------------- */
+
+/* What the server sees as the client's address, in its own words. */
+static void assert_local(const client *c, int server_fd, const char *format)
+{
+    struct sockaddr_in6 name;
+    socklen_t len = sizeof name;
+    char expected[64];
+
+    assert_int_equal(getpeername(server_fd, (struct sockaddr *)&name, &len), 0);
+    /* the port has one place in both families */
+    (void)snprintf(expected, sizeof expected, format, (unsigned)ntohs(name.sin6_port));
+    assert_string_equal(c->conn.identity.local, expected);
+}
+
+static void test_socket_connect_takes_literals(void **state)
+{
+    static const struct {
+        int family;
+        const char *host;
+        const char *local;
+    } rows[] = {
+        {AF_INET, "127.0.0.1", "127.0.0.1:%u"},
+        {AF_INET6, "[::1]", "[::1]:%u"},
+        {AF_INET, "[::ffff:127.0.0.1]", "127.0.0.1:%u"}, /* as the server has it */
+    };
+    uint64_t numbers[COUNT_OF(rows)];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        peer server;
+        client c;
+
+        peer_init(&server, rows[i].family);
+        client_init_port(&c, rows[i].host, &server);
+        client_ready(&c);
+        assert_local(&c, server.fd, rows[i].local);
+        numbers[i] = c.conn.identity.peer;
+        assert_true(numbers[i] != 0);
+        assert_true(i == 0 || numbers[i] != numbers[0]);
+
+        peer_hang_up(&server); /* the same server has the same number */
+        client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+        client_wait_backoff(&c);
+        client_ready(&c);
+        assert_true(c.conn.identity.peer == numbers[i]);
+        client_end(&c);
+        peer_end(&server);
+    }
+    assert_int_equal(calls.getaddrinfo, 0);
+}
+
+/* The system can't tell our own address: connected all the same, without it. */
+static void test_socket_connect_does_without_its_own_address(void **state)
+{
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    fault.getsockname = ENOBUFS;
+    client_ready(&c);
+    assert_string_equal(c.conn.identity.local, "");
+    assert_true(c.conn.identity.peer != 0);
+    client_end(&c);
+    peer_end(&server);
+}
+
+static void test_socket_connect_takes_zones(void **state)
+{
+    static const struct {
+        const char *url;
+        bool good;
+    } rows[] = {
+        {"redis://[fe80::1%25lo]:9", true},
+        {"redis://[fe80::1%25%u]:9", true},
+        {"redis://[fe80::1%25no-such-zone]:9", false},
+        {"redis://[fe80::1%250]:9", false},
+        {"redis://[fe80::1%2599999999999999]:9", false},
+    };
+    unsigned lo = if_nametoindex("lo");
+    size_t i;
+
+    (void)state;
+    assert_true(lo != 0);
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        char url[64];
+        client c;
+
+        if (i == 1) {
+            (void)snprintf(url, sizeof url, "redis://[fe80::1%%25%u]:9", lo);
+        } else {
+            (void)snprintf(url, sizeof url, "%s", rows[i].url);
+        }
+        client_init(&c, url, NULL, NULL);
+        fault.connect[0] = ENETUNREACH;
+        client_service(&c, 0);
+        if (rows[i].good) {
+            assert_ended(&c, RLK_E_CONNECT, ENETUNREACH);
+            assert_int_equal(calls.last_connect.sin6_family, AF_INET6);
+            assert_int_equal(calls.last_connect.sin6_scope_id, lo);
+            assert_int_equal(ntohs(calls.last_connect.sin6_port), 9);
+            assert_int_equal(calls.last_connect.sin6_addr.s6_addr[0], 0xfe);
+        } else {
+            assert_ended(&c, RLK_E_RESOLVE, 0);
+            assert_int_equal(calls.connect, 0);
+        }
+        client_end(&c);
+    }
+}
+
+/* A URL that no parser made. */
+static void test_socket_connect_refuses_what_is_no_host(void **state)
+{
+    static const char longest[300] = "a";
+    static const struct {
+        const char *host;
+        uint16_t len;
+    } rows[] = {
+        {"1:2", 3},
+        {"::1%26lo", 8},
+        {"::1%", 4},
+        {longest, sizeof longest},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        client c;
+
+        client_init(&c, "redis://h", NULL, NULL);
+        c.may_block = true;
+        c.conn.url.host = rows[i].host;
+        c.conn.url.host_len = rows[i].len;
+        client_service(&c, 0);
+        assert_ended(&c, RLK_E_RESOLVE, 0);
+        assert_int_equal(calls.getaddrinfo + calls.socket, 0);
+        client_end(&c);
+    }
+}
+
+/* ---- Unix sockets ------------------------------------------------------------------------ */
+
+/* Connected, and the first bytes sent, in one call; the path is decoded. */
+static void test_socket_connect_unix_is_optimistic(void **state)
+{
+    char *folder = support_folder_new();
+    char path[200];
+    char url[220];
+    peer server;
+    client c;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/a socket", folder);
+    (void)snprintf(url, sizeof url, "unix://%s/%%61%%20socket", folder);
+    peer_init_unix(&server, path);
+    client_init(&c, url, NULL, NULL);
+    c.server = &server;
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_HANDSHAKE);
+    assert_int_equal(calls.socket, 1);
+    assert_int_equal(calls.connect, 1);
+    assert_int_equal(calls.send, 1);
+    assert_true(peer_read(&server));
+    assert_true(server.input_len > 0);
+    client_ready(&c);
+    assert_true(c.conn.identity.peer == 0);
+    assert_string_equal(c.conn.identity.local, "");
+    assert_int_equal(fcntl(rlk_socket_fd(&c.sock), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    client_exchange(&c, "hello");
+    client_end(&c);
+    peer_end(&server);
+    support_folder_remove(folder);
+    free(folder);
+}
+
+static void test_socket_connect_unix_names_the_reason(void **state)
+{
+    static char longest[200];
+    char *folder = support_folder_new();
+    char url[220];
+    client c;
+
+    (void)state;
+    (void)snprintf(url, sizeof url, "unix://%s/none", folder);
+    client_init(&c, url, NULL, NULL);
+    client_service(&c, 0);
+    assert_ended(&c, RLK_E_CONNECT, ENOENT);
+
+    memset(longest, 'a', sizeof longest); /* sun_path is shorter than that */
+    c.conn.url.path = longest;
+    c.conn.url.path_len = sizeof longest;
+    client_wait_backoff(&c);
+    client_service(&c, 0);
+    assert_ended(&c, RLK_E_CONNECT, ENAMETOOLONG);
+    client_end(&c);
+    support_folder_remove(folder);
+    free(folder);
+}
+
+/* ---- Failure ----------------------------------------------------------------------------- */
+
+/* Fault 27: at once, well before any time is over. */
+static void test_socket_connect_is_refused(void **state)
+{
+    silent nobody;
+    peer server;
+    client c;
+
+    (void)state;
+    silent_init(&nobody, AF_INET);
+    memset(&server, 0, sizeof server);
+    server.port = nobody.port;
+    client_init_port(&c, "127.0.0.1", &server);
+    c.server = NULL;
+    client_until(&c, client_state(&c) == RLK_CONN_WAITING && rlk_conn_failures(&c.conn) == 1);
+    assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
+    client_end(&c);
+    assert_int_equal(close(nobody.fd), 0);
+}
+
+/* Fault 28, one address: it is the connection that gives up, and the driver obeys. */
+static void test_socket_connect_times_out(void **state)
+{
+    hole nowhere;
+    names book;
+    client c;
+
+    (void)state;
+    hole_init(&nowhere);
+    memset(&book, 0, sizeof book);
+    names_add(&book, false, nowhere.port);
+    client_init_names(&c, &book);
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLOUT);
+    assert_true(rlk_socket_deadline(&c.sock) == RLK_NEVER);
+    assert_int_equal(client_poll(&c, 20), 0);
+
+    client_service(&c, POLLOUT); /* the event of another descriptor is not believed */
+    assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+    c.now_ms += CLIENT_CONNECT_MS - 1;
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+    c.now_ms++;
+    client_service(&c, 0);
+    assert_ended(&c, RLK_E_CONNECT_TIMEOUT, 0);
+    client_end(&c);
+    hole_end(&nowhere);
+}
+
+/* Each address has its part of what is left: 900 / 3, 600 / 2, the rest. */
+static void test_socket_connect_shares_its_time(void **state)
+{
+    hole nowhere;
+    peer server;
+    names book;
+    client c;
+    int64_t begin;
+
+    (void)state;
+    hole_init(&nowhere);
+    peer_init(&server, AF_INET);
+    memset(&book, 0, sizeof book);
+    names_add(&book, false, nowhere.port);
+    names_add(&book, false, nowhere.port);
+    names_add(&book, false, server.port);
+    client_init_names(&c, &book);
+    begin = c.now_ms;
+    assert_true(rlk_socket_deadline(&c.sock) <= begin || rlk_conn_deadline(&c.conn) <= begin);
+    client_service(&c, 0);
+    assert_int_equal(rlk_socket_deadline(&c.sock), begin + 300);
+    c.now_ms = begin + 299;
+    client_service(&c, 0);
+    assert_int_equal(calls.connect, 1);
+    c.now_ms = begin + 300;
+    client_service(&c, 0);
+    assert_int_equal(calls.connect, 2);
+    assert_int_equal(rlk_socket_deadline(&c.sock), begin + 600);
+    c.now_ms = begin + 650; /* served late */
+    client_service(&c, 0);
+    assert_int_equal(calls.connect, 3);
+    assert_true(rlk_socket_deadline(&c.sock) == RLK_NEVER);
+    c.server = &server;
+    client_ready(&c);
+    client_exchange(&c, "hello");
+    assert_int_equal(book.asked, 1);
+    client_end(&c);
+    peer_end(&server);
+    hole_end(&nowhere);
+}
+
+/* Resolved so slowly that the time is over: no address waits for longer than until the next look.
+ */
+static void test_socket_connect_has_no_time_left(void **state)
+{
+    hole nowhere;
+    names book;
+    client c;
+
+    (void)state;
+    hole_init(&nowhere);
+    memset(&book, 0, sizeof book);
+    names_add(&book, false, nowhere.port);
+    names_add(&book, false, nowhere.port);
+    names_add(&book, false, nowhere.port);
+    client_init_names(&c, &book);
+    client_service(&c, 0);
+    c.now_ms += CLIENT_CONNECT_MS + 1;
+    rlk_socket_service(&c.sock, 0, false, c.now_ms); /* before the tick */
+    assert_int_equal(calls.connect, 2);
+    assert_int_equal(rlk_socket_deadline(&c.sock), c.now_ms);
+    client_service(&c, 0);
+    assert_ended(&c, RLK_E_CONNECT_TIMEOUT, 0);
+    assert_int_equal(calls.connect, 2);
+    client_end(&c);
+    hole_end(&nowhere);
+}
+
+static void test_socket_connect_tries_the_second_address(void **state)
+{
+    silent nobody;
+    peer server;
+    names book;
+    client c;
+
+    (void)state;
+    silent_init(&nobody, AF_INET);
+    peer_init(&server, AF_INET6);
+    memset(&book, 0, sizeof book);
+    names_add(&book, false, nobody.port);
+    names_add(&book, true, server.port);
+    client_init_names(&c, &book);
+    c.server = &server;
+    client_ready(&c);
+    assert_int_equal(calls.connect, 2);
+    assert_string_equal(book.host, "db.example");
+    assert_int_equal(book.port, 7000);
+    client_exchange(&c, "hello");
+    client_end(&c);
+    peer_end(&server);
+    assert_int_equal(close(nobody.fd), 0);
+}
+
+/* Of several reasons the refusal is told: there the server's host has spoken. */
+static void test_socket_connect_prefers_a_refusal(void **state)
+{
+    static const struct {
+        int errors[3];
+        int told;
+    } rows[] = {
+        {{ECONNREFUSED, ENETUNREACH, EAFNOSUPPORT}, ECONNREFUSED},
+        {{ENETUNREACH, ECONNREFUSED, EHOSTUNREACH}, ECONNREFUSED},
+        {{ENETUNREACH, EHOSTUNREACH, ENOBUFS}, ENOBUFS}, /* fault 47 */
+        {{ENETUNREACH, EHOSTUNREACH, EAGAIN}, EAGAIN},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        names book;
+        client c;
+
+        memset(&book, 0, sizeof book);
+        names_add(&book, false, 1);
+        names_add(&book, true, 1);
+        names_add(&book, false, 1);
+        client_init_names(&c, &book);
+        memcpy(fault.connect, rows[i].errors, sizeof rows[i].errors);
+        client_service(&c, 0);
+        assert_int_equal(calls.connect, 3);
+        assert_ended(&c, RLK_E_CONNECT, rows[i].told);
+        client_end(&c);
+    }
+}
+
+/* The attempt is given up: so are the addresses that were not tried yet. */
+static void test_socket_connect_ends_when_told_to(void **state)
+{
+    hole nowhere;
+    names book;
+    client c;
+
+    (void)state;
+    hole_init(&nowhere);
+    memset(&book, 0, sizeof book);
+    names_add(&book, false, nowhere.port);
+    names_add(&book, false, nowhere.port);
+    client_init_names(&c, &book);
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+    rlk_conn_shutdown(&c.conn, c.now_ms);
+    assert_true(rlk_socket_deadline(&c.sock) <= c.now_ms);
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_CLOSED);
+    assert_int_equal(rlk_socket_fd(&c.sock), -1);
+    assert_true(rlk_socket_deadline(&c.sock) == RLK_NEVER);
+    client_service(&c, 0);
+    assert_int_equal(calls.connect, 1);
+    client_end(&c);
+    hole_end(&nowhere);
+}
+
+/* Fault 47: no descriptor left; and when there is one again, it goes on. */
+static void test_socket_connect_without_descriptors(void **state)
+{
+    struct rlimit before;
+    struct rlimit none;
+    peer server;
+    client c;
+    int next;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    next = dup(server.listener);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    client_service(&c, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(calls.connect, 0);
+    assert_ended(&c, RLK_E_CONNECT, EMFILE);
+    client_wait_backoff(&c);
+    client_ready(&c);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* SO_ERROR can't be read: the address counts as failed, with that reason. */
+static void test_socket_connect_without_a_verdict(void **state)
+{
+    peer server;
+    client c;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_service(&c, 0);
+    fault.getsockopt = ENOBUFS;
+    client_service(&c, client_poll(&c, 5000));
+    fault.getsockopt = 0;
+    assert_ended(&c, RLK_E_CONNECT, ENOBUFS);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* A client whose own port is by chance the one that it connects to meets itself. */
+static void test_socket_connect_not_to_itself(void **state)
+{
+    silent free_port;
+    peer server;
+    client c;
+
+    (void)state;
+    silent_init(&free_port, AF_INET);
+    assert_int_equal(close(free_port.fd), 0);
+    memset(&server, 0, sizeof server);
+    server.port = free_port.port;
+    client_init_port(&c, "127.0.0.1", &server);
+    c.server = NULL;
+    fault.connect_to_itself = true;
+    client_until(&c, rlk_conn_failures(&c.conn) == 1);
+    assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
+    assert_int_equal(calls.send, 0);
+    client_end(&c);
+}
+
+/* ---- Names ------------------------------------------------------------------------------- */
+
+/* localhost is 127.0.0.1, then ::1, without anybody's help. */
+static void test_socket_connect_knows_localhost(void **state)
+{
+    peer server;
+    client c;
+    uint16_t port;
+    int refuses;
+
+    (void)state;
+    do { /* a port of both families, where only IPv6 listens */
+        peer_init(&server, AF_INET6);
+        refuses = listener_new(AF_INET, server.port, &port, false);
+        if (refuses < 0) {
+            peer_end(&server);
+        }
+    } while (refuses < 0);
+    client_init_port(&c, "LocalHost", &server);
+    client_ready(&c);
+    assert_int_equal(calls.connect, 2);
+    assert_int_equal(calls.getaddrinfo, 0);
+    assert_int_equal(calls.last_connect.sin6_family, AF_INET6);
+    client_end(&c);
+    peer_end(&server);
+    assert_int_equal(close(refuses), 0);
+}
+
+/* In a loop nobody may ask the system, because that waits. */
+static void test_socket_connect_needs_a_resolver_in_loops(void **state)
+{
+    client c;
+
+    (void)state;
+    client_init(&c, "redis://db.example", NULL, NULL);
+    client_service(&c, 0);
+    assert_ended(&c, RLK_E_RESOLVER, 0);
+    assert_int_equal(calls.getaddrinfo + calls.socket, 0);
+    client_end(&c);
+}
+
+/* Fault 41: asked anew at each attempt. */
+static void test_socket_connect_follows_a_name_that_moves(void **state)
+{
+    static const int no_addresses[] = {0, -1};
+    silent nobody;
+    peer server;
+    names book;
+    client c;
+    size_t i;
+
+    (void)state;
+    silent_init(&nobody, AF_INET);
+    peer_init(&server, AF_INET);
+    memset(&book, 0, sizeof book);
+    client_init_names(&c, &book);
+    c.may_block = true; /* the hook goes before the system */
+    for (i = 0; i < COUNT_OF(no_addresses); i++) {
+        book.n = no_addresses[i];
+        client_service(&c, 0);
+        assert_ended(&c, RLK_E_RESOLVE, 0);
+        client_wait_backoff(&c);
+    }
+    book.n = 0;
+    names_add(&book, false, nobody.port);
+    client_until(&c, rlk_conn_failures(&c.conn) == 3);
+    assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
+    book.n = 0;
+    names_add(&book, false, server.port);
+    client_wait_backoff(&c);
+    c.server = &server;
+    client_ready(&c);
+    assert_int_equal(book.asked, 4);
+    assert_int_equal(calls.getaddrinfo, 0);
+    client_end(&c);
+    peer_end(&server);
+    assert_int_equal(close(nobody.fd), 0);
+}
+
+/* A hook that says more than there is room for. */
+static void test_socket_connect_bounds_the_hook(void **state)
+{
+    names book;
+    client c;
+    size_t i;
+
+    (void)state;
+    memset(&book, 0, sizeof book);
+    for (i = 0; i < RLK_MAX_ADDRESSES; i++) {
+        names_add(&book, false, 1);
+        fault.connect[i] = ENETUNREACH;
+    }
+    client_init_names(&c, &book);
+    book.n = RLK_MAX_ADDRESSES + 1;
+    client_service(&c, 0);
+    assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
+    assert_ended(&c, RLK_E_CONNECT, ENETUNREACH);
+    client_end(&c);
+}
+
+/* getaddrinfo, asked in blocking calls only and anew at each attempt. */
+static void test_socket_connect_asks_the_system(void **state)
+{
+    enum {
+        ENTRIES = RLK_MAX_ADDRESSES + 3
+    };
+    struct addrinfo list[ENTRIES];
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr other;
+    peer server;
+    client c;
+    size_t i;
+
+    (void)state;
+    peer_init(&server, AF_INET6);
+    memset(list, 0, sizeof list);
+    memset(&v4, 0, sizeof v4);
+    memset(&v6, 0, sizeof v6);
+    memset(&other, 0, sizeof other);
+    v4.sin_family = AF_INET;
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_addr = in6addr_loopback;
+    other.sa_family = AF_UNSPEC;
+    for (i = 0; i < ENTRIES; i++) {
+        list[i].ai_family = i == 0 ? AF_UNSPEC : i == 2 ? AF_INET6 : AF_INET;
+        list[i].ai_addr = i == 0   ? &other
+                          : i == 2 ? (struct sockaddr *)&v6
+                                   : (struct sockaddr *)&v4;
+        list[i].ai_next = i + 1 < ENTRIES ? &list[i + 1] : NULL;
+    }
+    fault.resolve = list;
+    client_init(&c, "redis://db.example", NULL, NULL);
+    c.conn.url.port = server.port;
+    c.may_block = true;
+    c.server = &server;
+    fault.connect[0] = ENETUNREACH;
+    client_ready(&c);
+    assert_int_equal(calls.connect, 2);
+    assert_int_equal(calls.getaddrinfo, 1);
+
+    peer_hang_up(&server); /* and now it has only addresses that fail, more than we try */
+    client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+    list[2] = list[1];
+    list[2].ai_next = &list[3];
+    for (i = 0; i < RLK_MAX_ADDRESSES; i++) {
+        fault.connect[i] = EHOSTUNREACH;
+    }
+    memset(&calls, 0, sizeof calls);
+    client_wait_backoff(&c);
+    client_service(&c, 0);
+    assert_int_equal(calls.getaddrinfo, 1);
+    assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
+    assert_ended(&c, RLK_E_CONNECT, EHOSTUNREACH);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* Fault 41. */
+static void test_socket_connect_reports_the_systems_resolver(void **state)
+{
+    static const struct {
+        int error;
+        int sys_errno;
+        int told;
+    } rows[] = {
+        {EAI_NONAME, ENOENT, 0},
+        {EAI_AGAIN, 0, 0},
+        {EAI_SYSTEM, ENOMEM, ENOMEM},
+        {0, 0, 0}, /* only of a family that is none of ours */
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        struct addrinfo strange;
+        client c;
+
+        memset(&strange, 0, sizeof strange);
+        strange.ai_family = AF_UNIX;
+        fault.resolve = &strange;
+        client_init(&c, "redis://db.example", NULL, NULL);
+        c.may_block = true;
+        fault.getaddrinfo = rows[i].error;
+        fault.getaddrinfo_errno = rows[i].sys_errno;
+        client_service(&c, 0);
+        assert_ended(&c, RLK_E_RESOLVE, rows[i].told);
+        assert_int_equal(calls.getaddrinfo, 1);
+        client_end(&c);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        socket_test(test_socket_connect_takes_literals),
+        socket_test(test_socket_connect_does_without_its_own_address),
+        socket_test(test_socket_connect_takes_zones),
+        socket_test(test_socket_connect_refuses_what_is_no_host),
+        socket_test(test_socket_connect_unix_is_optimistic),
+        socket_test(test_socket_connect_unix_names_the_reason),
+        socket_test(test_socket_connect_is_refused),
+        socket_test(test_socket_connect_times_out),
+        socket_test(test_socket_connect_shares_its_time),
+        socket_test(test_socket_connect_has_no_time_left),
+        socket_test(test_socket_connect_tries_the_second_address),
+        socket_test(test_socket_connect_prefers_a_refusal),
+        socket_test(test_socket_connect_ends_when_told_to),
+        socket_test(test_socket_connect_without_descriptors),
+        socket_test(test_socket_connect_without_a_verdict),
+        socket_test(test_socket_connect_not_to_itself),
+        socket_test(test_socket_connect_knows_localhost),
+        socket_test(test_socket_connect_needs_a_resolver_in_loops),
+        socket_test(test_socket_connect_follows_a_name_that_moves),
+        socket_test(test_socket_connect_bounds_the_hook),
+        socket_test(test_socket_connect_asks_the_system),
+        socket_test(test_socket_connect_reports_the_systems_resolver),
+    };
+
+    return cmocka_run_group_tests_name("socket_connect", tests, NULL, NULL);
+}
