@@ -73,7 +73,7 @@ RLK_API rlk_result rlk_resp_writer_result(const rlk_resp_writer *writer);
 
 /*
  * A whole command at once: `argc` arguments, argv[i] of lens[i] bytes. Returns the bytes needed;
- * written if and only if that is <= cap.
+ * written if and only if that is <= cap, else the contents of `buf` are undefined.
  */
 RLK_API size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *const *argv,
                                const size_t *lens);
@@ -128,7 +128,7 @@ typedef enum rlk_resp_fault {
     RLK_RESP_FAULT_NONE,
     RLK_RESP_FAULT_TYPE,       /* first byte is no type of RESP, or not allowed at this place */
     RLK_RESP_FAULT_NUMBER,     /* malformed number, length or count */
-    RLK_RESP_FAULT_RANGE,      /* length or count beyond its bound */
+    RLK_RESP_FAULT_RANGE,      /* number, length, count or line beyond its bound */
     RLK_RESP_FAULT_DEPTH,      /* nested too deep */
     RLK_RESP_FAULT_TERMINATOR, /* something other than CRLF where CRLF must be */
     RLK_RESP_FAULT_TEXT        /* malformed boolean, double, big number, null, verbatim format */
@@ -166,8 +166,15 @@ RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
  * Token data points into `buf`.
  *
  * Order of tokens: an aggregate's token, then its elements; an attribute's, its elements, then the
- * value that it belongs to. A streamed string is a BULK of value -1 in fragments, the last one
- * possibly empty. A streamed aggregate ends with RLK_RESP_END (at the aggregate's own depth).
+ * value that it belongs to. Of a string in fragments only the last may be empty; the first of a
+ * verbatim string has at least its format. A streamed string is a BULK of value -1 in fragments. A
+ * streamed aggregate ends with RLK_RESP_END (at the aggregate's own depth).
+ *
+ * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and neither CR nor LF
+ * stands within a line; numbers have a sign, lengths and counts none (but $-1 and *-1); a double
+ * has digits before its point; a push stands at the top level only; a streamed map has a value for
+ * each key; an attribute has a value behind it. Leading zeros are allowed. What a stream comes to
+ * does not depend on how it was cut.
  */
 RLK_API rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
                                       size_t *consumed, rlk_resp_token *token);

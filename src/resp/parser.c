@@ -2,18 +2,18 @@
  *
  * Bytes to tokens. One pass, no recursion, no memory but the parser's own few bytes.
  *
- *            number, null, boolean, double,
- *             aggregate, end of a streamed one
- *                      .------.
- *                      v      |
- *    init ----> START or VALUE --------------------.
- *                 |    ^   |  ^                     |  $?
- *          + - (  |    |   |  |  payload, CRLF      v
- *                 v    |   |  '------ STRING      CHUNK <----------.
- *               LINE --'   |            ^           |  |           | CRLF
- *                   CRLF   '------------'      ;0   |  '-- ;n --> PIECE
- *                            $n !n =n               |
- *                                                   '--> START or VALUE
+ *        number, null, boolean, double,
+ *        aggregate, end of a streamed one
+ *                     .-----.
+ *                     v     |
+ *    init -------> START or VALUE ------------------.
+ *                  |  ^   |  ^  ^                   | $?
+ *            + - ( |  |   |  |  |        ;0         v
+ *                  v  |   |  |  '---------------- CHUNK <-.
+ *                 LINE    |  |                      |     |
+ *           text, CRLF    |  | payload, CRLF     ;n |     | payload, CRLF
+ *                $n !n =n v  |                      v     |
+ *                        STRING                   PIECE --'
  *
  *    START  before a value, or before the end of a streamed aggregate
  *    VALUE  the same behind an attribute: a value must come, since the attribute belongs to it
@@ -23,6 +23,8 @@
  * what a stream comes to depends on its bytes alone.
  */
 #include "resplock/resp.h"
+
+#include <string.h>
 
 #if RLK_RESP_MAX_DEPTH > 254 || RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
 #error "a bound of RESP beyond what the parser's fields hold"
@@ -333,20 +335,20 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type,
                           uint32_t len)
 {
+    bool piece = type == PARSER_PIECE_TYPE;
+    uint32_t before = piece ? parser->length : 0;
+
+    if (len > RLK_RESP_MAX_LEN - before)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    parser->length = before + len;
     parser->remaining = len;
-    if (type == PARSER_PIECE_TYPE) {
-        if (len > RLK_RESP_MAX_LEN - parser->length)
-            return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    if (piece) {
         token->value = -1;
         if (len == 0)
             return parser_emit(parser, token, RLK_RESP_BULK, RLK_RESP_LAST);
-        parser->length += len;
         parser->state = PARSER_PIECE;
         return PARSER_STEP_ON;
     }
-    if (len > RLK_RESP_MAX_LEN)
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-    parser->length = len;
     parser->type = type;
     parser->state = PARSER_STRING;
     if (type == RLK_RESP_VERBATIM) {
@@ -397,8 +399,9 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
         return step;
     *consumed += (size_t)(at + 2 - buf);
     if ((traits & PARSER_SIGNED) != 0) {
-        /* -1 - (value - 1): INT64_MIN without leaving the type */
-        token->value = sign == '-' && value > 0 ? -1 - (int64_t)(value - 1u) : (int64_t)value;
+        if (sign == '-')
+            value = UINT64_C(0) - value;
+        memcpy(&token->value, &value, sizeof value); /* its bits: INT64_MIN has no positive */
         return parser_emit(parser, token, type, RLK_RESP_LAST);
     }
     if (sign == '-')
@@ -548,33 +551,34 @@ static int parser_string(rlk_resp_parser *parser, const uint8_t *buf, size_t len
 static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
                       rlk_resp_token *token)
 {
+    const uint8_t *at = buf;
     int step;
 
-    if (parser->state == PARSER_BAD)
-        return PARSER_STEP_BAD;
     token->data = NULL;
     token->len = 0;
     token->value = 0;
-    do {
-        const uint8_t *at = buf + *consumed;
-        size_t have = len - *consumed;
-
+    for (;;) {
         switch (parser->state) {
         case PARSER_START:
         case PARSER_VALUE:
         case PARSER_CHUNK:
-            step = parser_head(parser, at, have, consumed, token);
+            step = parser_head(parser, at, len, consumed, token);
             break;
         case PARSER_PIECE:
         case PARSER_STRING:
-            step = parser_string(parser, at, have, consumed, token);
+            step = parser_string(parser, at, len, consumed, token);
+            break;
+        case PARSER_LINE:
+            step = parser_line(parser, at, len, consumed, token);
             break;
         default:
-            step = parser_line(parser, at, have, consumed, token);
-            break;
+            return PARSER_STEP_BAD;
         }
-    } while (step == PARSER_STEP_ON);
-    return step;
+        if (step != PARSER_STEP_ON)
+            return step;
+        len -= (size_t)(buf + *consumed - at);
+        at = buf + *consumed;
+    }
 }
 
 void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
