@@ -335,6 +335,7 @@ void proxy_cut_after(proxy *middle, proxy_direction direction, size_t n, proxy_e
         proxy_cut_rule *cut = &middle->state.cuts[direction];
         cut->armed = true;
         cut->pass = pass;
+        cut->hold = false;
         cut->left = n;
         cut->ending = ending;
     }
@@ -358,6 +359,22 @@ void proxy_hold(proxy *middle, proxy_direction direction)
     proxy_enter(middle);
     for (link = middle->state.links; link != NULL; link = link->next)
         link->lanes[direction].held = true;
+    proxy_leave(middle);
+}
+
+void proxy_hold_after(proxy *middle, proxy_direction direction, size_t n)
+{
+    proxy_cut_rule *cut = &middle->state.cuts[direction];
+
+    if (n == 0) {
+        proxy_hold(middle, direction);
+        return;
+    }
+    proxy_enter(middle);
+    cut->armed = true;
+    cut->pass = true;
+    cut->hold = true;
+    cut->left = n;
     proxy_leave(middle);
 }
 

@@ -90,6 +90,10 @@ void proxy_cut(proxy *middle, proxy_ending ending);
  * of stream waits: bytes of a client that has gone reach the server when released. */
 void proxy_hold(proxy *middle, proxy_direction direction);
 
+/* The link on which the nth byte from now passes in this direction passes nothing more behind it
+ * until proxy_release. n 0: proxy_hold. */
+void proxy_hold_after(proxy *middle, proxy_direction direction, size_t n);
+
 /* Cuts the client's side of all links now; the server's side stays, with what is held for it. */
 void proxy_cut_client(proxy *middle, proxy_ending ending);
 

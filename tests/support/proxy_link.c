@@ -394,6 +394,13 @@ static void proxy_lane_pump(proxy_state *state, proxy_link *link, int direction,
             int64_t never = INT64_MAX;
             cut->armed = false;
             proxy_lane_flush_collected(lane);
+            if (cut->hold) {
+                proxy_lane_write(state, direction, lane,
+                                 direction == PROXY_TO_SERVER ? link->server : link->client,
+                                 &never);
+                lane->held = true;
+                return;
+            }
             /* The client's socket is closed by the cut: what is for it must be in it before. */
             if (direction == PROXY_TO_CLIENT)
                 proxy_lane_write(state, direction, lane, link->client, &never);

@@ -77,6 +77,7 @@ typedef struct proxy_rule {
 typedef struct proxy_cut_rule {
     bool armed;
     bool pass;
+    bool hold; /* not cut: held */
     size_t left;
     proxy_ending ending;
 } proxy_cut_rule;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxied.h"
+
+#include <string.h>
+
+rlk_options proxied_options(void)
+{
+    rlk_options options;
+    int factor = support_time_factor();
+    memset(&options, 0, sizeof options);
+    options.response_ms = (int64_t)400 * factor;
+    options.settle_ms = (int64_t)500 * factor;
+    options.operation_ms = (int64_t)2000 * factor;
+    options.backoff_min_ms = 2;
+    options.backoff_max_ms = 10;
+    return options;
+}
+
+void proxied_start(proxied *world, size_t count, bool tcp, const server_config *config,
+                   const rlk_options *options)
+{
+    const char *urls[RLK_MAX_NODES];
+    rlk_options usual = proxied_options();
+    size_t i;
+    for (i = 0; i < count; i++) {
+        world->set.servers[i] = server_start(config);
+        world->proxies[i] = proxy_start(server_url(world->set.servers[i]), tcp);
+        urls[i] = proxy_url(world->proxies[i]);
+    }
+    nodes_open_urls(&world->set, urls, count, options ? options : &usual);
+}
+
+void proxied_close(proxied *world)
+{
+    nodes_close(&world->set);
+}
+
+void proxied_on(proxied *world, const char *words, proxy_action action)
+{
+    size_t i;
+    for (i = 0; i < world->set.count; i++)
+        proxy_on_bytes(world->proxies[i], words, 1, action, PROXY_RST, "", 0);
+}
+
+int proxied_count(const proxied *world, const char *words)
+{
+    int count = 0;
+    size_t i;
+    for (i = 0; i < world->set.count; i++)
+        count += proxy_count(world->proxies[i], words);
+    return count;
+}
+
+int proxied_accepted(const proxied *world)
+{
+    int count = 0;
+    size_t i;
+    for (i = 0; i < world->set.count; i++)
+        count += proxy_accepted(world->proxies[i]);
+    return count;
+}
+
+size_t proxied_held(const proxied *world, proxy_direction direction)
+{
+    size_t held = 0;
+    size_t i;
+    for (i = 0; i < world->set.count; i++)
+        held += proxy_held(world->proxies[i], direction);
+    return held;
+}
+
+void proxied_hold(proxied *world, proxy_direction direction)
+{
+    size_t i;
+    for (i = 0; i < world->set.count; i++)
+        proxy_hold(world->proxies[i], direction);
+}
+
+void server_settle(server *redis)
+{
+    /* The first may be answered in the same turn of the server's loop as what came before it, or
+     * earlier; the second can't. */
+    assert_string_equal(server_text(redis, "PING"), "PONG");
+    assert_string_equal(server_text(redis, "PING"), "PONG");
+}
+
+void proxied_release(proxied *world)
+{
+    size_t i;
+    for (i = 0; i < world->set.count; i++) {
+        proxy *middle = world->proxies[i];
+        proxy_release(middle);
+        wait_until(proxy_held(middle, PROXY_TO_SERVER) == 0);
+        server_settle(world->set.servers[i]);
+    }
+}
+
+size_t proxied_holding(const proxied *world, const char *key, const char *token)
+{
+    return nodes_holding(&world->set, key, token);
+}
+
+const char *token_of(const rlk_lock *lock)
+{
+    static char texts[4][RLK_TOKEN_MAX + 1];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+    assert_true(rlk_lock_token(lock, text, sizeof(texts[0])) > 0);
+    return text;
+}
