@@ -132,7 +132,7 @@ static uint64_t socket_peer(const rlk_address *address)
     rest[5] = (uint8_t)address->scope;
     hash = socket_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
     hash = socket_hash(hash, rest, sizeof rest);
-    return hash != 0 ? hash : 1;
+    return hash | 1u;
 }
 
 /* ":" and the digits of `port`, terminated. */
@@ -398,6 +398,16 @@ static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
 
+static bool socket_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN;
+}
+
 /* Reads what is there. False: the stream is over, *error is 0 at its end. */
 static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 {
@@ -420,7 +430,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         } else if (n == 0) {
             *error = 0;
             return false;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (socket_would_block(errno)) {
             return true;
         } else if (errno != EINTR) {
             *error = errno;
@@ -448,7 +458,7 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
         if (n < 0 && errno == EINTR) {
             continue;
         }
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        if (n < 0 && !socket_would_block(errno)) {
             *error = errno;
             return false;
         }
@@ -517,10 +527,7 @@ short rlk_socket_events(const rlk_socket *sock)
 
 int64_t rlk_socket_deadline(const rlk_socket *sock)
 {
-    unsigned wants = rlk_conn_wants(sock->conn);
-
-    if ((wants & RLK_WANT_CLOSE) != 0 ||
-        ((wants & RLK_WANT_CONNECT) != 0 && sock->state == SOCKET_IDLE)) {
+    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
         return 0;
     }
     return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;

@@ -49,7 +49,8 @@ static struct {
     struct addrinfo *resolve; /* what it finds */
     bool connect_interrupted;
     bool connect_to_itself;
-    int send_interrupts; /* calls to be interrupted first */
+    bool connect_at_once; /* TCP, as if the handshake took no time */
+    int send_interrupts;  /* calls to be interrupted first */
     int recv_interrupts;
 } fault;
 
@@ -76,6 +77,15 @@ int connect(int fd, const struct sockaddr *name, socklen_t len)
     }
     if (fault.connect_to_itself) {
         (void)bind(fd, name, len);
+    }
+    if (fault.connect_at_once) {
+        int flags = fcntl(fd, F_GETFL);
+        int result;
+
+        (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+        result = (int)syscall(SYS_connect, fd, name, len);
+        (void)fcntl(fd, F_SETFL, flags);
+        return result;
     }
     if (syscall(SYS_connect, fd, name, len) == 0) {
         return 0;

@@ -253,6 +253,34 @@ static void test_socket_resumes_partial_writes(void **state)
     peer_end(&server);
 }
 
+/* Fault 33, nothing taken at all: no further call before poll allows it. */
+static void test_socket_waits_when_the_kernel_is_full(void **state)
+{
+    peer server;
+    client c;
+    echo e;
+
+    (void)state;
+    peer_init(&server, AF_INET);
+    client_init_port(&c, "127.0.0.1", &server);
+    client_ready(&c);
+    memset(&calls, 0, sizeof calls);
+    fault.send = EAGAIN;
+    client_submit(&c, &e, "hello");
+    client_service(&c, 0);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
+    fault.send = 0;
+    client_service(&c, 0);
+    assert_int_equal(calls.send, 1);
+    client_service(&c, POLLOUT);
+    assert_int_equal(calls.send, 2);
+    assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
+    client_until(&c, e.replies == 1);
+    assert_true(e.good);
+    client_end(&c);
+    peer_end(&server);
+}
+
 /* ---- Ends -------------------------------------------------------------------------------- */
 
 /* Fault 31. */
@@ -378,19 +406,28 @@ static void test_socket_hears_the_last_words(void **state)
     peer_end(&server);
 }
 
-/* A stream that the connection gives up: here for a reply to nothing. */
+/* A stream that the connection gives up: here for a reply to nothing. What comes behind it, more
+ * than the window, is not read. */
 static void test_socket_closes_when_told_to(void **state)
 {
+    char words[1000];
     peer server;
     client c;
+    size_t i;
 
     (void)state;
     peer_init(&server, AF_INET);
     client_init_port(&c, "127.0.0.1", &server);
     client_ready(&c);
-    peer_say(&server, "+OK\r\n", 5);
-    client_until(&c, rlk_socket_fd(&c.sock) < 0);
+    for (i = 0; i < sizeof words; i += 5) {
+        memcpy(words + i, "+OK\r\n", 5);
+    }
+    peer_say(&server, words, sizeof words);
+    assert_int_equal(client_poll(&c, 5000), POLLIN);
+    memset(&calls, 0, sizeof calls);
+    client_service(&c, POLLIN);
     assert_ended(&c, RLK_E_UNSOLICITED, 0);
+    assert_int_equal(calls.recv, 1);
     client_end(&c);
     peer_end(&server);
 }
@@ -575,6 +612,7 @@ int main(void)
         socket_test(test_socket_reads_byte_by_byte),
         socket_test(test_socket_bounds_the_reads_of_one_call),
         socket_test(test_socket_resumes_partial_writes),
+        socket_test(test_socket_waits_when_the_kernel_is_full),
         socket_test(test_socket_reports_end_of_stream_in_a_reply),
         socket_test(test_socket_reports_a_reset),
         socket_test(test_socket_raises_no_sigpipe),

@@ -559,25 +559,50 @@ static void test_socket_connect_without_a_verdict(void **state)
     peer_end(&server);
 }
 
-/* A client whose own port is by chance the one that it connects to meets itself. */
-static void test_socket_connect_not_to_itself(void **state)
+/* Where connect() has nothing to wait for, the first bytes leave in the same call. */
+static void test_socket_connect_at_once(void **state)
 {
-    silent free_port;
     peer server;
     client c;
 
     (void)state;
-    silent_init(&free_port, AF_INET);
-    assert_int_equal(close(free_port.fd), 0);
-    memset(&server, 0, sizeof server);
-    server.port = free_port.port;
+    peer_init(&server, AF_INET);
     client_init_port(&c, "127.0.0.1", &server);
-    c.server = NULL;
-    fault.connect_to_itself = true;
-    client_until(&c, rlk_conn_failures(&c.conn) == 1);
-    assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
-    assert_int_equal(calls.send, 0);
+    fault.connect_at_once = true;
+    client_service(&c, 0);
+    assert_int_equal(client_state(&c), RLK_CONN_HANDSHAKE);
+    assert_int_equal(calls.send, 1);
+    client_ready(&c);
+    client_exchange(&c, "hello");
     client_end(&c);
+    peer_end(&server);
+}
+
+/* A client whose own port is by chance the one that it connects to meets itself. */
+static void test_socket_connect_not_to_itself(void **state)
+{
+    int at_once;
+
+    (void)state;
+    for (at_once = 0; at_once < 2; at_once++) {
+        silent free_port;
+        peer server;
+        client c;
+
+        silent_init(&free_port, AF_INET);
+        assert_int_equal(close(free_port.fd), 0);
+        memset(&server, 0, sizeof server);
+        server.port = free_port.port;
+        client_init_port(&c, "127.0.0.1", &server);
+        c.server = NULL;
+        fault.connect_to_itself = true;
+        fault.connect_at_once = at_once != 0;
+        client_until(&c, rlk_conn_failures(&c.conn) == 1);
+        assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
+        assert_int_equal(calls.connect, 1);
+        assert_int_equal(calls.send, 0);
+        client_end(&c);
+    }
 }
 
 /* ---- Names ------------------------------------------------------------------------------- */
@@ -791,6 +816,7 @@ int main(void)
         socket_test(test_socket_connect_ends_when_told_to),
         socket_test(test_socket_connect_without_descriptors),
         socket_test(test_socket_connect_without_a_verdict),
+        socket_test(test_socket_connect_at_once),
         socket_test(test_socket_connect_not_to_itself),
         socket_test(test_socket_connect_knows_localhost),
         socket_test(test_socket_connect_needs_a_resolver_in_loops),
