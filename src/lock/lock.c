@@ -201,10 +201,20 @@ static rlk_result lock_ready(rlk_lock *lock)
     return RLK_OK;
 }
 
+/* A node that may still have a token of ours remembers it by its number: then the random part of
+ * the token must stay, and only numbers go on. */
+static bool lock_all_clean(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < lock->client->nodes; i++)
+        if (!rlki_seat_clean(&lock->seats[i]))
+            return false;
+    return true;
+}
+
 static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
 {
     rlk_result result = lock_ready(lock);
-    rlki_tally tally;
     int64_t deadline_ms;
     if (result != RLK_OK)
         return result;
@@ -214,10 +224,7 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
         wait_ms = lock->wait_ms;
     if (wait_ms < 0)
         return RLK_E_TIMES;
-    tally = rlki_tally_of(lock);
-    /* A node that may still have a token of ours remembers it by its number: then the random part
-     * stays, and only numbers go on. */
-    if ((tally.unclean == tally.doubt || lock->round == 0) && !rlki_token_draw(lock))
+    if (lock_all_clean(lock) && !rlki_token_draw(lock))
         return RLK_E_ENTROPY;
     deadline_ms = rlki_later(lock->client->now_ms,
                              wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
