@@ -80,8 +80,9 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
  * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
  * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
- * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the connection (rlk_conn_result).
- * Each address has its part of the connect time: what is left of it, by the addresses left.
+ * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
+ * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
+ * by the addresses left.
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
