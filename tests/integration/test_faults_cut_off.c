@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Nodes of a quorum that are cut off, by the numbers of the fault catalogue: dead, standing still,
+ * or behind a network that swallows everything; before the client knew them, or after.
+ */
+#include "nodes.h"
+#include "proxy.h"
+
+#include <string.h>
+
+#define NODES 5
+
+static nodes set;
+static nodes other;
+static proxy *proxies[NODES];
+static rlk_lock lock;
+
+typedef struct way {
+    const char *name;
+    void (*cut)(size_t node);
+    void (*heal)(size_t node);
+} way;
+
+static void kill_node(size_t node)
+{
+    server_kill(set.servers[node]);
+}
+
+static void restart_node(size_t node)
+{
+    server_restart(set.servers[node], false);
+}
+
+static void stop_node(size_t node)
+{
+    server_pause(set.servers[node]);
+}
+
+static void continue_node(size_t node)
+{
+    server_resume(set.servers[node]);
+}
+
+static void mute_node(size_t node)
+{
+    proxy_hold(proxies[node], PROXY_TO_SERVER);
+    proxy_hold(proxies[node], PROXY_TO_CLIENT);
+    proxy_mute(proxies[node], true);
+}
+
+static void unmute_node(size_t node)
+{
+    proxy_mute(proxies[node], false);
+    proxy_release(proxies[node]);
+}
+
+static const way ways[] = {
+    {"killed", kill_node, restart_node},
+    {"stopped", stop_node, continue_node},
+    {"muted", mute_node, unmute_node},
+};
+
+static rlk_options quick(void)
+{
+    rlk_options options;
+    memset(&options, 0, sizeof(options));
+    options.connect_ms = 1000;
+    options.response_ms = INT64_C(500) * support_time_factor();
+    options.backoff_max_ms = 100;
+    options.operation_ms = INT64_C(400) * support_time_factor();
+    options.settle_ms = INT64_C(300) * support_time_factor();
+    return options;
+}
+
+static void begin(int64_t ttl_ms)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    const char *urls[NODES];
+    rlk_options options = quick();
+    size_t i;
+    for (i = 0; i < NODES; i++) {
+        set.servers[i] = server_start(NULL);
+        proxies[i] = proxy_start(server_url(set.servers[i]), false);
+        urls[i] = proxy_url(proxies[i]);
+    }
+    nodes_open_urls(&set, urls, NODES, &options);
+    nodes_open_again(&other, &set, NULL); /* past the proxies */
+    config.ttl_ms = ttl_ms * support_time_factor();
+    config.node_ms = INT64_C(150) * support_time_factor();
+    assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
+}
+
+/* All nodes are connected, and idle. */
+static void connect_all(void)
+{
+    rlk_holder holders[NODES];
+    size_t i;
+    assert_result(rlk_query(&lock, holders, NODES), RLK_NOT_HELD);
+    for (i = 0; i < NODES; i++)
+        assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.client, i)), RLK_CONN_READY);
+}
+
+static void end(void)
+{
+    rlk_lock_close(&lock);
+    nodes_close(&other);
+    nodes_close(&set);
+    support_teardown(NULL);
+}
+
+static void cut(const way *how, size_t count)
+{
+    size_t i;
+    for (i = 0; i < count; i++)
+        how->cut(i);
+}
+
+static void heal(const way *how, size_t count)
+{
+    size_t i;
+    for (i = 0; i < count; i++)
+        how->heal(i);
+}
+
+/* The lock leaves nothing behind: the client is served until no node has its key; a stranger then
+ * gets it. */
+static void assert_nothing_is_left(void)
+{
+    int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
+    rlk_lock stranger;
+    while (nodes_holding(&set, "foobar", NULL) > 0 && support_now_ms() < limit)
+        loop_serve(&set.client, 10);
+    assert_int_equal(nodes_holding(&set, "foobar", NULL), 0);
+    assert_result(rlk_lock_init(&stranger, &other.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_acquire(&stranger, 10000), RLK_OK);
+    loop_serve(&set.client, 50); /* nothing of the old one is under way any more */
+    assert_result(rlk_check(&stranger), RLK_OK);
+    assert_true(nodes_holding(&set, "foobar", NULL) >= other.client.quorum);
+    assert_result(rlk_release(&stranger), RLK_OK);
+    rlk_lock_close(&stranger);
+}
+
+/* ---- Two of five: a quorum is left -------------------------------------------------------- */
+
+static void two_of_five(const way *how, bool connected)
+{
+    rlk_holder holders[NODES];
+    char token[RLK_TOKEN_MAX + 1];
+    begin(RLK_TTL_MS);
+    if (connected)
+        connect_all();
+    cut(how, 2);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_extend(&lock, 10000), RLK_OK);
+    assert_true(rlk_remaining_ms(&lock) > RLK_TTL_MS * support_time_factor());
+    assert_result(rlk_renew(&lock, RLK_TTL_MAX), RLK_OK);
+    assert_true(rlk_remaining_ms(&lock) > RLK_TTL_MAX / 2);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_query(&lock, holders, NODES), RLK_OK);
+    assert_true(holders[NODES - 1].ours);
+    assert_true(holders[0].result != RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_false(rlk_is_held(&lock));
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK); /* and again, with stragglers about */
+    rlk_lock_token(&lock, token, sizeof(token));
+    assert_string_equal(server_text(set.servers[NODES - 1], "GET foobar"), token);
+    assert_result(rlk_release(&lock), RLK_OK);
+    heal(how, 2);
+    assert_nothing_is_left();
+    end();
+}
+
+static void test_fault_37_two_of_five_cut_off_before_connecting(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++)
+        two_of_five(&ways[i], false);
+}
+
+static void test_fault_37_two_of_five_cut_off_when_connected(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++)
+        two_of_five(&ways[i], true);
+}
+
+/* Fault 37: two go while the lock is held. */
+static void test_fault_37_two_of_five_cut_off_while_held(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++) {
+        begin(RLK_TTL_MS);
+        connect_all();
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+        cut(&ways[i], 2);
+        assert_result(rlk_extend(&lock, 10000), RLK_OK);
+        assert_result(rlk_check(&lock), RLK_OK);
+        assert_result(rlk_release(&lock), RLK_OK);
+        heal(&ways[i], 2);
+        assert_nothing_is_left();
+        end();
+    }
+}
+
+/* ---- Three of five: none is left ---------------------------------------------------------- */
+
+static void assert_no_lock(rlk_result result)
+{
+    /* never OK, and never a holder that nobody has seen */
+    if (result == RLK_OK || result == RLK_BUSY)
+        support_fail("acquire is %s", rlk_result_name(result));
+    assert_false(rlk_is_held(&lock));
+    assert_int_equal(rlk_remaining_ms(&lock), 0);
+}
+
+static void three_of_five(const way *how, bool connected)
+{
+    int64_t budget = 300 + 700 * support_time_factor();
+    int64_t start;
+    begin(RLK_TTL_MS);
+    if (connected)
+        connect_all();
+    cut(how, 3);
+    start = support_now_ms();
+    assert_no_lock(rlk_acquire(&lock, 300));
+    assert_between(support_now_ms() - start, 0, budget);
+    /* on the nodes that can be asked it is undone, or about to be */
+    loop_serve(&set.client, 100);
+    assert_null(server_text(set.servers[3], "GET foobar"));
+    assert_null(server_text(set.servers[4], "GET foobar"));
+    start = support_now_ms();
+    assert_no_lock(rlk_acquire(&lock, RLK_TRY));
+    assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
+    heal(how, 3);
+    assert_nothing_is_left();
+    assert_result(rlk_acquire(&lock, 10000), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    end();
+}
+
+static void test_fault_38_three_of_five_cut_off_before_connecting(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++)
+        three_of_five(&ways[i], false);
+}
+
+static void test_fault_38_three_of_five_cut_off_when_connected(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++)
+        three_of_five(&ways[i], true);
+}
+
+/* Fault 38 of one that is held: nothing can be confirmed; the old deadline stands, and is kept. */
+static void test_fault_38_three_of_five_cut_off_while_held(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(ways); i++) {
+        int64_t left_ms;
+        int64_t start;
+        rlk_result result;
+        begin(1200);
+        connect_all();
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+        cut(&ways[i], 3);
+        left_ms = rlk_remaining_ms(&lock);
+        start = support_now_ms();
+        result = rlk_extend(&lock, 10000);
+        assert_true(result == RLK_UNKNOWN || rlk_result_class(result) == RLK_KIND_TRANSPORT);
+        assert_true(rlk_is_held(&lock));
+        assert_between(support_now_ms() - start, 0, 800 * support_time_factor());
+        assert_between(rlk_remaining_ms(&lock), 0, left_ms);
+        loop_serve(&set.client, left_ms + 50);
+        assert_false(rlk_is_held(&lock));
+        assert_result(rlk_release(&lock), RLK_LOST);
+        heal(&ways[i], 3);
+        assert_nothing_is_left();
+        end();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_fault_37_two_of_five_cut_off_before_connecting),
+        support_test(test_fault_37_two_of_five_cut_off_when_connected),
+        support_test(test_fault_37_two_of_five_cut_off_while_held),
+        support_test(test_fault_38_three_of_five_cut_off_before_connecting),
+        support_test(test_fault_38_three_of_five_cut_off_when_connected),
+        support_test(test_fault_38_three_of_five_cut_off_while_held),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
