@@ -172,8 +172,10 @@ static void on_signal(int number)
     int i;
 
     for (i = 0; i < 2; i++) {
-        if (children[i] > 0)
+        if (children[i] > 0) {
             kill(children[i], SIGKILL);
+            waitpid(children[i], NULL, 0);
+        }
     }
     _exit(128 + number);
 }

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The examples, as they are, against a real server.
+ */
+#include "program.h"
+#include "server.h"
+#include "support.h"
+
+#include <signal.h>
+#include <string.h>
+
+static void test_examples_blocking(void **state)
+{
+    server *redis = server_start(NULL);
+    program *run;
+
+    (void)state;
+    run = program_start(program_example("blocking"), server_url(redis), "key", NULL);
+    assert_int_equal(program_wait(run), 0);
+    program_expect(run, "acquired, for 2");
+    program_expect(run, "extended, to 5");
+    program_expect(run, "release: OK");
+    assert_int_equal(server_integer(redis, "EXISTS key"), 0);
+
+    server_do(redis, "SET key somebody PX 60000");
+    run = program_start(program_example("blocking"), server_url(redis), "key", NULL);
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "somebody has it, for 5");
+    assert_string_equal(server_text(redis, "GET key"), "somebody");
+
+    server_kill(redis);
+    run = program_start(program_example("blocking"), server_url(redis), "key", NULL);
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "acquire: E_CONNECT");
+}
+
+static void test_examples_blocking_refuses_a_bad_url(void **state)
+{
+    program *run = program_start(program_example("blocking"), "http://localhost", "key", NULL);
+
+    (void)state;
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "E_URL_SCHEME");
+}
+
+static void test_examples_loop(void **state)
+{
+    server_config config;
+    server *redis;
+    program *run;
+
+    (void)state;
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    redis = server_start(&config);
+    run = program_start(program_example("loop"), server_tcp_url(redis), "a", "b", NULL);
+    assert_int_equal(program_wait(run), 0);
+    assert_contains(program_output(run), "a: acquired, for 9");
+    assert_contains(program_output(run), "b: acquired, for 9");
+    assert_contains(program_output(run), "a: released");
+    assert_contains(program_output(run), "b: released");
+    assert_int_equal(server_integer(redis, "EXISTS a b"), 0);
+
+    server_do(redis, "SET a somebody");
+    run = program_start(program_example("loop"), server_tcp_url(redis), "a", "b", NULL);
+    assert_int_equal(program_wait(run), 0);
+    assert_contains(program_output(run), "a: somebody else has it");
+    assert_contains(program_output(run), "b: released");
+}
+
+static void test_examples_leader(void **state)
+{
+    server *redis = server_start(NULL);
+    const char *url = server_url(redis);
+    program *anna = program_start(program_example("leader"), url, "service", "anna", NULL);
+    program *bert;
+
+    (void)state;
+    program_expect(anna, "anna leads");
+    bert = program_start(program_example("leader"), url, "service", "bert", NULL);
+    wait_until(server_info(redis, "clients", "connected_clients") == 3);
+    /* longer than the TTL: it is renewed */
+    support_sleep_ms(3500);
+    assert_memory_equal(server_text(redis, "GET service"), "anna", 4);
+    program_signal(anna, SIGKILL);
+    assert_int_equal(program_wait(anna), 128 + SIGKILL);
+    program_expect(bert, "bert leads");
+    program_signal(bert, SIGTERM);
+    assert_int_equal(program_wait(bert), 0);
+    program_expect(bert, "bert steps down: OK");
+    assert_int_equal(server_integer(redis, "EXISTS service"), 0);
+}
+
+static void test_examples_leader_learns_that_it_lost(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna =
+        program_start(program_example("leader"), server_url(redis), "service", "anna", NULL);
+
+    (void)state;
+    program_expect(anna, "anna leads");
+    server_do(redis, "SET service usurper");
+    program_expect(anna, "anna leads no longer: NOT_OWNER");
+    assert_string_equal(server_text(redis, "GET service"), "usurper");
+    assert_int_equal(server_integer(redis, "DEL service"), 1);
+    program_expect(anna, "anna leads");
+}
+
+static void test_examples_demo(void **state)
+{
+    server *redis = server_start(NULL);
+    program *run = program_start(program_example("demo"), server_url(redis), NULL);
+
+    (void)state;
+    program_expect(run, "bob    tries once: BUSY");
+    program_expect(run, "bob    asks who: token alice-");
+    program_expect(run, "alice  extended by 2000 ms");
+    program_expect(run, "alice  has released the lock");
+    program_expect(run, "bob    has the lock");
+    program_expect(run, "bob    has released the lock");
+    program_expect(run, "carol  leads");
+    program_expect(run, "kill -9 carol");
+    program_expect(run, "dave   leads");
+    program_expect(run, "dave   steps down");
+    assert_int_equal(program_wait(run), 0);
+    program_expect(run, "Done.");
+    assert_null(strchr(program_output(run), '\033'));
+    assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_examples_blocking),
+        support_test(test_examples_blocking_refuses_a_bad_url),
+        support_test(test_examples_loop),
+        support_test(test_examples_leader),
+        support_test(test_examples_leader_learns_that_it_lost),
+        support_test(test_examples_demo),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
