@@ -38,7 +38,7 @@ typedef struct rlk_url {
 
 /*
  * Parses
- *     redis://[[user]:password@]host[:port][/db]       (a lone `user@` is a user without password)
+ *     redis://[[user]:password@]host[:port][/db][?db=n]  (a lone `user@`: without password)
  *     unix://[[user]:password@]/path/of/socket[?db=n]
  * as the IANA registration of the redis scheme and redis-py have them. Host: a name, an IPv4
  * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
@@ -199,7 +199,7 @@ typedef enum rlk_conn_state {
 
 /* Longest text of the server that is kept, with its terminator. */
 #ifndef RLK_CONN_TEXT
-#define RLK_CONN_TEXT 72
+#define RLK_CONN_TEXT 80
 #endif
 
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */

@@ -453,7 +453,8 @@ unsigned rlki_handshake_script_kind(void)
 
 const char *rlki_handshake_name(unsigned kind)
 {
-    return kind < HANDSHAKE_STEPS ? handshake_steps[kind].name : "";
+    /* Behind the last step: only the driver's word is awaited that the last script has left. */
+    return handshake_steps[kind < HANDSHAKE_STEPS ? kind : (unsigned)HANDSHAKE_SCRIPTS].name;
 }
 
 /* Sends the next step, or skips it. False: not now, or the handshake failed. */

@@ -169,6 +169,16 @@ static const handshake_row good_rows[] = {
      "",
      "",
      "HELLO 3;CLIENT ID;INFO server;"},
+    /* a value in fragments counts once */
+    {"redis://h",
+     0,
+     {{"HELLO", "%2\r\n$4\r\nname\r\n$70\r\n0123456789012345678901234567890123456789012345678901234"
+                "567890123456789\r\n$2\r\nid\r\n:5\r\n"}},
+     RLK_CONN_READY,
+     RLK_OK,
+     "",
+     "",
+     "HELLO 3;INFO server;"},
 };
 
 static const handshake_row bad_rows[] = {
@@ -749,33 +759,53 @@ static void test_conn_credentials_that_fail_are_asked_again(void **state)
     fake_free(&server);
 }
 
-/* A buffer that holds only one of two steps: the second waits, and the credentials that were
- * written for nothing are wiped. */
-static void test_conn_handshake_waits_for_room(void **state)
+/* The server doesn't know HELLO, and for AUTH the hook has nothing more to say. */
+static int hook_once(void *context, rlk_credentials *out)
 {
-    static const handshake_row row = {"redis://user:secret@h/2",
-                                      NAMED,
-                                      {{"HELLO", HELLO_UNKNOWN}},
-                                      RLK_CONN_READY,
-                                      RLK_OK,
-                                      "",
-                                      "",
-                                      ""};
+    hook_case *self = (hook_case *)context;
+
+    self->answer = self->calls != 0;
+    return hook(context, out);
+}
+
+static void test_conn_credentials_that_fail_the_second_time(void **state)
+{
+    static const fake_rule old_server[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
+    hook_case self;
     fake server;
-    size_t len;
 
     (void)state;
-    fake_init(&server, RLK_CONN_TX_AUTH(4, 6), RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
-    assert_result(rlk_url_parse(&server.config.url, row.url), RLK_OK);
+    hook_init(&server, &self, "user", "secret");
+    server.config.credentials = hook_once;
+    fake_start(&server);
+    server.rules = old_server;
+    fake_connect(&server);
+    fake_close(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_CREDENTIALS);
+    assert_string_equal(rlk_conn_step(&server.conn), "AUTH");
+    assert_string_equal(server.commands, "HELLO 3 AUTH user secret;");
+    fake_free(&server);
+}
+
+/* Steps that don't fit behind each other go one after the other. */
+static void test_conn_handshake_waits_for_room(void **state)
+{
+    static const fake_rule rules[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
+    fake server;
+
+    (void)state;
+    fake_init(&server, RLK_CONN_TX_AUTH(4, 6), RLK_CONN_RX_MIN, 0);
+    assert_result(rlk_url_parse(&server.config.url, "redis://user:secret@h/1234567890"), RLK_OK);
     server.config.client_name = "a-name-of-64-bytes-is-the-longest-that-there-may-be-xxxxxxxxxxxx";
     assert_int_equal(strlen(server.config.client_name), 64);
-    server.rules = row.rules;
+    server.rules = rules;
+    server.chunk = 50;
     fake_start(&server);
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    assert_ptr_equal(rlk_conn_tx_buf(&server.conn, &len), NULL);
     assert_contains(server.commands, "AUTH user secret;CLIENT SETNAME a-name");
-    assert_contains(server.commands, "CLIENT ID;SELECT 2;INFO server;");
+    assert_contains(server.commands, "CLIENT ID;SELECT 1234567890;INFO server;");
+    assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
     fake_free(&server);
 }
 
@@ -815,6 +845,7 @@ static void test_conn_handshake_with_late_acknowledgement(void **state)
         assert_ptr_equal(rlk_conn_tx_buf(&server.conn, &len), scripts[i].load);
         fake_say(&server, "$1\r\nx\r\n");
         assert_true(fake_give(&server));
+        assert_string_equal(rlk_conn_step(&server.conn), i < 2 ? "SCRIPT LOAD" : "");
         assert_int_equal(rlk_conn_get_state(&server.conn),
                          i < 2 ? RLK_CONN_HANDSHAKE : RLK_CONN_READY);
         /* nothing is put behind a script that has not left */
@@ -902,6 +933,7 @@ int main(void)
         cmocka_unit_test(test_conn_handshake_surplus_reply),
         cmocka_unit_test(test_conn_credentials_come_from_the_hook),
         cmocka_unit_test(test_conn_credentials_that_fail_are_asked_again),
+        cmocka_unit_test(test_conn_credentials_that_fail_the_second_time),
         cmocka_unit_test(test_conn_handshake_waits_for_room),
         cmocka_unit_test(test_conn_handshake_with_late_acknowledgement),
         cmocka_unit_test(test_conn_run_id_is_found_in_any_text),
