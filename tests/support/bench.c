@@ -1,0 +1,722 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include "../../src/lock/scripts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The store --------------------------------------------------------------------------- */
+
+bench_entry *bench_find(bench *b, bench_server *server, const char *key)
+{
+    size_t i;
+
+    for (i = 0; i < COUNT_OF(server->entries); i++) {
+        bench_entry *entry = &server->entries[i];
+
+        if (entry->key[0] != '\0' && entry->expiry_ms <= b->now_ms)
+            entry->key[0] = '\0';
+        if (strcmp(entry->key, key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+static void bench_store(bench *b, bench_server *server, const char *key, const char *token,
+                        int64_t ttl_ms)
+{
+    bench_entry *entry = bench_find(b, server, key);
+
+    if (entry == NULL)
+        entry = bench_find(b, server, "");
+    assert_non_null(entry);
+    (void)snprintf(entry->key, sizeof entry->key, "%s", key);
+    (void)snprintf(entry->token, sizeof entry->token, "%s", token);
+    entry->expiry_ms = ttl_ms < 0 ? RLK_NEVER : b->now_ms + ttl_ms;
+    entry->wrong_type = false;
+}
+
+void bench_put(bench *b, unsigned node, const char *key, const char *token, int64_t ttl_ms)
+{
+    bench_store(b, &b->servers[node], key, token, ttl_ms);
+}
+
+unsigned bench_holding(bench *b, const char *key, const char *token)
+{
+    unsigned holding = 0;
+    unsigned i;
+
+    for (i = 0; i < b->nodes; i++) {
+        const bench_entry *entry = bench_find(b, &b->servers[i], key);
+
+        holding += entry != NULL && (token == NULL || strcmp(entry->token, token) == 0);
+    }
+    return holding;
+}
+
+static long long bench_pttl(const bench *b, const bench_entry *entry)
+{
+    if (entry == NULL)
+        return -2;
+    return entry->expiry_ms == RLK_NEVER ? -1 : (long long)(entry->expiry_ms - b->now_ms);
+}
+
+static long long bench_raise(const bench *b, bench_entry *entry, const bench_command *command)
+{
+    if (entry == NULL || strcmp(entry->token, command->token) != 0)
+        return RLKI_RAISE_NOT_OURS;
+    if (bench_pttl(b, entry) < command->ms)
+        entry->expiry_ms = b->now_ms + command->ms;
+    return bench_pttl(b, entry);
+}
+
+/* Does what Redis does with it, and writes the reply. */
+static void bench_perform(bench *b, bench_server *server, bench_command *command)
+{
+    bench_entry *entry = bench_find(b, server, command->key);
+    bool ours = entry != NULL && strcmp(entry->token, command->token) == 0;
+    char *reply = command->reply;
+    size_t cap = sizeof command->reply;
+
+    if (entry != NULL && entry->wrong_type &&
+        (command->kind == BENCH_RAISE || command->kind == BENCH_CHECK ||
+         command->kind == BENCH_RELEASE || command->kind == BENCH_GET)) {
+        (void)snprintf(reply, cap, BENCH_WRONGTYPE);
+        return;
+    }
+    switch (command->kind) {
+    case BENCH_SET:
+        (void)snprintf(reply, cap, entry != NULL ? BENCH_NIL : BENCH_OK);
+        if (entry == NULL)
+            bench_store(b, server, command->key, command->token, command->ms);
+        break;
+    case BENCH_RAISE:
+    case BENCH_CHECK:
+        (void)snprintf(reply, cap, ":%lld\r\n", bench_raise(b, entry, command));
+        break;
+    case BENCH_RELEASE:
+    case BENCH_DEL:
+        ours = ours || (entry != NULL && command->kind == BENCH_DEL);
+        (void)snprintf(reply, cap, ":%d\r\n", ours);
+        if (ours)
+            entry->key[0] = '\0';
+        break;
+    case BENCH_GET:
+        if (entry == NULL)
+            (void)snprintf(reply, cap, BENCH_NIL);
+        else
+            (void)snprintf(reply, cap, "$%zu\r\n%s\r\n", strlen(entry->token), entry->token);
+        break;
+    default: /* BENCH_PTTL */
+        (void)snprintf(reply, cap, ":%lld\r\n", bench_pttl(b, entry));
+        break;
+    }
+}
+
+/* ---- The queue --------------------------------------------------------------------------- */
+
+static void bench_shift(bench_queue *queue)
+{
+    queue->len--;
+    memmove(&queue->commands[0], &queue->commands[1], queue->len * sizeof queue->commands[0]);
+}
+
+static bench_command *bench_add(bench_queue *queue)
+{
+    bench_command *command;
+
+    assert_true(queue->len < BENCH_QUEUE);
+    command = &queue->commands[queue->len++];
+    memset(command, 0, sizeof *command);
+    return command;
+}
+
+bench_command *bench_head(bench_link *link)
+{
+    return link->queue.len != 0 ? &link->queue.commands[0] : NULL;
+}
+
+/* ---- Commands ---------------------------------------------------------------------------- */
+
+/* What the server itself answers: the handshake. NULL: it is a command of the lock room. */
+static const char *bench_handshake(bench_link *link, const char *words, char *reply, size_t cap)
+{
+    bench_server *server = link->server;
+    unsigned node = (unsigned)(server - link->bench->servers);
+
+    if (stream_matches(words, "HELLO")) {
+        if (server->auth_fails)
+            (void)snprintf(reply, cap, "-WRONGPASS invalid username-password pair\r\n");
+        else if (server->no_ids)
+            (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
+        else
+            (void)snprintf(reply, cap, "%%1\r\n$2\r\nid\r\n:%u\r\n", server->streams);
+    } else if (stream_matches(words, "INFO")) {
+        if (server->no_ids)
+            (void)snprintf(reply, cap, BENCH_NOPERM);
+        else
+            (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + node);
+    } else if (stream_matches(words, "CLIENT ID")) {
+        (void)snprintf(reply, cap, BENCH_NOPERM);
+    } else if (stream_matches(words, "CLIENT KILL")) {
+        server->kills++;
+        link->loose.len = 0; /* ours are the only streams there */
+        (void)snprintf(reply, cap, ":%d\r\n", server->kill_result);
+    } else if (stream_matches(words, "SCRIPT LOAD")) {
+        server->loads++;
+        (void)snprintf(reply, cap, "$40\r\n%s\r\n", rlki_script_raise_digest);
+    } else {
+        return NULL;
+    }
+    return reply;
+}
+
+/* The next word; the rest is where it ended. */
+static char *bench_word(char **rest)
+{
+    char *word = *rest;
+    char *end = strchr(word, ' ');
+
+    if (end == NULL) {
+        *rest = word + strlen(word);
+    } else {
+        *end = '\0';
+        *rest = end + 1;
+    }
+    return word;
+}
+
+static void bench_decode_script(bench_command *command, char *rest)
+{
+    bool raise = strcmp(bench_word(&rest), rlki_script_raise_digest) == 0;
+
+    assert_string_equal(bench_word(&rest), "1");
+    (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
+    (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));
+    command->kind = BENCH_RELEASE;
+    if (raise) {
+        command->ms = atoll(bench_word(&rest));
+        command->kind = command->ms == -1 ? BENCH_CHECK : BENCH_RAISE;
+        assert_true(command->ms == -1 || command->ms > 0); /* rule 6: PEXPIRE of 0 deletes */
+    }
+    assert_string_equal(rest, "");
+}
+
+static void bench_decode(bench_link *link, bench_command *command, char *words)
+{
+    char *rest = words;
+    const char *name;
+
+    command->sent_ms = link->bench->now_ms;
+    if (bench_handshake(link, words, command->reply, sizeof command->reply) != NULL) {
+        command->kind = BENCH_OTHER;
+        command->executed = true;
+        return;
+    }
+    name = bench_word(&rest);
+    if (strcmp(name, "EVALSHA") == 0) {
+        bench_decode_script(command, rest);
+        return;
+    }
+    (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
+    if (strcmp(name, "SET") == 0) {
+        command->kind = BENCH_SET;
+        (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));
+        assert_string_equal(bench_word(&rest), "NX");
+        assert_string_equal(bench_word(&rest), "PX");
+        command->ms = atoll(bench_word(&rest));
+    } else if (strcmp(name, "GET") == 0) {
+        command->kind = BENCH_GET;
+    } else if (strcmp(name, "PTTL") == 0) {
+        command->kind = BENCH_PTTL;
+    } else {
+        assert_string_equal(name, "DEL");
+        command->kind = BENCH_DEL;
+    }
+    assert_string_equal(rest, "");
+}
+
+/* ---- Streams ----------------------------------------------------------------------------- */
+
+static void bench_link_down(bench_link *link)
+{
+    while (link->queue.len != 0) {
+        if (link->queue.commands[0].kind != BENCH_OTHER && !link->queue.commands[0].executed)
+            *bench_add(&link->loose) = link->queue.commands[0];
+        bench_shift(&link->queue);
+    }
+    link->up = false;
+}
+
+/* Opens, refuses, closes what the connection wants opened or closed. */
+static bool bench_open_close(bench_link *link)
+{
+    bench *b = link->bench;
+    unsigned wants = rlk_conn_wants(&link->conn);
+
+    if ((wants & RLK_WANT_CLOSE) != 0) {
+        bench_link_down(link);
+        rlk_conn_closed(&link->conn, RLK_OK, 0, b->now_ms);
+        return true;
+    }
+    if ((wants & RLK_WANT_CONNECT) == 0)
+        return false;
+    rlk_conn_connecting(&link->conn, b->now_ms);
+    if (link->server->refuses) {
+        rlk_conn_closed(&link->conn, RLK_E_CONNECT, 111, b->now_ms);
+    } else if (!link->server->swallows) {
+        link->server->streams++;
+        link->up = true;
+        link->queue.len = 0;
+        stream_reset(&link->tracker);
+        rlk_conn_connected(&link->conn, 0, NULL, b->now_ms);
+    }
+    return true;
+}
+
+static bool bench_take(bench_link *link)
+{
+    const uint8_t *bytes;
+    size_t len;
+    size_t i;
+
+    if (!link->up || link->stuck || (rlk_conn_wants(&link->conn) & RLK_WANT_WRITE) == 0)
+        return false;
+    bytes = rlk_conn_tx_buf(&link->conn, &len);
+    for (i = 0; i < len; i++) {
+        stream_event event = stream_feed(&link->tracker, (char)bytes[i]);
+
+        assert_int_not_equal(event, STREAM_BROKEN);
+        if (event == STREAM_VALUE) {
+            bench_command *command = bench_add(&link->queue);
+
+            bench_decode(link, command, link->tracker.words);
+            link->server->count[command->kind]++;
+        }
+    }
+    rlk_conn_tx_ack(&link->conn, len, link->bench->now_ms);
+    return true;
+}
+
+static void bench_say(bench_link *link, const char *reply)
+{
+    size_t left = strlen(reply);
+
+    while (left != 0 && (rlk_conn_wants(&link->conn) & RLK_WANT_READ) != 0) {
+        size_t cap;
+        uint8_t *room = rlk_conn_rx_buf(&link->conn, &cap);
+        size_t len = left < cap ? left : cap;
+
+        memcpy(room, reply, len);
+        reply += len;
+        left -= len;
+        rlk_conn_rx_ack(&link->conn, len, link->bench->now_ms);
+    }
+}
+
+bool bench_deliver(bench_link *link)
+{
+    char reply[sizeof bench_head(link)->reply];
+    bench_command *head = bench_head(link);
+
+    if (head == NULL || !head->executed)
+        return false;
+    memcpy(reply, head->reply, sizeof reply);
+    bench_shift(&link->queue); /* before: the answer may bring new commands */
+    bench_say(link, reply);
+    return true;
+}
+
+bool bench_execute(bench_link *link)
+{
+    size_t i;
+
+    for (i = 0; i < link->queue.len; i++) {
+        bench_command *command = &link->queue.commands[i];
+
+        if (command->executed)
+            continue;
+        command->executed = true;
+        if (link->server->fails != NULL)
+            (void)snprintf(command->reply, sizeof command->reply, "%s", link->server->fails);
+        else
+            bench_perform(link->bench, link->server, command);
+        return true;
+    }
+    return false;
+}
+
+bool bench_execute_loose(bench_link *link)
+{
+    if (link->loose.len == 0)
+        return false;
+    bench_perform(link->bench, link->server, &link->loose.commands[0]);
+    bench_shift(&link->loose);
+    return true;
+}
+
+/* Answers what the server answers by itself. */
+static bool bench_answer(bench_link *link)
+{
+    bench_command *head = bench_head(link);
+
+    if (!link->up || head == NULL || link->server->mute ||
+        (head->kind != BENCH_OTHER && !link->server->automatic))
+        return false;
+    if (!head->executed)
+        (void)bench_execute(link);
+    return bench_deliver(link);
+}
+
+void bench_run(bench *b)
+{
+    unsigned moves = 0;
+    bool moved = true;
+
+    while (moved) {
+        unsigned c;
+        unsigned i;
+
+        moved = false;
+        for (c = 0; c < b->clients; c++) {
+            for (i = 0; i < b->nodes; i++) {
+                bench_link *link = &b->members[c].links[i];
+
+                moved = bench_open_close(link) || moved;
+                moved = bench_take(link) || moved;
+                moved = bench_answer(link) || moved;
+            }
+        }
+        assert_true(++moves < 10000); /* a storm */
+    }
+}
+
+void bench_cut_link(bench_link *link)
+{
+    if (!link->up)
+        return;
+    bench_link_down(link);
+    rlk_conn_closed(&link->conn, RLK_E_EOF, 0, link->bench->now_ms);
+}
+
+void bench_cut(bench *b, unsigned node)
+{
+    bench_cut_link(bench_link_of(b, node));
+}
+
+/* ---- Time -------------------------------------------------------------------------------- */
+
+static int64_t bench_deadline(const bench *b)
+{
+    int64_t deadline_ms = RLK_NEVER;
+    unsigned c;
+
+    for (c = 0; c < b->clients; c++) {
+        int64_t own_ms = rlk_client_deadline(&b->members[c].client);
+
+        deadline_ms = own_ms < deadline_ms ? own_ms : deadline_ms;
+    }
+    return deadline_ms;
+}
+
+static void bench_tick(bench *b)
+{
+    unsigned c;
+
+    for (c = 0; c < b->clients; c++)
+        rlk_client_tick(&b->members[c].client);
+    bench_run(b);
+    for (c = 0; c < b->clients; c++) {
+        const rlk_client *client = &b->members[c].client;
+
+        assert_true(b->forked || rlk_client_deadline(client) > b->now_ms);
+    }
+}
+
+static bool bench_has_event(const bench *b)
+{
+    unsigned c;
+
+    for (c = 0; c < b->clients; c++)
+        if (b->members[c].client.event_head != NULL)
+            return true;
+    return false;
+}
+
+static bool bench_advance_to(bench *b, int64_t end_ms, bool stop_at_event)
+{
+    bench_run(b);
+    for (;;) {
+        int64_t next_ms = bench_deadline(b);
+
+        if (stop_at_event && bench_has_event(b))
+            return true;
+        if (next_ms > end_ms || b->now_ms >= end_ms)
+            break;
+        b->now_ms = next_ms > b->now_ms ? next_ms : b->now_ms;
+        bench_tick(b);
+    }
+    b->now_ms = end_ms > b->now_ms ? end_ms : b->now_ms;
+    bench_tick(b);
+    return stop_at_event && bench_has_event(b);
+}
+
+void bench_advance(bench *b, int64_t ms)
+{
+    (void)bench_advance_to(b, b->now_ms + ms, false);
+}
+
+bool bench_next_event(bench *b, rlk_event *event, int64_t ms)
+{
+    unsigned c;
+
+    (void)bench_advance_to(b, b->now_ms + ms, true);
+    for (c = 0; c < b->clients; c++)
+        if (rlk_client_next_event(&b->members[c].client, event))
+            return true;
+    return false;
+}
+
+/* ---- Environment ------------------------------------------------------------------------- */
+
+static int64_t bench_env_now(void *context)
+{
+    return ((const bench_client *)context)->bench->now_ms;
+}
+
+/* splitmix64: the same numbers in every run. */
+static int bench_env_random(void *context, void *buf, size_t len)
+{
+    bench *b = ((bench_client *)context)->bench;
+    uint8_t *out = (uint8_t *)buf;
+    size_t i;
+
+    if (b->no_entropy)
+        return -1;
+    for (i = 0; i < len; i++) {
+        uint64_t z = (b->random += UINT64_C(0x9e3779b97f4a7c15));
+
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        out[i] = (uint8_t)(z >> 56);
+    }
+    return 0;
+}
+
+static int bench_env_wait(void *context, rlk_client *client, int64_t deadline_ms)
+{
+    bench *b = ((bench_client *)context)->bench;
+
+    b->waits++;
+    assert_true(b->waits < 100000);
+    assert_ptr_equal(client, &((bench_client *)context)->client);
+    if (b->on_wait != NULL && b->on_wait(b) != 0)
+        return -1;
+    bench_run(b);
+    if (client->event_head == NULL && deadline_ms > b->now_ms) {
+        assert_true(deadline_ms != RLK_NEVER); /* nothing would ever come */
+        if (bench_deadline(b) > b->now_ms)
+            b->now_ms = bench_deadline(b);
+        bench_tick(b);
+    }
+    return 0;
+}
+
+static bool bench_env_same(void *context, const rlk_client *client)
+{
+    (void)client;
+    return !((const bench_client *)context)->bench->forked;
+}
+
+/* ---- Life -------------------------------------------------------------------------------- */
+
+bench_link *bench_link_of(bench *b, unsigned node)
+{
+    return &b->members[0].links[node];
+}
+
+static void bench_open_link(bench *b, bench_client *member, unsigned node)
+{
+    static const char *const urls[] = {"redis://n0", "redis://n1", "redis://n2", "redis://n3",
+                                       "redis://n4"};
+    bench_link *link = &member->links[node];
+    rlk_conn_config config;
+
+    memset(link, 0, sizeof *link);
+    memset(&config, 0, sizeof config);
+    link->bench = b;
+    link->server = &b->servers[node];
+    assert_result(rlk_url_parse(&config.url, urls[node]), RLK_OK);
+    rlk_client_conn_config(&member->client, &config);
+    config.ring = link->ring;
+    config.ring_len = COUNT_OF(link->ring);
+    config.tx = link->tx;
+    config.tx_cap = sizeof link->tx;
+    config.rx = link->rx;
+    config.rx_cap = sizeof link->rx;
+    config.jitter_seed = (uint32_t)b->random + node + 1;
+    assert_result(rlk_conn_init(&link->conn, &config, b->now_ms), RLK_OK);
+}
+
+void bench_open(bench *b, unsigned nodes, unsigned clients)
+{
+    unsigned c;
+    unsigned i;
+
+    b->nodes = nodes;
+    b->clients = clients;
+    b->client = &b->members[0].client;
+    b->now_ms = BENCH_START;
+    b->no_entropy = false;
+    b->forked = false;
+    b->on_wait = NULL;
+    b->waits = 0;
+    memset(b->servers, 0, sizeof b->servers);
+    for (i = 0; i < nodes; i++)
+        b->servers[i].kill_result = 1;
+    for (c = 0; c < clients; c++) {
+        bench_client *member = &b->members[c];
+        rlk_conn *conns[RLK_MAX_NODES];
+        rlk_client_config config = b->config;
+
+        member->bench = b;
+        for (i = 0; i < nodes; i++) {
+            bench_open_link(b, member, i);
+            conns[i] = &member->links[i].conn;
+        }
+        config.env.context = member;
+        config.env.now_ms = bench_env_now;
+        config.env.random = bench_env_random;
+        config.env.wait = bench_env_wait;
+        config.env.same_process = bench_env_same;
+        assert_result(rlk_client_init(&member->client, conns, nodes, &config), RLK_OK);
+    }
+}
+
+void bench_start(bench *b, unsigned nodes)
+{
+    unsigned i;
+
+    memset(&b->config, 0, sizeof b->config);
+    bench_open(b, nodes, 1);
+    bench_advance(b, 0);
+    for (i = 0; i < nodes; i++)
+        assert_int_equal(rlk_conn_get_state(&bench_link_of(b, i)->conn), RLK_CONN_READY);
+}
+
+static void bench_automatic(bench *b, bool automatic)
+{
+    unsigned i;
+
+    for (i = 0; i < b->nodes; i++)
+        b->servers[i].automatic = automatic;
+}
+
+void bench_start_automatic(bench *b, unsigned nodes)
+{
+    bench_start(b, nodes);
+    bench_automatic(b, true);
+}
+
+void bench_lock(bench *b, rlk_lock *lock, int64_t ttl_ms)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+
+    config.ttl_ms = ttl_ms;
+    config.user = b;
+    assert_result(rlk_lock_init(lock, b->client, BENCH_KEY, &config), RLK_OK);
+}
+
+void bench_held(bench *b, rlk_lock *lock, int64_t ttl_ms)
+{
+    bench_lock(b, lock, ttl_ms);
+    bench_automatic(b, true);
+    assert_result(rlk_acquire(lock, RLK_TRY), RLK_OK);
+    bench_automatic(b, false);
+    bench_expect_quiet(b, b->nodes);
+}
+
+/* ---- Expectations ------------------------------------------------------------------------ */
+
+static const char *bench_kind_name(bench_kind kind)
+{
+    static const char *const names[BENCH_KINDS] = {"other",   "SET", "raise", "check",
+                                                   "release", "GET", "PTTL",  "DEL"};
+
+    return names[kind];
+}
+
+bench_command *bench_expect_at(bench *b, unsigned node, bench_kind kind, const char *file, int line)
+{
+    bench_command *head;
+
+    bench_run(b);
+    head = bench_head(bench_link_of(b, node));
+    if (head == NULL || head->kind != kind)
+        support_fail_at(file, line, "node %u: expected %s, there is %s", node,
+                        bench_kind_name(kind),
+                        head != NULL ? bench_kind_name(head->kind) : "nothing");
+    return head;
+}
+
+void bench_expect_quiet_at(bench *b, unsigned node, const char *file, int line)
+{
+    unsigned i;
+
+    bench_run(b);
+    for (i = 0; i < b->nodes; i++) {
+        const bench_command *head = bench_head(bench_link_of(b, i));
+
+        if ((node == i || node >= b->nodes) && head != NULL)
+            support_fail_at(file, line, "node %u: expected nothing, there is %s", i,
+                            bench_kind_name(head->kind));
+    }
+}
+
+void bench_reply(bench *b, unsigned node, const char *reply)
+{
+    bench_link *link = bench_link_of(b, node);
+    bench_command *head;
+
+    bench_run(b);
+    head = bench_head(link);
+    assert_non_null(head);
+    bench_shift(&link->queue);
+    bench_say(link, reply);
+    bench_run(b);
+}
+
+void bench_serve(bench *b, unsigned node)
+{
+    bench_link *link = bench_link_of(b, node);
+
+    bench_run(b);
+    while (bench_head(link) != NULL) {
+        (void)bench_execute(link);
+        (void)bench_deliver(link);
+        bench_run(b);
+    }
+}
+
+void bench_expect_event_at(bench *b, rlk_event_type type, rlk_result result, const char *file,
+                           int line)
+{
+    rlk_event event;
+
+    if (!rlk_client_next_event(b->client, &event))
+        support_fail_at(file, line, "no event, expected %s", rlk_result_name(result));
+    if (event.type != type || event.result != result)
+        support_fail_at(file, line, "event %d %s, expected %d %s", (int)event.type,
+                        rlk_result_name(event.result), (int)type, rlk_result_name(result));
+}
+
+void bench_expect_no_event_at(bench *b, const char *file, int line)
+{
+    rlk_event event;
+
+    if (rlk_client_next_event(b->client, &event))
+        support_fail_at(file, line, "event %d %s, expected none", (int)event.type,
+                        rlk_result_name(event.result));
+}
