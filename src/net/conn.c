@@ -174,7 +174,6 @@ static void conn_drop_stream(rlk_conn *conn)
         rlki_conn_wipe(conn->rx, conn->rx_end);
     }
     conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
-    conn->script = conn->scripts_len;
 }
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. */

@@ -535,6 +535,29 @@ static void test_conn_progress_keeps_the_stream(void **state)
     fake_free(&server);
 }
 
+/* New requests are no progress of the old ones: else a busy client would never notice. */
+static void test_conn_submitting_is_no_progress(void **state)
+{
+    fake_request requests[2];
+    fake server;
+    int64_t begun;
+
+    (void)state;
+    fake_ready(&server, 0, 0, 0);
+    server.in_max = server.in_len;
+    begun = server.now_ms;
+    fake_submit(&server, &requests[0], 1);
+    server.now_ms += RLK_RESPONSE_MS - 1;
+    fake_submit(&server, &requests[1], 2);
+    fake_run(&server);
+    assert_int_equal(rlk_conn_deadline(&server.conn), begun + RLK_RESPONSE_MS);
+    server.now_ms++;
+    rlk_conn_tick(&server.conn, server.now_ms);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);
+    assert_int_equal(server.lost, 2);
+    fake_free(&server);
+}
+
 /* What an abandoned request would have been told is still due. */
 static void test_conn_abandoned_reply_must_come_too(void **state)
 {
@@ -1071,6 +1094,7 @@ int main(void)
         cmocka_unit_test(test_conn_reset_leaves_fatal),
         cmocka_unit_test(test_conn_hurry_and_reset_end_the_waiting),
         cmocka_unit_test(test_conn_progress_keeps_the_stream),
+        cmocka_unit_test(test_conn_submitting_is_no_progress),
         cmocka_unit_test(test_conn_abandoned_reply_must_come_too),
         cmocka_unit_test(test_conn_idle_stream_has_no_deadline),
         cmocka_unit_test(test_conn_backoff_is_bounded_and_spread),
