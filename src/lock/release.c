@@ -42,7 +42,7 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
     bool answered = tally->pending == 0;
     if (tally->doubt >= client->quorum)
         return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    if (tally->yes >= client->quorum)
+    if (tally->yes >= client->quorum && tally->unclean < client->quorum)
         return RLK_OK;
     if (tally->no > client->nodes - client->quorum)
         return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;

@@ -378,7 +378,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         bool repeated = (seat->flags & RLKI_SEAT_REPEATED) != 0;
         if (wrong_type)
             rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
-        if (deleted && !(seat->flags & RLKI_SEAT_PRESENT) && seat->loose > 0)
+        /* It was a loose SET's, if no other can have put it there. */
+        if (deleted && !(seat->flags & (RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE)) && seat->loose > 0)
             seat->loose--;
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
         return;

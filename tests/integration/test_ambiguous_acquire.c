@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An acquire whose SET was sent and not answered: executed, not executed, executed late. What was
+ * ours is recognised or undone, and what can't be known is said to be UNKNOWN. Each result is held
+ * against what the servers have, at once and after the late bytes came.
+ */
+#include "proxied.h"
+
+#include <string.h>
+
+#define KEY "foobar"
+
+/* Between two connections it may not kill clients: there is no fence. */
+static const server_config unfenced = {
+    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
+                          "user default on nopass ~* &* +@all -client|kill"),
+    .user = "admin",
+    .user_password = "secret",
+};
+
+static proxied world;
+static rlk_lock lock;
+
+static const size_t sizes[] = {1, 3};
+
+/* Runs `body` on each number of nodes, over Unix sockets and over TCP, all connected. */
+static void on_each_world(void (*body)(void), const server_config *config)
+{
+    size_t i;
+    for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
+        rlk_holder holders[RLK_MAX_NODES];
+        proxied_start(&world, sizes[i / 2], i % 2 == 1, config, NULL);
+        assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
+        assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+        body();
+        rlk_lock_close(&lock);
+        proxied_close(&world);
+        support_teardown(NULL);
+    }
+}
+
+static int nodes_count(void)
+{
+    return (int)world.set.count;
+}
+
+static size_t nodes_quorum(void)
+{
+    return world.set.client.quorum;
+}
+
+static void assert_free(void)
+{
+    assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
+}
+
+static void assert_on_quorum(const char *token)
+{
+    assert_true(proxied_holding(&world, KEY, token) >= nodes_quorum());
+}
+
+/* ... and stays so when all that was held has come, and the client has done what it has to. */
+static void assert_free_for_good(void)
+{
+    assert_free();
+    proxied_release(&world);
+    loop_serve(&world.set.client, 30);
+    assert_free();
+}
+
+static int64_t set_calls(void)
+{
+    int64_t calls = 0;
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        calls += server_calls(world.set.servers[i], "set");
+    return calls;
+}
+
+/* ---- Still wanted: recognised ---- */
+
+/* Executed, and the reply is lost: our own token is found, no second SET is sent. */
+static void executed_body(void)
+{
+    proxied_on(&world, "SET " KEY, PROXY_CUT_REPLY);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    serve_until(&world.set.client,
+                proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    assert_between(rlk_remaining_ms(&lock), 29000 - 5000, 30000 - 302);
+    assert_int_equal(proxied_count(&world, "SET " KEY), nodes_count());
+    serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+}
+
+static void test_fault_30_rst_after_set_sent_executed(void **state)
+{
+    (void)state;
+    on_each_world(executed_body, NULL);
+}
+
+/* Not executed: known by the fence, and sent again with the same token. A node that is compared
+ * when a quorum has the lock already is left alone. */
+static void not_executed_body(void)
+{
+    proxied_on(&world, "SET " KEY, PROXY_CUT_BEFORE);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    serve_until(&world.set.client, proxied_count(&world, "EVALSHA") == nodes_count());
+    assert_on_quorum(token_of(&lock));
+    assert_between(proxied_count(&world, "SET " KEY), nodes_count() + (int)nodes_quorum(),
+                   2 * nodes_count());
+    assert_between(set_calls(), nodes_quorum(), nodes_count());
+    assert_result(rlk_release(&lock), RLK_OK);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+}
+
+static void test_fault_30_rst_after_set_sent_not_executed(void **state)
+{
+    (void)state;
+    on_each_world(not_executed_body, NULL);
+}
+
+/* Would be executed late, by a connection that the server has open yet: the fence kills it. */
+static void late_fenced_body(void)
+{
+    int64_t calls;
+    proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    assert_on_quorum(token_of(&lock));
+    serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
+    assert_result(rlk_release(&lock), RLK_OK);
+    loop_serve(&world.set.client, 20);
+    calls = set_calls();
+    assert_free_for_good();
+    assert_int_equal(set_calls(), calls); /* the first ones never reached a server */
+}
+
+static void test_fault_65_data_after_fin_is_fenced(void **state)
+{
+    (void)state;
+    on_each_world(late_fenced_body, NULL);
+}
+
+/* No fence, and the SET executes before the repeated one, which answers nil: that is our own token
+ * in the way and not BUSY. */
+static void late_in_between_body(void)
+{
+    size_t i;
+    proxied_on(&world, "SET " KEY, PROXY_CUT_BEFORE); /* the late one is played by hand */
+    for (i = 0; i < world.set.count; i++)
+        proxy_on(world.proxies[i], "SET " KEY, 2, PROXY_HOLD, NULL);
+    assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
+    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
+    for (i = 0; i < world.set.count; i++)
+        server_do(world.set.servers[i], "SET " KEY " %s NX PX 30000", token_of(&lock));
+    proxied_release(&world);
+    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK); /* all of its SETs are accounted for */
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+}
+
+static void test_nil_while_a_set_is_unresolved_is_not_busy(void **state)
+{
+    (void)state;
+    on_each_world(late_in_between_body, &unfenced);
+}
+
+/* No fence, and the SET executes after the release: the release could not promise it, and says
+ * so. */
+static void late_after_release_body(void)
+{
+    const char *token;
+    proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    token = token_of(&lock);
+    assert_on_quorum(token);
+    assert_result(rlk_release(&lock), RLK_UNKNOWN);
+    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    proxied_release(&world);
+    assert_on_quorum(token);                              /* the orphan */
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY); /* which blocks us like others */
+}
+
+static void test_fault_34_late_set_after_unlock_is_reported(void **state)
+{
+    (void)state;
+    on_each_world(late_after_release_body, &unfenced);
+}
+
+/* ---- Not wanted any more: undone ---- */
+
+/* One attempt: what became of it is found out and undone before the error is told. */
+static void one_try(proxy_action action)
+{
+    rlk_result result;
+    proxied_on(&world, "SET " KEY, action);
+    result = rlk_acquire(&lock, RLK_TRY);
+    assert_int_equal(rlk_result_class(result), RLK_KIND_TRANSPORT);
+    assert_false(rlk_is_held(&lock));
+    assert_true(proxied_holding(&world, KEY, NULL) < nodes_quorum());
+    loop_serve(&world.set.client, 50);
+    assert_free_for_good();
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+}
+
+static void try_executed_body(void)
+{
+    one_try(PROXY_CUT_REPLY);
+}
+
+static void try_not_executed_body(void)
+{
+    one_try(PROXY_CUT_BEFORE);
+}
+
+static void try_late_body(void)
+{
+    one_try(PROXY_CUT_LATE);
+}
+
+static void test_fault_30_one_try_is_undone(void **state)
+{
+    (void)state;
+    on_each_world(try_executed_body, NULL);
+    on_each_world(try_not_executed_body, NULL);
+    on_each_world(try_late_body, NULL);
+}
+
+/* One attempt without a fence: the compare-and-delete found it, so that there is nothing left to
+ * doubt; or it did not, and nobody can tell. */
+static void try_unfenced_executed_body(void)
+{
+    one_try(PROXY_CUT_REPLY);
+}
+
+static void try_unfenced_late_body(void)
+{
+    const char *token;
+    proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_UNKNOWN);
+    token = token_of(&lock);
+    assert_false(rlk_is_held(&lock));
+    loop_serve(&world.set.client, 50);
+    assert_free();
+    proxied_release(&world);
+    assert_on_quorum(token);
+}
+
+static void test_fault_30_one_try_without_a_fence(void **state)
+{
+    (void)state;
+    on_each_world(try_unfenced_executed_body, &unfenced);
+    on_each_world(try_unfenced_late_body, &unfenced);
+}
+
+/* Ends an acquire whose SET is on its way. The undo goes behind it on the same connection. */
+typedef enum stuck_ending {
+    STUCK_CANCELLED,
+    STUCK_TIMED_OUT
+} stuck_ending;
+
+static void stuck_start(stuck_ending ending)
+{
+    int64_t wait_ms = ending == STUCK_CANCELLED ? RLK_FOREVER : 100;
+    assert_result(rlk_acquire_start(&lock, wait_ms), RLK_PENDING);
+    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+}
+
+static void stuck_end(stuck_ending ending)
+{
+    if (ending == STUCK_CANCELLED)
+        assert_result(rlk_cancel(&lock), RLK_OK);
+    loop_quiet(&world.set.client, 150); /* no word before the truth is known */
+}
+
+static void stuck_assert_event(stuck_ending ending)
+{
+    if (ending == STUCK_CANCELLED)
+        assert_event(&world.set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    else
+        assert_event(&world.set.client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+}
+
+/* Held before the server. */
+static void stuck_before_server(stuck_ending ending)
+{
+    proxied_on(&world, "SET " KEY, PROXY_HOLD);
+    stuck_start(ending);
+    stuck_end(ending);
+    assert_free();
+    proxied_release(&world);
+    stuck_assert_event(ending);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+    assert_int_equal(set_calls(), nodes_count()); /* it was executed, and undone */
+    assert_int_equal(proxied_accepted(&world), nodes_count());
+}
+
+/* Executed, the reply held on its way back. */
+static void stuck_before_client(stuck_ending ending)
+{
+    proxied_hold(&world, PROXY_TO_CLIENT);
+    stuck_start(ending);
+    wait_until(proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    stuck_end(ending);
+    assert_free(); /* the undo came, its reply has not */
+    proxied_release(&world);
+    stuck_assert_event(ending);
+    assert_free_for_good();
+    assert_int_equal(proxied_accepted(&world), nodes_count());
+}
+
+/* The connection ends while the end is waited for: the new one fences, and undoes. */
+static void stuck_and_cut(stuck_ending ending)
+{
+    size_t i;
+    proxied_on(&world, "SET " KEY, PROXY_HOLD);
+    stuck_start(ending);
+    stuck_end(ending);
+    for (i = 0; i < world.set.count; i++)
+        proxy_cut_client(world.proxies[i], PROXY_FIN); /* the held bytes stay on their way */
+    stuck_assert_event(ending);
+    loop_serve(&world.set.client, 50);
+    assert_free_for_good();
+    assert_int_equal(set_calls(), 0);
+    assert_int_equal(proxied_count(&world, "CLIENT KILL"), nodes_count());
+}
+
+static void cancel_before_server_body(void)
+{
+    stuck_before_server(STUCK_CANCELLED);
+}
+
+static void cancel_before_client_body(void)
+{
+    stuck_before_client(STUCK_CANCELLED);
+}
+
+static void cancel_and_cut_body(void)
+{
+    stuck_and_cut(STUCK_CANCELLED);
+}
+
+static void test_cancel_undoes_what_was_sent(void **state)
+{
+    (void)state;
+    on_each_world(cancel_before_server_body, NULL);
+    on_each_world(cancel_before_client_body, NULL);
+    on_each_world(cancel_and_cut_body, NULL);
+}
+
+static void timeout_before_server_body(void)
+{
+    stuck_before_server(STUCK_TIMED_OUT);
+}
+
+static void timeout_before_client_body(void)
+{
+    stuck_before_client(STUCK_TIMED_OUT);
+}
+
+static void timeout_and_cut_body(void)
+{
+    stuck_and_cut(STUCK_TIMED_OUT);
+}
+
+static void test_timeout_undoes_what_was_sent(void **state)
+{
+    (void)state;
+    on_each_world(timeout_before_server_body, NULL);
+    on_each_world(timeout_before_client_body, NULL);
+    on_each_world(timeout_and_cut_body, NULL);
+}
+
+/* ---- Not to be known ---- */
+
+/* The server does not answer until the settling is over: UNKNOWN, in time; and the undo goes on. */
+static void away_body(void)
+{
+    int64_t start;
+    size_t i;
+    proxied_on(&world, "SET " KEY, PROXY_HOLD);
+    for (i = 0; i < world.set.count; i++)
+        proxy_mute(world.proxies[i], true); /* a new connection hears nothing either */
+    start = support_now_ms();
+    assert_result(rlk_acquire(&lock, 100), RLK_UNKNOWN);
+    assert_between(support_now_ms() - start, 100 + proxied_options().settle_ms,
+                   (100 + proxied_options().settle_ms) + 500 * support_time_factor());
+    for (i = 0; i < world.set.count; i++)
+        proxy_clear(world.proxies[i]);
+    proxied_release(&world);
+    loop_serve(&world.set.client, 50);
+    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+}
+
+static void test_acquire_is_unknown_when_the_server_stays_away(void **state)
+{
+    (void)state;
+    on_each_world(away_body, NULL);
+}
+
+/* The lock is closed before that is known: an orphan is possible, and said to be. */
+static void close_body(void)
+{
+    proxied_on(&world, "SET " KEY, PROXY_HOLD);
+    assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
+    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
+    assert_free();
+    proxied_release(&world);
+    assert_int_equal(proxied_holding(&world, KEY, NULL), world.set.count);
+    loop_quiet(&world.set.client, 20); /* its replies find nobody */
+    assert_int_equal(proxied_accepted(&world), nodes_count());
+}
+
+static void test_close_reports_the_possible_orphan(void **state)
+{
+    (void)state;
+    on_each_world(close_body, NULL);
+}
+
+/* ---- The retired token ---- */
+
+/* A round that came to nothing was undone; what it sent comes late, release and all. The next round
+ * has another token, which the late release does not delete. */
+static void retired_body(void)
+{
+    rlk_lock_config config = {.ttl_ms = 30000, .node_ms = 100, .retry_max_ms = 50};
+    rlk_lock other;
+    char first[RLK_TOKEN_MAX + 1];
+    int64_t calls;
+    size_t i;
+    assert_result(rlk_lock_init(&other, &world.set.client, KEY, &config), RLK_OK);
+    proxied_on(&world, "SET " KEY, PROXY_HOLD);
+    assert_result(rlk_acquire_start(&other, 20000), RLK_PENDING);
+    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    strcpy(first, token_of(&other));
+    /* the round's time is over: its undo is behind the SET */
+    loop_quiet(&world.set.client, 200);
+    for (i = 0; i < world.set.count; i++)
+        proxy_cut_client(world.proxies[i], PROXY_FIN);
+    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_string_not_equal(token_of(&other), first);
+    loop_serve(&world.set.client, 50);
+    assert_on_quorum(token_of(&other));
+    calls = set_calls();
+    proxied_release(&world);
+    assert_on_quorum(token_of(&other));
+    assert_result(rlk_check(&other), RLK_OK);
+    /* The late SET reached the server: then nobody could know that its release came with it. */
+    assert_result(rlk_release(&other), set_calls() == calls ? RLK_OK : RLK_UNKNOWN);
+    loop_serve(&world.set.client, 20);
+    assert_free_for_good();
+    rlk_lock_close(&other);
+}
+
+static void test_fault_66_late_release_of_a_retired_token(void **state)
+{
+    (void)state;
+    on_each_world(retired_body, NULL);
+    on_each_world(retired_body, &unfenced);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_fault_30_rst_after_set_sent_executed),
+        support_test(test_fault_30_rst_after_set_sent_not_executed),
+        support_test(test_fault_65_data_after_fin_is_fenced),
+        support_test(test_nil_while_a_set_is_unresolved_is_not_busy),
+        support_test(test_fault_34_late_set_after_unlock_is_reported),
+        support_test(test_fault_30_one_try_is_undone),
+        support_test(test_fault_30_one_try_without_a_fence),
+        support_test(test_cancel_undoes_what_was_sent),
+        support_test(test_timeout_undoes_what_was_sent),
+        support_test(test_acquire_is_unknown_when_the_server_stays_away),
+        support_test(test_close_reports_the_possible_orphan),
+        support_test(test_fault_66_late_release_of_a_retired_token),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
