@@ -151,9 +151,10 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    tally = rlki_tally_of(lock);
     for (i = 0; i < client->nodes; i++)
         rlki_seat_abandon(&lock->seats[i]);
+    /* now only tokens count, not a query that was under way or a SET that never left */
+    tally = rlki_tally_of(lock);
     rlki_wheel_cancel(&client->wheel, &lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_RESULT | RLKI_EVENT_LOST);
     if (lock->prev)

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Faults of the program that uses a lock, by the numbers of the catalogue: destroying with calls in
+ * flight, calls from within handlers, double release, clocks that stand or go back; and what a
+ * program leans on when all goes wrong: RLK_SCOPED, rlk_keep, rlk_client_reset.
+ */
+#include "clock.h"
+#include "nodes.h"
+#include "proxy.h"
+
+#include <string.h>
+
+static server *redis;
+static proxy *middle;
+static rlk_client client;
+static rlk_lock lock;
+static rlk_lock other;
+
+static void begin(const rlk_options *options)
+{
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    assert_result(rlk_client_open(&client, proxy_url(middle), options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &client, "other", NULL), RLK_OK);
+}
+
+static void end(void)
+{
+    rlk_client_close(&client);
+    support_teardown(NULL);
+}
+
+/* ---- Fault 50: destroy with calls in flight ------------------------------------------------ */
+
+static rlk_holder holder;
+
+static void nothing(void)
+{
+}
+
+static void hold_lock(void)
+{
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+}
+
+static void stranger_has_it(void)
+{
+    server_do(redis, "SET foobar stranger");
+}
+
+static rlk_result start_acquire(void)
+{
+    return rlk_acquire_start(&lock, RLK_FOREVER);
+}
+
+static rlk_result start_release(void)
+{
+    return rlk_release_start(&lock);
+}
+
+static rlk_result start_extend(void)
+{
+    return rlk_extend_start(&lock, 1000);
+}
+
+static rlk_result start_check(void)
+{
+    return rlk_check_start(&lock);
+}
+
+static rlk_result start_query(void)
+{
+    return rlk_query_start(&lock, &holder, 1);
+}
+
+static rlk_result start_force_release(void)
+{
+    return rlk_force_release_start(&lock);
+}
+
+static rlk_result cancel_acquire(void)
+{
+    assert_result(start_acquire(), RLK_PENDING);
+    loop_serve(&client, 20);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    return RLK_PENDING;
+}
+
+typedef struct flight {
+    const char *name;
+    void (*before)(void);
+    rlk_result (*start)(void);
+    bool unheard;       /* the server's replies don't come */
+    rlk_result outcome; /* of rlk_lock_close */
+    const char *left;   /* in the key, NULL: nothing; "": our token */
+} flight;
+
+static const flight flights[] = {
+    {"acquire, sent", nothing, start_acquire, true, RLK_UNKNOWN, ""},
+    {"acquire, waiting", stranger_has_it, start_acquire, false, RLK_OK, "stranger"},
+    {"acquire, cancelled", nothing, cancel_acquire, true, RLK_UNKNOWN, NULL},
+    {"release, sent", hold_lock, start_release, true, RLK_UNKNOWN, NULL},
+    {"extend, sent", hold_lock, start_extend, true, RLK_UNKNOWN, ""},
+    {"check, sent", hold_lock, start_check, true, RLK_UNKNOWN, ""},
+    {"query, sent", stranger_has_it, start_query, true, RLK_OK, "stranger"},
+    {"force_release, sent", stranger_has_it, start_force_release, true, RLK_OK, NULL},
+};
+
+/* Goes to where the flight is, with another lock's call on the same connection behind it. */
+static void take_off(const flight *now)
+{
+    begin(NULL);
+    assert_result(rlk_query(&other, &holder, 1), RLK_NOT_HELD); /* connected */
+    now->before();
+    if (now->unheard)
+        proxy_hold(middle, PROXY_TO_CLIENT);
+    assert_result(now->start(), RLK_PENDING);
+    assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
+    if (now->unheard)
+        loop_quiet(&client, 30);
+    else
+        assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+static void assert_left(const flight *now, const char *token)
+{
+    const char *value = server_text(redis, "GET foobar");
+    if (!now->left)
+        assert_null(value);
+    else
+        assert_string_equal(value, now->left[0] != '\0' ? now->left : token);
+}
+
+static void assert_all_closed(rlk_lock *closed)
+{
+    assert_result(rlk_acquire(closed, RLK_TRY), RLK_E_CLOSED);
+    assert_result(rlk_release(closed), RLK_E_CLOSED);
+    assert_result(rlk_extend(closed, 1000), RLK_E_CLOSED);
+    assert_result(rlk_renew(closed, RLK_DEFAULT), RLK_E_CLOSED);
+    assert_result(rlk_keep(closed), RLK_E_CLOSED);
+    assert_result(rlk_check(closed), RLK_E_CLOSED);
+    assert_result(rlk_query(closed, &holder, 1), RLK_E_CLOSED);
+    assert_result(rlk_force_release(closed), RLK_E_CLOSED);
+    assert_result(rlk_cancel(closed), RLK_E_CLOSED);
+    assert_result(rlk_lock_close(closed), RLK_E_CLOSED);
+    assert_false(rlk_is_held(closed));
+    assert_int_equal(rlk_remaining_ms(closed), 0);
+    assert_int_equal(rlk_lock_operation(closed), RLK_OP_NONE);
+}
+
+/* A query that was under way when its lock was closed left no orphan: it was reported as UNKNOWN.
+ *
+ * The lock goes: its replies find nobody, and the other's find the other. */
+static void test_fault_50_lock_closed_with_a_call_in_flight(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(flights); i++) {
+        const flight *now = &flights[i];
+        char token[RLK_TOKEN_MAX + 1] = "";
+        take_off(now);
+        rlk_lock_token(&lock, token, sizeof(token));
+        assert_result(rlk_lock_close(&lock), now->outcome);
+        memset(&lock, 0xA5, sizeof(lock)); /* its memory is the caller's again */
+        if (now->unheard) {
+            proxy_release(middle);
+            assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+        }
+        loop_quiet(&client, 20);
+        assert_true(rlk_is_held(&other));
+        assert_left(now, token);
+        assert_result(rlk_extend(&other, 1000), RLK_OK);
+        assert_result(rlk_release(&other), RLK_OK);
+        assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
+        end();
+    }
+}
+
+/* The client goes: no event any more, each lock is closed. */
+static void test_fault_50_client_closed_with_calls_in_flight(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(flights); i++) {
+        rlk_event event;
+        take_off(&flights[i]);
+        rlk_client_close(&client);
+        assert_false(rlk_client_next_event(&client, &event));
+        assert_all_closed(&lock);
+        assert_all_closed(&other);
+        assert_result(rlk_client_service(&client, NULL, 0), RLK_E_CLOSED);
+        rlk_client_close(&client); /* once more does nothing */
+        support_teardown(NULL);
+    }
+}
+
+static unsigned wait_turns;
+static void (*wait_act)(void);
+
+/* env.wait: one turn of a loop; in the third one somebody acts. */
+static int acting_wait(void *context, rlk_client *waiting, int64_t deadline_ms)
+{
+    (void)context;
+    (void)deadline_ms;
+    if (++wait_turns == 3 && wait_act) {
+        wait_act();
+        return 0;
+    }
+    loop_serve(waiting, 10);
+    return 0;
+}
+
+static void act_close_lock(void)
+{
+    rlk_lock_close(&lock);
+}
+
+static void act_close_client(void)
+{
+    rlk_client_close(&client);
+}
+
+static void act_cancel(void)
+{
+    assert_result(rlk_cancel(&lock), RLK_OK);
+}
+
+/* Fault 50 of a blocking call: it ends once, when what it waits for is gone. */
+static void test_fault_50_closed_under_a_blocking_call(void **state)
+{
+    static const struct {
+        void (*act)(void);
+        rlk_result expected;
+    } cases[] = {
+        {act_close_lock, RLK_E_CLOSED},
+        {act_close_client, RLK_E_CLOSED},
+        {act_cancel, RLK_CANCELLED},
+    };
+    rlk_options options;
+    size_t i;
+    (void)state;
+    memset(&options, 0, sizeof(options));
+    options.env.wait = acting_wait;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        begin(&options);
+        stranger_has_it();
+        wait_turns = 0;
+        wait_act = cases[i].act;
+        assert_result(rlk_acquire(&lock, RLK_FOREVER), cases[i].expected);
+        assert_true(wait_turns >= 3);
+        assert_string_equal(server_text(redis, "GET foobar"), "stranger");
+        end();
+    }
+}
+
+/* ---- Faults 51 and 52: releases ------------------------------------------------------------ */
+
+#define MANY 8
+
+/* Fault 51: from within the handling of events: started and blocking, of this lock and of others
+ * whose events are still to be pulled; closing, too. */
+static void test_fault_51_release_from_a_handler(void **state)
+{
+    static const char *const keys[MANY] = {"k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
+    rlk_lock locks[MANY];
+    unsigned acquired = 0;
+    unsigned released = 0;
+    rlk_event event;
+    size_t i;
+    (void)state;
+    begin(NULL);
+    for (i = 0; i < MANY; i++) {
+        rlk_lock_config config = rlk_lock_config_default();
+        config.user = &locks[i];
+        assert_result(rlk_lock_init(&locks[i], &client, keys[i], &config), RLK_OK);
+        assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
+    }
+    loop_serve(&client, 50); /* so that there are events of many at once */
+    while (released < MANY / 2 && loop_next_event(&client, &event, 5000)) {
+        size_t index = (size_t)(event.lock - locks);
+        assert_ptr_equal(event.user, event.lock);
+        if (event.type == RLK_EV_RELEASED) {
+            released++;
+            assert_result(rlk_lock_close(event.lock), RLK_OK);
+            continue;
+        }
+        assert_int_equal(event.type, RLK_EV_ACQUIRED);
+        acquired++;
+        if (index % 2 == 0)
+            assert_result(rlk_release_start(event.lock), RLK_PENDING);
+        else
+            assert_result(rlk_release(event.lock), RLK_OK);
+    }
+    assert_int_equal(acquired, MANY);
+    loop_quiet(&client, 20);
+    assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+    end();
+}
+
+/* Fault 51: a LOST that is pulled: released, and acquired again, on the spot. */
+static void test_fault_51_release_from_lost(void **state)
+{
+    rlk_event event;
+    (void)state;
+    begin(NULL);
+    hold_lock();
+    assert_int_equal(server_integer(redis, "DEL foobar"), 1);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    assert_event(&client, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_true(rlk_client_next_event(&client, &event));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_result(rlk_release(event.lock), RLK_LOST);
+    assert_result(rlk_acquire(event.lock, 1000), RLK_OK);
+    assert_false(rlk_client_next_event(&client, &event));
+    end();
+}
+
+static void test_fault_52_double_release(void **state)
+{
+    int64_t calls;
+    (void)state;
+    begin(NULL);
+    hold_lock();
+    assert_result(rlk_release(&lock), RLK_OK);
+    calls = server_calls(redis, "evalsha");
+    assert_result(rlk_release(&lock), RLK_NOT_HELD);
+    assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
+    assert_int_equal(server_calls(redis, "evalsha"), calls); /* said here, nothing is sent */
+    /* the second while the first is under way */
+    hold_lock();
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    assert_result(rlk_release_start(&lock), RLK_E_STATE);
+    assert_result(rlk_release(&lock), RLK_E_STATE);
+    assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+    loop_quiet(&client, 20);
+    /* the second after somebody else has taken it */
+    stranger_has_it();
+    assert_result(rlk_release(&lock), RLK_NOT_HELD);
+    assert_string_equal(server_text(redis, "GET foobar"), "stranger");
+    end();
+}
+
+/* ---- Fault 87: cached or backward clock ---------------------------------------------------- */
+
+/* A clock that stands, as of a loop that caches its time: what needs no time works, what waits for
+ * a time waits without turning in circles, and goes on when the clock does. */
+static void test_fault_87_clock_that_stands(void **state)
+{
+    test_clock clock = TEST_CLOCK_AT(1000000);
+    rlk_options options;
+    unsigned turns = 0;
+    int64_t until;
+    rlk_event event;
+    (void)state;
+    memset(&options, 0, sizeof(options));
+    options.env = test_clock_env(&clock);
+    begin(&options);
+    hold_lock();
+    assert_between(rlk_remaining_ms(&lock), 29690, 29698);
+    assert_result(rlk_extend(&lock, 1000), RLK_OK);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    stranger_has_it();
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
+    assert_result(rlk_acquire_start(&lock, 300), RLK_PENDING);
+    until = support_now_ms() + 300;
+    while (support_now_ms() < until) {
+        struct pollfd fds[RLK_MAX_FDS];
+        nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+        int timeout = rlk_client_timeout(&client);
+        poll(fds, n, timeout >= 0 && timeout < 100 ? timeout : 100);
+        assert_result(rlk_client_service(&client, fds, n), RLK_OK);
+        assert_false(rlk_client_next_event(&client, &event));
+        turns++;
+    }
+    assert_between(turns, 1, 20);
+    test_clock_jump(&clock, 300);
+    assert_event(&client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    end();
+}
+
+/* Read late, the cached time jumps: the lease is over by it, whatever came in between. */
+static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
+{
+    test_clock clock = TEST_CLOCK_AT(1000000);
+    rlk_options options;
+    (void)state;
+    memset(&options, 0, sizeof(options));
+    options.env = test_clock_env(&clock);
+    begin(&options);
+    hold_lock();
+    assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
+    loop_serve(&client, 0); /* sent, and perhaps answered: but read at the new time */
+    test_clock_jump(&clock, 100000);
+    assert_false(rlk_is_held(&lock));
+    assert_int_equal(rlk_remaining_ms(&lock), 0);
+    assert_result(rlk_keep(&lock), RLK_LOST);
+    end();
+}
+
+/* A clock that goes back: time stands until it has caught up; nothing is held for longer, nothing
+ * that was lost comes back. */
+static void test_fault_87_backward_clock(void **state)
+{
+    test_clock clock = TEST_CLOCK_AT(100000000);
+    rlk_options options;
+    int64_t left_ms;
+    (void)state;
+    memset(&options, 0, sizeof(options));
+    options.env = test_clock_env(&clock);
+    begin(&options);
+    hold_lock();
+    left_ms = rlk_remaining_ms(&lock);
+    test_clock_jump(&clock, -3600000);
+    assert_int_equal(rlk_remaining_ms(&lock), left_ms);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), left_ms);
+    assert_result(rlk_extend(&lock, 5000), RLK_OK);
+    assert_between(rlk_remaining_ms(&lock), left_ms + 1, left_ms + 5000);
+    stranger_has_it();
+    assert_result(rlk_check(&lock), RLK_NOT_OWNER);
+    assert_int_equal(server_integer(redis, "DEL foobar"), 1);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    test_clock_jump(&clock, 3600000 + 30000);
+    assert_result(rlk_keep(&lock), RLK_LOST);
+    test_clock_jump(&clock, -60000);
+    assert_false(rlk_is_held(&lock));
+    assert_int_equal(rlk_remaining_ms(&lock), 0);
+    assert_result(rlk_extend(&lock, 60000), RLK_LOST);
+    assert_result(rlk_release(&lock), RLK_LOST);
+    end();
+}
+
+/* ---- What a program leans on --------------------------------------------------------------- */
+
+typedef enum way_out {
+    OUT_AT_THE_END,
+    OUT_BY_RETURN,
+    OUT_BY_BREAK,
+    OUT_BY_GOTO,
+    OUT_RELEASED,
+    OUT_LOST,
+    OUT_IN_FLIGHT,
+    OUT_NOT_ACQUIRED,
+    OUT_COUNT
+} way_out;
+
+static int scope(way_out out)
+{
+    do {
+        RLK_SCOPED(scoped, &client, "foobar", NULL);
+        if (out == OUT_NOT_ACQUIRED)
+            return 1;
+        assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
+        assert_non_null(server_text(redis, "GET foobar"));
+        switch (out) {
+        case OUT_BY_RETURN:
+            return 1;
+        case OUT_BY_BREAK:
+            break;
+        case OUT_BY_GOTO:
+            goto out;
+        case OUT_RELEASED:
+            assert_result(rlk_release(&scoped), RLK_OK);
+            break;
+        case OUT_LOST:
+            assert_int_equal(server_integer(redis, "DEL foobar"), 1);
+            assert_result(rlk_check(&scoped), RLK_NOT_OWNER);
+            break;
+        case OUT_IN_FLIGHT:
+            assert_result(rlk_extend_start(&scoped, 1000), RLK_PENDING);
+            break;
+        default:
+            break;
+        }
+    } while (0);
+out:
+    return 0;
+}
+
+static void test_scoped_releases_on_every_exit_path(void **state)
+{
+    unsigned out;
+    (void)state;
+    begin(NULL);
+    for (out = 0; out < OUT_COUNT; out++) {
+        rlk_lock *locks = client.locks;
+        scope((way_out)out);
+        assert_ptr_equal(client.locks, locks); /* detached */
+        assert_null(server_text(redis, "GET foobar"));
+    }
+    loop_quiet(&client, 20); /* and no event of one that is gone */
+    end();
+}
+
+/* rlk_keep over restarts of the server: with its data the lease goes on; without, it is lost, and
+ * says so at the first renewal that is answered. */
+static void test_keep_over_restarts(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_result result;
+    int64_t until;
+    (void)state;
+    begin(NULL);
+    rlk_lock_close(&lock);
+    config.ttl_ms = INT64_C(1500) * support_time_factor();
+    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    hold_lock();
+    server_save(redis);
+    server_restart(redis, true);
+    until = support_now_ms() + config.ttl_ms + config.ttl_ms / 2;
+    while (support_now_ms() < until) {
+        assert_result(rlk_keep(&lock), RLK_OK);
+        support_sleep_ms(config.ttl_ms / 10);
+    }
+    assert_true(rlk_is_held(&lock));
+    server_restart(redis, false);
+    until = support_now_ms() + config.ttl_ms;
+    do {
+        result = rlk_keep(&lock);
+        support_sleep_ms(10);
+    } while (result == RLK_OK && support_now_ms() < until);
+    assert_result(result, RLK_NOT_OWNER);
+    assert_false(rlk_is_held(&lock));
+    assert_result(rlk_acquire(&lock, 1000), RLK_OK); /* a candidate again */
+    end();
+}
+
+/* A wrong password is fatal: said at once, not tried in a storm; what the operator mends is taken
+ * up by rlk_client_reset. */
+static void test_reset_after_fatal(void **state)
+{
+    rlk_options options;
+    int accepted;
+    (void)state;
+    memset(&options, 0, sizeof(options));
+    options.password = "new";
+    redis = server_start(&(server_config){.password = "old"});
+    middle = proxy_start(server_url(redis), false);
+    assert_result(rlk_client_open(&client, proxy_url(middle), &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_AUTH);
+    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&client, 0)), RLK_CONN_FATAL);
+    accepted = proxy_accepted(middle);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH);
+    assert_result(rlk_query(&lock, &holder, 1), RLK_E_AUTH);
+    loop_quiet(&client, 100);
+    assert_int_equal(proxy_accepted(middle), accepted);
+    server_do(redis, "CONFIG SET requirepass new");
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH); /* stays until reset */
+    assert_result(rlk_client_reset(&client), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_string_equal(rlk_client_error(&client), "");
+    assert_result(rlk_release(&lock), RLK_OK);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_fault_50_lock_closed_with_a_call_in_flight),
+        support_test(test_fault_50_client_closed_with_calls_in_flight),
+        support_test(test_fault_50_closed_under_a_blocking_call),
+        support_test(test_fault_51_release_from_a_handler),
+        support_test(test_fault_51_release_from_lost),
+        support_test(test_fault_52_double_release),
+        support_test(test_fault_87_clock_that_stands),
+        support_test(test_fault_87_cached_clock_finds_the_lease_over),
+        support_test(test_fault_87_backward_clock),
+        support_test(test_scoped_releases_on_every_exit_path),
+        support_test(test_keep_over_restarts),
+        support_test(test_reset_after_fatal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
