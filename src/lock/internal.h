@@ -49,8 +49,7 @@ enum {
 #define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
 #define RLKI_LOCK_MAYBE_SENT  0x04u /* hold: a command was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
-#define RLKI_LOCK_QUORUM_DOES 0x10u /* query: the nodes that are late are not waited for any more  \
-                                     */
+#define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
 
 /* Pending events of a lock, in the order in which they are pulled. */
 #define RLKI_EVENT_RESULT 0x01u

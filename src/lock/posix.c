@@ -184,6 +184,7 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
 {
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
+    client->warnings = 0;
     client->error = (int16_t)result;
     client->error_node = (uint16_t)node;
     return result;
@@ -210,6 +211,23 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     return result;
 }
 
+/* What both forms of open begin with: the layout, and options where there are none. */
+static rlk_result posix_begin(rlk_client *client, const rlk_options **options, rlk_options *none,
+                              size_t size, uint32_t layout)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (size != sizeof(*client) || layout != RLK_LAYOUT) {
+        memset(client, 0, size); /* closed, as far as the caller's struct goes */
+        return RLK_E_LAYOUT;
+    }
+    if (!*options) {
+        memset(none, 0, sizeof(*none));
+        *options = none;
+    }
+    return RLK_OK;
+}
+
 static int64_t posix_now(const rlk_options *options)
 {
     return options->env.now_ms ? options->env.now_ms(options->env.context)
@@ -221,15 +239,9 @@ rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_optio
 {
     rlk_conn_config config;
     rlk_options none;
-    rlk_result result;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (size != sizeof(*client) || layout != RLK_LAYOUT)
-        return RLK_E_LAYOUT;
-    if (!options) {
-        memset(&none, 0, sizeof(none));
-        options = &none;
-    }
+    rlk_result result = posix_begin(client, &options, &none, size, layout);
+    if (result != RLK_OK)
+        return result;
     memset(&config, 0, sizeof(config));
     config.ring = client->ring;
     config.ring_len = RLK_NODE_RING;
@@ -251,14 +263,9 @@ rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
     rlk_options none;
     int64_t now_ms;
     size_t i;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (size != sizeof(*client) || layout != RLK_LAYOUT)
-        return RLK_E_LAYOUT;
-    if (!options) {
-        memset(&none, 0, sizeof(none));
-        options = &none;
-    }
+    rlk_result begun = posix_begin(client, &options, &none, size, layout);
+    if (begun != RLK_OK)
+        return begun;
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return posix_refuse(client, RLK_E_NODES, 0);
     if (!urls || !memory)
