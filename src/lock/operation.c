@@ -212,7 +212,7 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
     if (lock->operation == RLK_OP_ACQUIRE)
         rlki_acquire_conn_changed(lock, seat, ready);
     else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
-        if (lock->operation != RLK_OP_RELEASE) /* an undo stays, for when the client is reset */
+        if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
             rlki_seat_abandon(seat);
         operation_conn_failed(lock, seat_index);
     }

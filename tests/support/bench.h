@@ -36,6 +36,7 @@ typedef struct bench_command {
     bool executed;   /* `reply` is what it came to */
     int64_t ms;      /* SET: PX; raise: to */
     int64_t sent_ms; /* when it came */
+    unsigned stream; /* on which: its id at the server */
     char key[24];
     char token[RLK_TOKEN_MAX + 1];
     char reply[192];
@@ -77,6 +78,7 @@ typedef struct bench_link {
     rlk_conn conn;
     struct bench *bench;
     bench_server *server;
+    unsigned stream; /* id of the one under way */
     bool up;
     bool stuck; /* takes nothing from the connection: what is sent waits there */
     stream_tracker tracker;
@@ -142,8 +144,15 @@ bench_command *bench_expect_at(bench *b, unsigned node, bench_kind kind, const c
 #define bench_expect_quiet(b, node) bench_expect_quiet_at((b), (node), __FILE__, __LINE__)
 void bench_expect_quiet_at(bench *b, unsigned node, const char *file, int line);
 
+/* ... at each of the nodes from <= node < to. */
+#define bench_expect_all(b, from, to, kind)                                                        \
+    bench_expect_all_at((b), (from), (to), (kind), __FILE__, __LINE__)
+void bench_expect_all_at(bench *b, unsigned from, unsigned to, bench_kind kind, const char *file,
+                         int line);
+
 /* Answers the oldest command with these bytes. */
 void bench_reply(bench *b, unsigned node, const char *reply);
+void bench_reply_all(bench *b, unsigned from, unsigned to, const char *reply);
 
 /* Executes the oldest command that was not executed; false: there is none. */
 bool bench_execute(bench_link *link);
@@ -185,6 +194,16 @@ void bench_expect_event_at(bench *b, rlk_event_type type, rlk_result result, con
 /* There is no event. */
 #define bench_expect_no_event(b) bench_expect_no_event_at((b), __FILE__, __LINE__)
 void bench_expect_no_event_at(bench *b, const char *file, int line);
+
+/* ---- Between bench.c and bench_server.c ---- */
+
+/* The words of a command: what it is, and the reply if the server has it by itself. */
+void bench_decode(bench_link *link, bench_command *command, char *words);
+
+bench_command *bench_add(bench_queue *queue);
+void bench_shift(bench_queue *queue); /* drops the oldest */
+
+/* ---- Replies ---- */
 
 #define BENCH_OK        "+OK\r\n"
 #define BENCH_NIL       "_\r\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table "state decisions" of the design, row by row, on 1, 3 and 5 nodes.
+ * The table "state decisions" of the design, row by row: while trying, on 1, 3 and 5 nodes.
  */
 #include "bench.h"
 
@@ -21,20 +21,6 @@ static const char *token_of(const rlk_lock *lock)
     return token;
 }
 
-static void reply_all(unsigned from, unsigned to, const char *reply)
-{
-    unsigned node;
-    for (node = from; node < to; node++)
-        bench_reply(&b, node, reply);
-}
-
-static void expect_all(unsigned from, unsigned to, bench_kind kind)
-{
-    unsigned node;
-    for (node = from; node < to; node++)
-        (void)bench_expect(&b, node, kind);
-}
-
 /* trying x OK, validity already past: undo, new token */
 static void test_lock_trying_ok_when_validity_is_past(void **state)
 {
@@ -50,7 +36,7 @@ static void test_lock_trying_ok_when_validity_is_past(void **state)
         bench_start(&b, n);
         bench_lock(&b, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        expect_all(0, n, BENCH_SET);
+        bench_expect_all(&b, 0, n, BENCH_SET);
         (void)snprintf(first, sizeof first, "%s", bench_expect(&b, 0, BENCH_SET)->token);
         b.now_ms += 3000; /* the process stood still: no tick */
         for (node = 0; node < n; node++) {
@@ -59,11 +45,11 @@ static void test_lock_trying_ok_when_validity_is_past(void **state)
         }
         for (node = 0; node < n; node++)
             assert_string_equal(bench_expect(&b, node, BENCH_RELEASE)->token, first);
-        reply_all(0, n, ":0\r\n");
+        bench_reply_all(&b, 0, n, ":0\r\n");
         bench_advance(&b, RLK_RETRY_MAX_MS);
         for (node = 0; node < n; node++)
             assert_string_not_equal(bench_expect(&b, node, BENCH_SET)->token, first);
-        reply_all(0, q, BENCH_OK);
+        bench_reply_all(&b, 0, q, BENCH_OK);
         bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&lock));
     }
@@ -85,8 +71,8 @@ static void test_lock_trying_quorum_out_of_reach(void **state)
         bench_lock(&b, &lock, 3000);
         bench_link_of(&b, n - 1)->stuck = n > 1;
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        reply_all(0, n - q, BENCH_OK);
-        reply_all(n - q, n - q + n / 2, BENCH_NIL); /* q - 1: not decided yet */
+        bench_reply_all(&b, 0, n - q, BENCH_OK);
+        bench_reply_all(&b, n - q, n - q + n / 2, BENCH_NIL); /* q - 1: not decided yet */
         if (n == 1)
             bench_reply(&b, 0, BENCH_NIL);
         else
@@ -147,20 +133,20 @@ static void test_lock_trying_skips_unresolved_nodes(void **state)
     bench_lock(&b, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)snprintf(old, sizeof old, "%s", bench_expect(&b, 2, BENCH_SET)->token);
-    reply_all(0, 2, BENCH_NIL);
+    bench_reply_all(&b, 0, 2, BENCH_NIL);
     bench_expect_quiet(&b, 0);
     bench_advance(&b,
                   RLK_RETRY_MAX_MS + 1000); /* the undo of node 2 is waited for one try's time */
     assert_string_not_equal(bench_expect(&b, 0, BENCH_SET)->token, old);
     assert_int_equal(b.servers[2].count[BENCH_SET], 1);
     assert_int_equal(b.servers[2].count[BENCH_RELEASE], 1);
-    reply_all(0, 2, BENCH_NIL);
+    bench_reply_all(&b, 0, 2, BENCH_NIL);
     bench_reply(&b, 2, BENCH_OK); /* to the first SET, at last */
     assert_string_equal(bench_expect(&b, 2, BENCH_RELEASE)->token, old);
     bench_reply(&b, 2, ":1\r\n");
     bench_advance(&b, 8 * RLK_RETRY_MAX_MS); /* the skipped node counted as a failed one */
     assert_int_equal(b.servers[2].count[BENCH_SET], 2); /* resolved: takes part again */
-    reply_all(0, 1, BENCH_OK);
+    bench_reply_all(&b, 0, 1, BENCH_OK);
     bench_reply(&b, 2, BENCH_OK);
     bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
 }
@@ -290,468 +276,6 @@ static void test_lock_trying_returns_fatal_errors_at_once(void **state)
     }
 }
 
-/* acquired x late OK of the minority: counts in E_i; the release follows on that connection */
-static void test_lock_acquired_late_ok_of_the_minority(void **state)
-{
-    unsigned i;
-    for (i = 1; i < COUNT_OF(sizes); i++) {
-        unsigned n = sizes[i];
-        unsigned q = n / 2 + 1;
-        rlk_lock lock;
-        int64_t remaining_ms;
-        (void)state;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
-        bench_link_of(&b, 0)->stuck = true; /* its SET, encoded at once, has the oldest t0 */
-        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_advance(&b, 10);
-        reply_all(1, q + 1, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        remaining_ms = rlk_remaining_ms(&lock);
-        bench_link_of(&b, 0)->stuck = false;
-        bench_reply(&b, 0, BENCH_OK);
-        assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
-        /* it is one of the quorum when another node turns out not to be */
-        assert_result(rlk_check_start(&lock), RLK_PENDING);
-        bench_reply(&b, 1, BENCH_NOT_OURS);
-        reply_all(2, q + 1, ":2990\r\n");
-        bench_reply(&b, 0, ":2990\r\n");
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-        assert_true(rlk_is_held(&lock));
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_RELEASE);
-        assert_int_equal(b.servers[1].count[BENCH_RELEASE], 0); /* known not to have it */
-    }
-}
-
-/* ... also when the release is called before the late OK comes: behind the SET */
-static void test_lock_acquired_release_follows_a_late_ok(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    reply_all(0, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    reply_all(0, 2, ":1\r\n");
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_serve(&b, 2);
-    assert_int_equal(b.servers[2].count[BENCH_SET], 1);
-    assert_int_equal(b.servers[2].count[BENCH_RELEASE], 1);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
-    assert_result(rlk_lock_close(&lock), RLK_OK);
-}
-
-/* held x a minority says not owner: its E_i = never; LOST only when q is out of reach */
-static void test_lock_held_minority_says_not_owner(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
-        assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-        expect_all(0, n, BENCH_RAISE);
-        reply_all(0, n - q, BENCH_NOT_OURS);
-        assert_true(rlk_is_held(&lock));
-        if (n > 1) {
-            reply_all(n - q, n, ":6000\r\n");
-            bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-            bench_expect_no_event(&b);
-            assert_true(rlk_is_held(&lock));
-            /* the minority is not asked again, and does not count */
-            assert_result(rlk_renew_start(&lock, 9000), RLK_PENDING);
-            assert_null(bench_head(bench_link_of(&b, 0)));
-            expect_all(n - q, n, BENCH_RAISE);
-        }
-        bench_reply(&b, n - 1, BENCH_NOT_OURS); /* one more: q is out of reach */
-        assert_false(rlk_is_held(&lock));
-        bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-        bench_expect_no_event(&b);
-    }
-}
-
-/* held x a minority renewed: kept per node, adds up across rounds */
-static void test_lock_held_minority_renewed_adds_up(void **state)
-{
-    rlk_lock lock;
-    int64_t remaining_ms;
-    rlk_event event;
-    (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 20000);
-    remaining_ms = rlk_remaining_ms(&lock);
-    assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_reply(&b, 0, ":40000\r\n"); /* one of three */
-    assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
-    assert_result(event.result, RLK_UNKNOWN);
-    assert_int_equal(rlk_remaining_ms(&lock), remaining_ms - RLK_OPERATION_MS);
-    /* the next: another one of three; node 0 has it already */
-    bench_cut(&b, 1);
-    bench_cut(&b, 2);
-    bench_advance(&b, 100);
-    assert_result(rlk_renew_start(&lock, 40000 - RLK_OPERATION_MS - 100), RLK_PENDING);
-    bench_reply(&b, 0, ":34900\r\n");
-    bench_reply(&b, 1, ":34900\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), 34900 - 352, 34900);
-}
-
-/* ... within one operation too: what a node answered stays answered while the others are tried
- * again */
-static void test_lock_held_minority_renewed_adds_up_within_a_renewal(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 20000);
-    assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_reply(&b, 0, ":40000\r\n");
-    reply_all(1, 3, BENCH_READONLY);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_expect_quiet(&b, 0);
-    reply_all(1, 2, ":39700\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
-    assert_int_equal(b.servers[1].count[BENCH_RAISE], 2);
-}
-
-/* release called x renewal in flight: not held from the call on; the reply is ignored. (A second
- * operation needs the first to be over: it is cancelled first.) */
-static void test_lock_release_called_renewal_in_flight(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
-        assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-        expect_all(0, n, BENCH_RAISE);
-        assert_result(rlk_release_start(&lock), RLK_E_STATE);
-        assert_result(rlk_cancel(&lock), RLK_OK);
-        bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-        assert_true(rlk_is_held(&lock));
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        assert_false(rlk_is_held(&lock));
-        reply_all(0, n, ":6000\r\n"); /* of the raise */
-        assert_false(rlk_is_held(&lock));
-        bench_expect_no_event(&b);
-        for (node = 0; node < q; node++)
-            bench_reply(&b, node, ":1\r\n");
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    }
-}
-
-/* releasing x 0 after an unanswered release: GONE, not NOT_OWNER */
-static void test_lock_releasing_zero_after_an_unanswered_release(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 30000);
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        expect_all(0, n, BENCH_RELEASE);
-        for (node = 0; node < n; node++) {
-            (void)bench_execute(bench_link_of(&b, node));
-            bench_cut(&b, node); /* the reply is lost */
-        }
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        expect_all(0, n, BENCH_RELEASE);
-        reply_all(0, q, ":0\r\n");
-        if (n > q) /* who has not answered may still have deleted it */
-            reply_all(q, n, ":0\r\n");
-        bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_GONE);
-        bench_expect_no_event(&b);
-    }
-}
-
-/* ... a release that did not leave before the stream ended is no earlier release */
-static void test_lock_releasing_zero_after_an_unsent_release(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_link_of(&b, 0)->stuck = true;
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_cut(&b, 0);
-    bench_link_of(&b, 0)->stuck = false;
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, ":0\r\n");
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-}
-
-/* released x an unfenced earlier SET of this token: UNKNOWN */
-static void test_lock_released_with_an_unfenced_earlier_set(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        rlk_event event;
-        unsigned node;
-        bench_start(&b, n);
-        for (node = 0; node < n; node++) { /* streams without identity */
-            b.servers[node].no_ids = true;
-            bench_cut(&b, node);
-        }
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        bench_lock(&b, &lock, 30000);
-        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        expect_all(0, n, BENCH_SET);
-        for (node = 0; node < q; node++)
-            bench_cut(&b, node);
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        expect_all(0, q, BENCH_RAISE);
-        reply_all(0, q, BENCH_NOT_OURS);
-        expect_all(0, q, BENCH_SET); /* again, the same token */
-        reply_all(0, q, BENCH_OK);
-        assert_true(bench_next_event(&b, &event, 0));
-        assert_result(event.result, RLK_OK);
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        reply_all(0, q, ":1\r\n");
-        bench_run(&b);
-        if (n > q && !bench_next_event(&b, &event, 0)) {
-            for (node = q; node < n; node++)
-                bench_serve(&b, node);
-            assert_true(bench_next_event(&b, &event, 0));
-        } else if (n == q) {
-            assert_true(bench_next_event(&b, &event, 0));
-        }
-        assert_result(event.result, RLK_UNKNOWN);
-        /* and rightly so */
-        for (node = 0; node < q; node++)
-            assert_true(bench_execute_loose(bench_link_of(&b, node)));
-        assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), q);
-    }
-}
-
-/* ... a fenced one is settled */
-static void test_lock_released_with_a_fenced_earlier_set(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(b.servers[0].kills, 1);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, 0));
-    assert_result(event.result, RLK_OK);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    assert_result(rlk_lock_close(&lock), RLK_OK);
-}
-
-/* release on N nodes: RELEASED: q deleted; NOT_OWNER: more than N - q first answers 0; else
- * UNKNOWN; stragglers retried to the TTL */
-static void test_lock_release_on_n_nodes(void **state)
-{
-    /* answers, in order of the nodes: d deleted, 0 not ours, - none */
-    static const struct {
-        const char *answers;
-        rlk_result expected;
-    } cases[] = {
-        {"d", RLK_OK},
-        {"0", RLK_NOT_OWNER},
-        {"-", RLK_UNKNOWN},
-        {"dd-", RLK_OK},
-        {"dd0", RLK_OK},
-        {"d00", RLK_NOT_OWNER},
-        {"00-", RLK_NOT_OWNER},
-        {"d0-", RLK_UNKNOWN},
-        {"d--", RLK_UNKNOWN},
-        {"---", RLK_UNKNOWN},
-        {"ddd--", RLK_OK},
-        {"dd000", RLK_NOT_OWNER},
-        {"000--", RLK_NOT_OWNER},
-        {"dd00-", RLK_UNKNOWN},
-        {"dd---", RLK_UNKNOWN},
-    };
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
-        unsigned n = (unsigned)strlen(cases[i].answers);
-        rlk_lock lock;
-        rlk_event event;
-        unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 30000);
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        for (node = 0; node < n; node++)
-            if (cases[i].answers[node] != '-')
-                bench_reply(&b, node, cases[i].answers[node] == 'd' ? ":1\r\n" : ":0\r\n");
-        assert_int_equal(bench_next_event(&b, &event, 0), cases[i].expected != RLK_UNKNOWN);
-        if (cases[i].expected == RLK_UNKNOWN)
-            assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
-        assert_result(event.result, cases[i].expected);
-        /* stragglers: cleaning goes on behind the result */
-        for (node = 0; node < n; node++) {
-            if (cases[i].answers[node] != '-')
-                continue;
-            bench_cut(&b, node);
-            bench_advance(&b, RLK_BACKOFF_MIN_MS);
-            (void)bench_expect(&b, node, BENCH_RELEASE);
-            bench_reply(&b, node, BENCH_READONLY);
-            bench_advance(&b, RLK_RETRY_MAX_MS);
-            bench_serve(&b, node);
-        }
-        bench_expect_no_event(&b);
-        assert_result(rlk_lock_close(&lock), RLK_OK);
-    }
-}
-
-/* ... to the TTL, not for ever */
-static void test_lock_release_stragglers_are_given_up_at_the_ttl(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    unsigned count;
-    (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    b.servers[0].fails = BENCH_READONLY;
-    b.servers[0].automatic = true;
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
-    assert_result(event.result, RLK_E_READONLY);
-    bench_advance(&b, 3000);
-    count = b.servers[0].count[BENCH_RELEASE];
-    assert_between(count, 3000 / RLK_RETRY_MAX_MS, 3000 / RLK_RETRY_MIN_MS + 2);
-    bench_advance(&b, 60000);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], count);
-}
-
-/* lost: best-effort undo on all nodes */
-static void test_lock_lost_is_undone_on_all_nodes(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        rlk_event event;
-        (void)q;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
-        assert_true(bench_next_event(&b, &event, 3000));
-        assert_int_equal(event.type, RLK_EV_LOST);
-        assert_int_equal(b.now_ms, BENCH_START + 3000 - 33); /* 1 % + 2 ms, rounded up */
-        expect_all(0, n, BENCH_RELEASE);
-        assert_result(rlk_release(&lock), RLK_LOST);
-    }
-}
-
-/* timeout and OK in the same tick: the deadline wins, undo; TIMED_OUT when the undo is answered */
-static void test_lock_timeout_and_ok_in_the_same_tick(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        (void)q;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
-        assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-        expect_all(0, n, BENCH_SET);
-        b.now_ms += 500; /* no tick: the input is there first */
-        reply_all(0, n, BENCH_OK);
-        assert_false(rlk_is_held(&lock));
-        bench_expect_no_event(&b);
-        expect_all(0, n, BENCH_RELEASE);
-        reply_all(0, n, ":1\r\n");
-        bench_expect_event(&b, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
-        assert_result(rlk_lock_close(&lock), RLK_OK);
-    }
-}
-
-/* ... and a tick before the deadline does not */
-static void test_lock_ok_just_before_the_timeout(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    b.now_ms += 499;
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* destroy while unknown: entries become ownerless; the possible orphan is reported */
-static void test_lock_destroy_while_unknown(void **state)
-{
-    unsigned i;
-    unsigned n;
-    unsigned q;
-    (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
-        rlk_lock lock;
-        rlk_lock other;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
-        assert_result(rlk_lock_init(&other, b.client, "other", NULL), RLK_OK);
-        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
-        expect_all(0, n, BENCH_SET);
-        reply_all(0, n - q, BENCH_NIL); /* q nodes unknown */
-        assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-        memset(&lock, 0x5a, sizeof lock); /* the caller may do so */
-        reply_all(n - q, n, BENCH_OK);    /* finds nobody */
-        expect_all(0, n, BENCH_SET);      /* of the other lock */
-        reply_all(0, n, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        bench_expect_no_event(&b);
-    }
-}
-
-/* ... fewer than q unknown: no orphan can hold the lock */
-static void test_lock_destroy_while_a_minority_is_unknown(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    reply_all(0, 2, BENCH_NIL);
-    assert_result(rlk_lock_close(&lock), RLK_OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -764,23 +288,6 @@ int main(void)
         cmocka_unit_test(test_lock_trying_transport_error_ridden_out),
         cmocka_unit_test(test_lock_trying_once_returns_transport_errors_at_once),
         cmocka_unit_test(test_lock_trying_returns_fatal_errors_at_once),
-        cmocka_unit_test(test_lock_acquired_late_ok_of_the_minority),
-        cmocka_unit_test(test_lock_acquired_release_follows_a_late_ok),
-        cmocka_unit_test(test_lock_held_minority_says_not_owner),
-        cmocka_unit_test(test_lock_held_minority_renewed_adds_up),
-        cmocka_unit_test(test_lock_held_minority_renewed_adds_up_within_a_renewal),
-        cmocka_unit_test(test_lock_release_called_renewal_in_flight),
-        cmocka_unit_test(test_lock_releasing_zero_after_an_unanswered_release),
-        cmocka_unit_test(test_lock_releasing_zero_after_an_unsent_release),
-        cmocka_unit_test(test_lock_released_with_an_unfenced_earlier_set),
-        cmocka_unit_test(test_lock_released_with_a_fenced_earlier_set),
-        cmocka_unit_test(test_lock_release_on_n_nodes),
-        cmocka_unit_test(test_lock_release_stragglers_are_given_up_at_the_ttl),
-        cmocka_unit_test(test_lock_lost_is_undone_on_all_nodes),
-        cmocka_unit_test(test_lock_timeout_and_ok_in_the_same_tick),
-        cmocka_unit_test(test_lock_ok_just_before_the_timeout),
-        cmocka_unit_test(test_lock_destroy_while_unknown),
-        cmocka_unit_test(test_lock_destroy_while_a_minority_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The servers of the bench: their store, the commands that they understand.
+ */
+#include "bench.h"
+
+#include "../../src/lock/scripts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The store --------------------------------------------------------------------------- */
+
+bench_entry *bench_find(bench *b, bench_server *server, const char *key)
+{
+    size_t i;
+
+    for (i = 0; i < COUNT_OF(server->entries); i++) {
+        bench_entry *entry = &server->entries[i];
+
+        if (entry->key[0] != '\0' && entry->expiry_ms <= b->now_ms)
+            entry->key[0] = '\0';
+        if (strcmp(entry->key, key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+static void bench_store(bench *b, bench_server *server, const char *key, const char *token,
+                        int64_t ttl_ms)
+{
+    bench_entry *entry = bench_find(b, server, key);
+
+    if (entry == NULL)
+        entry = bench_find(b, server, "");
+    assert_non_null(entry);
+    (void)snprintf(entry->key, sizeof entry->key, "%s", key);
+    (void)snprintf(entry->token, sizeof entry->token, "%s", token);
+    entry->expiry_ms = ttl_ms < 0 ? RLK_NEVER : b->now_ms + ttl_ms;
+    entry->wrong_type = false;
+}
+
+void bench_put(bench *b, unsigned node, const char *key, const char *token, int64_t ttl_ms)
+{
+    bench_store(b, &b->servers[node], key, token, ttl_ms);
+}
+
+unsigned bench_holding(bench *b, const char *key, const char *token)
+{
+    unsigned holding = 0;
+    unsigned i;
+
+    for (i = 0; i < b->nodes; i++) {
+        const bench_entry *entry = bench_find(b, &b->servers[i], key);
+
+        holding += entry != NULL && (token == NULL || strcmp(entry->token, token) == 0);
+    }
+    return holding;
+}
+
+static long long bench_pttl(const bench *b, const bench_entry *entry)
+{
+    if (entry == NULL)
+        return -2;
+    return entry->expiry_ms == RLK_NEVER ? -1 : (long long)(entry->expiry_ms - b->now_ms);
+}
+
+static long long bench_raise(const bench *b, bench_entry *entry, const bench_command *command)
+{
+    if (entry == NULL || strcmp(entry->token, command->token) != 0)
+        return RLKI_RAISE_NOT_OURS;
+    if (bench_pttl(b, entry) < command->ms)
+        entry->expiry_ms = b->now_ms + command->ms;
+    return bench_pttl(b, entry);
+}
+
+/* Does what Redis does with it, and writes the reply. */
+static void bench_perform(bench *b, bench_server *server, bench_command *command)
+{
+    bench_entry *entry = bench_find(b, server, command->key);
+    bool ours = entry != NULL && strcmp(entry->token, command->token) == 0;
+    char *reply = command->reply;
+    size_t cap = sizeof command->reply;
+
+    if (entry != NULL && entry->wrong_type &&
+        (command->kind == BENCH_RAISE || command->kind == BENCH_CHECK ||
+         command->kind == BENCH_RELEASE || command->kind == BENCH_GET)) {
+        (void)snprintf(reply, cap, BENCH_WRONGTYPE);
+        return;
+    }
+    switch (command->kind) {
+    case BENCH_SET:
+        (void)snprintf(reply, cap, entry != NULL ? BENCH_NIL : BENCH_OK);
+        if (entry == NULL)
+            bench_store(b, server, command->key, command->token, command->ms);
+        break;
+    case BENCH_RAISE:
+    case BENCH_CHECK:
+        (void)snprintf(reply, cap, ":%lld\r\n", bench_raise(b, entry, command));
+        break;
+    case BENCH_RELEASE:
+    case BENCH_DEL:
+        ours = ours || (entry != NULL && command->kind == BENCH_DEL);
+        (void)snprintf(reply, cap, ":%d\r\n", ours);
+        if (ours)
+            entry->key[0] = '\0';
+        break;
+    case BENCH_GET:
+        if (entry == NULL)
+            (void)snprintf(reply, cap, BENCH_NIL);
+        else
+            (void)snprintf(reply, cap, "$%zu\r\n%s\r\n", strlen(entry->token), entry->token);
+        break;
+    default: /* BENCH_PTTL */
+        (void)snprintf(reply, cap, ":%lld\r\n", bench_pttl(b, entry));
+        break;
+    }
+}
+
+/* ---- The queue --------------------------------------------------------------------------- */
+
+void bench_shift(bench_queue *queue)
+{
+    queue->len--;
+    memmove(&queue->commands[0], &queue->commands[1], queue->len * sizeof queue->commands[0]);
+}
+
+bench_command *bench_add(bench_queue *queue)
+{
+    bench_command *command;
+
+    assert_true(queue->len < BENCH_QUEUE);
+    command = &queue->commands[queue->len++];
+    memset(command, 0, sizeof *command);
+    return command;
+}
+
+bench_command *bench_head(bench_link *link)
+{
+    return link->queue.len != 0 ? &link->queue.commands[0] : NULL;
+}
+
+/* ---- Commands ---------------------------------------------------------------------------- */
+
+/* CLIENT KILL: what that stream still had to execute is gone. */
+static void bench_fence(bench_link *link, unsigned stream)
+{
+    size_t i;
+    size_t kept = 0;
+
+    for (i = 0; i < link->loose.len; i++)
+        if (link->loose.commands[i].stream != stream)
+            link->loose.commands[kept++] = link->loose.commands[i];
+    link->loose.len = kept;
+}
+
+/* What the server itself answers: the handshake. NULL: it is a command of the lock room. */
+static const char *bench_handshake(bench_link *link, const char *words, char *reply, size_t cap)
+{
+    bench_server *server = link->server;
+    unsigned node = (unsigned)(server - link->bench->servers);
+
+    if (stream_matches(words, "HELLO")) {
+        if (server->auth_fails)
+            (void)snprintf(reply, cap, "-WRONGPASS invalid username-password pair\r\n");
+        else if (server->no_ids)
+            (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
+        else
+            (void)snprintf(reply, cap, "%%1\r\n$2\r\nid\r\n:%u\r\n", link->stream);
+    } else if (stream_matches(words, "INFO")) {
+        if (server->no_ids)
+            (void)snprintf(reply, cap, BENCH_NOPERM);
+        else
+            (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + node);
+    } else if (stream_matches(words, "CLIENT ID")) {
+        (void)snprintf(reply, cap, BENCH_NOPERM);
+    } else if (stream_matches(words, "CLIENT KILL")) {
+        server->kills++;
+        bench_fence(link, (unsigned)atoi(words + strlen("CLIENT KILL ID ")));
+        (void)snprintf(reply, cap, ":%d\r\n", server->kill_result);
+    } else if (stream_matches(words, "SCRIPT LOAD")) {
+        server->loads++;
+        (void)snprintf(reply, cap, "$40\r\n%s\r\n", rlki_script_raise_digest);
+    } else {
+        return NULL;
+    }
+    return reply;
+}
+
+/* The next word; the rest is where it ended. */
+static char *bench_word(char **rest)
+{
+    char *word = *rest;
+    char *end = strchr(word, ' ');
+
+    if (end == NULL) {
+        *rest = word + strlen(word);
+    } else {
+        *end = '\0';
+        *rest = end + 1;
+    }
+    return word;
+}
+
+static void bench_decode_script(bench_command *command, char *rest)
+{
+    bool raise = strcmp(bench_word(&rest), rlki_script_raise_digest) == 0;
+
+    assert_string_equal(bench_word(&rest), "1");
+    (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
+    (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));
+    command->kind = BENCH_RELEASE;
+    if (raise) {
+        command->ms = atoll(bench_word(&rest));
+        command->kind = command->ms == -1 ? BENCH_CHECK : BENCH_RAISE;
+        assert_true(command->ms == -1 || command->ms > 0); /* rule 6: PEXPIRE of 0 deletes */
+    }
+    assert_string_equal(rest, "");
+}
+
+void bench_decode(bench_link *link, bench_command *command, char *words)
+{
+    char *rest = words;
+    const char *name;
+
+    command->sent_ms = link->bench->now_ms;
+    command->stream = link->stream;
+    if (bench_handshake(link, words, command->reply, sizeof command->reply) != NULL) {
+        command->kind = BENCH_OTHER;
+        command->executed = true;
+        return;
+    }
+    name = bench_word(&rest);
+    if (strcmp(name, "EVALSHA") == 0) {
+        bench_decode_script(command, rest);
+        return;
+    }
+    (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
+    if (strcmp(name, "SET") == 0) {
+        command->kind = BENCH_SET;
+        (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));
+        assert_string_equal(bench_word(&rest), "NX");
+        assert_string_equal(bench_word(&rest), "PX");
+        command->ms = atoll(bench_word(&rest));
+    } else if (strcmp(name, "GET") == 0) {
+        command->kind = BENCH_GET;
+    } else if (strcmp(name, "PTTL") == 0) {
+        command->kind = BENCH_PTTL;
+    } else {
+        assert_string_equal(name, "DEL");
+        command->kind = BENCH_DEL;
+    }
+    assert_string_equal(rest, "");
+}
+
+bool bench_execute(bench_link *link)
+{
+    size_t i;
+
+    for (i = 0; i < link->queue.len; i++) {
+        bench_command *command = &link->queue.commands[i];
+
+        if (command->executed)
+            continue;
+        command->executed = true;
+        if (link->server->fails != NULL)
+            (void)snprintf(command->reply, sizeof command->reply, "%s", link->server->fails);
+        else
+            bench_perform(link->bench, link->server, command);
+        return true;
+    }
+    return false;
+}
+
+bool bench_execute_loose(bench_link *link)
+{
+    if (link->loose.len == 0)
+        return false;
+    bench_perform(link->bench, link->server, &link->loose.commands[0]);
+    bench_shift(&link->loose);
+    return true;
+}
