@@ -35,6 +35,8 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
     acquire_await_begin(lock);
     lock->tries = 0;
+    lock->target_ms = lock->client->now_ms; /* a raise that is late, of a node that was lost in the
+                                               last round, only looks */
     lock->claim_ms = RLK_NEVER;
     lock->limit_ms = RLK_NEVER;
     if (one_try)
@@ -169,8 +171,9 @@ static bool acquire_round(rlk_lock *lock)
         client->now_ms < lock->phase_ms)
         return false;
 
-    /* the round has failed */
-    if (tally.no > client->nodes - client->quorum || (tally.no > 0 && tally.error == 0)) {
+    /* the round has failed; not for errors alone: somebody else has it */
+    if (tally.no > client->nodes - client->quorum ||
+        (tally.no > 0 && tally.error <= client->nodes - client->quorum)) {
         lock->flags |= RLKI_LOCK_HOLDER;
         lock->tries = 0;
     }

@@ -16,15 +16,6 @@
 #include "internal.h"
 #include "validity.h"
 
-void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
-                     int64_t deadline_ms)
-{
-    rlki_operation_begin(lock, operation, deadline_ms);
-    lock->target_ms = target_ms;
-    lock->t0_ms = lock->client->now_ms;
-    rlki_operation_step(lock);
-}
-
 /* Takes back what is under way for this operation; true if something of it was sent. */
 static bool hold_abandon(rlk_lock *lock)
 {
@@ -38,6 +29,17 @@ static bool hold_abandon(rlk_lock *lock)
             sent = true;
     }
     return sent && lock->operation != RLK_OP_CHECK;
+}
+
+void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
+                     int64_t deadline_ms)
+{
+    /* a raise that the acquire left behind on a late node would answer for this one */
+    (void)hold_abandon(lock);
+    rlki_operation_begin(lock, operation, deadline_ms);
+    lock->target_ms = target_ms;
+    lock->t0_ms = lock->client->now_ms;
+    rlki_operation_step(lock);
 }
 
 void rlki_hold_cancel(rlk_lock *lock)

@@ -28,7 +28,7 @@ void rlki_release_begin(rlk_lock *lock)
     rlki_lock_undo(lock);
     for (i = 0; i < client->nodes; i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (rlki_seat_clean(seat))
+        if (rlki_seat_clean(seat) || seat->round != lock->round)
             seat->verdict = RLKI_NO; /* never asked, or known not to have it */
     }
     rlki_operation_step(lock);

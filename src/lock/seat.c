@@ -144,7 +144,11 @@ static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generati
         return;
     seat_clear(seat, RLKI_SEAT_FENCE);
     rlki_client_note_fence(lock->client, seat->index);
-    if (seat->generation <= lock->client->unfenced[seat->index] && seat->loose < UINT8_MAX)
+    /* Beside a loose one a fenced SET counts as loose too: if the token is found, nobody can tell
+     * which of them put it there, and so whether the loose one is used up. */
+    if (seat->generation > lock->client->unfenced[seat->index] && seat->loose == 0)
+        return;
+    if (seat->loose < UINT8_MAX)
         seat->loose++;
 }
 
@@ -190,7 +194,8 @@ static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
 }
 
 /* Records a verdict, if the command that brings it is one of the operation under way: the late
- * reply to a SET is no answer to an extend, nor that to an undo one to the next round's SET. */
+ * reply to a SET is no answer to an extend, nor that to an undo one to the next round's SET, or to
+ * the release of another round's token. */
 static void seat_say(rlk_seat *seat, unsigned command, unsigned verdict)
 {
     const rlk_lock *lock = rlki_seat_lock(seat);
@@ -200,7 +205,7 @@ static void seat_say(rlk_seat *seat, unsigned command, unsigned verdict)
         asked = command != RLKI_RELEASE && seat_in_round(lock, seat);
         break;
     case RLK_OP_RELEASE:
-        asked = command == RLKI_RELEASE;
+        asked = command == RLKI_RELEASE && seat->round == lock->round;
         break;
     case RLK_OP_EXTEND:
     case RLK_OP_RENEW:
@@ -229,11 +234,17 @@ static void seat_absent(rlk_seat *seat)
     seat->expiry_ms = RLKI_EXPIRED;
 }
 
+/* The token was found. If no SET was answered OK, and none is unanswered on this very stream, a
+ * loose one has been executed. */
+static void seat_use_up(rlk_seat *seat)
+{
+    if (!(seat->flags & (RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE)) && seat->loose > 0)
+        seat->loose--;
+}
+
 static void seat_present(rlk_seat *seat, unsigned command)
 {
-    /* Found where no SET was answered: a loose one has been executed. */
-    if (!(seat->flags & RLKI_SEAT_PRESENT) && seat->loose > 0)
-        seat->loose--;
+    seat_use_up(seat);
     seat_clear(seat, RLKI_SEAT_FENCE);
     seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT);
     seat_say(seat, command, RLKI_YES);
@@ -378,9 +389,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         bool repeated = (seat->flags & RLKI_SEAT_REPEATED) != 0;
         if (wrong_type)
             rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
-        /* It was a loose SET's, if no other can have put it there. */
-        if (deleted && !(seat->flags & (RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE)) && seat->loose > 0)
-            seat->loose--;
+        if (deleted)
+            seat_use_up(seat);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
         return;
     }

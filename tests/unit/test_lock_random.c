@@ -45,7 +45,9 @@ static dead deads[DEAD_MAX];
 static unsigned deads_len;
 static uint64_t state64;
 static uint64_t seed;
-static int64_t slack_ms; /* the longest time without a tick so far */
+/* The longest time without a tick so far: the deadline may be seen so much late, and the end of the
+ * settling after it once more. */
+static int64_t slack_ms;
 static unsigned acquired;
 
 static uint32_t dice(uint32_t n)
@@ -156,7 +158,7 @@ static void pull_events(void)
                 continue;
             }
             REQUIRE(event.operation == s->pending);
-            REQUIRE(b.now_ms <= s->limit_ms + slack_ms);
+            REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms);
             s->pending = RLK_OP_NONE;
             judge(s, event.operation, event.result);
         }
@@ -172,7 +174,8 @@ static void check(void)
     check_servers();
     for (i = 0; i < subjects_len; i++) {
         REQUIRE(rlk_lock_operation(&subjects[i].lock) == subjects[i].pending);
-        REQUIRE(subjects[i].pending == RLK_OP_NONE || b.now_ms <= subjects[i].limit_ms + slack_ms);
+        REQUIRE(subjects[i].pending == RLK_OP_NONE ||
+                b.now_ms <= subjects[i].limit_ms + 2 * slack_ms);
     }
 }
 

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Acquire: validity, tokens, rounds, retries, and what the server may answer to a SET.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bench b;
+
+static void make_unfenced(unsigned node)
+{
+    b.servers[node].no_ids = true;
+    bench_cut(&b, node);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+}
+
+/* ---- Validity (rule 2) ---- */
+
+static void test_lock_acquire_validity_counts_from_before_the_first_byte(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    bench_link_of(&b, 0)->stuck = true;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_advance(&b, 300); /* in our own buffer */
+    bench_link_of(&b, 0)->stuck = false;
+    assert_int_equal(bench_expect(&b, 0, BENCH_SET)->ms, 3000);
+    bench_advance(&b, 400); /* at the server */
+    bench_reply(&b, 0, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 700); /* drift: 1 % + 2 ms, rounded up */
+    assert_true(rlk_is_held_at(&lock, BENCH_START + 3000 - 34));
+    assert_false(rlk_is_held_at(&lock, BENCH_START + 3000 - 33));
+}
+
+static void test_lock_acquire_drift_is_configurable(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    memset(&b.config, 0, sizeof b.config);
+    b.config.drift_ppm = 250000;
+    b.config.drift_ms = 100;
+    bench_open(&b, 1, 1);
+    bench_advance(&b, 0);
+    bench_held(&b, &lock, 4000);
+    assert_int_equal(rlk_remaining_ms(&lock), 4000 - 1000 - 100 - 1);
+}
+
+/* Each node counts from its own SET; the lease ends with the q-th largest. */
+static void test_lock_acquire_validity_is_the_qth_largest(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    b.servers[2].mute = true; /* its handshake takes 200 ms */
+    bench_cut(&b, 2);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    b.now_ms = BENCH_START + 100;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_advance(&b, 200);
+    b.servers[2].mute = false;
+    (void)bench_expect(&b, 2, BENCH_SET);
+    bench_reply(&b, 2, BENCH_OK);
+    bench_expect_no_event(&b);
+    bench_reply(&b, 0, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 200); /* {100, 300}: the 2nd largest */
+    bench_reply(&b, 1, BENCH_NIL);
+    assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 200);
+}
+
+/* ---- Tokens (rule 3) ---- */
+
+static void test_lock_acquire_tokens(void **state)
+{
+    rlk_lock lock;
+    rlk_lock_config config = rlk_lock_config_default();
+    char first[RLK_TOKEN_MAX + 1];
+    char text[RLK_TOKEN_MAX + 1];
+    (void)state;
+    bench_start_automatic(&b, 1);
+    config.token_prefix = "host-7:";
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_int_equal(rlk_lock_token(&lock, text, sizeof text), 0); /* none yet */
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_int_equal(rlk_lock_token(&lock, first, sizeof first), 7 + RLK_TOKEN_DIGITS);
+    assert_int_equal(strncmp(first, "host-7:", 7), 0);
+    assert_int_equal(strspn(first + 7, "0123456789abcdef"), RLK_TOKEN_DIGITS);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, first), 1);
+    text[0] = 'x'; /* no room: not written, but counted */
+    assert_int_equal(rlk_lock_token(&lock, text, 7 + RLK_TOKEN_DIGITS), 7 + RLK_TOKEN_DIGITS);
+    assert_int_equal(text[0], 'x');
+    assert_int_equal(rlk_lock_token(&lock, NULL, 0), 7 + RLK_TOKEN_DIGITS);
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    (void)rlk_lock_token(&lock, text, sizeof text);
+    assert_true(strncmp(first, text, 7 + 32) != 0); /* another random part */
+    assert_int_equal(rlk_lock_token(NULL, text, sizeof text), 0);
+}
+
+/* fault 49 */
+static void test_lock_acquire_without_entropy_sends_nothing(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    b.no_entropy = true;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_ENTROPY);
+    bench_expect_quiet(&b, 0);
+    bench_expect_no_event(&b);
+    b.no_entropy = false;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+}
+
+/* The number of a token stands for it at a node that has not settled it: while there is such, the
+ * random part stays. */
+static void test_lock_acquire_keeps_the_random_part_while_a_node_is_unresolved(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    char old[RLK_TOKEN_MAX + 1];
+    const bench_command *command;
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    (void)snprintf(old, sizeof old, "%s", bench_expect(&b, 2, BENCH_SET)->token);
+    bench_reply_all(&b, 0, 2, BENCH_NIL);
+    assert_true(bench_next_event(&b, &event, 100));
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_advance(&b, 1000); /* node 2 is waited for */
+    command = bench_expect(&b, 0, BENCH_SET);
+    assert_int_equal(strncmp(command->token, old, 32), 0);
+    assert_string_not_equal(command->token, old);
+    bench_cut(&b, 2); /* the undo is sent anew, with the old token */
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_string_equal(bench_expect(&b, 2, BENCH_RELEASE)->token, old);
+}
+
+/* ---- A lost SET (rules 4 and 5) ---- */
+
+static void test_lock_acquire_lost_set_fenced_and_found(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)bench_execute(bench_link_of(&b, 0));
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 30000);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303); /* from the raise on */
+}
+
+/* Fenced and not found: it was never executed. So the same token again, and nil means BUSY. */
+static void test_lock_acquire_lost_set_fenced_and_not_found(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    char token[RLK_TOKEN_MAX + 1];
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);
+    (void)snprintf(token, sizeof token, "%s", bench_expect(&b, 0, BENCH_SET)->token);
+    bench_cut(&b, 0);
+    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    assert_string_equal(bench_expect(&b, 0, BENCH_SET)->token, token);
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, 1000));
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+}
+
+/* rule 5: "a nil while an earlier SET of the same token is unresolved is not BUSY" */
+static void test_lock_acquire_nil_while_an_earlier_set_is_unresolved(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    make_unfenced(0);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    assert_true(bench_execute_loose(bench_link_of(&b, 0))); /* the first SET, late */
+    (void)bench_execute(bench_link_of(&b, 0));
+    assert_string_equal(bench_head(bench_link_of(&b, 0))->reply, BENCH_NIL);
+    (void)bench_deliver(bench_link_of(&b, 0));
+    (void)bench_expect(&b, 0, BENCH_RAISE);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    /* found: the loose SET is used up, so the release is certain */
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+}
+
+/* ... and when somebody else has it, the loose SET stays possible: UNKNOWN, no other token */
+static void test_lock_acquire_nil_of_another_while_an_earlier_set_is_unresolved(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    make_unfenced(0);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_cut(&b, 0);
+    bench_put(&b, 0, BENCH_KEY, "foreign", 1000);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, 500));
+    assert_result(event.result, RLK_UNKNOWN);
+}
+
+/* A SET that is unanswered on the stream of the undo may be what the undo deletes: then the loose
+ * one of an earlier stream is still to come. (It was said to be used up.) */
+static void test_lock_acquire_loose_set_is_not_used_up_by_a_later_one(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    make_unfenced(0);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    assert_result(rlk_cancel(&lock), RLK_OK); /* before its answer */
+    bench_serve(&b, 0);
+    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 1);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    assert_true(bench_next_event(&b, &event, 0));
+    assert_result(event.result, RLK_UNKNOWN);
+    assert_true(bench_execute_loose(bench_link_of(&b, 0)));
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+}
+
+/* The same with a second SET that was lost too, but fenced. */
+static void test_lock_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    make_unfenced(0);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    b.servers[0].no_ids = false;
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)bench_execute(bench_link_of(&b, 0));
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(b.servers[0].kills, 1);
+    bench_serve(&b, 0); /* found: by the second */
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    assert_true(bench_next_event(&b, &event, 0));
+    assert_result(event.result, RLK_UNKNOWN);
+    assert_true(bench_execute_loose(bench_link_of(&b, 0)));
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+}
+
+/* One attempt: a lost SET is not tried again, but undone before the result. */
+static void test_lock_acquire_once_and_lost(void **state)
+{
+    static const bool fenced[] = {true, false};
+    size_t i;
+    (void)state;
+    for (i = 0; i < 2; i++) {
+        rlk_lock lock;
+        bench_start(&b, 1);
+        if (!fenced[i])
+            make_unfenced(0);
+        bench_lock(&b, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        (void)bench_expect(&b, 0, BENCH_SET);
+        bench_cut(&b, 0);
+        bench_expect_no_event(&b);
+        bench_advance(&b, RLK_BACKOFF_MIN_MS);
+        (void)bench_expect(&b, 0, BENCH_RELEASE);
+        bench_serve(&b, 0);
+        if (fenced[i])
+            bench_expect_event(&b, RLK_EV_FAILED, RLK_E_EOF);
+        else
+            bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    }
+}
+
+/* Not a byte of the SET was shown to the driver: no orphan is possible, whatever comes. */
+static void test_lock_acquire_set_that_never_left(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    make_unfenced(0);
+    bench_lock(&b, &lock, 30000);
+    bench_link_of(&b, 0)->stuck = true;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_run(&b);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_EOF);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+}
+
+/* After the settling time the result is UNKNOWN; the undo goes on behind it, and ends. */
+static void test_lock_acquire_unsettled_is_unknown(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    b.servers[0].mute = true;
+    assert_false(bench_next_event(&b, &event, 100 + RLK_SETTLE_MS - 1));
+    assert_true(bench_next_event(&b, &event, 1));
+    assert_result(event.result, RLK_UNKNOWN);
+    b.servers[0].mute = false;
+    b.servers[0].automatic = true;
+    bench_advance(&b, RLK_RESPONSE_MS + RLK_BACKOFF_MAX_MS + RLK_CONNECT_MS);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+}
+
+/* ---- Late answers of the round that was won ---- */
+
+/* A node whose SET was lost in the round that the others won is compared when it is back; that
+ * must not raise to the target of an extend of long ago. */
+static void test_lock_acquire_late_compare_only_looks(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 3600000), RLK_PENDING);
+    bench_reply_all(&b, 0, 3, ":3630000\r\n");
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_reply_all(&b, 0, 3, ":1\r\n");
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_expect_all(&b, 0, 3, BENCH_SET);
+    bench_cut(&b, 2);
+    bench_reply_all(&b, 0, 2, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    (void)bench_expect(&b, 2, BENCH_CHECK);
+    /* and its answer is none to an extend that begins meanwhile */
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    bench_reply(&b, 0, ":30950\r\n");
+    bench_reply(&b, 2, ":29950\r\n");
+    bench_expect_no_event(&b);
+    bench_expect_all(&b, 1, 3, BENCH_RAISE);
+    bench_reply(&b, 2, ":30950\r\n");
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+}
+
+/* An undo of another round's token that is answered "deleted" says nothing of the token that is
+ * released. */
+static void test_lock_acquire_late_undo_is_no_answer_to_a_release(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 1500);
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    bench_reply_all(&b, 0, 2, BENCH_NIL);
+    assert_true(bench_next_event(&b, &event, 100));
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_advance(&b, 500);
+    bench_reply_all(&b, 0, 2, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, ":1\r\n");
+    bench_reply(&b, 2, BENCH_OK); /* to the SET of the first round, */
+    bench_reply(&b, 2, ":1\r\n"); /* and to its undo */
+    bench_expect_no_event(&b);    /* one of three, not two */
+    bench_reply(&b, 1, ":0\r\n");
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_acquire_validity_counts_from_before_the_first_byte),
+        cmocka_unit_test(test_lock_acquire_drift_is_configurable),
+        cmocka_unit_test(test_lock_acquire_validity_is_the_qth_largest),
+        cmocka_unit_test(test_lock_acquire_tokens),
+        cmocka_unit_test(test_lock_acquire_without_entropy_sends_nothing),
+        cmocka_unit_test(test_lock_acquire_keeps_the_random_part_while_a_node_is_unresolved),
+        cmocka_unit_test(test_lock_acquire_lost_set_fenced_and_found),
+        cmocka_unit_test(test_lock_acquire_lost_set_fenced_and_not_found),
+        cmocka_unit_test(test_lock_acquire_nil_while_an_earlier_set_is_unresolved),
+        cmocka_unit_test(test_lock_acquire_nil_of_another_while_an_earlier_set_is_unresolved),
+        cmocka_unit_test(test_lock_acquire_loose_set_is_not_used_up_by_a_later_one),
+        cmocka_unit_test(test_lock_acquire_loose_set_is_not_used_up_by_a_fenced_one),
+        cmocka_unit_test(test_lock_acquire_once_and_lost),
+        cmocka_unit_test(test_lock_acquire_set_that_never_left),
+        cmocka_unit_test(test_lock_acquire_unsettled_is_unknown),
+        cmocka_unit_test(test_lock_acquire_late_compare_only_looks),
+        cmocka_unit_test(test_lock_acquire_late_undo_is_no_answer_to_a_release),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
