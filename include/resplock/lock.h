@@ -206,6 +206,9 @@ struct rlk_client {
 #endif
 };
 
+/* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
+ * with several fields works. */
+
 /* A number that changes with the layout of the structs. */
 #define RLK_LAYOUT                                                                                 \
     (((uint32_t)RLK_VERSION_MINOR << 24) | ((uint32_t)RLK_MAX_NODES << 16) |                       \
@@ -219,14 +222,16 @@ struct rlk_client {
 RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
 
 /*
+ *     rlk_client_init(client, conns, nodes, config)
+ *
  * A client over connections that are initialised already (with rlk_client_conn_config). For
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
  * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
  * RLK_E_LAYOUT.
  */
-#define rlk_client_init(client, conns, nodes, config)                                              \
-    rlki_client_init((client), (conns), (nodes), (config), sizeof(rlk_client), RLK_LAYOUT)
+#define rlk_client_init(client, conns, nodes, ...)                                                 \
+    rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
 RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t nodes,
                                     const rlk_client_config *config, size_t size, uint32_t layout);
 
@@ -336,6 +341,9 @@ struct rlk_lock {
 };
 
 /*
+ *     rlk_lock_init(lock, client, key, config)
+ *     rlk_lock_init_n(lock, client, key, key_len, config)
+ *
  * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
  * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
  * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
@@ -343,10 +351,11 @@ struct rlk_lock {
  * RLK_E_ARGUMENT, RLK_E_LAYOUT, RLK_E_CLOSED, RLK_E_FORKED. After an error the lock is closed:
  * every call on it returns RLK_E_CLOSED.
  */
-#define rlk_lock_init(lock, client, key, config)                                                   \
-    rlki_lock_init((lock), (client), (key), (config), sizeof(rlk_lock), RLK_LAYOUT)
-#define rlk_lock_init_n(lock, client, key, key_len, config)                                        \
-    rlki_lock_init_n((lock), (client), (key), (key_len), (config), sizeof(rlk_lock), RLK_LAYOUT)
+#define rlk_lock_init(lock, client, key, ...)                                                      \
+    rlki_lock_init((lock), (client), (key), (__VA_ARGS__), sizeof(rlk_lock), RLK_LAYOUT)
+#define rlk_lock_init_n(lock, client, key, key_len, ...)                                           \
+    rlki_lock_init_n((lock), (client), (key), (key_len), (__VA_ARGS__), sizeof(rlk_lock),          \
+                     RLK_LAYOUT)
 RLK_API rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
                                   const rlk_lock_config *config, size_t size, uint32_t layout);
 RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
@@ -500,14 +509,16 @@ RLK_API rlk_lock_config rlk_lock_config_default(void);
 RLK_API void rlki_lock_scope_end(rlk_lock *lock);
 
 /*
+ *     RLK_SCOPED(name, client, key, config);
+ *
  * Declares a lock that is initialised here, and released and closed on every exit from its block:
  *     RLK_SCOPED(lock, &client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
  */
-#define RLK_SCOPED(name, client, key, config)                                                      \
+#define RLK_SCOPED(name, client, key, ...)                                                         \
     __attribute__((cleanup(rlki_lock_scope_end))) rlk_lock name;                                   \
-    (void)rlk_lock_init(&name, (client), (key), (config))
+    (void)rlk_lock_init(&name, (client), (key), __VA_ARGS__)
 #endif
 
 #ifdef __cplusplus

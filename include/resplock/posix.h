@@ -55,6 +55,8 @@ typedef struct rlk_node_memory {
 } rlk_node_memory;
 
 /*
+ *     rlk_client_open(client, url, options)
+ *
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
  * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
  * rlk_url_parse.
@@ -62,18 +64,20 @@ typedef struct rlk_node_memory {
  * RLK_E_TIMES, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
  * rlk_client_close is not needed.
  */
-#define rlk_client_open(client, url, options)                                                      \
-    rlki_client_open((client), (url), (options), sizeof(rlk_client), RLK_LAYOUT)
+#define rlk_client_open(client, url, ...)                                                          \
+    rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
 RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
                                     size_t size, uint32_t layout);
 
 /*
+ *     rlk_client_open_nodes(client, urls, memory, nodes, options)
+ *
  * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
  * with its own memory. Also RLK_E_NODES, RLK_E_SAME_NODE. An even number works but is warned of
  * (rlk_client_warnings). For one server with buffers of another size: nodes 1.
  */
-#define rlk_client_open_nodes(client, urls, memory, nodes, options)                                \
-    rlki_client_open_nodes((client), (urls), (memory), (nodes), (options), sizeof(rlk_client),     \
+#define rlk_client_open_nodes(client, urls, memory, nodes, ...)                                    \
+    rlki_client_open_nodes((client), (urls), (memory), (nodes), (__VA_ARGS__), sizeof(rlk_client), \
                            RLK_LAYOUT)
 RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
                                           rlk_node_memory *memory, size_t nodes,

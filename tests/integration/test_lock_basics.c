@@ -209,7 +209,7 @@ static void test_aioredis_lock_is_owner(void **state)
 /* enter and exit: released on every exit path. */
 static rlk_result scoped(rlk_client *client, bool leave_early)
 {
-    RLK_SCOPED(lock, client, "foobar", NULL);
+    RLK_SCOPED(lock, client, "foobar", &(rlk_lock_config){.ttl_ms = 20000, .token_prefix = "p-"});
     if (rlk_acquire(&lock, RLK_TRY) != RLK_OK)
         return RLK_BUSY;
     if (leave_early)
