@@ -579,7 +579,6 @@ static void test_socket_works_under_a_timer(void **state)
     struct itimerval often = {{0, 300}, {0, 300}};
     struct itimerval never = {{0, 0}, {0, 0}};
     struct sigaction action;
-    struct sigaction before;
     peer server;
     client c;
     int i;
@@ -587,7 +586,7 @@ static void test_socket_works_under_a_timer(void **state)
     (void)state;
     memset(&action, 0, sizeof action);
     action.sa_handler = count_signal; /* without SA_RESTART */
-    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
     peer_init(&server, AF_INET);
     client_init_port(&c, "127.0.0.1", &server);
     signals = 0;
@@ -597,7 +596,7 @@ static void test_socket_works_under_a_timer(void **state)
         client_exchange(&c, "hello");
     }
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
-    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    /* a last signal may be on its way: the handler stays */
     assert_int_equal(rlk_conn_generation(&c.conn), 1);
     client_end(&c);
     peer_end(&server);
