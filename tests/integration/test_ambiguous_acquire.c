@@ -64,7 +64,7 @@ static void assert_free_for_good(void)
 {
     assert_free();
     proxied_release(&world);
-    loop_serve(&world.set.client, 30);
+    proxied_calm(&world);
     assert_free();
 }
 
@@ -91,7 +91,7 @@ static void executed_body(void)
     serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
 }
 
@@ -113,7 +113,7 @@ static void not_executed_body(void)
                    2 * nodes_count());
     assert_between(set_calls(), nodes_quorum(), nodes_count());
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
 }
 
@@ -132,7 +132,7 @@ static void late_fenced_body(void)
     assert_on_quorum(token_of(&lock));
     serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     calls = set_calls();
     assert_free_for_good();
     assert_int_equal(set_calls(), calls); /* the first ones never reached a server */
@@ -160,7 +160,7 @@ static void late_in_between_body(void)
     assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK); /* all of its SETs are accounted for */
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
 }
 
@@ -203,11 +203,11 @@ static void one_try(proxy_action action)
     assert_int_equal(rlk_result_class(result), RLK_KIND_TRANSPORT);
     assert_false(rlk_is_held(&lock));
     assert_true(proxied_holding(&world, KEY, NULL) < nodes_quorum());
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     assert_free_for_good();
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
 }
 
@@ -248,7 +248,7 @@ static void try_unfenced_late_body(void)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_UNKNOWN);
     token = token_of(&lock);
     assert_false(rlk_is_held(&lock));
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     assert_free();
     proxied_release(&world);
     assert_on_quorum(token);
@@ -298,7 +298,7 @@ static void stuck_before_server(stuck_ending ending)
     assert_free();
     proxied_release(&world);
     stuck_assert_event(ending);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
     assert_int_equal(set_calls(), nodes_count()); /* it was executed, and undone */
     assert_int_equal(proxied_accepted(&world), nodes_count());
@@ -328,7 +328,7 @@ static void stuck_and_cut(stuck_ending ending)
     for (i = 0; i < world.set.count; i++)
         proxy_cut_client(world.proxies[i], PROXY_FIN); /* the held bytes stay on their way */
     stuck_assert_event(ending);
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     assert_free_for_good();
     assert_int_equal(set_calls(), 0);
     assert_int_equal(proxied_count(&world, "CLIENT KILL"), nodes_count());
@@ -397,11 +397,11 @@ static void away_body(void)
     for (i = 0; i < world.set.count; i++)
         proxy_clear(world.proxies[i]);
     proxied_release(&world);
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
 }
 
@@ -453,7 +453,7 @@ static void retired_body(void)
         proxy_cut_client(world.proxies[i], PROXY_FIN);
     assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
     assert_string_not_equal(token_of(&other), first);
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     assert_on_quorum(token_of(&other));
     calls = set_calls();
     proxied_release(&world);
@@ -461,7 +461,7 @@ static void retired_body(void)
     assert_result(rlk_check(&other), RLK_OK);
     /* The late SET reached the server: then nobody could know that its release came with it. */
     assert_result(rlk_release(&other), set_calls() == calls ? RLK_OK : RLK_UNKNOWN);
-    loop_serve(&world.set.client, 20);
+    proxied_calm(&world);
     assert_free_for_good();
     rlk_lock_close(&other);
 }

@@ -166,7 +166,7 @@ static rlk_result release_after(size_t count, bool tcp, const server_config *con
     proxied_on(&world, "SET", PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     result = rlk_release(&lock);
-    loop_serve(&world.set.client, 30);
+    proxied_calm(&world);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
     *kills = proxied_count(&world, "CLIENT KILL");
     proxied_release(&world);
@@ -300,7 +300,7 @@ static void test_fault_64_client_pause_write(void **state)
         if (known)
             assert_event(&world.set.client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
         serve_until(&world.set.client, server_calls(world.set.servers[0], "evalsha") == 1);
-        loop_serve(&world.set.client, 20);
+        proxied_calm(&world);
         assert_int_equal(server_calls(world.set.servers[0], "set"), 1);
         assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
         assert_int_equal(proxied_accepted(&world), (int)world.set.count);
@@ -321,7 +321,7 @@ static void test_fault_64_client_pause_and_reconnect(void **state)
     assert_result(rlk_acquire(&lock, 50), RLK_UNKNOWN);
     serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") >= 1);
     server_do(redis, "CLIENT UNPAUSE");
-    loop_serve(&world.set.client, 50);
+    proxied_calm(&world);
     assert_int_equal(server_calls(redis, "set"), 0);
     assert_null(server_text(redis, "GET " KEY));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);

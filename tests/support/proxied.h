@@ -38,6 +38,10 @@ void proxied_hold(proxied *world, proxy_direction direction);
 /* Lets go of what is held, and waits until the servers have executed what came. */
 void proxied_release(proxied *world);
 
+/* Serves the client until nothing has moved for a while: what it has to do by itself is done.
+ * Events stay. */
+void proxied_calm(proxied *world);
+
 /* Servers on which the key holds exactly this (NULL: anything). */
 size_t proxied_holding(const proxied *world, const char *key, const char *token);
 
