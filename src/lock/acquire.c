@@ -88,9 +88,12 @@ static bool acquire_hopeless(const rlk_lock *lock, rlk_result *why)
     unsigned hope = 0;
     unsigned i;
     for (i = 0; i < lock->client->nodes; i++) {
-        rlk_result result = rlk_conn_result(rlki_route(lock, i));
-        bool failed = lock->flags & RLKI_LOCK_TRY && lock->seats[i].verdict == RLKI_ERROR;
-        if (rlki_is_final(result) || failed)
+        rlk_conn *conn = rlki_route(lock, i);
+        rlk_result result = rlk_conn_result(conn);
+        /* What failed before this call began may work now, unless it is fatal. */
+        bool failed = lock->seats[i].verdict == RLKI_ERROR &&
+                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
+        if (rlk_conn_get_state(conn) == RLK_CONN_FATAL || failed)
             *why = result != RLK_OK ? result : (rlk_result)lock->error;
         else
             hope++;
