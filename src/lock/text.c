@@ -99,6 +99,9 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         text_string(out, "; the server said: ");
         text_string(out, said);
     }
+    /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
+    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
+        text_string(out, "; hung up before the first reply: is it a TLS port?");
     if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
         text_string(out, "; errno ");
         text_number(out, (uint32_t)rlk_conn_errno(conn));
@@ -164,7 +167,9 @@ const char *rlk_lock_error(rlk_lock *lock)
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
     text_string(&out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
     text_result(&out, result);
-    if (lock->error < 0 && rlk_result_class(result) != RLK_KIND_USAGE) {
+    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
+    if (lock->error < 0 &&
+        (rlk_result_class(result) != RLK_KIND_USAGE || lock->error == (int16_t)result)) {
         if (lock->error != result) {
             text_string(&out, "; last error ");
             text_string(&out, rlk_result_name((rlk_result)lock->error));
