@@ -182,24 +182,21 @@ static rlk_result lock_started(rlk_lock *lock)
 /* Remembers what a call that is over came to, for rlk_lock_error. */
 static rlk_result lock_told(rlk_lock *lock, rlk_operation operation, rlk_result result)
 {
-    if (result != RLK_PENDING && lock && lock->client && lock->operation == RLK_OP_NONE) {
+    if (result != RLK_PENDING && lock && lock->client && lock->operation == RLK_OP_NONE &&
+        !(lock->events & RLKI_EVENT_RESULT)) { /* which is still to be pulled */
         lock->done_operation = (uint8_t)operation;
         lock->done_result = (int16_t)result;
     }
     return result;
 }
 
-/* A new operation may begin: none is under way, and the result of the last one was pulled (or is
- * dropped: whoever starts the next has no use for it). */
+/* A new operation may begin: none is under way. */
 static rlk_result lock_ready(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
         return result;
-    if (lock->operation != RLK_OP_NONE)
-        return RLK_E_STATE;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    return RLK_OK;
+    return lock->operation != RLK_OP_NONE ? RLK_E_STATE : RLK_OK;
 }
 
 /* A node that may still have a token of ours remembers it by its number: then the random part of

@@ -94,6 +94,8 @@ static void operation_conn_failed(rlk_lock *lock, unsigned seat)
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
 {
     unsigned i;
+    /* whoever starts the next has no use for the result of the last one */
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
     lock->operation = (uint8_t)operation;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = 0;
