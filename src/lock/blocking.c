@@ -111,7 +111,9 @@ rlk_result rlk_keep(rlk_lock *lock)
         return result;
     result = blocking_end(lock, rlki_keep_start(lock));
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
-    return rlk_is_held(lock) ? RLK_OK : result;
+    if (rlk_is_held(lock))
+        return RLK_OK;
+    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
 }
 
 #if defined(__GNUC__) && !defined(__cplusplus)

@@ -78,9 +78,14 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
     /* Deadlines before input. They may abandon the very command that is answered here: then its
      * reply means nothing any more (what was sent behind it settles the matter). */
     if (client_advance(client, now_ms) >= lock->timer.deadline_ms && lock->timer.link) {
+        bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+        if (tag == RLKI_RAISE || tag == RLKI_DEL) /* its request is idle, but it was sent */
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_lock_timer(lock);
         if (request->tag != tag || request->state != state)
             return;
+        if (!sent)
+            lock->flags = (uint8_t)(lock->flags & ~RLKI_LOCK_MAYBE_SENT);
     }
     rlki_seat_reply(seat, reply, left);
     rlki_operation_step(lock);

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Extend, renew, keep, check (rules 6 and 8): the target that is fixed once, failure that keeps
+ * the old deadline, and what the server may answer.
+ */
+#include "bench.h"
+
+#include <string.h>
+
+static bench b;
+
+#define DRIFT(horizon_ms) ((horizon_ms) / 100 + 3)
+
+/* ---- Targets ---- */
+
+static void test_lock_hold_extend_adds_to_the_expiry(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 10000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 4000);
+    assert_result(rlk_extend(&lock, 5000), RLK_OK);
+    /* 10000 + 5000 before drift, of which 4000 are over */
+    assert_int_equal(rlk_remaining_ms(&lock), 11000 - DRIFT(11000));
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 15000);
+    assert_result(rlk_extend(&lock, 5000), RLK_OK); /* twice is twice: two calls */
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 20000);
+}
+
+static void test_lock_hold_renew_counts_from_now(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 10000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 4000);
+    assert_result(rlk_renew(&lock, RLK_DEFAULT), RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 10000 - DRIFT(10000));
+    assert_result(rlk_renew(&lock, 7777777), RLK_OK);
+    assert_between(rlk_remaining_ms(&lock), 7777777 - DRIFT(7777777) - 1, 7777777 - DRIFT(7777777));
+}
+
+/* fault 68: the reply is lost, and the try is repeated: for the same E', so not applied twice */
+static void test_lock_hold_68_extend_reply_lost_and_retried(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 10000);
+    bench_advance(&b, 1000);
+    assert_result(rlk_extend_start(&lock, 5000), RLK_PENDING);
+    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 14000);
+    (void)bench_execute(bench_link_of(&b, 0));
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms,
+                     14000 - (bench_head(bench_link_of(&b, 0))->sent_ms - BENCH_START - 1000));
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    /* later by no more than the second try was under way */
+    assert_between(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 15000,
+                   BENCH_START + 15000 + RLK_BACKOFF_MIN_MS);
+    assert_between(rlk_remaining_ms(&lock), 13950 - DRIFT(14000), 14000 - DRIFT(13950));
+}
+
+/* fault 67 */
+static void test_lock_hold_67_shortening_renew_sends_nothing(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_renew_start(&lock, 5000), RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
+    bench_expect_quiet(&b, 0);
+    bench_expect_no_event(&b);
+    /* an extend is of what is claimed now; the key is not cut */
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 6000);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 6000 - DRIFT(6000));
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 30000);
+    bench_advance(&b, 6000 - DRIFT(6000) - 1);
+    assert_true(rlk_is_held(&lock));
+    bench_advance(&b, 1);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    (void)bench_expect(&b, 0, BENCH_RELEASE);
+}
+
+/* fault 70: a renewal by the TTL after a long extend */
+static void test_lock_hold_70_renew_does_not_cut_an_extend_at_the_server(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_extend(&lock, 60000), RLK_OK);
+    bench_advance(&b, 1500);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1); /* not due */
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 63000);
+    assert_int_equal(rlk_remaining_ms(&lock), 61500 - DRIFT(63000));
+}
+
+static void test_lock_hold_bad_arguments(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 3000);
+    assert_result(rlk_extend_start(&lock, 0), RLK_E_TTL);
+    assert_result(rlk_extend_start(&lock, -1), RLK_E_TTL);
+    assert_result(rlk_extend_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
+    assert_result(rlk_renew_start(&lock, 0), RLK_E_TTL);
+    assert_result(rlk_renew_start(&lock, -2), RLK_E_TTL);
+    assert_result(rlk_renew_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
+    assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL); /* within drift and one try's time */
+    bench_expect_quiet(&b, 0);
+    assert_true(rlk_is_held(&lock));
+}
+
+/* "Sums are capped; a cap that leaves E' <= E is a usage error" */
+static void test_lock_hold_sums_are_capped(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_extend(&lock, RLK_TTL_MAX), RLK_OK);
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms,
+                     BENCH_START + RLK_TTL_MAX);
+    assert_result(rlk_extend(&lock, 1), RLK_E_TTL);
+    bench_advance(&b, 10);
+    assert_result(rlk_extend(&lock, 1000), RLK_OK);
+    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms,
+                     BENCH_START + RLK_TTL_MAX + 10);
+}
+
+/* ---- Answers ---- */
+
+static void test_lock_hold_replies(void **state)
+{
+    static const struct {
+        const char *reply;
+        rlk_result expected; /* RLK_PENDING: tried again */
+        bool held;
+    } cases[] = {
+        {":40000\r\n", RLK_OK, true},
+        {":0\r\n", RLK_LOST, false}, /* ours, but with no time left */
+        {BENCH_NOT_OURS, RLK_NOT_OWNER, false},
+        {BENCH_WRONGTYPE, RLK_E_WRONGTYPE, false},
+        {BENCH_NOPERM, RLK_E_NOPERM, true},
+        {BENCH_READONLY, RLK_PENDING, true},
+        {"-LOADING\r\n", RLK_PENDING, true},
+        {"-SURPRISE\r\n", RLK_PENDING, true},
+        {"-ERR The user executing the script can't run this command\r\n", RLK_E_NOPERM, true},
+        {"+OK\r\n", RLK_PENDING, true},
+        {BENCH_NIL, RLK_PENDING, true},
+        {":-4\r\n", RLK_PENDING, true},
+    };
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        rlk_lock lock;
+        rlk_event event;
+        bench_start(&b, 1);
+        bench_held(&b, &lock, 30000);
+        assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
+        bench_reply(&b, 0, cases[i].reply);
+        assert_int_equal(rlk_is_held(&lock), cases[i].held);
+        assert_int_equal(rlk_client_next_event(b.client, &event), cases[i].expected != RLK_PENDING);
+        if (cases[i].expected != RLK_PENDING) {
+            assert_result(event.result, cases[i].expected);
+            continue;
+        }
+        bench_expect_quiet(&b, 0); /* after a pause, for the same target */
+        bench_advance(&b, RLK_RETRY_MAX_MS);
+        assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms,
+                         BENCH_START + 40000 - bench_head(bench_link_of(&b, 0))->sent_ms);
+    }
+}
+
+/* "Failure keeps the old deadline", and says what is known */
+static void test_lock_hold_failure_keeps_the_old_deadline(void **state)
+{
+    static const struct {
+        const char *reply; /* of every try; NULL: none */
+        rlk_result expected;
+    } cases[] = {
+        {NULL, RLK_UNKNOWN},
+        {BENCH_READONLY, RLK_E_READONLY},
+        {"-SURPRISE\r\n", RLK_E_SERVER},
+    };
+    size_t i;
+    unsigned n;
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        for (n = 1; n <= 5; n += 2) {
+            rlk_lock lock;
+            rlk_event event;
+            unsigned node;
+            bench_start(&b, n);
+            bench_held(&b, &lock, 30000);
+            for (node = 0; node < n; node++) {
+                b.servers[node].automatic = cases[i].reply != NULL;
+                b.servers[node].fails = cases[i].reply;
+            }
+            assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
+            assert_false(bench_next_event(&b, &event, RLK_OPERATION_MS - 1));
+            assert_true(bench_next_event(&b, &event, 1));
+            assert_result(event.result, cases[i].expected);
+            assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - RLK_OPERATION_MS);
+            bench_advance(&b, 30000 - DRIFT(30000) - RLK_OPERATION_MS);
+            bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+            bench_expect_no_event(&b);
+        }
+    }
+}
+
+/* Nothing left: not UNKNOWN. */
+static void test_lock_hold_unsent_is_an_error(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_result(event.result, RLK_E_CONNECT);
+    assert_true(rlk_is_held(&lock));
+    b.servers[0].swallows = true; /* not even a refusal */
+    b.servers[0].refuses = false;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    bench_link_of(&b, 0)->stuck = true;
+    b.servers[0].swallows = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(event.result == RLK_E_CONNECT_TIMEOUT || event.result == RLK_E_RESPONSE_TIMEOUT);
+}
+
+/* An answer that comes with the deadline is too late, but it was sent: UNKNOWN. (It was said that
+ * nothing had been.) */
+static void test_lock_hold_answer_in_the_tick_of_the_deadline(void **state)
+{
+    static const bool ticked[] = {false, true};
+    size_t i;
+    (void)state;
+    for (i = 0; i < 2; i++) {
+        rlk_lock lock;
+        memset(&b.config, 0, sizeof b.config);
+        b.config.operation_ms = 1000; /* before the response time */
+        bench_open(&b, 1, 1);
+        bench_advance(&b, 0);
+        bench_held(&b, &lock, 30000);
+        assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
+        (void)bench_expect(&b, 0, BENCH_RAISE);
+        b.now_ms += 1000;
+        if (ticked[i])
+            bench_advance(&b, 0);
+        bench_reply(&b, 0, ":90000\r\n");
+        bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - 1000);
+    }
+}
+
+/* A refused connection is final for an extend too. */
+static void test_lock_hold_fatal_connection(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    b.servers[0].auth_fails = true;
+    bench_cut(&b, 0);
+    assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_result(event.result, RLK_E_AUTH);
+    assert_result(rlk_renew_start(&lock, 60000), RLK_E_AUTH);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_release_start(&lock), RLK_E_AUTH);
+    b.servers[0].auth_fails = false;
+    assert_result(rlk_client_reset(b.client), RLK_OK);
+    bench_advance(&b, 0);
+    (void)bench_expect(&b, 0, BENCH_RELEASE); /* the undo has waited for that */
+}
+
+/* ---- After a reconnect (rule 8) ---- */
+
+/* A raise that answers less than we thought (an older snapshot, fault 74): what it says counts. */
+static void test_lock_hold_74_restored_snapshot(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, ":5000\r\n");
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
+
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NOT_OURS); /* fault 20: without data */
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+}
+
+/* On the same stream a check confirms what is known: the deadline does not move. */
+static void test_lock_hold_check_moves_nothing(void **state)
+{
+    static const char *const replies[] = {":28999\r\n", ":29000\r\n", ":-1\r\n"};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(replies); i++) {
+        rlk_lock lock;
+        int64_t remaining_ms;
+        bench_start(&b, 1);
+        bench_held(&b, &lock, 30000);
+        bench_advance(&b, 1000);
+        remaining_ms = rlk_remaining_ms(&lock);
+        assert_result(rlk_check_start(&lock), RLK_PENDING);
+        bench_advance(&b, 5);
+        bench_reply(&b, 0, replies[i]);
+        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+        /* drift is of the shorter horizon now: a hundredth of a second that was gone */
+        assert_between(rlk_remaining_ms(&lock), remaining_ms - 6, remaining_ms - 5 + 10);
+    }
+}
+
+/* ---- Lease and operation ---- */
+
+/* fault 86: the OK of a renewal that is read after the deadline */
+static void test_lock_hold_86_ok_after_the_deadline(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 3000);
+    bench_advance(&b, 2900);
+    assert_result(rlk_renew_start(&lock, 30000), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_RAISE);
+    b.now_ms += 100; /* no tick */
+    bench_reply(&b, 0, ":29900\r\n");
+    assert_false(rlk_is_held(&lock));
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    (void)bench_expect(&b, 0, BENCH_RELEASE); /* the key lives on: undone */
+}
+
+/* ---- Keep ---- */
+
+static void test_lock_hold_keep_renews_when_due(void **state)
+{
+    rlk_lock lock;
+    unsigned i;
+    (void)state;
+    bench_start_automatic(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    bench_advance(&b, 900);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    for (i = 1; i <= 20; i++) { /* a minute, in steps below a third */
+        bench_advance(&b, 990);
+        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_int_equal(b.servers[0].count[BENCH_RAISE], i);
+        assert_between(rlk_remaining_ms(&lock), 3000 - DRIFT(3000), 3000 - DRIFT(3000));
+    }
+}
+
+/* RLK_OK while validity lasts, even where the renewal failed; then LOST. */
+static void test_lock_hold_keep_rides_out_failures(void **state)
+{
+    rlk_lock lock;
+    unsigned kept = 0;
+    rlk_result result;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 990);
+    b.servers[0].fails = BENCH_READONLY;
+    while ((result = rlk_keep(&lock)) == RLK_OK)
+        kept++;
+    assert_result(result, RLK_LOST);
+    assert_int_equal(kept, 1); /* one try takes a third of the TTL */
+    assert_int_equal(b.now_ms, BENCH_START + 3000 - DRIFT(3000));
+    assert_result(rlk_keep(&lock), RLK_LOST);
+
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 1500);
+    bench_put(&b, 0, BENCH_KEY, "foreign", -1); /* fault 24 */
+    assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
+    assert_result(rlk_keep(&lock), RLK_LOST);
+}
+
+/* The renewal was answered, but the process stood still before the call returned: not held is not
+ * OK. */
+static int stand_still(bench *self)
+{
+    bench_run(self);
+    self->now_ms += 100000;
+    return 0;
+}
+
+static void test_lock_hold_keep_is_not_ok_after_a_pause(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 990);
+    b.on_wait = stand_still;
+    assert_result(rlk_keep(&lock), RLK_LOST);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_hold_extend_adds_to_the_expiry),
+        cmocka_unit_test(test_lock_hold_renew_counts_from_now),
+        cmocka_unit_test(test_lock_hold_68_extend_reply_lost_and_retried),
+        cmocka_unit_test(test_lock_hold_67_shortening_renew_sends_nothing),
+        cmocka_unit_test(test_lock_hold_70_renew_does_not_cut_an_extend_at_the_server),
+        cmocka_unit_test(test_lock_hold_bad_arguments),
+        cmocka_unit_test(test_lock_hold_sums_are_capped),
+        cmocka_unit_test(test_lock_hold_replies),
+        cmocka_unit_test(test_lock_hold_failure_keeps_the_old_deadline),
+        cmocka_unit_test(test_lock_hold_unsent_is_an_error),
+        cmocka_unit_test(test_lock_hold_answer_in_the_tick_of_the_deadline),
+        cmocka_unit_test(test_lock_hold_fatal_connection),
+        cmocka_unit_test(test_lock_hold_74_restored_snapshot),
+        cmocka_unit_test(test_lock_hold_check_moves_nothing),
+        cmocka_unit_test(test_lock_hold_86_ok_after_the_deadline),
+        cmocka_unit_test(test_lock_hold_keep_renews_when_due),
+        cmocka_unit_test(test_lock_hold_keep_rides_out_failures),
+        cmocka_unit_test(test_lock_hold_keep_is_not_ok_after_a_pause),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
