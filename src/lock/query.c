@@ -24,6 +24,12 @@ static void query_keep(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, u
     rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
     uint8_t own[RLK_TOKEN_MAX];
     size_t own_len = rlki_token_len(lock);
+    if (left > 0) { /* what an answer that was cut in half had said is void */
+        holder->result = RLK_PENDING;
+        holder->token_len = 0;
+        holder->token[0] = '\0';
+        holder->ours = false;
+    }
     if (reply->error != RLK_OK) {
         holder->result = reply->error;
         return;
