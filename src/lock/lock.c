@@ -117,6 +117,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
         lock->seats[i].index = (uint8_t)i;
         lock->seats[i].expiry_ms = RLKI_EXPIRED;
     }
+    client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
     lock->next = client->locks;
     if (lock->next)
         lock->next->prev = lock;

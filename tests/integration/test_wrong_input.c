@@ -118,9 +118,9 @@ static void test_wrong_input_options(void **state)
                                         .response_ms = RLK_TIME_LIMIT_MAX,
                                         .operation_ms = RLK_TIME_LIMIT_MAX,
                                         .settle_ms = RLK_TIME_LIMIT_MAX};
-    static const char *const names[] = {"", "two words", "caf\xc3\xa9",
-                                        "0123456789012345678901234567890123456789"
-                                        "01234567890123456789012345"};
+    static const char longest_and_one[] = "0123456789012345678901234567890123456789"
+                                          "0123456789012345678901234";
+    static const char *const names[] = {"", "two words", "caf\xc3\xa9", longest_and_one};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
@@ -383,7 +383,10 @@ static void test_wrong_input_lock_configuration(void **state)
         rlk_client_close(&client);
     }
     open_nowhere();
+    assert_lock_refused(rlk_lock_init(&lock, &client, "foobar", &cases[0].config), RLK_E_TIMES);
     assert_result(rlk_lock_init(&lock, &client, "foobar", &longest), RLK_OK);
+    /* nothing is wrong with the client any more */
+    assert_contains(rlk_client_error(&client), "E_NOT_CONNECTED: not connected yet (node 0, 127.");
 }
 
 /* Faults 60 and 61: the empty key; and one byte more than the transmit buffer takes. */
