@@ -409,8 +409,14 @@ static void test_wrong_input_password_repeated_by_the_server(void **state)
         {"rename-command HELLO \"\"", NULL},
         {"rename-command HELLO \"\"", "rename-command AUTH \"\""}};
     static const rlk_result expected[] = {RLK_E_AUTH, RLK_E_UNSUPPORTED};
-    size_t i;
+    /* what comes behind it is too short to overwrite it */
+    static const hostile_step parrot[] = {
+        {"HELLO",
+         "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, "
+         "`" PASSWORD "`, \r\n",
+         HOSTILE_STAY}};
     char url[256];
+    size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(lines); i++) {
         server_config config = {.lines = SERVER_LINES(lines[i][0], lines[i][1])};
@@ -423,6 +429,13 @@ static void test_wrong_input_password_repeated_by_the_server(void **state)
         assert_no_password(PASSWORD);
         close_all();
     }
+    memset(&set, 0, sizeof set);
+    password_url(url, sizeof url, hostile_url(hostile_start(parrot, 1, false)));
+    open_at(url, NULL);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_UNEXPECTED); /* +OK to SCRIPT LOAD */
+    assert_contains(rlk_lock_error(&lock), "SCRIPT LOAD)");
+    assert_no_password(PASSWORD);
+    close_all();
 }
 
 int main(void)
