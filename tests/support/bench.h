@@ -65,6 +65,7 @@ typedef struct bench_server {
     bool auth_fails;
     int kill_result;   /* answer of CLIENT KILL */
     unsigned run;      /* instance: part of the run_id */
+    unsigned alias_of; /* number of the server whose run_id it has, plus 1 */
     const char *fails; /* automatic mode: every command gets this reply; NULL: none does */
     bench_entry entries[4];
     unsigned count[BENCH_KINDS]; /* commands that came */

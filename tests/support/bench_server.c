@@ -159,7 +159,8 @@ static void bench_fence(bench_link *link, unsigned stream)
 static const char *bench_handshake(bench_link *link, const char *words, char *reply, size_t cap)
 {
     bench_server *server = link->server;
-    unsigned node = (unsigned)(server - link->bench->servers);
+    unsigned own = (unsigned)(server - link->bench->servers);
+    unsigned instance = server->alias_of != 0 ? server->alias_of - 1 : own;
 
     if (stream_matches(words, "HELLO")) {
         if (server->auth_fails)
@@ -172,7 +173,8 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
         if (server->no_ids)
             (void)snprintf(reply, cap, BENCH_NOPERM);
         else
-            (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + node);
+            (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n",
+                           server->run * 10 + instance);
     } else if (stream_matches(words, "CLIENT ID")) {
         (void)snprintf(reply, cap, BENCH_NOPERM);
     } else if (stream_matches(words, "CLIENT KILL")) {

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking calls: one loop over env.wait, which here drives the virtual world.
+ */
+#include "bench.h"
+
+#include <string.h>
+
+static bench b;
+static rlk_lock subject;
+static unsigned calls;
+
+static void test_lock_blocking_cycle(void **state)
+{
+    unsigned n;
+    (void)state;
+    for (n = 1; n <= 5; n++) {
+        rlk_holder holders[RLK_MAX_NODES];
+        bench_start_automatic(&b, n);
+        bench_lock(&b, &subject, 30000);
+        assert_result(rlk_acquire(&subject, RLK_DEFAULT), RLK_OK);
+        assert_result(rlk_extend(&subject, 1000), RLK_OK);
+        assert_result(rlk_renew(&subject, 60000), RLK_OK);
+        assert_result(rlk_check(&subject), RLK_OK);
+        assert_result(rlk_query(&subject, holders, RLK_MAX_NODES), RLK_OK);
+        assert_result(rlk_keep(&subject), RLK_OK);
+        assert_result(rlk_force_release(&subject), RLK_E_STATE);
+        assert_result(rlk_release(&subject), RLK_OK);
+        assert_result(rlk_force_release(&subject), RLK_OK);
+        assert_result(rlk_query(&subject, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+        bench_expect_no_event(&b); /* the calls returned the results */
+        assert_int_equal(b.now_ms, BENCH_START);
+    }
+}
+
+static void test_lock_blocking_waits_for_the_holder(void **state)
+{
+    (void)state;
+    bench_start_automatic(&b, 3);
+    bench_put(&b, 0, BENCH_KEY, "foreign", 7000);
+    bench_put(&b, 1, BENCH_KEY, "foreign", 7000);
+    bench_lock(&b, &subject, 30000);
+    assert_result(rlk_acquire(&subject, 6000), RLK_TIMED_OUT);
+    assert_int_equal(b.now_ms, BENCH_START + 6000);
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK);
+    assert_between(b.now_ms, BENCH_START + 7000, BENCH_START + 7000 + RLK_RETRY_MAX_MS);
+}
+
+/* ---- The calls end early ---- */
+
+static int cancel_at_third(bench *self)
+{
+    (void)self;
+    if (++calls == 3)
+        assert_result(rlk_cancel(&subject), RLK_OK);
+    return 0;
+}
+
+static int close_at_third(bench *self)
+{
+    (void)self;
+    if (++calls == 3)
+        (void)rlk_lock_close(&subject);
+    return 0;
+}
+
+static int close_and_fail_at_third(bench *self)
+{
+    (void)close_at_third(self);
+    return calls >= 3;
+}
+
+static int fail_at_third(bench *self)
+{
+    (void)self;
+    return ++calls >= 3;
+}
+
+static void wait_for_foreign(int (*on_wait)(bench *), rlk_result expected)
+{
+    bench_start_automatic(&b, 1);
+    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+    bench_lock(&b, &subject, 30000);
+    calls = 0;
+    b.on_wait = on_wait;
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), expected);
+    bench_expect_no_event(&b);
+}
+
+static void test_lock_blocking_cancelled_while_waiting(void **state)
+{
+    (void)state;
+    wait_for_foreign(cancel_at_third, RLK_CANCELLED);
+    assert_result(rlk_lock_close(&subject), RLK_OK);
+}
+
+static void test_lock_blocking_closed_while_waiting(void **state)
+{
+    (void)state;
+    wait_for_foreign(close_at_third, RLK_E_CLOSED);
+    wait_for_foreign(close_and_fail_at_third, RLK_E_CLOSED);
+}
+
+/* env.wait can't: the call ends as if cancelled, and says what it knows. */
+static void test_lock_blocking_wait_fails(void **state)
+{
+    (void)state;
+    wait_for_foreign(fail_at_third, RLK_CANCELLED); /* in a pause: nothing of ours is there */
+    bench_start(&b, 1);                             /* a SET out */
+    bench_lock(&b, &subject, 30000);
+    calls = 1;
+    b.on_wait = fail_at_third;
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_UNKNOWN);
+    assert_int_equal(rlk_lock_operation(&subject), RLK_OP_NONE);
+    bench_serve(&b, 0); /* the undo goes on where it is served */
+    bench_expect_no_event(&b);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+
+    bench_start(&b, 1);
+    bench_held(&b, &subject, 30000);
+    calls = 1;
+    b.on_wait = fail_at_third;
+    assert_result(rlk_renew(&subject, 60000), RLK_UNKNOWN);
+    assert_true(rlk_is_held(&subject));
+    assert_result(rlk_check(&subject), RLK_CANCELLED);
+    assert_result(rlk_release(&subject), RLK_UNKNOWN);
+    bench_expect_no_event(&b);
+}
+
+/* Without env.wait nothing is started. */
+static void test_lock_blocking_without_wait(void **state)
+{
+    rlk_holder holders[1];
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &subject, 30000);
+    b.client->env.wait = NULL;
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_E_WAIT);
+    assert_result(rlk_release(&subject), RLK_E_WAIT);
+    assert_result(rlk_extend(&subject, 1), RLK_E_WAIT);
+    assert_result(rlk_renew(&subject, 1), RLK_E_WAIT);
+    assert_result(rlk_check(&subject), RLK_E_WAIT);
+    assert_result(rlk_keep(&subject), RLK_E_WAIT);
+    assert_result(rlk_query(&subject, holders, 1), RLK_E_WAIT);
+    assert_result(rlk_force_release(&subject), RLK_E_WAIT);
+    bench_expect_quiet(&b, 0);
+    assert_result(rlk_acquire_start(&subject, RLK_TRY), RLK_PENDING); /* the started forms work */
+}
+
+/* A server that closed an idle connection is noticed before the attempt, not by it. */
+static int deliver_end_of_stream(bench *self)
+{
+    if (++calls == 1)
+        bench_cut(self, 0);
+    return 0;
+}
+
+static void test_lock_blocking_idle_connection_is_looked_at_first(void **state)
+{
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &subject, 30000);
+    b.now_ms += 3600000;
+    calls = 0;
+    b.on_wait = deliver_end_of_stream;
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+    assert_true(calls > 1);
+    assert_int_equal(b.servers[0].streams, 2);
+}
+
+/* ---- Keep ---- */
+
+static void test_lock_blocking_keep_of_a_closed_lock(void **state)
+{
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &subject, 3000);
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+    bench_advance(&b, 1500);
+    calls = 2;
+    b.on_wait = close_at_third;
+    assert_result(rlk_keep(&subject), RLK_E_CLOSED);
+    assert_result(rlk_keep(&subject), RLK_E_CLOSED);
+}
+
+/* ---- The scoped form ---- */
+
+static rlk_result scoped(bool acquire, bool start)
+{
+    RLK_SCOPED(lock, b.client, BENCH_KEY, NULL);
+    if (acquire)
+        return rlk_acquire(&lock, RLK_TRY);
+    return start ? rlk_acquire_start(&lock, RLK_FOREVER) : RLK_NOT_HELD;
+}
+
+static void test_lock_blocking_scope_releases(void **state)
+{
+    (void)state;
+    bench_start_automatic(&b, 1);
+    assert_result(scoped(true, false), RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 1);
+    assert_result(scoped(false, true), RLK_PENDING); /* cancelled and undone */
+    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 2);
+    assert_result(scoped(false, false), RLK_NOT_HELD);
+    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 2);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    assert_true(rlk_client_deadline(b.client) == RLK_NEVER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_blocking_cycle),
+        cmocka_unit_test(test_lock_blocking_waits_for_the_holder),
+        cmocka_unit_test(test_lock_blocking_cancelled_while_waiting),
+        cmocka_unit_test(test_lock_blocking_closed_while_waiting),
+        cmocka_unit_test(test_lock_blocking_wait_fails),
+        cmocka_unit_test(test_lock_blocking_without_wait),
+        cmocka_unit_test(test_lock_blocking_idle_connection_is_looked_at_first),
+        cmocka_unit_test(test_lock_blocking_keep_of_a_closed_lock),
+        cmocka_unit_test(test_lock_blocking_scope_releases),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Wrong use of clients and locks, fork, alias, and the texts of errors.
+ */
+#include "bench.h"
+
+#include <string.h>
+
+static bench b;
+
+static int64_t now_never_asked(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static int no_random(void *context, void *buf, size_t len)
+{
+    (void)context;
+    (void)buf;
+    (void)len;
+    return -1;
+}
+
+/* ---- Clients ---- */
+
+static void test_lock_usage_client_init(void **state)
+{
+    rlk_conn *conns[RLK_MAX_NODES + 1];
+    rlk_client_config good;
+    rlk_client_config bad;
+    rlk_client client;
+    size_t i;
+    (void)state;
+    bench_start(&b, 5);
+    for (i = 0; i < 5; i++)
+        conns[i] = &bench_link_of(&b, (unsigned)i)->conn;
+    conns[5] = conns[0];
+    memset(&good, 0, sizeof good);
+    good.env.now_ms = now_never_asked;
+    good.env.random = no_random; /* the client itself needs none */
+    assert_result(rlk_client_init(&client, conns, 5, &good), RLK_OK);
+    assert_int_equal(rlk_client_nodes(&client), 5);
+    assert_ptr_equal(rlk_client_conn(&client, 4), conns[4]);
+    assert_null(rlk_client_conn(&client, 5));
+    assert_null(rlk_client_conn(NULL, 0));
+    assert_int_equal(rlk_client_nodes(NULL), 0);
+    assert_int_equal(rlk_client_warnings(&client), 0);
+    assert_int_equal(rlk_client_warnings(NULL), 0);
+    assert_result(rlk_client_init(&client, conns, 4, &good), RLK_OK); /* fault 59 */
+    assert_int_equal(rlk_client_warnings(&client), RLK_WARN_EVEN);
+
+    assert_result(rlk_client_init(NULL, conns, 1, &good), RLK_E_ARGUMENT);
+    assert_result(rlk_client_init(&client, NULL, 1, &good), RLK_E_ARGUMENT);
+    assert_result(rlk_client_init(&client, conns, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_client_init(&client, conns, 0, &good), RLK_E_NODES);
+    assert_result(rlk_client_init(&client, conns, RLK_MAX_NODES + 1, &good), RLK_E_NODES);
+    conns[2] = NULL;
+    assert_result(rlk_client_init(&client, conns, 3, &good), RLK_E_ARGUMENT);
+    conns[2] = conns[0]; /* fault 58 */
+    assert_result(rlk_client_init(&client, conns, 3, &good), RLK_E_SAME_NODE);
+    assert_contains(rlk_client_error(&client), "SAME_NODE");
+    assert_contains(rlk_client_error(&client), "node 2");
+    assert_int_equal(rlk_client_nodes(&client), 0);
+    assert_result(rlki_client_init(&client, conns, 1, &good, sizeof client - 1, RLK_LAYOUT),
+                  RLK_E_LAYOUT);
+    assert_result(rlki_client_init(&client, conns, 1, &good, sizeof client, RLK_LAYOUT + 1),
+                  RLK_E_LAYOUT);
+
+    bad = good;
+    bad.env.now_ms = NULL;
+    assert_result(rlk_client_init(&client, conns, 1, &bad), RLK_E_ARGUMENT);
+    bad = good;
+    bad.env.random = NULL;
+    assert_result(rlk_client_init(&client, conns, 1, &bad), RLK_E_ARGUMENT);
+}
+
+static void test_lock_usage_client_times(void **state)
+{
+    rlk_conn *conns[1];
+    size_t i;
+    (void)state;
+    bench_start(&b, 1);
+    conns[0] = &bench_link_of(&b, 0)->conn;
+    for (i = 0; i < 7; i++) {
+        rlk_client client;
+        rlk_client_config config;
+        memset(&config, 0, sizeof config);
+        config.env.now_ms = now_never_asked;
+        config.env.random = no_random;
+        config.operation_ms = i == 0 ? -1 : i == 1 ? RLK_TIME_LIMIT_MAX + 1 : 0;
+        config.settle_ms = i == 2 ? -1 : i == 3 ? RLK_TIME_LIMIT_MAX + 1 : 0;
+        config.drift_ms = i == 4 ? -1 : i == 5 ? RLK_TIME_LIMIT_MAX + 1 : 0;
+        config.drift_ppm = i == 6 ? 500001 : 0;
+        assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_TIMES);
+    }
+}
+
+/* fault 88: two names, one server */
+static void test_lock_usage_88_alias_is_warned_of(void **state)
+{
+    (void)state;
+    memset(&b.config, 0, sizeof b.config);
+    bench_open(&b, 3, 1);
+    b.servers[0].run = 1; /* the run_id is made of run * 10 + node */
+    b.servers[1].run = 0;
+    bench_advance(&b, 0);
+    assert_int_equal(rlk_client_warnings(b.client), 0);
+    b.servers[1].alias_of = 1;
+    b.servers[1].run = 1;
+    bench_cut(&b, 1);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_client_warnings(b.client), RLK_WARN_ALIAS);
+}
+
+/* ---- Locks ---- */
+
+static void test_lock_usage_lock_init(void **state)
+{
+    static const struct {
+        rlk_lock_config config;
+        rlk_result expected;
+    } cases[] = {
+        {{0, 0, 0, 0, 0, NULL, NULL}, RLK_OK},
+        {{-1, 0, 0, 0, 0, NULL, NULL}, RLK_E_TTL},
+        {{RLK_TTL_MAX, 0, 0, 0, 0, NULL, NULL}, RLK_OK},
+        {{RLK_TTL_MAX + 1, 0, 0, 0, 0, NULL, NULL}, RLK_E_TTL},
+        {{3, 0, 0, 0, 0, NULL, NULL}, RLK_E_TTL},         /* within drift */
+        {{30000, 0, 29697, 0, 0, NULL, NULL}, RLK_E_TTL}, /* fault 57: drift + one try */
+        {{30000, 0, 29696, 0, 0, NULL, NULL}, RLK_OK},
+        {{0, -1, 0, 0, 0, NULL, NULL}, RLK_E_TIMES},
+        {{0, RLK_TIME_LIMIT_MAX + 1, 0, 0, 0, NULL, NULL}, RLK_E_TIMES},
+        {{0, 0, -1, 0, 0, NULL, NULL}, RLK_E_TIMES},
+        {{0, 0, 0, -1, 0, NULL, NULL}, RLK_E_TIMES},
+        {{0, 0, 0, 0, -1, NULL, NULL}, RLK_E_TIMES},
+        {{0, 0, 0, 1000, 0, NULL, NULL}, RLK_OK}, /* above the default of the other */
+        {{0, 0, 0, 0, 0, "0123456789012345678901234567890123456789012345678901234567890123", NULL},
+         RLK_OK},
+        {{0, 0, 0, 0, 0, "01234567890123456789012345678901234567890123456789012345678901234", NULL},
+         RLK_E_PREFIX},
+    };
+    static char key[1024];
+    rlk_lock lock;
+    size_t i;
+    (void)state;
+    bench_start(&b, 1);
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &cases[i].config),
+                      cases[i].expected);
+        assert_result(rlk_lock_close(&lock), cases[i].expected == RLK_OK ? RLK_OK : RLK_E_CLOSED);
+    }
+    assert_result(rlk_lock_init(NULL, b.client, BENCH_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, NULL, BENCH_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, b.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
+    assert_result(rlk_acquire(NULL, RLK_TRY), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, b.client, "", NULL), RLK_E_KEY); /* faults 60, 61 */
+    assert_result(rlk_lock_init_n(&lock, b.client, "\0\r\n ", 4, NULL), RLK_OK);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    memset(key, 'k', sizeof key);
+    assert_result(rlk_lock_init_n(&lock, b.client, key, (1024 - 160) / 2, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
+    assert_result(rlk_lock_init_n(&lock, b.client, key, (1024 - 160) / 2 + 1, NULL), RLK_E_KEY);
+    assert_result(rlki_lock_init(&lock, b.client, BENCH_KEY, NULL, sizeof lock, RLK_LAYOUT + 1),
+                  RLK_E_LAYOUT);
+    assert_result(rlki_lock_init(&lock, b.client, BENCH_KEY, NULL, sizeof lock - 8, RLK_LAYOUT),
+                  RLK_E_LAYOUT);
+    assert_false(rlk_is_held(NULL));
+    assert_false(rlk_is_held_at(NULL, 0));
+    assert_int_equal(rlk_remaining_ms(NULL), 0);
+    assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
+}
+
+/* Locks leave the client's list from any place. */
+static void test_lock_usage_close_in_any_order(void **state)
+{
+    static const unsigned orders[][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}, {1, 2, 0}};
+    size_t i;
+    unsigned k;
+    (void)state;
+    bench_start(&b, 1);
+    for (i = 0; i < COUNT_OF(orders); i++) {
+        rlk_lock locks[3];
+        for (k = 0; k < 3; k++)
+            assert_result(rlk_lock_init(&locks[k], b.client, BENCH_KEY, NULL), RLK_OK);
+        for (k = 0; k < 3; k++)
+            assert_result(rlk_lock_close(&locks[orders[i][k]]), RLK_OK);
+        bench_cut(&b, 0); /* tells every lock that is left: none */
+        bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    }
+}
+
+/* fault 45: the child of a fork is refused in every call */
+static void test_lock_usage_45_forked_child(void **state)
+{
+    rlk_lock lock;
+    rlk_lock fresh;
+    rlk_holder holders[1];
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    bench_serve(&b, 0); /* an event to pull */
+    b.forked = true;
+    assert_false(rlk_is_held(&lock));
+    assert_false(rlk_is_held_at(&lock, b.now_ms));
+    assert_int_equal(rlk_remaining_ms(&lock), 0);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_FORKED);
+    assert_result(rlk_release_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_extend_start(&lock, 1), RLK_E_FORKED);
+    assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_E_FORKED);
+    assert_result(rlk_check_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_query_start(&lock, holders, 1), RLK_E_FORKED);
+    assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_keep(&lock), RLK_E_FORKED);
+    assert_result(rlk_cancel(&lock), RLK_E_FORKED);
+    assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
+    assert_result(rlk_lock_init(&fresh, b.client, "x", NULL), RLK_E_FORKED);
+    assert_result(rlk_client_reset(b.client), RLK_E_FORKED);
+    assert_false(rlk_client_next_event(b.client, &event));
+    assert_true(rlk_client_deadline(b.client) == RLK_NEVER);
+    rlk_client_tick(b.client);
+    bench_expect_quiet(&b, 0);
+    b.forked = false; /* the parent goes on */
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_client_reset(NULL), RLK_E_ARGUMENT);
+}
+
+/* A clock that goes back is not followed (fault 87). */
+static void test_lock_usage_87_backward_clock(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    bench_advance(&b, 29000);
+    b.now_ms -= 20000;
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303 - 29000);
+    assert_result(rlk_renew_start(&lock, 30000), RLK_PENDING);
+    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 30000);
+    bench_reply(&b, 0, ":30000\r\n");
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303); /* of the clock as it was taken */
+    b.now_ms += 20000;
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
+}
+
+/* ---- Texts ---- */
+
+static void test_lock_usage_lock_error_names_what_failed(void **state)
+{
+    rlk_lock lock;
+    static const char long_key[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456789";
+    (void)state;
+    bench_start(&b, 3);
+    assert_string_equal(rlk_client_error(b.client), "");
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply(&b, 1, BENCH_NOPERM);
+    bench_reply(&b, 2, BENCH_NOPERM);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_NOPERM);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_NOPERM");
+    assert_contains(rlk_lock_error(&lock), "node 2, n2:6379, SET");
+    assert_contains(rlk_lock_error(&lock), "this user has no permissions");
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_contains(rlk_lock_error(&lock), "closed");
+    assert_contains(rlk_lock_error(NULL), "closed");
+
+    assert_result(rlk_lock_init(&lock, b.client, long_key, NULL), RLK_OK);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    b.servers[1].refuses = true;
+    bench_cut(&b, 1);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_run(&b);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "...\"");
+    assert_contains(rlk_lock_error(&lock), "errno 111");
+    assert_contains(rlk_client_error(b.client), "E_CONNECT");
+    assert_contains(rlk_client_error(b.client), "node 0, n0:6379");
+    assert_true(strlen(rlk_lock_error(&lock)) < RLK_TEXT_CAP);
+    assert_result(rlk_extend_start(&lock, 1), RLK_NOT_HELD);
+    assert_contains(rlk_lock_error(&lock), "extend");
+    assert_contains(rlk_lock_error(&lock), "NOT_HELD");
+    assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
+    assert_contains(rlk_lock_error(&lock), "E_TIMES");
+    assert_contains(rlk_client_error(NULL), "NULL");
+}
+
+/* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
+static void test_lock_usage_lock_error_beside_an_outcome(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    assert_result(rlk_lock_init_n(&lock, b.client, "a\001b", 3, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(&lock, 3000), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NIL);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    assert_true(bench_next_event(&b, &event, 3000));
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_contains(rlk_lock_error(&lock), "\"a?b\": TIMED_OUT");
+    assert_contains(rlk_lock_error(&lock), "last error E_CONNECT");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_usage_client_init),
+        cmocka_unit_test(test_lock_usage_client_times),
+        cmocka_unit_test(test_lock_usage_88_alias_is_warned_of),
+        cmocka_unit_test(test_lock_usage_lock_init),
+        cmocka_unit_test(test_lock_usage_close_in_any_order),
+        cmocka_unit_test(test_lock_usage_45_forked_child),
+        cmocka_unit_test(test_lock_usage_87_backward_clock),
+        cmocka_unit_test(test_lock_usage_lock_error_names_what_failed),
+        cmocka_unit_test(test_lock_usage_lock_error_beside_an_outcome),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
