@@ -97,7 +97,8 @@ static void connect_all(void)
     size_t i;
     assert_result(rlk_query(&lock, holders, NODES), RLK_NOT_HELD);
     for (i = 0; i < NODES; i++)
-        assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.client, i)), RLK_CONN_READY);
+        wait_until(rlk_conn_get_state(rlk_client_conn(&set.client, i)) == RLK_CONN_READY ||
+                   (loop_serve(&set.client, 1), false));
 }
 
 static void end(void)
@@ -135,7 +136,7 @@ static void assert_nothing_is_left(void)
     assert_result(rlk_acquire(&stranger, 10000), RLK_OK);
     loop_serve(&set.client, 50); /* nothing of the old one is under way any more */
     assert_result(rlk_check(&stranger), RLK_OK);
-    assert_true(nodes_holding(&set, "foobar", NULL) >= other.client.quorum);
+    assert_true(nodes_holding(&set, "foobar", NULL) > NODES / 2);
     assert_result(rlk_release(&stranger), RLK_OK);
     rlk_lock_close(&stranger);
 }
@@ -230,9 +231,9 @@ static void three_of_five(const way *how, bool connected)
     assert_no_lock(rlk_acquire(&lock, 300));
     assert_between(support_now_ms() - start, 0, budget);
     /* on the nodes that can be asked it is undone, or about to be */
-    loop_serve(&set.client, 100);
-    assert_null(server_text(set.servers[3], "GET foobar"));
-    assert_null(server_text(set.servers[4], "GET foobar"));
+    wait_until((!server_text(set.servers[3], "GET foobar") &&
+                !server_text(set.servers[4], "GET foobar")) ||
+               (loop_serve(&set.client, 1), false));
     start = support_now_ms();
     assert_no_lock(rlk_acquire(&lock, RLK_TRY));
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());

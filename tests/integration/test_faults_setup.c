@@ -19,6 +19,12 @@ static void begin_with_three(const rlk_lock_config *config)
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
 }
 
+/* A quorum has said that it is released: the others follow. */
+static void assert_released(void)
+{
+    wait_until(nodes_holding(&set, "foobar", NULL) == 0 || (loop_serve(&set.client, 1), false));
+}
+
 /* ---- Faults 56 and 57: times ---------------------------------------------------------------- */
 
 static const int64_t bad_ttls[] = {
@@ -73,7 +79,7 @@ static void test_fault_56_greatest_ttl(void **state)
     assert_between(server_integer(set.servers[0], "PTTL foobar"), RLK_TTL_MAX - 10000, RLK_TTL_MAX);
     assert_result(rlk_renew(&lock, RLK_TTL_MAX), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), 0);
+    assert_released();
     nodes_close(&set);
 }
 
@@ -97,7 +103,7 @@ static void test_fault_57_ttl_within_drift_and_node_time(void **state)
     assert_between(rlk_remaining_ms(&lock), 0, node_ms + 20 - 5);
     assert_result(rlk_renew(&lock, node_ms + 2), RLK_E_TTL);
     rlk_release(&lock);
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), 0);
+    assert_released();
     nodes_close(&set);
 }
 
@@ -251,9 +257,9 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         assert_int_equal(server_integer(set.servers[k], "DBSIZE"), COUNT_OF(keys));
     for (i = 0; i < COUNT_OF(keys); i++)
         assert_result(rlk_release(&locks[i]), RLK_OK);
-    loop_serve(&set.client, 20);
     for (k = 0; k < 3; k++)
-        assert_int_equal(server_integer(set.servers[k], "DBSIZE"), 0);
+        wait_until(server_integer(set.servers[k], "DBSIZE") == 0 ||
+                   (loop_serve(&set.client, 1), false));
     assert_result(rlk_lock_init(&none, &set.client, "", NULL), RLK_E_KEY);
     assert_result(rlk_lock_init_n(&none, &set.client, "a", 0, NULL), RLK_E_KEY);
     nodes_close(&set);

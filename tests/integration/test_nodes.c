@@ -32,6 +32,16 @@ static rlk_options quick(void)
     return options;
 }
 
+/* Serves a client until it is connected to all nodes. */
+static void connect_all(rlk_client *client)
+{
+    size_t i;
+    for (i = 0; i < first.count; i++) {
+        wait_until(rlk_conn_get_state(rlk_client_conn(client, i)) == RLK_CONN_READY ||
+                   (loop_serve(client, 1), false));
+    }
+}
+
 /* `count` servers, two clients that are connected to all of them, a lock of each on "foobar". */
 static void begin(size_t count)
 {
@@ -45,6 +55,8 @@ static void begin(size_t count)
     assert_result(rlk_lock_init(&b, &second.client, "foobar", &config), RLK_OK);
     assert_result(rlk_query(&a, holders, count), RLK_NOT_HELD);
     assert_result(rlk_query(&b, holders, count), RLK_NOT_HELD);
+    connect_all(&first.client);
+    connect_all(&second.client);
 }
 
 static void end(void)
@@ -52,16 +64,6 @@ static void end(void)
     nodes_close(&second);
     nodes_close(&first);
     support_teardown(NULL);
-}
-
-/* Serves a client until it is connected to all nodes again. */
-static void connect_all(rlk_client *client)
-{
-    size_t i;
-    for (i = 0; i < first.count; i++) {
-        wait_until(rlk_conn_get_state(rlk_client_conn(client, i)) == RLK_CONN_READY ||
-                   (loop_serve(client, 1), false));
-    }
 }
 
 /* Serves both clients until no node has the key. */
