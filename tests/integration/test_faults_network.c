@@ -31,9 +31,11 @@ static rlk_options quick(void)
 
 static void open_at(const char *url)
 {
+    rlk_lock_config config = rlk_lock_config_default();
     rlk_options options = quick();
+    config.node_ms = 2 * options.response_ms; /* so that the connection gives up first */
     assert_result(rlk_client_open(&client, url, &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
 }
 
 static void open_behind_proxy(bool tcp)
