@@ -7,6 +7,9 @@
 /* Longest part of a key that is shown. */
 #define TEXT_KEY_MAX 48
 
+/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
+#define TEXT_ADDRESS_MAX 48u
+
 /* A terminated text under construction: what does not fit is cut off. */
 typedef struct text_out {
     char *at;
@@ -63,6 +66,17 @@ static void text_result(text_out *out, rlk_result result)
     text_string(out, rlk_result_text(result));
 }
 
+/* The end of a text that may be long. */
+static void text_tail(text_out *out, const char *bytes, size_t len)
+{
+    if (len > TEXT_ADDRESS_MAX) {
+        text_string(out, "...");
+        bytes += len - TEXT_ADDRESS_MAX;
+        len = TEXT_ADDRESS_MAX;
+    }
+    text_bytes(out, bytes, len);
+}
+
 /* "127.0.0.1:6379", "[::1]:6379", "/run/redis.sock" */
 static void text_address(text_out *out, const rlk_url *url)
 {
@@ -72,11 +86,11 @@ static void text_address(text_out *out, const rlk_url *url)
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
         text_string(out, v6 ? "[" : "");
-        text_bytes(out, url->host, url->host_len);
+        text_tail(out, url->host, url->host_len);
         text_string(out, v6 ? "]:" : ":");
         text_number(out, url->port);
     } else if (url->path) {
-        text_bytes(out, url->path, url->path_len);
+        text_tail(out, url->path, url->path_len);
     }
 }
 
