@@ -133,7 +133,7 @@ typedef struct rlk_client_config {
 
 /* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
 #ifndef RLK_TEXT_CAP
-#define RLK_TEXT_CAP 320
+#define RLK_TEXT_CAP 384
 #endif
 
 /* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */

@@ -8,7 +8,7 @@
 #define TEXT_KEY_MAX 48
 
 /* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
-#define TEXT_ADDRESS_MAX 48u
+#define TEXT_ADDRESS_MAX 108u
 
 /* A terminated text under construction: what does not fit is cut off. */
 typedef struct text_out {
