@@ -346,6 +346,7 @@ struct rlk_lock {
  *
  * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
  * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
+ * A lock that is initialised already must be closed before.
  * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
  * transmit buffer of a connection is below RLK_TX_MIN_PREFIX), RLK_E_PREFIX, RLK_E_TIMES,
  * RLK_E_ARGUMENT, RLK_E_LAYOUT, RLK_E_CLOSED, RLK_E_FORKED. After an error the lock is closed:
