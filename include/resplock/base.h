@@ -46,16 +46,16 @@ extern "C" {
  *   positive  an outcome that a correct program meets in normal operation
  *   negative  an error, in ranges: rlk_result_class() tells which
  *
- * BUSY, TIMED_OUT and CANCELLED, and OK of a release, mean that our token is not in the key and
- * never will be (on N nodes: not on a quorum of them). Where that can't be known, the result is
- * RLK_UNKNOWN.
+ * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
+ * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the
+ * result is RLK_UNKNOWN.
  */
 typedef enum rlk_result {
     RLK_OK = 0,
 
     RLK_PENDING = 1,   /* started; the result comes as an event */
     RLK_BUSY = 2,      /* somebody else has the lock (an attempt with RLK_TRY) */
-    RLK_TIMED_OUT = 3, /* somebody else had it until the deadline */
+    RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
     RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
     RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
     RLK_LOST = 6,      /* its validity ran out before it was released or renewed */

@@ -39,10 +39,12 @@ extern "C" {
  * All time limits, in milliseconds. Those of a connection (connect, response, backoff) stand in
  * resplock/net.h.
  */
-#define RLK_TTL_MS       30000 /* TTL of the key */
-#define RLK_WAIT_MS      30000 /* trying of an acquire with RLK_DEFAULT */
-#define RLK_NODE_MS_MAX  2000  /* one try on one node: a third of the TTL, at most this */
-#define RLK_OPERATION_MS 5000  /* trying of release, extend, renew, check, query, force_release */
+#define RLK_TTL_MS      30000 /* TTL of the key */
+#define RLK_WAIT_MS     30000 /* trying of an acquire with RLK_DEFAULT */
+#define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
+#define RLK_OPERATION_MS                                                                           \
+    5000                       /* trying of release, extend, renew, check, query, force_release,   \
+                                  and of an acquire with RLK_TRY */
 #define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
 #define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
 #define RLK_RETRY_MAX_MS 250   /* ... to */
@@ -91,7 +93,7 @@ typedef enum rlk_event_type {
     RLK_EV_BUSY,         /* RLK_BUSY */
     RLK_EV_TIMED_OUT,    /* RLK_TIMED_OUT */
     RLK_EV_CANCELLED,    /* RLK_CANCELLED */
-    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE */
+    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
     RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
     RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
     RLK_EV_LOST          /* no result of an operation: the lock was held and is not any more */
@@ -195,6 +197,9 @@ struct rlk_client {
     uint8_t warnings;
     int16_t error; /* last failure of open and init */
     uint16_t error_node;
+    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
+    uint8_t failed_node;
+    uint8_t failed_command;
     char text[RLK_TEXT_CAP];
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
@@ -262,8 +267,10 @@ RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
 RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 
 /*
- * What is wrong with the client, in words: node, command, what the server said, what to do. "" if
- * nothing is. In the client's memory, until the next call of it or of rlk_lock_error.
+ * What is wrong with the client, in words: node, command, what the server said, what to do: why
+ * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
+ * any of its locks ended with. "" if nothing is. In the client's memory, until the next call of it
+ * or of rlk_lock_error.
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 
@@ -383,7 +390,8 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *   negative       transport, server: the last error, when no holder was seen until the deadline
  *                  (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held already;
  *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
- * In all but OK and UNKNOWN our token is not in the key and never will be.
+ * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
+ * bounded by operation_ms.
  * The deadline bounds the trying; the result comes within settle_ms after it.
  */
 RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
@@ -395,7 +403,8 @@ RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
  *   RLK_NOT_OWNER  the key did not hold our token any more
  *   RLK_GONE       it does not now, but an earlier try of this release got no reply
  *   RLK_NOT_HELD   nothing was held
- *   RLK_LOST       its validity had passed before the call; what was left of it was cleaned up
+ *   RLK_LOST       its validity had passed before the call; what is left of it is being cleaned
+ *                  up, and the call waited up to settle_ms for that
  *   RLK_UNKNOWN    no answer in time, or an earlier SET may still execute; cleaning goes on
  *   negative       the server refused (the key may stay until its TTL); RLK_E_STATE: another
  *                  operation is under way (rlk_cancel it first)
@@ -420,7 +429,8 @@ RLK_API rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms);
 /*
  * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that is earlier
  * than the present one, only the local deadline is set to it and nothing is sent: the key lapses
- * later than we claim, or is deleted by release. Results as of rlk_extend.
+ * later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also for a
+ * ttl_ms that is not above drift + node time.
  */
 RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
 RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
@@ -428,15 +438,15 @@ RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
 /*
  * Renews by the configured TTL when a third of it has passed, else does nothing; to be called at
  * least that often. RLK_OK while the lock is valid, even where a renewal failed (it is tried again
- * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. There are no
- * threads: nothing renews but this call.
+ * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. Takes at most the
+ * time of one try (node_ms). There are no threads: nothing renews but this call.
  */
 RLK_API rlk_result rlk_keep(rlk_lock *lock);
 
 /*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
- * more), RLK_NOT_HELD, RLK_LOST, RLK_UNKNOWN or an error as of rlk_extend. A write command without
- * effect, so that a replica can't answer.
+ * more), RLK_NOT_HELD, RLK_LOST, or an error (RLK_E_RESPONSE_TIMEOUT where no quorum answered). A
+ * write command without effect, so that a replica can't answer.
  */
 RLK_API rlk_result rlk_check(rlk_lock *lock);
 RLK_API rlk_result rlk_check_start(rlk_lock *lock);
@@ -445,7 +455,8 @@ RLK_API rlk_result rlk_check_start(rlk_lock *lock);
 typedef struct rlk_holder {
     rlk_result result;  /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
     int64_t ttl_ms;     /* remaining, -1 without expiry, -2 no such key */
-    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut */
+    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut, or, beyond the receive
+                           buffer, left out */
     bool ours;          /* it is the token of this lock */
     char
         token[RLK_TOKEN_MAX + 1]; /* terminated; may itself contain NUL if somebody put one there */
@@ -464,7 +475,8 @@ RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t c
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
  * learns at its next renewal or check. RLK_OK when a quorum answered (also if nothing was there);
- * RLK_E_STATE while this lock is held or busy.
+ * RLK_UNKNOWN when it was sent and a quorum did not answer; RLK_E_STATE while this lock is held or
+ * busy.
  */
 RLK_API rlk_result rlk_force_release(rlk_lock *lock);
 RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
@@ -472,7 +484,8 @@ RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
 /*
  * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
  * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
- * RLK_UNKNOWN, cleaning goes on. Others: RLK_CANCELLED. The result comes as an event, or from the
+ * RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others: RLK_CANCELLED. The
+ * result comes as an event, or from the
  * blocking call that is interrupted (rlk_cancel from within env.wait). RLK_NOT_HELD: there was
  * nothing to cancel.
  */

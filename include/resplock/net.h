@@ -106,7 +106,8 @@ typedef struct rlk_conn rlk_conn;
 
 /*
  * What the connection tells the layer above (the lock room). Called in the middle of an engine
- * call: the callee may submit and withdraw requests on any connection, nothing else.
+ * call: the callee may submit and withdraw requests and have scripts loaded, on any connection,
+ * nothing else.
  */
 typedef struct rlk_conn_calls {
     /*
@@ -261,7 +262,6 @@ struct rlk_conn {
     uint8_t scripts_len;
     uint8_t script; /* next one to load; scripts_len: none */
     uint8_t state;
-    uint8_t next_state; /* after CLOSING */
     uint8_t protocol;   /* 2 or 3; 0: not known yet */
     uint8_t step;       /* handshake: next step to send */
     uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */

@@ -22,7 +22,7 @@ extern "C" {
  * copied and outlive the client.
  */
 typedef struct rlk_options {
-    const char *user; /* as they are, not percent-encoded */
+    const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
     const char *password;
     int db;                           /* > 0: overrides the URL's */
     const char *client_name;          /* NULL: "resplock" */

@@ -8,12 +8,11 @@
 /* Ends an operation whose driver can't wait: what is not settled now will not be. */
 static void blocking_give_up(rlk_lock *lock)
 {
-    rlki_tally tally;
-    rlk_cancel(lock);
-    if (lock->events & RLKI_EVENT_RESULT || lock->operation == RLK_OP_NONE)
+    (void)rlk_cancel(lock);
+    if (lock->operation == RLK_OP_NONE)
         return;
-    tally = rlki_tally_of(lock);
-    rlki_operation_finish(lock, tally.unclean >= lock->client->quorum ? RLK_UNKNOWN : RLK_E_WAIT);
+    rlki_operation_finish(lock,
+                          RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
     rlki_lock_rearm(lock);
 }
 
@@ -119,9 +118,11 @@ rlk_result rlk_keep(rlk_lock *lock)
 #if defined(__GNUC__) && !defined(__cplusplus)
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK)
-        blocking_wait(lock);
-    rlk_release(lock);
-    rlk_lock_close(lock);
+    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
+        lock->client->env.wait)
+        (void)blocking_wait(lock);
+    if (rlk_release(lock) == RLK_E_WAIT)
+        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
+    (void)rlk_lock_close(lock);
 }
 #endif

@@ -78,14 +78,9 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
     /* Deadlines before input. They may abandon the very command that is answered here: then its
      * reply means nothing any more (what was sent behind it settles the matter). */
     if (client_advance(client, now_ms) >= lock->timer.deadline_ms && lock->timer.link) {
-        bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
-        if (tag == RLKI_RAISE || tag == RLKI_DEL) /* its request is idle, but it was sent */
-            lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_lock_timer(lock);
         if (request->tag != tag || request->state != state)
             return;
-        if (!sent)
-            lock->flags = (uint8_t)(lock->flags & ~RLKI_LOCK_MAYBE_SENT);
     }
     rlki_seat_reply(seat, reply, left);
     rlki_operation_step(lock);
@@ -195,6 +190,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_head = NULL;
     client->event_tail = NULL;
     client->warnings = 0;
+    client->failed = RLK_OK;
     result = client_check(conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;

@@ -47,7 +47,7 @@ enum {
 /* Flags of a lock. */
 #define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
 #define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
-#define RLKI_LOCK_MAYBE_SENT  0x04u /* hold: a command was sent whose reply will never come */
+#define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
 #define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
 

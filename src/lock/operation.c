@@ -76,7 +76,13 @@ void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 void rlki_lock_undo(rlk_lock *lock)
 {
     unsigned i;
-    lock->cleanup_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    if (lock->target_ms > until_ms) /* of an extend, perhaps one whose reply never came */
+        until_ms = lock->target_ms;
+    for (i = 0; i < lock->client->nodes; i++)
+        if (lock->seats[i].expiry_ms > until_ms)
+            until_ms = lock->seats[i].expiry_ms;
+    lock->cleanup_ms = until_ms; /* by then the key has gone by itself */
     for (i = 0; i < lock->client->nodes; i++)
         rlki_seat_undo(&lock->seats[i]);
 }
@@ -114,8 +120,12 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
 
 void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 {
+    rlk_client *client = lock->client;
     lock->done_operation = lock->operation;
     lock->done_result = (int16_t)result;
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    client->failed_node = lock->error_node;
+    client->failed_command = lock->error_command;
     lock->operation = RLK_OP_NONE;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;

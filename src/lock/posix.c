@@ -125,7 +125,7 @@ static int posix_credentials(void *context, rlk_credentials *out)
     const rlk_node *node = (const rlk_node *)context;
     out->user = node->user;
     out->user_len = posix_length(node->user);
-    out->password = node->password;
+    out->password = node->password ? node->password : ""; /* a user alone: an empty password */
     out->password_len = posix_length(node->password);
     return 0;
 }
@@ -145,8 +145,9 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->credentials_context = options->credentials_context;
     node->user = options->user;
     node->password = options->password;
-    if (!config->credentials && options->password) {
-        size_t need = RLK_CONN_TX_AUTH(posix_length(options->user), strlen(options->password));
+    if (!config->credentials && (options->user || options->password)) {
+        size_t need =
+            RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
         if (config->tx_cap < need)
             return RLK_E_BUFFER;
         config->credentials = posix_credentials;
@@ -185,6 +186,7 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
     client->warnings = 0;
+    client->failed = RLK_OK;
     client->error = (int16_t)result;
     client->error_node = (uint16_t)node;
     return result;

@@ -18,43 +18,54 @@ void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
     rlki_operation_step(lock);
 }
 
-/* Keeps what one node said of the key. */
-static void query_keep(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, unsigned left)
+static void query_clear(rlk_holder *holder)
 {
-    rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
+    holder->ttl_ms = -2;
+    holder->token_len = 0;
+    holder->token[0] = '\0';
+    holder->ours = false;
+}
+
+/* What one node answers to GET: begins its answer anew, whatever an earlier one that was cut in
+ * half had said. */
+static void query_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_reply *reply)
+{
     uint8_t own[RLK_TOKEN_MAX];
     size_t own_len = rlki_token_len(lock);
-    if (left > 0) { /* what an answer that was cut in half had said is void */
-        holder->result = RLK_PENDING;
-        holder->token_len = 0;
-        holder->token[0] = '\0';
-        holder->ours = false;
-    }
-    if (reply->error != RLK_OK) {
-        holder->result = reply->error;
-        return;
-    }
-    if (left == 0) {
-        holder->ttl_ms = reply->value;
-        if (holder->result == RLK_PENDING)
-            holder->result = reply->type == RLK_RESP_INTEGER ? RLK_OK : RLK_E_UNEXPECTED;
-        return;
-    }
+    size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+    query_clear(holder);
+    holder->result = RLK_PENDING;
     if (reply->type == RLK_RESP_NULL)
         return;
     if (reply->type != RLK_RESP_BULK || reply->value < 0) {
-        holder->result = RLK_E_UNEXPECTED;
+        holder->result = reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
         return;
     }
+    holder->ttl_ms = -1; /* it is there; PTTL follows */
     holder->token_len = (uint32_t)reply->value;
-    if (reply->data) {
-        size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
-        memcpy(holder->token, reply->data, len);
-        holder->token[len] = '\0';
-        rlki_token_write(lock, lock->round, own);
-        holder->ours =
-            reply->len == own_len && lock->round != 0 && memcmp(reply->data, own, own_len) == 0;
+    if (!reply->data)
+        return;
+    memcpy(holder->token, reply->data, len);
+    holder->token[len] = '\0';
+    rlki_token_write(lock, lock->round, own);
+    holder->ours =
+        reply->len == own_len && lock->round != 0 && memcmp(reply->data, own, own_len) == 0;
+}
+
+/* ... and to PTTL. A key that came between the two is not there yet, one that went is gone. */
+static void query_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
+{
+    if (holder->result != RLK_PENDING)
+        return;
+    if (reply->type != RLK_RESP_INTEGER) {
+        holder->result = reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
+        return;
     }
+    holder->result = RLK_OK;
+    if (holder->ttl_ms == -2 || reply->value == -2)
+        query_clear(holder);
+    else
+        holder->ttl_ms = reply->value;
 }
 
 void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left)
@@ -62,10 +73,13 @@ void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, 
     rlk_lock *lock = rlki_seat_lock(seat);
     rlk_result result = reply->error;
     if (command == RLKI_QUERY) {
-        query_keep(lock, seat, reply, left);
-        if (left > 0)
+        rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
+        if (left > 0) {
+            query_keep_token(lock, holder, reply);
             return;
-        result = ((rlk_holder *)lock->query)[seat->index].result;
+        }
+        query_keep_ttl(holder, reply);
+        result = holder->result;
     } else if (reply->type != RLK_RESP_INTEGER && result == RLK_OK) {
         result = RLK_E_UNEXPECTED;
     }

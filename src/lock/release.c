@@ -22,7 +22,9 @@ void rlki_release_begin(rlk_lock *lock)
     bool lost = lock->state == RLKI_LOST;
     unsigned i;
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, RLK_OP_RELEASE, client->now_ms + (int64_t)client->operation_ms);
+    rlki_operation_begin(lock, RLK_OP_RELEASE,
+                         client->now_ms +
+                             (int64_t)(lost ? client->settle_ms : client->operation_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     rlki_lock_undo(lock);

@@ -69,9 +69,12 @@ void rlki_seat_send(rlk_seat *seat, unsigned command)
 
 bool rlki_seat_abandon(rlk_seat *seat)
 {
+    /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
+    bool answered = seat->request.tag != RLKI_NO_COMMAND &&
+                    seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & RLKI_SEAT_RETRY);
     seat->request.tag = RLKI_NO_COMMAND;
     seat_clear(seat, RLKI_SEAT_RETRY);
-    return rlk_conn_withdraw(seat_conn(seat), &seat->request);
+    return rlk_conn_withdraw(seat_conn(seat), &seat->request) && !answered;
 }
 
 void rlki_seat_undo(rlk_seat *seat)
@@ -143,7 +146,6 @@ static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generati
     if (!(seat->flags & RLKI_SEAT_FENCE) || seat->generation == generation)
         return;
     seat_clear(seat, RLKI_SEAT_FENCE);
-    rlki_client_note_fence(lock->client, seat->index);
     /* Beside a loose one a fenced SET counts as loose too: if the token is found, nobody can tell
      * which of them put it there, and so whether the loose one is used up. */
     if (seat->generation > lock->client->unfenced[seat->index] && seat->loose == 0)
@@ -258,6 +260,31 @@ static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
     seat->generation = rlk_conn_generation(seat_conn(seat));
 }
 
+/*
+ * The script says that p_ms remain. No more is believed than was known before or is asked for now:
+ * a server whose clock went back, or an extend that was given up, must not lengthen a lease behind
+ * the caller's back (rule 8). And what was known stays with its own horizon: the drift that it
+ * counts with runs from when it was asked for.
+ */
+static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, int64_t t0_ms,
+                              int64_t p_ms)
+{
+    bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
+    int64_t most_ms = seat->expiry_ms;
+    int64_t asked_ms =
+        lock->operation == RLK_OP_ACQUIRE ? rlki_later(t0_ms, lock->ttl_ms) : lock->target_ms;
+    int64_t expiry_ms =
+        rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, p_ms);
+    if (command == RLKI_RAISE && asked_ms > most_ms)
+        most_ms = asked_ms;
+    if (expiry_ms > most_ms)
+        expiry_ms = most_ms;
+    if (expiry_ms != seat->expiry_ms || expiry_ms == rlki_later(t0_ms, p_ms))
+        seat_confirm(seat, expiry_ms, t0_ms);
+    else
+        seat->generation = rlk_conn_generation(seat_conn(seat));
+}
+
 /* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
  * have errors of their own. */
 static bool seat_refused(rlk_result error)
@@ -348,12 +375,8 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_RAISE_NOT_OURS) {
         seat_not_ours(lock, seat, command);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
-        bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
         seat_present(seat, command);
-        seat_confirm(
-            seat,
-            rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, reply->value),
-            t0_ms);
+        seat_confirm_left(lock, seat, command, t0_ms, reply->value);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
         seat_present(seat,
                      command); /* ours, and somebody took its expiry away: what we know stands */

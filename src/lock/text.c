@@ -137,6 +137,15 @@ static const char *text_command(unsigned command)
     return names[command];
 }
 
+/* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
+static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
+                              rlk_result error)
+{
+    const char *name =
+        command != RLKI_NO_COMMAND ? text_command(command) : rlk_conn_step(client->conns[node]);
+    text_node(out, client, node, name, error);
+}
+
 const char *rlk_client_error(rlk_client *client)
 {
     text_out out;
@@ -153,14 +162,21 @@ const char *rlk_client_error(rlk_client *client)
         }
         return client->text;
     }
-    for (i = 0; client->state == RLKI_CLIENT_OPEN && i < client->nodes; i++) {
+    if (client->state != RLKI_CLIENT_OPEN)
+        return client->text;
+    for (i = 0; i < client->nodes; i++) {
         rlk_conn *conn = client->conns[i];
         rlk_result result = rlk_conn_result(conn);
         if (result == RLK_OK)
             continue;
         text_result(&out, result);
         text_node(&out, client, i, rlk_conn_step(conn), result);
-        break;
+        return client->text;
+    }
+    if (client->failed != RLK_OK) {
+        rlk_result result = (rlk_result)client->failed;
+        text_result(&out, result);
+        text_command_node(&out, client, client->failed_node, client->failed_command, result);
     }
     return client->text;
 }
@@ -188,10 +204,8 @@ const char *rlk_lock_error(rlk_lock *lock)
             text_string(&out, "; last error ");
             text_string(&out, rlk_result_name((rlk_result)lock->error));
         }
-        text_node(&out, client, lock->error_node,
-                  lock->error_command ? text_command(lock->error_command)
-                                      : rlk_conn_step(client->conns[lock->error_node]),
-                  (rlk_result)lock->error);
+        text_command_node(&out, client, lock->error_node, lock->error_command,
+                          (rlk_result)lock->error);
     }
     return client->text;
 }
