@@ -254,7 +254,7 @@ static void seat_present(rlk_seat *seat, unsigned command)
 
 static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
 {
-    int64_t horizon_ms = expiry_ms - t0_ms;
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
     seat->expiry_ms = expiry_ms;
     seat->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
     seat->generation = rlk_conn_generation(seat_conn(seat));
