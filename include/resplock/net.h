@@ -106,8 +106,8 @@ typedef struct rlk_conn rlk_conn;
 
 /*
  * What the connection tells the layer above (the lock room). Called in the middle of an engine
- * call: the callee may submit and withdraw requests and have scripts loaded, on any connection,
- * nothing else.
+ * call: the callee may submit and withdraw requests and have scripts loaded, on any connection, and
+ * reject the reply that it is given; nothing else.
  */
 typedef struct rlk_conn_calls {
     /*
@@ -298,6 +298,12 @@ RLK_API void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_m
 /* Takes a request back in O(1). True: it was IDLE or QUEUED, and not a byte of it was or will be
  * sent. False: it was SENT; its replies will be consumed and discarded at their place. */
 RLK_API bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request);
+
+/*
+ * From within `reply`: this can't be the answer to that request, so no answer on this stream can be
+ * trusted any more. Ends it with RLK_E_UNEXPECTED: what is in flight is lost, and fenced.
+ */
+RLK_API void rlk_conn_reject(rlk_conn *conn, int64_t now_ms);
 
 /* The server forgot the scripts (NOSCRIPT): loads them again, before whatever is submitted after
  * this call. */

@@ -37,8 +37,8 @@ static void query_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_reply
     holder->result = RLK_PENDING;
     if (reply->type == RLK_RESP_NULL)
         return;
-    if (reply->type != RLK_RESP_BULK || reply->value < 0) {
-        holder->result = reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
+    if (reply->error != RLK_OK) {
+        holder->result = reply->error;
         return;
     }
     holder->ttl_ms = -1; /* it is there; PTTL follows */
@@ -57,11 +57,9 @@ static void query_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
 {
     if (holder->result != RLK_PENDING)
         return;
-    if (reply->type != RLK_RESP_INTEGER) {
-        holder->result = reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
+    holder->result = reply->error;
+    if (reply->error != RLK_OK)
         return;
-    }
-    holder->result = RLK_OK;
     if (holder->ttl_ms == -2 || reply->value == -2)
         query_clear(holder);
     else
@@ -80,8 +78,6 @@ void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, 
         }
         query_keep_ttl(holder, reply);
         result = holder->result;
-    } else if (reply->type != RLK_RESP_INTEGER && result == RLK_OK) {
-        result = RLK_E_UNEXPECTED;
     }
     if (result == RLK_OK) {
         seat->verdict = RLKI_YES;

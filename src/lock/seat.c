@@ -26,6 +26,8 @@
 #include "scripts.h"
 #include "validity.h"
 
+#include <string.h>
+
 rlk_lock *rlki_seat_lock(rlk_seat *seat)
 {
     uint8_t *first = (uint8_t *)(seat - seat->index);
@@ -329,14 +331,32 @@ static bool seat_is_ok(const rlk_reply *reply)
            reply->data[1] == 'K';
 }
 
-static rlk_result seat_error_of(const rlk_reply *reply)
+/* False of a reply that no server gives to such a command: replies and requests do not match. */
+static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
 {
-    return reply->error != RLK_OK ? reply->error : RLK_E_UNEXPECTED;
+    bool integer = reply->type == RLK_RESP_INTEGER;
+    if (reply->error != RLK_OK)
+        return true;
+    switch (command) {
+    case RLKI_SET:
+        return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        return integer && (reply->value >= -1 || reply->value == RLKI_RAISE_NOT_OURS);
+    case RLKI_QUERY:
+        if (left > 0)
+            return reply->type == RLK_RESP_NULL ||
+                   (reply->type == RLK_RESP_BULK && reply->value >= 0);
+        return integer && reply->value >= -2;
+    default: /* RLKI_RELEASE, RLKI_DEL */
+        return integer && reply->value >= 0;
+    }
 }
 
 static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms)
 {
-    seat_clear(seat, RLKI_SEAT_FENCE);
+    if (reply->error != RLK_E_UNEXPECTED) /* that is no answer */
+        seat_clear(seat, RLKI_SEAT_FENCE);
     if (seat_is_ok(reply)) {
         seat_set(seat, RLKI_SEAT_PRESENT); /* by this SET, not by a loose one */
         seat_present(seat, RLKI_SET);
@@ -356,7 +376,7 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     }
     if (seat_refused(reply->error))
         seat_absent(seat);
-    seat_error(seat, RLKI_SET, seat_error_of(reply));
+    seat_error(seat, RLKI_SET, reply->error);
 }
 
 static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
@@ -385,11 +405,10 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
         seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
         seat_not_ours(lock, seat, command);
     } else if (!seat_reload(seat, command, reply->error)) {
-        rlk_result error = seat_error_of(reply);
-        if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(error))
-            seat_error(seat, command, error);
+        if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
+            seat_error(seat, command, reply->error);
         else
-            seat_retry(seat, command, error);
+            seat_retry(seat, command, reply->error);
     }
 }
 
@@ -419,13 +438,15 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
         return;
-    if (rlki_is_final(seat_error_of(reply)) || lock->client->now_ms >= lock->cleanup_ms) {
+    if (reply->error == RLK_E_UNEXPECTED) /* executed or not */
+        seat_set(seat, RLKI_SEAT_REPEATED);
+    if (rlki_is_final(reply->error) || lock->client->now_ms >= lock->cleanup_ms) {
         seat_undone(seat, RLKI_ERROR);
         seat_set(seat, RLKI_SEAT_DOUBT);
-        seat_error(seat, RLKI_RELEASE, seat_error_of(reply));
+        seat_error(seat, RLKI_RELEASE, reply->error);
         return;
     }
-    seat_retry(seat, RLKI_RELEASE, seat_error_of(reply));
+    seat_retry(seat, RLKI_RELEASE, reply->error);
 }
 
 void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
@@ -434,6 +455,14 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
     int64_t now_ms = lock->client->now_ms;
     int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
     unsigned command = seat->request.tag;
+    rlk_reply wrong;
+    if (!seat_is_answer(command, reply, left)) {
+        memset(&wrong, 0, sizeof(wrong));
+        wrong.type = RLK_RESP_ERROR;
+        wrong.error = RLK_E_UNEXPECTED;
+        reply = &wrong;
+        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+    }
     if (left == 0)
         seat->request.tag = RLKI_NO_COMMAND;
     switch (command) {
@@ -451,6 +480,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         rlki_query_reply(seat, command, reply, left);
         break;
     }
+    if (reply == &wrong)
+        rlk_conn_reject(seat_conn(seat), now_ms);
 }
 
 /* ---- losses ---- */

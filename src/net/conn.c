@@ -176,12 +176,13 @@ static void conn_drop_stream(rlk_conn *conn)
     conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
 }
 
-/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. */
-static void conn_end(rlk_conn *conn, rlk_conn_state state, int64_t now_ms)
+/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
+ * if all requests were answered. */
+static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence, int64_t now_ms)
 {
     conn->step_ended = conn_current_step(conn);
     conn_drop_stream(conn);
-    if (!rlki_ring_was_answered(conn)) {
+    if (fence || !rlki_ring_was_answered(conn)) {
         conn->old = conn->identity;
         conn->flags |= CONN_FENCE_DUE;
     }
@@ -214,7 +215,7 @@ static void conn_settle(rlk_conn *conn, int64_t now_ms)
 void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms)
 {
     conn_note_failure(conn, why, 0);
-    conn_end(conn, RLK_CONN_CLOSING, now_ms);
+    conn_end(conn, RLK_CONN_CLOSING, false, now_ms);
 }
 
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
@@ -224,7 +225,7 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
         conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
-        conn_end(conn, RLK_CONN_CLOSING, now_ms);
+        conn_end(conn, RLK_CONN_CLOSING, false, now_ms);
         conn_settle(conn, now_ms);
         break;
     case RLK_CONN_CLOSING:
@@ -236,11 +237,26 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     }
 }
 
+/* Replies and requests do not match: even what was answered may not have been. */
+void rlki_conn_distrust(rlk_conn *conn, rlk_result why, int64_t now_ms)
+{
+    bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
+
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, fence, now_ms);
+}
+
+void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
+{
+    if (conn->state == RLK_CONN_READY)
+        rlki_conn_distrust(conn, RLK_E_UNEXPECTED, now_ms);
+}
+
 void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
 {
     if (conn->state == RLK_CONN_CLOSED)
         return;
-    conn_end(conn, RLK_CONN_CLOSED, now_ms);
+    conn_end(conn, RLK_CONN_CLOSED, false, now_ms);
     conn->deadline_ms = RLK_NEVER;
 }
 

@@ -30,6 +30,9 @@ static inline bool conn_is_up(const rlk_conn *conn)
 /* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
 void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms);
 
+/* The same where replies and requests turned out not to match: what was answered is fenced too. */
+void rlki_conn_distrust(rlk_conn *conn, rlk_result why, int64_t now_ms);
+
 /* Sends what can be sent: steps of the handshake, scripts, requests. */
 void rlki_conn_pump(rlk_conn *conn, int64_t now_ms);
 

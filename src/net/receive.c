@@ -72,7 +72,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token, int6
         receive_keep_text(conn, token);
     /* A server that is full or protected says so before it has read anything (fault 16). */
     if (!due && !(conn->state == RLK_CONN_HANDSHAKE && receive_is_error(conn->reply_type))) {
-        rlki_conn_fail(conn, RLK_E_UNSOLICITED, now_ms);
+        rlki_conn_distrust(conn, RLK_E_UNSOLICITED, now_ms);
         return;
     }
     conn->deadline_ms = now_ms + conn->response_ms;
@@ -111,8 +111,8 @@ static void receive_parse(rlk_conn *conn, int64_t now_ms)
         if (status == RLK_RESP_TOKEN)
             receive_take(conn, &token, now_ms);
         else
-            rlki_conn_fail(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP,
-                           now_ms);
+            rlki_conn_distrust(
+                conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP, now_ms);
     }
 }
 

@@ -91,7 +91,6 @@ static void test_lock_corners_query_of_a_streamed_string(void **state)
     bench_lock(&b, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
     bench_reply(&b, 0, "$?\r\n;1\r\nx\r\n;0\r\n");
-    bench_reply(&b, 0, ":5\r\n");
     bench_expect_event(&b, RLK_EV_FAILED, RLK_E_UNEXPECTED);
 }
 

@@ -52,6 +52,11 @@ static void test_lock_rounds_reply_to_set(void **state)
         bench_lock(&b, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
         bench_reply(&b, 0, cases[i].reply);
+        if (cases[i].expected == RLK_E_UNEXPECTED) { /* ends the stream: undone on the next */
+            assert_int_equal(b.servers[0].count[BENCH_RELEASE], 0);
+            bench_advance(&b, RLK_BACKOFF_MIN_MS);
+            assert_int_equal(b.servers[0].kills, 1);
+        }
         assert_int_equal(b.servers[0].count[BENCH_RELEASE], cases[i].undone);
         assert_int_equal(bench_next_event(&b, &event, 0), !cases[i].undone);
         if (cases[i].undone) {
@@ -99,13 +104,14 @@ static void test_lock_rounds_reply_to_the_compare(void **state)
     static const struct {
         const char *reply;
         bench_kind next;
+        bool ends_stream;
     } cases[] = {
-        {BENCH_NOT_OURS, BENCH_SET},     /* again */
-        {BENCH_WRONGTYPE, BENCH_OTHER},  /* no use: nothing of ours is there */
-        {BENCH_READONLY, BENCH_RELEASE}, /* ends the round */
-        {":-7\r\n", BENCH_RELEASE},      /* not what the script says */
-        {"+OK\r\n", BENCH_RELEASE},      {":29000\r\n", BENCH_OTHER}, /* ours */
-        {":0\r\n", BENCH_RELEASE}, /* ours, but with no time left of it */
+        {BENCH_NOT_OURS, BENCH_SET, false},     /* again */
+        {BENCH_WRONGTYPE, BENCH_OTHER, false},  /* no use: nothing of ours is there */
+        {BENCH_READONLY, BENCH_RELEASE, false}, /* ends the round */
+        {":-7\r\n", BENCH_RELEASE, true},       /* not what the script says */
+        {"+OK\r\n", BENCH_RELEASE, true},       {":29000\r\n", BENCH_OTHER, false}, /* ours */
+        {":0\r\n", BENCH_RELEASE, false}, /* ours, but with no time left of it */
     };
     size_t i;
     (void)state;
@@ -119,6 +125,8 @@ static void test_lock_rounds_reply_to_the_compare(void **state)
         bench_advance(&b, RLK_BACKOFF_MIN_MS);
         (void)bench_expect(&b, 0, BENCH_RAISE);
         bench_reply(&b, 0, cases[i].reply);
+        if (cases[i].ends_stream)
+            bench_advance(&b, RLK_BACKOFF_MIN_MS);
         if (cases[i].next == BENCH_OTHER)
             bench_expect_quiet(&b, 0);
         else
