@@ -50,9 +50,11 @@ static void stop(void)
 /* A client straight to one server. */
 static void start_direct(const char *url, const rlk_options *options)
 {
+    /* one round is to last, on a slow machine too: the next would have another token */
+    rlk_lock_config config = {.node_ms = 20000};
     rlk_holder holder;
     nodes_open_urls(&direct, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &direct.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &direct.client, KEY, &config), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
 }
 
