@@ -438,6 +438,29 @@ static void test_wrong_input_password_repeated_by_the_server(void **state)
     close_all();
 }
 
+/* A user of the options without a password has an empty one: it is not passed over in silence, and
+ * the default user taken instead. */
+static void test_wrong_input_user_without_password(void **state)
+{
+    server_config config = {
+        .lines = SERVER_LINES("user app on nopass ~* &* +@all", "user other on >secret ~* +@all")};
+    server *redis = server_start(&config);
+    rlk_options options;
+    (void)state;
+    memset(&options, 0, sizeof options);
+    options.user = "app";
+    open_at(server_url(redis), &options);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_contains(server_text(redis, "CLIENT LIST"), " user=app ");
+    assert_result(rlk_release(&lock), RLK_OK);
+    close_all();
+    options.user = "other";
+    open_at(server_url(redis), &options);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH);
+    assert_contains(rlk_lock_error(&lock), "HELLO; the server said: WRONGPASS");
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +477,7 @@ int main(void)
         support_test(test_fault_88_one_server_through_two_aliases),
         support_test(test_wrong_input_credentials_hook),
         support_test(test_wrong_input_credentials_that_come_late),
+        support_test(test_wrong_input_user_without_password),
         support_test(test_wrong_input_password_is_kept_nowhere),
         support_test(test_wrong_input_password_repeated_by_the_server),
     };
