@@ -18,6 +18,7 @@
 
 #define LOCK_TTL_MS   3000
 #define LEADER_TTL_MS 2000
+#define WAIT_MS       10000 /* a server that dies must not leave the demo hanging */
 
 static const char *url;
 static int64_t start_ms;
@@ -47,7 +48,7 @@ __attribute__((format(printf, 3, 4))) static void say(const char *colour, const 
 {
     int64_t time_ms = now_ms() - start_ms;
     va_list arguments;
-    char text[256];
+    char text[512];
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -63,23 +64,28 @@ __attribute__((format(printf, 3, 4))) static void say(const char *colour, const 
 #define RED    "\033[31m"
 #define BOLD   "\033[1m"
 
-static void must(rlk_result result, const char *what, const char *why)
+static void fail(const char *who, const char *why)
 {
-    if (result != RLK_OK) {
-        say(RED, "", "%s: %s: %s", what, rlk_result_name(result), why);
-        _exit(1);
-    }
+    say(RED, who, "%s", why);
+    exit(1);
+}
+
+static void must(rlk_result result, const char *who, rlk_lock *lock)
+{
+    if (result != RLK_OK)
+        fail(who, rlk_lock_error(lock));
 }
 
 /* ---- Two processes and one lock ---- */
 
-static void open_lock(rlk_client *client, rlk_lock *lock, const char *key, const char *name,
+static void open_lock(rlk_client *client, rlk_lock *lock, const char *key, const char *prefix,
                       int64_t ttl_ms)
 {
-    rlk_lock_config config = {.ttl_ms = ttl_ms, .retry_max_ms = 100, .token_prefix = name};
+    rlk_lock_config config = {.ttl_ms = ttl_ms, .retry_max_ms = 100, .token_prefix = prefix};
 
-    must(rlk_client_open(client, url, NULL), "open", rlk_client_error(client));
-    must(rlk_lock_init(lock, client, key, &config), "lock", rlk_client_error(client));
+    if (rlk_client_open(client, url, NULL) != RLK_OK ||
+        rlk_lock_init(lock, client, key, &config) != RLK_OK)
+        fail("", rlk_client_error(client));
 }
 
 static void close_lock(rlk_client *client, rlk_lock *lock)
@@ -94,15 +100,15 @@ static void alice(void)
     rlk_lock lock;
 
     open_lock(&client, &lock, "demo:job", "alice-", LOCK_TTL_MS);
-    must(rlk_acquire(&lock, RLK_TRY), "acquire", rlk_lock_error(&lock));
+    must(rlk_acquire(&lock, RLK_TRY), "alice", &lock);
     say(GREEN, "alice", "has the lock, for %" PRId64 " ms", rlk_remaining_ms(&lock));
     pause_ms(1000);
     say(GREEN, "alice", "works; %" PRId64 " ms left", rlk_remaining_ms(&lock));
-    must(rlk_extend(&lock, 2000), "extend", rlk_lock_error(&lock));
+    must(rlk_extend(&lock, 2000), "alice", &lock);
     say(GREEN, "alice", "extended by 2000 ms; %" PRId64 " ms left", rlk_remaining_ms(&lock));
     pause_ms(1500);
     say(GREEN, "alice", "is done; releases with %" PRId64 " ms left", rlk_remaining_ms(&lock));
-    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    must(rlk_release(&lock), "alice", &lock);
     say(GREEN, "alice", "has released the lock");
     close_lock(&client, &lock);
 }
@@ -117,15 +123,15 @@ static void bob(void)
     pause_ms(300);
     open_lock(&client, &lock, "demo:job", "bob-", LOCK_TTL_MS);
     say(CYAN, "bob", "tries once: %s", rlk_result_name(rlk_acquire(&lock, RLK_TRY)));
-    must(rlk_query(&lock, &holder, 1), "query", rlk_lock_error(&lock));
+    must(rlk_query(&lock, &holder, 1), "bob", &lock);
     say(CYAN, "bob", "asks who: token %.15s..., %" PRId64 " ms left", holder.token, holder.ttl_ms);
     say(CYAN, "bob", "waits");
     asked_ms = now_ms();
-    must(rlk_acquire(&lock, 10000), "acquire", rlk_lock_error(&lock));
+    must(rlk_acquire(&lock, WAIT_MS), "bob", &lock);
     say(CYAN, "bob", "has the lock after %" PRId64 " ms of waiting, for %" PRId64 " ms",
         now_ms() - asked_ms, rlk_remaining_ms(&lock));
     pause_ms(700);
-    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    must(rlk_release(&lock), "bob", &lock);
     say(CYAN, "bob", "has released the lock");
     close_lock(&client, &lock);
 }
@@ -140,7 +146,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
     int turn = 1;
 
     open_lock(&client, &lock, "demo:leader", name, LEADER_TTL_MS);
-    must(rlk_acquire(&lock, RLK_FOREVER), "acquire", rlk_lock_error(&lock));
+    must(rlk_acquire(&lock, WAIT_MS), name, &lock);
     say(colour, name, "leads");
     end_ms = now_ms() + lead_ms;
     while (rlk_keep(&lock) == RLK_OK && now_ms() < end_ms) {
@@ -148,7 +154,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
             say(colour, name, "leads on; %" PRId64 " ms left", rlk_remaining_ms(&lock));
         pause_ms(LEADER_TTL_MS / 8);
     }
-    must(rlk_release(&lock), "release", rlk_lock_error(&lock));
+    must(rlk_release(&lock), name, &lock);
     say(colour, name, "steps down");
     close_lock(&client, &lock);
 }
@@ -228,6 +234,10 @@ int main(int argc, char **argv)
     begin(1, bob);
     good = end(0);
     good = end(1) && good;
+    if (!good) {
+        say(BOLD, "", "Something went wrong.");
+        return 1;
+    }
 
     say(BOLD, "", "A leader and a follower (key demo:leader, TTL %d ms)", LEADER_TTL_MS);
     begin(0, carol);

@@ -128,6 +128,32 @@ static void test_examples_demo(void **state)
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
 }
 
+static void test_examples_demo_refuses_a_bad_url(void **state)
+{
+    program *run = program_start(program_example("demo"), "http://localhost", NULL);
+
+    (void)state;
+    program_expect(run, "E_URL_SCHEME");
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "Something went wrong.");
+    assert_null(strstr(program_output(run), "carol"));
+}
+
+static void test_examples_demo_ends_without_a_server(void **state)
+{
+    server *redis = server_start(NULL);
+    program *run;
+
+    (void)state;
+    server_kill(redis);
+    run = program_start(program_example("demo"), server_url(redis), NULL);
+    program_expect(run, "alice  acquire \"demo:job\": E_CONNECT");
+    program_expect(run, "bob    query \"demo:job\": E_CONNECT");
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "Something went wrong.");
+    assert_null(strstr(program_output(run), "carol"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +163,8 @@ int main(void)
         support_test(test_examples_leader),
         support_test(test_examples_leader_learns_that_it_lost),
         support_test(test_examples_demo),
+        support_test(test_examples_demo_refuses_a_bad_url),
+        support_test(test_examples_demo_ends_without_a_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
