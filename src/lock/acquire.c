@@ -65,8 +65,14 @@ void rlki_acquire_cancel(rlk_lock *lock)
         acquire_settle(lock, RLK_CANCELLED);
 }
 
+/* A connection is what it failed for, perhaps since before this call. */
+static void acquire_note_conn(rlk_lock *lock, unsigned node)
+{
+    rlki_lock_note(lock, node, RLKI_NO_COMMAND, rlk_conn_result(rlki_route(lock, node)));
+}
+
 /* What the trying came to, when its time is over. */
-static rlk_result acquire_outcome(const rlk_lock *lock)
+static rlk_result acquire_outcome(rlk_lock *lock)
 {
     unsigned i;
     if (lock->flags & RLKI_LOCK_HOLDER)
@@ -76,16 +82,19 @@ static rlk_result acquire_outcome(const rlk_lock *lock)
     /* nobody said anything: is it that nobody could be asked? */
     for (i = 0; i < lock->client->nodes; i++) {
         rlk_conn *conn = rlki_route(lock, i);
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && rlk_conn_result(conn) != RLK_OK)
-            return rlk_conn_result(conn);
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY && rlk_conn_result(conn) != RLK_OK) {
+            acquire_note_conn(lock, i);
+            return (rlk_result)lock->error;
+        }
     }
     return RLK_TIMED_OUT;
 }
 
-/* True if so many nodes are lost for good that no round can succeed; then says why. */
-static bool acquire_hopeless(const rlk_lock *lock, rlk_result *why)
+/* True if so many nodes are lost for good that no round can succeed; then lock->error says why. */
+static bool acquire_hopeless(rlk_lock *lock)
 {
     unsigned hope = 0;
+    unsigned down = lock->client->nodes; /* a node whose connection is why; none yet */
     unsigned i;
     for (i = 0; i < lock->client->nodes; i++) {
         rlk_conn *conn = rlki_route(lock, i);
@@ -93,12 +102,16 @@ static bool acquire_hopeless(const rlk_lock *lock, rlk_result *why)
         /* What failed before this call began may work now, unless it is fatal. */
         bool failed = lock->seats[i].verdict == RLKI_ERROR &&
                       (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
-        if (rlk_conn_get_state(conn) == RLK_CONN_FATAL || failed)
-            *why = result != RLK_OK ? result : (rlk_result)lock->error;
-        else
+        if (rlk_conn_get_state(conn) != RLK_CONN_FATAL && !failed)
             hope++;
+        else if (result != RLK_OK)
+            down = i;
     }
-    return hope < lock->client->quorum;
+    if (hope >= lock->client->quorum)
+        return false;
+    if (down < lock->client->nodes)
+        acquire_note_conn(lock, down);
+    return true;
 }
 
 static bool acquire_await(rlk_lock *lock)
@@ -106,9 +119,8 @@ static bool acquire_await(rlk_lock *lock)
     unsigned ready = 0;
     unsigned undoing = 0;
     unsigned i;
-    rlk_result why = RLK_E_NOT_CONNECTED;
-    if (acquire_hopeless(lock, &why)) {
-        acquire_settle(lock, why);
+    if (acquire_hopeless(lock)) {
+        acquire_settle(lock, (rlk_result)lock->error);
         return true;
     }
     for (i = 0; i < lock->client->nodes; i++) {

@@ -290,6 +290,46 @@ static void test_lock_usage_lock_error_names_what_failed(void **state)
     assert_contains(rlk_client_error(NULL), "NULL");
 }
 
+/* What a connection died of before the call is told in full, as by the call that met it. */
+static void test_lock_usage_lock_error_of_an_old_failure(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    char first[RLK_TEXT_CAP];
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    b.servers[1].auth_fails = b.servers[2].auth_fails = true;
+    bench_cut(&b, 1);
+    bench_cut(&b, 2);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_result(event.result, RLK_E_AUTH);
+    strcpy(first, rlk_lock_error(&lock));
+    assert_contains(first, "acquire \"k\": E_AUTH");
+    assert_contains(first, "node 2, n2:6379, HELLO; the server said: ");
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_AUTH);
+    assert_string_equal(rlk_lock_error(&lock), first);
+}
+
+static void test_lock_usage_lock_error_of_a_node_that_stays_away(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, 2000);
+    b.servers[0].refuses = false;
+    b.servers[0].swallows = true;
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, 100));
+    assert_result(event.result, RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "node 0, n0:6379; errno 111");
+}
+
 /* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
 static void test_lock_usage_lock_error_beside_an_outcome(void **state)
 {
@@ -319,6 +359,8 @@ int main(void)
         cmocka_unit_test(test_lock_usage_45_forked_child),
         cmocka_unit_test(test_lock_usage_87_backward_clock),
         cmocka_unit_test(test_lock_usage_lock_error_names_what_failed),
+        cmocka_unit_test(test_lock_usage_lock_error_of_an_old_failure),
+        cmocka_unit_test(test_lock_usage_lock_error_of_a_node_that_stays_away),
         cmocka_unit_test(test_lock_usage_lock_error_beside_an_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
