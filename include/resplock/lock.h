@@ -175,31 +175,32 @@ typedef struct rlk_node {
 } rlk_node;
 #endif
 
-/* Fields are private. Must not be moved once initialised. */
+/* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
+ * short instructions. */
 struct rlk_client {
+    uint8_t nodes;
+    uint8_t quorum;
+    uint8_t state;
+    uint8_t warnings;
+    uint8_t failed_node;
+    uint8_t failed_command;
+    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;  /* last failure of open and init */
+    uint16_t error_node;
     rlk_env env;
-    rlk_conn *conns[RLK_MAX_NODES];
-    rlk_wheel wheel;
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
-    int64_t now_ms;                   /* clamped: never goes back */
-    int64_t served_ms;                /* by a blocking call, last */
-    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
+    rlk_conn *conns[RLK_MAX_NODES];
     uint32_t operation_ms;
     uint32_t settle_ms;
     uint32_t drift_ppm;
     uint32_t drift_ms;
     uint32_t jitter;
-    uint8_t nodes;
-    uint8_t quorum;
-    uint8_t state;
-    uint8_t warnings;
-    int16_t error; /* last failure of open and init */
-    uint16_t error_node;
-    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
-    uint8_t failed_node;
-    uint8_t failed_command;
+    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
+    int64_t now_ms;                   /* clamped: never goes back */
+    int64_t served_ms;                /* by a blocking call, last */
+    rlk_wheel wheel;
     char text[RLK_TEXT_CAP];
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
@@ -291,27 +292,47 @@ typedef struct rlk_lock_config {
 /* A lock on one node. Fields are private. */
 typedef struct rlk_seat {
     rlk_request request; /* its tag is the command */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
-    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    uint32_t t0;         /* of the try under way, low half */
-    uint32_t round;      /* token that is, or may be, here */
-    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
     uint8_t index;
     uint8_t verdict;
     uint8_t flags;
-    uint8_t loose; /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t t0;    /* of the try under way, low half */
+    uint32_t round; /* token that is, or may be, here */
+    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
 } rlk_seat;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
     rlk_timer timer; /* first: the wheel finds the lock by it */
     rlk_client *client;
+    uint8_t state;
+    uint8_t operation;
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t events; /* pending */
+    uint8_t tries;  /* failed rounds in a row */
+    uint8_t prefix_len;
+    uint8_t done_operation; /* of the pending result */
+    int16_t done_result;
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t error;   /* last error met */
+    uint8_t error_node;
+    uint8_t error_command;
+    uint32_t round; /* number of the token in use */
+    uint32_t ttl_ms;
+    uint32_t wait_ms;
+    uint32_t node_ms;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+    uint32_t key_len;
+    const uint8_t *key;
+    const char *prefix;
     rlk_lock *next; /* locks of the client */
     rlk_lock *prev;
     rlk_lock *event_next;
     rlk_lock *event_prev;
-    const uint8_t *key;
-    const char *prefix;
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
@@ -323,27 +344,7 @@ struct rlk_lock {
     int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
     int64_t limit_ms;    /* the same after drift */
     int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    uint32_t key_len;
-    uint32_t ttl_ms;
-    uint32_t wait_ms;
-    uint32_t node_ms;
-    uint32_t retry_min_ms;
-    uint32_t retry_max_ms;
-    uint32_t round;   /* number of the token in use */
-    uint8_t base[16]; /* random part, new for each acquire */
-    uint8_t prefix_len;
-    uint8_t state;
-    uint8_t operation;
-    uint8_t phase;
-    uint8_t flags;
-    uint8_t tries;          /* failed rounds in a row */
-    uint8_t events;         /* pending */
-    uint8_t done_operation; /* of the pending result */
-    int16_t done_result;
-    int16_t outcome; /* what the operation comes to once settled */
-    int16_t error;   /* last error met */
-    uint8_t error_node;
-    uint8_t error_command;
+    uint8_t base[16];    /* random part, new for each acquire */
     rlk_seat seats[RLK_MAX_NODES];
 };
 

@@ -215,60 +215,59 @@ typedef struct rlk_conn_identity {
     bool has_run_id;
 } rlk_conn_identity;
 
-/* Fields are private. Must not be moved after rlk_conn_init. */
+/* Fields are private. Must not be moved after rlk_conn_init. Small ones first: short offsets make
+ * short instructions. */
 struct rlk_conn {
-    rlk_conn_identity identity; /* of the connection under way */
-    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
-    int64_t deadline_ms;        /* of the state: next attempt, connect, progress */
-
-    rlk_url url; /* configuration, as rlk_conn_config has it */
-    rlk_conn_calls calls;
-    rlk_credentials_hook credentials;
-    void *credentials_context;
-    const char *client_name;
-    const rlk_conn_script *scripts;
+    uint8_t state;
+    uint8_t flags;
+    uint8_t step;       /* handshake: next step to send */
+    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
+    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t protocol;   /* 2 or 3; 0: not known yet */
+    uint8_t script;     /* next one to load; scripts_len: none */
+    uint8_t scripts_len;
+    uint8_t reply_type; /* of the reply under way */
+    uint8_t text_len;
+    int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
+    int16_t sys_errno;
+    uint16_t ring_len;
+    uint16_t ring_head;
+    uint16_t ring_used;
+    uint16_t loads;        /* script loads in the ring */
+    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
     rlk_conn_entry *ring;
     uint8_t *tx;
     uint8_t *rx;
     uint32_t tx_cap;
     uint32_t rx_cap;
-    uint32_t connect_ms;
-    uint32_t response_ms;
-    uint32_t backoff_min_ms;
-    uint32_t backoff_max_ms;
-    uint16_t ring_len;
-
-    uint16_t ring_head;
-    uint16_t ring_used;
-    uint16_t loads;         /* script loads in the ring */
-    rlk_request *send_head; /* send list */
-    rlk_request *send_tail;
     uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
     uint32_t tx_end;
     uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
     uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
     uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
     uint32_t rx_end;
-    rlk_resp_parser parser;
+    rlk_request *send_head; /* send list */
+    rlk_request *send_tail;
+    uint32_t response_ms; /* configuration, as rlk_conn_config has it */
+    const rlk_conn_script *scripts;
+    rlk_conn_calls calls;
+    int64_t deadline_ms; /* of the state: next attempt, connect, progress */
+    uint32_t connect_ms;
+    uint32_t backoff_min_ms;
+    uint32_t backoff_max_ms;
+    uint32_t backoff_ms; /* bound of the next one */
+    uint32_t jitter;     /* state of the generator of backoff times */
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
-    uint32_t jitter;     /* state of the generator of backoff times */
-    uint32_t backoff_ms; /* bound of the next one */
     int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
-    int16_t sys_errno;
-    uint16_t pushes;       /* received, counted */
-    int16_t result;        /* why the last attempt or connection ended; RLK_OK once ready */
-    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
-    uint8_t scripts_len;
-    uint8_t script; /* next one to load; scripts_len: none */
-    uint8_t state;
-    uint8_t protocol;   /* 2 or 3; 0: not known yet */
-    uint8_t step;       /* handshake: next step to send */
-    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
-    uint8_t match;      /* handshake: progress of a scan through a reply */
-    uint8_t flags;
-    uint8_t reply_type; /* of the reply under way */
-    uint8_t text_len;
+    uint16_t pushes;     /* received, counted */
+    rlk_credentials_hook credentials;
+    void *credentials_context;
+    const char *client_name;
+    rlk_url url;
+    rlk_resp_parser parser;
+    rlk_conn_identity identity; /* of the connection under way */
+    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
     char text[RLK_CONN_TEXT];
 };
 

@@ -133,8 +133,8 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
     config->calls.reply = client_reply;
     config->calls.lost = client_lost;
     config->calls.changed = client_changed;
-    config->scripts = rlki_scripts;
-    config->scripts_len = RLKI_SCRIPTS;
+    config->scripts = &rlki_script;
+    config->scripts_len = 1;
 }
 
 /* ---- life ---- */

@@ -100,14 +100,14 @@ static void seat_put_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_
 }
 
 static void seat_put_script(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer,
-                            const char *digest, uint32_t arguments)
+                            uint32_t arguments)
 {
     rlk_resp_put_command(writer, 4 + arguments);
     rlk_resp_put_bulk(writer, "EVALSHA", 7);
-    rlk_resp_put_bulk(writer, digest, RLKI_SCRIPT_DIGEST);
+    rlk_resp_put_bulk(writer, rlki_script_digest, RLKI_SCRIPT_DIGEST);
     rlk_resp_put_bulk(writer, "1", 1);
     rlk_resp_put_bulk(writer, lock->key, lock->key_len);
-    seat_put_token(lock, seat, writer); /* the first argument of both */
+    seat_put_token(lock, seat, writer); /* the first argument */
 }
 
 static void seat_put_key_command(const rlk_lock *lock, rlk_resp_writer *writer, const char *name,
@@ -173,11 +173,11 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
         return 1;
     case RLKI_RAISE:
     case RLKI_CHECK:
-        seat_put_script(lock, seat, writer, rlki_script_raise_digest, 2);
+        seat_put_script(lock, seat, writer, 2);
         rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
         return 1;
     case RLKI_RELEASE:
-        seat_put_script(lock, seat, writer, rlki_script_release_digest, 1);
+        seat_put_script(lock, seat, writer, 1);
         return 1;
     case RLKI_QUERY:
         seat_put_key_command(lock, writer, "GET", 3);
@@ -342,13 +342,15 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
     case RLKI_RAISE:
     case RLKI_CHECK:
-        return integer && (reply->value >= -1 || reply->value == RLKI_RAISE_NOT_OURS);
+        return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
     case RLKI_QUERY:
         if (left > 0)
             return reply->type == RLK_RESP_NULL ||
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
-    default: /* RLKI_RELEASE, RLKI_DEL */
+    case RLKI_RELEASE:
+        return integer && (reply->value >= 0 || reply->value == RLKI_NOT_OURS);
+    default: /* RLKI_DEL */
         return integer && reply->value >= 0;
     }
 }
@@ -392,7 +394,7 @@ static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
                              const rlk_reply *reply, int64_t t0_ms)
 {
-    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_RAISE_NOT_OURS) {
+    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_NOT_OURS) {
         seat_not_ours(lock, seat, command);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
         seat_present(seat, command);

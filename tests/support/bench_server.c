@@ -69,7 +69,7 @@ static long long bench_pttl(const bench *b, const bench_entry *entry)
 static long long bench_raise(const bench *b, bench_entry *entry, const bench_command *command)
 {
     if (entry == NULL || strcmp(entry->token, command->token) != 0)
-        return RLKI_RAISE_NOT_OURS;
+        return RLKI_NOT_OURS;
     if (bench_pttl(b, entry) < command->ms)
         entry->expiry_ms = b->now_ms + command->ms;
     return bench_pttl(b, entry);
@@ -102,7 +102,10 @@ static void bench_perform(bench *b, bench_server *server, bench_command *command
     case BENCH_RELEASE:
     case BENCH_DEL:
         ours = ours || (entry != NULL && command->kind == BENCH_DEL);
-        (void)snprintf(reply, cap, ":%d\r\n", ours);
+        (void)snprintf(reply, cap, ":%d\r\n",
+                       ours                             ? 1
+                       : command->kind == BENCH_RELEASE ? RLKI_NOT_OURS
+                                                        : 0);
         if (ours)
             entry->key[0] = '\0';
         break;
@@ -183,7 +186,7 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
         (void)snprintf(reply, cap, ":%d\r\n", server->kill_result);
     } else if (stream_matches(words, "SCRIPT LOAD")) {
         server->loads++;
-        (void)snprintf(reply, cap, "$40\r\n%s\r\n", rlki_script_raise_digest);
+        (void)snprintf(reply, cap, "$40\r\n%s\r\n", rlki_script_digest);
     } else {
         return NULL;
     }
@@ -207,13 +210,12 @@ static char *bench_word(char **rest)
 
 static void bench_decode_script(bench_command *command, char *rest)
 {
-    bool raise = strcmp(bench_word(&rest), rlki_script_raise_digest) == 0;
-
+    assert_string_equal(bench_word(&rest), rlki_script_digest);
     assert_string_equal(bench_word(&rest), "1");
     (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
     (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));
     command->kind = BENCH_RELEASE;
-    if (raise) {
+    if (rest[0] != '\0') {
         command->ms = atoll(bench_word(&rest));
         command->kind = command->ms == -1 ? BENCH_CHECK : BENCH_RAISE;
         assert_true(command->ms == -1 || command->ms > 0); /* rule 6: PEXPIRE of 0 deletes */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two scripts on a real server: their digests and lengths, and what each does with every kind
+ * The script on a real server: its digest and length, and what it does with every kind
  * of key, on servers with and without GETEX, and on a replica.
  */
 #include "server.h"
@@ -12,19 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Order of rlki_scripts. */
-enum {
-    RELEASE,
-    RAISE
-};
-
-static const char *const digests[RLKI_SCRIPTS] = {rlki_script_release_digest,
-                                                  rlki_script_raise_digest};
-
-/* The third argument of a SCRIPT LOAD. */
-static const char *script_text(const rlk_conn_script *script, size_t *len)
+/* The third argument of the SCRIPT LOAD. */
+static const char *script_text(size_t *len)
 {
-    const char *at = script->load;
+    const char *at = rlki_script.load;
     size_t i;
     for (i = 0; i < 5; i++) /* *3 $6 SCRIPT $4 LOAD */
         at = strchr(at, '\n') + 1;
@@ -33,54 +24,47 @@ static const char *script_text(const rlk_conn_script *script, size_t *len)
     return strchr(at, '\n') + 1;
 }
 
-static void load_all(server *redis)
+static void load(server *redis)
 {
-    size_t i;
-    for (i = 0; i < RLKI_SCRIPTS; i++) {
-        size_t len;
-        const char *text = script_text(&rlki_scripts[i], &len);
-        assert_string_equal(server_text(redis, "SCRIPT LOAD %b", (const void *)text, len),
-                            digests[i]);
-    }
+    size_t len;
+    const char *text = script_text(&len);
+    assert_string_equal(server_text(redis, "SCRIPT LOAD %b", (const void *)text, len),
+                        rlki_script_digest);
 }
 
-/* ---- Digests and headers ---- */
+/* ---- Digest and header ---- */
 
-static void test_scripts_digests_are_the_servers_own(void **state)
+static void test_scripts_digest_is_the_servers_own(void **state)
 {
     server *redis = server_start(NULL);
     (void)state;
-    load_all(redis);
-    assert_string_equal(server_text(redis, "SCRIPT EXISTS %s %s", digests[0], digests[1]), "1\n1");
+    load(redis);
+    assert_string_equal(server_text(redis, "SCRIPT EXISTS %s", rlki_script_digest), "1");
 }
 
-static void test_scripts_headers_are_right(void **state)
+static void test_scripts_header_is_right(void **state)
 {
-    size_t i;
+    static const char begin[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$";
+    size_t len;
+    const char *text = script_text(&len);
     (void)state;
-    for (i = 0; i < RLKI_SCRIPTS; i++) {
-        const rlk_conn_script *script = &rlki_scripts[i];
-        static const char begin[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$";
-        size_t len;
-        const char *text = script_text(script, &len);
-        assert_memory_equal(script->load, begin, sizeof begin - 1);
-        assert_int_equal(script->load_len, strlen(script->load));
-        assert_int_equal((text - script->load) + (long)len + 2, script->load_len);
-        assert_memory_equal(text + len, "\r\n", 2);
-        assert_int_equal(strlen(digests[i]), RLKI_SCRIPT_DIGEST);
-    }
+    assert_memory_equal(rlki_script.load, begin, sizeof begin - 1);
+    assert_int_equal(rlki_script.load_len, strlen(rlki_script.load));
+    assert_int_equal((text - rlki_script.load) + (long)len + 2, rlki_script.load_len);
+    assert_memory_equal(text + len, "\r\n", 2);
+    assert_int_equal(strlen(rlki_script_digest), RLKI_SCRIPT_DIGEST);
 }
 
-/* ---- What they do ---- */
+/* ---- What it does ---- */
 
 static const char *release(server *redis)
 {
-    return server_text(redis, "EVALSHA %s 1 k token", rlki_script_release_digest);
+    return server_text(redis, "EVALSHA %s 1 k token", rlki_script_digest);
 }
 
 static const char *raise_to(server *redis, int ms)
 {
-    return server_text(redis, "EVALSHA %s 1 k token %d", rlki_script_raise_digest, ms);
+    return server_text(redis, "EVALSHA %s 1 k token %d", rlki_script_digest, ms);
 }
 
 /* What is under the key before; commands as of server_do. */
@@ -92,10 +76,10 @@ static const struct {
 } keys[] = {
     {"ours", "SET k token PX 20000", "1", true},
     {"ours without TTL", "SET k token", "1", true},
-    {"foreign", "SET k tokem PX 20000", "0", false},
-    {"longer", "SET k token2 PX 20000", "0", false},
-    {"shorter", "SET k toke PX 20000", "0", false},
-    {"none", NULL, "0", false},
+    {"foreign", "SET k tokem PX 20000", "-3", false},
+    {"longer", "SET k token2 PX 20000", "-3", false},
+    {"shorter", "SET k toke PX 20000", "-3", false},
+    {"none", NULL, "-3", false},
 };
 
 static void set_key(server *redis, size_t i)
@@ -176,7 +160,7 @@ static void check_wrong_type(server *redis)
 
 static void check_all(server *redis)
 {
-    load_all(redis);
+    load(redis);
     check_release(redis);
     check_raise(redis);
     check_wrong_type(redis);
@@ -222,7 +206,7 @@ static void test_scripts_without_permission_to_read(void **state)
     (void)state;
     config.lines = SERVER_LINES("user default on nopass ~* &* +@all -getex -get");
     redis = server_start(&config);
-    load_all(redis);
+    load(redis);
     server_do(redis, "SET k token PX 20000");
     assert_int_equal(release(redis)[0], '-');
     assert_int_equal(raise_to(redis, 60000)[0], '-');
@@ -237,7 +221,7 @@ static void test_scripts_on_a_replica(void **state)
     size_t i;
     (void)state;
     redis = server_start(NULL);
-    load_all(redis);
+    load(redis);
     for (i = 0; i < 2; i++) { /* with our token, and with none */
         if (i == 0)
             server_do(redis, "SET k token PX 60000");
@@ -253,7 +237,7 @@ static void test_scripts_on_a_replica(void **state)
     /* without GETEX that can't be: a key that the replica has not is "not ours" */
     config.lines = SERVER_LINES("rename-command GETEX \"\"");
     redis = server_start(&config);
-    load_all(redis);
+    load(redis);
     server_do(redis, "SET k token PX 60000");
     server_do(redis, "REPLICAOF 127.0.0.1 1");
     assert_contains(release(redis), "-READONLY");
@@ -267,17 +251,17 @@ static void test_scripts_take_any_bytes(void **state)
     static const char token[] = "t\0\"\r\n--";
     server *redis = server_start(NULL);
     (void)state;
-    load_all(redis);
+    load(redis);
     server_do(redis, "SET %b %b PX 20000", (const void *)key, sizeof key, (const void *)token,
               sizeof token);
-    assert_between(server_integer(redis, "EVALSHA %s 1 %b %b 60000", rlki_script_raise_digest,
+    assert_between(server_integer(redis, "EVALSHA %s 1 %b %b 60000", rlki_script_digest,
                                   (const void *)key, sizeof key, (const void *)token, sizeof token),
                    50000, 60000);
-    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_release_digest,
+    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_digest,
                                     (const void *)key, sizeof key, (const void *)token,
                                     sizeof token - 1),
-                     0);
-    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_release_digest,
+                     -3);
+    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_digest,
                                     (const void *)key, sizeof key, (const void *)token,
                                     sizeof token),
                      1);
@@ -286,8 +270,8 @@ static void test_scripts_take_any_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_scripts_digests_are_the_servers_own),
-        support_test(test_scripts_headers_are_right),
+        support_test(test_scripts_digest_is_the_servers_own),
+        support_test(test_scripts_header_is_right),
         support_test(test_scripts_with_getex),
         support_test(test_scripts_without_getex),
         support_test(test_scripts_without_permission_for_getex),
