@@ -388,9 +388,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *   RLK_UNKNOWN    a command was sent whose outcome can't be known: our token may be in the key,
  *                  then it goes by itself after the TTL at the latest. The undo goes on while the
  *                  client is served; acquire again when you like
- *   negative       transport, server: the last error, when no holder was seen until the deadline
- *                  (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held already;
- *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
+ *   negative       transport, protocol, server: the last error, when no holder was seen until the
+ *                  deadline (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held
+ *                  already; RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.
  * The deadline bounds the trying; the result comes within settle_ms after it.
