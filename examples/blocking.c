@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-static void die(const char *what, rlk_result result, const char *why)
+static void die(const char *why)
 {
-    fprintf(stderr, "%s: %s: %s\n", what, rlk_result_name(result), why);
+    fprintf(stderr, "%s\n", why);
     exit(1);
 }
 
@@ -42,12 +42,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s URL KEY\n", argv[0]);
         return 2;
     }
-    result = rlk_client_open(&client, argv[1], NULL);
-    if (result != RLK_OK)
-        die(argv[1], result, rlk_client_error(&client));
-    result = rlk_lock_init(&lock, &client, argv[2], &(rlk_lock_config){.ttl_ms = 30000});
-    if (result != RLK_OK)
-        die(argv[2], result, rlk_client_error(&client));
+    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK)
+        die(rlk_client_error(&client));
+    if (rlk_lock_init(&lock, &client, argv[2], &(rlk_lock_config){.ttl_ms = 30000}) != RLK_OK)
+        die(rlk_client_error(&client));
 
     result = rlk_acquire(&lock, 2000); /* RLK_TRY: once. RLK_FOREVER. RLK_DEFAULT: 30 s */
     switch (result) {
@@ -64,7 +62,7 @@ int main(int argc, char **argv)
         tell_holder(&lock);
         break;
     default: /* RLK_UNKNOWN: the key may be ours for up to 30 s, but we must not work */
-        die("acquire", result, rlk_lock_error(&lock));
+        die(rlk_lock_error(&lock));
     }
 
     rlk_lock_close(&lock);

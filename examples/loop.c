@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static int failures;
+
 /* What the application has to do when something happened to a lock; true while it goes on. */
 static bool on_event(const rlk_event *event)
 {
@@ -18,20 +20,24 @@ static bool on_event(const rlk_event *event)
     case RLK_EV_ACQUIRED:
         printf("%s: acquired, for %" PRId64 " ms\n", key, rlk_remaining_ms(event->lock));
         /* The work would be started here, and the release when it is done. */
-        return rlk_release_start(event->lock) == RLK_PENDING;
+        if (rlk_release_start(event->lock) == RLK_PENDING)
+            return true;
+        break;
     case RLK_EV_RELEASED:
         printf("%s: released\n", key);
         return false;
     case RLK_EV_LOST:
         printf("%s: lost: stop the work\n", key);
-        return false;
+        break;
     case RLK_EV_TIMED_OUT:
         printf("%s: somebody else has it\n", key);
-        return false;
+        break;
     default:
-        printf("%s: %s: %s\n", key, rlk_result_name(event->result), rlk_lock_error(event->lock));
-        return false;
+        printf("%s\n", rlk_lock_error(event->lock));
+        break;
     }
+    failures++;
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -52,10 +58,12 @@ int main(int argc, char **argv)
     for (i = 0; i < 2; i++) {
         rlk_lock_config config = {.ttl_ms = 10000, .user = argv[2 + i]};
         if (rlk_lock_init(&locks[i], &client, argv[2 + i], &config) == RLK_OK &&
-            rlk_acquire_start(&locks[i], 5000) == RLK_PENDING)
+            rlk_acquire_start(&locks[i], 5000) == RLK_PENDING) {
             busy++;
-        else
+        } else {
             fprintf(stderr, "%s: %s\n", argv[2 + i], rlk_client_error(&client));
+            failures++;
+        }
     }
 
     while (busy > 0) {
@@ -74,5 +82,5 @@ int main(int argc, char **argv)
     for (i = 0; i < 2; i++)
         rlk_lock_close(&locks[i]);
     rlk_client_close(&client);
-    return 0;
+    return failures == 0 ? 0 : 1;
 }

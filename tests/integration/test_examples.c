@@ -31,7 +31,7 @@ static void test_examples_blocking(void **state)
     server_kill(redis);
     run = program_start(program_example("blocking"), server_url(redis), "key", NULL);
     assert_int_equal(program_wait(run), 1);
-    program_expect(run, "acquire: E_CONNECT");
+    program_expect(run, "acquire \"key\": E_CONNECT: ");
 }
 
 static void test_examples_blocking_refuses_a_bad_url(void **state)
@@ -40,7 +40,8 @@ static void test_examples_blocking_refuses_a_bad_url(void **state)
 
     (void)state;
     assert_int_equal(program_wait(run), 1);
-    program_expect(run, "E_URL_SCHEME");
+    assert_memory_equal(program_output(run), "E_URL_SCHEME: ", 14);
+    assert_null(strstr(program_output(run) + 1, "E_URL_SCHEME"));
 }
 
 static void test_examples_loop(void **state)
@@ -63,9 +64,19 @@ static void test_examples_loop(void **state)
 
     server_do(redis, "SET a somebody");
     run = program_start(program_example("loop"), server_tcp_url(redis), "a", "b", NULL);
-    assert_int_equal(program_wait(run), 0);
+    assert_int_equal(program_wait(run), 1);
     assert_contains(program_output(run), "a: somebody else has it");
     assert_contains(program_output(run), "b: released");
+
+    run = program_start(program_example("loop"), server_tcp_url(redis), "a", "", NULL);
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "E_KEY: ");
+
+    server_kill(redis);
+    run = program_start(program_example("loop"), server_tcp_url(redis), "a", "b", NULL);
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "acquire \"a\": E_CONNECT: ");
+    assert_contains(program_output(run), "acquire \"b\": E_CONNECT: ");
 }
 
 static void test_examples_leader(void **state)
