@@ -106,8 +106,8 @@ typedef struct rlk_conn rlk_conn;
 
 /*
  * What the connection tells the layer above (the lock room). Called in the middle of an engine
- * call: the callee may submit and withdraw requests and have scripts loaded, on any connection, and
- * reject the reply that it is given; nothing else.
+ * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
+ * loaded, on any connection, and reject the reply that it is given; nothing else.
  */
 typedef struct rlk_conn_calls {
     /*
@@ -118,17 +118,16 @@ typedef struct rlk_conn_calls {
                        rlk_resp_writer *writer);
     /* One reply; `left` more to come. With left == 0 the request is IDLE again. */
     void (*reply)(void *context, rlk_conn *conn, rlk_request *request, const rlk_reply *reply,
-                  unsigned left, int64_t now_ms);
+                  unsigned left);
     /*
      * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
      * at least one byte of it was handed to the driver, so that the server may execute it, even
      * later. Requests in the send list stay there.
      */
-    void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
-                 int64_t now_ms);
+    void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
      * the state is READY, or (after all calls of `lost`) WAITING or FATAL. */
-    void (*changed)(void *context, rlk_conn *conn, int64_t now_ms);
+    void (*changed)(void *context, rlk_conn *conn);
     void *context;
 } rlk_conn_calls;
 
@@ -251,6 +250,7 @@ struct rlk_conn {
     uint32_t response_ms; /* configuration, as rlk_conn_config has it */
     const rlk_conn_script *scripts;
     rlk_conn_calls calls;
+    int64_t now_ms;      /* of the call under way, or the last one */
     int64_t deadline_ms; /* of the state: next attempt, connect, progress */
     uint32_t connect_ms;
     uint32_t backoff_min_ms;
@@ -354,6 +354,9 @@ RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
 RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
 /* ---- Time ---- */
+
+/* Time of the engine call under way, or of the last one. */
+RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
 /* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver is to connect or to
  * close. */

@@ -67,17 +67,16 @@ static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *reques
 }
 
 static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
-                         const rlk_reply *reply, unsigned left, int64_t now_ms)
+                         const rlk_reply *reply, unsigned left)
 {
     rlk_client *client = (rlk_client *)context;
     rlk_seat *seat = client_seat(request);
     rlk_lock *lock = rlki_seat_lock(seat);
     uint8_t tag = request->tag;
     uint8_t state = request->state;
-    (void)conn;
     /* Deadlines before input. They may abandon the very command that is answered here: then its
      * reply means nothing any more (what was sent behind it settles the matter). */
-    if (client_advance(client, now_ms) >= lock->timer.deadline_ms && lock->timer.link) {
+    if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
         rlki_lock_timer(lock);
         if (request->tag != tag || request->state != state)
             return;
@@ -86,12 +85,10 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
     rlki_operation_step(lock);
 }
 
-static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
-                        int64_t now_ms)
+static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
 {
     rlk_seat *seat = client_seat(request);
-    (void)conn;
-    client_advance((rlk_client *)context, now_ms);
+    client_advance((rlk_client *)context, rlk_conn_now(conn));
     rlki_seat_lost(seat, maybe_sent);
     rlki_operation_step(rlki_seat_lock(seat));
 }
@@ -108,14 +105,14 @@ static void client_look_for_alias(rlk_client *client, unsigned node)
     }
 }
 
-static void client_changed(void *context, rlk_conn *conn, int64_t now_ms)
+static void client_changed(void *context, rlk_conn *conn)
 {
     rlk_client *client = (rlk_client *)context;
     rlk_lock *lock;
     unsigned node = 0;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    client_advance(client, now_ms);
+    client_advance(client, rlk_conn_now(conn));
     while (client->conns[node] != conn)
         node++;
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {

@@ -50,9 +50,9 @@ static bool conn_is_fatal(int result)
     return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
 }
 
-static void conn_changed(rlk_conn *conn, int64_t now_ms)
+static void conn_changed(rlk_conn *conn)
 {
-    conn->calls.changed(conn->calls.context, conn, now_ms);
+    conn->calls.changed(conn->calls.context, conn);
 }
 
 /* Name of the step under way, plus 1; 0: none. */
@@ -133,9 +133,9 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
 
 /* The next attempt is due. The deadline stays in the past until the driver begins it, so that no
  * loop goes to sleep over it. */
-static void conn_make_due(rlk_conn *conn, int64_t now_ms)
+static void conn_make_due(rlk_conn *conn)
 {
-    conn->deadline_ms = now_ms;
+    conn->deadline_ms = conn->now_ms;
     conn->flags |= CONN_DUE;
 }
 
@@ -157,10 +157,11 @@ rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t 
         !conn_set_time(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
     conn_copy(conn, config);
+    conn->now_ms = now_ms;
     conn->state = RLK_CONN_WAITING;
     conn->result = RLK_E_NOT_CONNECTED;
     rlki_backoff_reset(conn);
-    conn_make_due(conn, now_ms);
+    conn_make_due(conn);
     return RLK_OK;
 }
 
@@ -178,7 +179,7 @@ static void conn_drop_stream(rlk_conn *conn)
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
  * if all requests were answered. */
-static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence, int64_t now_ms)
+static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 {
     conn->step_ended = conn_current_step(conn);
     conn_drop_stream(conn);
@@ -187,8 +188,8 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence, int64_t n
         conn->flags |= CONN_FENCE_DUE;
     }
     conn->state = (uint8_t)state;
-    conn->deadline_ms = now_ms;
-    rlki_ring_lose(conn, now_ms);
+    conn->deadline_ms = conn->now_ms;
+    rlki_ring_lose(conn);
 }
 
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
@@ -199,7 +200,7 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 }
 
 /* After a failure, with no stream any more. */
-static void conn_settle(rlk_conn *conn, int64_t now_ms)
+static void conn_settle(rlk_conn *conn)
 {
     conn->flags &= (uint8_t)~CONN_OPEN;
     if (conn_is_fatal(conn->result)) {
@@ -207,29 +208,30 @@ static void conn_settle(rlk_conn *conn, int64_t now_ms)
         conn->deadline_ms = RLK_NEVER;
     } else {
         conn->state = RLK_CONN_WAITING;
-        conn->deadline_ms = now_ms + rlki_backoff_next(conn);
+        conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
     }
-    conn_changed(conn, now_ms);
+    conn_changed(conn);
 }
 
-void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms)
+void rlki_conn_fail(rlk_conn *conn, rlk_result why)
 {
     conn_note_failure(conn, why, 0);
-    conn_end(conn, RLK_CONN_CLOSING, false, now_ms);
+    conn_end(conn, RLK_CONN_CLOSING, false);
 }
 
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     switch (conn->state) {
     case RLK_CONN_CONNECTING:
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
         conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
-        conn_end(conn, RLK_CONN_CLOSING, false, now_ms);
-        conn_settle(conn, now_ms);
+        conn_end(conn, RLK_CONN_CLOSING, false);
+        conn_settle(conn);
         break;
     case RLK_CONN_CLOSING:
-        conn_settle(conn, now_ms);
+        conn_settle(conn);
         break;
     default:
         conn->flags &= (uint8_t)~CONN_OPEN;
@@ -238,25 +240,27 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
 }
 
 /* Replies and requests do not match: even what was answered may not have been. */
-void rlki_conn_distrust(rlk_conn *conn, rlk_result why, int64_t now_ms)
+void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
 {
     bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
 
     conn_note_failure(conn, why, 0);
-    conn_end(conn, RLK_CONN_CLOSING, fence, now_ms);
+    conn_end(conn, RLK_CONN_CLOSING, fence);
 }
 
 void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_READY)
-        rlki_conn_distrust(conn, RLK_E_UNEXPECTED, now_ms);
+        rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
 }
 
 void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_CLOSED)
         return;
-    conn_end(conn, RLK_CONN_CLOSED, false, now_ms);
+    conn_end(conn, RLK_CONN_CLOSED, false);
     conn->deadline_ms = RLK_NEVER;
 }
 
@@ -264,6 +268,7 @@ void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
 
 void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
         return;
     conn->state = RLK_CONN_WAITING;
@@ -272,17 +277,19 @@ void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
     conn->step_ended = 0;
     rlki_conn_forget_text(conn);
     rlki_backoff_reset(conn);
-    conn_make_due(conn, now_ms);
+    conn_make_due(conn);
 }
 
 void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_WAITING)
-        conn_make_due(conn, now_ms);
+        conn_make_due(conn);
 }
 
 void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_WAITING)
         return;
     conn->state = RLK_CONN_CONNECTING;
@@ -303,6 +310,7 @@ static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
 
 void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_CONNECTING)
         return;
     conn->state = RLK_CONN_HANDSHAKE;
@@ -317,10 +325,10 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->rx_end = 0;
     conn_identify(conn, peer, local);
     rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
-    rlki_conn_pump(conn, now_ms);
+    rlki_conn_pump(conn);
 }
 
-static void conn_become_ready(rlk_conn *conn, int64_t now_ms)
+static void conn_become_ready(rlk_conn *conn)
 {
     conn->state = RLK_CONN_READY;
     conn->deadline_ms = RLK_NEVER;
@@ -333,15 +341,15 @@ static void conn_become_ready(rlk_conn *conn, int64_t now_ms)
     conn->flags &= (uint8_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
     rlki_backoff_reset(conn);
-    conn_changed(conn, now_ms);
+    conn_changed(conn);
 }
 
-void rlki_conn_pump(rlk_conn *conn, int64_t now_ms)
+void rlki_conn_pump(rlk_conn *conn)
 {
-    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn, now_ms))
-        conn_become_ready(conn, now_ms);
+    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn))
+        conn_become_ready(conn);
     if (conn->state == RLK_CONN_READY)
-        rlki_ring_flush(conn, now_ms);
+        rlki_ring_flush(conn);
 }
 
 /* ---- Transmit port ----------------------------------------------------------------------- */
@@ -389,6 +397,7 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     uint32_t shown = conn->tx_handed - conn->tx_position;
     uint32_t acked = len < shown ? (uint32_t)len : shown;
 
+    conn->now_ms = now_ms;
     if (!conn_is_up(conn) || acked == 0)
         return;
     conn->tx_position += acked;
@@ -399,10 +408,15 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
         if (conn_segment_left(conn) == 0)
             conn->flags &= (uint8_t)~CONN_SEGMENT;
     }
-    rlki_conn_pump(conn, now_ms);
+    rlki_conn_pump(conn);
 }
 
 /* ---- Time and questions ------------------------------------------------------------------ */
+
+int64_t rlk_conn_now(const rlk_conn *conn)
+{
+    return conn->now_ms;
+}
 
 int64_t rlk_conn_deadline(const rlk_conn *conn)
 {
@@ -411,6 +425,7 @@ int64_t rlk_conn_deadline(const rlk_conn *conn)
 
 void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (now_ms < conn->deadline_ms)
         return;
     switch (conn->state) {
@@ -418,11 +433,11 @@ void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
         conn->flags |= CONN_DUE;
         break;
     case RLK_CONN_CONNECTING:
-        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT, now_ms);
+        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
         break;
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT, now_ms);
+        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
         break;
     default:
         break;

@@ -28,13 +28,13 @@ static inline bool conn_is_up(const rlk_conn *conn)
 /* ---- conn.c ---- */
 
 /* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
-void rlki_conn_fail(rlk_conn *conn, rlk_result why, int64_t now_ms);
+void rlki_conn_fail(rlk_conn *conn, rlk_result why);
 
 /* The same where replies and requests turned out not to match: what was answered is fenced too. */
-void rlki_conn_distrust(rlk_conn *conn, rlk_result why, int64_t now_ms);
+void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
 
 /* Sends what can be sent: steps of the handshake, scripts, requests. */
-void rlki_conn_pump(rlk_conn *conn, int64_t now_ms);
+void rlki_conn_pump(rlk_conn *conn);
 
 /* Zeros that the compiler can't leave out. */
 void rlki_conn_wipe(void *memory, size_t len);
@@ -49,22 +49,22 @@ void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer);
 
 /* Enters what was written there, if anything was: `replies` will come for it. */
 void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written, int64_t now_ms);
+                    size_t written);
 
 /* True if a reply is due: the driver was shown a byte of the entry at the head. */
 bool rlki_ring_is_due(const rlk_conn *conn);
 
 /* A whole reply, to the entry at the head. */
-void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply, int64_t now_ms);
+void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
 
 /* Encodes scripts and requests while there is room. */
-void rlki_ring_flush(rlk_conn *conn, int64_t now_ms);
+void rlki_ring_flush(rlk_conn *conn);
 
 /* True if the server can have no request that it did not answer. */
 bool rlki_ring_was_answered(const rlk_conn *conn);
 
 /* Empties the ring, oldest first, and tells the owners. */
-void rlki_ring_lose(rlk_conn *conn, int64_t now_ms);
+void rlki_ring_lose(rlk_conn *conn);
 
 /* ---- handshake.c ---- */
 
@@ -79,7 +79,7 @@ typedef enum conn_fence {
 conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
 
 /* Sends the steps that may leave now. True when all were answered. */
-bool rlki_handshake_pump(rlk_conn *conn, int64_t now_ms);
+bool rlki_handshake_pump(rlk_conn *conn);
 
 /* A token of the reply to a step. */
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);

@@ -6,55 +6,65 @@
 
 #include <string.h>
 
-typedef struct error_meaning {
-    const char *text;
-    int16_t result;
-} error_meaning;
-
 /* Error codes: the first word of the text. */
-static const error_meaning error_codes[] = {
-    {"NOSCRIPT", RLK_E_NOSCRIPT},
-    {"READONLY", RLK_E_READONLY},
-    {"LOADING", RLK_E_LOADING},
-    {"BUSY", RLK_E_SCRIPT_BUSY},
-    {"MASTERDOWN", RLK_E_MASTERDOWN},
-    {"MISCONF", RLK_E_MISCONF},
-    {"OOM", RLK_E_OOM},
-    {"WRONGTYPE", RLK_E_WRONGTYPE},
-    {"NOREPLICAS", RLK_E_NOREPLICAS},
-    {"MOVED", RLK_E_MOVED},
-    {"ASK", RLK_E_ASK},
-    {"CLUSTERDOWN", RLK_E_CLUSTERDOWN},
-    {"TRYAGAIN", RLK_E_TRYAGAIN},
-    {"CROSSSLOT", RLK_E_CROSSSLOT},
-    {"NOPERM", RLK_E_NOPERM},
-    {"NOAUTH", RLK_E_AUTH},
-    {"WRONGPASS", RLK_E_AUTH},
-    {"DENIED", RLK_E_PROTECTED},
-    {"NOPROTO", RLK_E_UNSUPPORTED},
-};
+#define ERROR_CODES(X)                                                                             \
+    X("NOSCRIPT", RLK_E_NOSCRIPT)                                                                  \
+    X("READONLY", RLK_E_READONLY)                                                                  \
+    X("LOADING", RLK_E_LOADING)                                                                    \
+    X("BUSY", RLK_E_SCRIPT_BUSY)                                                                   \
+    X("MASTERDOWN", RLK_E_MASTERDOWN)                                                              \
+    X("MISCONF", RLK_E_MISCONF)                                                                    \
+    X("OOM", RLK_E_OOM)                                                                            \
+    X("WRONGTYPE", RLK_E_WRONGTYPE)                                                                \
+    X("NOREPLICAS", RLK_E_NOREPLICAS)                                                              \
+    X("MOVED", RLK_E_MOVED)                                                                        \
+    X("ASK", RLK_E_ASK)                                                                            \
+    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN)                                                            \
+    X("TRYAGAIN", RLK_E_TRYAGAIN)                                                                  \
+    X("CROSSSLOT", RLK_E_CROSSSLOT)                                                                \
+    X("NOPERM", RLK_E_NOPERM)                                                                      \
+    X("NOAUTH", RLK_E_AUTH)                                                                        \
+    X("WRONGPASS", RLK_E_AUTH)                                                                     \
+    X("DENIED", RLK_E_PROTECTED)                                                                   \
+    X("NOPROTO", RLK_E_UNSUPPORTED)
 
-/* Beginnings of texts whose code is only ERR. */
-static const error_meaning error_sentences[] = {
-    {"max number of clients", RLK_E_SERVER_FULL},
-    {"unknown command", RLK_E_UNSUPPORTED},
-    {"unknown subcommand", RLK_E_UNSUPPORTED},
-    {"Unknown subcommand", RLK_E_UNSUPPORTED},
-    {"invalid password", RLK_E_AUTH},
-    {"Client sent AUTH, but no password is set", RLK_E_AUTH},
-    {"AUTH <password> called without any password", RLK_E_AUTH},
-    {"The user executing the script", RLK_E_NOPERM}, /* Redis 7.0: an ACL denial inside a script */
-    {"ACL failure in script", RLK_E_NOPERM},         /* later */
-};
+/* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
+ * Redis 7.0 and later. */
+#define ERROR_SENTENCES(X)                                                                         \
+    X("max number of clients", RLK_E_SERVER_FULL)                                                  \
+    X("unknown command", RLK_E_UNSUPPORTED)                                                        \
+    X("unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
+    X("Unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
+    X("invalid password", RLK_E_AUTH)                                                              \
+    X("Client sent AUTH, but no password is set", RLK_E_AUTH)                                      \
+    X("AUTH <password> called without any password", RLK_E_AUTH)                                   \
+    X("The user executing the script", RLK_E_NOPERM)                                               \
+    X("ACL failure in script", RLK_E_NOPERM)
+
+/* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
+#define ERROR_TEXT(text, result)    text "\0"
+#define ERROR_MEANING(text, result) result,
+
+static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
+static const int16_t error_code_meanings[] = {ERROR_CODES(ERROR_MEANING)};
+static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
+static const int16_t error_sentence_meanings[] = {ERROR_SENTENCES(ERROR_MEANING)};
 
 /* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
 #define ERROR_IN_SCRIPT "Error running script"
 
-static bool error_begins(const uint8_t *text, size_t len, const char *with)
+/* Meaning of the first of `texts` that `text` begins with (whole: that it is). */
+static int error_find(const char *texts, const int16_t *meanings, const uint8_t *text, size_t len,
+                      bool whole)
 {
-    size_t n = strlen(with);
+    for (; *texts != '\0'; meanings++) {
+        size_t n = strlen(texts);
 
-    return len >= n && memcmp(text, with, n) == 0;
+        if ((whole ? len == n : len >= n) && memcmp(text, texts, n) == 0)
+            return *meanings;
+        texts += n + 1;
+    }
+    return RLK_E_SERVER;
 }
 
 static size_t error_word(const uint8_t *text, size_t len)
@@ -68,12 +78,7 @@ static size_t error_word(const uint8_t *text, size_t len)
 
 static int error_code(const uint8_t *word, size_t len)
 {
-    size_t i;
-
-    for (i = 0; i < sizeof error_codes / sizeof error_codes[0]; i++)
-        if (strlen(error_codes[i].text) == len && memcmp(word, error_codes[i].text, len) == 0)
-            return error_codes[i].result;
-    return RLK_E_SERVER;
+    return error_find(error_codes, error_code_meanings, word, len, true);
 }
 
 /* The first error code among the words, which old servers precede with a dash. */
@@ -97,16 +102,13 @@ static int error_inside(const uint8_t *text, size_t len)
 rlk_result rlk_server_error(const uint8_t *text, size_t len)
 {
     size_t n = error_word(text, len);
-    size_t i;
 
     if (n == len || n != 3 || memcmp(text, "ERR", 3) != 0)
         return (rlk_result)error_code(text, n);
     text += n + 1;
     len -= n + 1;
-    for (i = 0; i < sizeof error_sentences / sizeof error_sentences[0]; i++)
-        if (error_begins(text, len, error_sentences[i].text))
-            return (rlk_result)error_sentences[i].result;
-    if (error_begins(text, len, ERROR_IN_SCRIPT))
+    n = sizeof ERROR_IN_SCRIPT - 1;
+    if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
         return (rlk_result)error_inside(text, len);
-    return RLK_E_SERVER;
+    return (rlk_result)error_find(error_sentences, error_sentence_meanings, text, len, false);
 }

@@ -458,7 +458,7 @@ const char *rlki_handshake_name(unsigned kind)
 }
 
 /* Sends the next step, or skips it. False: not now, or the handshake failed. */
-static bool handshake_send(rlk_conn *conn, int64_t now_ms)
+static bool handshake_send(rlk_conn *conn)
 {
     const handshake_step *step = &handshake_steps[conn->step];
     rlk_resp_writer writer;
@@ -482,21 +482,21 @@ static bool handshake_send(rlk_conn *conn, int64_t now_ms)
         result = RLK_E_CREDENTIALS;
     }
     if (result != RLK_OK) {
-        rlki_conn_fail(conn, result, now_ms);
+        rlki_conn_fail(conn, result);
         return false;
     }
     if (writer.len != 0)
-        rlki_ring_push(conn, NULL, conn->step, 1, writer.len, now_ms);
+        rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
     conn->step++;
     return true;
 }
 
-bool rlki_handshake_pump(rlk_conn *conn, int64_t now_ms)
+bool rlki_handshake_pump(rlk_conn *conn)
 {
     while (conn->step < HANDSHAKE_STEPS)
-        if (!handshake_send(conn, now_ms))
+        if (!handshake_send(conn))
             return false;
-    rlki_ring_flush(conn, now_ms); /* scripts */
+    rlki_ring_flush(conn); /* scripts */
     return conn->ring_used == 0 && conn->script == conn->scripts_len;
 }
 

@@ -59,7 +59,7 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
 }
 
 /* A token of a reply: not of a push, not of an attribute. */
-static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
+static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 {
     bool due = rlki_ring_is_due(conn);
     rlk_reply reply;
@@ -72,31 +72,31 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token, int6
         receive_keep_text(conn, token);
     /* A server that is full or protected says so before it has read anything (fault 16). */
     if (!due && !(conn->state == RLK_CONN_HANDSHAKE && receive_is_error(conn->reply_type))) {
-        rlki_conn_distrust(conn, RLK_E_UNSOLICITED, now_ms);
+        rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
         return;
     }
-    conn->deadline_ms = now_ms + conn->response_ms;
+    conn->deadline_ms = conn->now_ms + conn->response_ms;
     if (due && conn->state == RLK_CONN_HANDSHAKE)
         rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
     if ((token->flags & RLK_RESP_DONE) == 0)
         return;
     receive_finish_reply(conn, token, &reply);
     if (due)
-        rlki_ring_reply(conn, &reply, now_ms);
+        rlki_ring_reply(conn, &reply);
     else
-        rlki_conn_fail(conn, reply.error, now_ms);
+        rlki_conn_fail(conn, reply.error);
 }
 
-static void receive_take(rlk_conn *conn, const rlk_resp_token *token, int64_t now_ms)
+static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
     if (token->type == RLK_RESP_PUSH)
         conn->pushes++;
     if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
-        receive_take_reply(conn, token, now_ms);
+        receive_take_reply(conn, token);
 }
 
-static void receive_parse(rlk_conn *conn, int64_t now_ms)
+static void receive_parse(rlk_conn *conn)
 {
     while (conn_is_up(conn)) {
         rlk_resp_token token;
@@ -109,10 +109,10 @@ static void receive_parse(rlk_conn *conn, int64_t now_ms)
         if (status == RLK_RESP_MORE)
             return;
         if (status == RLK_RESP_TOKEN)
-            receive_take(conn, &token, now_ms);
+            receive_take(conn, &token);
         else
-            rlki_conn_distrust(
-                conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP, now_ms);
+            rlki_conn_distrust(conn,
+                               (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
     }
 }
 
@@ -143,11 +143,12 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
 
 void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
         return;
     conn->rx_end += (uint32_t)len;
-    receive_parse(conn, now_ms);
+    receive_parse(conn);
     if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
         receive_compact(conn);
-    rlki_conn_pump(conn, now_ms);
+    rlki_conn_pump(conn);
 }

@@ -57,7 +57,7 @@ void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer)
 }
 
 void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written, int64_t now_ms)
+                    size_t written)
 {
     rlk_conn_entry *entry = ring_at(conn, conn->ring_used);
 
@@ -72,7 +72,7 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
     if (kind == rlki_handshake_script_kind())
         conn->loads++;
     if (conn->ring_used == 0)
-        conn->deadline_ms = now_ms + conn->response_ms;
+        conn->deadline_ms = conn->now_ms + conn->response_ms;
     conn->ring_used++;
     conn->tx_end += (uint32_t)written;
 }
@@ -82,7 +82,7 @@ bool rlki_ring_is_due(const rlk_conn *conn)
     return conn->ring_used != 0 && ring_was_handed(conn, ring_at(conn, 0));
 }
 
-void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply, int64_t now_ms)
+void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     rlk_conn_entry *entry = ring_at(conn, 0);
     rlk_request *owner = entry->owner;
@@ -92,7 +92,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply, int64_t now_ms)
         rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
 
         if (result != RLK_OK) {
-            rlki_conn_fail(conn, result, now_ms);
+            rlki_conn_fail(conn, result);
             return;
         }
     }
@@ -103,7 +103,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply, int64_t now_ms)
     if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
         conn->deadline_ms = RLK_NEVER;
     if (owner != NULL)
-        conn->calls.reply(conn->calls.context, conn, owner, reply, left, now_ms);
+        conn->calls.reply(conn->calls.context, conn, owner, reply, left);
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)
@@ -119,15 +119,14 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
     return true;
 }
 
-void rlki_ring_lose(rlk_conn *conn, int64_t now_ms)
+void rlki_ring_lose(rlk_conn *conn)
 {
     while (conn->ring_used != 0) {
         rlk_conn_entry entry = *ring_at(conn, 0);
 
         ring_pop(conn);
         if (entry.owner != NULL)
-            conn->calls.lost(conn->calls.context, conn, entry.owner, ring_was_handed(conn, &entry),
-                             now_ms);
+            conn->calls.lost(conn->calls.context, conn, entry.owner, ring_was_handed(conn, &entry));
     }
 }
 
@@ -148,7 +147,7 @@ static void ring_unlink(rlk_conn *conn, rlk_request *request)
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
-static bool ring_send(rlk_conn *conn, int64_t now_ms)
+static bool ring_send(rlk_conn *conn)
 {
     rlk_request *request = conn->send_head;
     rlk_resp_writer writer;
@@ -159,11 +158,11 @@ static bool ring_send(rlk_conn *conn, int64_t now_ms)
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     ring_unlink(conn, request);
-    rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len, now_ms);
+    rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
     return true;
 }
 
-void rlki_ring_flush(rlk_conn *conn, int64_t now_ms)
+void rlki_ring_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
     while ((conn->flags & CONN_SEGMENT) == 0 && !ring_is_full(conn)) {
@@ -171,9 +170,8 @@ void rlki_ring_flush(rlk_conn *conn, int64_t now_ms)
             conn->script++;
             conn->segment_sent = 0;
             conn->flags |= CONN_SEGMENT;
-            rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0, now_ms);
-        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL ||
-                   !ring_send(conn, now_ms)) {
+            rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
+        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
             return;
         }
     }
@@ -183,6 +181,7 @@ void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
 {
     bool alone = conn->send_head == NULL;
 
+    conn->now_ms = now_ms;
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
@@ -195,7 +194,7 @@ void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
     conn->send_tail = request;
     /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
     if (alone && conn->state == RLK_CONN_READY)
-        rlki_ring_flush(conn, now_ms);
+        rlki_ring_flush(conn);
 }
 
 bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
@@ -212,6 +211,7 @@ bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
 
 void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
 {
+    conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_READY)
         return; /* the handshake loads them */
     /*
@@ -221,5 +221,5 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     if (conn->loads == conn->script)
         return;
     conn->script = 0;
-    rlki_ring_flush(conn, now_ms);
+    rlki_ring_flush(conn);
 }

@@ -54,13 +54,13 @@ static unsigned fake_encode(void *context, rlk_conn *conn, rlk_request *request,
 }
 
 static void fake_on_reply(void *context, rlk_conn *conn, rlk_request *request,
-                          const rlk_reply *reply, unsigned left, int64_t now_ms)
+                          const rlk_reply *reply, unsigned left)
 {
     fake *self = (fake *)context;
     fake_request *own = fake_owner(request);
 
     assert_ptr_equal(conn, &self->conn);
-    assert_int_equal(now_ms, self->now_ms);
+    assert_int_equal(rlk_conn_now(conn), self->now_ms);
     assert_false(own->withdrawn);
     assert_int_equal(request->state, left == 0 ? RLK_REQUEST_IDLE : RLK_REQUEST_SENT);
     assert_int_equal(left, own->commands - own->replies - 1);
@@ -76,14 +76,13 @@ static void fake_on_reply(void *context, rlk_conn *conn, rlk_request *request,
         self->on_reply(self, own, left);
 }
 
-static void fake_on_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
-                         int64_t now_ms)
+static void fake_on_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
 {
     fake *self = (fake *)context;
     fake_request *own = fake_owner(request);
 
     assert_ptr_equal(conn, &self->conn);
-    assert_int_equal(now_ms, self->now_ms);
+    assert_int_equal(rlk_conn_now(conn), self->now_ms);
     assert_false(own->withdrawn);
     assert_int_equal(request->state, RLK_REQUEST_IDLE);
     own->lost++;
@@ -94,12 +93,12 @@ static void fake_on_lost(void *context, rlk_conn *conn, rlk_request *request, bo
         self->on_lost(self, own);
 }
 
-static void fake_on_changed(void *context, rlk_conn *conn, int64_t now_ms)
+static void fake_on_changed(void *context, rlk_conn *conn)
 {
     fake *self = (fake *)context;
     rlk_conn_state state = rlk_conn_get_state(conn);
 
-    assert_int_equal(now_ms, self->now_ms);
+    assert_int_equal(rlk_conn_now(conn), self->now_ms);
     assert_true(state == RLK_CONN_READY || state == RLK_CONN_WAITING || state == RLK_CONN_FATAL);
     self->changed++;
     self->became_ready += state == RLK_CONN_READY;

@@ -374,36 +374,32 @@ FIXTURE unsigned client_encode(void *context, rlk_conn *conn, rlk_request *reque
 }
 
 FIXTURE void client_reply(void *context, rlk_conn *conn, rlk_request *request,
-                          const rlk_reply *reply, unsigned left, int64_t now_ms)
+                          const rlk_reply *reply, unsigned left)
 {
     echo *e = (echo *)(void *)request;
 
     (void)context;
     (void)conn;
     (void)left;
-    (void)now_ms;
     e->replies++;
     e->good = reply->type == RLK_RESP_BULK && reply->data != NULL && reply->len == e->len &&
               memcmp(reply->data, e->text, e->len) == 0;
 }
 
-FIXTURE void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent,
-                         int64_t now_ms)
+FIXTURE void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
 {
     echo *e = (echo *)(void *)request;
 
     (void)context;
     (void)conn;
-    (void)now_ms;
     e->losses++;
     e->maybe_sent = maybe_sent;
 }
 
-FIXTURE void client_changed(void *context, rlk_conn *conn, int64_t now_ms)
+FIXTURE void client_changed(void *context, rlk_conn *conn)
 {
     (void)context;
     (void)conn;
-    (void)now_ms;
 }
 
 FIXTURE int open_descriptors(void)

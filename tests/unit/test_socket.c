@@ -72,9 +72,9 @@ static void test_socket_needs_two_calls_for_an_exchange(void **state)
 static echo second;
 
 static void submit_second(void *context, rlk_conn *conn, rlk_request *request,
-                          const rlk_reply *reply, unsigned left, int64_t now_ms)
+                          const rlk_reply *reply, unsigned left)
 {
-    client_reply(context, conn, request, reply, left, now_ms);
+    client_reply(context, conn, request, reply, left);
     if (request != &second.request) {
         rlk_conn_submit(conn, &second.request, now_ms);
     }
