@@ -76,7 +76,7 @@ static void submit_second(void *context, rlk_conn *conn, rlk_request *request,
 {
     client_reply(context, conn, request, reply, left);
     if (request != &second.request) {
-        rlk_conn_submit(conn, &second.request, now_ms);
+        rlk_conn_submit(conn, &second.request, rlk_conn_now(conn));
     }
 }
 
