@@ -9,6 +9,7 @@
 #include "resplock/resp.h"
 #include "resplock/net.h"
 #include "resplock/lock.h"
+#include "resplock/ticks.h"
 #ifndef RLK_NO_POSIX
 #include "resplock/socket.h"
 #include "resplock/posix.h"
