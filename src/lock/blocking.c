@@ -56,61 +56,56 @@ static rlk_result blocking_enter(rlk_lock *lock)
     return rlki_lock_enter(lock);
 }
 
-static rlk_result blocking_end(rlk_lock *lock, rlk_result started)
-{
-    return started == RLK_PENDING ? blocking_wait(lock) : started;
-}
-
-rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_acquire_start(lock, wait_ms));
-}
-
-rlk_result rlk_release(rlk_lock *lock)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_release_start(lock));
-}
-
-rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_extend_start(lock, added_ms));
-}
-
-rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_renew_start(lock, ttl_ms));
-}
-
-rlk_result rlk_check(rlk_lock *lock)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_check_start(lock));
-}
-
-rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_query_start(lock, holders, cap));
-}
-
-rlk_result rlk_force_release(rlk_lock *lock)
-{
-    rlk_result result = blocking_enter(lock);
-    return result != RLK_OK ? result : blocking_end(lock, rlk_force_release_start(lock));
-}
-
-rlk_result rlk_keep(rlk_lock *lock)
+static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
+                                rlk_holder *holders)
 {
     rlk_result result = blocking_enter(lock);
     if (result != RLK_OK)
         return result;
-    result = blocking_end(lock, rlki_keep_start(lock));
+    result = rlki_lock_start(lock, operation, argument, holders);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    return blocking_call(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
+}
+
+rlk_result rlk_release(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
+{
+    return blocking_call(lock, RLK_OP_EXTEND, added_ms, NULL);
+}
+
+rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
+{
+    return blocking_call(lock, RLK_OP_RENEW, ttl_ms, NULL);
+}
+
+rlk_result rlk_check(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_CHECK, 0, NULL);
+}
+
+rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return blocking_call(lock, RLK_OP_QUERY, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_keep(rlk_lock *lock)
+{
+    rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
-    if (rlk_is_held(lock))
+    if (result != RLK_E_WAIT && rlk_is_held(lock))
         return RLK_OK;
     return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
 }

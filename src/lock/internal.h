@@ -182,8 +182,13 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat);
 
 /* ---- lock.c ---- */
 
-/* rlk_keep, started: RLK_OK when no renewal is due. */
-rlk_result rlki_keep_start(rlk_lock *lock);
+/* Beside the public operations: a renewal if one is due (RLK_OK: none is). */
+#define RLKI_OP_KEEP (RLK_OP_FORCE_RELEASE + 1)
+
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the
+ * room in `holders`. */
+rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
+                           rlk_holder *holders);
 
 /* ---- the operations ---- */
 

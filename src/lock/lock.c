@@ -171,35 +171,6 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 
 /* ---- operations ---- */
 
-/* What a started operation has come to already: its result, or RLK_PENDING. */
-static rlk_result lock_started(rlk_lock *lock)
-{
-    if (!(lock->events & RLKI_EVENT_RESULT))
-        return RLK_PENDING;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    return (rlk_result)lock->done_result;
-}
-
-/* Remembers what a call that is over came to, for rlk_lock_error. */
-static rlk_result lock_told(rlk_lock *lock, rlk_operation operation, rlk_result result)
-{
-    if (result != RLK_PENDING && lock && lock->client && lock->operation == RLK_OP_NONE &&
-        !(lock->events & RLKI_EVENT_RESULT)) { /* which is still to be pulled */
-        lock->done_operation = (uint8_t)operation;
-        lock->done_result = (int16_t)result;
-    }
-    return result;
-}
-
-/* A new operation may begin: none is under way. */
-static rlk_result lock_ready(rlk_lock *lock)
-{
-    rlk_result result = rlki_lock_enter(lock);
-    if (result != RLK_OK)
-        return result;
-    return lock->operation != RLK_OP_NONE ? RLK_E_STATE : RLK_OK;
-}
-
 /* A node that may still have a token of ours remembers it by its number: then the random part of
  * the token must stay, and only numbers go on. */
 static bool lock_all_clean(const rlk_lock *lock)
@@ -213,10 +184,7 @@ static bool lock_all_clean(const rlk_lock *lock)
 
 static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
 {
-    rlk_result result = lock_ready(lock);
     int64_t deadline_ms;
-    if (result != RLK_OK)
-        return result;
     if (lock->state == RLKI_HELD)
         return RLK_E_STATE;
     if (wait_ms == RLK_DEFAULT)
@@ -229,30 +197,16 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
                              wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
     rlki_event_drop(lock, RLKI_EVENT_LOST); /* of the lease before */
     rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
-    return lock_started(lock);
+    return RLK_PENDING;
 }
 
 static rlk_result lock_release(rlk_lock *lock)
 {
-    rlk_result result = lock_ready(lock);
-    if (result != RLK_OK)
-        return result;
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
     rlki_event_drop(lock, RLKI_EVENT_LOST); /* the result says it */
     rlki_release_begin(lock);
-    return lock_started(lock);
-}
-
-/* A lock that is held, and free for an operation on it. */
-static rlk_result lock_ready_held(rlk_lock *lock)
-{
-    rlk_result result = lock_ready(lock);
-    if (result != RLK_OK)
-        return result;
-    if (lock->state == RLKI_LOST)
-        return RLK_LOST;
-    return lock->state == RLKI_HELD ? RLK_OK : RLK_NOT_HELD;
+    return RLK_PENDING;
 }
 
 /* Expiry that this lock may claim, before drift. */
@@ -267,19 +221,11 @@ static int64_t lock_expiry(const rlk_lock *lock)
     return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
 }
 
-static int64_t lock_operation_deadline(const rlk_lock *lock)
+static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
 {
-    return rlki_later(lock->client->now_ms, lock->client->operation_ms);
-}
-
-static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms)
-{
-    rlk_result result = lock_ready_held(lock);
     int64_t expiry_ms;
     int64_t target_ms;
     int64_t most_ms;
-    if (result != RLK_OK)
-        return result;
     if (added_ms < 1 || added_ms > RLK_TTL_MAX)
         return RLK_E_TTL;
     expiry_ms = lock_expiry(lock);
@@ -289,11 +235,11 @@ static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms)
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
         return RLK_E_TTL;
-    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, lock_operation_deadline(lock));
-    return lock_started(lock);
+    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, deadline_ms);
+    return RLK_PENDING;
 }
 
-static rlk_result lock_renew_until(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
+static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
 {
     int64_t now_ms = lock->client->now_ms;
     int64_t target_ms;
@@ -309,63 +255,98 @@ static rlk_result lock_renew_until(rlk_lock *lock, int64_t ttl_ms, int64_t deadl
         return RLK_OK;
     }
     rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
-    return lock_started(lock);
-}
-
-static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms)
-{
-    rlk_result result = lock_ready_held(lock);
-    if (result != RLK_OK)
-        return result;
-    return lock_renew_until(lock, ttl_ms, lock_operation_deadline(lock));
+    return RLK_PENDING;
 }
 
 static rlk_result lock_keep(rlk_lock *lock)
 {
-    rlk_result result = lock_ready_held(lock);
-    if (result != RLK_OK)
-        return result;
-    if (lock->valid_ms - lock->client->now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
+    int64_t now_ms = lock->client->now_ms;
+    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
         return RLK_OK; /* not due */
-    return lock_renew_until(lock, RLK_DEFAULT, rlki_later(lock->client->now_ms, lock->node_ms));
+    return lock_renew(lock, RLK_DEFAULT, rlki_later(now_ms, lock->node_ms));
 }
 
-static rlk_result lock_check(rlk_lock *lock)
+static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
 {
-    rlk_result result = lock_ready_held(lock);
-    if (result != RLK_OK)
-        return result;
-    rlki_hold_begin(lock, RLK_OP_CHECK, 0, lock_operation_deadline(lock));
-    return lock_started(lock);
-}
-
-static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    rlk_result result = lock_ready(lock);
     size_t i;
-    if (result != RLK_OK)
-        return result;
     if (!holders || cap < lock->client->nodes)
         return RLK_E_ARGUMENT;
-    memset(holders, 0, cap * sizeof(*holders));
-    for (i = 0; i < cap; i++) {
+    memset(holders, 0, (size_t)cap * sizeof(*holders));
+    for (i = 0; i < (size_t)cap; i++) {
         holders[i].result = RLK_PENDING;
         holders[i].ttl_ms = -2;
     }
     lock->query = holders;
     rlki_query_begin(lock, RLK_OP_QUERY);
-    return lock_started(lock);
+    return RLK_PENDING;
 }
 
 static rlk_result lock_force_release(rlk_lock *lock)
 {
-    rlk_result result = lock_ready(lock);
-    if (result != RLK_OK)
-        return result;
     if (lock->state == RLKI_HELD)
         return RLK_E_STATE;
     rlki_query_begin(lock, RLK_OP_FORCE_RELEASE);
-    return lock_started(lock);
+    return RLK_PENDING;
+}
+
+/* An operation on a lock that is held. */
+static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
+{
+    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_ms);
+    if (lock->state != RLKI_HELD)
+        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
+    switch (operation) {
+    case RLK_OP_EXTEND:
+        return lock_extend(lock, argument, deadline_ms);
+    case RLK_OP_RENEW:
+        return lock_renew(lock, argument, deadline_ms);
+    case RLKI_OP_KEEP:
+        return lock_keep(lock);
+    default: /* RLK_OP_CHECK */
+        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
+        return RLK_PENDING;
+    }
+}
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
+                             rlk_holder *holders)
+{
+    if (lock->operation != RLK_OP_NONE)
+        return RLK_E_STATE;
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return lock_acquire(lock, argument);
+    case RLK_OP_RELEASE:
+        return lock_release(lock);
+    case RLK_OP_QUERY:
+        return lock_query(lock, holders, argument);
+    case RLK_OP_FORCE_RELEASE:
+        return lock_force_release(lock);
+    default:
+        return lock_begin_held(lock, operation, argument);
+    }
+}
+
+rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
+                           rlk_holder *holders)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result == RLK_OK)
+        result = lock_begin(lock, operation, argument, holders);
+    if (result == RLK_PENDING) {
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            return RLK_PENDING;
+        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+        return (rlk_result)lock->done_result;
+    }
+    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
+    if (lock && lock->client && lock->operation == RLK_OP_NONE &&
+        !(lock->events & RLKI_EVENT_RESULT)) {
+        lock->done_operation = (uint8_t)(operation == RLKI_OP_KEEP ? RLK_OP_RENEW : operation);
+        lock->done_result = (int16_t)result;
+    }
+    return result;
 }
 
 rlk_result rlk_cancel(rlk_lock *lock)
@@ -398,42 +379,37 @@ rlk_result rlk_cancel(rlk_lock *lock)
 
 rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
 {
-    return lock_told(lock, RLK_OP_ACQUIRE, lock_acquire(lock, wait_ms));
+    return rlki_lock_start(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
 }
 
 rlk_result rlk_release_start(rlk_lock *lock)
 {
-    return lock_told(lock, RLK_OP_RELEASE, lock_release(lock));
+    return rlki_lock_start(lock, RLK_OP_RELEASE, 0, NULL);
 }
 
 rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
 {
-    return lock_told(lock, RLK_OP_EXTEND, lock_extend(lock, added_ms));
+    return rlki_lock_start(lock, RLK_OP_EXTEND, added_ms, NULL);
 }
 
 rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
 {
-    return lock_told(lock, RLK_OP_RENEW, lock_renew(lock, ttl_ms));
-}
-
-rlk_result rlki_keep_start(rlk_lock *lock)
-{
-    return lock_told(lock, RLK_OP_RENEW, lock_keep(lock));
+    return rlki_lock_start(lock, RLK_OP_RENEW, ttl_ms, NULL);
 }
 
 rlk_result rlk_check_start(rlk_lock *lock)
 {
-    return lock_told(lock, RLK_OP_CHECK, lock_check(lock));
+    return rlki_lock_start(lock, RLK_OP_CHECK, 0, NULL);
 }
 
 rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
 {
-    return lock_told(lock, RLK_OP_QUERY, lock_query(lock, holders, cap));
+    return rlki_lock_start(lock, RLK_OP_QUERY, (int64_t)cap, holders);
 }
 
 rlk_result rlk_force_release_start(rlk_lock *lock)
 {
-    return lock_told(lock, RLK_OP_FORCE_RELEASE, lock_force_release(lock));
+    return rlki_lock_start(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
 }
 
 /* ---- questions ---- */
