@@ -42,7 +42,7 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     if (one_try)
         lock->flags |= RLKI_LOCK_TRY;
     /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
     rlki_operation_step(lock);
 }
@@ -80,7 +80,7 @@ static rlk_result acquire_outcome(rlk_lock *lock)
     if (lock->error < 0)
         return (rlk_result)lock->error;
     /* nobody said anything: is it that nobody could be asked? */
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         if (rlk_conn_get_state(conn) != RLK_CONN_READY && rlk_conn_result(conn) != RLK_OK) {
             acquire_note_conn(lock, i);
@@ -94,9 +94,9 @@ static rlk_result acquire_outcome(rlk_lock *lock)
 static bool acquire_hopeless(rlk_lock *lock)
 {
     unsigned hope = 0;
-    unsigned down = lock->client->nodes; /* a node whose connection is why; none yet */
+    unsigned down = rlki_nodes(lock->client); /* a node whose connection is why; none yet */
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         rlk_result result = rlk_conn_result(conn);
         /* What failed before this call began may work now, unless it is fatal. */
@@ -107,9 +107,9 @@ static bool acquire_hopeless(rlk_lock *lock)
         else if (result != RLK_OK)
             down = i;
     }
-    if (hope >= lock->client->quorum)
+    if (hope >= rlki_needed(lock->client))
         return false;
-    if (down < lock->client->nodes)
+    if (down < rlki_nodes(lock->client))
         acquire_note_conn(lock, down);
     return true;
 }
@@ -123,7 +123,7 @@ static bool acquire_await(rlk_lock *lock)
         acquire_settle(lock, (rlk_result)lock->error);
         return true;
     }
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
             continue;
         if (rlki_seat_clean(&lock->seats[i]))
@@ -134,12 +134,12 @@ static bool acquire_await(rlk_lock *lock)
     /* A node that is about to answer its undo is waited for, as long as one try takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
-    if (ready < lock->client->quorum || (undoing > 0 && lock->phase_ms != RLK_NEVER))
+    if (ready < rlki_needed(lock->client) || (undoing > 0 && lock->phase_ms != RLK_NEVER))
         return false;
     lock->phase = RLKI_PHASE_ROUND;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
     lock->round++;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         rlk_conn_state state = rlk_conn_get_state(rlki_route(lock, i));
         bool usable =
@@ -172,7 +172,7 @@ static bool acquire_won(rlk_lock *lock)
 static bool acquire_final_error(const rlk_lock *lock, const rlki_tally *tally)
 {
     return rlki_is_final((rlk_result)lock->error) &&
-           tally->error > lock->client->nodes - lock->client->quorum;
+           tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
 static bool acquire_round(rlk_lock *lock)
@@ -180,15 +180,15 @@ static bool acquire_round(rlk_lock *lock)
     const rlk_client *client = lock->client;
     rlki_tally tally = rlki_tally_of(lock);
     uint32_t pause_ms;
-    if (tally.yes >= client->quorum && acquire_won(lock))
+    if (tally.yes >= rlki_needed(client) && acquire_won(lock))
         return false;
-    if (tally.yes < client->quorum && tally.yes + tally.pending >= client->quorum &&
+    if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
         client->now_ms < lock->phase_ms)
         return false;
 
     /* the round has failed; not for errors alone: somebody else has it */
-    if (tally.no > client->nodes - client->quorum ||
-        (tally.no > 0 && tally.error <= client->nodes - client->quorum)) {
+    if (tally.no > rlki_nodes(client) - rlki_needed(client) ||
+        (tally.no > 0 && tally.error <= rlki_nodes(client) - rlki_needed(client))) {
         lock->flags |= RLKI_LOCK_HOLDER;
         lock->tries = 0;
     }
@@ -212,7 +212,7 @@ static bool acquire_pause(rlk_lock *lock)
     if (lock->client->now_ms < lock->phase_ms)
         return false;
     acquire_await_begin(lock);
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].verdict = RLKI_NONE;
     return true;
 }
@@ -220,9 +220,9 @@ static bool acquire_pause(rlk_lock *lock)
 static void acquire_settling(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
-    if (tally.unclean < lock->client->quorum)
+    if (tally.unclean < rlki_needed(lock->client))
         rlki_operation_finish(lock, (rlk_result)lock->outcome);
-    else if (tally.doubt >= lock->client->quorum || lock->client->now_ms >= lock->phase_ms)
+    else if (tally.doubt >= rlki_needed(lock->client) || lock->client->now_ms >= lock->phase_ms)
         rlki_operation_finish(lock, RLK_UNKNOWN);
 }
 

@@ -98,7 +98,7 @@ static void client_look_for_alias(rlk_client *client, unsigned node)
 {
     const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
-    for (i = 0; run_id && i < client->nodes; i++) {
+    for (i = 0; run_id && i < rlki_nodes(client); i++) {
         const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
         if (other && memcmp(run_id, other, 20) == 0)
             client->warnings |= RLK_WARN_ALIAS;
@@ -224,7 +224,7 @@ void rlk_client_deinit(rlk_client *client)
         return;
     client->state = RLKI_CLIENT_CLOSED;
     for (lock = client->locks; lock; lock = lock->next)
-        for (i = 0; i < client->nodes; i++)
+        for (i = 0; i < rlki_nodes(client); i++)
             rlki_seat_abandon(&lock->seats[i]);
     while (client->locks) {
         lock = client->locks;
@@ -234,7 +234,7 @@ void rlk_client_deinit(rlk_client *client)
     }
     client->event_head = NULL;
     client->event_tail = NULL;
-    for (i = 0; i < client->nodes; i++)
+    for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_shutdown(client->conns[i], client->now_ms);
 }
 
@@ -250,7 +250,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
     if (!client_usable(client))
         return RLK_NEVER;
     deadline_ms = rlki_wheel_deadline(&client->wheel);
-    for (i = 0; i < client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
         if (conn_ms < deadline_ms)
             deadline_ms = conn_ms;
@@ -268,7 +268,7 @@ void rlk_client_tick(rlk_client *client)
     now_ms = rlki_client_now(client);
     while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
         rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
-    for (i = 0; i < client->nodes; i++)
+    for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
 }
 
@@ -282,7 +282,7 @@ rlk_result rlk_client_reset(rlk_client *client)
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     rlki_client_now(client);
-    for (i = 0; i < client->nodes; i++)
+    for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_reset(client->conns[i], client->now_ms);
     return RLK_OK;
 }

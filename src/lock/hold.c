@@ -21,7 +21,7 @@ static bool hold_abandon(rlk_lock *lock)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         if (seat->request.tag != RLKI_RAISE && seat->request.tag != RLKI_CHECK)
             continue;
@@ -51,7 +51,7 @@ static void hold_send(rlk_lock *lock)
 {
     unsigned command = lock->operation == RLK_OP_CHECK ? RLKI_CHECK : RLKI_RAISE;
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         if (seat->verdict != RLKI_NONE || seat->request.tag != RLKI_NO_COMMAND)
             continue; /* a SET that is still under way comes first */
@@ -83,12 +83,12 @@ bool rlki_hold_step(rlk_lock *lock)
     if (!over)
         hold_send(lock);
     tally = rlki_tally_of(lock);
-    if (tally.yes >= client->quorum) {
+    if (tally.yes >= rlki_needed(client)) {
         hold_succeed(lock);
-    } else if (tally.no > client->nodes - client->quorum) {
+    } else if (tally.no > rlki_nodes(client) - rlki_needed(client)) {
         rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
         rlki_lock_lose(lock, why);
-    } else if (over || tally.yes + tally.pending < client->quorum) {
+    } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
         bool sent = hold_abandon(lock);
         rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
         rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);

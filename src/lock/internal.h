@@ -89,6 +89,18 @@ enum {
 
 /* ---- client.c ---- */
 
+/* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
+ * compiler knows both, and leaves loops and counts out. */
+static inline unsigned rlki_nodes(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->nodes;
+}
+
+static inline unsigned rlki_needed(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->quorum;
+}
+
 /* True unless this process inherited the client by fork. */
 bool rlki_client_same_process(const rlk_client *client);
 

@@ -78,7 +78,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
     unsigned i;
     if (key_len == 0)
         return RLK_E_KEY;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
         if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
             key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
@@ -152,7 +152,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    for (i = 0; i < client->nodes; i++)
+    for (i = 0; i < rlki_nodes(client); i++)
         rlki_seat_abandon(&lock->seats[i]);
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
@@ -166,7 +166,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
     lock->client = NULL;
-    return tally.unclean >= client->quorum ? RLK_UNKNOWN : RLK_OK;
+    return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
 }
 
 /* ---- operations ---- */
@@ -176,7 +176,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 static bool lock_all_clean(const rlk_lock *lock)
 {
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         if (!rlki_seat_clean(&lock->seats[i]))
             return false;
     return true;
@@ -215,9 +215,9 @@ static int64_t lock_expiry(const rlk_lock *lock)
     int64_t expiry_ms[RLK_MAX_NODES];
     int64_t quorum_ms;
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         expiry_ms[i] = lock->seats[i].expiry_ms;
-    quorum_ms = rlki_quorum_value(expiry_ms, lock->client->nodes, lock->client->quorum);
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
     return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
 }
 
@@ -269,7 +269,7 @@ static rlk_result lock_keep(rlk_lock *lock)
 static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
 {
     size_t i;
-    if (!holders || cap < lock->client->nodes)
+    if (!holders || cap < rlki_nodes(lock->client))
         return RLK_E_ARGUMENT;
     memset(holders, 0, (size_t)cap * sizeof(*holders));
     for (i = 0; i < (size_t)cap; i++) {

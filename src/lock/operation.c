@@ -54,13 +54,13 @@ void rlki_lock_validate(rlk_lock *lock)
     const rlk_client *client = lock->client;
     int64_t until[RLK_MAX_NODES];
     unsigned i;
-    for (i = 0; i < client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_seat *seat = &lock->seats[i];
         until[i] = seat->expiry_ms;
         if (until[i] != RLKI_EXPIRED)
             until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
     }
-    lock->valid_ms = rlki_quorum_value(until, client->nodes, client->quorum);
+    lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
     if (lock->valid_ms > lock->limit_ms)
         lock->valid_ms = lock->limit_ms;
 }
@@ -79,11 +79,11 @@ void rlki_lock_undo(rlk_lock *lock)
     int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
     if (lock->target_ms > until_ms) /* of an extend, perhaps one whose reply never came */
         until_ms = lock->target_ms;
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         if (lock->seats[i].expiry_ms > until_ms)
             until_ms = lock->seats[i].expiry_ms;
     lock->cleanup_ms = until_ms; /* by then the key has gone by itself */
-    for (i = 0; i < lock->client->nodes; i++)
+    for (i = 0; i < rlki_nodes(lock->client); i++)
         rlki_seat_undo(&lock->seats[i]);
 }
 
@@ -109,7 +109,7 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     lock->phase_ms = RLK_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
         rlk_conn_hurry(conn, lock->client->now_ms);

@@ -99,15 +99,15 @@ static bool query_held(const rlk_lock *lock)
     const rlk_holder *holders = (const rlk_holder *)lock->query;
     unsigned i;
     unsigned k;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         unsigned same = 0;
         if (holders[i].result != RLK_OK || holders[i].ttl_ms == -2)
             continue;
-        for (k = 0; k < lock->client->nodes; k++)
+        for (k = 0; k < rlki_nodes(lock->client); k++)
             if (holders[k].result == RLK_OK && holders[k].ttl_ms != -2 &&
                 query_same_token(&holders[i], &holders[k]))
                 same++;
-        if (same >= lock->client->quorum)
+        if (same >= rlki_needed(lock->client))
             return true;
     }
     return false;
@@ -118,7 +118,7 @@ static bool query_abandon(rlk_lock *lock)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         unsigned tag = lock->seats[i].request.tag;
         if ((tag == RLKI_QUERY || tag == RLKI_DEL) && !rlki_seat_abandon(&lock->seats[i]))
             sent = true;
@@ -149,13 +149,13 @@ bool rlki_query_step(rlk_lock *lock)
     bool quorum;
     unsigned i;
     bool over = client->now_ms >= lock->deadline_ms;
-    for (i = 0; i < client->nodes && !over; i++) {
+    for (i = 0; i < rlki_nodes(client) && !over; i++) {
         rlk_seat *seat = &lock->seats[i];
         if (seat->verdict == RLKI_NONE && seat->request.tag == RLKI_NO_COMMAND)
             rlki_seat_send(seat, command);
     }
     tally = rlki_tally_of(lock);
-    quorum = tally.yes >= client->quorum;
+    quorum = tally.yes >= rlki_needed(client);
     if (client->now_ms >= lock->phase_ms) {
         lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
         lock->flags |= RLKI_LOCK_QUORUM_DOES;

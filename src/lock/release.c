@@ -28,7 +28,7 @@ void rlki_release_begin(rlk_lock *lock)
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     rlki_lock_undo(lock);
-    for (i = 0; i < client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(client); i++) {
         rlk_seat *seat = &lock->seats[i];
         if (rlki_seat_clean(seat) || seat->round != lock->round)
             seat->verdict = RLKI_NO; /* never asked, or known not to have it */
@@ -42,13 +42,14 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
     const rlk_client *client = lock->client;
     unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
     bool answered = tally->pending == 0;
-    if (tally->doubt >= client->quorum)
+    if (tally->doubt >= rlki_needed(client))
         return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    if (tally->yes >= client->quorum && tally->unclean < client->quorum)
+    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
         return RLK_OK;
-    if (tally->no > client->nodes - client->quorum)
+    if (tally->no > rlki_nodes(client) - rlki_needed(client))
         return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
-    if (absent >= client->quorum && (answered || tally->no_after > client->nodes - client->quorum))
+    if (absent >= rlki_needed(client) &&
+        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
         return RLK_GONE;
     if (answered)
         return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
@@ -59,7 +60,7 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
 static rlk_result release_late(const rlk_lock *lock)
 {
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_seat *seat = &lock->seats[i];
         if (seat->verdict == RLKI_NONE && !(seat->flags & RLKI_SEAT_RETRY))
             return RLK_UNKNOWN;

@@ -534,7 +534,7 @@ void rlki_seats_retry(rlk_lock *lock)
 {
     unsigned i;
     lock->retry_ms = RLK_NEVER;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         if (seat->flags & RLKI_SEAT_RETRY)
             rlki_seat_send(seat, seat->request.tag);
@@ -545,7 +545,7 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
 {
     rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
     unsigned i;
-    for (i = 0; i < lock->client->nodes; i++) {
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_seat *seat = &lock->seats[i];
         switch (seat->verdict) {
         case RLKI_YES:
