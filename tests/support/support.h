@@ -36,15 +36,17 @@ void support_assert_between(int64_t value, int64_t low, int64_t high, const char
 #define assert_contains(text, part) support_assert_contains((text), (part), __FILE__, __LINE__)
 void support_assert_contains(const char *text, const char *part, const char *file, int line);
 
+/* 1; more under valgrind and sanitizers: multiply upper bounds of measured times by it. */
+int support_time_factor(void);
+
+/* What follows is in posix/: not for the tests in unit/, which have no system around them. */
+
 /* ---- Time -------------------------------------------------------------------------------- */
 
 /* Real milliseconds of a monotonic clock: for measuring in tests. */
 int64_t support_now_ms(void);
 
 void support_sleep_ms(int64_t ms);
-
-/* 1; more under valgrind and sanitizers: multiply upper bounds of measured times by it. */
-int support_time_factor(void);
 
 /* Waits until the condition is true, looking every millisecond; fails the test after 10 s (times
  * the time factor). */

@@ -9,6 +9,7 @@
 #include "admin.h"
 #include "proxy.h"
 #include "stream.h"
+#include "stream_socket.h"
 
 #include <poll.h>
 

@@ -8,7 +8,7 @@
 #include "support.h"
 
 #include "admin.h"
-#include "stream.h"
+#include "stream_socket.h"
 
 #include <errno.h>
 #include <poll.h>

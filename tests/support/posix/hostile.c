@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "hostile.h"
 #include "stream.h"
+#include "stream_socket.h"
 #include "support.h"
 
 #include <errno.h>
