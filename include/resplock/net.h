@@ -390,7 +390,7 @@ RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
 /* In READY: true if no command of the connection before this one can execute any more, because all
- * were answered, or never sent, or fenced (rule 5 of the design). */
+ * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */

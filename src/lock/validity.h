@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Arithmetic of leases: drift and quorum. Pure functions (rule 2 of the design).
+ * Arithmetic of leases: drift and quorum. Pure functions (rule 2 of docs/correctness.md).
  */
 #ifndef RLKI_VALIDITY_H
 #define RLKI_VALIDITY_H

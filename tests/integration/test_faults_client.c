@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Faults of the program that uses a lock, by the numbers of the catalogue: destroying with calls in
- * flight, calls from within handlers, double release, clocks that stand or go back; and what a
- * program leans on when all goes wrong: RLK_SCOPED, rlk_keep, rlk_client_reset.
+ * Faults of the program that uses a lock, by the numbers of docs/correctness.md: destroying with
+ * calls in flight, calls from within handlers, double release, clocks that stand or go back; and
+ * what a program leans on when all goes wrong: RLK_SCOPED, rlk_keep, rlk_client_reset.
  */
 #include "clock.h"
 #include "nodes.h"

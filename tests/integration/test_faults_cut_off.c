@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nodes of a quorum that are cut off, by the numbers of the fault catalogue: dead, standing still,
+ * Nodes of a quorum that are cut off, by the numbers of docs/correctness.md: dead, standing still,
  * or behind a network that swallows everything; before the client knew them, or after.
  */
 #include "nodes.h"

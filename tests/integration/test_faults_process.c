@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Faults of the process that holds a lock, by the numbers of the catalogue: stopped, forked,
+ * Faults of the process that holds a lock, by the numbers of docs/correctness.md: stopped, forked,
  * interrupted by signals, out of descriptors, out of entropy, with its wall clock moved.
  */
 #define _GNU_SOURCE

@@ -174,7 +174,7 @@ static void test_fault_72_select_refused(void **state)
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
 }
 
-/* What faults.md calls minimal, for keys that begin with "lock:". */
+/* The least ACL of the README, for keys that begin with "lock:". */
 #define ACL_MINIMAL                                                                                \
     "+set", "+evalsha", "+script|load", "+get", "+del", "+pexpire", "+pttl", "+hello"
 

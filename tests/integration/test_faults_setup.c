@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Faults of configuration, by the numbers of the catalogue, as they show on real nodes: times that
- * make no lease, servers listed twice, even numbers of nodes, keys of any bytes.
+ * Faults of configuration, by the numbers of docs/correctness.md, as they show on real nodes: times
+ * that make no lease, servers listed twice, even numbers of nodes, keys of any bytes.
  */
 #include "nodes.h"
 

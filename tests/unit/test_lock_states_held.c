@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table "state decisions" of the design, row by row: from acquired to destroyed, on 1, 3 and 5
+ * The state decisions of docs/correctness.md, row by row: from acquired to destroyed, on 1, 3 and 5
  * nodes.
  */
 #include "bench.h"
