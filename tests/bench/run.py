@@ -1,0 +1,360 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Lets the contenders of resplock_bench run against each other, and prints tables.
+
+    run.py PROGRAM [--smoke] [PART...]
+
+Contenders take turns, round by round, so that whatever else the machine does meets all of them;
+ratios are medians over the rounds. Instructions are callgrind's, of user space, and repeat; times
+don't. --smoke: few rounds, and an exit status that says if the figures that repeat are reached.
+"""
+import argparse
+import collections
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+Cost = collections.namedtuple("Cost", "units wall cpu p50 p99 allocations")
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FLOOR, HIREDIS, REDIS_PY, RESPLOCK = "floor", "hiredis", "redis-py", "resplock"
+
+# Targets that are missed: name -> (what is reached instead, why).
+EXCEPTIONS = {}
+
+
+# ---- Contenders ---------------------------------------------------------------------------------
+
+
+class Contender:
+    """A process of the protocol in rounds.h, perhaps under a tool."""
+
+    def __init__(self, bench, part, name, addresses=(), tool=()):
+        program = [os.path.join(HERE, "redis_py.py")] if name == REDIS_PY else [bench.program]
+        # a tool that passes signals on, and a contender that ends when its input does
+        self.process = subprocess.Popen(
+            [*tool, *program, part, name, *addresses],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.title = f"{part} {name}"
+
+    def round(self, case, units):
+        self.process.stdin.write(f"{case} {units}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.title} ended in a round of {case}")
+        return Cost(*map(int, line.split()))
+
+    def end(self):
+        self.process.stdin.close()
+        if self.process.wait(60) != 0:
+            raise RuntimeError(f"{self.title}: exit status {self.process.returncode}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.end()
+        else:
+            self.process.kill()
+            self.process.wait()
+
+
+class Server:
+    """A private redis-server on a Unix socket and a port, which ends with this process."""
+
+    def __init__(self, folder, number):
+        self.path = os.path.join(folder, f"server{number}")
+        for _ in range(20):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = str(probe.getsockname()[1])
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "redis-server", "--port", self.port,
+                 "--bind", "127.0.0.1", "--unixsocket", self.path, "--save", "", "--dir", folder],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            if self.wait_ready():
+                return
+        raise RuntimeError("redis-server does not start")
+
+    def wait_ready(self):
+        end = time.monotonic() + 20
+        while self.process.poll() is None and time.monotonic() < end:
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    client.connect(self.path)
+                    client.sendall(b"PING\r\n")
+                    if client.recv(16).startswith(b"+PONG"):
+                        return True
+            except OSError:
+                pass
+            time.sleep(0.01)
+        return False
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+# ---- Measuring ----------------------------------------------------------------------------------
+
+
+class Bench:
+    def __init__(self, program, smoke, folder):
+        self.program = program
+        self.smoke = smoke
+        self.folder = folder
+        self.rounds = 3 if smoke else 21
+        self.servers = []
+        self.reached = []  # (target, value, limit)
+
+    def server(self, number=0):
+        while len(self.servers) <= number:
+            self.servers.append(Server(self.folder, len(self.servers)))
+        return self.servers[number]
+
+    def end(self):
+        for server in self.servers:
+            server.end()
+
+    def time(self, part, names, case, units, addresses=()):
+        """Alternating rounds: name -> its costs, one a round."""
+        contenders = {name: Contender(self, part, name, addresses) for name in names}
+        costs = {name: [] for name in names}
+        try:
+            for contender in contenders.values():
+                contender.round(case, units // 10 + 1)
+            for number in range(self.rounds):
+                # who goes first changes, too
+                shift = number % len(names)
+                for name in (*names[shift:], *names[:shift]):
+                    costs[name].append(contenders[name].round(case, units))
+            for contender in contenders.values():
+                contender.end()
+        finally:
+            for contender in contenders.values():
+                if contender.process.poll() is None:
+                    contender.process.kill()
+                    contender.process.wait()
+        return costs
+
+    def instructions(self, part, name, rounds, addresses=()):
+        """Instructions per unit of each (case, units), after a round that warms up."""
+        counts = []
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            out = os.path.join(folder, "out")
+            tool = ("valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
+                    f"--callgrind-out-file={out}")
+            with Contender(self, part, name, addresses, tool) as contender:
+                for case, units in rounds:
+                    contender.round(case, 1)
+                    done = contender.round(case, units).units
+                    with open(f"{out}.{2 * len(counts) + 2}", encoding="ascii") as dump:
+                        summary = re.search(r"^summary: (\d+)", dump.read(), re.MULTILINE)
+                    counts.append(int(summary[1]) / done)
+        return counts
+
+    def system_calls(self, part, name, case, units, addresses=()):
+        """System calls per unit: those between the reading of an order and the answer to it."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            out = os.path.join(folder, "out")
+            with Contender(self, part, name, addresses, ("strace", "-qq", "-o", out)) as contender:
+                contender.round(case, 1)
+                done = contender.round(case, units).units
+            with open(out, encoding="utf-8", errors="replace") as trace:
+                calls = [line for line in trace
+                         if not line.startswith(("---", "+++")) and "PROCESS_CPUTIME" not in line]
+        answers = [i for i, line in enumerate(calls) if line.startswith("write(1,")]
+        orders = [i for i, line in enumerate(calls[:answers[1]]) if line.startswith("read(0,")]
+        return (answers[1] - orders[-1] - 1) / done
+
+    def target(self, name, value, limit):
+        self.reached.append((name, value, limit))
+
+
+def median(costs, field):
+    return statistics.median(getattr(cost, field) / cost.units for cost in costs)
+
+
+def ratio(costs, to, field):
+    """Paired: of each round, then the median."""
+    return statistics.median((getattr(a, field) / a.units) / (getattr(b, field) / b.units)
+                             for a, b in zip(costs, to))
+
+
+def table(title, head, rows):
+    print(f"\n{title}\n")
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    sys.stdout.flush()
+
+
+def times(value):
+    return f"{value:.2f}x"
+
+
+# ---- Parts --------------------------------------------------------------------------------------
+
+CORPORA = {
+    "simple": "`+OK`",
+    "integer": "`:1`",
+    "bulk": "36-byte bulk",
+    "null": "`$-1`",
+    "nested": "1 x 10 x 16 B nested",
+    "push": "push invalidate",
+    "bytewise": "36-byte bulk, byte by byte",
+    "large": "64 KiB bulk",
+}
+NO_HIREDIS = ("push",)  # Debian's hiredis knows no RESP3
+SLOW_CORPORA = {"nested": 10, "push": 3, "bytewise": 20, "large": 100}
+
+
+def part_parse(bench):
+    counted = {}
+    for name in (FLOOR, HIREDIS, RESPLOCK):
+        cases = [case for case in CORPORA if name != HIREDIS or case not in NO_HIREDIS]
+        counts = bench.instructions("parse", name, [(case, 1000) for case in cases])
+        counted[name] = dict(zip(cases, counts))
+    rows = []
+    for case, title in CORPORA.items():
+        names = (FLOOR, RESPLOCK) if case in NO_HIREDIS else (FLOOR, HIREDIS, RESPLOCK)
+        costs = bench.time("parse", names, case, 200000 // SLOW_CORPORA.get(case, 1))
+        cells = [f"{median(costs[name], 'wall'):.0f} / {counted[name][case]:.0f}"
+                 for name in names]
+        of_floor = counted[RESPLOCK][case] / counted[FLOOR][case]
+        bench.target(f"parse {case}, of the floor", of_floor, 1.5)
+        of_hiredis = ""
+        if case in NO_HIREDIS:
+            cells.insert(1, "")
+        else:
+            value = counted[RESPLOCK][case] / counted[HIREDIS][case]
+            of_hiredis = times(value)
+            bench.target(f"parse {case}, of hiredis", value, 1 / 3)
+        rows.append((title, *cells, times(of_floor), of_hiredis))
+    table("Parse: ns / instructions per reply; ratios are of instructions",
+          ("reply", FLOOR, HIREDIS, RESPLOCK, "of the floor", "of hiredis"), rows)
+
+
+def part_encode(bench):
+    names = {FLOOR: FLOOR, HIREDIS: "hiredis, argv", RESPLOCK: "resplock, `rlk_resp_encode`",
+             "writer": "resplock, `rlk_resp_put_*`"}
+    counted = {name: bench.instructions("encode", name, [("set", 1000), ("evalsha", 1000)])
+               for name in names}
+    set_costs = bench.time("encode", tuple(names), "set", 100000)
+    evalsha_costs = bench.time("encode", tuple(names), "evalsha", 100000)
+    rows = []
+    for name, title in names.items():
+        rows.append((
+            title,
+            f"{median(set_costs[name], 'wall'):.0f} / {counted[name][0]:.0f}",
+            f"{median(evalsha_costs[name], 'wall'):.0f} / {counted[name][1]:.0f}",
+            f"{median(set_costs[name], 'allocations'):.0f}",
+            times(sum(counted[name]) / sum(counted[FLOOR])),
+            times(sum(counted[name]) / sum(counted[HIREDIS]))))
+    for name in (RESPLOCK, "writer"):
+        for command, value in zip(("SET", "EVALSHA"), counted[name]):
+            bench.target(f"encode {command}, {name}, instructions", value, 712)
+    table("Encode: ns / instructions per command; ratios are of instructions, of both",
+          ("", "SET NX PX", "EVALSHA", "allocations", "of the floor", "of hiredis"), rows)
+
+
+def cycle_rows(bench, names, addresses, units):
+    """A row each, and name -> instructions, system calls."""
+    costs = bench.time("cycle", names, "cycle", units, addresses)
+    rows = []
+    counted = {}
+    for name in names:
+        calls = bench.system_calls("cycle", name, "cycle", 200, addresses)
+        instructions = 0.0
+        if name != REDIS_PY:
+            instructions = bench.instructions("cycle", name, [("cycle", 200)], addresses)[0]
+        counted[name] = (instructions, calls)
+        own = costs[name]
+        rows.append((
+            name, f"{1e9 / median(own, 'wall'):.0f}",
+            f"{1 / ratio(own, costs[FLOOR], 'wall'):.2f}",
+            f"{statistics.median(cost.p50 for cost in own) / 1e3:.0f}",
+            f"{statistics.median(cost.p99 for cost in own) / 1e3:.0f}",
+            f"{median(own, 'cpu') / 1e3:.0f}",
+            f"{instructions:.0f}" if instructions else "",
+            times(instructions / counted[FLOOR][0]) if instructions else "", f"{calls:.1f}",
+            f"{median(own, 'allocations'):.0f}" if name != REDIS_PY else ""))
+    bench.target("cycle, allocations", median(costs[RESPLOCK], "allocations"), 0)
+    return rows, counted
+
+
+CYCLE_HEAD = ("", "cycles/s", "of the floor", "p50 µs", "p99 µs", "CPU µs", "instructions",
+              "of the floor", "system calls", "allocations")
+
+
+def part_cycle(bench):
+    server = bench.server()
+    for title, address in (("Unix socket", server.path), ("TCP, 127.0.0.1", server.port)):
+        rows, counted = cycle_rows(bench, (FLOOR, HIREDIS, REDIS_PY, RESPLOCK), (address,),
+                                   100 if bench.smoke else 1500)
+        bench.target(f"cycle, {title}, instructions of the floor",
+                     counted[RESPLOCK][0] / counted[FLOOR][0], 1.2)
+        bench.target(f"cycle, {title}, system calls", counted[RESPLOCK][1], 7)
+        table(f"Acquire and release, uncontended, one server, {title}: per cycle", CYCLE_HEAD, rows)
+
+
+def part_nodes(bench):
+    for nodes in (3, 5):
+        addresses = [bench.server(number).path for number in range(nodes)]
+        rows, _ = cycle_rows(bench, (FLOOR, RESPLOCK), addresses, 60 if bench.smoke else 600)
+        table(f"Acquire and release, uncontended, {nodes} servers, Unix sockets: per cycle",
+              CYCLE_HEAD, rows)
+
+
+PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes}
+
+
+# ---- All ----------------------------------------------------------------------------------------
+
+
+def verdict(bench):
+    """Says which targets are missed, and how many are not accounted for."""
+    bad = 0
+    print()
+    for name, value, limit in bench.reached:
+        allowed, why = EXCEPTIONS.get(name, (limit, ""))
+        if value <= limit:
+            continue
+        stated = value <= allowed
+        bad += not stated
+        print(f"missed: {name}: {value:.2f}, target {limit:.2f}" +
+              (f" (stated: up to {allowed:.2f}, {why})" if stated else ""))
+    print(f"{len(bench.reached)} targets, {bad} missed and not stated")
+    return 1 if bad else 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(PARTS))
+    arguments = parser.parse_intermixed_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {' '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="resplock-bench.") as folder:
+        bench = Bench(arguments.program, arguments.smoke, folder)
+        try:
+            for part in arguments.parts or PARTS:
+                PARTS[part](bench)
+        finally:
+            bench.end()
+    status = verdict(bench)
+    return status if arguments.smoke else 0
+
+
+sys.exit(main())
