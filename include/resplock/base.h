@@ -18,6 +18,19 @@ extern "C" {
 #define RLK_VERSION_PATCH  0
 #define RLK_VERSION_STRING "0.1.0"
 
+/*
+ * What may be left out, by definitions that the library and all that includes it are compiled with
+ * alike:
+ *   RLK_NO_POSIX    sockets, system clock, rlk_client_open: the engine alone, for bare ports
+ *   RLK_NO_URL      rlk_url_parse: an rlk_url is filled in by hand (needs RLK_NO_POSIX)
+ *   RLK_NO_TEXT     names and texts of results
+ *   RLK_RESP2_ONLY  HELLO and the types of RESP3
+ *   RLK_MAX_NODES=1 quorums
+ */
+#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
+#endif
+
 /* Linkage of every public function. Define it before the first include to choose another. */
 #ifndef RLK_API
 #if defined(__GNUC__)
@@ -144,7 +157,8 @@ typedef enum rlk_result_kind {
 /* In which range `result` lies. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);
 
-/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. */
+/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. With
+ * RLK_NO_TEXT "", here and below. */
 RLK_API const char *rlk_result_name(rlk_result result);
 
 /* What a result means and what to do about it, in one line of constant text; "" if it is none. */

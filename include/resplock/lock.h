@@ -135,7 +135,11 @@ typedef struct rlk_client_config {
 
 /* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
 #ifndef RLK_TEXT_CAP
+#ifdef RLK_NO_TEXT
+#define RLK_TEXT_CAP 16
+#else
 #define RLK_TEXT_CAP 384
+#endif
 #endif
 
 /* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
@@ -271,7 +275,7 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
  * What is wrong with the client, in words: node, command, what the server said, what to do: why
  * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
  * any of its locks ended with. "" if nothing is. In the client's memory, until the next call of it
- * or of rlk_lock_error.
+ * or of rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 

@@ -44,7 +44,9 @@ typedef struct rlk_url {
  * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
  * path is refused). Returns RLK_OK or the RLK_E_URL_* that names the part; touches no network.
  */
+#ifndef RLK_NO_URL
 RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
+#endif
 
 /*
  * Decodes percent-encoding of text[0..len) into out, which has room for `cap` bytes. Returns the
@@ -167,7 +169,7 @@ typedef struct rlk_conn_config {
     uint32_t jitter_seed; /* any number; different ones for different processes */
     const rlk_conn_script *scripts;
     uint8_t scripts_len;
-    bool resp2_only;      /* skip HELLO */
+    bool resp2_only;      /* skip HELLO; always so with RLK_RESP2_ONLY */
     rlk_conn_entry *ring; /* caller's memory, at least RLK_CONN_RING_MIN entries */
     uint16_t ring_len;
     uint8_t *tx; /* caller's memory, at least RLK_CONN_TX_MIN bytes, and room for credentials */

@@ -4,11 +4,13 @@
  */
 #include "internal.h"
 
+#ifndef RLK_NO_TEXT
 /* Longest part of a key that is shown. */
 #define TEXT_KEY_MAX 48
 
 /* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
 #define TEXT_ADDRESS_MAX 108u
+#endif
 
 /* A terminated text under construction: what does not fit is cut off. */
 typedef struct text_out {
@@ -33,6 +35,19 @@ static void text_char(text_out *out, char c)
     *out->at = '\0';
 }
 
+static void text_number(text_out *out, uint32_t number)
+{
+    char digits[10];
+    unsigned n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        text_char(out, digits[--n]);
+}
+
+#ifndef RLK_NO_TEXT
 static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
@@ -44,18 +59,6 @@ static void text_string(text_out *out, const char *string)
 {
     while (*string)
         text_char(out, *string++);
-}
-
-static void text_number(text_out *out, uint32_t number)
-{
-    char digits[10];
-    unsigned n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (n > 0)
-        text_char(out, digits[--n]);
 }
 
 /* "NAME: meaning" */
@@ -146,34 +149,105 @@ static void text_command_node(text_out *out, rlk_client *client, unsigned node, 
     text_node(out, client, node, name, error);
 }
 
+/* What rlk_lock_init or open refused, of one node if that is not the first. */
+static void text_refused(text_out *out, rlk_result result, unsigned node)
+{
+    text_result(out, result);
+    if (node == 0)
+        return;
+    text_string(out, " (node ");
+    text_number(out, node);
+    text_char(out, ')');
+}
+
+/* "acquire "foobar": " */
+static void text_lock(text_out *out, const rlk_lock *lock)
+{
+    text_string(out, text_operation(lock->done_operation));
+    text_string(out, " \"");
+    text_bytes(out, (const char *)lock->key,
+               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
+    text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    text_string(out, "; last error ");
+    text_string(out, rlk_result_name(error));
+}
+
+#else /* RLK_NO_TEXT: numbers */
+
+static void text_result(text_out *out, rlk_result result)
+{
+    if (result < 0)
+        text_char(out, '-');
+    text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
+}
+
+static void text_refused(text_out *out, rlk_result result, unsigned node)
+{
+    text_result(out, result);
+    text_char(out, ' ');
+    text_char(out, '@');
+    text_number(out, node);
+}
+
+static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
+                              rlk_result error)
+{
+    (void)client;
+    (void)command;
+    (void)error;
+    text_char(out, ' ');
+    text_char(out, '@');
+    text_number(out, node);
+}
+
+static void text_lock(text_out *out, const rlk_lock *lock)
+{
+    (void)out;
+    (void)lock;
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    text_char(out, ' ');
+    text_result(out, error);
+}
+#endif
+
+/* ---- the public calls ---- */
+
+/* The first node whose connection has failed; the number of nodes if there is none. */
+static unsigned text_failed_node(const rlk_client *client)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (rlk_conn_result(client->conns[i]) != RLK_OK)
+            break;
+    return i;
+}
+
 const char *rlk_client_error(rlk_client *client)
 {
     text_out out;
-    unsigned i;
+    unsigned node;
     if (!client)
         return rlk_result_text(RLK_E_ARGUMENT);
     out = text_begin(client);
     if (client->error != RLK_OK) {
-        text_result(&out, (rlk_result)client->error);
-        if (client->error_node > 0) {
-            text_string(&out, " (node ");
-            text_number(&out, client->error_node);
-            text_char(&out, ')');
-        }
+        text_refused(&out, (rlk_result)client->error, client->error_node);
         return client->text;
     }
     if (client->state != RLKI_CLIENT_OPEN)
         return client->text;
-    for (i = 0; i < client->nodes; i++) {
-        rlk_conn *conn = client->conns[i];
-        rlk_result result = rlk_conn_result(conn);
-        if (result == RLK_OK)
-            continue;
+    node = text_failed_node(client);
+    if (node < rlki_nodes(client)) {
+        rlk_result result = rlk_conn_result(client->conns[node]);
         text_result(&out, result);
-        text_node(&out, client, i, rlk_conn_step(conn), result);
-        return client->text;
-    }
-    if (client->failed != RLK_OK) {
+        text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+    } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
         text_command_node(&out, client, client->failed_node, client->failed_command, result);
@@ -185,27 +259,21 @@ const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
     rlk_result result;
+    rlk_result error;
     text_out out;
     if (!lock || !lock->client)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_begin(client);
     result = (rlk_result)lock->done_result;
-    text_string(&out, text_operation(lock->done_operation));
-    text_string(&out, " \"");
-    text_bytes(&out, (const char *)lock->key,
-               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
-    text_string(&out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+    error = (rlk_result)lock->error;
+    text_lock(&out, lock);
     text_result(&out, result);
     /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
-    if (lock->error < 0 &&
-        (rlk_result_class(result) != RLK_KIND_USAGE || lock->error == (int16_t)result)) {
-        if (lock->error != result) {
-            text_string(&out, "; last error ");
-            text_string(&out, rlk_result_name((rlk_result)lock->error));
-        }
-        text_command_node(&out, client, lock->error_node, lock->error_command,
-                          (rlk_result)lock->error);
+    if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
+        if (error != result)
+            text_last_error(&out, error);
+        text_command_node(&out, client, lock->error_node, lock->error_command, error);
     }
     return client->text;
 }

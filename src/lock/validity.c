@@ -20,7 +20,8 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
 {
     int64_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
-    for (i = 0; i < n; i++) {
+    sorted[0] = values[0];
+    for (i = 1; i < n; i++) {
         unsigned at = i;
         while (at > 0 && sorted[at - 1] < values[i]) {
             sorted[at] = sorted[at - 1];

@@ -315,7 +315,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         return;
     conn->state = RLK_CONN_HANDSHAKE;
     conn->flags &= (uint8_t) ~(CONN_HEARD | CONN_UNFENCED);
-    conn->protocol = (conn->flags & CONN_RESP2_ONLY) != 0 ? 2 : 0;
+    conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;

@@ -25,6 +25,17 @@ static inline bool conn_is_up(const rlk_conn *conn)
     return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
 }
 
+/* HELLO is left out: the stream begins as RESP2. */
+static inline bool conn_is_resp2_only(const rlk_conn *conn)
+{
+#ifdef RLK_RESP2_ONLY
+    (void)conn;
+    return true;
+#else
+    return (conn->flags & CONN_RESP2_ONLY) != 0;
+#endif
+}
+
 /* ---- conn.c ---- */
 
 /* Ends the attempt or the stream for `why`: every entry of the ring is lost. */

@@ -19,7 +19,9 @@
 
 /* Order of the table below. */
 enum {
+#ifndef RLK_RESP2_ONLY
     HANDSHAKE_HELLO,
+#endif
     HANDSHAKE_AUTH,
     HANDSHAKE_SETNAME,
     HANDSHAKE_CLIENT_ID,
@@ -125,6 +127,8 @@ size_t rlki_handshake_room(const rlk_url *url)
 
 /* ---- HELLO ------------------------------------------------------------------------------- */
 
+#ifndef RLK_RESP2_ONLY
+
 /* match: what the next element of the map is. */
 enum {
     HANDSHAKE_MAP_KEY,
@@ -134,7 +138,7 @@ enum {
 
 static bool handshake_hello_needed(const rlk_conn *conn)
 {
-    return (conn->flags & CONN_RESP2_ONLY) == 0;
+    return !conn_is_resp2_only(conn);
 }
 
 static rlk_result handshake_hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
@@ -195,6 +199,8 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
     conn->protocol = 3;
     return RLK_OK;
 }
+
+#endif /* RLK_RESP2_ONLY */
 
 /* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
 
@@ -430,8 +436,10 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
 /* ---- The table, and what steps through it ------------------------------------------------ */
 
 static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
+#ifndef RLK_RESP2_ONLY
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
      handshake_hello_reply, HANDSHAKE_SECRET},
+#endif
     {"AUTH", handshake_is_resp2, handshake_auth_encode, NULL, handshake_auth_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,

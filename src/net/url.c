@@ -59,35 +59,6 @@ static int url_hex(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* Characters of a host name, and of the zone of an IPv6 address. */
-static bool url_is_name_char(char c)
-{
-    char lower = url_lower(c);
-
-    return (lower >= 'a' && lower <= 'z') || url_is_digit(c) || c == '-' || c == '.' || c == '_';
-}
-
-static const char *url_find(const char *begin, const char *end, char c)
-{
-    while (begin < end && *begin != c) {
-        begin++;
-    }
-    return begin;
-}
-
-/* The last one; `end` if there is none. */
-static const char *url_find_last(const char *begin, const char *end, char c)
-{
-    const char *at = end;
-
-    while (at > begin) {
-        if (*--at == c) {
-            return at;
-        }
-    }
-    return end;
-}
-
 /* True if begin[0..len) is `lower` without regard to case. */
 static bool url_same_letters(const char *begin, const char *lower, size_t len)
 {
@@ -95,46 +66,6 @@ static bool url_same_letters(const char *begin, const char *lower, size_t len)
 
     for (i = 0; i < len; i++) {
         if (url_lower(begin[i]) != url_lower(lower[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool url_is_scheme(const char *begin, const char *end, const char *scheme)
-{
-    size_t len = (size_t)(end - begin);
-
-    return len == strlen(scheme) && url_same_letters(begin, scheme, len);
-}
-
-/* Digits only, at least one, at most `max` (< 2^32). */
-static bool url_number(const char *begin, const char *end, uint32_t max, uint32_t *out)
-{
-    uint64_t value = 0;
-
-    if (begin == end) {
-        return false;
-    }
-    for (; begin < end; begin++) {
-        if (!url_is_digit(*begin)) {
-            return false;
-        }
-        value = value * 10 + (uint64_t)(*begin - '0');
-        if (value > max) {
-            return false;
-        }
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
-/* ---- Percent-encoding -------------------------------------------------------------------- */
-
-static bool url_escapes_are_good(const char *begin, const char *end)
-{
-    for (; begin < end; begin++) {
-        if (*begin == '%' && (end - begin < 3 || url_hex(begin[1]) < 0 || url_hex(begin[2]) < 0)) {
             return false;
         }
     }
@@ -173,6 +104,103 @@ size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap)
         }
     }
     return n;
+}
+
+/* ---- Comparison -------------------------------------------------------------------------- */
+
+static bool url_same_path(const rlk_url *a, const rlk_url *b)
+{
+    const char *at = a->path;
+    const char *end = at + a->path_len;
+    const char *bt = b->path;
+    const char *bend = bt + b->path_len;
+
+    while (at < end && bt < bend) {
+        if (url_next_byte(&at, end) != url_next_byte(&bt, bend)) {
+            return false;
+        }
+    }
+    return at == end && bt == bend;
+}
+
+bool rlk_url_same_server(const rlk_url *a, const rlk_url *b)
+{
+    if (a->host != NULL && b->host != NULL) {
+        return a->port == b->port && a->host_len == b->host_len &&
+               url_same_letters(a->host, b->host, a->host_len);
+    }
+    return a->path != NULL && b->path != NULL && url_same_path(a, b);
+}
+
+/* ---- Parsing ----------------------------------------------------------------------------- */
+
+#ifndef RLK_NO_URL
+
+/* Characters of a host name, and of the zone of an IPv6 address. */
+static bool url_is_name_char(char c)
+{
+    char lower = url_lower(c);
+
+    return (lower >= 'a' && lower <= 'z') || url_is_digit(c) || c == '-' || c == '.' || c == '_';
+}
+
+static const char *url_find(const char *begin, const char *end, char c)
+{
+    while (begin < end && *begin != c) {
+        begin++;
+    }
+    return begin;
+}
+
+/* The last one; `end` if there is none. */
+static const char *url_find_last(const char *begin, const char *end, char c)
+{
+    const char *at = end;
+
+    while (at > begin) {
+        if (*--at == c) {
+            return at;
+        }
+    }
+    return end;
+}
+
+static bool url_is_scheme(const char *begin, const char *end, const char *scheme)
+{
+    size_t len = (size_t)(end - begin);
+
+    return len == strlen(scheme) && url_same_letters(begin, scheme, len);
+}
+
+/* Digits only, at least one, at most `max` (< 2^32). */
+static bool url_number(const char *begin, const char *end, uint32_t max, uint32_t *out)
+{
+    uint64_t value = 0;
+
+    if (begin == end) {
+        return false;
+    }
+    for (; begin < end; begin++) {
+        if (!url_is_digit(*begin)) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(*begin - '0');
+        if (value > max) {
+            return false;
+        }
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+static bool url_escapes_are_good(const char *begin, const char *end)
+{
+    for (; begin < end; begin++) {
+        if (*begin == '%' && (end - begin < 3 || url_hex(begin[1]) < 0 || url_hex(begin[2]) < 0)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- Host -------------------------------------------------------------------------------- */
@@ -468,28 +496,4 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
     return result;
 }
 
-/* ---- Comparison -------------------------------------------------------------------------- */
-
-static bool url_same_path(const rlk_url *a, const rlk_url *b)
-{
-    const char *at = a->path;
-    const char *end = at + a->path_len;
-    const char *bt = b->path;
-    const char *bend = bt + b->path_len;
-
-    while (at < end && bt < bend) {
-        if (url_next_byte(&at, end) != url_next_byte(&bt, bend)) {
-            return false;
-        }
-    }
-    return at == end && bt == bend;
-}
-
-bool rlk_url_same_server(const rlk_url *a, const rlk_url *b)
-{
-    if (a->host != NULL && b->host != NULL) {
-        return a->port == b->port && a->host_len == b->host_len &&
-               url_same_letters(a->host, b->host, a->host_len);
-    }
-    return a->path != NULL && b->path != NULL && url_same_path(a, b);
-}
+#endif /* RLK_NO_URL */

@@ -4,6 +4,7 @@
  */
 #include "resplock/base.h"
 
+#ifndef RLK_NO_TEXT
 typedef struct result_row {
     int16_t code;
     const char *name;
@@ -128,6 +129,20 @@ const char *rlk_result_text(rlk_result result)
     const result_row *row = result_find(result);
     return row ? row->text : "";
 }
+
+#else
+const char *rlk_result_name(rlk_result result)
+{
+    (void)result;
+    return "";
+}
+
+const char *rlk_result_text(rlk_result result)
+{
+    (void)result;
+    return "";
+}
+#endif
 
 rlk_result_kind rlk_result_class(rlk_result result)
 {
