@@ -42,9 +42,8 @@ extern "C" {
 #define RLK_TTL_MS      30000 /* TTL of the key */
 #define RLK_WAIT_MS     30000 /* trying of an acquire with RLK_DEFAULT */
 #define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
-#define RLK_OPERATION_MS                                                                           \
-    5000                       /* trying of release, extend, renew, check, query, force_release,   \
-                                  and of an acquire with RLK_TRY */
+/* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
+#define RLK_OPERATION_MS 5000
 #define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
 #define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
 #define RLK_RETRY_MAX_MS 250   /* ... to */
@@ -463,8 +462,8 @@ typedef struct rlk_holder {
     uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut, or, beyond the receive
                            buffer, left out */
     bool ours;          /* it is the token of this lock */
-    char
-        token[RLK_TOKEN_MAX + 1]; /* terminated; may itself contain NUL if somebody put one there */
+    /* terminated; may itself contain NUL if somebody put one there */
+    char token[RLK_TOKEN_MAX + 1];
 } rlk_holder;
 
 /*
@@ -490,9 +489,8 @@ RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
  * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
  * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
  * RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others: RLK_CANCELLED. The
- * result comes as an event, or from the
- * blocking call that is interrupted (rlk_cancel from within env.wait). RLK_NOT_HELD: there was
- * nothing to cancel.
+ * result comes as an event, or from the blocking call that is interrupted (rlk_cancel from within
+ * env.wait). RLK_NOT_HELD: there was nothing to cancel.
  */
 RLK_API rlk_result rlk_cancel(rlk_lock *lock);
 

@@ -7,6 +7,9 @@
  * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
  * request that it answers and to no other, and says when to connect, to close, and to be called
  * again. Nothing here calls the operating system.
+ *
+ * Pointers are looked at by rlk_conn_init; the other functions take what it has initialised, and
+ * NULL only where they say so.
  */
 #ifndef RESPLOCK_NET_H
 #define RESPLOCK_NET_H
@@ -262,7 +265,6 @@ struct rlk_conn {
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
     int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
-    uint16_t pushes;     /* received, counted */
     rlk_credentials_hook credentials;
     void *credentials_context;
     const char *client_name;
@@ -312,11 +314,10 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 
 /* ---- Ports (used by a driver) ---- */
 
-#define RLK_WANT_CONNECT                                                                           \
-    0x01u                    /* open a stream to rlk_conn_url(): say _connecting, then _connected */
-#define RLK_WANT_WRITE 0x02u /* rlk_conn_tx_buf has bytes */
-#define RLK_WANT_READ  0x04u /* bytes of the server are welcome (always, while a stream is up) */
-#define RLK_WANT_CLOSE 0x08u /* close the stream (or give up the attempt), then say _closed */
+#define RLK_WANT_CONNECT 0x01u /* open a stream to rlk_conn_url(): say _connecting, _connected */
+#define RLK_WANT_WRITE   0x02u /* rlk_conn_tx_buf has bytes */
+#define RLK_WANT_READ    0x04u /* bytes of the server are welcome (always, while a stream is up) */
+#define RLK_WANT_CLOSE   0x08u /* close the stream (or give up the attempt), then say _closed */
 
 /* What the connection wants of its driver now: a set of RLK_WANT_*. */
 RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);

@@ -90,8 +90,6 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
-    if (token->type == RLK_RESP_PUSH)
-        conn->pushes++;
     if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
         receive_take_reply(conn, token);
 }

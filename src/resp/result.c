@@ -31,7 +31,7 @@ static const result_row result_rows[] = {
     {RLK_E_TTL, "E_TTL",
      "the TTL must be from 1 to RLK_TTL_MAX milliseconds and longer than drift and node time"},
     {RLK_E_KEY, "E_KEY",
-     "the key is empty, or the transmit buffer is below RLK_TX_MIN for its length"},
+     "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
     {RLK_E_URL_SCHEME, "E_URL_SCHEME", "the URL's scheme is neither redis:// nor unix://"},

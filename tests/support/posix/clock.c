@@ -26,18 +26,6 @@ void test_clock_jump(test_clock *clock, int64_t ms)
         clock->offset_ms += ms;
 }
 
-void test_clock_stop(test_clock *clock)
-{
-    clock->stopped_ms = test_clock_now(clock);
-    clock->stopped = true;
-}
-
-void test_clock_go(test_clock *clock)
-{
-    clock->offset_ms = test_clock_now(clock) - test_clock_system();
-    clock->stopped = false;
-}
-
 static int64_t test_clock_env_now(void *context)
 {
     return test_clock_now((const test_clock *)context);

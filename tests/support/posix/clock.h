@@ -33,9 +33,6 @@ int64_t test_clock_now(const test_clock *clock);
 /* Forwards, or backwards with a negative number; running and stopped. */
 void test_clock_jump(test_clock *clock, int64_t ms);
 
-void test_clock_stop(test_clock *clock);
-void test_clock_go(test_clock *clock);
-
 /* Environment with this clock; all else is NULL, and so the system's with rlk_options.env. */
 rlk_env test_clock_env(test_clock *clock);
 

@@ -168,8 +168,3 @@ void program_signal(program *run, int number)
     if (run->pid > 0)
         kill(run->pid, number);
 }
-
-pid_t program_pid(const program *run)
-{
-    return run->pid;
-}

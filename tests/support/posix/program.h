@@ -32,6 +32,5 @@ int program_wait(program *run);
 const char *program_output(program *run);
 
 void program_signal(program *run, int number);
-pid_t program_pid(const program *run);
 
 #endif

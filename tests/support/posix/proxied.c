@@ -60,15 +60,6 @@ int proxied_accepted(const proxied *world)
     return count;
 }
 
-size_t proxied_held(const proxied *world, proxy_direction direction)
-{
-    size_t held = 0;
-    size_t i;
-    for (i = 0; i < world->set.count; i++)
-        held += proxy_held(world->proxies[i], direction);
-    return held;
-}
-
 void proxied_hold(proxied *world, proxy_direction direction)
 {
     size_t i;

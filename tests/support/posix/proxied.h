@@ -31,7 +31,6 @@ void proxied_on(proxied *world, const char *words, proxy_action action);
 /* Sum over the proxies. */
 int proxied_count(const proxied *world, const char *words);
 int proxied_accepted(const proxied *world);
-size_t proxied_held(const proxied *world, proxy_direction direction);
 
 void proxied_hold(proxied *world, proxy_direction direction);
 

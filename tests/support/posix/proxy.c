@@ -269,11 +269,6 @@ const char *proxy_url(const proxy *middle)
     return middle->url;
 }
 
-int proxy_port(const proxy *middle)
-{
-    return stream_port(&middle->here);
-}
-
 /* ---- Rules ---- */
 
 void proxy_on_bytes(proxy *middle, const char *words, int nth, proxy_action action,

@@ -39,7 +39,6 @@ proxy *proxy_start(const char *server_url, bool tcp);
 void proxy_free(proxy *middle);
 
 const char *proxy_url(const proxy *middle);
-int proxy_port(const proxy *middle); /* 0: Unix */
 
 /* ---- Rules on commands ---- */
 

@@ -559,11 +559,6 @@ const char *server_folder(const server *redis)
     return redis->folder;
 }
 
-const char *server_log(const server *redis)
-{
-    return redis->log;
-}
-
 int server_port(const server *redis)
 {
     return redis->port;

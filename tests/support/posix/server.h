@@ -48,7 +48,6 @@ const char *server_tcp_url(const server *redis);  /* redis://127.0.0.1:port */
 const char *server_tcp6_url(const server *redis); /* redis://[::1]:port */
 const char *server_path(const server *redis);     /* of the socket */
 const char *server_folder(const server *redis);
-const char *server_log(const server *redis); /* path of its log */
 int server_port(const server *redis);
 pid_t server_pid(const server *redis); /* 0 while it is down */
 
