@@ -5,10 +5,12 @@
 #ifndef RESPLOCK_POSIX_H
 #define RESPLOCK_POSIX_H
 
-#include <poll.h>
-
 #include "resplock/lock.h"
 #include "resplock/socket.h"
+
+#ifndef RLK_NO_POSIX
+
+#include <poll.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -105,5 +107,7 @@ RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *f
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* RLK_NO_POSIX */
 
 #endif

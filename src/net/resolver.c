@@ -3,14 +3,7 @@
  * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
  * name which moves is followed.
  */
-#ifndef RLK_NO_POSIX
-
-/* -std=c99 hides POSIX. */
-#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE 1
-#endif
-
-#endif
+#include "features.h"
 
 #include "resplock/socket.h"
 

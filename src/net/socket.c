@@ -19,14 +19,7 @@
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
  * buffer; one send for what there is to send, no matter whether poll said so.
  */
-#ifndef RLK_NO_POSIX
-
-/* -std=c99 hides POSIX. */
-#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE 1
-#endif
-
-#endif
+#include "features.h"
 
 #include "resplock/socket.h"
 

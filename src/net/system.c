@@ -3,14 +3,7 @@
  * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
  * the one that it was.
  */
-#ifndef RLK_NO_POSIX
-
-/* -std=c99 hides POSIX. */
-#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE 1
-#endif
-
-#endif
+#include "features.h"
 
 #include "resplock/socket.h"
 
