@@ -21,9 +21,7 @@
 #define RESPLOCK_LOCK_H
 
 #include "resplock/net.h"
-#ifndef RLK_NO_POSIX
 #include "resplock/socket.h"
-#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -218,10 +216,19 @@ struct rlk_client {
 /* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
  * with several fields works. */
 
-/* A number that changes with the layout of the structs. */
+#if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
+#error "RLK_MAX_NODES is not in 1..31"
+#endif
+#if RLK_PREFIX_MAX < 0 || RLK_PREFIX_MAX > 255
+#error "RLK_PREFIX_MAX is not in 0..255"
+#endif
+
+/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
+ * is not passed. */
 #define RLK_LAYOUT                                                                                 \
-    (((uint32_t)RLK_VERSION_MINOR << 24) | ((uint32_t)RLK_MAX_NODES << 16) |                       \
-     ((uint32_t)RLK_RESP_MAX_DEPTH << 8) | (uint32_t)(RLK_PREFIX_MAX & 0xff))
+    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
+     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
+     RLK_MAX_NODES)
 
 /*
  * Prepares what every connection of a client needs from the lock room: its calls and scripts.
