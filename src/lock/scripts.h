@@ -8,8 +8,8 @@
  * user may not run it, it uses GET.
  *
  *   KEYS[1] key, ARGV[1] token              release. 1: deleted
- *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, after it was raised to ms if it was less
- *                                           (or none). ms = -1 raises nothing: a check
+ *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
+ *                                           ms = -1 raises nothing: a check
  *   of both                                 -3: the key does not hold the token
  *
  * EVALSHA's digest is fixed here; a test compares it with the server's own.
