@@ -343,7 +343,8 @@ rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock && lock->client && lock->operation == RLK_OP_NONE &&
         !(lock->events & RLKI_EVENT_RESULT)) {
-        lock->done_operation = (uint8_t)(operation == RLKI_OP_KEEP ? RLK_OP_RENEW : operation);
+        lock->done_operation =
+            (uint8_t)(operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation);
         lock->done_result = (int16_t)result;
     }
     return result;

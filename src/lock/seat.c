@@ -14,9 +14,9 @@
  * answered later on that stream settles it, because a server executes a stream in order. What is
  * sent on a later stream doesn't, unless the connection was fenced in between: if not, the SET is
  * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
- * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing else can have put the
- * token there. A loose SET that is left when the token is deleted is a DOUBT: an orphan is
- * possible, and nobody can tell.
+ * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing
+ * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
+ * an orphan is possible, and nobody can tell.
  *
  * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
