@@ -2,9 +2,10 @@
  *
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
+#include "internal.h"
+
 #ifndef RLK_NO_POSIX
 
-#include "internal.h"
 #include "resplock/posix.h"
 
 #include <errno.h>
