@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bare ports: examples/bare.c, whose board is a process, against a real server. The counter of that
+ * board wraps within the first second.
+ */
+#include "program.h"
+#include "server.h"
+#include "support.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static server *bare_server(void)
+{
+    server_config config;
+
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    return server_start(&config);
+}
+
+static program *bare_start(server *redis)
+{
+    char port[16];
+
+    snprintf(port, sizeof port, "%d", server_port(redis));
+    return program_start(program_example("bare"), "127.0.0.1", port, NULL);
+}
+
+static void bare_expect_end(program *run, server *redis)
+{
+    program_expect(run, "released");
+    assert_int_equal(program_wait(run), 0);
+    assert_int_equal(server_integer(redis, "EXISTS pump"), 0);
+}
+
+static void test_bare_acquires_renews_and_releases(void **state)
+{
+    server *redis = bare_server();
+    program *run = bare_start(redis);
+
+    (void)state;
+    program_expect(run, "acquired: pump on");
+    assert_memory_equal(server_text(redis, "GET pump"), "board-1-", 8);
+    assert_between(server_integer(redis, "PTTL pump"), 1, 1500);
+    program_expect(run, "renewed");
+    bare_expect_end(run, redis);
+    assert_null(strstr(program_output(run), "lost"));
+    assert_int_equal(server_info(redis, "clients", "connected_clients"), 1); /* it hung up */
+}
+
+static void test_bare_waits_for_the_holder(void **state)
+{
+    server *redis = bare_server();
+    program *run;
+
+    (void)state;
+    server_do(redis, "SET pump somebody PX 60000");
+    run = bare_start(redis);
+    wait_until(server_calls(redis, "set") >= 4);
+    assert_string_equal(server_text(redis, "GET pump"), "somebody");
+    assert_string_equal(program_output(run), "");
+    server_integer(redis, "DEL pump");
+    program_expect(run, "acquired: pump on");
+    bare_expect_end(run, redis);
+}
+
+static void test_bare_loses_the_lock_with_its_server(void **state)
+{
+    server *redis = bare_server();
+    program *run = bare_start(redis);
+
+    (void)state;
+    program_expect(run, "acquired: pump on");
+    server_kill(redis);
+    program_expect(run, "lost: pump off");
+    server_restart(redis, false);
+    program_expect(run, "acquired: pump on");
+    bare_expect_end(run, redis);
+}
+
+static void test_bare_notices_another_holder(void **state)
+{
+    server *redis = bare_server();
+    program *run = bare_start(redis);
+
+    (void)state;
+    program_expect(run, "acquired: pump on");
+    server_do(redis, "SET pump usurper PX 60000");
+    program_expect(run, "lost: pump off");
+    assert_string_equal(server_text(redis, "GET pump"), "usurper");
+    server_integer(redis, "DEL pump");
+    program_expect(run, "acquired: pump on");
+    bare_expect_end(run, redis);
+}
+
+/* The fence works on bare ports too: a new stream has the server kill the old one. */
+static void test_bare_fences_a_connection_that_went_dead(void **state)
+{
+    server *redis = bare_server();
+    program *run;
+
+    (void)state;
+    server_do(redis, "SET pump somebody PX 60000");
+    run = bare_start(redis);
+    wait_until(server_calls(redis, "set") >= 2);
+    server_pause(redis); /* a request or two stay without an answer until the response time ends */
+    support_sleep_ms(3500);
+    server_resume(redis);
+    wait_until(server_calls(redis, "client|kill") >= 1);
+    server_integer(redis, "DEL pump");
+    program_expect(run, "acquired: pump on");
+    bare_expect_end(run, redis);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_bare_acquires_renews_and_releases),
+        support_test(test_bare_waits_for_the_holder),
+        support_test(test_bare_loses_the_lock_with_its_server),
+        support_test(test_bare_notices_another_holder),
+        support_test(test_bare_fences_a_connection_that_went_dead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
