@@ -35,8 +35,8 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
     acquire_await_begin(lock);
     lock->tries = 0;
-    lock->target_ms = lock->client->now_ms; /* a raise that is late, of a node that was lost in the
-                                               last round, only looks */
+    /* a raise that is late, of a node that was lost in the last round, only looks */
+    lock->target_ms = lock->client->now_ms;
     lock->claim_ms = RLK_NEVER;
     lock->limit_ms = RLK_NEVER;
     if (one_try)

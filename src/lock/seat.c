@@ -400,8 +400,8 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
         seat_present(seat, command);
         seat_confirm_left(lock, seat, command, t0_ms, reply->value);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
-        seat_present(seat,
-                     command); /* ours, and somebody took its expiry away: what we know stands */
+        /* ours, and somebody took its expiry away: what we know stands */
+        seat_present(seat, command);
     } else if (reply->error == RLK_E_WRONGTYPE) {
         rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
         seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
