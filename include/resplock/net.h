@@ -204,7 +204,7 @@ typedef enum rlk_conn_state {
 
 /* Longest text of the server that is kept, with its terminator. */
 #ifndef RLK_CONN_TEXT
-#define RLK_CONN_TEXT 80
+#define RLK_CONN_TEXT 76
 #endif
 
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
@@ -270,9 +270,9 @@ struct rlk_conn {
     const char *client_name;
     rlk_url url;
     rlk_resp_parser parser;
+    char text[RLK_CONN_TEXT];
     rlk_conn_identity identity; /* of the connection under way */
     rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
-    char text[RLK_CONN_TEXT];
 };
 
 /*
