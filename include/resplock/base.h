@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * resplock/base.h: what every room shares: version, linkage, limits, results.
+ * resplock/base.h: what every room shares: version, linkage, results.
  */
 #ifndef RESPLOCK_BASE_H
 #define RESPLOCK_BASE_H
@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "resplock/config.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,19 +20,6 @@ extern "C" {
 #define RLK_VERSION_PATCH  0
 #define RLK_VERSION_STRING "0.1.0"
 
-/*
- * What may be left out, by definitions that the library and all that includes it are compiled with
- * alike:
- *   RLK_NO_POSIX    sockets, system clock, rlk_client_open: the engine alone, for bare ports
- *   RLK_NO_URL      rlk_url_parse: an rlk_url is filled in by hand (needs RLK_NO_POSIX)
- *   RLK_NO_TEXT     names and texts of results
- *   RLK_RESP2_ONLY  HELLO and the types of RESP3
- *   RLK_MAX_NODES=1 quorums
- */
-#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
-#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
-#endif
-
 /* Linkage of every public function. Define it before the first include to choose another. */
 #ifndef RLK_API
 #if defined(__GNUC__)
@@ -38,11 +27,6 @@ extern "C" {
 #else
 #define RLK_API
 #endif
-#endif
-
-/* Most servers that one client may spread a lock over. Changes the layout of structs. */
-#ifndef RLK_MAX_NODES
-#define RLK_MAX_NODES 5
 #endif
 
 /* Longest TTL, in milliseconds: 24 days. Redis itself accepts PX 9223370000000000000. */

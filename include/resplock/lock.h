@@ -48,10 +48,7 @@ extern "C" {
 #define RLK_DRIFT_PPM    10000 /* 1 % of the horizon, and */
 #define RLK_DRIFT_MS     2     /* 2 ms: node-redlock's and Redlock's bound */
 
-/* Longest prefix of a token; the token is the prefix and 40 hex digits. */
-#ifndef RLK_PREFIX_MAX
-#define RLK_PREFIX_MAX 64
-#endif
+/* A token is its prefix, of up to RLK_PREFIX_MAX bytes, and 40 hex digits. */
 #define RLK_TOKEN_DIGITS 40
 #define RLK_TOKEN_MAX    (RLK_PREFIX_MAX + RLK_TOKEN_DIGITS)
 
@@ -130,13 +127,11 @@ typedef struct rlk_client_config {
 #define RLK_WARN_EVEN  0x01u /* an even number of nodes tolerates no more failures than one less */
 #define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
 
-/* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
-#ifndef RLK_TEXT_CAP
+/* Text of rlk_client_error and rlk_lock_error: with RLK_NO_TEXT a few numbers. */
 #ifdef RLK_NO_TEXT
-#define RLK_TEXT_CAP 16
+#define RLKI_TEXT_CAP 16
 #else
-#define RLK_TEXT_CAP 384
-#endif
+#define RLKI_TEXT_CAP RLK_TEXT_CAP
 #endif
 
 /* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
@@ -154,17 +149,6 @@ typedef struct rlk_wheel {
     uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
     rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
 } rlk_wheel;
-
-/* Memory of the node that rlk_client_open embeds (resplock/posix.h). */
-#ifndef RLK_NODE_RING
-#define RLK_NODE_RING 32
-#endif
-#ifndef RLK_NODE_TX
-#define RLK_NODE_TX 1024
-#endif
-#ifndef RLK_NODE_RX
-#define RLK_NODE_RX 512
-#endif
 
 #ifndef RLK_NO_POSIX
 /* One server of a client in POSIX use: connection and driver. Fields are private. */
@@ -202,7 +186,7 @@ struct rlk_client {
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
     rlk_wheel wheel;
-    char text[RLK_TEXT_CAP];
+    char text[RLKI_TEXT_CAP];
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
     rlk_system_fork fork_mark;
@@ -215,13 +199,6 @@ struct rlk_client {
 
 /* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
  * with several fields works. */
-
-#if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
-#error "RLK_MAX_NODES is not in 1..31"
-#endif
-#if RLK_PREFIX_MAX < 0 || RLK_PREFIX_MAX > 255
-#error "RLK_PREFIX_MAX is not in 0..255"
-#endif
 
 /* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
  * is not passed. */

@@ -202,11 +202,6 @@ typedef enum rlk_conn_state {
     RLK_CONN_CLOSED   /* by rlk_conn_shutdown */
 } rlk_conn_state;
 
-/* Longest text of the server that is kept, with its terminator. */
-#ifndef RLK_CONN_TEXT
-#define RLK_CONN_TEXT 76
-#endif
-
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
 #define RLK_CONN_LOCAL 48
 

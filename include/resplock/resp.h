@@ -17,11 +17,6 @@
 extern "C" {
 #endif
 
-/* Aggregates inside aggregates: a top-level scalar is at depth 0. One level more is an error. */
-#ifndef RLK_RESP_MAX_DEPTH
-#define RLK_RESP_MAX_DEPTH 8
-#endif
-
 /* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). */
 #ifndef RLK_RESP_MAX_LEN
 #define RLK_RESP_MAX_LEN UINT32_C(536870912)

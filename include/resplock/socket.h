@@ -14,11 +14,6 @@
 extern "C" {
 #endif
 
-/* Most addresses of one name that are tried in one attempt. */
-#ifndef RLK_MAX_ADDRESSES
-#define RLK_MAX_ADDRESSES 8
-#endif
-
 /* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
  * starve the others of its loop. */
 #ifndef RLK_SOCKET_ROUNDS

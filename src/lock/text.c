@@ -22,7 +22,7 @@ static text_out text_begin(rlk_client *client)
 {
     text_out out;
     out.at = client->text;
-    out.end = client->text + RLK_TEXT_CAP - 1;
+    out.end = client->text + sizeof client->text - 1;
     *out.at = '\0';
     return out;
 }

@@ -6,6 +6,8 @@
 #ifndef RLKI_NET_FEATURES_H
 #define RLKI_NET_FEATURES_H
 
+#include "resplock/config.h"
+
 #ifndef RLK_NO_POSIX
 
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# Installs the library, its headers, and its packages for CMake and pkg-config. Nothing installed
+# names the prefix, so that it may be moved. The static and the shared library, from two builds, may
+# share a prefix.
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(resplock_kind shared)
+get_target_property(resplock_type resplock TYPE)
+if(resplock_type STREQUAL STATIC_LIBRARY)
+    set(resplock_kind static)
+endif()
+
+install(TARGETS resplock EXPORT resplock-${resplock_kind}-targets
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT resplock_runtime
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT resplock_runtime
+        NAMELINK_COMPONENT resplock_development
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT resplock_development
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    COMPONENT resplock_development
+    PATTERN config.h EXCLUDE)
+install(FILES ${resplock_config_include}/resplock/config.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resplock COMPONENT resplock_development)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
+    DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT resplock_development)
+
+# ---- CMake package ----
+
+set(resplock_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/resplock)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/resplockConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion) # as RLK_LAYOUT and SOVERSION
+install(EXPORT resplock-${resplock_kind}-targets NAMESPACE resplock::
+    DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+install(FILES ${PROJECT_SOURCE_DIR}/cmake/resplockConfig.cmake
+              ${PROJECT_BINARY_DIR}/resplockConfigVersion.cmake
+    DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+
+# ---- pkg-config ----
+
+# Told from the place of the .pc file, but for folders that were given with their whole path.
+string(REPLACE " " "\\ " resplock_pc_prefix "${CMAKE_INSTALL_PREFIX}")
+if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+    file(RELATIVE_PATH resplock_pc_up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+    string(REGEX REPLACE "/$" "" resplock_pc_prefix "\${pcfiledir}/${resplock_pc_up}")
+endif()
+foreach(dir LIBDIR INCLUDEDIR)
+    string(REPLACE " " "\\ " resplock_pc_${dir} "${CMAKE_INSTALL_${dir}}")
+    if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+        string(PREPEND resplock_pc_${dir} "\${prefix}/")
+    endif()
+endforeach()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/resplock.pc.in ${PROJECT_BINARY_DIR}/resplock.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/resplock.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT resplock_development)

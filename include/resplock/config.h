@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/config.h: limits and switches that change the layout of structs. The library and all
+ * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT.
+ *
+ * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
+ * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
+ * makes a copy with fixed values, for its own build and for installing.
+ */
+#ifndef RESPLOCK_CONFIG_H
+#define RESPLOCK_CONFIG_H
+
+/* ---- Limits: a number -------------------------------------------------------------------- */
+
+/* Most servers that one client may spread a lock over. 1 leaves the quorum out. */
+#ifndef RLK_MAX_NODES
+#define RLK_MAX_NODES 5
+#endif
+
+/* Longest prefix of a token; the token is the prefix and 40 hex digits. */
+#ifndef RLK_PREFIX_MAX
+#define RLK_PREFIX_MAX 64
+#endif
+
+/* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
+#ifndef RLK_TEXT_CAP
+#define RLK_TEXT_CAP 384
+#endif
+
+/* Longest text of the server that a connection keeps, with its terminator. */
+#ifndef RLK_CONN_TEXT
+#define RLK_CONN_TEXT 76
+#endif
+
+/* Aggregates inside aggregates: a top-level scalar is at depth 0. One level more is an error. */
+#ifndef RLK_RESP_MAX_DEPTH
+#define RLK_RESP_MAX_DEPTH 8
+#endif
+
+/* Most addresses of one name that are tried in one attempt. */
+#ifndef RLK_MAX_ADDRESSES
+#define RLK_MAX_ADDRESSES 8
+#endif
+
+/* Memory of the node that rlk_client_open embeds: entries of its ring, bytes of its buffers. */
+#ifndef RLK_NODE_RING
+#define RLK_NODE_RING 32
+#endif
+#ifndef RLK_NODE_TX
+#define RLK_NODE_TX 1024
+#endif
+#ifndef RLK_NODE_RX
+#define RLK_NODE_RX 512
+#endif
+
+/* ---- Switches: what is left out when they are defined ------------------------------------- */
+
+/* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
+/* #define RLK_NO_POSIX */
+
+/* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
+/* #define RLK_NO_URL */
+
+/* Names and texts of results. */
+/* #define RLK_NO_TEXT */
+
+/* HELLO and the types of RESP3. */
+/* #define RLK_RESP2_ONLY */
+
+/* ---- What can't be ----------------------------------------------------------------------- */
+
+#if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
+#error "RLK_MAX_NODES is not in 1..31"
+#endif
+#if RLK_PREFIX_MAX < 0 || RLK_PREFIX_MAX > 255
+#error "RLK_PREFIX_MAX is not in 0..255"
+#endif
+#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
+#endif
+
+#endif
