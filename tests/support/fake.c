@@ -114,6 +114,24 @@ void fake_submit(fake *self, fake_request *request, int number)
     rlk_conn_submit(&self->conn, &request->request, self->now_ms);
 }
 
+void fake_submit_all(fake *self, fake_request *requests, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++)
+        fake_submit(self, &requests[i], i);
+}
+
+void fake_assert_answered(const fake_request *requests, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        assert_int_equal(requests[i].replies, requests[i].commands);
+        assert_int_equal(requests[i].lost, 0);
+    }
+}
+
 /* ---- The server -------------------------------------------------------------------------- */
 
 void fake_say_bytes(fake *self, const void *bytes, size_t len)

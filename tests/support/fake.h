@@ -60,6 +60,10 @@ typedef struct fake {
 
 extern const fake_rule fake_good_server[];
 
+/* What a server says to HELLO that is older than it. */
+#define HELLO_UNKNOWN                                                                              \
+    "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `user`, `secret`, \r\n"
+
 /* Fills in the configuration: buffers of these sizes on the heap, so that tools see any byte
  * beyond. 0: ample. */
 void fake_init(fake *fake, size_t tx_cap, size_t rx_cap, uint16_t ring_len);
@@ -95,6 +99,12 @@ void fake_say_bytes(fake *fake, const void *bytes, size_t len);
 void fake_close(fake *fake);
 
 void fake_submit(fake *fake, fake_request *request, int number);
+
+/* `count` of them, numbered from 0. */
+void fake_submit_all(fake *fake, fake_request *requests, int count);
+
+/* All of these got all their replies, and none was lost. */
+void fake_assert_answered(const fake_request *requests, int count);
 
 /* True if `word` is anywhere in the memory. */
 bool fake_holds(const void *memory, size_t len, const char *word);

@@ -1,39 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Requests in flight: each reply to the request that it answers and to no other, whatever is
- * withdrawn, cut, late, long or in between; and what is known of a request whose stream ended.
+ * withdrawn, cut or late; and what is known of a request whose stream ended.
  */
 #include "fake.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static const rlk_conn_script scripts[] = {
-    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n", 40},
-    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n", 40},
-};
 
 /* "*2\r\n$4\r\nECHO\r\n$2\r\n10\r\n": numbers from 1 to 9 */
 #define ECHO_LEN 22u
-
-static void submit_all(fake *server, fake_request *requests, int count)
-{
-    int i;
-
-    for (i = 0; i < count; i++)
-        fake_submit(server, &requests[i], i);
-}
-
-static void assert_answered(const fake_request *requests, int count)
-{
-    int i;
-
-    for (i = 0; i < count; i++) {
-        assert_int_equal(requests[i].replies, requests[i].commands);
-        assert_int_equal(requests[i].lost, 0);
-    }
-}
 
 /* ---- Order and room ---------------------------------------------------------------------- */
 
@@ -49,11 +24,11 @@ static void test_conn_ring_thousand_requests_through_64(void **state)
 
         fake_ready(&server, 0, 0, 64);
         server.chunk = chunks[i];
-        submit_all(&server, requests, 1000);
+        fake_submit_all(&server, requests, 1000);
         assert_int_equal(requests[63].request.state, RLK_REQUEST_SENT);
         assert_int_equal(requests[64].request.state, RLK_REQUEST_QUEUED);
         fake_run(&server);
-        assert_answered(requests, 1000);
+        fake_assert_answered(requests, 1000);
         assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
         fake_free(&server);
     }
@@ -76,13 +51,13 @@ static void test_conn_ring_full_only_delays(void **state)
         fake server;
 
         fake_ready(&server, rows[i].tx, RLK_CONN_RX_MIN, rows[i].ring);
-        submit_all(&server, requests, 100);
+        fake_submit_all(&server, requests, 100);
         for (k = 0; k < 100; k++)
             assert_int_equal(requests[k].request.state,
                              k < rows[i].sent ? RLK_REQUEST_SENT : RLK_REQUEST_QUEUED);
         server.chunk = i == 0 ? 5 : 0;
         fake_run(&server);
-        assert_answered(requests, 100);
+        fake_assert_answered(requests, 100);
         fake_free(&server);
     }
 }
@@ -104,7 +79,7 @@ static void test_conn_ring_several_replies_to_one_request(void **state)
     assert_int_equal(requests[0].request.state, RLK_REQUEST_QUEUED);
     server.chunk = 1;
     fake_connect(&server);
-    assert_answered(requests, 40);
+    fake_assert_answered(requests, 40);
     fake_free(&server);
 }
 
@@ -153,7 +128,7 @@ static void test_conn_withdraw_by_state(void **state)
     fake_init(&server, 0, 0, 0);
     fake_start(&server);
     assert_true(rlk_conn_withdraw(&server.conn, &idle.request));
-    submit_all(&server, requests, 5);
+    fake_submit_all(&server, requests, 5);
     /* in the middle, at the end, at the beginning of the send list */
     assert_true(rlk_conn_withdraw(&server.conn, &requests[2].request));
     assert_true(rlk_conn_withdraw(&server.conn, &requests[4].request));
@@ -251,224 +226,6 @@ static void test_conn_withdraw_between_replies(void **state)
     }
 }
 
-/* ---- What comes in between, and what is long ---------------------------------------------- */
-
-static void test_conn_pushes_and_attributes_are_no_replies(void **state)
-{
-    static const char *const noises[] = {
-        ">2\r\n+invalidate\r\n*1\r\n$3\r\nfoo\r\n",
-        ">1\r\n_\r\n",
-        "|1\r\n+ttl\r\n:3600\r\n",
-        "|1\r\n+key\r\n*2\r\n:1\r\n:2\r\n>3\r\n+a\r\n+b\r\n+c\r\n",
-    };
-    size_t i;
-    size_t chunk;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(noises); i++) {
-        for (chunk = 0; chunk < 9; chunk++) {
-            static fake_request requests[3];
-            fake server;
-
-            fake_ready(&server, 0, RLK_CONN_RX_MIN, 0);
-            submit_all(&server, requests, 3);
-            while (fake_take(&server))
-                ;
-            server.in_len = server.in_fed; /* the server's own answers are not used */
-            server.chunk = chunk;
-            fake_say(&server, noises[i]);
-            fake_say(&server, ":0\r\n");
-            fake_say(&server, noises[i]);
-            fake_say(&server, noises[i % 2]);
-            fake_say(&server, ":10\r\n");
-            fake_say(&server, noises[i]);
-            fake_say(&server, ":20\r\n");
-            fake_say(&server, noises[i % 2]);
-            fake_run(&server);
-            assert_answered(requests, 3);
-            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-            fake_free(&server);
-        }
-    }
-}
-
-static void test_conn_push_to_an_idle_connection(void **state)
-{
-    fake server;
-
-    (void)state;
-    fake_ready(&server, 0, 0, 0);
-    fake_say(&server, ">2\r\n+invalidate\r\n_\r\n");
-    fake_run(&server);
-    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
-    fake_free(&server);
-}
-
-static void say_long(fake *server, const char *head, size_t len, const char *tail)
-{
-    char *text = (char *)malloc(len);
-
-    assert_non_null(text);
-    memset(text, 'z', len);
-    fake_say(server, head);
-    fake_say_bytes(server, text, len);
-    fake_say(server, tail);
-    free(text);
-}
-
-/* Strings as they are handed over, with a window of 64 bytes. */
-static void test_conn_replies_of_any_type_and_length(void **state)
-{
-    static const struct {
-        const char *head;
-        size_t zs;
-        const char *tail;
-        rlk_resp_type type;
-        int64_t value;
-        const char *data; /* NULL: none */
-        rlk_result error;
-    } rows[] = {
-        {"$3\r\nfoo\r\n", 0, "", RLK_RESP_BULK, 3, "foo", RLK_OK},
-        {"$0\r\n\r\n", 0, "", RLK_RESP_BULK, 0, "", RLK_OK},
-        {"+PONG\r\n", 0, "", RLK_RESP_SIMPLE, 4, "PONG", RLK_OK},
-        {"$62\r\n", 62, "\r\n", RLK_RESP_BULK, 62, "zz", RLK_OK},
-        {"$63\r\n", 63, "\r\n", RLK_RESP_BULK, 63, NULL, RLK_OK},
-        {"$100000\r\n", 100000, "\r\n", RLK_RESP_BULK, 100000, NULL, RLK_OK},
-        {"$?\r\n;500\r\n", 500, "\r\n;3\r\nfoo\r\n;0\r\n", RLK_RESP_BULK, -1, NULL, RLK_OK},
-        {"+", 1000, "\r\n", RLK_RESP_SIMPLE, -1, NULL, RLK_OK},
-        {"$-1\r\n", 0, "", RLK_RESP_NULL, 0, NULL, RLK_OK},
-        {"_\r\n", 0, "", RLK_RESP_NULL, 0, NULL, RLK_OK},
-        {"#t\r\n", 0, "", RLK_RESP_BOOLEAN, 1, NULL, RLK_OK},
-        {",1.5\r\n", 0, "", RLK_RESP_DOUBLE, 3, "1.5", RLK_OK},
-        {"*3\r\n:1\r\n$200\r\n", 200, "\r\n:3\r\n", RLK_RESP_ARRAY, 3, NULL, RLK_OK},
-        {"%?\r\n+a\r\n:1\r\n.\r\n", 0, "", RLK_RESP_MAP, -1, NULL, RLK_OK},
-        {"~0\r\n", 0, "", RLK_RESP_SET, 0, NULL, RLK_OK},
-        {"*2\r\n-ERR in it\r\n:1\r\n", 0, "", RLK_RESP_ARRAY, 2, NULL, RLK_OK},
-        {"-READONLY You can't\r\n", 0, "", RLK_RESP_ERROR, 18, "READONLY You can't",
-         RLK_E_READONLY},
-        {"!21\r\nOOM command not allow\r\n", 0, "", RLK_RESP_BLOB_ERROR, 21,
-         "OOM command not allow", RLK_E_OOM},
-        /* a short error, over-read by others (libvalkey 02c21b2) */
-        {"-MO\r\n", 0, "", RLK_RESP_ERROR, 2, "MO", RLK_E_SERVER},
-        {"-\r\n", 0, "", RLK_RESP_ERROR, 0, "", RLK_E_SERVER},
-        {"-MISCONF ", 3000, "\r\n", RLK_RESP_ERROR, -1, "MISCONF zz", RLK_E_MISCONF},
-        {"!307\r\nNOPERM ", 300, "\r\n", RLK_RESP_BLOB_ERROR, 307, "NOPERM zz", RLK_E_NOPERM},
-        {"$9\r\n+not me\r\n\r\n", 0, "", RLK_RESP_BULK, 9, "+not me\r\n", RLK_OK},
-    };
-    static const size_t chunks[] = {0, 1, 13};
-    size_t i;
-    size_t k;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        for (k = 0; k < COUNT_OF(chunks); k++) {
-            fake_request request;
-            fake_request next;
-            fake server;
-
-            fake_ready(&server, 0, RLK_CONN_RX_MIN, 0);
-            fake_submit(&server, &request, 1);
-            while (fake_take(&server))
-                ;
-            server.in_len = server.in_fed;
-            server.chunk = chunks[k];
-            say_long(&server, rows[i].head, rows[i].zs, rows[i].tail);
-            fake_run(&server);
-            assert_int_equal(request.replies, 1);
-            assert_int_equal(server.reply.type, rows[i].type);
-            if (server.reply.value != -1 || rows[i].type != RLK_RESP_SIMPLE)
-                assert_int_equal(server.reply.value, rows[i].value);
-            assert_result(server.reply.error, rows[i].error);
-            if (rows[i].data != NULL) {
-                assert_memory_equal(server.reply_data, rows[i].data, strlen(rows[i].data));
-                if (rows[i].error != RLK_OK)
-                    assert_memory_equal(rlk_conn_text(&server.conn), rows[i].data,
-                                        strlen(rows[i].data));
-            } else {
-                assert_int_equal(server.reply.len, 0);
-            }
-            fake_submit(&server, &next, 2);
-            fake_run(&server);
-            assert_int_equal(next.replies, 1);
-            fake_free(&server);
-        }
-    }
-}
-
-/* ---- The stream is not to be trusted any more -------------------------------------------- */
-
-static void test_conn_poisoned_stream_is_not_read_on(void **state)
-{
-    static const struct {
-        const char *bytes;
-        unsigned replies;
-        rlk_result result;
-    } rows[] = {
-        /* malformed */
-        {"$3\r\nfooXX:0\r\n:10\r\n", 0, RLK_E_PROTOCOL},
-        {":0\r\n:1x\r\n:10\r\n", 1, RLK_E_PROTOCOL},
-        {":0\r\n*4294967295\r\n", 1, RLK_E_PROTOCOL},
-        {"hello\r\n", 0, RLK_E_PROTOCOL},
-        /* fault 40: one more than asked for */
-        {":0\r\n:10\r\n:20\r\n", 2, RLK_E_UNSOLICITED},
-        {":0\r\n:10\r\n-ERR max number of clients reached\r\n", 2, RLK_E_UNSOLICITED},
-        {":0\r\n:10\r\n$4\r\nabcd", 2, RLK_E_UNSOLICITED},
-    };
-    size_t i;
-    size_t chunk;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        for (chunk = 0; chunk < 2; chunk++) {
-            fake_request requests[2];
-            fake server;
-
-            fake_ready(&server, 0, 0, 0);
-            submit_all(&server, requests, 2);
-            while (fake_take(&server))
-                ;
-            server.in_len = server.in_fed;
-            server.chunk = chunk;
-            fake_say(&server, rows[i].bytes);
-            fake_run(&server);
-            if (strstr(rows[i].bytes, "abcd") != NULL) /* not even all of it need come */
-                fake_say(&server, "\r\n");
-            fake_run(&server);
-            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
-            assert_result(rlk_conn_result(&server.conn), rows[i].result);
-            assert_int_equal(requests[0].replies + requests[1].replies, rows[i].replies);
-            assert_int_equal(server.lost, 2 - rows[i].replies);
-            /* nothing goes in or out any more */
-            fake_say(&server, ":0\r\n:10\r\n");
-            assert_false(fake_give(&server));
-            assert_false(fake_take(&server));
-            fake_close(&server);
-            assert_int_equal(server.changed, 2);
-            assert_int_equal(rlk_conn_failures(&server.conn), 1);
-            fake_free(&server);
-        }
-    }
-}
-
-/* Fault 40: an answer to a request of which no byte has left. */
-static void test_conn_reply_before_its_request_left(void **state)
-{
-    fake_request request;
-    fake server;
-
-    (void)state;
-    fake_ready(&server, 0, 0, 0);
-    fake_submit(&server, &request, 1);
-    fake_say(&server, ":10\r\n");
-    assert_true(fake_give(&server));
-    assert_result(rlk_conn_result(&server.conn), RLK_E_UNSOLICITED);
-    assert_int_equal(request.replies, 0);
-    assert_int_equal(request.lost, 1);
-    assert_false(request.maybe_sent);
-    fake_free(&server);
-}
-
 /* ---- Losses ------------------------------------------------------------------------------ */
 
 /* The stream ends after each byte that the driver was shown or sent, and after each byte of the
@@ -487,7 +244,7 @@ static void lose_at(bool out, size_t at, bool eof)
     server.chunk = 1;
     begin = out ? server.out_len : server.in_len;
     *(out ? &server.out_max : &server.in_max) = begin + at;
-    submit_all(&server, requests, 6);
+    fake_submit_all(&server, requests, 6);
     if (out && at == 0) { /* not even shown */
         shown = 0;
     } else {
@@ -595,7 +352,7 @@ static void test_conn_submit_and_withdraw_in_a_reply(void **state)
     (void)state;
     fake_ready(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
     server.on_reply = again_on_reply;
-    submit_all(&server, requests, 10);
+    fake_submit_all(&server, requests, 10);
     fake_run(&server);
     for (i = 0; i < 10; i++)
         assert_int_equal(requests[i].number, 900 + i);
@@ -603,7 +360,7 @@ static void test_conn_submit_and_withdraw_in_a_reply(void **state)
     for (i = 1; i < 10; i += 8) {
         server.on_reply = withdraw_on_reply;
         server.spare = &requests[i];
-        submit_all(&server, requests, 10);
+        fake_submit_all(&server, requests, 10);
         fake_run(&server);
         assert_true(requests[i].withdrawn);
         assert_int_equal(requests[i].replies, 0);
@@ -639,7 +396,7 @@ static void test_conn_submit_and_withdraw_in_a_loss(void **state)
         fake_ready(&server, 0, 0, RLK_CONN_RING_MIN);
         server.on_lost = again_on_lost;
         server.spare = &requests[victim];
-        submit_all(&server, requests, 10);
+        fake_submit_all(&server, requests, 10);
         server.in_max = 0;
         rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
         assert_int_equal(server.lost, victim == 1 ? 3 : 4);
@@ -682,133 +439,9 @@ static void test_conn_submit_when_it_becomes_ready(void **state)
     }
 }
 
-/* ---- Scripts, later ---------------------------------------------------------------------- */
-
-static unsigned count_loads(const fake *server)
-{
-    const char *at = server->commands;
-    unsigned count = 0;
-
-    while ((at = strstr(at, "SCRIPT LOAD")) != NULL) {
-        at++;
-        count++;
-    }
-    return count;
-}
-
-static void scripts_ready(fake *server, uint16_t ring_len)
-{
-    fake_init(server, 0, 0, ring_len);
-    server->config.scripts = scripts;
-    server->config.scripts_len = 2;
-    fake_start(server);
-    rlk_conn_load_scripts(&server->conn, server->now_ms); /* the handshake does it anyway */
-    fake_connect(server);
-    assert_int_equal(rlk_conn_get_state(&server->conn), RLK_CONN_READY);
-    assert_int_equal(count_loads(server), 2);
-}
-
-/* Fault 7: loaded anew, before what is submitted later; a thousand callers load them once. */
-static void test_conn_scripts_are_loaded_again(void **state)
-{
-    static fake_request requests[6];
-    static const size_t chunks[] = {0, 1};
-    fake server;
-    size_t i;
-    int k;
-
-    (void)state;
-    for (i = 0; i < 2; i++) {
-        scripts_ready(&server, RLK_CONN_RING_MIN);
-        server.chunk = chunks[i];
-        fake_submit(&server, &requests[0], 1);
-        for (k = 0; k < 1000; k++)
-            rlk_conn_load_scripts(&server.conn, server.now_ms);
-        for (k = 1; k < 6; k++)
-            fake_submit(&server, &requests[k], k + 1);
-        assert_int_equal(requests[1].request.state, RLK_REQUEST_QUEUED);
-        fake_run(&server);
-        assert_int_equal(count_loads(&server), 4);
-        for (k = 0; k < 6; k++)
-            assert_int_equal(requests[k].replies, 1);
-        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-        fake_free(&server);
-    }
-}
-
-/* A load that was answered in part says nothing of a flush after it. */
-static void test_conn_scripts_are_loaded_again_behind_a_load(void **state)
-{
-    fake server;
-
-    (void)state;
-    scripts_ready(&server, 0);
-    server.in_max = server.in_len + 47; /* the first answer */
-    rlk_conn_load_scripts(&server.conn, server.now_ms);
-    fake_run(&server);
-    assert_int_equal(count_loads(&server), 4);
-    rlk_conn_load_scripts(&server.conn, server.now_ms);
-    fake_run(&server);
-    assert_int_equal(count_loads(&server), 6);
-    server.in_max = SIZE_MAX;
-    fake_run(&server);
-    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
-    fake_free(&server);
-}
-
-/* In use an error is no end: what needs the script will say NOSCRIPT again. */
-static void test_conn_script_refused_later(void **state)
-{
-    static const fake_rule rules[] = {{"SCRIPT", "-OOM no\r\n"}, {NULL, NULL}};
-    fake_request request;
-    fake server;
-
-    (void)state;
-    scripts_ready(&server, 0);
-    server.rules = rules;
-    rlk_conn_load_scripts(&server.conn, server.now_ms);
-    fake_submit(&server, &request, 1);
-    fake_run(&server);
-    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    assert_int_equal(request.replies, 1);
-    fake_free(&server);
-}
-
-/* The segment leaves from its own memory, in pieces, and is cut like all else. */
-static void test_conn_script_cut_in_the_middle(void **state)
-{
-    size_t at;
-
-    (void)state;
-    for (at = 0; at <= 80; at++) {
-        fake_request request;
-        fake server;
-
-        scripts_ready(&server, 0);
-        server.chunk = 3;
-        server.out_max = server.out_len + at;
-        rlk_conn_load_scripts(&server.conn, server.now_ms);
-        fake_submit(&server, &request, 1);
-        fake_run(&server);
-        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-        if (at < 80) {
-            assert_int_equal(request.request.state, RLK_REQUEST_QUEUED);
-        } else {
-            assert_true(request.maybe_sent);
-            fake_submit(&server, &request, 1);
-        }
-        server.out_max = SIZE_MAX;
-        fake_connect(&server);
-        assert_int_equal(count_loads(&server), 2);
-        assert_int_equal(request.replies, 1);
-        fake_free(&server);
-    }
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_ring_thousand_requests_through_64),
         cmocka_unit_test(test_conn_ring_full_only_delays),
         cmocka_unit_test(test_conn_ring_several_replies_to_one_request),
@@ -816,20 +449,12 @@ int main(void)
         cmocka_unit_test(test_conn_withdraw_by_state),
         cmocka_unit_test(test_conn_withdraw_at_every_byte),
         cmocka_unit_test(test_conn_withdraw_between_replies),
-        cmocka_unit_test(test_conn_pushes_and_attributes_are_no_replies),
-        cmocka_unit_test(test_conn_push_to_an_idle_connection),
-        cmocka_unit_test(test_conn_replies_of_any_type_and_length),
-        cmocka_unit_test(test_conn_poisoned_stream_is_not_read_on),
-        cmocka_unit_test(test_conn_reply_before_its_request_left),
         cmocka_unit_test(test_conn_lost_at_every_byte),
         cmocka_unit_test(test_conn_maybe_sent_is_exact),
         cmocka_unit_test(test_conn_submit_and_withdraw_in_a_reply),
         cmocka_unit_test(test_conn_submit_and_withdraw_in_a_loss),
         cmocka_unit_test(test_conn_submit_when_it_becomes_ready),
-        cmocka_unit_test(test_conn_scripts_are_loaded_again),
-        cmocka_unit_test(test_conn_scripts_are_loaded_again_behind_a_load),
-        cmocka_unit_test(test_conn_script_refused_later),
-        cmocka_unit_test(test_conn_script_cut_in_the_middle),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
