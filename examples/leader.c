@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader and followers: start it several times; one leads, and when it ends or dies another one
- * takes over. SIGTERM and SIGINT end it in good order.
+ * Leader and followers: start it several times; one leads, and when it ends another one takes over,
+ * at the latest after the TTL when it dies. SIGTERM and SIGINT end it in good order.
  *     leader redis://localhost my-service my-name
  */
 #define _POSIX_C_SOURCE 200809L
@@ -28,10 +28,13 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-/* Must return within a third of the TTL, as nothing but rlk_keep renews the lock. */
-static void lead_for_a_moment(void)
+/* Must return within a third of the TTL, as nothing but rlk_keep renews the lock. And while it
+ * can't be renewed, it may end sooner than that. */
+static void lead_for_a_moment(const rlk_lock *lock)
 {
-    pause_ms(TTL_MS / 10);
+    int64_t left_ms = rlk_remaining_ms(lock);
+
+    pause_ms(left_ms < TTL_MS / 10 ? (long)left_ms : TTL_MS / 10);
 }
 
 int main(int argc, char **argv)
@@ -64,11 +67,12 @@ int main(int argc, char **argv)
         if (result != RLK_OK) {
             fprintf(stderr, "%s: %s\n", argv[3], rlk_lock_error(&lock));
             pause_ms(500);
+            rlk_client_reset(&client); /* after a fatal error nothing is tried until this */
             continue;
         }
         printf("%s leads\n", argv[3]);
         while (!ending && (result = rlk_keep(&lock)) == RLK_OK)
-            lead_for_a_moment();
+            lead_for_a_moment(&lock);
         if (!ending)
             printf("%s leads no longer: %s\n", argv[3], rlk_result_name(result));
     }

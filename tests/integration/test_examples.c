@@ -117,6 +117,34 @@ static void test_examples_leader_learns_that_it_lost(void **state)
     program_expect(anna, "anna leads");
 }
 
+static void test_examples_leader_outlives_a_fatal_error(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna;
+
+    (void)state;
+    server_do(redis, "CONFIG SET requirepass secret");
+    anna = program_start(program_example("leader"), server_url(redis), "service", "anna", NULL);
+    program_expect(anna, "anna: acquire \"service\": E_AUTH");
+    server_do(redis, "ACL SETUSER default nopass");
+    program_expect(anna, "anna leads");
+}
+
+/* The lease can't be renewed, ends, and is taken again when that is possible. */
+static void test_examples_leader_follows_while_the_server_stands(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna =
+        program_start(program_example("leader"), server_url(redis), "service", "anna", NULL);
+
+    (void)state;
+    program_expect(anna, "anna leads");
+    server_pause(redis);
+    program_expect(anna, "anna leads no longer: LOST");
+    server_resume(redis);
+    program_expect(anna, "anna leads");
+}
+
 static void test_examples_demo(void **state)
 {
     server *redis = server_start(NULL);
@@ -173,6 +201,8 @@ int main(void)
         support_test(test_examples_loop),
         support_test(test_examples_leader),
         support_test(test_examples_leader_learns_that_it_lost),
+        support_test(test_examples_leader_outlives_a_fatal_error),
+        support_test(test_examples_leader_follows_while_the_server_stands),
         support_test(test_examples_demo),
         support_test(test_examples_demo_refuses_a_bad_url),
         support_test(test_examples_demo_ends_without_a_server),
