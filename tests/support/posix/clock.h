@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * clock.h: a clock for rlk_env that a test can move and stop.
+ * clock.h: a clock for rlk_env that a test moves, running or standing.
  *
  *     test_clock clock = TEST_CLOCK_REAL;
  *     rlk_options options = {.env = test_clock_env(&clock)};
@@ -30,7 +30,7 @@ typedef struct test_clock {
 
 int64_t test_clock_now(const test_clock *clock);
 
-/* Forwards, or backwards with a negative number; running and stopped. */
+/* Forwards, or backwards with a negative number; running or standing. */
 void test_clock_jump(test_clock *clock, int64_t ms);
 
 /* Environment with this clock; all else is NULL, and so the system's with rlk_options.env. */
