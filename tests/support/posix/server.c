@@ -121,7 +121,11 @@ static void server_configure(const server *redis, const server_config *config)
     file = fopen(name, "we");
     if (file == NULL)
         support_fail("%s: %s", name, strerror(errno));
-    fprintf(file, "port %d\n", redis->port);
+    fprintf(file, "%s %d\n", config->tls_cert != NULL ? "port 0\ntls-port" : "port", redis->port);
+    if (config->tls_cert != NULL)
+        fprintf(file,
+                "tls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\ntls-auth-clients no\n",
+                config->tls_cert, config->tls_key, config->tls_cert);
     if (redis->port != 0)
         fprintf(file, "bind 127.0.0.1%s\n", redis->reserved6 >= 0 ? " ::1" : "");
     fprintf(file, "unixsocket %s\nunixsocketperm 700\ndir %s\nlogfile %s\n", redis->path,

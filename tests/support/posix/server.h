@@ -27,6 +27,8 @@ typedef struct server server;
 typedef struct server_config {
     bool tcp;                 /* also on 127.0.0.1 and, where there is IPv6, ::1; the port stays
                                  reserved over stops and restarts */
+    const char *tls_cert;     /* the TCP port speaks TLS, with these files, and asks for no */
+    const char *tls_key;      /* certificate of the client; for programs under test only */
     const char *password;     /* requirepass; the administrator uses it too */
     const char *const *lines; /* of redis.conf, ended by NULL: "maxclients 3", "user x on ..." */
     const char *user;         /* administrator's ACL user, where `lines` spoil the default one */

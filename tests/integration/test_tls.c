@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TLS on the ports: examples/tls.c against a real server with a certificate made for this test.
+ */
+#include "program.h"
+#include "server.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *folder; /* of certificates */
+
+static void tls_shell(const char *command)
+{
+    char line[1024];
+    program *run;
+
+    snprintf(line, sizeof line, "cd %s && %s", folder, command);
+    run = program_start("/bin/sh", "-c", line, NULL);
+    if (program_wait(run) != 0)
+        support_fail("%s: %s", command, program_output(run));
+}
+
+#define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+
+/* A CA, another one, and a server's certificate by the first for "localhost". */
+static int tls_setup(void **state)
+{
+    (void)state;
+    folder = support_folder_new();
+    tls_shell("openssl req -x509 " NEW_KEY " -keyout ca.key -out ca.crt -subj /CN=ca -days 2");
+    tls_shell("openssl req -x509 " NEW_KEY " -keyout other.key -out other.crt -subj /CN=o -days 2");
+    tls_shell("openssl req " NEW_KEY " -keyout server.key -out server.csr -subj /CN=server");
+    tls_shell(
+        "echo subjectAltName=DNS:localhost >san && openssl x509 -req -in server.csr -CA ca.crt"
+        " -CAkey ca.key -CAcreateserial -extfile san -days 2 -out server.crt");
+    support_teardown(NULL); /* the programs that made them */
+    return 0;
+}
+
+static int tls_teardown(void **state)
+{
+    (void)state;
+    support_folder_remove(folder);
+    free(folder);
+    return 0;
+}
+
+static const char *tls_file(const char *name)
+{
+    static char paths[4][512];
+    static unsigned next;
+    char *path = paths[next++ % COUNT_OF(paths)];
+
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static server *tls_server(void)
+{
+    server_config config;
+
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    config.tls_cert = tls_file("server.crt");
+    config.tls_key = tls_file("server.key");
+    return server_start(&config);
+}
+
+static program *tls_start(server *redis, const char *host, const char *ca)
+{
+    char port[16];
+
+    snprintf(port, sizeof port, "%d", server_port(redis));
+    return program_start(program_example("tls"), host, port, tls_file(ca), "key", NULL);
+}
+
+static void test_tls_acquires_and_releases(void **state)
+{
+    server *redis = tls_server();
+    program *run = tls_start(redis, "localhost", "ca.crt");
+
+    (void)state;
+    program_expect(run, "acquired, for 29");
+    program_expect(run, "release: OK");
+    assert_int_equal(program_wait(run), 0);
+    assert_int_equal(server_integer(redis, "EXISTS key"), 0);
+    assert_int_equal(server_calls(redis, "set"), 1);
+}
+
+static void test_tls_waits_for_the_holder(void **state)
+{
+    server *redis = tls_server();
+    program *run;
+
+    (void)state;
+    server_do(redis, "SET key somebody");
+    run = tls_start(redis, "localhost", "ca.crt");
+    wait_until(server_calls(redis, "set") >= 3);
+    server_integer(redis, "DEL key");
+    assert_int_equal(program_wait(run), 0);
+
+    server_do(redis, "SET key somebody");
+    run = tls_start(redis, "localhost", "ca.crt");
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "TIMED_OUT");
+    assert_string_equal(server_text(redis, "GET key"), "somebody");
+}
+
+static void test_tls_connects_again(void **state)
+{
+    server *redis = tls_server();
+    program *run;
+
+    (void)state;
+    server_do(redis, "SET key somebody");
+    run = tls_start(redis, "localhost", "ca.crt");
+    wait_until(server_calls(redis, "set") >= 2);
+    server_restart(redis, false);
+    program_expect(run, "acquired, for 2");
+    assert_int_equal(program_wait(run), 0);
+}
+
+/* Whoever is not the server that was meant gets no byte of a command. */
+static void test_tls_refuses_another_name(void **state)
+{
+    server *redis = tls_server();
+    program *run = tls_start(redis, "127.0.0.1", "ca.crt");
+
+    (void)state;
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "does not match with the expected CN");
+    assert_contains(program_output(run), "E_CONNECT");
+    assert_int_equal(server_calls(redis, "hello"), 0);
+}
+
+static void test_tls_refuses_another_ca(void **state)
+{
+    server *redis = tls_server();
+    program *run = tls_start(redis, "localhost", "other.crt");
+
+    (void)state;
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "not correctly signed by the trusted CA");
+    assert_contains(program_output(run), "E_CONNECT");
+    assert_int_equal(server_calls(redis, "hello"), 0);
+}
+
+static void test_tls_refuses_a_server_without_tls(void **state)
+{
+    server_config config;
+    server *redis;
+    program *run;
+
+    (void)state;
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    redis = server_start(&config);
+    run = tls_start(redis, "localhost", "ca.crt");
+    assert_int_equal(program_wait(run), 1);
+    assert_int_equal(server_calls(redis, "set"), 0);
+    run = tls_start(redis, "localhost", "no-such-file");
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "bad CA file");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_tls_acquires_and_releases),
+        support_test(test_tls_waits_for_the_holder),
+        support_test(test_tls_connects_again),
+        support_test(test_tls_refuses_another_name),
+        support_test(test_tls_refuses_another_ca),
+        support_test(test_tls_refuses_a_server_without_tls),
+    };
+    return cmocka_run_group_tests(tests, tls_setup, tls_teardown);
+}
