@@ -57,6 +57,9 @@ RLK_API void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t
 /* One argument: the decimal text of `value`. */
 RLK_API void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value);
 
+/* `len` bytes of RESP as they are: the part of a command that is the same each time. */
+RLK_API void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len);
+
 /*
  * One argument of `len` bytes that the caller fills in himself, all of them, before the next call.
  * Returns where to, or NULL when there is no room (the length is counted all the same).

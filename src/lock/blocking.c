@@ -28,7 +28,8 @@ static rlk_result blocking_wait(rlk_lock *lock)
         }
         if (lock->client != client) /* closed by whoever was called while waiting */
             return RLK_E_CLOSED;
-        rlk_client_tick(client);
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
@@ -62,7 +63,7 @@ static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argu
     rlk_result result = blocking_enter(lock);
     if (result != RLK_OK)
         return result;
-    result = rlki_lock_start(lock, operation, argument, holders);
+    result = rlki_lock_entered(lock, RLK_OK, operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 

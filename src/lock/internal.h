@@ -201,6 +201,9 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat);
  * room in `holders`. */
 rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
                            rlk_holder *holders);
+/* The same of a lock that was entered; entered: what that came to. */
+rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
+                             int64_t argument, rlk_holder *holders);
 
 /* ---- the operations ---- */
 

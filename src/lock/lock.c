@@ -328,10 +328,10 @@ static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argumen
     }
 }
 
-rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
-                           rlk_holder *holders)
+rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
+                             int64_t argument, rlk_holder *holders)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = entered;
     if (result == RLK_OK)
         result = lock_begin(lock, operation, argument, holders);
     if (result == RLK_PENDING) {
@@ -348,6 +348,12 @@ rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
         lock->done_result = (int16_t)result;
     }
     return result;
+}
+
+rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
+                           rlk_holder *holders)
+{
+    return rlki_lock_entered(lock, rlki_lock_enter(lock), operation, argument, holders);
 }
 
 rlk_result rlk_cancel(rlk_lock *lock)

@@ -25,6 +25,4 @@ static const char script_load[] =
     "\r\n";
 /* clang-format on */
 
-const char rlki_script_digest[RLKI_SCRIPT_DIGEST + 1] = "a46561453adacc14297f8b6f6252427104dcaf20";
-
 const rlk_conn_script rlki_script = {script_load, sizeof(script_load) - 1};

@@ -19,11 +19,10 @@
 
 #include "resplock/net.h"
 
-#define RLKI_SCRIPT_DIGEST 40 /* hex digits of a SHA-1 */
+#define RLKI_SCRIPT_DIGEST "a46561453adacc14297f8b6f6252427104dcaf20"
 
 #define RLKI_NOT_OURS (-3)
 
-extern const char rlki_script_digest[RLKI_SCRIPT_DIGEST + 1];
 extern const rlk_conn_script rlki_script;
 
 #endif

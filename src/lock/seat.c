@@ -92,41 +92,27 @@ void rlki_seat_undo(rlk_seat *seat)
 
 /* ---- commands ---- */
 
-static void seat_put_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
+/* What is the same in each command leaves in one piece. */
+#define SEAT_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+
+static void seat_put_script(rlk_resp_writer *writer, uint32_t argc)
 {
-    uint8_t *token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    rlk_resp_put_command(writer, argc);
+    SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+}
+
+static void seat_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+}
+
+static void seat_put_key_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
+{
+    uint8_t *token;
+    seat_put_key(lock, writer);
+    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
     if (token)
         rlki_token_write(lock, seat->round, token);
-}
-
-static void seat_put_script(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer,
-                            uint32_t arguments)
-{
-    rlk_resp_put_command(writer, 4 + arguments);
-    rlk_resp_put_bulk(writer, "EVALSHA", 7);
-    rlk_resp_put_bulk(writer, rlki_script_digest, RLKI_SCRIPT_DIGEST);
-    rlk_resp_put_bulk(writer, "1", 1);
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
-    seat_put_token(lock, seat, writer); /* the first argument */
-}
-
-static void seat_put_key_command(const rlk_lock *lock, rlk_resp_writer *writer, const char *name,
-                                 size_t name_len)
-{
-    rlk_resp_put_command(writer, 2);
-    rlk_resp_put_bulk(writer, name, name_len);
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
-}
-
-static void seat_put_set(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
-{
-    rlk_resp_put_command(writer, 6);
-    rlk_resp_put_bulk(writer, "SET", 3);
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
-    seat_put_token(lock, seat, writer);
-    rlk_resp_put_bulk(writer, "NX", 2);
-    rlk_resp_put_bulk(writer, "PX", 2);
-    rlk_resp_put_integer(writer, lock->ttl_ms);
 }
 
 /* Milliseconds that a raise asks for; -1, which raises nothing, once the target is past (a PEXPIRE
@@ -165,7 +151,10 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
     seat->t0 = (uint32_t)t0_ms;
     switch (seat->request.tag) {
     case RLKI_SET:
-        seat_put_set(lock, seat, writer);
+        SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+        seat_put_key_token(lock, seat, writer);
+        SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+        rlk_resp_put_integer(writer, lock->ttl_ms);
         if (rlk_resp_writer_result(writer) == RLK_OK) {
             seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
             seat->generation = generation;
@@ -173,18 +162,23 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
         return 1;
     case RLKI_RAISE:
     case RLKI_CHECK:
-        seat_put_script(lock, seat, writer, 2);
+        seat_put_script(writer, 6);
+        seat_put_key_token(lock, seat, writer);
         rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
         return 1;
     case RLKI_RELEASE:
-        seat_put_script(lock, seat, writer, 1);
+        seat_put_script(writer, 5);
+        seat_put_key_token(lock, seat, writer);
         return 1;
     case RLKI_QUERY:
-        seat_put_key_command(lock, writer, "GET", 3);
-        seat_put_key_command(lock, writer, "PTTL", 4);
+        SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
+        seat_put_key(lock, writer);
+        SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+        seat_put_key(lock, writer);
         return 2;
     default: /* RLKI_DEL */
-        seat_put_key_command(lock, writer, "DEL", 3);
+        SEAT_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
+        seat_put_key(lock, writer);
         return 1;
     }
 }

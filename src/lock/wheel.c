@@ -137,26 +137,44 @@ rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms)
     }
 }
 
+/* Number of the lowest bit that is set in 16, of which one is. */
+static unsigned wheel_lowest(unsigned bits)
+{
+    unsigned n = 0;
+    if (!(bits & 0xffu)) {
+        bits >>= 8;
+        n = 8;
+    }
+    if (!(bits & 0xfu)) {
+        bits >>= 4;
+        n += 4;
+    }
+    if (!(bits & 3u)) {
+        bits >>= 2;
+        n += 2;
+    }
+    return n + !(bits & 1u);
+}
+
 int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
 {
     int64_t best = RLK_NEVER;
     unsigned level;
     for (level = 0; level < RLK_WHEEL_LEVELS; level++) {
-        unsigned here = wheel_index(wheel->now_ms, level);
-        unsigned step;
-        if (!wheel->used[level])
-            continue;
+        unsigned used = wheel->used[level];
         /* The slot under the cursor was emptied when the cursor entered it, but on level 0: what
-         * lies there on a higher level is a whole turn away. */
-        for (step = level ? 1 : 0; step <= RLK_WHEEL_SLOTS; step++) {
-            if (wheel->used[level] & (1u << ((here + step) & WHEEL_MASK))) {
-                uint64_t unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + step;
-                int64_t when = (int64_t)(unit << (WHEEL_BITS * level));
-                if (when < best)
-                    best = when;
-                break;
-            }
-        }
+         * lies there on a higher level is a whole turn away. So the turn begins behind it. */
+        unsigned first = level ? 1 : 0;
+        unsigned from = wheel_index(wheel->now_ms, level) + first;
+        uint64_t unit;
+        int64_t when;
+        if (!used)
+            continue;
+        used = (used | used << RLK_WHEEL_SLOTS) >> from;
+        unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
+        when = (int64_t)(unit << (WHEEL_BITS * level));
+        if (when < best)
+            best = when;
     }
     return best;
 }

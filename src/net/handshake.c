@@ -2,11 +2,13 @@
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 --map----------------------------> [CLIENT ID] SELECT [INFO] | [fence] | SCRIPT LOAD
- *       |                                         ^                                       |
- *       '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                             ready
+ *    HELLO 3 | --map-----------------------------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
+ *              |                                      ^                                 |
+ *              '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                      ready
  *
  *    [ ] optional: refused is good enough       | barrier: first all replies before it
+ *
+ * Where no fence is due, two round trips. The fence waits for INFO, since that says how.
  *
  * The fence: commands of a connection that ended may still stand in buffers of the system or of
  * the server, and execute after this connection's first. Killing the old connection by its id
@@ -204,9 +206,10 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
 
 /* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
 
-static bool handshake_is_resp2(const rlk_conn *conn)
+/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
+static bool handshake_auth_needed(const rlk_conn *conn)
 {
-    return conn->protocol == 2;
+    return conn->protocol != 3;
 }
 
 static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
@@ -440,7 +443,7 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
      handshake_hello_reply, HANDSHAKE_SECRET},
 #endif
-    {"AUTH", handshake_is_resp2, handshake_auth_encode, NULL, handshake_auth_reply,
+    {"AUTH", handshake_auth_needed, handshake_auth_encode, NULL, handshake_auth_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
      HANDSHAKE_OPTIONAL},
@@ -450,8 +453,7 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
     {"INFO", NULL, handshake_info_encode, handshake_info_token, NULL, HANDSHAKE_OPTIONAL},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
      HANDSHAKE_BARRIER},
-    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply,
-     HANDSHAKE_BARRIER},
+    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply, 0},
 };
 
 unsigned rlki_handshake_script_kind(void)
@@ -472,14 +474,14 @@ static bool handshake_send(rlk_conn *conn)
     rlk_resp_writer writer;
     rlk_result result;
 
-    if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
-        return false;
-    if (conn->ring_used == conn->ring_len)
-        return false;
     if (step->needed != NULL && !step->needed(conn)) {
         conn->step++;
         return true;
     }
+    if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    if (conn->ring_used == conn->ring_len)
+        return false;
     rlki_ring_writer(conn, &writer);
     result = step->encode(conn, &writer);
     if (result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {

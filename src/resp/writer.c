@@ -81,19 +81,24 @@ void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
     writer->len = 0;
 }
 
+void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = writer_reserve(writer, 0, len);
+
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
+}
+
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
     uint8_t text[WRITER_HEAD_FRAME + WRITER_DIGITS_MAX];
     uint8_t *end = text + sizeof text;
     uint8_t *begin = writer_digits(end - 2, argc);
-    uint8_t *at;
 
     *--begin = '*';
     end[-2] = '\r';
     end[-1] = '\n';
-    at = writer_reserve(writer, (size_t)(end - begin), 0);
-    if (at != NULL)
-        memcpy(at, begin, (size_t)(end - begin));
+    rlk_resp_put_raw(writer, begin, (size_t)(end - begin));
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)

@@ -29,7 +29,7 @@ static void load(server *redis)
     size_t len;
     const char *text = script_text(&len);
     assert_string_equal(server_text(redis, "SCRIPT LOAD %b", (const void *)text, len),
-                        rlki_script_digest);
+                        RLKI_SCRIPT_DIGEST);
 }
 
 /* ---- Digest and header ---- */
@@ -39,7 +39,7 @@ static void test_scripts_digest_is_the_servers_own(void **state)
     server *redis = server_start(NULL);
     (void)state;
     load(redis);
-    assert_string_equal(server_text(redis, "SCRIPT EXISTS %s", rlki_script_digest), "1");
+    assert_string_equal(server_text(redis, "SCRIPT EXISTS %s", RLKI_SCRIPT_DIGEST), "1");
 }
 
 static void test_scripts_header_is_right(void **state)
@@ -52,19 +52,19 @@ static void test_scripts_header_is_right(void **state)
     assert_int_equal(rlki_script.load_len, strlen(rlki_script.load));
     assert_int_equal((text - rlki_script.load) + (long)len + 2, rlki_script.load_len);
     assert_memory_equal(text + len, "\r\n", 2);
-    assert_int_equal(strlen(rlki_script_digest), RLKI_SCRIPT_DIGEST);
+    assert_int_equal(strlen(RLKI_SCRIPT_DIGEST), 40);
 }
 
 /* ---- What it does ---- */
 
 static const char *release(server *redis)
 {
-    return server_text(redis, "EVALSHA %s 1 k token", rlki_script_digest);
+    return server_text(redis, "EVALSHA %s 1 k token", RLKI_SCRIPT_DIGEST);
 }
 
 static const char *raise_to(server *redis, int ms)
 {
-    return server_text(redis, "EVALSHA %s 1 k token %d", rlki_script_digest, ms);
+    return server_text(redis, "EVALSHA %s 1 k token %d", RLKI_SCRIPT_DIGEST, ms);
 }
 
 /* What is under the key before; commands as of server_do. */
@@ -254,14 +254,14 @@ static void test_scripts_take_any_bytes(void **state)
     load(redis);
     server_do(redis, "SET %b %b PX 20000", (const void *)key, sizeof key, (const void *)token,
               sizeof token);
-    assert_between(server_integer(redis, "EVALSHA %s 1 %b %b 60000", rlki_script_digest,
+    assert_between(server_integer(redis, "EVALSHA %s 1 %b %b 60000", RLKI_SCRIPT_DIGEST,
                                   (const void *)key, sizeof key, (const void *)token, sizeof token),
                    50000, 60000);
-    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_digest,
+    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", RLKI_SCRIPT_DIGEST,
                                     (const void *)key, sizeof key, (const void *)token,
                                     sizeof token - 1),
                      -3);
-    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", rlki_script_digest,
+    assert_int_equal(server_integer(redis, "EVALSHA %s 1 %b %b", RLKI_SCRIPT_DIGEST,
                                     (const void *)key, sizeof key, (const void *)token,
                                     sizeof token),
                      1);

@@ -186,7 +186,7 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
         (void)snprintf(reply, cap, ":%d\r\n", server->kill_result);
     } else if (stream_matches(words, "SCRIPT LOAD")) {
         server->loads++;
-        (void)snprintf(reply, cap, "$40\r\n%s\r\n", rlki_script_digest);
+        (void)snprintf(reply, cap, "$40\r\n%s\r\n", RLKI_SCRIPT_DIGEST);
     } else {
         return NULL;
     }
@@ -210,7 +210,7 @@ static char *bench_word(char **rest)
 
 static void bench_decode_script(bench_command *command, char *rest)
 {
-    assert_string_equal(bench_word(&rest), rlki_script_digest);
+    assert_string_equal(bench_word(&rest), RLKI_SCRIPT_DIGEST);
     assert_string_equal(bench_word(&rest), "1");
     (void)snprintf(command->key, sizeof command->key, "%s", bench_word(&rest));
     (void)snprintf(command->token, sizeof command->token, "%s", bench_word(&rest));

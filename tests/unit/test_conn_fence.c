@@ -238,10 +238,10 @@ static void test_conn_fence_is_not_needed(void **state)
 }
 
 /* INFO is read before KILL is sent, KILL is answered before a script or a request leaves. */
-static void test_conn_fence_stands_alone(void **state)
+static void test_conn_fence_waits_for_info_and_requests_for_it(void **state)
 {
     static const rlk_conn_script script = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$1\r\nx\r\n", 33};
-    static const fake_rule silent[] = {{"CLIENT KILL", NULL}, {NULL, NULL}};
+    static const fake_rule silent[] = {{"CLIENT KILL", NULL}, {"SCRIPT LOAD", NULL}, {NULL, NULL}};
     fake_request request;
     fake server;
 
@@ -264,7 +264,7 @@ static void test_conn_fence_stands_alone(void **state)
     server.rules = silent;
     server.in_max = SIZE_MAX;
     fake_run(&server);
-    assert_string_equal(server.commands, "HELLO 3;INFO server;CLIENT KILL ID 77;");
+    assert_string_equal(server.commands, "HELLO 3;INFO server;CLIENT KILL ID 77;SCRIPT LOAD x;");
     assert_string_equal(rlk_conn_step(&server.conn), "CLIENT KILL");
     assert_int_equal(request.request.state, RLK_REQUEST_QUEUED);
 
@@ -338,7 +338,7 @@ int main(void)
         cmocka_unit_test(test_conn_fence_decision),
         cmocka_unit_test(test_conn_fence_is_sent_and_understood),
         cmocka_unit_test(test_conn_fence_is_not_needed),
-        cmocka_unit_test(test_conn_fence_stands_alone),
+        cmocka_unit_test(test_conn_fence_waits_for_info_and_requests_for_it),
         cmocka_unit_test(test_conn_fence_stays_due_at_every_byte),
         cmocka_unit_test(test_conn_fence_refused_in_an_attempt_that_fails),
     };
