@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The limits and switches of include/resplock/config.h as options RESPLOCK_<NAME>, and a copy of
 # that header with their values fixed, in ${resplock_config_include}. The header is the only list:
-# a limit or switch that is added there needs no line here.
+# a limit or switch that is added there needs no line here. The one-file form has that header in it:
+# it gets the values as definitions, ${resplock_config_definitions}.
 
 set(resplock_config ${PROJECT_SOURCE_DIR}/include/resplock/config.h)
 set(resplock_config_include ${PROJECT_BINARY_DIR}/config)
@@ -30,6 +31,7 @@ foreach(line IN LISTS resplock_limits)
     if(NOT value MATCHES "^[0-9]+$")
         message(FATAL_ERROR "RESPLOCK_${name} must be a number, not \"${value}\"")
     endif()
+    list(APPEND resplock_config_definitions RLK_${name}=${value})
     resplock_config_replace(
 "#ifndef RLK_${name}
 #define RLK_${name} ${default}
@@ -47,6 +49,7 @@ foreach(line IN LISTS resplock_switches)
     set(name ${CMAKE_MATCH_1})
     option(RESPLOCK_${name} "Switch RLK_${name}: see resplock/config.h" OFF)
     if(RESPLOCK_${name})
+        list(APPEND resplock_config_definitions RLK_${name})
         resplock_config_replace("/* #define RLK_${name} */"
 "#ifndef RLK_${name}
 #define RLK_${name}

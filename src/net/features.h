@@ -14,12 +14,12 @@
 #define _DEFAULT_SOURCE 1
 #endif
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <time.h>
 
-#if !defined(CLOCK_MONOTONIC) || !defined(AI_NUMERICHOST)
-#error                                                                                             \
-    "resplock: POSIX is hidden: include resplock before all else, or compile with -D_DEFAULT_SOURCE"
+#if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
+#error "resplock needs POSIX of 2008: include it before all else, or -D_POSIX_C_SOURCE=200809L"
 #endif
 
 #endif /* RLK_NO_POSIX */

@@ -6,7 +6,7 @@
 #ifndef TEST_RESP_LOG_H
 #define TEST_RESP_LOG_H
 
-#include "resplock/resp.h"
+#include "resplock.h"
 
 typedef struct resp_event {
     rlk_resp_type type;

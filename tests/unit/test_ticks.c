@@ -2,7 +2,7 @@
  *
  * A clock made of a counter that wraps, against arithmetic of 64 bits.
  */
-#include "resplock/ticks.h"
+#include "resplock.h"
 #include "support.h"
 
 /* hz, bits of counters that exist: SysTick counts, FreeRTOS ticks, RTCs, timers; and the bounds. */

@@ -1,0 +1,9467 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock 0.1.0 in one file: distributed locks over RESP servers (Redis, Valkey and others).
+ *
+ * Made by cmake/single.cmake from the sources of resplock 0.1.0: change those, not this.
+ *
+ * In one file of the program, C99 or C++17, before all other includes:
+ *
+ *     #define RESPLOCK_IMPLEMENTATION
+ *     #include "resplock.h"
+ *
+ * In all others: #include "resplock.h". What else may be defined, in all of them alike, by the
+ * compiler's options or before the include:
+ *
+ *     RESPLOCK_STATIC   each file has an implementation of its own (RESPLOCK_IMPLEMENTATION is not
+ *                       needed), and every function is static: nothing can collide
+ *     RLK_NO_POSIX      no sockets and no system: the engine, on ports that you serve
+ *     RLK_NO_TEXT, RLK_MAX_NODES ... what config.h lists (below), and all that stands in #ifndef
+ *
+ * -std=c99 hides POSIX, so the implementation defines _DEFAULT_SOURCE on Linux. Where a header of
+ * the system came before it, it is too late for that, and an #error says so.
+ *
+ * MIT License
+ *
+ * Copyright (c) 2026 the resplock authors
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a copy
+ * of this software and associated documentation files (the "Software"), to deal
+ * in the Software without restriction, including without limitation the rights
+ * to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+ * copies of the Software, and to permit persons to whom the Software is
+ * furnished to do so, subject to the following conditions:
+ *
+ * The above copyright notice and this permission notice shall be included in all
+ * copies or substantial portions of the Software.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+ * FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+ * LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+ * OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+ * SOFTWARE.
+ */
+
+#if defined(RESPLOCK_STATIC) && !defined(RESPLOCK_IMPLEMENTATION)
+#define RESPLOCK_IMPLEMENTATION
+#endif
+
+/* ==== include/resplock/config.h ====
+ *
+ * resplock/config.h: limits and switches that change the layout of structs. The library and all
+ * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT.
+ *
+ * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
+ * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
+ * makes a copy with fixed values, for its own build and for installing.
+ */
+#ifndef RESPLOCK_CONFIG_H
+#define RESPLOCK_CONFIG_H
+
+/* ---- Limits: a number -------------------------------------------------------------------- */
+
+/* Most servers that one client may spread a lock over. 1 leaves the quorum out. */
+#ifndef RLK_MAX_NODES
+#define RLK_MAX_NODES 5
+#endif
+
+/* Longest prefix of a token; the token is the prefix and 40 hex digits. */
+#ifndef RLK_PREFIX_MAX
+#define RLK_PREFIX_MAX 64
+#endif
+
+/* Longest text that rlk_client_error and rlk_lock_error render, with its terminator. */
+#ifndef RLK_TEXT_CAP
+#define RLK_TEXT_CAP 384
+#endif
+
+/* Longest text of the server that a connection keeps, with its terminator. */
+#ifndef RLK_CONN_TEXT
+#define RLK_CONN_TEXT 76
+#endif
+
+/* Aggregates inside aggregates: a top-level scalar is at depth 0. One level more is an error. */
+#ifndef RLK_RESP_MAX_DEPTH
+#define RLK_RESP_MAX_DEPTH 8
+#endif
+
+/* Most addresses of one name that are tried in one attempt. */
+#ifndef RLK_MAX_ADDRESSES
+#define RLK_MAX_ADDRESSES 8
+#endif
+
+/* Memory of the node that rlk_client_open embeds: entries of its ring, bytes of its buffers. */
+#ifndef RLK_NODE_RING
+#define RLK_NODE_RING 32
+#endif
+#ifndef RLK_NODE_TX
+#define RLK_NODE_TX 1024
+#endif
+#ifndef RLK_NODE_RX
+#define RLK_NODE_RX 512
+#endif
+
+/* ---- Switches: what is left out when they are defined ------------------------------------- */
+
+/* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
+/* #define RLK_NO_POSIX */
+
+/* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
+/* #define RLK_NO_URL */
+
+/* Names and texts of results. */
+/* #define RLK_NO_TEXT */
+
+/* HELLO and the types of RESP3. */
+/* #define RLK_RESP2_ONLY */
+
+/* ---- What can't be ----------------------------------------------------------------------- */
+
+#if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
+#error "RLK_MAX_NODES is not in 1..31"
+#endif
+#if RLK_PREFIX_MAX < 0 || RLK_PREFIX_MAX > 255
+#error "RLK_PREFIX_MAX is not in 0..255"
+#endif
+#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
+#endif
+
+#endif
+
+#ifdef RESPLOCK_IMPLEMENTATION
+
+/* Linkage of what only the implementation calls. */
+#ifndef RLKI_API
+#ifdef __GNUC__
+#define RLKI_API static __attribute__((unused))
+#else
+#define RLKI_API static
+#endif
+#endif
+
+/* ==== src/net/features.h ====
+ *
+ * Internal: before the first header of the system. -std=c99 hides POSIX, and what the first header
+ * decided stays: a file that comes too late says so here, rather than in a hundred errors.
+ */
+#ifndef RLKI_NET_FEATURES_H
+#define RLKI_NET_FEATURES_H
+
+#ifndef RLK_NO_POSIX
+
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE 1
+#endif
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <time.h>
+
+#if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
+#error "resplock needs POSIX of 2008: include it before all else, or -D_POSIX_C_SOURCE=200809L"
+#endif
+
+#endif /* RLK_NO_POSIX */
+
+#endif
+
+#endif /* RESPLOCK_IMPLEMENTATION */
+
+#ifndef RESPLOCK_H
+#define RESPLOCK_H
+
+#ifdef RESPLOCK_STATIC
+#define RLK_API RLKI_API
+#endif
+
+/* ==== include/resplock/base.h ====
+ *
+ * resplock/base.h: what every room shares: version, linkage, results.
+ */
+#ifndef RESPLOCK_BASE_H
+#define RESPLOCK_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RLK_VERSION_MAJOR  0
+#define RLK_VERSION_MINOR  1
+#define RLK_VERSION_PATCH  0
+#define RLK_VERSION_STRING "0.1.0"
+
+/* Linkage of every public function. Define it before the first include to choose another. */
+#ifndef RLK_API
+#if defined(__GNUC__)
+#define RLK_API __attribute__((visibility("default")))
+#else
+#define RLK_API
+#endif
+#endif
+
+/* Longest TTL, in milliseconds: 24 days. Redis itself accepts PX 9223370000000000000. */
+#ifndef RLK_TTL_MAX
+#define RLK_TTL_MAX INT64_C(2073600000)
+#endif
+
+/* A deadline that never comes. */
+#define RLK_NEVER INT64_MAX
+
+/*
+ * What a call came to.
+ *   0         it worked
+ *   positive  an outcome that a correct program meets in normal operation
+ *   negative  an error, in ranges: rlk_result_class() tells which
+ *
+ * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
+ * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the
+ * result is RLK_UNKNOWN.
+ */
+typedef enum rlk_result {
+    RLK_OK = 0,
+
+    RLK_PENDING = 1,   /* started; the result comes as an event */
+    RLK_BUSY = 2,      /* somebody else has the lock (an attempt with RLK_TRY) */
+    RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
+    RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
+    RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
+    RLK_LOST = 6,      /* its validity ran out before it was released or renewed */
+    RLK_GONE = 7,      /* of a release: it is not there now; an earlier try whose reply was lost
+                          may have removed it, or it expired */
+    RLK_UNKNOWN = 8,   /* the outcome can't be known (yet): see rlk_acquire, rlk_release */
+    RLK_CANCELLED = 9, /* ended by rlk_cancel */
+
+    /* usage: the call or the configuration is wrong; the same call fails again */
+    RLK_E_ARGUMENT = -1, /* a pointer that must not be NULL, a number out of its range */
+    RLK_E_TTL = -2,      /* TTL of 0, negative, above RLK_TTL_MAX, or not above drift + node time */
+    RLK_E_KEY = -3,      /* empty key, or one that can't fit the transmit buffer */
+    RLK_E_URL = -4,      /* not a URL that resplock understands */
+    RLK_E_URL_SCHEME = -5, /* neither redis:// nor unix:// */
+    RLK_E_URL_HOST = -6,   /* host missing or malformed */
+    RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
+    RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647 */
+    RLK_E_URL_ESCAPE = -9, /* a % not followed by two hex digits */
+    RLK_E_URL_PATH = -10,  /* socket path missing or too long */
+    RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know */
+    RLK_E_BUFFER = -12,    /* a buffer below its minimum */
+    RLK_E_LAYOUT = -13,    /* compiled against another layout of the struct */
+    RLK_E_STATE = -14,     /* another operation of this lock is under way, or it is held already */
+    RLK_E_FORKED = -15,    /* this process inherited the client by fork; it belongs to the parent */
+    RLK_E_SAME_NODE = -16, /* the same server is listed twice */
+    RLK_E_NODES = -17,     /* number of nodes not in 1..RLK_MAX_NODES */
+    RLK_E_RESOLVER = -18,  /* a host name in loop use, without the resolver hook */
+    RLK_E_PREFIX = -19,    /* token prefix too long */
+    RLK_E_CLOSED = -20,    /* the client or the lock was closed */
+    RLK_E_ENTROPY = -21,   /* no random bytes to be had, so no token */
+    RLK_E_TIMES = -22,     /* a time limit negative or too large */
+    RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
+    RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
+
+    /* transport: the server can't be reached (now) */
+    RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
+    RLK_E_RESOLVE = -102,          /* the host name has no address */
+    RLK_E_CONNECT = -103,          /* refused, no route, no such socket: rlk_conn_errno() */
+    RLK_E_CONNECT_TIMEOUT = -104,  /* no connection within the connect time */
+    RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time */
+    RLK_E_EOF = -106,              /* the server closed the connection */
+    RLK_E_IO = -107,               /* reading or writing failed: rlk_conn_errno() */
+
+    /* protocol: what came is not what RESP allows here; the connection is closed */
+    RLK_E_PROTOCOL = -201,    /* malformed RESP, or beyond a bound */
+    RLK_E_NOT_RESP = -202,    /* the peer speaks something else (HTTP, TLS, ...) */
+    RLK_E_UNSOLICITED = -203, /* a reply to no request */
+    RLK_E_UNEXPECTED = -204,  /* a reply of a type that the command doesn't have */
+
+    /* server: the server refused; may pass */
+    RLK_E_SERVER = -301,      /* an error with a prefix that resplock doesn't know */
+    RLK_E_LOADING = -302,     /* the server is loading its data */
+    RLK_E_READONLY = -303,    /* the server is a replica */
+    RLK_E_MASTERDOWN = -304,  /* a replica that lost its primary */
+    RLK_E_MISCONF = -305,     /* the server can't persist, and so refuses writes */
+    RLK_E_OOM = -306,         /* the server is out of memory */
+    RLK_E_SCRIPT_BUSY = -307, /* the server is busy running a script (error BUSY) */
+    RLK_E_NOSCRIPT = -308,    /* our script is not in the server's cache, even after loading it */
+    RLK_E_MOVED = -309,       /* the key lives on another node of a cluster (MOVED) */
+    RLK_E_ASK = -310,         /* the key is being moved (ASK) */
+    RLK_E_CLUSTERDOWN = -311, /* the cluster is down */
+    RLK_E_TRYAGAIN = -312,    /* the cluster is resharding (TRYAGAIN) */
+    RLK_E_CROSSSLOT = -313,   /* keys of one command in different slots */
+    RLK_E_NOREPLICAS = -314,  /* not enough replicas to write */
+    RLK_E_SERVER_FULL = -315, /* max number of clients reached */
+    RLK_E_WRONGTYPE = -316,   /* the key holds something that is not a string: not a lock */
+
+    /* fatal: stays until rlk_client_reset(); not retried */
+    RLK_E_AUTH = -401,       /* wrong or missing password */
+    RLK_E_NOPERM = -402,     /* the ACL user may not run a command that resplock needs */
+    RLK_E_PROTECTED = -403,  /* the server is in protected mode */
+    RLK_E_DATABASE = -404,   /* SELECT refused: no such database */
+    RLK_E_UNSUPPORTED = -405 /* the server lacks a command that resplock needs */
+} rlk_result;
+
+/* Range of a result. */
+typedef enum rlk_result_kind {
+    RLK_KIND_OUTCOME,   /* >= 0 */
+    RLK_KIND_USAGE,     /* -1 .. -99 */
+    RLK_KIND_TRANSPORT, /* -101 .. -199 */
+    RLK_KIND_PROTOCOL,  /* -201 .. -299 */
+    RLK_KIND_SERVER,    /* -301 .. -399 */
+    RLK_KIND_FATAL      /* -401 .. */
+} rlk_result_kind;
+
+/* In which range `result` lies. */
+RLK_API rlk_result_kind rlk_result_class(rlk_result result);
+
+/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. With
+ * RLK_NO_TEXT "", here and below. */
+RLK_API const char *rlk_result_name(rlk_result result);
+
+/* What a result means and what to do about it, in one line of constant text; "" if it is none. */
+RLK_API const char *rlk_result_text(rlk_result result);
+
+/* RLK_VERSION_STRING of the library that is linked. */
+RLK_API const char *rlk_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/resp.h ====
+ *
+ * resplock/resp.h: the codec. Bytes to RESP2/RESP3 tokens and commands to bytes.
+ *
+ * Knows nothing of sockets, connections or locks; keeps no memory but the caller's; calls nothing
+ * but memcpy, memchr-like loops of its own, and so can be used alone.
+ *
+ * Source of the rules: the RESP specification (redis.io/docs/reference/protocol-spec) and the
+ * RESP3 specification (github.com/antirez/RESP3), named beside each rule.
+ */
+#ifndef RESPLOCK_RESP_H
+#define RESPLOCK_RESP_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). */
+#ifndef RLK_RESP_MAX_LEN
+#define RLK_RESP_MAX_LEN UINT32_C(536870912)
+#endif
+
+/* Most elements of one aggregate; a map or attribute of n pairs has 2n. */
+#ifndef RLK_RESP_MAX_COUNT
+#define RLK_RESP_MAX_COUNT UINT32_C(1048576)
+#endif
+
+/* Longest line of a number, a double, a boolean or a length, without CRLF. */
+#ifndef RLK_RESP_MAX_NUMBER
+#define RLK_RESP_MAX_NUMBER 48
+#endif
+
+/* ---- Encoding ---------------------------------------------------------------------------- */
+
+/*
+ * Writes commands (arrays of bulk strings) into the caller's memory, all or nothing: a writer
+ * that runs out of room goes on counting, writes nothing more, and says how much it needs.
+ * Fields may be read; only the functions below write them.
+ */
+typedef struct rlk_resp_writer {
+    uint8_t *buf;
+    size_t cap;
+    size_t len; /* bytes written, or needed when that is more than `cap` */
+} rlk_resp_writer;
+
+/* Starts writing at buf[0]. `buf` may be NULL when `cap` is 0: then it only counts. */
+RLK_API void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap);
+
+/* Begins a command of `argc` arguments, its name included. */
+RLK_API void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc);
+
+/* One argument: `len` bytes, any bytes. */
+RLK_API void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len);
+
+/* One argument: the decimal text of `value`. */
+RLK_API void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value);
+
+/* `len` bytes of RESP as they are: the part of a command that is the same each time. */
+RLK_API void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len);
+
+/*
+ * One argument of `len` bytes that the caller fills in himself, all of them, before the next call.
+ * Returns where to, or NULL when there is no room (the length is counted all the same).
+ */
+RLK_API uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len);
+
+/* RLK_OK, or RLK_E_BUFFER when writer->len exceeds the room: then nothing of it may be sent. */
+RLK_API rlk_result rlk_resp_writer_result(const rlk_resp_writer *writer);
+
+/*
+ * A whole command at once: `argc` arguments, argv[i] of lens[i] bytes. Returns the bytes needed;
+ * written if and only if that is <= cap, else the contents of `buf` are undefined.
+ */
+RLK_API size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *const *argv,
+                               const size_t *lens);
+
+/* ---- Parsing ----------------------------------------------------------------------------- */
+
+typedef enum rlk_resp_type {
+    RLK_RESP_SIMPLE = '+',     /* data: text */
+    RLK_RESP_ERROR = '-',      /* data: text */
+    RLK_RESP_INTEGER = ':',    /* value */
+    RLK_RESP_BULK = '$',       /* data */
+    RLK_RESP_ARRAY = '*',      /* value: elements, -1 when streamed */
+    RLK_RESP_NULL = '_',       /* also the old nulls $-1 and *-1 */
+    RLK_RESP_BOOLEAN = '#',    /* value: 0 or 1 */
+    RLK_RESP_DOUBLE = ',',     /* data: its text, syntax checked */
+    RLK_RESP_BIG_NUMBER = '(', /* data: its text, syntax checked */
+    RLK_RESP_BLOB_ERROR = '!', /* data */
+    RLK_RESP_VERBATIM = '=',   /* data: the three letters of the format, ':', and the text */
+    RLK_RESP_MAP = '%',        /* value: keys and values (2 a pair), -1 when streamed */
+    RLK_RESP_SET = '~',        /* value: elements, -1 when streamed */
+    RLK_RESP_ATTRIBUTE = '|',  /* value: as of a map; belongs to the value that follows */
+    RLK_RESP_PUSH = '>',       /* value: elements; only at the top level */
+    RLK_RESP_END = '.'         /* end of a streamed aggregate */
+} rlk_resp_type;
+
+/* Flags of a token. */
+#define RLK_RESP_FIRST        0x01u /* first (or only) fragment of a string; set for all else too */
+#define RLK_RESP_LAST         0x02u /* last (or only) fragment of a string; set for all else too */
+#define RLK_RESP_DONE         0x04u /* with it a top-level value is complete */
+#define RLK_RESP_IN_ATTRIBUTE 0x08u /* an attribute, or part of one: not part of any reply */
+#define RLK_RESP_IN_PUSH      0x10u /* a push, or part of one: not part of any reply */
+
+typedef struct rlk_resp_token {
+    rlk_resp_type type;
+    uint8_t flags;
+    uint8_t depth;       /* aggregates around it */
+    const uint8_t *data; /* strings, doubles, big numbers: into the caller's buffer, until the
+                            bytes are consumed; NULL for other types */
+    size_t len;          /* bytes at `data` */
+    int64_t value;       /* by type, see there; of strings the whole length, -1 when it is not
+                            known (streamed, or a line longer than `whole_max`) */
+} rlk_resp_token;
+
+typedef enum rlk_resp_status {
+    RLK_RESP_TOKEN, /* a token */
+    RLK_RESP_MORE,  /* the bytes end before the next token does: come again with more of them */
+    RLK_RESP_BAD    /* protocol error; final */
+} rlk_resp_status;
+
+/* What was wrong, after RLK_RESP_BAD. */
+typedef enum rlk_resp_fault {
+    RLK_RESP_FAULT_NONE,
+    RLK_RESP_FAULT_TYPE,       /* first byte is no type of RESP, or not allowed at this place */
+    RLK_RESP_FAULT_NUMBER,     /* malformed number, length or count */
+    RLK_RESP_FAULT_RANGE,      /* number, length, count or line beyond its bound */
+    RLK_RESP_FAULT_DEPTH,      /* nested too deep */
+    RLK_RESP_FAULT_TERMINATOR, /* something other than CRLF where CRLF must be */
+    RLK_RESP_FAULT_TEXT        /* malformed boolean, double, big number, null, verbatim format */
+} rlk_resp_fault;
+
+/* Parser state. Fields are private. */
+typedef struct rlk_resp_parser {
+    uint32_t whole_max;
+    uint32_t wanted;    /* with fewer unconsumed bytes there is nothing to say */
+    uint32_t length;    /* of a string: its own; of a streamed one: the pieces so far; of a line:
+                           unconsumed bytes already looked at */
+    uint32_t remaining; /* payload bytes still to come; of a line: still allowed */
+    uint8_t state;
+    uint8_t type; /* of the string under way */
+    uint8_t flags;
+    uint8_t depth;
+    uint8_t attribute_depth; /* where the attribute under way began, plus 1 */
+    uint8_t fault;
+    uint8_t kind[RLK_RESP_MAX_DEPTH];
+    uint32_t left[RLK_RESP_MAX_DEPTH]; /* elements still to come */
+} rlk_resp_parser;
+
+/*
+ * Begins at the start of a stream. Strings of up to `whole_max` bytes are always handed over in
+ * one piece (FIRST and LAST both set), which asks of the caller that he can show whole_max + 2
+ * bytes in one buffer, and at least RLK_RESP_MAX_NUMBER + 3; longer ones come in fragments as
+ * their bytes arrive, of any length in a constant memory. whole_max may be 0.
+ */
+RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
+
+/*
+ * Looks for the next token in buf[0..len). On return *consumed bytes belong to the past: the next
+ * call must begin with the byte behind them (they may be > 0 with RLK_RESP_MORE too). After
+ * RLK_RESP_MORE the same unconsumed bytes must be shown again, with more behind them.
+ * Token data points into `buf`.
+ *
+ * Order of tokens: an aggregate's token, then its elements; an attribute's, its elements, then the
+ * value that it belongs to. Of a string in fragments only the last may be empty; the first of a
+ * verbatim string has at least its format. A streamed string is a BULK of value -1 in fragments. A
+ * streamed aggregate ends with RLK_RESP_END (at the aggregate's own depth).
+ *
+ * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and neither CR nor LF
+ * stands within a line; numbers have a sign, lengths and counts none (but $-1 and *-1); a double
+ * has digits before its point; a push stands at the top level only; a streamed map has a value for
+ * each key; an attribute has a value behind it. Leading zeros are allowed. What a stream comes to
+ * does not depend on how it was cut.
+ */
+RLK_API rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
+                                      size_t *consumed, rlk_resp_token *token);
+
+/* Reason of RLK_RESP_BAD. */
+RLK_API rlk_resp_fault rlk_resp_parser_fault(const rlk_resp_parser *parser);
+
+/* True between two top-level values: nothing has been consumed of the next one. */
+RLK_API bool rlk_resp_parser_idle(const rlk_resp_parser *parser);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/net.h ====
+ *
+ * resplock/net.h: one connection to one server, as an engine without I/O.
+ *
+ * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
+ * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
+ * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
+ * request that it answers and to no other, and says when to connect, to close, and to be called
+ * again. Nothing here calls the operating system.
+ *
+ * Pointers are looked at by rlk_conn_init; the other functions take what it has initialised, and
+ * NULL only where they say so.
+ */
+#ifndef RESPLOCK_NET_H
+#define RESPLOCK_NET_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Where a server is ------------------------------------------------------------------- */
+
+/*
+ * A parsed URL. Texts point into the URL's own string, still percent-encoded, not terminated;
+ * that string must outlive whatever the result is used for.
+ */
+typedef struct rlk_url {
+    const char *host; /* without the brackets of an IPv6 literal; NULL for a Unix socket */
+    const char *path; /* of a Unix socket, percent-encoded; NULL for TCP */
+    const char *user; /* NULL: none */
+    const char *password;
+    uint16_t host_len;
+    uint16_t path_len;
+    uint16_t user_len;
+    uint16_t password_len;
+    uint16_t port; /* default 6379; 0 for a Unix socket */
+    uint32_t db;   /* default 0 */
+} rlk_url;
+
+/*
+ * Parses
+ *     redis://[[user]:password@]host[:port][/db][?db=n]  (a lone `user@`: without password)
+ *     unix://[[user]:password@]/path/of/socket[?db=n]
+ * as the IANA registration of the redis scheme and redis-py have them. Host: a name, an IPv4
+ * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
+ * path is refused). Returns RLK_OK or the RLK_E_URL_* that names the part; touches no network.
+ */
+#ifndef RLK_NO_URL
+RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
+#endif
+
+/*
+ * Decodes percent-encoding of text[0..len) into out, which has room for `cap` bytes. Returns the
+ * length of the decoded text, which is written only if it is <= cap. `out` may be NULL with cap 0.
+ */
+RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
+
+/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
+RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
+
+/* ---- Time limits ------------------------------------------------------------------------- */
+
+/* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
+#define RLK_CONNECT_MS     5000 /* one attempt, all addresses, until the stream is up */
+#define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
+#define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
+#define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+#define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
+
+/* ---- Requests and replies ---------------------------------------------------------------- */
+
+/* A reply as its owner sees it. Valid during the call that brings it. */
+typedef struct rlk_reply {
+    rlk_resp_type type;  /* ARRAY, MAP, SET: contents are not handed over */
+    int64_t value;       /* INTEGER, BOOLEAN; of strings the whole length, -1 unknown */
+    const uint8_t *data; /* strings and errors; a string too long for the receive buffer: NULL,
+                            an error: as many of its first bytes as were kept */
+    size_t len;          /* bytes at `data` */
+    rlk_result error;    /* ERROR, BLOB_ERROR: what it means; RLK_OK for other types */
+} rlk_reply;
+
+/*
+ * One command, or a few that belong together, on its way. Lives inside its owner (the lock's
+ * seat); intrusive. Fields are private but `tag`.
+ */
+typedef struct rlk_request {
+    struct rlk_request *next; /* send list */
+    struct rlk_request *prev;
+    uint16_t slot; /* ring entry while SENT */
+    uint8_t state;
+    uint8_t tag; /* the owner's, untouched here */
+} rlk_request;
+
+enum {
+    RLK_REQUEST_IDLE,   /* with its owner */
+    RLK_REQUEST_QUEUED, /* in the send list: no byte of it exists yet */
+    RLK_REQUEST_SENT    /* in the ring: encoded, perhaps sent */
+};
+
+/* Entry of the ring of requests in flight. Fields are private. */
+typedef struct rlk_conn_entry {
+    rlk_request *owner; /* NULL: abandoned, its replies are consumed and discarded */
+    uint32_t begin;     /* position of its first byte in the stream, modulo 2^32 */
+    uint8_t replies;    /* still to come */
+    uint8_t kind;
+} rlk_conn_entry;
+
+typedef struct rlk_conn rlk_conn;
+
+/*
+ * What the connection tells the layer above (the lock room). Called in the middle of an engine
+ * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
+ * loaded, on any connection, and reject the reply that it is given; nothing else.
+ */
+typedef struct rlk_conn_calls {
+    /*
+     * Writes the command(s) of `request` and returns how many replies they will have (1..255).
+     * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
+     */
+    unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
+                       rlk_resp_writer *writer);
+    /* One reply; `left` more to come. With left == 0 the request is IDLE again. */
+    void (*reply)(void *context, rlk_conn *conn, rlk_request *request, const rlk_reply *reply,
+                  unsigned left);
+    /*
+     * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
+     * at least one byte of it was handed to the driver, so that the server may execute it, even
+     * later. Requests in the send list stay there.
+     */
+    void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
+    /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
+     * the state is READY, or (after all calls of `lost`) WAITING or FATAL. */
+    void (*changed)(void *context, rlk_conn *conn);
+    void *context;
+} rlk_conn_calls;
+
+/* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
+ * it leaves straight from where it is. */
+typedef struct rlk_conn_script {
+    const char *load;
+    uint16_t load_len;
+} rlk_conn_script;
+
+/* ---- Configuration ----------------------------------------------------------------------- */
+
+/* User and password as they are (not percent-encoded). user NULL: the default user. */
+typedef struct rlk_credentials {
+    const char *user;
+    const char *password; /* NULL: do not authenticate */
+    size_t user_len;
+    size_t password_len;
+} rlk_credentials;
+
+/*
+ * Asked at every handshake (a second time in it where the server doesn't know HELLO); what it fills
+ * in must stay valid until the next call or until the handshake is over. Returns 0, or another
+ * number when there is none: RLK_E_CREDENTIALS, retried.
+ */
+typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
+
+typedef struct rlk_conn_config {
+    rlk_url url;             /* texts of the caller, which outlive the connection */
+    const char *client_name; /* for CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    rlk_credentials_hook credentials; /* NULL: those of the URL */
+    void *credentials_context;
+    int64_t connect_ms; /* 0: the default, here and below */
+    int64_t response_ms;
+    int64_t backoff_min_ms;
+    int64_t backoff_max_ms;
+    uint32_t jitter_seed; /* any number; different ones for different processes */
+    const rlk_conn_script *scripts;
+    uint8_t scripts_len;
+    bool resp2_only;      /* skip HELLO; always so with RLK_RESP2_ONLY */
+    rlk_conn_entry *ring; /* caller's memory, at least RLK_CONN_RING_MIN entries */
+    uint16_t ring_len;
+    uint8_t *tx; /* caller's memory, at least RLK_CONN_TX_MIN bytes, and room for credentials */
+    size_t tx_cap;
+    uint8_t *rx; /* caller's memory, at least RLK_CONN_RX_MIN bytes */
+    size_t rx_cap;
+    rlk_conn_calls calls;
+} rlk_conn_config;
+
+#define RLK_CONN_RING_MIN 4
+#define RLK_CONN_TX_MIN   160 /* HELLO 3 SETNAME of 64 bytes; the fence */
+#define RLK_CONN_RX_MIN   64  /* one line of a number; the digest of a script */
+
+/* Transmit buffer for a handshake with such lengths of user and password. */
+#define RLK_CONN_TX_AUTH(user_len, password_len)                                                   \
+    (RLK_CONN_TX_MIN + 48 + (user_len) + (password_len))
+
+/* ---- The connection ---------------------------------------------------------------------- */
+
+typedef enum rlk_conn_state {
+    RLK_CONN_WAITING,    /* for the next attempt, whose time is the deadline */
+    RLK_CONN_CONNECTING, /* the driver is at it */
+    RLK_CONN_HANDSHAKE,
+    RLK_CONN_READY,
+    RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
+    RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
+    RLK_CONN_CLOSED   /* by rlk_conn_shutdown */
+} rlk_conn_state;
+
+/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
+#define RLK_CONN_LOCAL 48
+
+/* What identifies a connection at its server: for the fence. */
+typedef struct rlk_conn_identity {
+    uint64_t client_id;         /* 0: not known */
+    uint64_t peer;              /* the driver's number for the address that it reached */
+    uint8_t run_id[20];         /* of the server (INFO server), in binary */
+    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
+    bool has_run_id;
+} rlk_conn_identity;
+
+/* Fields are private. Must not be moved after rlk_conn_init. Small ones first: short offsets make
+ * short instructions. */
+struct rlk_conn {
+    uint8_t state;
+    uint8_t flags;
+    uint8_t step;       /* handshake: next step to send */
+    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
+    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t protocol;   /* 2 or 3; 0: not known yet */
+    uint8_t script;     /* next one to load; scripts_len: none */
+    uint8_t scripts_len;
+    uint8_t reply_type; /* of the reply under way */
+    uint8_t text_len;
+    int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
+    int16_t sys_errno;
+    uint16_t ring_len;
+    uint16_t ring_head;
+    uint16_t ring_used;
+    uint16_t loads;        /* script loads in the ring */
+    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
+    rlk_conn_entry *ring;
+    uint8_t *tx;
+    uint8_t *rx;
+    uint32_t tx_cap;
+    uint32_t rx_cap;
+    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
+    uint32_t tx_end;
+    uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
+    uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
+    uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
+    uint32_t rx_end;
+    rlk_request *send_head; /* send list */
+    rlk_request *send_tail;
+    uint32_t response_ms; /* configuration, as rlk_conn_config has it */
+    const rlk_conn_script *scripts;
+    rlk_conn_calls calls;
+    int64_t now_ms;      /* of the call under way, or the last one */
+    int64_t deadline_ms; /* of the state: next attempt, connect, progress */
+    uint32_t connect_ms;
+    uint32_t backoff_min_ms;
+    uint32_t backoff_max_ms;
+    uint32_t backoff_ms; /* bound of the next one */
+    uint32_t jitter;     /* state of the generator of backoff times */
+    uint32_t generation; /* connections that became ready, counted */
+    uint32_t failures;   /* attempts and connections that ended, counted */
+    int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
+    rlk_credentials_hook credentials;
+    void *credentials_context;
+    const char *client_name;
+    rlk_url url;
+    rlk_resp_parser parser;
+    char text[RLK_CONN_TEXT];
+    rlk_conn_identity identity; /* of the connection under way */
+    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
+};
+
+/*
+ * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
+ * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
+ * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES.
+ */
+RLK_API rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms);
+
+/* Ends everything: requests in flight are lost, those in the send list stay with their owner to
+ * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
+RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
+
+/* Leaves FATAL (or WAITING): forgets the last failure and connects at once. No effect elsewhere. */
+RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
+
+/* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
+RLK_API void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Requests (used by the lock room) ---- */
+
+/* Puts an IDLE request at the end of the send list and sends what can be sent. Never fails: in any
+ * state it waits there until the connection is ready and has room. */
+RLK_API void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms);
+
+/* Takes a request back in O(1). True: it was IDLE or QUEUED, and not a byte of it was or will be
+ * sent. False: it was SENT; its replies will be consumed and discarded at their place. */
+RLK_API bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request);
+
+/*
+ * From within `reply`: this can't be the answer to that request, so no answer on this stream can be
+ * trusted any more. Ends it with RLK_E_UNEXPECTED: what is in flight is lost, and fenced.
+ */
+RLK_API void rlk_conn_reject(rlk_conn *conn, int64_t now_ms);
+
+/* The server forgot the scripts (NOSCRIPT): loads them again, before whatever is submitted after
+ * this call. */
+RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Ports (used by a driver) ---- */
+
+#define RLK_WANT_CONNECT 0x01u /* open a stream to rlk_conn_url(): say _connecting, _connected */
+#define RLK_WANT_WRITE   0x02u /* rlk_conn_tx_buf has bytes */
+#define RLK_WANT_READ    0x04u /* bytes of the server are welcome (always, while a stream is up) */
+#define RLK_WANT_CLOSE   0x08u /* close the stream (or give up the attempt), then say _closed */
+
+/* What the connection wants of its driver now: a set of RLK_WANT_*. */
+RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
+
+/* Where to connect to. */
+RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
+
+/* The driver has begun an attempt: the connect time runs. */
+RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
+
+/*
+ * The stream is up. `peer`: a number that differs for different server addresses (a hash), 0 if
+ * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, NULL
+ * for a Unix socket or where it is not known; without it, and without run_id, an old connection
+ * can't be fenced.
+ */
+RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
+
+/*
+ * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_E_RESOLVE,
+ * RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to RLK_WANT_CLOSE,
+ * where `why` is ignored because the connection has its own reason.
+ */
+RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
+
+/* Bytes to send, *len of them; NULL and 0 if there are none. They do not move until acknowledged,
+ * and count as possibly sent from this call on. */
+RLK_API const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len);
+
+/* The first `len` of them were sent. */
+RLK_API void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
+
+/* Room for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise. */
+RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
+
+/* `len` bytes were put there: parses them, hands replies to their owners. */
+RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
+
+/* ---- Time ---- */
+
+/* Time of the engine call under way, or of the last one. */
+RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
+
+/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver is to connect or to
+ * close. */
+RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
+
+/* Does what is due at now_ms. Calling it early does nothing. */
+RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
+
+/* ---- Questions ---- */
+
+RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
+
+/* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
+ * first attempt is over. */
+RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
+
+/* errno that came with it, else 0. */
+RLK_API int rlk_conn_errno(const rlk_conn *conn);
+
+/* What the server said when it refused (its last error, terminated, control bytes replaced), else
+ * "". Stays until the next good handshake. */
+RLK_API const char *rlk_conn_text(const rlk_conn *conn);
+
+/* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */
+RLK_API const char *rlk_conn_step(const rlk_conn *conn);
+
+/* Times that it became ready; the same number means the same stream. */
+RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
+
+/* Attempts and connections that ended. */
+RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
+
+/* In READY: true if no command of the connection before this one can execute any more, because all
+ * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
+
+/* run_id of the server in 20 bytes, or NULL when the server did not tell. */
+RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+
+/* Bytes of the transmit buffer: no command can be longer. */
+RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
+
+/* 3 or 2; 0 before the handshake. */
+RLK_API int rlk_conn_protocol(const rlk_conn *conn);
+
+/* What an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER where
+ * the prefix is not known. */
+RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/socket.h ====
+ *
+ * resplock/socket.h: the POSIX driver. One connection, one file descriptor, no thread; and the
+ * system's clock, entropy and fork notice. Link with nothing but the C library.
+ */
+#ifndef RESPLOCK_SOCKET_H
+#define RESPLOCK_SOCKET_H
+
+#ifndef RLK_NO_POSIX
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
+ * starve the others of its loop. */
+#ifndef RLK_SOCKET_ROUNDS
+#define RLK_SOCKET_ROUNDS 16
+#endif
+
+/* An IP address and a port. */
+typedef struct rlk_address {
+    uint8_t ip[16]; /* 4 or 16 bytes used, network order */
+    uint32_t scope; /* of a link-local IPv6 address, else 0 */
+    uint16_t port;  /* host order */
+    uint8_t is_ipv6;
+} rlk_address;
+
+/*
+ * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
+ * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
+ * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
+ */
+typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
+                                 int cap);
+
+/* Fields are private. Must not be moved while its connection uses it. */
+typedef struct rlk_socket {
+    rlk_conn *conn;
+    rlk_resolver_hook resolver;
+    void *resolver_context;
+    int64_t address_deadline_ms; /* for the address under way */
+    int fd;                      /* -1: none */
+    int last_errno;
+    uint8_t state;
+    uint8_t addresses_len;
+    uint8_t address_next;
+    bool blocked; /* the kernel's send buffer was full */
+    rlk_address addresses[RLK_MAX_ADDRESSES];
+} rlk_socket;
+
+/*
+ * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
+ * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
+ * getaddrinfo, in loops they fail.
+ */
+RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                             void *resolver_context);
+
+/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
+ * attempt and each address has its own. */
+RLK_API int rlk_socket_fd(const rlk_socket *sock);
+
+/* What to poll it for: POLLIN, POLLOUT or both. */
+RLK_API short rlk_socket_events(const rlk_socket *sock);
+
+/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
+ * close: so ask after rlk_conn_tick, and call _service after a submit. */
+RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
+
+/*
+ * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
+ * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
+ * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
+ * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
+ * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
+ * by the addresses left.
+ */
+RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
+
+/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+ * parent's stream goes on. */
+RLK_API void rlk_socket_close(rlk_socket *sock);
+
+/* ---- The system ---- */
+
+/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
+ * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC). `context` is ignored. */
+RLK_API int64_t rlk_system_now_ms(void *context);
+
+/* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
+ * entropy, nothing usable written. */
+RLK_API int rlk_system_random(void *context, void *buf, size_t len);
+
+/*
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
+ * that looking costs no system call; where there is no such thing, the process id.
+ */
+typedef struct rlk_system_fork {
+    volatile uint32_t *mark; /* NULL: compare process ids */
+    int64_t pid;
+} rlk_system_fork;
+
+RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
+
+/* False in a process that was forked since _init. */
+RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
+
+/* Gives the page back. */
+RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RLK_NO_POSIX */
+
+#endif
+
+/* ==== include/resplock/lock.h ====
+ *
+ * resplock/lock.h: the client (connections, timers, events) and the lock.
+ *
+ * A lock is a key that holds a random token with an expiry (`SET key token NX PX ttl`), on one
+ * server or on a quorum of several independent ones (Redlock): the convention of redis-py, redsync,
+ * node-redlock and aioredis-lock, which exclude resplock and are excluded by it.
+ *
+ * The one rule for callers: you hold the lock while rlk_is_held() says so, and no longer. It counts
+ * from before the first byte of the attempt, less drift, on your own clock.
+ *
+ * Each operation has two forms over one state machine:
+ *   rlk_acquire(...)        waits (through env.wait) and returns the result
+ *   rlk_acquire_start(...)  returns RLK_PENDING at once; the result comes by rlk_client_next_event
+ * A `start` that returns anything but RLK_PENDING is over: that is its result, no event follows.
+ * One lock has one operation at a time: a second one is RLK_E_STATE.
+ *
+ * A client, its connections and its locks belong to one thread at a time; clients share nothing.
+ */
+#ifndef RESPLOCK_LOCK_H
+#define RESPLOCK_LOCK_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Arguments and defaults -------------------------------------------------------------- */
+
+#define RLK_TRY     INT64_C(0)  /* of a wait: one attempt */
+#define RLK_FOREVER INT64_MAX   /* of a wait: no deadline */
+#define RLK_DEFAULT INT64_C(-1) /* of a wait or TTL: what the configuration says */
+
+/*
+ * All time limits, in milliseconds. Those of a connection (connect, response, backoff) stand in
+ * resplock/net.h.
+ */
+#define RLK_TTL_MS      30000 /* TTL of the key */
+#define RLK_WAIT_MS     30000 /* trying of an acquire with RLK_DEFAULT */
+#define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
+/* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
+#define RLK_OPERATION_MS 5000
+#define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
+#define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
+#define RLK_RETRY_MAX_MS 250   /* ... to */
+#define RLK_DRIFT_PPM    10000 /* 1 % of the horizon, and */
+#define RLK_DRIFT_MS     2     /* 2 ms: node-redlock's and Redlock's bound */
+
+/* A token is its prefix, of up to RLK_PREFIX_MAX bytes, and 40 hex digits. */
+#define RLK_TOKEN_DIGITS 40
+#define RLK_TOKEN_MAX    (RLK_PREFIX_MAX + RLK_TOKEN_DIGITS)
+
+/* Least transmit buffer for keys of key_len bytes and token prefixes of prefix_len bytes: two
+ * commands with the key (query), or an EVALSHA with its arguments. */
+#define RLK_TX_MIN_PREFIX(key_len, prefix_len) (160 + 2 * (key_len) + (prefix_len))
+#define RLK_TX_MIN(key_len)                    RLK_TX_MIN_PREFIX(key_len, 0)
+
+typedef struct rlk_client rlk_client;
+typedef struct rlk_lock rlk_lock;
+
+/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
+typedef struct rlk_env {
+    void *context; /* first argument of each */
+    /* Milliseconds of a clock that never goes back and goes on in sleep. Required. */
+    int64_t (*now_ms)(void *context);
+    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
+    int (*random)(void *context, void *buf, size_t len);
+    /*
+     * Moves bytes for the connections of the client, and returns when something came or at
+     * deadline_ms, or earlier. 0; another number: it can't wait, and the blocking call ends as if
+     * cancelled. NULL: only the started forms work.
+     */
+    int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
+    /* True while this is the process that made the client. NULL: there is no fork. */
+    bool (*same_process)(void *context, const rlk_client *client);
+} rlk_env;
+
+/* ---- Events ------------------------------------------------------------------------------ */
+
+typedef enum rlk_event_type {
+    RLK_EV_ACQUIRED = 1, /* acquire: RLK_OK */
+    RLK_EV_RELEASED,     /* release: RLK_OK */
+    RLK_EV_EXTENDED,     /* extend or renew: RLK_OK */
+    RLK_EV_DONE,         /* check, query, force_release: RLK_OK */
+    RLK_EV_BUSY,         /* RLK_BUSY */
+    RLK_EV_TIMED_OUT,    /* RLK_TIMED_OUT */
+    RLK_EV_CANCELLED,    /* RLK_CANCELLED */
+    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
+    RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
+    RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
+    RLK_EV_LOST          /* no result of an operation: the lock was held and is not any more */
+} rlk_event_type;
+
+typedef enum rlk_operation {
+    RLK_OP_NONE,
+    RLK_OP_ACQUIRE,
+    RLK_OP_RELEASE,
+    RLK_OP_EXTEND,
+    RLK_OP_RENEW,
+    RLK_OP_CHECK,
+    RLK_OP_QUERY,
+    RLK_OP_FORCE_RELEASE
+} rlk_operation;
+
+typedef struct rlk_event {
+    rlk_event_type type;
+    rlk_operation operation; /* RLK_OP_NONE for RLK_EV_LOST */
+    rlk_result result;
+    rlk_lock *lock;
+    void *user; /* of the lock's configuration */
+} rlk_event;
+
+/* ---- Client ------------------------------------------------------------------------------ */
+
+/* 0 in a field means its default. */
+typedef struct rlk_client_config {
+    rlk_env env;
+    int64_t operation_ms;
+    int64_t settle_ms;
+    uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
+    int64_t drift_ms;
+} rlk_client_config;
+
+/* Bits of rlk_client_warnings. */
+#define RLK_WARN_EVEN  0x01u /* an even number of nodes tolerates no more failures than one less */
+#define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
+
+/* Text of rlk_client_error and rlk_lock_error: with RLK_NO_TEXT a few numbers. */
+#ifdef RLK_NO_TEXT
+#define RLKI_TEXT_CAP 16
+#else
+#define RLKI_TEXT_CAP RLK_TEXT_CAP
+#endif
+
+/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
+#define RLK_WHEEL_LEVELS 6
+#define RLK_WHEEL_SLOTS  16
+
+typedef struct rlk_timer {
+    struct rlk_timer *next;
+    struct rlk_timer **link; /* what points to it; NULL: not set */
+    int64_t deadline_ms;
+} rlk_timer;
+
+typedef struct rlk_wheel {
+    int64_t now_ms;                  /* all before it has fired */
+    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
+    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
+} rlk_wheel;
+
+#ifndef RLK_NO_POSIX
+/* One server of a client in POSIX use: connection and driver. Fields are private. */
+typedef struct rlk_node {
+    rlk_conn conn;
+    rlk_socket socket;
+    const char *user; /* of rlk_options */
+    const char *password;
+} rlk_node;
+#endif
+
+/* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
+ * short instructions. */
+struct rlk_client {
+    uint8_t nodes;
+    uint8_t quorum;
+    uint8_t state;
+    uint8_t warnings;
+    uint8_t failed_node;
+    uint8_t failed_command;
+    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;  /* last failure of open and init */
+    uint16_t error_node;
+    rlk_env env;
+    rlk_lock *locks; /* attached */
+    rlk_lock *event_head;
+    rlk_lock *event_tail;
+    rlk_conn *conns[RLK_MAX_NODES];
+    uint32_t operation_ms;
+    uint32_t settle_ms;
+    uint32_t drift_ppm;
+    uint32_t drift_ms;
+    uint32_t jitter;
+    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
+    int64_t now_ms;                   /* clamped: never goes back */
+    int64_t served_ms;                /* by a blocking call, last */
+    rlk_wheel wheel;
+    char text[RLKI_TEXT_CAP];
+#ifndef RLK_NO_POSIX
+    rlk_node *node_list[RLK_MAX_NODES];
+    rlk_system_fork fork_mark;
+    rlk_node node; /* of rlk_client_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+#endif
+};
+
+/* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
+ * with several fields works. */
+
+/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
+ * is not passed. */
+#define RLK_LAYOUT                                                                                 \
+    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
+     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
+     RLK_MAX_NODES)
+
+/*
+ * Prepares what every connection of a client needs from the lock room: its calls and scripts.
+ * To be called on each config before rlk_conn_init, when the connections are made by hand (bare
+ * ports); rlk_client_open does it by itself.
+ */
+RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
+
+/*
+ *     rlk_client_init(client, conns, nodes, config)
+ *
+ * A client over connections that are initialised already (with rlk_client_conn_config). For
+ * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
+ * a quorum of n/2 + 1.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
+ * RLK_E_LAYOUT.
+ */
+#define rlk_client_init(client, conns, nodes, ...)                                                 \
+    rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t nodes,
+                                    const rlk_client_config *config, size_t size, uint32_t layout);
+
+/*
+ * Detaches every lock (operations under way end as RLK_E_CLOSED, no event; held locks are not
+ * released) and shuts the connections down. Later calls on its locks return RLK_E_CLOSED.
+ */
+RLK_API void rlk_client_deinit(rlk_client *client);
+
+/* When to call rlk_client_tick: the earliest of timers and connections, RLK_NEVER if there is
+ * nothing to wait for. The drivers' own deadlines are not among them. */
+RLK_API int64_t rlk_client_deadline(const rlk_client *client);
+
+/* Does what is due now (deadlines first: call it before feeding input). */
+RLK_API void rlk_client_tick(rlk_client *client);
+
+/* The next event, if there is one. Per lock in the order: result of the operation, LOST. */
+RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
+
+/* Leaves fatal states and backoff of all connections: they try again at once. */
+RLK_API rlk_result rlk_client_reset(rlk_client *client);
+
+/* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
+RLK_API size_t rlk_client_nodes(const rlk_client *client);
+RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
+
+/* A set of RLK_WARN_*. */
+RLK_API unsigned rlk_client_warnings(const rlk_client *client);
+
+/*
+ * What is wrong with the client, in words: node, command, what the server said, what to do: why
+ * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
+ * any of its locks ended with. "" if nothing is. In the client's memory, until the next call of it
+ * or of rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
+ */
+RLK_API const char *rlk_client_error(rlk_client *client);
+
+/* ---- Lock -------------------------------------------------------------------------------- */
+
+/* 0 in a field means its default, so that a partly filled struct is right. */
+typedef struct rlk_lock_config {
+    int64_t ttl_ms;           /* default RLK_TTL_MS */
+    int64_t wait_ms;          /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t node_ms;          /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t retry_min_ms;     /* default RLK_RETRY_MIN_MS */
+    int64_t retry_max_ms;     /* default RLK_RETRY_MAX_MS */
+    const char *token_prefix; /* before the random part of the token, such as a host name: for
+                                 people who look; outlives the lock. NULL: none */
+    void *user;               /* comes back with every event */
+} rlk_lock_config;
+
+/* A lock on one node. Fields are private. */
+typedef struct rlk_seat {
+    rlk_request request; /* its tag is the command */
+    uint8_t index;
+    uint8_t verdict;
+    uint8_t flags;
+    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t t0;    /* of the try under way, low half */
+    uint32_t round; /* token that is, or may be, here */
+    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
+} rlk_seat;
+
+/* Fields are private. Must not be moved once initialised. */
+struct rlk_lock {
+    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_client *client;
+    uint8_t state;
+    uint8_t operation;
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t events; /* pending */
+    uint8_t tries;  /* failed rounds in a row */
+    uint8_t prefix_len;
+    uint8_t done_operation; /* of the pending result */
+    int16_t done_result;
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t error;   /* last error met */
+    uint8_t error_node;
+    uint8_t error_command;
+    uint32_t round; /* number of the token in use */
+    uint32_t ttl_ms;
+    uint32_t wait_ms;
+    uint32_t node_ms;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+    uint32_t key_len;
+    const uint8_t *key;
+    const char *prefix;
+    rlk_lock *next; /* locks of the client */
+    rlk_lock *prev;
+    rlk_lock *event_next;
+    rlk_lock *event_prev;
+    void *user;
+    void *query;         /* of the query under way: the caller's rlk_holder array */
+    int64_t deadline_ms; /* of the operation: end of the trying */
+    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int64_t t0_ms;       /* begin of the extend or renew under way */
+    int64_t target_ms;   /* E' of the extend or renew under way */
+    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
+    int64_t limit_ms;    /* the same after drift */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    uint8_t base[16];    /* random part, new for each acquire */
+    rlk_seat seats[RLK_MAX_NODES];
+};
+
+/*
+ *     rlk_lock_init(lock, client, key, config)
+ *     rlk_lock_init_n(lock, client, key, key_len, config)
+ *
+ * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
+ * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
+ * A lock that is initialised already must be closed before.
+ * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
+ * transmit buffer of a connection is below RLK_TX_MIN_PREFIX), RLK_E_PREFIX, RLK_E_TIMES,
+ * RLK_E_ARGUMENT, RLK_E_LAYOUT, RLK_E_CLOSED, RLK_E_FORKED. After an error the lock is closed:
+ * every call on it returns RLK_E_CLOSED.
+ */
+#define rlk_lock_init(lock, client, key, ...)                                                      \
+    rlki_lock_init((lock), (client), (key), (__VA_ARGS__), sizeof(rlk_lock), RLK_LAYOUT)
+#define rlk_lock_init_n(lock, client, key, key_len, ...)                                           \
+    rlki_lock_init_n((lock), (client), (key), (key_len), (__VA_ARGS__), sizeof(rlk_lock),          \
+                     RLK_LAYOUT)
+RLK_API rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                                  const rlk_lock_config *config, size_t size, uint32_t layout);
+RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                    size_t key_len, const rlk_lock_config *config, size_t size,
+                                    uint32_t layout);
+
+/*
+ * Unties the lock: always due, whatever its state; O(nodes). An operation under way ends without
+ * an event; nothing more is sent for it than is encoded already, and pending events are dropped.
+ * RLK_OK: our token is not on a quorum, and never will be. RLK_UNKNOWN: an orphan is possible,
+ * which blocks others until its TTL ends; also if the lock is still held.
+ */
+RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
+
+/*
+ * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
+ *   RLK_OK         held; rlk_remaining_ms() tells for how long
+ *   RLK_BUSY       (RLK_TRY) somebody else has it
+ *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
+ *   RLK_CANCELLED  by rlk_cancel
+ *   RLK_UNKNOWN    a command was sent whose outcome can't be known: our token may be in the key,
+ *                  then it goes by itself after the TTL at the latest. The undo goes on while the
+ *                  client is served; acquire again when you like
+ *   negative       transport, protocol, server: the last error, when no holder was seen until the
+ *                  deadline (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held
+ *                  already; RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
+ * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
+ * bounded by operation_ms.
+ * The deadline bounds the trying; the result comes within settle_ms after it.
+ */
+RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
+RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
+
+/*
+ * Releases: compare and delete. Not held from the call on, whatever it returns.
+ *   RLK_OK         deleted (on a quorum)
+ *   RLK_NOT_OWNER  the key did not hold our token any more
+ *   RLK_GONE       it does not now, but an earlier try of this release got no reply
+ *   RLK_NOT_HELD   nothing was held
+ *   RLK_LOST       its validity had passed before the call; what is left of it is being cleaned
+ *                  up, and the call waited up to settle_ms for that
+ *   RLK_UNKNOWN    no answer in time, or an earlier SET may still execute; cleaning goes on
+ *   negative       the server refused (the key may stay until its TTL); RLK_E_STATE: another
+ *                  operation is under way (rlk_cancel it first)
+ */
+RLK_API rlk_result rlk_release(rlk_lock *lock);
+RLK_API rlk_result rlk_release_start(rlk_lock *lock);
+
+/*
+ * Extends by added_ms: the new expiry is the old one plus added_ms, capped at now + RLK_TTL_MAX.
+ * Raise-only at the server, so that a repeat is harmless; the key is never created again.
+ *   RLK_OK         done (on a quorum); rlk_remaining_ms() has grown
+ *   RLK_NOT_OWNER  the server no longer has our token: not held any more (an RLK_EV_LOST follows)
+ *   RLK_LOST       its validity ran out before the answer
+ *   RLK_NOT_HELD   nothing was held
+ *   RLK_UNKNOWN    no answer: held until the old deadline, the key may live longer
+ *   negative       nothing reached a quorum, held until the old deadline; RLK_E_TTL: added_ms of
+ *                  0, negative, or nothing left under the cap
+ */
+RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
+RLK_API rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms);
+
+/*
+ * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that is earlier
+ * than the present one, only the local deadline is set to it and nothing is sent: the key lapses
+ * later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also for a
+ * ttl_ms that is not above drift + node time.
+ */
+RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
+RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
+
+/*
+ * Renews by the configured TTL when a third of it has passed, else does nothing; to be called at
+ * least that often. RLK_OK while the lock is valid, even where a renewal failed (it is tried again
+ * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. Takes at most the
+ * time of one try (node_ms). There are no threads: nothing renews but this call.
+ */
+RLK_API rlk_result rlk_keep(rlk_lock *lock);
+
+/*
+ * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
+ * more), RLK_NOT_HELD, RLK_LOST, or an error (RLK_E_RESPONSE_TIMEOUT where no quorum answered). A
+ * write command without effect, so that a replica can't answer.
+ */
+RLK_API rlk_result rlk_check(rlk_lock *lock);
+RLK_API rlk_result rlk_check_start(rlk_lock *lock);
+
+/* What one node says of the key. */
+typedef struct rlk_holder {
+    rlk_result result;  /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
+    int64_t ttl_ms;     /* remaining, -1 without expiry, -2 no such key */
+    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut, or, beyond the receive
+                           buffer, left out */
+    bool ours;          /* it is the token of this lock */
+    /* terminated; may itself contain NUL if somebody put one there */
+    char token[RLK_TOKEN_MAX + 1];
+} rlk_holder;
+
+/*
+ * Asks who has the lock, and for how long yet, of every node; reads only. `holders` has room for
+ * rlk_client_nodes() entries and stays in use until the result.
+ *   RLK_OK        one token is on a quorum
+ *   RLK_NOT_HELD  a quorum answered, and no token is on a quorum
+ *   else          no quorum answered: an error or RLK_TIMED_OUT
+ */
+RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
+RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
+
+/*
+ * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
+ * learns at its next renewal or check. RLK_OK when a quorum answered (also if nothing was there);
+ * RLK_UNKNOWN when it was sent and a quorum did not answer; RLK_E_STATE while this lock is held or
+ * busy.
+ */
+RLK_API rlk_result rlk_force_release(rlk_lock *lock);
+RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
+
+/*
+ * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
+ * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
+ * RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others: RLK_CANCELLED. The
+ * result comes as an event, or from the blocking call that is interrupted (rlk_cancel from within
+ * env.wait). RLK_NOT_HELD: there was nothing to cancel.
+ */
+RLK_API rlk_result rlk_cancel(rlk_lock *lock);
+
+/* Held now: by a fresh look at the clock, without the network. False in a forked child. */
+RLK_API bool rlk_is_held(const rlk_lock *lock);
+
+/* The same at a time of the client's clock: pure, but for the fork check. */
+RLK_API bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms);
+
+/* Time for which it is still held; 0 if it is not. */
+RLK_API int64_t rlk_remaining_ms(const rlk_lock *lock);
+
+/* The operation under way, RLK_OP_NONE if there is none. */
+RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
+
+/*
+ * Text of the token in use, terminated. Returns its length, which is written only if it is < cap;
+ * 0 before the first acquire. RLK_TOKEN_MAX + 1 bytes are always enough.
+ */
+RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
+
+/* Last result of this lock in words: node, command, key, what the server said, what to do. In the
+ * client's memory, until the next call of it or of rlk_client_error. */
+RLK_API const char *rlk_lock_error(rlk_lock *lock);
+
+/* All defaults, for languages without designated initialisers. */
+RLK_API rlk_lock_config rlk_lock_config_default(void);
+
+/* ---- Scoped form (GCC, Clang) ------------------------------------------------------------- */
+
+#if defined(__GNUC__) && !defined(__cplusplus)
+/* For RLK_SCOPED: releases if held or operating, and closes. */
+RLK_API void rlki_lock_scope_end(rlk_lock *lock);
+
+/*
+ *     RLK_SCOPED(name, client, key, config);
+ *
+ * Declares a lock that is initialised here, and released and closed on every exit from its block:
+ *     RLK_SCOPED(lock, &client, "foobar", NULL);
+ *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
+ *         return -1;
+ */
+#define RLK_SCOPED(name, client, key, ...)                                                         \
+    __attribute__((cleanup(rlki_lock_scope_end))) rlk_lock name;                                   \
+    (void)rlk_lock_init(&name, (client), (key), __VA_ARGS__)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/ticks.h ====
+ *
+ * resplock/ticks.h: a clock of 64 bits made of a counter that wraps. For rlk_env.now_ms where there
+ * is no better clock: a microcontroller's timer, its RTC, the tick count of an RTOS.
+ *
+ *     static rlk_ticks ticks;
+ *
+ *     rlk_ticks_init(&ticks, 32768, 24, RTC->COUNTER);      // 24 bits at 32768 Hz
+ *     int64_t now_ms(void *context)
+ *     {
+ *         return rlk_ticks_ms(&ticks, RTC->COUNTER);
+ *     }
+ *
+ * The counter must go on in sleep, tickless sleep included, and must never be set: a lock is held
+ * for as long as this clock says.
+ */
+#ifndef RESPLOCK_TICKS_H
+#define RESPLOCK_TICKS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Fastest counter, in ticks a second: its arithmetic is of 32 bits. */
+#define RLK_TICKS_HZ_MAX UINT32_C(4000000)
+
+/* Fields are private. */
+typedef struct rlk_ticks {
+    int64_t ms;    /* counted so far */
+    uint32_t last; /* the counter at that time */
+    uint32_t rest; /* ticks * 1000 that are no whole millisecond yet: less than hz */
+    uint32_t hz;
+    uint32_t mask; /* of the counter's bits */
+} rlk_ticks;
+
+/*
+ * Starts at 0 ms. hz: ticks a second, 1 to RLK_TICKS_HZ_MAX; the true figure, for an error of it is
+ * one of every lease (rlk_client_config.drift_ppm). bits: of the counter, 1 to 32. now: the
+ * counter.
+ */
+static inline void rlk_ticks_init(rlk_ticks *ticks, uint32_t hz, unsigned bits, uint32_t now)
+{
+    ticks->ms = 0;
+    ticks->rest = 0;
+    ticks->hz = hz;
+    ticks->mask = UINT32_MAX >> (32u - bits);
+    ticks->last = now & ticks->mask;
+}
+
+/*
+ * Milliseconds since _init, of the counter as it is now. Must be called at least once in each
+ * round of the counter (RLK_TICKS_ROUND_MS), also while nothing else is to be done: a round that
+ * nobody sees is missing, and locks would seem to be held for longer than they are. So never sleep
+ * for longer than that. A counter that steps back looks like one that went round: time jumps ahead,
+ * and held locks are lost rather than held too long.
+ * Not to be called by two at a time (an interrupt and the main loop).
+ */
+static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
+{
+    uint32_t passed = (now - ticks->last) & ticks->mask;
+    uint32_t part = passed % ticks->hz * 1000u + ticks->rest; /* < 2^32 for all hz allowed */
+
+    ticks->last = now & ticks->mask;
+    ticks->ms += passed / ticks->hz * INT64_C(1000) + part / ticks->hz;
+    ticks->rest = part % ticks->hz;
+    return ticks->ms;
+}
+
+/* One round of a counter in whole milliseconds, 49 days of 32 bits at 1 kHz; of constants. */
+#define RLK_TICKS_ROUND_MS(hz, bits) (INT64_C(1000) * (INT64_C(1) << (bits)) / (hz))
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/posix.h ====
+ *
+ * resplock/posix.h: clients on POSIX sockets: open by URL, pollfds, service, blocking calls.
+ */
+#ifndef RESPLOCK_POSIX_H
+#define RESPLOCK_POSIX_H
+
+#ifndef RLK_NO_POSIX
+
+#include <poll.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most descriptors of one client. */
+#define RLK_MAX_FDS RLK_MAX_NODES
+
+/*
+ * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
+ * copied and outlive the client.
+ */
+typedef struct rlk_options {
+    const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
+    const char *password;
+    int db;                           /* > 0: overrides the URL's */
+    const char *client_name;          /* NULL: "resplock" */
+    rlk_credentials_hook credentials; /* overrides user and password */
+    void *credentials_context;
+    rlk_resolver_hook resolver;
+    void *resolver_context;
+    int64_t connect_ms;
+    int64_t response_ms;
+    int64_t backoff_min_ms;
+    int64_t backoff_max_ms;
+    int64_t operation_ms;
+    int64_t settle_ms;
+    uint32_t drift_ppm;
+    int64_t drift_ms;
+    bool resp2_only;
+    rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
+                    notice; context is theirs */
+} rlk_options;
+
+/* Memory of one node of rlk_client_open_nodes; the caller's, outlives the client. */
+typedef struct rlk_node_memory {
+    rlk_node node;
+    rlk_conn_entry *ring; /* at least RLK_CONN_RING_MIN */
+    uint16_t ring_len;
+    uint8_t *tx; /* at least RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH and RLK_TX_MIN */
+    size_t tx_cap;
+    uint8_t *rx; /* at least RLK_CONN_RX_MIN */
+    size_t rx_cap;
+} rlk_node_memory;
+
+/*
+ *     rlk_client_open(client, url, options)
+ *
+ * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
+ * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
+ * rlk_url_parse.
+ * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
+ * RLK_E_TIMES, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
+ * rlk_client_close is not needed.
+ */
+#define rlk_client_open(client, url, ...)                                                          \
+    rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
+                                    size_t size, uint32_t layout);
+
+/*
+ *     rlk_client_open_nodes(client, urls, memory, nodes, options)
+ *
+ * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
+ * with its own memory. Also RLK_E_NODES, RLK_E_SAME_NODE. An even number works but is warned of
+ * (rlk_client_warnings). For one server with buffers of another size: nodes 1.
+ */
+#define rlk_client_open_nodes(client, urls, memory, nodes, ...)                                    \
+    rlki_client_open_nodes((client), (urls), (memory), (nodes), (__VA_ARGS__), sizeof(rlk_client), \
+                           RLK_LAYOUT)
+RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
+                                          rlk_node_memory *memory, size_t nodes,
+                                          const rlk_options *options, size_t size, uint32_t layout);
+
+/*
+ * Closes the connections and detaches all locks (rlk_client_deinit). In a forked child: closes the
+ * inherited descriptors; the parent's connections go on.
+ */
+RLK_API void rlk_client_close(rlk_client *client);
+
+/*
+ * For an event loop: writes what can be written, then fills fds with what to poll for and returns
+ * their number (<= RLK_MAX_FDS).
+ */
+RLK_API nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap);
+
+/* Milliseconds for poll: until the next deadline, 0 if it is past, -1 if there is none. */
+RLK_API int rlk_client_timeout(rlk_client *client);
+
+/* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
+ * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
+RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RLK_NO_POSIX */
+
+#endif
+
+#endif /* RESPLOCK_H */
+
+#if defined(RESPLOCK_IMPLEMENTATION) && !defined(RESPLOCK_IMPLEMENTED)
+#define RESPLOCK_IMPLEMENTED
+
+/* ==== src/resp/parser.c ====
+ *
+ * Bytes to tokens. One pass, no recursion, no memory but the parser's own few bytes.
+ *
+ *        number, null, boolean, double,
+ *        aggregate, end of a streamed one
+ *                     .-----.
+ *                     v     |
+ *    init -------> START or VALUE ------------------.
+ *                  |  ^   |  ^  ^                   | $?
+ *            + - ( |  |   |  |  |        ;0         v
+ *                  v  |   |  |  '---------------- CHUNK <-.
+ *                 LINE    |  |                      |     |
+ *           text, CRLF    |  | payload, CRLF     ;n |     | payload, CRLF
+ *                $n !n =n v  |                      v     |
+ *                        STRING                   PIECE --'
+ *
+ *    START  before a value, or before the end of a streamed aggregate
+ *    VALUE  the same behind an attribute: a value must come, since the attribute belongs to it
+ *    BAD    from anywhere, for ever
+ *
+ * Errors are found at the byte that makes them, never later because of how the bytes were cut:
+ * what a stream comes to depends on its bytes alone.
+ */
+
+#include <string.h>
+
+#if RLK_RESP_MAX_DEPTH > 254 || RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
+#error "a bound of RESP beyond what the parser's fields hold"
+#endif
+
+enum parser_state {
+    PARSER_START,
+    PARSER_VALUE,
+    PARSER_CHUNK,  /* header of a piece of a streamed string */
+    PARSER_PIECE,  /* its payload, and its CRLF */
+    PARSER_STRING, /* payload of known length, and its CRLF */
+    PARSER_LINE,   /* text of a simple string, an error, a big number */
+    PARSER_BAD
+};
+
+/* What a step came to. */
+enum parser_step {
+    PARSER_STEP_TOKEN = RLK_RESP_TOKEN,
+    PARSER_STEP_MORE = RLK_RESP_MORE,
+    PARSER_STEP_BAD = RLK_RESP_BAD,
+    PARSER_STEP_ON /* go on in the new state */
+};
+
+/* What follows a type byte. */
+enum parser_trait {
+    PARSER_TEXT = 0x01,       /* a line of text */
+    PARSER_NUMBER = 0x02,     /* a line with a number, a length or a count */
+    PARSER_SIGNED = 0x04,     /* it may have a sign */
+    PARSER_NULLABLE = 0x08,   /* it may be -1: an old null */
+    PARSER_STREAMABLE = 0x10, /* it may be `?` */
+    PARSER_PAYLOAD = 0x20,    /* it is the length of a string */
+    PARSER_PAIRS = 0x40       /* it counts two elements each */
+};
+
+/* Beside the type in `kind`: a streamed aggregate. Its `left` counts down from the bound. */
+#define PARSER_STREAMED 0x80u
+
+/* Upper half of INT64_MAX / 10. Another digit can't wrap 64 bits while it is not exceeded, and what
+ * exceeds it exceeds every bound with that digit. */
+#define PARSER_TENTH_OF_MAX_HIGH UINT32_C(0x0CCCCCCC)
+
+/* Format and colon of a verbatim string. */
+#define PARSER_FORMAT_LEN 4u
+
+/* Type byte of a piece of a streamed string: of no token. */
+#define PARSER_PIECE_TYPE ';'
+
+static unsigned parser_traits(uint8_t type)
+{
+    switch (type) {
+    case RLK_RESP_SIMPLE:
+    case RLK_RESP_ERROR:
+    case RLK_RESP_BIG_NUMBER:
+        return PARSER_TEXT;
+    case RLK_RESP_INTEGER:
+        return PARSER_NUMBER | PARSER_SIGNED;
+    case RLK_RESP_BULK:
+        return PARSER_NUMBER | PARSER_PAYLOAD | PARSER_NULLABLE | PARSER_STREAMABLE;
+    case RLK_RESP_BLOB_ERROR:
+    case RLK_RESP_VERBATIM:
+        return PARSER_NUMBER | PARSER_PAYLOAD;
+    case RLK_RESP_ARRAY:
+        return PARSER_NUMBER | PARSER_NULLABLE | PARSER_STREAMABLE;
+    case RLK_RESP_SET:
+        return PARSER_NUMBER | PARSER_STREAMABLE;
+    case RLK_RESP_MAP:
+        return PARSER_NUMBER | PARSER_PAIRS | PARSER_STREAMABLE;
+    case RLK_RESP_ATTRIBUTE:
+        return PARSER_NUMBER | PARSER_PAIRS;
+    case RLK_RESP_PUSH:
+        return PARSER_NUMBER;
+    default:
+        return 0;
+    }
+}
+
+/* The traits of a type that allow what stands where its first digit may. */
+static unsigned parser_sign_trait(uint8_t sign)
+{
+    switch (sign) {
+    case '+':
+        return PARSER_SIGNED;
+    case '-':
+        return PARSER_SIGNED | PARSER_NULLABLE;
+    case '?':
+        return PARSER_STREAMABLE;
+    default:
+        return 0;
+    }
+}
+
+static int parser_fail(rlk_resp_parser *parser, rlk_resp_fault fault)
+{
+    parser->state = PARSER_BAD;
+    parser->wanted = 0;
+    parser->fault = (uint8_t)fault;
+    return PARSER_STEP_BAD;
+}
+
+static bool parser_is_digit(uint8_t byte)
+{
+    return (uint8_t)(byte - '0') <= 9;
+}
+
+static bool parser_is_sign(uint8_t byte)
+{
+    return byte == '-' || byte == '+';
+}
+
+static const uint8_t *parser_skip_digits(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && parser_is_digit(*at))
+        at++;
+    return at;
+}
+
+/* Is CRLF at `at`? ON if so. */
+static int parser_line_end(rlk_resp_parser *parser, const uint8_t *at, const uint8_t *end)
+{
+    if (at < end && *at != '\r')
+        return parser_fail(parser, RLK_RESP_FAULT_TERMINATOR);
+    if (end - at < 2)
+        return PARSER_STEP_MORE;
+    if (at[1] != '\n')
+        return parser_fail(parser, RLK_RESP_FAULT_TERMINATOR);
+    return PARSER_STEP_ON;
+}
+
+/*
+ * A value is complete, and with it every aggregate whose last element it is. Returns DONE when
+ * that reaches the top level.
+ */
+static unsigned parser_complete(rlk_resp_parser *parser)
+{
+    parser->state = PARSER_START;
+    while (parser->depth > 0) {
+        unsigned level = parser->depth - 1u;
+        uint8_t kind = parser->kind[level];
+
+        parser->left[level]--;
+        if (parser->left[level] > 0 || (kind & PARSER_STREAMED) != 0)
+            return 0;
+        parser->depth = (uint8_t)level;
+        if (kind == RLK_RESP_ATTRIBUTE) { /* no element of what is around it */
+            parser->state = PARSER_VALUE;
+            if (parser->attribute_depth == level + 1u) {
+                parser->attribute_depth = 0;
+                parser->flags = (uint8_t)(parser->flags & ~RLK_RESP_IN_ATTRIBUTE);
+            }
+            return 0;
+        }
+    }
+    parser->flags = RLK_RESP_FIRST;
+    return RLK_RESP_DONE;
+}
+
+/* Fills the token in; its data, length and value are the caller's. `last` is LAST or 0. */
+static int parser_emit(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type, unsigned last)
+{
+    unsigned flags = parser->flags | last;
+
+    token->type = (rlk_resp_type)type;
+    token->depth = parser->depth;
+    if (last != 0) {
+        parser->flags |= RLK_RESP_FIRST;
+        flags |= parser_complete(parser);
+    } else {
+        parser->flags = (uint8_t)(parser->flags & ~RLK_RESP_FIRST);
+    }
+    token->flags = (uint8_t)flags;
+    return PARSER_STEP_TOKEN;
+}
+
+/*
+ * [sign] digits [. digits] [e [sign] digits], or inf, -inf, nan. Returns the first byte that
+ * can't belong to it; *whole tells if what stands before is a double already.
+ */
+static const uint8_t *parser_double_text(const uint8_t *at, const uint8_t *end, bool *whole)
+{
+    const char *word = "nan";
+    const uint8_t *part;
+
+    *whole = false;
+    if (at < end && parser_is_sign(*at)) {
+        word = *at == '-' ? "inf" : "";
+        at++;
+    } else if (at < end && *at == 'i') {
+        word = "inf";
+    }
+    part = at;
+    at = parser_skip_digits(at, end);
+    if (at == part) {
+        for (; at < end && *word != '\0' && *at == (uint8_t)*word; at++)
+            word++;
+        *whole = at > part && *word == '\0';
+        return at;
+    }
+    if (at < end && *at == '.') {
+        part = ++at;
+        at = parser_skip_digits(at, end);
+        if (at == part)
+            return at;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && parser_is_sign(*at))
+            at++;
+        part = at;
+        at = parser_skip_digits(at, end);
+        if (at == part)
+            return at;
+    }
+    *whole = true;
+    return at;
+}
+
+/* Null, boolean, double, end of a streamed aggregate. */
+static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                         rlk_resp_token *token)
+{
+    const uint8_t *end = buf + len;
+    const uint8_t *text = buf + 1;
+    const uint8_t *at = text;
+    const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? text + RLK_RESP_MAX_NUMBER : end;
+    bool whole = true;
+    unsigned level = parser->depth - 1u;
+    int step;
+
+    switch (*buf) {
+    case RLK_RESP_NULL:
+        break;
+    case RLK_RESP_BOOLEAN:
+        if (at == end)
+            return PARSER_STEP_MORE;
+        token->value = *at == 't' ? 1 : 0;
+        whole = *at == 't' || *at == 'f';
+        at++;
+        break;
+    case RLK_RESP_DOUBLE:
+        at = parser_double_text(text, bound, &whole);
+        if (at == end && !whole)
+            return PARSER_STEP_MORE;
+        if (at < end && *at != '\r') {
+            if (at == bound)
+                return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+            whole = false;
+        }
+        token->data = text;
+        token->len = (size_t)(at - text);
+        token->value = at - text;
+        break;
+    case RLK_RESP_END:
+        if (parser->state == PARSER_VALUE || parser->depth == 0 ||
+            (parser->kind[level] & PARSER_STREAMED) == 0 ||
+            /* a key without its value */
+            (parser->kind[level] == (RLK_RESP_MAP | PARSER_STREAMED) &&
+             ((RLK_RESP_MAX_COUNT - parser->left[level]) & 1u) != 0))
+            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+        break;
+    default:
+        return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+    }
+    if (!whole)
+        return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+    step = parser_line_end(parser, at, end);
+    if (step != PARSER_STEP_ON)
+        return step;
+    *consumed += (size_t)(at + 2 - buf);
+    if (*buf == RLK_RESP_END)
+        parser->depth = (uint8_t)level; /* closed: an element of what is around it */
+    return parser_emit(parser, token, *buf, RLK_RESP_LAST);
+}
+
+/* An aggregate of `count` elements, or pairs, or a streamed one. */
+static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type, uint32_t count,
+                       unsigned traits, bool is_streamed)
+{
+    unsigned level = parser->depth;
+    unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
+
+    if (count > RLK_RESP_MAX_COUNT >> shift)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    if (level == RLK_RESP_MAX_DEPTH)
+        return parser_fail(parser, RLK_RESP_FAULT_DEPTH);
+    count <<= shift;
+    if (type == RLK_RESP_PUSH)
+        parser->flags |= RLK_RESP_IN_PUSH;
+    if (type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
+        parser->attribute_depth = (uint8_t)(level + 1u);
+        parser->flags |= RLK_RESP_IN_ATTRIBUTE;
+    }
+    token->type = (rlk_resp_type)type;
+    token->depth = (uint8_t)level;
+    token->value = is_streamed ? -1 : (int64_t)count;
+    token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
+    parser->state = PARSER_START;
+    parser->depth = (uint8_t)(level + 1u);
+    parser->kind[level] = (uint8_t)(is_streamed ? type | PARSER_STREAMED : type);
+    parser->left[level] = is_streamed ? RLK_RESP_MAX_COUNT : count;
+    if (parser->left[level] == 0) { /* complete, as behind the only element of a longer one */
+        parser->left[level] = 1;
+        token->flags = (uint8_t)(token->flags | parser_complete(parser));
+    }
+    return PARSER_STEP_TOKEN;
+}
+
+/* A length: `$`, `!`, `=` begin a string, `;` goes on with one. */
+static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type,
+                          uint32_t len)
+{
+    bool piece = type == PARSER_PIECE_TYPE;
+    uint32_t before = piece ? parser->length : 0;
+
+    if (len > RLK_RESP_MAX_LEN - before)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    parser->length = before + len;
+    parser->remaining = len;
+    if (piece) {
+        token->value = -1;
+        if (len == 0)
+            return parser_emit(parser, token, RLK_RESP_BULK, RLK_RESP_LAST);
+        parser->state = PARSER_PIECE;
+        return PARSER_STEP_ON;
+    }
+    parser->type = type;
+    parser->state = PARSER_STRING;
+    if (type == RLK_RESP_VERBATIM) {
+        if (len < PARSER_FORMAT_LEN)
+            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+    } else if (len <= parser->whole_max) {
+        parser->wanted = len + 1u; /* nothing to say before its terminator begins */
+    }
+    return PARSER_STEP_ON;
+}
+
+/* An integer, or a length or count with what it announces. */
+static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                         rlk_resp_token *token, unsigned traits)
+{
+    const uint8_t *end = buf + len;
+    const uint8_t *at = buf + 1;
+    const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? at + RLK_RESP_MAX_NUMBER : end;
+    uint8_t type = *buf;
+    uint8_t sign = 0;
+    uint64_t value = 0;
+    int step;
+
+    if (at < end && !parser_is_digit(*at)) {
+        sign = *at++;
+        if ((traits & parser_sign_trait(sign)) == 0 ||
+            (sign != '?' && at < end && !parser_is_digit(*at)))
+            return parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+        if (sign == '?')
+            bound = at; /* no digits */
+    }
+    for (; at < bound; at++) {
+        unsigned digit = (unsigned)*at - '0';
+
+        if (digit > 9)
+            break;
+        if ((uint32_t)(value >> 32) > PARSER_TENTH_OF_MAX_HIGH)
+            return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        value = value * 10u + digit;
+    }
+    if (value > INT64_MAX && (sign != '-' || value - 1u > INT64_MAX))
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    if (at < end && *at != '\r')
+        return parser_fail(parser, at != bound || sign == '?' ? RLK_RESP_FAULT_NUMBER
+                                                              : RLK_RESP_FAULT_RANGE);
+    step = parser_line_end(parser, at, end);
+    if (step != PARSER_STEP_ON)
+        return step;
+    *consumed += (size_t)(at + 2 - buf);
+    if ((traits & PARSER_SIGNED) != 0) {
+        if (sign == '-')
+            value = UINT64_C(0) - value;
+        memcpy(&token->value, &value, sizeof value); /* its bits: INT64_MIN has no positive */
+        return parser_emit(parser, token, type, RLK_RESP_LAST);
+    }
+    if (sign == '-')
+        return value == 1u ? parser_emit(parser, token, RLK_RESP_NULL, RLK_RESP_LAST)
+                           : parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+    if ((uint32_t)(value >> 32) != 0)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    if ((traits & PARSER_PAYLOAD) != 0) {
+        token->data = at + 2; /* of an empty last piece too */
+        if (sign == 0)
+            return parser_payload(parser, token, type, (uint32_t)value);
+        parser->length = 0;
+        parser->type = type;
+        parser->state = PARSER_CHUNK;
+        return PARSER_STEP_ON;
+    }
+    return parser_open(parser, token, type, (uint32_t)value, traits, sign == '?');
+}
+
+/* From a type byte to the end of its line, or to the text or payload behind it. */
+static int parser_head(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                       rlk_resp_token *token)
+{
+    uint8_t type;
+    unsigned traits;
+
+    if (len == 0)
+        return PARSER_STEP_MORE;
+    type = *buf;
+    traits = parser_traits(type);
+    if (parser->state == PARSER_CHUNK) {
+        if (type != PARSER_PIECE_TYPE)
+            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+        traits = PARSER_NUMBER | PARSER_PAYLOAD;
+    } else if (parser->depth > 0) {
+        if (type == RLK_RESP_PUSH)
+            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+        if (parser->left[parser->depth - 1u] == 0 && type != RLK_RESP_END)
+            return parser_fail(parser, RLK_RESP_FAULT_RANGE); /* a streamed one at its bound */
+    }
+    if ((traits & PARSER_NUMBER) != 0)
+        return parser_number(parser, buf, len, consumed, token, traits);
+    if ((traits & PARSER_TEXT) == 0)
+        return parser_scalar(parser, buf, len, consumed, token);
+    *consumed += 1;
+    parser->type = type;
+    parser->state = PARSER_LINE;
+    parser->length = 0;
+    parser->remaining = RLK_RESP_MAX_LEN;
+    return PARSER_STEP_ON;
+}
+
+/* The first byte from `at` that ends the text of the line, or can't stand in it. */
+static const uint8_t *parser_scan(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && (*at > '\r' || (*at != '\r' && *at != '\n')))
+        at++;
+    return at;
+}
+
+static int parser_line(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                       rlk_resp_token *token)
+{
+    const uint8_t *end = buf + len;
+    const uint8_t *at = buf + parser->length;
+    bool first = (parser->flags & RLK_RESP_FIRST) != 0;
+    size_t hold = first ? parser->whole_max : 0;
+    unsigned last = 0;
+    int step;
+
+    if (parser->type == RLK_RESP_BIG_NUMBER) {
+        if (first && hold == 0)
+            hold = 1; /* a sign doesn't go without a digit */
+        if (first && at == buf && at < end && parser_is_sign(*at))
+            at++;
+        at = parser_skip_digits(at, end);
+        if (at < end && (*at != '\r' || (first && (at == buf || !parser_is_digit(at[-1])))))
+            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+    } else {
+        at = parser_scan(at, end);
+    }
+    len = (size_t)(at - buf);
+    if (len > parser->remaining)
+        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+    step = parser_line_end(parser, at, end);
+    if (step == PARSER_STEP_BAD)
+        return step;
+    token->value = -1;
+    if (step == PARSER_STEP_ON) {
+        if (first && len <= parser->whole_max)
+            token->value = (int64_t)len;
+        last = RLK_RESP_LAST;
+        *consumed += 2;
+    } else if (len <= hold) {
+        parser->length = (uint32_t)len;
+        return PARSER_STEP_MORE;
+    }
+    parser->length = 0;
+    parser->remaining -= (uint32_t)len;
+    *consumed += len;
+    token->data = buf;
+    token->len = len;
+    return parser_emit(parser, token, parser->type, last);
+}
+
+/* Payload of a string, or of a piece of a streamed one. */
+static int parser_string(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                         rlk_resp_token *token)
+{
+    bool piece = parser->state == PARSER_PIECE;
+    size_t remaining = parser->remaining;
+    unsigned last = 0;
+    int step = PARSER_STEP_MORE;
+
+    if (parser->type == RLK_RESP_VERBATIM && (parser->flags & RLK_RESP_FIRST) != 0) {
+        if (len < PARSER_FORMAT_LEN)
+            return PARSER_STEP_MORE;
+        if (buf[PARSER_FORMAT_LEN - 1u] != ':')
+            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+    }
+    if (len > remaining) {
+        step = parser_line_end(parser, buf + remaining, buf + len);
+        len = remaining;
+    }
+    if (step == PARSER_STEP_ON) {
+        *consumed += 2;
+        last = RLK_RESP_LAST;
+        if (piece) {
+            parser->state = PARSER_CHUNK;
+            if (len == 0)
+                return step;
+            last = 0;
+        }
+    } else if (step == PARSER_STEP_BAD || len == 0 ||
+               (!piece && parser->length <= parser->whole_max)) {
+        return step;
+    }
+    parser->wanted = 1;
+    parser->remaining = (uint32_t)(remaining - len);
+    *consumed += len;
+    token->data = buf;
+    token->len = len;
+    token->value = piece ? -1 : (int64_t)parser->length;
+    return parser_emit(parser, token, parser->type, last);
+}
+
+static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
+                      rlk_resp_token *token)
+{
+    const uint8_t *at = buf;
+    int step;
+
+    token->data = NULL;
+    token->len = 0;
+    token->value = 0;
+    for (;;) {
+        switch (parser->state) {
+        case PARSER_START:
+        case PARSER_VALUE:
+        case PARSER_CHUNK:
+            step = parser_head(parser, at, len, consumed, token);
+            break;
+        case PARSER_PIECE:
+        case PARSER_STRING:
+            step = parser_string(parser, at, len, consumed, token);
+            break;
+        case PARSER_LINE:
+            step = parser_line(parser, at, len, consumed, token);
+            break;
+        default:
+            return PARSER_STEP_BAD;
+        }
+        if (step != PARSER_STEP_ON)
+            return step;
+        len -= (size_t)(buf + *consumed - at);
+        at = buf + *consumed;
+    }
+}
+
+void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
+{
+    parser->whole_max = whole_max;
+    parser->wanted = 1;
+    parser->length = 0;
+    parser->remaining = 0;
+    parser->state = PARSER_START;
+    parser->type = 0;
+    parser->flags = RLK_RESP_FIRST;
+    parser->depth = 0;
+    parser->attribute_depth = 0;
+    parser->fault = RLK_RESP_FAULT_NONE;
+    /* `kind` and `left` are written before they are read: an aggregate opens */
+}
+
+rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
+                              size_t *consumed, rlk_resp_token *token)
+{
+    *consumed = 0;
+    if (len < parser->wanted) /* a reply that drips in: most calls end here */
+        return RLK_RESP_MORE;
+    return (rlk_resp_status)parser_run(parser, buf, len, consumed, token);
+}
+
+rlk_resp_fault rlk_resp_parser_fault(const rlk_resp_parser *parser)
+{
+    return (rlk_resp_fault)parser->fault;
+}
+
+bool rlk_resp_parser_idle(const rlk_resp_parser *parser)
+{
+    return parser->state == PARSER_START && parser->depth == 0;
+}
+
+/* ==== src/resp/result.c ====
+ *
+ * Names and meanings of results.
+ */
+
+#ifndef RLK_NO_TEXT
+typedef struct result_row {
+    int16_t code;
+    const char *name;
+    const char *text;
+} result_row;
+
+static const result_row result_rows[] = {
+    {RLK_OK, "OK", "done"},
+    {RLK_PENDING, "PENDING", "under way: the result comes as an event"},
+    {RLK_BUSY, "BUSY", "somebody else has the lock; rlk_query tells who and for how long"},
+    {RLK_TIMED_OUT, "TIMED_OUT",
+     "not acquired before the deadline; rlk_query tells who has it and for how long"},
+    {RLK_NOT_OWNER, "NOT_OWNER",
+     "the server does not have our token under this key: it expired or was deleted"},
+    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
+    {RLK_LOST, "LOST",
+     "the lease ran out before it was released or renewed; stop using what it protects"},
+    {RLK_GONE, "GONE",
+     "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
+    {RLK_UNKNOWN, "UNKNOWN",
+     "sent, but not answered in time: the key may hold our token until its TTL is over"},
+    {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
+    {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
+    {RLK_E_TTL, "E_TTL",
+     "the TTL must be from 1 to RLK_TTL_MAX milliseconds and longer than drift and node time"},
+    {RLK_E_KEY, "E_KEY",
+     "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
+    {RLK_E_URL, "E_URL",
+     "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
+    {RLK_E_URL_SCHEME, "E_URL_SCHEME", "the URL's scheme is neither redis:// nor unix://"},
+    {RLK_E_URL_HOST, "E_URL_HOST",
+     "the URL's host is missing or malformed; an IPv6 address stands in brackets"},
+    {RLK_E_URL_PORT, "E_URL_PORT", "the URL's port is not a number from 1 to 65535"},
+    {RLK_E_URL_DB, "E_URL_DB", "the URL's database is not a number from 0 to 2147483647"},
+    {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
+     "the URL has a % that two hex digits do not follow; a % itself is %25"},
+    {RLK_E_URL_PATH, "E_URL_PATH", "the URL's socket path is missing, too long, or has a NUL"},
+    {RLK_E_URL_QUERY, "E_URL_QUERY", "the URL has a parameter other than db"},
+    {RLK_E_BUFFER, "E_BUFFER",
+     "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
+     "RLK_CONN_RX_MIN"},
+    {RLK_E_LAYOUT, "E_LAYOUT",
+     "compiled against another layout of the structs: use the headers of this library"},
+    {RLK_E_STATE, "E_STATE", "another operation of this lock is under way, or it is held already"},
+    {RLK_E_FORKED, "E_FORKED",
+     "this process inherited the client by fork; it belongs to the parent: open a new one"},
+    {RLK_E_SAME_NODE, "E_SAME_NODE",
+     "the same server is listed twice; a quorum needs independent ones"},
+    {RLK_E_NODES, "E_NODES", "the number of nodes is not from 1 to RLK_MAX_NODES"},
+    {RLK_E_RESOLVER, "E_RESOLVER",
+     "a host name in an event loop needs the resolver hook: use an address, or set it"},
+    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is longer than RLK_PREFIX_MAX"},
+    {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
+    {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
+    {RLK_E_TIMES, "E_TIMES", "a time limit is negative or too large"},
+    {RLK_E_CREDENTIALS, "E_CREDENTIALS",
+     "the credentials hook gave none, or they do not fit the transmit buffer"},
+    {RLK_E_WAIT, "E_WAIT",
+     "the environment can't wait: use the started forms, or give it a wait function"},
+    {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED", "not connected yet"},
+    {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
+    {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
+    {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
+     "no connection within the connect time: is a firewall between?"},
+    {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT", "the server does not answer"},
+    {RLK_E_EOF, "E_EOF", "the server closed the connection"},
+    {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
+    {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},
+    {RLK_E_NOT_RESP, "E_NOT_RESP", "this is not a RESP server: is it an HTTP or a TLS port?"},
+    {RLK_E_UNSOLICITED, "E_UNSOLICITED",
+     "the server sent a reply to no request; is a proxy between?"},
+    {RLK_E_UNEXPECTED, "E_UNEXPECTED",
+     "the server sent a reply of a type that the command does not have"},
+    {RLK_E_SERVER, "E_SERVER", "the server refused the command"},
+    {RLK_E_LOADING, "E_LOADING", "the server is loading its data; it will answer when it is done"},
+    {RLK_E_READONLY, "E_READONLY", "the server is a replica: connect to the primary"},
+    {RLK_E_MASTERDOWN, "E_MASTERDOWN", "the server is a replica that lost its primary"},
+    {RLK_E_MISCONF, "E_MISCONF", "the server refuses writes because it can't persist: see its log"},
+    {RLK_E_OOM, "E_OOM", "the server is out of memory: raise maxmemory or free some"},
+    {RLK_E_SCRIPT_BUSY, "E_SCRIPT_BUSY",
+     "the server is busy with somebody's script; SCRIPT KILL ends that"},
+    {RLK_E_NOSCRIPT, "E_NOSCRIPT",
+     "the server forgot our script right after loading it; is a proxy between?"},
+    {RLK_E_MOVED, "E_MOVED",
+     "the key lives on another node of a cluster, which is not followed yet"},
+    {RLK_E_ASK, "E_ASK",
+     "the key is moving to another node of a cluster, which is not followed yet"},
+    {RLK_E_CLUSTERDOWN, "E_CLUSTERDOWN", "the cluster is down"},
+    {RLK_E_TRYAGAIN, "E_TRYAGAIN", "the cluster is moving the key"},
+    {RLK_E_CROSSSLOT, "E_CROSSSLOT", "keys of one command are in different slots"},
+    {RLK_E_NOREPLICAS, "E_NOREPLICAS", "the server has not enough replicas to accept writes"},
+    {RLK_E_SERVER_FULL, "E_SERVER_FULL",
+     "the server has reached its maximum number of clients (maxclients)"},
+    {RLK_E_WRONGTYPE, "E_WRONGTYPE",
+     "the key holds something that is not a string: it is used for something else"},
+    {RLK_E_AUTH, "E_AUTH", "wrong or missing user or password"},
+    {RLK_E_NOPERM, "E_NOPERM",
+     "the ACL user may not do this: README lists the permissions that are needed"},
+    {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},
+    {RLK_E_DATABASE, "E_DATABASE", "there is no such database"},
+    {RLK_E_UNSUPPORTED, "E_UNSUPPORTED",
+     "the server lacks a command that resplock needs: SCRIPT LOAD"},
+};
+
+static const result_row *result_find(rlk_result result)
+{
+    size_t i;
+    for (i = 0; i < sizeof(result_rows) / sizeof(result_rows[0]); i++)
+        if (result_rows[i].code == (int16_t)result)
+            return &result_rows[i];
+    return NULL;
+}
+
+const char *rlk_result_name(rlk_result result)
+{
+    const result_row *row = result_find(result);
+    return row ? row->name : "?";
+}
+
+const char *rlk_result_text(rlk_result result)
+{
+    const result_row *row = result_find(result);
+    return row ? row->text : "";
+}
+
+#else
+const char *rlk_result_name(rlk_result result)
+{
+    (void)result;
+    return "";
+}
+
+const char *rlk_result_text(rlk_result result)
+{
+    (void)result;
+    return "";
+}
+#endif
+
+rlk_result_kind rlk_result_class(rlk_result result)
+{
+    if (result >= 0)
+        return RLK_KIND_OUTCOME;
+    if (result > -100)
+        return RLK_KIND_USAGE;
+    if (result > -200)
+        return RLK_KIND_TRANSPORT;
+    if (result > -300)
+        return RLK_KIND_PROTOCOL;
+    return result > -400 ? RLK_KIND_SERVER : RLK_KIND_FATAL;
+}
+
+const char *rlk_version(void)
+{
+    return RLK_VERSION_STRING;
+}
+
+/* ==== src/resp/writer.c ====
+ *
+ * Commands to bytes: arrays of bulk strings, written straight into the caller's memory.
+ */
+
+#include <string.h>
+
+/* Digits of UINT64_MAX. */
+#define WRITER_DIGITS_MAX 20
+
+/* The type byte and two CRLF: what surrounds the digits and the payload of a bulk string. */
+#define WRITER_BULK_FRAME 5
+
+/* Type byte and CRLF. */
+#define WRITER_HEAD_FRAME 3
+
+/*
+ * Divides by ten and returns the remainder. In pieces that 32-bit machines divide by themselves:
+ * a 64-bit division is a library call there.
+ */
+static uint32_t writer_divide_by_ten(uint64_t *value)
+{
+    uint32_t high = (uint32_t)(*value >> 32);
+    uint32_t low = (uint32_t)*value;
+    uint32_t middle = (high % 10u) << 16 | low >> 16;
+    uint32_t last = (middle % 10u) << 16 | (low & 0xFFFFu);
+
+    *value = (uint64_t)(high / 10u) << 32 | (uint64_t)(middle / 10u) << 16 | last / 10u;
+    return last % 10u;
+}
+
+/* Writes the digits of `value` so that they end before `end`; returns where they begin. */
+static uint8_t *writer_digits(uint8_t *end, uint64_t value)
+{
+    uint32_t low;
+
+    while (value > UINT32_MAX)
+        *--end = (uint8_t)('0' + writer_divide_by_ten(&value));
+    low = (uint32_t)value;
+    while (low >= 10u) {
+        *--end = (uint8_t)('0' + low % 10u);
+        low /= 10u;
+    }
+    *--end = (uint8_t)('0' + low);
+    return end;
+}
+
+static size_t writer_width(uint64_t value)
+{
+    uint8_t text[WRITER_DIGITS_MAX];
+
+    if (value < 10u)
+        return 1;
+    if (value < 100u)
+        return 2;
+    return (size_t)(text + WRITER_DIGITS_MAX - writer_digits(text + WRITER_DIGITS_MAX, value));
+}
+
+/*
+ * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
+ * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
+ */
+static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
+{
+    size_t at = writer->len;
+    size_t most = SIZE_MAX - at;
+
+    if (frame > most || len > most - frame) {
+        writer->len = SIZE_MAX;
+        return NULL;
+    }
+    writer->len = at + frame + len;
+    return writer->len <= writer->cap ? writer->buf + at : NULL;
+}
+
+void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
+{
+    writer->buf = buf;
+    writer->cap = cap;
+    writer->len = 0;
+}
+
+void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = writer_reserve(writer, 0, len);
+
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
+}
+
+void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
+{
+    uint8_t text[WRITER_HEAD_FRAME + WRITER_DIGITS_MAX];
+    uint8_t *end = text + sizeof text;
+    uint8_t *begin = writer_digits(end - 2, argc);
+
+    *--begin = '*';
+    end[-2] = '\r';
+    end[-1] = '\n';
+    rlk_resp_put_raw(writer, begin, (size_t)(end - begin));
+}
+
+uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
+{
+    size_t width = writer_width(len);
+    uint8_t *at = writer_reserve(writer, WRITER_BULK_FRAME + width, len);
+
+    if (at == NULL)
+        return NULL;
+    *at++ = '$';
+    at += width;
+    (void)writer_digits(at, len);
+    *at++ = '\r';
+    *at++ = '\n';
+    at[len] = '\r';
+    at[len + 1] = '\n';
+    return at;
+}
+
+void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = rlk_resp_put_hole(writer, len);
+
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
+}
+
+void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value)
+{
+    uint8_t text[WRITER_DIGITS_MAX + 1];
+    uint8_t *end = text + sizeof text;
+    uint8_t *begin;
+
+    /* INT64_MIN has no positive; its bits, negated without a sign, are right all the same */
+    begin = writer_digits(end, value < 0 ? UINT64_C(0) - (uint64_t)value : (uint64_t)value);
+    if (value < 0)
+        *--begin = '-';
+    rlk_resp_put_bulk(writer, begin, (size_t)(end - begin));
+}
+
+rlk_result rlk_resp_writer_result(const rlk_resp_writer *writer)
+{
+    /* a count that saturated is more than any room */
+    return writer->len <= writer->cap && writer->len != SIZE_MAX ? RLK_OK : RLK_E_BUFFER;
+}
+
+size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *const *argv,
+                       const size_t *lens)
+{
+    rlk_resp_writer writer;
+    uint32_t i;
+
+    rlk_resp_writer_init(&writer, buf, cap);
+    rlk_resp_put_command(&writer, argc);
+    for (i = 0; i < argc; i++)
+        rlk_resp_put_bulk(&writer, argv[i], lens[i]);
+    return writer.len;
+}
+
+/* ==== src/net/conn_internal.h ====
+ *
+ * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c, backoff.c.
+ */
+#ifndef RESPLOCK_NET_CONN_INTERNAL_H
+#define RESPLOCK_NET_CONN_INTERNAL_H
+
+/* rlk_conn.flags */
+#define CONN_DUE        0x01u /* WAITING: the next attempt is due */
+#define CONN_OPEN       0x02u /* the driver has a stream or an attempt that it must close */
+#define CONN_SEGMENT    0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_FENCE_DUE  0x08u /* `old` may still have commands on their way */
+#define CONN_RESP2_ONLY 0x10u /* configured */
+#define CONN_HEARD      0x20u /* at least one token came on this stream */
+#define CONN_UNFENCED   0x40u /* became ready without the fence that was due */
+
+/* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
+#define CONN_KIND_REQUEST 0xffu
+
+/* A stream is up, and bytes may go and come. */
+static inline bool conn_is_up(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
+}
+
+/* HELLO is left out: the stream begins as RESP2. */
+static inline bool conn_is_resp2_only(const rlk_conn *conn)
+{
+#ifdef RLK_RESP2_ONLY
+    (void)conn;
+    return true;
+#else
+    return (conn->flags & CONN_RESP2_ONLY) != 0;
+#endif
+}
+
+/* ---- conn.c ---- */
+
+/* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
+RLKI_API void rlki_conn_fail(rlk_conn *conn, rlk_result why);
+
+/* The same where replies and requests turned out not to match: what was answered is fenced too. */
+RLKI_API void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
+
+/* Sends what can be sent: steps of the handshake, scripts, requests. */
+RLKI_API void rlki_conn_pump(rlk_conn *conn);
+
+/* Zeros that the compiler can't leave out. */
+RLKI_API void rlki_conn_wipe(void *memory, size_t len);
+
+/* Forgets the server's text, every byte of it. */
+RLKI_API void rlki_conn_forget_text(rlk_conn *conn);
+
+/* ---- ring.c ---- */
+
+/* A writer into the free end of tx. */
+RLKI_API void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Enters what was written there, if anything was: `replies` will come for it. */
+RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+                    size_t written);
+
+/* True if a reply is due: the driver was shown a byte of the entry at the head. */
+RLKI_API bool rlki_ring_is_due(const rlk_conn *conn);
+
+/* A whole reply, to the entry at the head. */
+RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
+
+/* Encodes scripts and requests while there is room. */
+RLKI_API void rlki_ring_flush(rlk_conn *conn);
+
+/* True if the server can have no request that it did not answer. */
+RLKI_API bool rlki_ring_was_answered(const rlk_conn *conn);
+
+/* Empties the ring, oldest first, and tells the owners. */
+RLKI_API void rlki_ring_lose(rlk_conn *conn);
+
+/* ---- handshake.c ---- */
+
+typedef enum conn_fence {
+    CONN_FENCE_NONE,     /* the old connection can't be fenced */
+    CONN_FENCE_GONE,     /* its instance of the server is gone, and its commands with it */
+    CONN_FENCE_KILL,     /* CLIENT KILL ID: 1 and 0 both fence */
+    CONN_FENCE_KILL_ADDR /* CLIENT KILL ID ADDR: only 1 fences */
+} conn_fence;
+
+/* How the connection `old` can be fenced over `fresh`. */
+RLKI_API conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
+
+/* Sends the steps that may leave now. True when all were answered. */
+RLKI_API bool rlki_handshake_pump(rlk_conn *conn);
+
+/* A token of the reply to a step. */
+RLKI_API void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
+
+/* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
+RLKI_API rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
+
+/* Kind of a script load; name of a step. */
+RLKI_API unsigned rlki_handshake_script_kind(void);
+RLKI_API const char *rlki_handshake_name(unsigned kind);
+
+/* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
+RLKI_API size_t rlki_handshake_room(const rlk_url *url);
+
+/* ---- backoff.c ---- */
+
+/* Back to the shortest bound. */
+RLKI_API void rlki_backoff_reset(rlk_conn *conn);
+
+/* Time to the next attempt: random in 1..bound; then the bound doubles up to its cap. */
+RLKI_API uint32_t rlki_backoff_next(rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/backoff.c ====
+ *
+ * Time between two attempts to connect: exponential backoff with full jitter, so that the clients
+ * of a server that comes back don't come back in step.
+ */
+
+/* Marsaglia's xorshift, 13/17/5: full period over all states but 0. */
+static uint32_t backoff_random(rlk_conn *conn)
+{
+    uint32_t x = conn->jitter;
+
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    conn->jitter = x;
+    return x;
+}
+
+void rlki_backoff_reset(rlk_conn *conn)
+{
+    conn->backoff_ms =
+        conn->backoff_min_ms < conn->backoff_max_ms ? conn->backoff_min_ms : conn->backoff_max_ms;
+}
+
+uint32_t rlki_backoff_next(rlk_conn *conn)
+{
+    uint32_t bound = conn->backoff_ms;
+    /* Scaled by multiplication: no division, and no bias that matters here. */
+    uint32_t delay = (uint32_t)(((uint64_t)backoff_random(conn) * bound) >> 32);
+
+    conn->backoff_ms = bound > conn->backoff_max_ms / 2 ? conn->backoff_max_ms : bound * 2;
+    return delay + 1;
+}
+
+/* ==== src/net/conn.c ====
+ *
+ * The connection: its life, its ports, its clock. No I/O.
+ *
+ *              due, _connecting           _connected             last reply
+ *    WAITING -------------------> CONNECTING ------> HANDSHAKE ------------> READY
+ *      ^  ^                           |                  |                     |
+ *      |  |  _closed by the driver    |                  |                     |
+ *      |  +---------------------------+------------------+---------------------+
+ *      |                              |                  |                     |
+ *      |    _closed                   v time-out         v refused, time-out   v time-out,
+ *      +-------------------------- CLOSING <-------------+---------------------' protocol
+ *      |                              |
+ *      | _reset                       | _closed, refused for a reason that doesn't pass
+ *      '------- FATAL <---------------'
+ *
+ *    _shutdown: from anywhere to CLOSED
+ *
+ * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
+ * arrival in READY, and on arrival in WAITING or FATAL after a failure.
+ */
+
+#include <string.h>
+
+/* Longest client name: RLK_CONN_TX_MIN reckons with it. */
+#define CONN_NAME_MAX 64u
+
+/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
+#define CONN_BUFFER_MAX 0x40000000u
+
+/* ---- Small parts ------------------------------------------------------------------------- */
+
+void rlki_conn_wipe(void *memory, size_t len)
+{
+    volatile uint8_t *at = (volatile uint8_t *)memory;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
+void rlki_conn_forget_text(rlk_conn *conn)
+{
+    rlki_conn_wipe(conn->text, sizeof conn->text);
+    conn->text_len = 0;
+}
+
+static bool conn_is_fatal(int result)
+{
+    return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
+}
+
+static void conn_changed(rlk_conn *conn)
+{
+    conn->calls.changed(conn->calls.context, conn);
+}
+
+/* Name of the step under way, plus 1; 0: none. */
+static uint8_t conn_current_step(const rlk_conn *conn)
+{
+    if (conn->state != RLK_CONN_HANDSHAKE)
+        return 0;
+    if (conn->ring_used != 0)
+        return (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
+    return (uint8_t)(conn->step + 1u);
+}
+
+/* ---- Initialisation ---------------------------------------------------------------------- */
+
+static bool conn_set_time(uint32_t *out, int64_t value_ms, uint32_t default_ms)
+{
+    if (value_ms < 0 || value_ms > RLK_TIME_LIMIT_MAX)
+        return false;
+    *out = value_ms == 0 ? default_ms : (uint32_t)value_ms;
+    return true;
+}
+
+/* CLIENT SETNAME takes printable characters, without spaces. */
+static bool conn_is_name(const char *name)
+{
+    size_t n = 0;
+
+    while (name[n] > ' ' && name[n] < 0x7f && n <= CONN_NAME_MAX)
+        n++;
+    return n > 0 && n <= CONN_NAME_MAX && name[n] == '\0';
+}
+
+static rlk_result conn_check(const rlk_conn_config *config)
+{
+    const rlk_conn_calls *calls = &config->calls;
+    size_t tx_min = RLK_CONN_TX_MIN;
+    unsigned i;
+
+    if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
+        config->tx == NULL || config->rx == NULL || calls->encode == NULL || calls->reply == NULL ||
+        calls->lost == NULL || calls->changed == NULL)
+        return RLK_E_ARGUMENT;
+    if (config->client_name != NULL && !conn_is_name(config->client_name))
+        return RLK_E_ARGUMENT;
+    if (config->scripts == NULL && config->scripts_len != 0)
+        return RLK_E_ARGUMENT;
+    for (i = 0; i < config->scripts_len; i++)
+        if (config->scripts[i].load == NULL || config->scripts[i].load_len == 0)
+            return RLK_E_ARGUMENT;
+    if (config->credentials == NULL)
+        tx_min = rlki_handshake_room(&config->url);
+    if (config->ring_len < RLK_CONN_RING_MIN || config->tx_cap < tx_min ||
+        config->rx_cap < RLK_CONN_RX_MIN || config->tx_cap > CONN_BUFFER_MAX ||
+        config->rx_cap > CONN_BUFFER_MAX)
+        return RLK_E_BUFFER;
+    return RLK_OK;
+}
+
+static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
+{
+    conn->url = config->url;
+    conn->calls = config->calls;
+    conn->credentials = config->credentials;
+    conn->credentials_context = config->credentials_context;
+    conn->client_name = config->client_name;
+    conn->scripts = config->scripts;
+    conn->scripts_len = config->scripts_len;
+    conn->script = config->scripts_len;
+    conn->ring = config->ring;
+    conn->ring_len = config->ring_len;
+    conn->tx = config->tx;
+    conn->tx_cap = (uint32_t)config->tx_cap;
+    conn->rx = config->rx;
+    conn->rx_cap = (uint32_t)config->rx_cap;
+    conn->flags = config->resp2_only ? CONN_RESP2_ONLY : 0u;
+    conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
+}
+
+/* The next attempt is due. The deadline stays in the past until the driver begins it, so that no
+ * loop goes to sleep over it. */
+static void conn_make_due(rlk_conn *conn)
+{
+    conn->deadline_ms = conn->now_ms;
+    conn->flags |= CONN_DUE;
+}
+
+rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms)
+{
+    rlk_result result;
+
+    if (conn == NULL || config == NULL)
+        return RLK_E_ARGUMENT;
+    memset(conn, 0, sizeof *conn);
+    conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
+    conn->deadline_ms = RLK_NEVER;
+    result = conn_check(config);
+    if (result != RLK_OK)
+        return result;
+    if (!conn_set_time(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
+        !conn_set_time(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+        !conn_set_time(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !conn_set_time(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+        return RLK_E_TIMES;
+    conn_copy(conn, config);
+    conn->now_ms = now_ms;
+    conn->state = RLK_CONN_WAITING;
+    conn->result = RLK_E_NOT_CONNECTED;
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
+    return RLK_OK;
+}
+
+/* ---- Ends -------------------------------------------------------------------------------- */
+
+/* Drops the stream's bytes. What stands in tx in the handshake may be a password. */
+static void conn_drop_stream(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+        rlki_conn_wipe(conn->rx, conn->rx_end);
+    }
+    conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
+}
+
+/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
+ * if all requests were answered. */
+static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
+{
+    conn->step_ended = conn_current_step(conn);
+    conn_drop_stream(conn);
+    if (fence || !rlki_ring_was_answered(conn)) {
+        conn->old = conn->identity;
+        conn->flags |= CONN_FENCE_DUE;
+    }
+    conn->state = (uint8_t)state;
+    conn->deadline_ms = conn->now_ms;
+    rlki_ring_lose(conn);
+}
+
+static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
+{
+    conn->result = (int16_t)why;
+    conn->sys_errno = (int16_t)sys_errno;
+    conn->failures++;
+}
+
+/* After a failure, with no stream any more. */
+static void conn_settle(rlk_conn *conn)
+{
+    conn->flags &= (uint8_t)~CONN_OPEN;
+    if (conn_is_fatal(conn->result)) {
+        conn->state = RLK_CONN_FATAL;
+        conn->deadline_ms = RLK_NEVER;
+    } else {
+        conn->state = RLK_CONN_WAITING;
+        conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
+    }
+    conn_changed(conn);
+}
+
+void rlki_conn_fail(rlk_conn *conn, rlk_result why)
+{
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, false);
+}
+
+void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    switch (conn->state) {
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
+        conn_end(conn, RLK_CONN_CLOSING, false);
+        conn_settle(conn);
+        break;
+    case RLK_CONN_CLOSING:
+        conn_settle(conn);
+        break;
+    default:
+        conn->flags &= (uint8_t)~CONN_OPEN;
+        break;
+    }
+}
+
+/* Replies and requests do not match: even what was answered may not have been. */
+void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
+{
+    bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
+
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, fence);
+}
+
+void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_READY)
+        rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
+}
+
+void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_CLOSED)
+        return;
+    conn_end(conn, RLK_CONN_CLOSED, false);
+    conn->deadline_ms = RLK_NEVER;
+}
+
+/* ---- Beginnings -------------------------------------------------------------------------- */
+
+void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
+        return;
+    conn->state = RLK_CONN_WAITING;
+    conn->result = RLK_E_NOT_CONNECTED;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    rlki_conn_forget_text(conn);
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
+}
+
+void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_WAITING)
+        conn_make_due(conn);
+}
+
+void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_WAITING)
+        return;
+    conn->state = RLK_CONN_CONNECTING;
+    conn->flags &= (uint8_t)~CONN_DUE;
+    conn->flags |= CONN_OPEN;
+    conn->deadline_ms = now_ms + conn->connect_ms;
+}
+
+static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
+{
+    size_t len = local != NULL ? strlen(local) : 0;
+
+    memset(&conn->identity, 0, sizeof conn->identity);
+    conn->identity.peer = peer;
+    if (len < sizeof conn->identity.local)
+        memcpy(conn->identity.local, local != NULL ? local : "", len);
+}
+
+void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_CONNECTING)
+        return;
+    conn->state = RLK_CONN_HANDSHAKE;
+    conn->flags &= (uint8_t) ~(CONN_HEARD | CONN_UNFENCED);
+    conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
+    conn->step = 0;
+    conn->tx_begin = 0;
+    conn->tx_end = 0;
+    conn->tx_position = 0;
+    conn->tx_handed = 0;
+    conn->rx_begin = 0;
+    conn->rx_end = 0;
+    conn_identify(conn, peer, local);
+    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+    rlki_conn_pump(conn);
+}
+
+static void conn_become_ready(rlk_conn *conn)
+{
+    conn->state = RLK_CONN_READY;
+    conn->deadline_ms = RLK_NEVER;
+    conn->result = RLK_OK;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    conn->generation++;
+    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
+        conn->flags |= CONN_UNFENCED;
+    conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    rlki_conn_forget_text(conn);
+    rlki_backoff_reset(conn);
+    conn_changed(conn);
+}
+
+void rlki_conn_pump(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn))
+        conn_become_ready(conn);
+    if (conn->state == RLK_CONN_READY)
+        rlki_ring_flush(conn);
+}
+
+/* ---- Transmit port ----------------------------------------------------------------------- */
+
+static uint32_t conn_segment_left(const rlk_conn *conn)
+{
+    if ((conn->flags & CONN_SEGMENT) == 0)
+        return 0;
+    return (uint32_t)conn->scripts[conn->script - 1u].load_len - conn->segment_sent;
+}
+
+const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
+{
+    uint32_t in_tx = conn->tx_end - conn->tx_begin;
+    const uint8_t *bytes = NULL;
+    uint32_t count = 0;
+
+    if (conn_is_up(conn) && in_tx != 0) {
+        count = in_tx;
+        bytes = conn->tx + conn->tx_begin;
+    } else if (conn_is_up(conn) && conn_segment_left(conn) != 0) {
+        count = conn_segment_left(conn);
+        bytes = (const uint8_t *)conn->scripts[conn->script - 1u].load + conn->segment_sent;
+    }
+    if (count != 0)
+        conn->tx_handed = conn->tx_position + count;
+    *len = count;
+    return bytes;
+}
+
+/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
+static void conn_ack_tx(rlk_conn *conn, uint32_t len)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_conn_wipe(conn->tx + conn->tx_begin, len);
+    conn->tx_begin += len;
+    if (conn->tx_begin == conn->tx_end) {
+        conn->tx_begin = 0;
+        conn->tx_end = 0;
+    }
+}
+
+void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t acked = len < shown ? (uint32_t)len : shown;
+
+    conn->now_ms = now_ms;
+    if (!conn_is_up(conn) || acked == 0)
+        return;
+    conn->tx_position += acked;
+    if (conn->tx_end != conn->tx_begin) {
+        conn_ack_tx(conn, acked);
+    } else {
+        conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
+        if (conn_segment_left(conn) == 0)
+            conn->flags &= (uint8_t)~CONN_SEGMENT;
+    }
+    rlki_conn_pump(conn);
+}
+
+/* ---- Time and questions ------------------------------------------------------------------ */
+
+int64_t rlk_conn_now(const rlk_conn *conn)
+{
+    return conn->now_ms;
+}
+
+int64_t rlk_conn_deadline(const rlk_conn *conn)
+{
+    return conn->deadline_ms;
+}
+
+void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (now_ms < conn->deadline_ms)
+        return;
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        conn->flags |= CONN_DUE;
+        break;
+    case RLK_CONN_CONNECTING:
+        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
+        break;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
+        break;
+    default:
+        break;
+    }
+}
+
+unsigned rlk_conn_wants(const rlk_conn *conn)
+{
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        if (conn->tx_end != conn->tx_begin || conn_segment_left(conn) != 0)
+            return RLK_WANT_READ | RLK_WANT_WRITE;
+        return RLK_WANT_READ;
+    case RLK_CONN_CLOSING:
+        return RLK_WANT_CLOSE;
+    case RLK_CONN_CLOSED:
+        return (conn->flags & CONN_OPEN) != 0 ? RLK_WANT_CLOSE : 0;
+    default:
+        return 0;
+    }
+}
+
+const rlk_url *rlk_conn_url(const rlk_conn *conn)
+{
+    return &conn->url;
+}
+
+rlk_conn_state rlk_conn_get_state(const rlk_conn *conn)
+{
+    return (rlk_conn_state)conn->state;
+}
+
+rlk_result rlk_conn_result(const rlk_conn *conn)
+{
+    return (rlk_result)conn->result;
+}
+
+int rlk_conn_errno(const rlk_conn *conn)
+{
+    return conn->sys_errno;
+}
+
+const char *rlk_conn_text(const rlk_conn *conn)
+{
+    return conn->text;
+}
+
+const char *rlk_conn_step(const rlk_conn *conn)
+{
+    uint8_t step = conn->state == RLK_CONN_HANDSHAKE ? conn_current_step(conn) : conn->step_ended;
+
+    return step != 0 ? rlki_handshake_name(step - 1u) : "";
+}
+
+uint32_t rlk_conn_generation(const rlk_conn *conn)
+{
+    return conn->generation;
+}
+
+uint32_t rlk_conn_failures(const rlk_conn *conn)
+{
+    return conn->failures;
+}
+
+bool rlk_conn_fenced(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
+}
+
+const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
+{
+    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+}
+
+size_t rlk_conn_tx_cap(const rlk_conn *conn)
+{
+    return conn->tx_cap;
+}
+
+int rlk_conn_protocol(const rlk_conn *conn)
+{
+    return conn->protocol;
+}
+
+/* ==== src/net/error.c ====
+ *
+ * What the error replies of servers mean.
+ */
+
+#include <string.h>
+
+/* Error codes: the first word of the text. */
+#define ERROR_CODES(X)                                                                             \
+    X("NOSCRIPT", RLK_E_NOSCRIPT)                                                                  \
+    X("READONLY", RLK_E_READONLY)                                                                  \
+    X("LOADING", RLK_E_LOADING)                                                                    \
+    X("BUSY", RLK_E_SCRIPT_BUSY)                                                                   \
+    X("MASTERDOWN", RLK_E_MASTERDOWN)                                                              \
+    X("MISCONF", RLK_E_MISCONF)                                                                    \
+    X("OOM", RLK_E_OOM)                                                                            \
+    X("WRONGTYPE", RLK_E_WRONGTYPE)                                                                \
+    X("NOREPLICAS", RLK_E_NOREPLICAS)                                                              \
+    X("MOVED", RLK_E_MOVED)                                                                        \
+    X("ASK", RLK_E_ASK)                                                                            \
+    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN)                                                            \
+    X("TRYAGAIN", RLK_E_TRYAGAIN)                                                                  \
+    X("CROSSSLOT", RLK_E_CROSSSLOT)                                                                \
+    X("NOPERM", RLK_E_NOPERM)                                                                      \
+    X("NOAUTH", RLK_E_AUTH)                                                                        \
+    X("WRONGPASS", RLK_E_AUTH)                                                                     \
+    X("DENIED", RLK_E_PROTECTED)                                                                   \
+    X("NOPROTO", RLK_E_UNSUPPORTED)
+
+/* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
+ * Redis 7.0 and later. */
+#define ERROR_SENTENCES(X)                                                                         \
+    X("max number of clients", RLK_E_SERVER_FULL)                                                  \
+    X("unknown command", RLK_E_UNSUPPORTED)                                                        \
+    X("unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
+    X("Unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
+    X("invalid password", RLK_E_AUTH)                                                              \
+    X("Client sent AUTH, but no password is set", RLK_E_AUTH)                                      \
+    X("AUTH <password> called without any password", RLK_E_AUTH)                                   \
+    X("The user executing the script", RLK_E_NOPERM)                                               \
+    X("ACL failure in script", RLK_E_NOPERM)
+
+/* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
+#define ERROR_TEXT(text, result)    text "\0"
+#define ERROR_MEANING(text, result) result,
+
+static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
+static const int16_t error_code_meanings[] = {ERROR_CODES(ERROR_MEANING)};
+static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
+static const int16_t error_sentence_meanings[] = {ERROR_SENTENCES(ERROR_MEANING)};
+
+/* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
+#define ERROR_IN_SCRIPT "Error running script"
+
+/* Meaning of the first of `texts` that `text` begins with (whole: that it is). */
+static int error_find(const char *texts, const int16_t *meanings, const uint8_t *text, size_t len,
+                      bool whole)
+{
+    for (; *texts != '\0'; meanings++) {
+        size_t n = strlen(texts);
+
+        if ((whole ? len == n : len >= n) && memcmp(text, texts, n) == 0)
+            return *meanings;
+        texts += n + 1;
+    }
+    return RLK_E_SERVER;
+}
+
+static size_t error_word(const uint8_t *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && text[n] != ' ')
+        n++;
+    return n;
+}
+
+static int error_code(const uint8_t *word, size_t len)
+{
+    return error_find(error_codes, error_code_meanings, word, len, true);
+}
+
+/* The first error code among the words, which old servers precede with a dash. */
+static int error_inside(const uint8_t *text, size_t len)
+{
+    int result = RLK_E_SERVER;
+
+    while (len > 0 && result == RLK_E_SERVER) {
+        size_t n = error_word(text, len);
+        size_t dash = n > 0 && text[0] == '-';
+
+        result = error_code(text + dash, n - dash);
+        if (n < len)
+            n++;
+        text += n;
+        len -= n;
+    }
+    return result;
+}
+
+rlk_result rlk_server_error(const uint8_t *text, size_t len)
+{
+    size_t n = error_word(text, len);
+
+    if (n == len || n != 3 || memcmp(text, "ERR", 3) != 0)
+        return (rlk_result)error_code(text, n);
+    text += n + 1;
+    len -= n + 1;
+    n = sizeof ERROR_IN_SCRIPT - 1;
+    if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
+        return (rlk_result)error_inside(text, len);
+    return (rlk_result)error_find(error_sentences, error_sentence_meanings, text, len, false);
+}
+
+/* ==== src/net/handshake.c ====
+ *
+ * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
+ *
+ *    HELLO 3 | --map-----------------------------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
+ *              |                                      ^                                 |
+ *              '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                      ready
+ *
+ *    [ ] optional: refused is good enough       | barrier: first all replies before it
+ *
+ * Where no fence is due, two round trips. The fence waits for INFO, since that says how.
+ *
+ * The fence: commands of a connection that ended may still stand in buffers of the system or of
+ * the server, and execute after this connection's first. Killing the old connection by its id
+ * empties them. The server must be known to be the same instance before, since ids begin anew
+ * with each instance, and an innocent client may bear the old one.
+ */
+
+#include <string.h>
+
+/* Order of the table below. */
+enum {
+#ifndef RLK_RESP2_ONLY
+    HANDSHAKE_HELLO,
+#endif
+    HANDSHAKE_AUTH,
+    HANDSHAKE_SETNAME,
+    HANDSHAKE_CLIENT_ID,
+    HANDSHAKE_SELECT,
+    HANDSHAKE_INFO,
+    HANDSHAKE_FENCE,
+    HANDSHAKE_SCRIPTS,
+    HANDSHAKE_STEPS
+};
+
+#define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
+#define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
+#define HANDSHAKE_SECRET   0x04u /* the command has the password in it */
+
+typedef struct handshake_step {
+    const char *name;
+    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: not looked into */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    uint8_t flags;
+} handshake_step;
+
+static void handshake_word(rlk_resp_writer *writer, const char *word)
+{
+    rlk_resp_put_bulk(writer, word, strlen(word));
+}
+
+/* ---- Credentials ------------------------------------------------------------------------- */
+
+/* Texts are where the caller or the URL has them; only the transmit buffer gets a copy. */
+typedef struct handshake_secret {
+    rlk_credentials texts;
+    bool escaped; /* percent-encoded, as in the URL */
+    bool wanted;
+} handshake_secret;
+
+static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
+{
+    secret->texts.user = url->user;
+    secret->texts.user_len = url->user != NULL ? url->user_len : 0;
+    secret->texts.password = url->password;
+    secret->texts.password_len = url->password != NULL ? url->password_len : 0;
+    secret->escaped = true;
+    /* A user alone has an empty password; ":@" is nobody. */
+    secret->wanted = secret->texts.user_len != 0 || secret->texts.password_len != 0;
+}
+
+static rlk_result handshake_ask_secret(const rlk_conn *conn, handshake_secret *secret)
+{
+    if (conn->credentials == NULL) {
+        handshake_url_secret(&conn->url, secret);
+        return RLK_OK;
+    }
+    memset(secret, 0, sizeof *secret);
+    if (conn->credentials(conn->credentials_context, &secret->texts) != 0)
+        return RLK_E_CREDENTIALS;
+    if (secret->texts.user == NULL)
+        secret->texts.user_len = 0;
+    secret->wanted = secret->texts.password != NULL;
+    return RLK_OK;
+}
+
+static size_t handshake_plain_len(const char *text, size_t len, bool escaped)
+{
+    return escaped ? rlk_url_decode(text, len, NULL, 0) : len;
+}
+
+static void handshake_put_text(rlk_resp_writer *writer, const char *text, size_t len, bool escaped)
+{
+    size_t plain = handshake_plain_len(text, len, escaped);
+    uint8_t *hole = rlk_resp_put_hole(writer, plain);
+
+    if (hole == NULL || plain == 0)
+        return;
+    if (escaped)
+        (void)rlk_url_decode(text, len, hole, plain);
+    else
+        memcpy(hole, text, len);
+}
+
+static void handshake_put_user(rlk_resp_writer *writer, const handshake_secret *secret)
+{
+    handshake_put_text(writer, secret->texts.user, secret->texts.user_len, secret->escaped);
+}
+
+static void handshake_put_password(rlk_resp_writer *writer, const handshake_secret *secret)
+{
+    handshake_put_text(writer, secret->texts.password, secret->texts.password_len, secret->escaped);
+}
+
+size_t rlki_handshake_room(const rlk_url *url)
+{
+    handshake_secret secret;
+
+    handshake_url_secret(url, &secret);
+    if (!secret.wanted)
+        return RLK_CONN_TX_MIN;
+    return RLK_CONN_TX_AUTH(
+        handshake_plain_len(secret.texts.user, secret.texts.user_len, true),
+        handshake_plain_len(secret.texts.password, secret.texts.password_len, true));
+}
+
+/* ---- HELLO ------------------------------------------------------------------------------- */
+
+#ifndef RLK_RESP2_ONLY
+
+/* match: what the next element of the map is. */
+enum {
+    HANDSHAKE_MAP_KEY,
+    HANDSHAKE_MAP_VALUE,
+    HANDSHAKE_MAP_ID
+};
+
+static bool handshake_hello_needed(const rlk_conn *conn)
+{
+    return !conn_is_resp2_only(conn);
+}
+
+static rlk_result handshake_hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    handshake_secret secret;
+    rlk_result result = handshake_ask_secret(conn, &secret);
+
+    if (result != RLK_OK)
+        return result;
+    rlk_resp_put_command(writer,
+                         2u + (secret.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
+    handshake_word(writer, "HELLO");
+    handshake_word(writer, "3");
+    if (secret.wanted) {
+        handshake_word(writer, "AUTH");
+        if (secret.texts.user_len != 0)
+            handshake_put_user(writer, &secret);
+        else
+            handshake_word(writer, "default");
+        handshake_put_password(writer, &secret);
+    }
+    if (conn->client_name != NULL) {
+        handshake_word(writer, "SETNAME");
+        handshake_word(writer, conn->client_name);
+    }
+    return RLK_OK;
+}
+
+/* Finds "id" among the keys. Values may be aggregates: only what stands at depth 1 counts. */
+static void handshake_hello_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (token->depth == 0)
+        conn->match = HANDSHAKE_MAP_KEY;
+    if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
+        return;
+    if (conn->match == HANDSHAKE_MAP_KEY) {
+        bool is_id = token->len == 2 && memcmp(token->data, "id", 2) == 0;
+
+        conn->match = is_id ? HANDSHAKE_MAP_ID : HANDSHAKE_MAP_VALUE;
+        return;
+    }
+    if (conn->match == HANDSHAKE_MAP_ID && token->type == RLK_RESP_INTEGER && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    conn->match = HANDSHAKE_MAP_KEY;
+}
+
+static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->error == RLK_E_UNSUPPORTED || reply->error == RLK_E_NOPERM) {
+        rlki_conn_forget_text(conn);
+        conn->protocol = 2;
+        return RLK_OK;
+    }
+    if (reply->error != RLK_OK)
+        return reply->error;
+    if (reply->type != RLK_RESP_MAP)
+        return RLK_E_UNEXPECTED;
+    conn->protocol = 3;
+    return RLK_OK;
+}
+
+#endif /* RLK_RESP2_ONLY */
+
+/* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
+
+/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
+static bool handshake_auth_needed(const rlk_conn *conn)
+{
+    return conn->protocol != 3;
+}
+
+static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    handshake_secret secret;
+    rlk_result result = handshake_ask_secret(conn, &secret);
+
+    if (result != RLK_OK || !secret.wanted)
+        return result;
+    rlk_resp_put_command(writer, secret.texts.user_len != 0 ? 3 : 2);
+    handshake_word(writer, "AUTH");
+    if (secret.texts.user_len != 0)
+        handshake_put_user(writer, &secret);
+    handshake_put_password(writer, &secret);
+    return RLK_OK;
+}
+
+static rlk_result handshake_auth_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    /* The plain ERRs of old servers: no password is set, no users before Redis 6, ... */
+    if (reply->error == RLK_E_SERVER)
+        return RLK_E_AUTH;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+static bool handshake_setname_needed(const rlk_conn *conn)
+{
+    return conn->protocol == 2 && conn->client_name != NULL;
+}
+
+static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 3);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "SETNAME");
+    handshake_word(writer, conn->client_name);
+    return RLK_OK;
+}
+
+static bool handshake_client_id_needed(const rlk_conn *conn)
+{
+    return conn->identity.client_id == 0;
+}
+
+static rlk_result handshake_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "ID");
+    return RLK_OK;
+}
+
+static rlk_result handshake_client_id_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
+        conn->identity.client_id = (uint64_t)reply->value;
+    return RLK_OK;
+}
+
+static bool handshake_select_needed(const rlk_conn *conn)
+{
+    return conn->url.db != 0;
+}
+
+static rlk_result handshake_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "SELECT");
+    rlk_resp_put_integer(writer, (int64_t)conn->url.db);
+    return RLK_OK;
+}
+
+/* A lock in another database than the others' is none (fault 72). */
+static rlk_result handshake_select_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
+        return RLK_E_DATABASE;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+/* ---- INFO -------------------------------------------------------------------------------- */
+
+/*
+ * The line that is looked for, in a text that comes in fragments of any size. match counts what
+ * was found of it: the newline before it, its name, its 40 digits. The newline occurs only at the
+ * beginning, so a mismatch need not look back.
+ */
+#define HANDSHAKE_RUN_ID     "\nrun_id:"
+#define HANDSHAKE_RUN_ID_LEN (sizeof HANDSHAKE_RUN_ID - 1)
+#define HANDSHAKE_DIGITS     40u
+
+static int handshake_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    if (byte >= 'a' && byte <= 'f')
+        return byte - 'a' + 10;
+    return -1;
+}
+
+static bool handshake_run_id_byte(rlk_conn *conn, uint8_t byte)
+{
+    size_t at = conn->match;
+    int digit = handshake_digit(byte);
+
+    if (at < HANDSHAKE_RUN_ID_LEN)
+        return byte == (uint8_t)HANDSHAKE_RUN_ID[at];
+    if (digit < 0)
+        return false;
+    at -= HANDSHAKE_RUN_ID_LEN;
+    if (at % 2 == 0)
+        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
+    else
+        conn->identity.run_id[at / 2] |= (uint8_t)digit;
+    return true;
+}
+
+static rlk_result handshake_info_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    handshake_word(writer, "INFO");
+    handshake_word(writer, "server");
+    return RLK_OK;
+}
+
+static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
+        return;
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->match = 1; /* the beginning of the text is the beginning of a line */
+    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
+        if (handshake_run_id_byte(conn, token->data[i]))
+            conn->match++;
+        else
+            conn->match = token->data[i] == '\n';
+        conn->identity.has_run_id = conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS;
+    }
+}
+
+/* ---- The fence --------------------------------------------------------------------------- */
+
+conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
+{
+    if (old->has_run_id && fresh->has_run_id) {
+        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+            return old->client_id != 0 ? CONN_FENCE_KILL : CONN_FENCE_NONE;
+        /* Another address: the old instance may live on there (fault 91). */
+        return old->peer == fresh->peer ? CONN_FENCE_GONE : CONN_FENCE_NONE;
+    }
+    /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
+    return old->client_id != 0 && old->local[0] != '\0' ? CONN_FENCE_KILL_ADDR : CONN_FENCE_NONE;
+}
+
+static bool handshake_fence_needed(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_FENCE_DUE) != 0;
+}
+
+static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
+
+    if (fence == CONN_FENCE_GONE)
+        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
+        return RLK_OK;
+    rlk_resp_put_command(writer, fence == CONN_FENCE_KILL ? 4 : 6);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "KILL");
+    handshake_word(writer, "ID");
+    rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    if (fence == CONN_FENCE_KILL_ADDR) {
+        handshake_word(writer, "ADDR");
+        handshake_word(writer, conn->old.local);
+    }
+    return RLK_OK;
+}
+
+/* A client that is not there can't send any more; said so by the old form of the command. */
+#define HANDSHAKE_NO_CLIENT "ERR No such client"
+
+/* Not fenced is no failure: the connection says so (rlk_conn_fenced). */
+static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    size_t n = sizeof HANDSHAKE_NO_CLIENT - 1;
+    bool killed = reply->type == RLK_RESP_INTEGER && reply->value == 1;
+    bool absent = (reply->type == RLK_RESP_INTEGER && reply->value == 0) ||
+                  (reply->error == RLK_E_SERVER && reply->len >= n &&
+                   memcmp(reply->data, HANDSHAKE_NO_CLIENT, n) == 0);
+    bool by_id = rlki_handshake_fence(&conn->old, &conn->identity) == CONN_FENCE_KILL;
+
+    if (killed || (absent && by_id))
+        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+/* ---- Scripts ----------------------------------------------------------------------------- */
+
+/* Only begins: their bytes are no part of tx. */
+static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)writer;
+    conn->script = 0;
+    return RLK_OK;
+}
+
+static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+/* ---- The table, and what steps through it ------------------------------------------------ */
+
+static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
+#ifndef RLK_RESP2_ONLY
+    {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
+     handshake_hello_reply, HANDSHAKE_SECRET},
+#endif
+    {"AUTH", handshake_auth_needed, handshake_auth_encode, NULL, handshake_auth_reply,
+     HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
+    {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
+     HANDSHAKE_OPTIONAL},
+    {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
+     handshake_client_id_reply, HANDSHAKE_OPTIONAL},
+    {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
+    {"INFO", NULL, handshake_info_encode, handshake_info_token, NULL, HANDSHAKE_OPTIONAL},
+    {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
+     HANDSHAKE_BARRIER},
+    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply, 0},
+};
+
+unsigned rlki_handshake_script_kind(void)
+{
+    return HANDSHAKE_SCRIPTS;
+}
+
+const char *rlki_handshake_name(unsigned kind)
+{
+    /* Behind the last step: only the driver's word is awaited that the last script has left. */
+    return handshake_steps[kind < HANDSHAKE_STEPS ? kind : (unsigned)HANDSHAKE_SCRIPTS].name;
+}
+
+/* Sends the next step, or skips it. False: not now, or the handshake failed. */
+static bool handshake_send(rlk_conn *conn)
+{
+    const handshake_step *step = &handshake_steps[conn->step];
+    rlk_resp_writer writer;
+    rlk_result result;
+
+    if (step->needed != NULL && !step->needed(conn)) {
+        conn->step++;
+        return true;
+    }
+    if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    if (conn->ring_used == conn->ring_len)
+        return false;
+    rlki_ring_writer(conn, &writer);
+    result = step->encode(conn, &writer);
+    if (result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+        rlki_conn_wipe(writer.buf, writer.cap);
+        if (conn->tx_end != 0)
+            return false;
+        /* All the buffer is free, and only credentials can be too long for it. */
+        result = RLK_E_CREDENTIALS;
+    }
+    if (result != RLK_OK) {
+        rlki_conn_fail(conn, result);
+        return false;
+    }
+    if (writer.len != 0)
+        rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
+    conn->step++;
+    return true;
+}
+
+bool rlki_handshake_pump(rlk_conn *conn)
+{
+    while (conn->step < HANDSHAKE_STEPS)
+        if (!handshake_send(conn))
+            return false;
+    rlki_ring_flush(conn); /* scripts */
+    return conn->ring_used == 0 && conn->script == conn->scripts_len;
+}
+
+void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
+{
+    if (handshake_steps[kind].token != NULL)
+        handshake_steps[kind].token(conn, token);
+}
+
+/* "unknown command `AUTH`, with args beginning with: ..." goes on with the password. */
+static void handshake_hide_arguments(rlk_conn *conn)
+{
+    size_t i = 0;
+
+    while (i < conn->text_len && conn->text[i] != ',')
+        i++;
+    rlki_conn_wipe(conn->text + i, sizeof conn->text - i);
+    conn->text_len = (uint8_t)i;
+}
+
+/* Errors that say the same at any step. */
+static bool handshake_is_final(rlk_result error)
+{
+    return error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL;
+}
+
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+{
+    const handshake_step *step = &handshake_steps[kind];
+
+    if (reply->error == RLK_E_UNSUPPORTED && (step->flags & HANDSHAKE_SECRET) != 0)
+        handshake_hide_arguments(conn);
+    if (handshake_is_final(reply->error))
+        return reply->error;
+    if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
+        rlki_conn_forget_text(conn);
+        return RLK_OK;
+    }
+    return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
+}
+
+/* ==== src/net/receive.c ====
+ *
+ * The receive port: bytes to tokens, tokens to the reply that is due, in place.
+ *
+ *    rx:   | parsed | begins a token, not all of it here | room for the driver |
+ *                   rx_begin                             rx_end
+ *
+ * Pushes and attributes are no replies wherever they stand. A reply that nobody waits for, or bytes
+ * that are no RESP, end the stream: after either, no later reply could be trusted.
+ */
+
+#include <string.h>
+
+/* Control bytes of a server's text don't reach terminals and logs. */
+#define RECEIVE_CONTROL_MARK '?'
+
+/* The server's words, as many as fit. */
+static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        rlki_conn_forget_text(conn);
+    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
+        uint8_t byte = token->data[i];
+
+        conn->text[conn->text_len] =
+            (char)(byte < 0x20 || byte == 0x7f ? RECEIVE_CONTROL_MARK : byte);
+        conn->text_len++;
+    }
+}
+
+static bool receive_is_error(unsigned type)
+{
+    return type == RLK_RESP_ERROR || type == RLK_RESP_BLOB_ERROR;
+}
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
+{
+    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
+
+    memset(reply, 0, sizeof *reply);
+    reply->type = (rlk_resp_type)conn->reply_type;
+    reply->value = conn->reply_len;
+    if (whole && token->type != RLK_RESP_END) {
+        reply->value = token->value;
+        reply->data = token->data;
+        reply->len = token->len;
+    }
+    if (!receive_is_error(reply->type))
+        return;
+    if (reply->data == NULL) {
+        reply->data = (const uint8_t *)conn->text;
+        reply->len = conn->text_len;
+    }
+    reply->error = rlk_server_error(reply->data, reply->len);
+}
+
+/* A token of a reply: not of a push, not of an attribute. */
+static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool due = rlki_ring_is_due(conn);
+    rlk_reply reply;
+
+    if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
+        conn->reply_type = (uint8_t)token->type;
+        conn->reply_len = (int32_t)(token->value <= INT32_MAX ? token->value : -1);
+    }
+    if (receive_is_error(conn->reply_type))
+        receive_keep_text(conn, token);
+    /* A server that is full or protected says so before it has read anything (fault 16). */
+    if (!due && !(conn->state == RLK_CONN_HANDSHAKE && receive_is_error(conn->reply_type))) {
+        rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
+        return;
+    }
+    conn->deadline_ms = conn->now_ms + conn->response_ms;
+    if (due && conn->state == RLK_CONN_HANDSHAKE)
+        rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
+    if ((token->flags & RLK_RESP_DONE) == 0)
+        return;
+    receive_finish_reply(conn, token, &reply);
+    if (due)
+        rlki_ring_reply(conn, &reply);
+    else
+        rlki_conn_fail(conn, reply.error);
+}
+
+static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
+{
+    conn->flags |= CONN_HEARD;
+    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
+        receive_take_reply(conn, token);
+}
+
+static void receive_parse(rlk_conn *conn)
+{
+    while (conn_is_up(conn)) {
+        rlk_resp_token token;
+        size_t consumed;
+        rlk_resp_status status =
+            rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
+                          (size_t)(conn->rx_end - conn->rx_begin), &consumed, &token);
+
+        conn->rx_begin += (uint32_t)consumed;
+        if (status == RLK_RESP_MORE)
+            return;
+        if (status == RLK_RESP_TOKEN)
+            receive_take(conn, &token);
+        else
+            rlki_conn_distrust(conn,
+                               (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
+    }
+}
+
+/* Moves what is not parsed yet to the front. */
+static void receive_compact(rlk_conn *conn)
+{
+    uint32_t left = conn->rx_end - conn->rx_begin;
+
+    memmove(conn->rx, conn->rx + conn->rx_begin, left);
+    /* Servers repeat arguments in errors: passwords among them. */
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_conn_wipe(conn->rx + left, conn->rx_end - left);
+    conn->rx_begin = 0;
+    conn->rx_end = left;
+}
+
+uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
+{
+    *cap = 0;
+    if (!conn_is_up(conn))
+        return NULL;
+    /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
+    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
+        receive_compact(conn);
+    *cap = conn->rx_cap - conn->rx_end;
+    return conn->rx + conn->rx_end;
+}
+
+void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
+        return;
+    conn->rx_end += (uint32_t)len;
+    receive_parse(conn);
+    if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
+        receive_compact(conn);
+    rlki_conn_pump(conn);
+}
+
+/* ==== src/net/resolver.h ====
+ *
+ * Internal: from the host of a URL to addresses.
+ */
+#ifndef RLKI_NET_RESOLVER_H
+#define RLKI_NET_RESOLVER_H
+
+#ifndef RLK_NO_POSIX
+
+/*
+ * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
+ * need nobody's help; of other names the hook is asked, without hook the system if may_block.
+ * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
+ * where it is known; RLK_E_RESOLVER when there is nobody to ask.
+ */
+RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
+
+#endif /* RLK_NO_POSIX */
+
+#endif
+
+/* ==== src/net/resolver.c ====
+ *
+ * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
+ * name which moves is followed.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* Longest host name, and longest literal with its zone. */
+#ifndef RLK_RESOLVER_NAME_MAX
+#define RLK_RESOLVER_NAME_MAX 255
+#endif
+
+static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
+                         uint16_t port)
+{
+    rlk_address *address = &sock->addresses[sock->addresses_len++];
+
+    memset(address, 0, sizeof *address);
+    memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
+    address->is_ipv6 = is_ipv6;
+    address->scope = scope;
+    address->port = port;
+}
+
+/* The number of a zone such as "eth0" or "2"; 0: there is no such interface. */
+static uint32_t resolver_zone(const char *zone)
+{
+    uint32_t number = 0;
+    const char *at;
+
+    for (at = zone; *at >= '0' && *at <= '9' && number < 100000000u; at++) {
+        number = number * 10 + (uint32_t)(*at - '0');
+    }
+    return *at == '\0' ? number : (uint32_t)if_nametoindex(zone);
+}
+
+/* An address of IPv6 with its zone, "fe80::1%25eth0" (RFC 6874). Cuts `host` at the percent. */
+static bool resolver_literal6(rlk_socket *sock, char *host, uint16_t port)
+{
+    char *percent = strchr(host, '%');
+    uint32_t scope = 0;
+    uint8_t ip[16];
+
+    if (percent != NULL) {
+        *percent = '\0';
+        scope = strncmp(percent + 1, "25", 2) == 0 ? resolver_zone(percent + 3) : 0;
+        if (scope == 0) {
+            return false;
+        }
+    }
+    if (inet_pton(AF_INET6, host, ip) != 1) {
+        return false;
+    }
+    resolver_add(sock, true, ip, scope, port);
+    return true;
+}
+
+/* Known without asking. 127.0.0.1 first: that is what a server binds to that binds to one only. */
+static void resolver_localhost(rlk_socket *sock, uint16_t port)
+{
+    static const uint8_t loopback4[4] = {127, 0, 0, 1};
+    static const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    resolver_add(sock, false, loopback4, 0, port);
+    resolver_add(sock, true, loopback6, 0, port);
+}
+
+static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
+{
+    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
+
+    if (n > RLK_MAX_ADDRESSES) {
+        n = RLK_MAX_ADDRESSES;
+    }
+    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
+}
+
+/* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
+ * that has only its loopback, and a family that can't be reached fails at once when tried. */
+static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
+{
+    struct addrinfo hints;
+    struct addrinfo *list = NULL;
+    struct addrinfo *info;
+    int error;
+
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    error = getaddrinfo(host, NULL, &hints, &list);
+    if (error != 0) {
+        sock->last_errno = error == EAI_SYSTEM ? errno : 0;
+        return;
+    }
+    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
+         info = info->ai_next) {
+        if (info->ai_family == AF_INET) {
+            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
+
+            resolver_add(sock, false, &v4->sin_addr, 0, port);
+        } else if (info->ai_family == AF_INET6) {
+            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
+
+            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
+        }
+    }
+    freeaddrinfo(list);
+}
+
+rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
+{
+    char host[RLK_RESOLVER_NAME_MAX + 1];
+    uint8_t ip4[4];
+
+    sock->addresses_len = 0;
+    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+        return RLK_E_RESOLVE;
+    }
+    memcpy(host, url->host, url->host_len);
+    host[url->host_len] = '\0';
+
+    if (strchr(host, ':') != NULL) {
+        return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
+    }
+    if (inet_pton(AF_INET, host, ip4) == 1) {
+        resolver_add(sock, false, ip4, 0, url->port);
+    } else if (strcasecmp(host, "localhost") == 0) {
+        resolver_localhost(sock, url->port);
+    } else if (sock->resolver != NULL) {
+        resolver_ask_hook(sock, host, url->port);
+    } else if (may_block) {
+        resolver_ask_system(sock, host, url->port);
+    } else {
+        return RLK_E_RESOLVER;
+    }
+    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+}
+
+#endif
+
+/* ==== src/net/ring.c ====
+ *
+ * The ring of requests in flight and the send list before it.
+ *
+ *              submit              room, ready               last reply
+ *    IDLE ---------------> QUEUED --------------> SENT -------------------> IDLE
+ *      ^                     |                      |   stream ends: lost
+ *      |      withdraw       |       withdraw       |
+ *      '---------------------'                      '--> IDLE, and an entry without owner,
+ *                                                        whose replies are discarded
+ *
+ * An entry knows where in the stream its first byte stands. What lies before tx_handed was shown
+ * to the driver, and counts as sent. Replies come in the order of the entries; that order, and
+ * that no entry leaves before its last reply, is what keeps a reply from another's request.
+ */
+
+/* ---- Entries ----------------------------------------------------------------------------- */
+
+static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
+{
+    uint32_t slot = (uint32_t)conn->ring_head + offset;
+
+    if (slot >= conn->ring_len)
+        slot -= conn->ring_len;
+    return &conn->ring[slot];
+}
+
+static bool ring_is_full(const rlk_conn *conn)
+{
+    return conn->ring_used == conn->ring_len;
+}
+
+static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
+{
+    /* modulo 2^32: what is in flight is never near half of that */
+    return (int32_t)(entry->begin - conn->tx_handed) < 0;
+}
+
+static void ring_pop(rlk_conn *conn)
+{
+    rlk_conn_entry *entry = ring_at(conn, 0);
+
+    if (entry->owner != NULL)
+        entry->owner->state = RLK_REQUEST_IDLE;
+    if (entry->kind == rlki_handshake_script_kind())
+        conn->loads--;
+    conn->ring_head++;
+    if (conn->ring_head == conn->ring_len)
+        conn->ring_head = 0;
+    conn->ring_used--;
+}
+
+void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
+}
+
+void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+                    size_t written)
+{
+    rlk_conn_entry *entry = ring_at(conn, conn->ring_used);
+
+    entry->owner = owner;
+    entry->begin = conn->tx_position + (conn->tx_end - conn->tx_begin);
+    entry->replies = (uint8_t)replies;
+    entry->kind = (uint8_t)kind;
+    if (owner != NULL) {
+        owner->state = RLK_REQUEST_SENT;
+        owner->slot = (uint16_t)(entry - conn->ring);
+    }
+    if (kind == rlki_handshake_script_kind())
+        conn->loads++;
+    if (conn->ring_used == 0)
+        conn->deadline_ms = conn->now_ms + conn->response_ms;
+    conn->ring_used++;
+    conn->tx_end += (uint32_t)written;
+}
+
+bool rlki_ring_is_due(const rlk_conn *conn)
+{
+    return conn->ring_used != 0 && ring_was_handed(conn, ring_at(conn, 0));
+}
+
+void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    rlk_conn_entry *entry = ring_at(conn, 0);
+    rlk_request *owner = entry->owner;
+    unsigned left;
+
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
+
+        if (result != RLK_OK) {
+            rlki_conn_fail(conn, result);
+            return;
+        }
+    }
+    entry->replies--;
+    left = entry->replies;
+    if (left == 0) /* before the call, so that the owner can submit again in it */
+        ring_pop(conn);
+    if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
+        conn->deadline_ms = RLK_NEVER;
+    if (owner != NULL)
+        conn->calls.reply(conn->calls.context, conn, owner, reply, left);
+}
+
+bool rlki_ring_was_answered(const rlk_conn *conn)
+{
+    uint32_t i;
+
+    for (i = 0; i < conn->ring_used; i++) {
+        const rlk_conn_entry *entry = ring_at(conn, i);
+
+        if (entry->kind == CONN_KIND_REQUEST && ring_was_handed(conn, entry))
+            return false;
+    }
+    return true;
+}
+
+void rlki_ring_lose(rlk_conn *conn)
+{
+    while (conn->ring_used != 0) {
+        rlk_conn_entry entry = *ring_at(conn, 0);
+
+        ring_pop(conn);
+        if (entry.owner != NULL)
+            conn->calls.lost(conn->calls.context, conn, entry.owner, ring_was_handed(conn, &entry));
+    }
+}
+
+/* ---- Send list --------------------------------------------------------------------------- */
+
+static void ring_unlink(rlk_conn *conn, rlk_request *request)
+{
+    if (request->prev != NULL)
+        request->prev->next = request->next;
+    else
+        conn->send_head = request->next;
+    if (request->next != NULL)
+        request->next->prev = request->prev;
+    else
+        conn->send_tail = request->prev;
+    request->next = NULL;
+    request->prev = NULL;
+}
+
+/* Encodes the first of the send list. False: no room for it now. */
+static bool ring_send(rlk_conn *conn)
+{
+    rlk_request *request = conn->send_head;
+    rlk_resp_writer writer;
+    unsigned replies;
+
+    rlki_ring_writer(conn, &writer);
+    replies = conn->calls.encode(conn->calls.context, conn, request, &writer);
+    if (rlk_resp_writer_result(&writer) != RLK_OK)
+        return false;
+    ring_unlink(conn, request);
+    rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
+    return true;
+}
+
+void rlki_ring_flush(rlk_conn *conn)
+{
+    /* Nothing may be encoded behind a script until all of it has left. */
+    while ((conn->flags & CONN_SEGMENT) == 0 && !ring_is_full(conn)) {
+        if (conn->script < conn->scripts_len) {
+            conn->script++;
+            conn->segment_sent = 0;
+            conn->flags |= CONN_SEGMENT;
+            rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
+        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
+            return;
+        }
+    }
+}
+
+void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
+{
+    bool alone = conn->send_head == NULL;
+
+    conn->now_ms = now_ms;
+    if (request->state != RLK_REQUEST_IDLE)
+        return;
+    request->state = RLK_REQUEST_QUEUED;
+    request->next = NULL;
+    request->prev = conn->send_tail;
+    if (alone)
+        conn->send_head = request;
+    else
+        conn->send_tail->next = request;
+    conn->send_tail = request;
+    /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
+    if (alone && conn->state == RLK_CONN_READY)
+        rlki_ring_flush(conn);
+}
+
+bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
+{
+    bool unsent = request->state != RLK_REQUEST_SENT;
+
+    if (request->state == RLK_REQUEST_QUEUED)
+        ring_unlink(conn, request);
+    else if (!unsent)
+        conn->ring[request->slot].owner = NULL;
+    request->state = RLK_REQUEST_IDLE;
+    return unsent;
+}
+
+void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_READY)
+        return; /* the handshake loads them */
+    /*
+     * A thousand locks may find the scripts missing at once. A load of which no reply has come is
+     * behind the command whose refusal made the caller ask, and so serves him too.
+     */
+    if (conn->loads == conn->script)
+        return;
+    conn->script = 0;
+    rlki_ring_flush(conn);
+}
+
+/* ==== src/net/socket.c ====
+ *
+ * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
+ *
+ *                  connection wants CONNECT: resolve, try the first address
+ *        +------+ ----------------------------------------------+
+ *        | IDLE |                                               |
+ *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
+ *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
+ *          |  |                                          +------------+  refused, or its time
+ *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
+ *          |                                             +------------+  address
+ *          |                                                    |
+ *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
+ *          |   error: RLK_E_IO        +----+                    | without an error
+ *          +-- wants CLOSE -----------| UP | <------------------+
+ *                                     +----+
+ *
+ * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
+ * buffer; one send for what there is to send, no matter whether poll said so.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    SOCKET_IDLE,
+    SOCKET_CONNECTING,
+    SOCKET_UP
+};
+
+/* What became of one connect(). */
+typedef enum socket_outcome {
+    SOCKET_FAILED,
+    SOCKET_UNDER_WAY,
+    SOCKET_DONE
+} socket_outcome;
+
+#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
+#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
+
+/* "[" address "]:" port, with its terminator. */
+#define SOCKET_LOCAL_TEXT (INET6_ADDRSTRLEN + 8)
+
+#ifdef MSG_NOSIGNAL
+#define SOCKET_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define SOCKET_SEND_FLAGS 0 /* SO_NOSIGPIPE it is */
+#endif
+
+typedef union socket_name {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un path;
+} socket_name;
+
+/* ---- Names ------------------------------------------------------------------------------- */
+
+/* 0, and ENAMETOOLONG in errno, if the path doesn't fit this system's sun_path. */
+static socklen_t socket_name_of_path(socket_name *name, const rlk_url *url)
+{
+    size_t cap = sizeof name->path.sun_path - 1;
+
+    name->path.sun_family = AF_UNIX;
+    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
+        errno = ENAMETOOLONG;
+        return 0;
+    }
+    return (socklen_t)sizeof name->path;
+}
+
+static socklen_t socket_name_of_address(socket_name *name, const rlk_address *address)
+{
+    if (address->is_ipv6) {
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_port = htons(address->port);
+        name->v6.sin6_scope_id = address->scope;
+        memcpy(&name->v6.sin6_addr, address->ip, 16);
+        return (socklen_t)sizeof name->v6;
+    }
+    name->v4.sin_family = AF_INET;
+    name->v4.sin_port = htons(address->port);
+    memcpy(&name->v4.sin_addr, address->ip, 4);
+    return (socklen_t)sizeof name->v4;
+}
+
+static uint64_t socket_hash(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) { /* FNV-1a */
+        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+/* A number for the server's address, never 0. */
+static uint64_t socket_peer(const rlk_address *address)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    uint8_t rest[6];
+
+    rest[0] = (uint8_t)(address->port >> 8);
+    rest[1] = (uint8_t)address->port;
+    rest[2] = (uint8_t)(address->scope >> 24);
+    rest[3] = (uint8_t)(address->scope >> 16);
+    rest[4] = (uint8_t)(address->scope >> 8);
+    rest[5] = (uint8_t)address->scope;
+    hash = socket_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = socket_hash(hash, rest, sizeof rest);
+    return hash | 1u;
+}
+
+/* ":" and the digits of `port`, terminated. */
+static void socket_put_port(char *out, unsigned port)
+{
+    char digits[5];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    *out++ = ':';
+    while (n > 0) {
+        *out++ = digits[--n];
+    }
+    *out = '\0';
+}
+
+/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
+ * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
+static void socket_format(const socket_name *name, char out[SOCKET_LOCAL_TEXT])
+{
+    size_t len;
+
+    if (name->any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+    } else {
+        out[0] = '[';
+        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
+        len = strlen(out);
+        out[len] = ']';
+        out[len + 1] = '\0';
+    }
+    socket_put_port(out + strlen(out),
+                    ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------- */
+
+/* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
+static int socket_open(int family)
+{
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+#else
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
+        int error = errno;
+
+        (void)close(fd);
+        errno = error;
+        fd = -1;
+    }
+    return fd;
+#endif
+}
+
+/* Wishes, not needs: a system that refuses one is served all the same. */
+static void socket_set_options(int fd, int family)
+{
+    int on = 1;
+
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    if (family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+}
+
+void rlk_socket_close(rlk_socket *sock)
+{
+    if (sock->fd >= 0) {
+        (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
+        sock->fd = -1;
+    }
+    sock->state = SOCKET_IDLE;
+    sock->blocked = false;
+}
+
+/* The stream, or the attempt, is over. */
+static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
+{
+    rlk_socket_close(sock);
+    rlk_conn_closed(sock->conn, why, error, now_ms);
+}
+
+/* ---- Connecting -------------------------------------------------------------------------- */
+
+/* The address under way failed. A refusal by the server itself tells more than a route or a
+ * protocol that this host lacks. */
+static void socket_address_failed(rlk_socket *sock, int error)
+{
+    rlk_socket_close(sock);
+    if (sock->last_errno != ECONNREFUSED) {
+        sock->last_errno = error;
+    }
+}
+
+/*
+ * Connected: says so to the connection. False: to itself. Where the server's port is one of those
+ * that the system gives to clients, and nobody listens there, it can happen that the two ends
+ * meet, and then the server can't have its port back.
+ */
+static bool socket_connected(rlk_socket *sock, int64_t now_ms)
+{
+    char local[SOCKET_LOCAL_TEXT];
+    char server[SOCKET_LOCAL_TEXT];
+    socket_name name;
+    socklen_t len = (socklen_t)sizeof name;
+    const rlk_address *address;
+
+    if (rlk_conn_url(sock->conn)->path != NULL) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
+        return true;
+    }
+    address = &sock->addresses[sock->address_next - 1];
+    memset(&name, 0, sizeof name);
+    (void)socket_name_of_address(&name, address);
+    socket_format(&name, server);
+    if (getsockname(sock->fd, &name.any, &len) != 0) {
+        local[0] = '\0';
+    } else {
+        socket_format(&name, local);
+    }
+    if (strcmp(local, server) == 0) {
+        return false;
+    }
+    sock->state = SOCKET_UP;
+    rlk_conn_connected(sock->conn, socket_peer(address), local[0] != '\0' ? local : NULL, now_ms);
+    return true;
+}
+
+/* One socket() and connect() to the address sock->address_next. */
+static socket_outcome socket_connect(rlk_socket *sock)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    socket_name name;
+    socklen_t len;
+
+    memset(&name, 0, sizeof name);
+    len = url->path != NULL ? socket_name_of_path(&name, url)
+                            : socket_name_of_address(&name, &sock->addresses[sock->address_next]);
+    if (len == 0) {
+        return SOCKET_FAILED;
+    }
+    sock->fd = socket_open(name.any.sa_family);
+    if (sock->fd < 0) {
+        return SOCKET_FAILED;
+    }
+    socket_set_options(sock->fd, name.any.sa_family);
+    if (connect(sock->fd, &name.any, len) == 0) {
+        return SOCKET_DONE;
+    }
+    /* interrupted, it goes on in the background like any other */
+    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
+}
+
+/* The address under way may have its part of the time that is left; the last one all of it, and
+ * then it is the connection that ends the attempt. */
+static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
+{
+    uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
+    int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
+
+    if (others == 0) {
+        return RLK_NEVER;
+    }
+    if (left_ms <= 0) {
+        return now_ms;
+    }
+    return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
+}
+
+/* Tries addresses until one answers at once or is to be waited for, or none is left. */
+static void socket_try(rlk_socket *sock, int64_t now_ms)
+{
+    while (sock->address_next < sock->addresses_len) {
+        socket_outcome outcome = socket_connect(sock);
+
+        sock->address_next++;
+        if (outcome == SOCKET_UNDER_WAY) {
+            sock->state = SOCKET_CONNECTING;
+            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
+            return;
+        }
+        if (outcome == SOCKET_FAILED) {
+            socket_address_failed(sock, errno);
+        } else if (socket_connected(sock, now_ms)) {
+            return;
+        } else {
+            socket_address_failed(sock, ECONNREFUSED);
+        }
+    }
+    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+}
+
+/* A new attempt, with the addresses that the name has now. */
+static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    rlk_result result = RLK_OK;
+
+    rlk_conn_connecting(sock->conn, now_ms);
+    sock->last_errno = 0;
+    sock->address_next = 0;
+    if (url->path != NULL) {
+        sock->addresses_len = 1; /* the path */
+    } else {
+        result = rlki_resolve(sock, url, may_block);
+    }
+    if (result != RLK_OK) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+        return;
+    }
+    socket_try(sock, now_ms);
+}
+
+/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
+static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
+{
+    socket_name peer;
+    socklen_t peer_len = (socklen_t)sizeof peer;
+    int error = 0;
+    socklen_t len = (socklen_t)sizeof error;
+
+    if ((revents & SOCKET_WRITEABLE) != 0) {
+        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+            return errno;
+        }
+        if (error != 0) {
+            return error;
+        }
+        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
+            return 0;
+        } /* else those were the events of an older descriptor */
+    }
+    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
+}
+
+static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    int error = socket_progress(sock, revents, now_ms);
+
+    if (error == EINPROGRESS) {
+        return;
+    }
+    if (error == 0) {
+        if (socket_connected(sock, now_ms)) {
+            return;
+        }
+        error = ECONNREFUSED;
+    }
+    socket_address_failed(sock, error);
+    socket_try(sock, now_ms);
+}
+
+/* ---- Transfer ---------------------------------------------------------------------------- */
+
+static bool socket_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN;
+}
+
+/* Reads what is there. False: the stream is over, *error is 0 at its end. */
+static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t cap = 0;
+        uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
+        ssize_t n;
+
+        if (cap == 0) {
+            return true; /* the connection is about to close */
+        }
+        n = recv(sock->fd, buf, cap, 0);
+        if (n > 0) {
+            rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
+            if ((size_t)n < cap) {
+                return true; /* that was all: no read to be told EAGAIN */
+            }
+        } else if (n == 0) {
+            *error = 0;
+            return false;
+        } else if (socket_would_block(errno)) {
+            return true;
+        } else if (errno != EINTR) {
+            *error = errno;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Writes what the kernel takes. False: the stream is over. */
+static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    sock->blocked = false;
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t len = 0;
+        const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
+        ssize_t n;
+
+        if (len == 0) {
+            return true;
+        }
+        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && !socket_would_block(errno)) {
+            *error = errno;
+            return false;
+        }
+        if (n > 0) {
+            rlk_conn_tx_ack(sock->conn, (size_t)n, now_ms);
+        }
+        if (n < (ssize_t)len) {
+            sock->blocked = true; /* until poll says otherwise */
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Reads first, so that what the replies set off leaves in the same call. */
+static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    bool up = true;
+    int error = 0;
+
+    if ((revents & SOCKET_READABLE) != 0) {
+        up = socket_receive(sock, &error, now_ms);
+    }
+    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
+        up = socket_send(sock, &error, now_ms);
+        if (!up) {
+            /* what it said before it hung up: "-ERR max number of clients reached" */
+            int ignored;
+
+            (void)socket_receive(sock, &ignored, now_ms);
+        }
+    }
+    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+    }
+}
+
+/* ---- Public ------------------------------------------------------------------------------ */
+
+void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                     void *resolver_context)
+{
+    memset(sock, 0, sizeof *sock);
+    sock->conn = conn;
+    sock->resolver = resolver;
+    sock->resolver_context = resolver_context;
+    sock->fd = -1;
+}
+
+int rlk_socket_fd(const rlk_socket *sock)
+{
+    return sock->fd;
+}
+
+short rlk_socket_events(const rlk_socket *sock)
+{
+    switch (sock->state) {
+    case SOCKET_CONNECTING:
+        return POLLOUT;
+    case SOCKET_UP:
+        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
+    default:
+        return 0;
+    }
+}
+
+int64_t rlk_socket_deadline(const rlk_socket *sock)
+{
+    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
+        return 0;
+    }
+    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
+}
+
+void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
+{
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, RLK_E_EOF, 0, now_ms);
+        revents = 0;
+    }
+    switch (sock->state) {
+    case SOCKET_IDLE:
+        revents = 0; /* those were of an older descriptor */
+        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
+            socket_begin(sock, may_block, now_ms);
+        }
+        break;
+    case SOCKET_CONNECTING:
+        socket_continue(sock, revents, now_ms);
+        revents = 0;
+        break;
+    default:
+        break;
+    }
+    if (sock->state == SOCKET_UP) {
+        socket_transfer(sock, revents, now_ms);
+    }
+}
+
+#endif
+
+/* ==== src/net/system.c ====
+ *
+ * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
+ * the one that it was.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+/* RLK_NO_GETRANDOM: for a C library without it (glibc before 2.25). */
+#if (defined(__linux__) || defined(__FreeBSD__)) && !defined(RLK_NO_GETRANDOM)
+#include <sys/random.h>
+#define SYSTEM_HAS_GETRANDOM 1
+#endif
+
+/* ---- Clock ------------------------------------------------------------------------------- */
+
+/* What a clock that can't be read says: so late that no lease is valid. */
+#define SYSTEM_NO_CLOCK_MS (INT64_MAX / 4)
+
+static bool system_clock(clockid_t id, int64_t *now_ms)
+{
+    struct timespec now;
+
+    if (clock_gettime(id, &now) != 0) {
+        return false;
+    }
+    *now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return true;
+}
+
+int64_t rlk_system_now_ms(void *context)
+{
+    int64_t now_ms;
+
+    (void)context;
+#ifdef CLOCK_BOOTTIME
+    if (system_clock(CLOCK_BOOTTIME, &now_ms)) {
+        return now_ms;
+    }
+#endif
+    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : SYSTEM_NO_CLOCK_MS;
+}
+
+/* ---- Entropy ----------------------------------------------------------------------------- */
+
+#ifdef SYSTEM_HAS_GETRANDOM
+/* Blocks only while the system, just booted, has gathered no entropy yet. */
+static bool system_getrandom(uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = getrandom(buf, len, 0);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+#endif
+
+static int system_open(const char *path)
+{
+    int fd;
+
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static bool system_read_all(int fd, uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = read(fd, buf, len);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A kernel without getrandom, or a sandbox that forbids it. */
+static bool system_urandom(uint8_t *buf, size_t len)
+{
+    struct stat status;
+    bool good;
+    int fd = system_open("/dev/urandom");
+
+    if (fd < 0) {
+        return false;
+    }
+    /* in a careless chroot it may be a plain file: the same bytes for everybody */
+    good = fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && system_read_all(fd, buf, len);
+    (void)close(fd);
+    return good;
+}
+
+int rlk_system_random(void *context, void *buf, size_t len)
+{
+    uint8_t *bytes = (uint8_t *)buf;
+
+    (void)context;
+#ifdef SYSTEM_HAS_GETRANDOM
+    if (system_getrandom(bytes, len)) {
+        return 0;
+    }
+#endif
+    if (system_urandom(bytes, len)) {
+        return 0;
+    }
+    memset(bytes, 0, len);
+    return -1;
+}
+
+/* ---- Fork -------------------------------------------------------------------------------- */
+
+/* Bytes to map: the kernel makes a page of it. */
+#define SYSTEM_MARK_LEN 4096u
+#define SYSTEM_MARK     1u
+
+/* A page that the kernel hands to a child, and to the child's children, filled with zeros. */
+static volatile uint32_t *system_map_mark(void)
+{
+#ifdef MADV_WIPEONFORK
+    void *page =
+        mmap(NULL, SYSTEM_MARK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint32_t *mark = (volatile uint32_t *)page;
+
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
+        *mark = SYSTEM_MARK;
+        return mark;
+    }
+    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14 */
+#endif
+    return NULL;
+}
+
+void rlk_system_fork_init(rlk_system_fork *fork_mark)
+{
+    fork_mark->pid = (int64_t)getpid();
+    fork_mark->mark = system_map_mark();
+}
+
+bool rlk_system_fork_same(const rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        return *fork_mark->mark == SYSTEM_MARK;
+    }
+    return fork_mark->pid == (int64_t)getpid();
+}
+
+void rlk_system_fork_close(rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        (void)munmap((void *)(uintptr_t)fork_mark->mark, SYSTEM_MARK_LEN);
+        fork_mark->mark = NULL;
+    }
+}
+
+#endif
+
+/* ==== src/net/url.c ====
+ *
+ * URLs of servers: redis:// and unix://, by RFC 3986 and the registration of the redis scheme.
+ * The result points into the text; nothing is copied or decoded here.
+ *
+ *     redis://user:password@host:6379/0?db=0
+ *     |-----| |-----------| |-------| | |---|
+ *     scheme   credentials  authority path query
+ *                           (host)
+ *
+ * Where the rules leave a choice: the scheme's letters have no case; a fragment, a space or a
+ * control character is refused; credentials end at the last '@'; a database said twice must be the
+ * same one.
+ */
+
+#include <string.h>
+
+/* Longest URL. The lengths in rlk_url are 16 bits wide. */
+#ifndef RLK_URL_MAX
+#define RLK_URL_MAX 65535u
+#endif
+
+/* Longest host, zone included. DNS allows 253. */
+#ifndef RLK_URL_HOST_MAX
+#define RLK_URL_HOST_MAX 255
+#endif
+
+/* Longest decoded path of a Unix socket: sun_path of Linux without its terminator. Where that is
+ * shorter, the driver refuses the rest. */
+#ifndef RLK_URL_PATH_MAX
+#define RLK_URL_PATH_MAX 107
+#endif
+
+#define URL_PORT     6379u
+#define URL_PORT_MAX 65535u
+#define URL_DB_MAX   2147483647u
+
+/* ---- Characters -------------------------------------------------------------------------- */
+
+static bool url_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static char url_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Value of a hex digit, -1 for any other character. */
+static int url_hex(char c)
+{
+    char lower = url_lower(c);
+
+    if (url_is_digit(c)) {
+        return c - '0';
+    }
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* True if begin[0..len) is `lower` without regard to case. */
+static bool url_same_letters(const char *begin, const char *lower, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        if (url_lower(begin[i]) != url_lower(lower[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The byte at *at, which moves behind it. A '%' without two hex digits stands for itself. */
+static uint8_t url_next_byte(const char **at, const char *end)
+{
+    const char *p = *at;
+
+    if (*p == '%' && end - p >= 3 && url_hex(p[1]) >= 0 && url_hex(p[2]) >= 0) {
+        *at = p + 3;
+        return (uint8_t)(url_hex(p[1]) * 16 + url_hex(p[2]));
+    }
+    *at = p + 1;
+    return (uint8_t)*p;
+}
+
+size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap)
+{
+    const char *end;
+    const char *at;
+    size_t n = 0;
+
+    if (len == 0) { /* text may be NULL */
+        return 0;
+    }
+    end = text + len;
+    for (at = text; at < end; n++) {
+        (void)url_next_byte(&at, end);
+    }
+    if (n <= cap) {
+        for (at = text; at < end;) {
+            *out++ = url_next_byte(&at, end);
+        }
+    }
+    return n;
+}
+
+/* ---- Comparison -------------------------------------------------------------------------- */
+
+static bool url_same_path(const rlk_url *a, const rlk_url *b)
+{
+    const char *at = a->path;
+    const char *end = at + a->path_len;
+    const char *bt = b->path;
+    const char *bend = bt + b->path_len;
+
+    while (at < end && bt < bend) {
+        if (url_next_byte(&at, end) != url_next_byte(&bt, bend)) {
+            return false;
+        }
+    }
+    return at == end && bt == bend;
+}
+
+bool rlk_url_same_server(const rlk_url *a, const rlk_url *b)
+{
+    if (a->host != NULL && b->host != NULL) {
+        return a->port == b->port && a->host_len == b->host_len &&
+               url_same_letters(a->host, b->host, a->host_len);
+    }
+    return a->path != NULL && b->path != NULL && url_same_path(a, b);
+}
+
+/* ---- Parsing ----------------------------------------------------------------------------- */
+
+#ifndef RLK_NO_URL
+
+/* Characters of a host name, and of the zone of an IPv6 address. */
+static bool url_is_name_char(char c)
+{
+    char lower = url_lower(c);
+
+    return (lower >= 'a' && lower <= 'z') || url_is_digit(c) || c == '-' || c == '.' || c == '_';
+}
+
+static const char *url_find(const char *begin, const char *end, char c)
+{
+    while (begin < end && *begin != c) {
+        begin++;
+    }
+    return begin;
+}
+
+/* The last one; `end` if there is none. */
+static const char *url_find_last(const char *begin, const char *end, char c)
+{
+    const char *at = end;
+
+    while (at > begin) {
+        if (*--at == c) {
+            return at;
+        }
+    }
+    return end;
+}
+
+static bool url_is_scheme(const char *begin, const char *end, const char *scheme)
+{
+    size_t len = (size_t)(end - begin);
+
+    return len == strlen(scheme) && url_same_letters(begin, scheme, len);
+}
+
+/* Digits only, at least one, at most `max` (< 2^32). */
+static bool url_number(const char *begin, const char *end, uint32_t max, uint32_t *out)
+{
+    uint64_t value = 0;
+
+    if (begin == end) {
+        return false;
+    }
+    for (; begin < end; begin++) {
+        if (!url_is_digit(*begin)) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(*begin - '0');
+        if (value > max) {
+            return false;
+        }
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+static bool url_escapes_are_good(const char *begin, const char *end)
+{
+    for (; begin < end; begin++) {
+        if (*begin == '%' && (end - begin < 3 || url_hex(begin[1]) < 0 || url_hex(begin[2]) < 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Host -------------------------------------------------------------------------------- */
+
+/* Four decimal numbers of 0..255 without leading zeros, as inet_pton has them. */
+static bool url_is_ipv4(const char *begin, const char *end)
+{
+    unsigned parts = 0;
+
+    for (;;) {
+        const char *stop = url_find(begin, end, '.');
+        uint32_t value;
+
+        if (!url_number(begin, stop, 255, &value) || (*begin == '0' && stop - begin > 1)) {
+            return false;
+        }
+        parts++;
+        if (stop == end) {
+            return parts == 4;
+        }
+        begin = stop + 1;
+    }
+}
+
+/* RFC 4291: eight groups of one to four hex digits, one run of zero groups perhaps as "::", the
+ * last two groups perhaps as an IPv4 address. */
+static bool url_is_ipv6(const char *begin, const char *end)
+{
+    const char *at = begin;
+    unsigned groups = 0;
+    bool gap = false;
+
+    if (end - at >= 2 && at[0] == ':' && at[1] == ':') {
+        gap = true;
+        at += 2;
+    }
+    while (at < end) {
+        const char *group = at;
+
+        while (at < end && at - group < 4 && url_hex(*at) >= 0) {
+            at++;
+        }
+        if (at < end && *at == '.' && url_is_ipv4(group, end)) {
+            groups += 2;
+            break;
+        }
+        if (at == group) {
+            return false;
+        }
+        groups++;
+        if (at == end) {
+            break;
+        }
+        if (*at != ':' || ++at == end) {
+            return false;
+        }
+        if (*at == ':') {
+            if (gap) {
+                return false;
+            }
+            gap = true;
+            at++;
+        }
+    }
+    return gap ? groups <= 7 : groups == 8;
+}
+
+/* What stands between the brackets: an IPv6 address, behind it perhaps "%25" and a zone
+ * (RFC 6874). */
+static bool url_is_bracketed(const char *begin, const char *end)
+{
+    const char *percent = url_find(begin, end, '%');
+    const char *at;
+
+    if (!url_is_ipv6(begin, percent)) {
+        return false;
+    }
+    if (percent == end) {
+        return true;
+    }
+    if (end - percent < 4 || percent[1] != '2' || percent[2] != '5') {
+        return false;
+    }
+    for (at = percent + 3; at < end && url_is_name_char(*at); at++) {
+    }
+    return at == end;
+}
+
+/* A name or an IPv4 address. What has only digits and dots can't be a name: 1.2.3, 256.1.1.1. */
+static bool url_is_host(const char *begin, const char *end)
+{
+    bool numeric = true;
+    const char *at;
+
+    if (begin == end) {
+        return false;
+    }
+    for (at = begin; at < end; at++) {
+        if (!url_is_name_char(*at)) {
+            return false;
+        }
+        numeric = numeric && (url_is_digit(*at) || *at == '.');
+    }
+    return !numeric || url_is_ipv4(begin, end);
+}
+
+/* ---- Parts ------------------------------------------------------------------------------- */
+
+/* host[:port]. The host ends at the last colon, so that an IPv6 address without its brackets is a
+ * wrong host and not a wrong port. */
+static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *end)
+{
+    const char *host = begin;
+    const char *host_end;
+    const char *colon;
+    uint32_t port = URL_PORT;
+
+    if (begin < end && *begin == '[') {
+        host++;
+        host_end = url_find(host, end, ']');
+        if (host_end == end || !url_is_bracketed(host, host_end)) {
+            return RLK_E_URL_HOST;
+        }
+        colon = host_end + 1;
+        if (colon < end && *colon != ':') {
+            return RLK_E_URL_HOST;
+        }
+    } else {
+        colon = url_find_last(begin, end, ':');
+        host_end = colon;
+        if (!url_is_host(host, host_end)) {
+            return RLK_E_URL_HOST;
+        }
+    }
+    if (host_end - host > RLK_URL_HOST_MAX) {
+        return RLK_E_URL_HOST;
+    }
+    if (colon < end && (!url_number(colon + 1, end, URL_PORT_MAX, &port) || port == 0)) {
+        return RLK_E_URL_PORT;
+    }
+    url->host = host;
+    url->host_len = (uint16_t)(host_end - host);
+    url->port = (uint16_t)port;
+    return RLK_OK;
+}
+
+/* [user][:password]. An empty user is none; so is an empty password without a user, as comes from
+ * a template with nothing to fill in. */
+static rlk_result url_parse_credentials(rlk_url *url, const char *begin, const char *end)
+{
+    const char *colon = url_find(begin, end, ':');
+
+    if (!url_escapes_are_good(begin, end)) {
+        return RLK_E_URL_ESCAPE;
+    }
+    if (colon > begin) {
+        url->user = begin;
+        url->user_len = (uint16_t)(colon - begin);
+    }
+    if (colon < end && (colon > begin || colon + 1 < end)) {
+        url->password = colon + 1;
+        url->password_len = (uint16_t)(end - url->password);
+    }
+    return RLK_OK;
+}
+
+/* The path of a Unix socket: absolute, and something to name. */
+static rlk_result url_parse_path(rlk_url *url, const char *begin, const char *end)
+{
+    const char *at = begin;
+    size_t len = 0;
+
+    if (!url_escapes_are_good(begin, end)) {
+        return RLK_E_URL_ESCAPE;
+    }
+    for (; at < end; len++) {
+        if (url_next_byte(&at, end) == 0) {
+            return RLK_E_URL_PATH;
+        }
+    }
+    if (len < 2 || len > RLK_URL_PATH_MAX) {
+        return RLK_E_URL_PATH;
+    }
+    url->path = begin;
+    url->path_len = (uint16_t)(end - begin);
+    return RLK_OK;
+}
+
+/* name=value pairs joined by '&'; the only name is db. has_db: the path has said it already. */
+static rlk_result url_parse_query(rlk_url *url, const char *begin, const char *end, bool has_db)
+{
+    while (begin < end) {
+        const char *stop = url_find(begin, end, '&');
+        const char *equals = url_find(begin, stop, '=');
+        uint32_t db;
+
+        if (equals - begin != 2 || memcmp(begin, "db", 2) != 0) {
+            return RLK_E_URL_QUERY;
+        }
+        if (equals == stop || !url_number(equals + 1, stop, URL_DB_MAX, &db) ||
+            (has_db && db != url->db)) {
+            return RLK_E_URL_DB;
+        }
+        url->db = db;
+        has_db = true;
+        begin = stop < end ? stop + 1 : end;
+    }
+    return RLK_OK;
+}
+
+/* ---- The whole --------------------------------------------------------------------------- */
+
+/* Where the text ends, or NULL if it has a character that no URL has, a fragment, or no end. */
+static const char *url_end(const char *text)
+{
+    size_t len;
+
+    for (len = 0; text[len] != '\0'; len++) {
+        unsigned char c = (unsigned char)text[len];
+
+        if (len == RLK_URL_MAX || c <= ' ' || c == 0x7f || c == '#') {
+            return NULL;
+        }
+    }
+    return text + len;
+}
+
+/* What is behind "scheme://". */
+static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, const char *end)
+{
+    const char *question = url_find(begin, end, '?');
+    const char *slash = url_find(begin, question, '/');
+    const char *at = url_find_last(begin, slash, '@');
+    const char *query = question < end ? question + 1 : end;
+    bool has_db = false;
+    rlk_result result = RLK_OK;
+
+    if (at < slash) {
+        result = url_parse_credentials(url, begin, at);
+        begin = at + 1;
+    }
+    if (result != RLK_OK) {
+        return result;
+    }
+    if (is_unix) {
+        /* unix://run/redis.sock: a slash was forgotten */
+        result = begin < slash ? RLK_E_URL_PATH : url_parse_path(url, slash, question);
+    } else {
+        result = url_parse_host(url, begin, slash);
+        if (result == RLK_OK && question - slash > 1) {
+            has_db = url_number(slash + 1, question, URL_DB_MAX, &url->db);
+            result = has_db ? RLK_OK : RLK_E_URL_DB;
+        }
+    }
+    return result != RLK_OK ? result : url_parse_query(url, query, end, has_db);
+}
+
+static rlk_result url_parse_text(rlk_url *url, const char *text)
+{
+    const char *end = url_end(text);
+    const char *colon;
+    bool is_unix;
+
+    if (end == NULL) {
+        return RLK_E_URL;
+    }
+    colon = url_find(text, end, ':');
+    if (end - colon < 3 || colon[1] != '/' || colon[2] != '/') {
+        return RLK_E_URL;
+    }
+    is_unix = url_is_scheme(text, colon, "unix");
+    if (!is_unix && !url_is_scheme(text, colon, "redis")) {
+        return RLK_E_URL_SCHEME;
+    }
+    return url_parse_rest(url, is_unix, colon + 3, end);
+}
+
+rlk_result rlk_url_parse(rlk_url *url, const char *text)
+{
+    rlk_result result;
+
+    if (url == NULL) {
+        return RLK_E_ARGUMENT;
+    }
+    memset(url, 0, sizeof *url);
+    if (text == NULL) {
+        return RLK_E_ARGUMENT;
+    }
+    result = url_parse_text(url, text);
+    if (result != RLK_OK) {
+        memset(url, 0, sizeof *url);
+    }
+    return result;
+}
+
+#endif /* RLK_NO_URL */
+
+/* ==== src/lock/internal.h ====
+ *
+ * What the files of the lock room share.
+ *
+ *   client.c     connections, clock, timers, the connection's calls
+ *   events.c     outcomes waiting to be pulled
+ *   seat.c       one lock on one node: commands out, verdicts in
+ *   operation.c  what all operations share: begin, finish, timers, loss
+ *   acquire.c    rounds
+ *   hold.c       extend, renew, check
+ *   release.c    release and the undo that goes on behind an operation
+ *   query.c      query and force_release
+ *   lock.c       the public calls
+ *   blocking.c   their blocking forms: one loop
+ *
+ * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
+ * verdict or a connection changed) and rlki_lock_timer (a deadline came).
+ */
+#ifndef RLKI_LOCK_INTERNAL_H
+#define RLKI_LOCK_INTERNAL_H
+
+/* Where a thing that is not initialised, or closed, is: all bytes zero. */
+enum {
+    RLKI_CLIENT_CLOSED,
+    RLKI_CLIENT_OPEN
+};
+
+/* State of a lock, apart from its operation. */
+enum {
+    RLKI_CLOSED,
+    RLKI_FREE,
+    RLKI_HELD,
+    RLKI_LOST /* was held, ran out, and nobody has asked for release or acquire since */
+};
+
+/* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
+enum {
+    RLKI_PHASE_WORK,
+    RLKI_PHASE_AWAIT, /* until a quorum of nodes is ready */
+    RLKI_PHASE_ROUND, /* SETs are out */
+    RLKI_PHASE_PAUSE, /* before the next round */
+    RLKI_PHASE_SETTLE /* outcome decided; undos are out */
+};
+
+/* Flags of a lock. */
+#define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
+#define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
+#define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
+#define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
+#define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
+
+/* Pending events of a lock, in the order in which they are pulled. */
+#define RLKI_EVENT_RESULT 0x01u
+#define RLKI_EVENT_LOST   0x02u
+#define RLKI_EVENT_LINKED 0x80u /* in the client's list */
+
+/* Commands of a seat: the tag of its request. */
+enum {
+    RLKI_NO_COMMAND,
+    RLKI_SET,
+    RLKI_RAISE,
+    RLKI_CHECK,
+    RLKI_RELEASE,
+    RLKI_QUERY,
+    RLKI_DEL
+};
+
+/* What a node has said in the operation under way. */
+enum {
+    RLKI_NONE,     /* nothing yet */
+    RLKI_YES,      /* done */
+    RLKI_NO,       /* somebody else has it (SET); not our token (scripts, first answer) */
+    RLKI_NO_AFTER, /* not our token, after an earlier release whose reply was lost */
+    RLKI_ERROR,    /* it refused, or can't be reached */
+    RLKI_SKIPPED   /* not asked in this round */
+};
+
+/* Flags of a seat. */
+#define RLKI_SEAT_POSSIBLE 0x01u /* our token may be on the node */
+#define RLKI_SEAT_PRESENT  0x02u /* it is, or was when last heard */
+#define RLKI_SEAT_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
+#define RLKI_SEAT_REPEATED 0x08u /* a release of it was sent whose reply was lost */
+#define RLKI_SEAT_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
+#define RLKI_SEAT_RETRY    0x20u /* the command was refused; again at lock->retry_ms */
+#define RLKI_SEAT_DOUBT    0x40u /* whether an orphan is left can't be known */
+#define RLKI_SEAT_PROBED   0x80u /* acquire: compared already in this round */
+
+/* ---- client.c ---- */
+
+/* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
+ * compiler knows both, and leaves loops and counts out. */
+static inline unsigned rlki_nodes(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->nodes;
+}
+
+static inline unsigned rlki_needed(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->quorum;
+}
+
+/* True unless this process inherited the client by fork. */
+RLKI_API bool rlki_client_same_process(const rlk_client *client);
+
+/* Samples the clock; never goes back. */
+RLKI_API int64_t rlki_client_now(rlk_client *client);
+
+/* A random number from min to max, for pauses: not secret. */
+RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
+
+/* If the stream of a node is not fenced, remembers that all earlier ones may still execute. */
+RLKI_API void rlki_client_note_fence(rlk_client *client, unsigned node);
+
+/* The connection that a seat uses: the route. Constant, one node a seat, for one server and for a
+ * quorum of independent ones. */
+RLKI_API rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat);
+
+/* ---- events.c ---- */
+
+RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
+/* Takes an event away without showing it (a blocking call returns it). */
+RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
+
+/* ---- token.c ---- */
+
+/* Draws the random part anew. False: no entropy. */
+RLKI_API bool rlki_token_draw(rlk_lock *lock);
+RLKI_API size_t rlki_token_len(const rlk_lock *lock);
+/* Writes the token of a round: rlki_token_len bytes. */
+RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
+
+/* ---- seat.c ---- */
+
+RLKI_API rlk_lock *rlki_seat_lock(rlk_seat *seat);
+/* Our token is not on the node and never will be, and nothing is under way. */
+RLKI_API bool rlki_seat_clean(const rlk_seat *seat);
+/* Sends a command; the request must be idle. */
+RLKI_API void rlki_seat_send(rlk_seat *seat, unsigned command);
+/* Takes the command under way back; true if not a byte of it was sent. Its effect is then recorded
+ * in the flags: an abandoned SET leaves the token POSSIBLE. */
+RLKI_API bool rlki_seat_abandon(rlk_seat *seat);
+/* The token of the seat is not wanted any more: sends the compare-and-delete behind whatever was
+ * sent, if there is anything to undo. */
+RLKI_API void rlki_seat_undo(rlk_seat *seat);
+
+RLKI_API unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
+RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
+RLKI_API void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
+/* Sends again what was refused and waits for it. */
+RLKI_API void rlki_seats_retry(rlk_lock *lock);
+
+/* Verdicts of all seats, counted. */
+typedef struct rlki_tally {
+    uint8_t yes;
+    uint8_t no; /* RLKI_NO */
+    uint8_t no_after;
+    uint8_t error;
+    uint8_t pending; /* RLKI_NONE */
+    uint8_t unclean; /* seats that are not clean, or in doubt */
+    uint8_t doubt;
+} rlki_tally;
+RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
+
+/* ---- operation.c ---- */
+
+/* Common begin of every public call: the fork check, the clock, the lock's own deadlines. */
+RLKI_API rlk_result rlki_lock_enter(rlk_lock *lock);
+/* Begins an operation: no verdicts, trying until deadline_ms. */
+RLKI_API void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
+/* Ends it with a result, which becomes an event. */
+RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
+/* Something changed: goes as far as it can. */
+RLKI_API void rlki_operation_step(rlk_lock *lock);
+/* Does what is due at client->now_ms. */
+RLKI_API void rlki_lock_timer(rlk_lock *lock);
+/* Sets the lock's one timer to the earliest of its deadlines. */
+RLKI_API void rlki_lock_rearm(rlk_lock *lock);
+/* Recomputes the lease's deadline from what the nodes confirmed. */
+RLKI_API void rlki_lock_validate(rlk_lock *lock);
+/* Expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
+RLKI_API void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
+/* Undoes every seat, in the background too; the token is retired. */
+RLKI_API void rlki_lock_undo(rlk_lock *lock);
+/* Held no more without having been released: `result` is what an operation under way comes to. */
+RLKI_API void rlki_lock_lose(rlk_lock *lock, rlk_result result);
+/* Remembers an error for the operation's result and the text. */
+RLKI_API void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error);
+/* Errors that the same call meets again: fatal, and wrong use. */
+RLKI_API bool rlki_is_final(rlk_result result);
+/* The connection of a seat became ready, or failed. */
+RLKI_API void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat);
+
+/* ---- lock.c ---- */
+
+/* Beside the public operations: a renewal if one is due (RLK_OK: none is). */
+#define RLKI_OP_KEEP (RLK_OP_FORCE_RELEASE + 1)
+
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the
+ * room in `holders`. */
+RLKI_API rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
+                           rlk_holder *holders);
+/* The same of a lock that was entered; entered: what that came to. */
+RLKI_API rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
+                             int64_t argument, rlk_holder *holders);
+
+/* ---- the operations ---- */
+
+RLKI_API void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
+RLKI_API bool rlki_acquire_step(rlk_lock *lock);
+RLKI_API void rlki_acquire_cancel(rlk_lock *lock);
+RLKI_API void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
+
+RLKI_API void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
+                     int64_t deadline_ms);
+RLKI_API bool rlki_hold_step(rlk_lock *lock);
+RLKI_API void rlki_hold_cancel(rlk_lock *lock);
+
+RLKI_API void rlki_release_begin(rlk_lock *lock);
+RLKI_API bool rlki_release_step(rlk_lock *lock);
+
+RLKI_API void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
+RLKI_API bool rlki_query_step(rlk_lock *lock);
+RLKI_API void rlki_query_cancel(rlk_lock *lock);
+RLKI_API void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left);
+
+#endif
+
+/* ==== src/lock/validity.h ====
+ *
+ * Arithmetic of leases: drift and quorum. Pure functions (rule 2 of docs/correctness.md).
+ */
+#ifndef RLKI_VALIDITY_H
+#define RLKI_VALIDITY_H
+
+/* The expiry of a node that does not have our token: before all times. */
+#define RLKI_EXPIRED INT64_MIN
+
+/* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
+#define RLKI_DRIFT_PPM_MAX 500000u
+
+/* By how much the two clocks may differ after horizon_ms, rounded up; at most INT32_MAX. */
+RLKI_API uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms);
+
+/* Nodes of n that must agree: n/2 + 1. */
+RLKI_API unsigned rlki_quorum(unsigned nodes);
+
+/* The q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q is still
+ * there, if values are expiries. */
+RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
+
+/*
+ * New expiry of a node whose script began no earlier than t0_ms and said at now_ms that p_ms
+ * remain: t0 + p for certain. The known one stays if it lies within what that answer allows and
+ * was confirmed on the same stream (then it is the same fact, known better).
+ */
+RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms);
+
+/* a + b without overflow, b >= 0. */
+RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+
+#endif
+
+/* ==== src/lock/validity.c ==== */
+
+/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
+#define VALIDITY_PPM_UNIT 4295u
+
+uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
+{
+    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * VALIDITY_PPM_UNIT)) >> 32;
+    uint64_t drift = part + 1 + drift_ms;
+    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
+}
+
+unsigned rlki_quorum(unsigned nodes)
+{
+    return nodes / 2 + 1;
+}
+
+int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+{
+    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    unsigned i;
+    sorted[0] = values[0];
+    for (i = 1; i < n; i++) {
+        unsigned at = i;
+        while (at > 0 && sorted[at - 1] < values[i]) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = values[i];
+    }
+    return sorted[q - 1];
+}
+
+int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms)
+{
+    int64_t earliest = rlki_later(t0_ms, p_ms);
+    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
+        return known_ms;
+    return earliest;
+}
+
+/* ==== src/lock/acquire.c ====
+ *
+ * Acquire. A round is one token tried on all nodes at once:
+ *
+ *   begin --> AWAIT -----------------> ROUND ----------------------------> (held, RLK_OK)
+ *               ^   a quorum of nodes    |   a quorum said OK, in time
+ *               |   is ready and clean   |
+ *               |                        | quorum out of reach, or the try's time is over:
+ *               |                        v undo on all nodes that were asked
+ *               +------- PAUSE <---------+
+ *                 jitter          |      | one attempt only, deadline, cancelled, final error
+ *                                 v      v
+ *   (outcome, or RLK_UNKNOWN) <-- SETTLE
+ *      fewer than a quorum of nodes is unresolved, or the settling time is over
+ *
+ * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
+ * late, and is undone. A node whose undo is not answered yet has no part in the next round.
+ */
+
+/* After failed rounds in a row the pause doubles up to 2^3, unless a holder explains them. */
+#define ACQUIRE_BACKOFF_MAX 3
+
+static void acquire_await_begin(rlk_lock *lock)
+{
+    lock->phase = RLKI_PHASE_AWAIT;
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+}
+
+void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
+{
+    unsigned i;
+    lock->state = RLKI_FREE;
+    rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
+    acquire_await_begin(lock);
+    lock->tries = 0;
+    /* a raise that is late, of a node that was lost in the last round, only looks */
+    lock->target_ms = lock->client->now_ms;
+    lock->claim_ms = RLK_NEVER;
+    lock->limit_ms = RLK_NEVER;
+    if (one_try)
+        lock->flags |= RLKI_LOCK_TRY;
+    /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
+    rlki_operation_step(lock);
+}
+
+/* Decides the outcome; what was sent is undone before it is told. */
+static void acquire_settle(rlk_lock *lock, rlk_result outcome)
+{
+    lock->outcome = (int16_t)outcome;
+    lock->phase = RLKI_PHASE_SETTLE;
+    rlki_lock_undo(lock);
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
+}
+
+void rlki_acquire_cancel(rlk_lock *lock)
+{
+    if (lock->phase == RLKI_PHASE_SETTLE)
+        lock->outcome = RLK_CANCELLED;
+    else
+        acquire_settle(lock, RLK_CANCELLED);
+}
+
+/* A connection is what it failed for, perhaps since before this call. */
+static void acquire_note_conn(rlk_lock *lock, unsigned node)
+{
+    rlki_lock_note(lock, node, RLKI_NO_COMMAND, rlk_conn_result(rlki_route(lock, node)));
+}
+
+/* What the trying came to, when its time is over. */
+static rlk_result acquire_outcome(rlk_lock *lock)
+{
+    unsigned i;
+    if (lock->flags & RLKI_LOCK_HOLDER)
+        return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
+    if (lock->error < 0)
+        return (rlk_result)lock->error;
+    /* nobody said anything: is it that nobody could be asked? */
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY && rlk_conn_result(conn) != RLK_OK) {
+            acquire_note_conn(lock, i);
+            return (rlk_result)lock->error;
+        }
+    }
+    return RLK_TIMED_OUT;
+}
+
+/* True if so many nodes are lost for good that no round can succeed; then lock->error says why. */
+static bool acquire_hopeless(rlk_lock *lock)
+{
+    unsigned hope = 0;
+    unsigned down = rlki_nodes(lock->client); /* a node whose connection is why; none yet */
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        rlk_result result = rlk_conn_result(conn);
+        /* What failed before this call began may work now, unless it is fatal. */
+        bool failed = lock->seats[i].verdict == RLKI_ERROR &&
+                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
+        if (rlk_conn_get_state(conn) != RLK_CONN_FATAL && !failed)
+            hope++;
+        else if (result != RLK_OK)
+            down = i;
+    }
+    if (hope >= rlki_needed(lock->client))
+        return false;
+    if (down < rlki_nodes(lock->client))
+        acquire_note_conn(lock, down);
+    return true;
+}
+
+static bool acquire_await(rlk_lock *lock)
+{
+    unsigned ready = 0;
+    unsigned undoing = 0;
+    unsigned i;
+    if (acquire_hopeless(lock)) {
+        acquire_settle(lock, (rlk_result)lock->error);
+        return true;
+    }
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
+            continue;
+        if (rlki_seat_clean(&lock->seats[i]))
+            ready++;
+        else
+            undoing++;
+    }
+    /* A node that is about to answer its undo is waited for, as long as one try takes. */
+    if (lock->client->now_ms >= lock->phase_ms)
+        lock->phase_ms = RLK_NEVER;
+    if (ready < rlki_needed(lock->client) || (undoing > 0 && lock->phase_ms != RLK_NEVER))
+        return false;
+    lock->phase = RLKI_PHASE_ROUND;
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->round++;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        rlk_conn_state state = rlk_conn_get_state(rlki_route(lock, i));
+        bool usable =
+            state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
+        seat->verdict = RLKI_SKIPPED;
+        if (!usable || !rlki_seat_clean(seat))
+            continue;
+        seat->verdict = RLKI_NONE;
+        seat->round = lock->round;
+        seat->expiry_ms = RLKI_EXPIRED;
+        seat->flags = (uint8_t)(seat->flags & ~RLKI_SEAT_PROBED);
+        rlki_seat_send(seat, RLKI_SET);
+    }
+    return true;
+}
+
+/* A quorum said OK: held, if there is time left of it. */
+static bool acquire_won(rlk_lock *lock)
+{
+    rlki_lock_validate(lock);
+    if (lock->client->now_ms >= lock->valid_ms)
+        return false;
+    /* SETs that are under way, or wait for their node to come up, still count when answered: they
+     * make the lease outlive more failures. A release takes them back. */
+    lock->state = RLKI_HELD;
+    rlki_operation_finish(lock, RLK_OK);
+    return true;
+}
+
+static bool acquire_final_error(const rlk_lock *lock, const rlki_tally *tally)
+{
+    return rlki_is_final((rlk_result)lock->error) &&
+           tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
+}
+
+static bool acquire_round(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    rlki_tally tally = rlki_tally_of(lock);
+    uint32_t pause_ms;
+    if (tally.yes >= rlki_needed(client) && acquire_won(lock))
+        return false;
+    if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
+        client->now_ms < lock->phase_ms)
+        return false;
+
+    /* the round has failed; not for errors alone: somebody else has it */
+    if (tally.no > rlki_nodes(client) - rlki_needed(client) ||
+        (tally.no > 0 && tally.error <= rlki_nodes(client) - rlki_needed(client))) {
+        lock->flags |= RLKI_LOCK_HOLDER;
+        lock->tries = 0;
+    }
+    if (lock->flags & RLKI_LOCK_TRY || acquire_final_error(lock, &tally)) {
+        acquire_settle(lock, acquire_final_error(lock, &tally) ? (rlk_result)lock->error
+                                                               : acquire_outcome(lock));
+        return true;
+    }
+    rlki_lock_undo(lock);
+    lock->phase = RLKI_PHASE_PAUSE;
+    pause_ms = rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+    lock->phase_ms = rlki_later(client->now_ms, (int64_t)pause_ms << lock->tries);
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
+        lock->tries++;
+    return true;
+}
+
+static bool acquire_pause(rlk_lock *lock)
+{
+    unsigned i;
+    if (lock->client->now_ms < lock->phase_ms)
+        return false;
+    acquire_await_begin(lock);
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        lock->seats[i].verdict = RLKI_NONE;
+    return true;
+}
+
+static void acquire_settling(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    if (tally.unclean < rlki_needed(lock->client))
+        rlki_operation_finish(lock, (rlk_result)lock->outcome);
+    else if (tally.doubt >= rlki_needed(lock->client) || lock->client->now_ms >= lock->phase_ms)
+        rlki_operation_finish(lock, RLK_UNKNOWN);
+}
+
+bool rlki_acquire_step(rlk_lock *lock)
+{
+    if (lock->client->now_ms >= lock->deadline_ms) {
+        acquire_settle(lock, acquire_outcome(lock));
+        return true;
+    }
+    switch (lock->phase) {
+    case RLKI_PHASE_AWAIT:
+        return acquire_await(lock);
+    case RLKI_PHASE_ROUND:
+        return acquire_round(lock);
+    case RLKI_PHASE_PAUSE:
+        return acquire_pause(lock);
+    default: /* RLKI_PHASE_SETTLE */
+        acquire_settling(lock);
+        return false;
+    }
+}
+
+void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
+{
+    bool one_try = (lock->flags & RLKI_LOCK_TRY) != 0;
+    if (lock->phase == RLKI_PHASE_AWAIT)
+        seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
+    if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
+        return;
+    /* A SET that did not leave is not waited for in this round; a lost one is (it is compared when
+     * the connection is back), unless there is one attempt only. */
+    if (seat->request.tag == RLKI_SET && seat->request.state == RLK_REQUEST_QUEUED)
+        rlki_seat_abandon(seat);
+    else if (!one_try)
+        return;
+    seat->verdict = RLKI_ERROR;
+}
+
+/* ==== src/lock/blocking.c ====
+ *
+ * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
+ * own deadlines end it.
+ */
+
+/* Ends an operation whose driver can't wait: what is not settled now will not be. */
+static void blocking_give_up(rlk_lock *lock)
+{
+    (void)rlk_cancel(lock);
+    if (lock->operation == RLK_OP_NONE)
+        return;
+    rlki_operation_finish(lock,
+                          RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
+    rlki_lock_rearm(lock);
+}
+
+static rlk_result blocking_wait(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    while (!(lock->events & RLKI_EVENT_RESULT)) {
+        if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
+            if (lock->client != client)
+                return RLK_E_CLOSED;
+            blocking_give_up(lock);
+            break;
+        }
+        if (lock->client != client) /* closed by whoever was called while waiting */
+            return RLK_E_CLOSED;
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            rlk_client_tick(client);
+    }
+    client->served_ms = client->now_ms;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    return (rlk_result)lock->done_result;
+}
+
+/* Between blocking calls nobody serves the connections. After this time first look at what has
+ * come meanwhile: a server that closed an idle connection, above all. */
+#define BLOCKING_IDLE_MS 1000
+
+/* Before starting: without a way to wait nothing is started. */
+static rlk_result blocking_enter(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    rlk_client *client;
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    if (!client->env.wait)
+        return RLK_E_WAIT;
+    if (client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+        return RLK_OK;
+    client->served_ms = client->now_ms;
+    (void)client->env.wait(client->env.context, client, client->now_ms);
+    return rlki_lock_enter(lock);
+}
+
+static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
+                                rlk_holder *holders)
+{
+    rlk_result result = blocking_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    result = rlki_lock_entered(lock, RLK_OK, operation, argument, holders);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    return blocking_call(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
+}
+
+rlk_result rlk_release(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
+{
+    return blocking_call(lock, RLK_OP_EXTEND, added_ms, NULL);
+}
+
+rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
+{
+    return blocking_call(lock, RLK_OP_RENEW, ttl_ms, NULL);
+}
+
+rlk_result rlk_check(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_CHECK, 0, NULL);
+}
+
+rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return blocking_call(lock, RLK_OP_QUERY, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release(rlk_lock *lock)
+{
+    return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_keep(rlk_lock *lock)
+{
+    rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
+    /* A renewal that failed is tried again at the next call, while the lease lasts. */
+    if (result != RLK_E_WAIT && rlk_is_held(lock))
+        return RLK_OK;
+    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
+}
+
+#if defined(__GNUC__) && !defined(__cplusplus)
+void rlki_lock_scope_end(rlk_lock *lock)
+{
+    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
+        lock->client->env.wait)
+        (void)blocking_wait(lock);
+    if (rlk_release(lock) == RLK_E_WAIT)
+        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
+    (void)rlk_lock_close(lock);
+}
+#endif
+
+/* ==== src/lock/scripts.h ====
+ *
+ * The Lua script of the lock, as a SCRIPT LOAD command and a digest.
+ *
+ * It reads the token by GETEX, a write command without effect: so a replica or a demoted primary
+ * answers READONLY instead of a false "not ours", and a paused server lets it wait behind the SETs
+ * that came before (rules 5 and 6). Where the server does not know GETEX (before 6.2), or the ACL
+ * user may not run it, it uses GET.
+ *
+ *   KEYS[1] key, ARGV[1] token              release. 1: deleted
+ *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
+ *                                           ms = -1 raises nothing: a check
+ *   of both                                 -3: the key does not hold the token
+ *
+ * EVALSHA's digest is fixed here; a test compares it with the server's own.
+ */
+#ifndef RLKI_SCRIPTS_H
+#define RLKI_SCRIPTS_H
+
+#define RLKI_SCRIPT_DIGEST "a46561453adacc14297f8b6f6252427104dcaf20"
+
+#define RLKI_NOT_OURS (-3)
+
+#endif
+
+/* ==== src/lock/scripts.c ==== */
+
+/* v: the token in the key, false if there is none. An error but "no such command" and "not allowed"
+ * (words of Redis 5 to 8 and Valkey) is the script's own reply. The length of the script stands in
+ * its header; a test compares it. */
+static const char script_load[] =
+    /* clang-format off */
+    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$437\r\n"
+    "local v=redis.pcall('GETEX',KEYS[1])\n"
+    "if type(v)=='table' then\n"
+    "local e=v.err\n"
+    "if not(e:find('nknown') or e:find(\"can't run\") or e:find('permissions to run')) then return v end\n"
+    "v=redis.call('GET',KEYS[1])\n"
+    "end\n"
+    "if v~=ARGV[1] then return -3 end\n"
+    "local t=ARGV[2]\n"
+    "if not t then return redis.call('DEL',KEYS[1]) end\n"
+    "local p=redis.call('PTTL',KEYS[1])\n"
+    "if p<tonumber(t) then\n"
+    "redis.call('PEXPIRE',KEYS[1],t)\n"
+    "p=redis.call('PTTL',KEYS[1])\n"
+    "end\n"
+    "return p\n"
+    "\r\n";
+/* clang-format on */
+
+RLKI_API const rlk_conn_script rlki_script = {script_load, sizeof(script_load) - 1};
+
+/* ==== src/lock/wheel.h ====
+ *
+ * Timer wheel: hierarchical, intrusive, O(1) to set and cancel, whatever the number of timers.
+ */
+#ifndef RLKI_WHEEL_H
+#define RLKI_WHEEL_H
+
+RLKI_API void rlki_wheel_init(rlk_wheel *wheel, int64_t now_ms);
+
+/* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
+RLKI_API void rlki_wheel_set(rlk_wheel *wheel, rlk_timer *timer, int64_t deadline_ms);
+
+/* Harmless when it is not set. */
+RLKI_API void rlki_wheel_cancel(rlk_wheel *wheel, rlk_timer *timer);
+
+/* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. */
+RLKI_API rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms);
+
+/* No timer is due before this: the earliest deadline, or the start of the slot that it lies in, so
+ * that a far timer is reached in a few wakings. RLK_NEVER when no timer is set. Always later than
+ * the last pop's now_ms. */
+RLKI_API int64_t rlki_wheel_deadline(const rlk_wheel *wheel);
+
+#endif
+
+/* ==== src/lock/wheel.c ====
+ *
+ * Level l has 16 slots of 16^l ms. A timer lies in the lowest level that reaches its deadline from
+ * wheel->now_ms; when the cursor enters a slot of a higher level, the slot's timers move down.
+ *
+ * A list's link points at what points at the timer, so that unlinking needs no head; when that is
+ * a slot of the wheel, the slot's number, and so its bit, follows from the address.
+ */
+
+#define WHEEL_BITS 4
+#define WHEEL_MASK 15u
+/* Time that the wheel spans: a timer beyond lies in the last slot and moves on from there. */
+#define WHEEL_SPAN (INT64_C(1) << (WHEEL_BITS * RLK_WHEEL_LEVELS))
+
+static unsigned wheel_index(int64_t time_ms, unsigned level)
+{
+    return (unsigned)((uint64_t)time_ms >> (WHEEL_BITS * level)) & WHEEL_MASK;
+}
+
+void rlki_wheel_init(rlk_wheel *wheel, int64_t now_ms)
+{
+    unsigned level;
+    unsigned slot;
+    wheel->now_ms = now_ms;
+    for (level = 0; level < RLK_WHEEL_LEVELS; level++) {
+        wheel->used[level] = 0;
+        for (slot = 0; slot < RLK_WHEEL_SLOTS; slot++)
+            wheel->slot[level][slot] = NULL;
+    }
+}
+
+static void wheel_insert(rlk_wheel *wheel, rlk_timer *timer)
+{
+    int64_t when = timer->deadline_ms;
+    int64_t delta;
+    unsigned level = 0;
+    unsigned slot;
+    if (when < wheel->now_ms)
+        when = wheel->now_ms;
+    /* both are far from the ends of int64_t unless `when` is RLK_NEVER and now is negative */
+    if (when > wheel->now_ms + (WHEEL_SPAN - 1))
+        when = wheel->now_ms + (WHEEL_SPAN - 1);
+    delta = when - wheel->now_ms;
+    while (delta >= (INT64_C(1) << (WHEEL_BITS * (level + 1))))
+        level++;
+    slot = wheel_index(when, level);
+    timer->next = wheel->slot[level][slot];
+    timer->link = &wheel->slot[level][slot];
+    if (timer->next)
+        timer->next->link = &timer->next;
+    wheel->slot[level][slot] = timer;
+    wheel->used[level] = (uint16_t)(wheel->used[level] | (1u << slot));
+}
+
+void rlki_wheel_cancel(rlk_wheel *wheel, rlk_timer *timer)
+{
+    uintptr_t first = (uintptr_t)&wheel->slot[0][0];
+    uintptr_t link = (uintptr_t)timer->link;
+    if (!timer->link)
+        return;
+    *timer->link = timer->next;
+    if (timer->next)
+        timer->next->link = timer->link;
+    else if (link >= first && link < first + sizeof(wheel->slot)) {
+        unsigned number = (unsigned)((link - first) / sizeof(rlk_timer *));
+        unsigned level = number / RLK_WHEEL_SLOTS;
+        wheel->used[level] = (uint16_t)(wheel->used[level] & ~(1u << (number % RLK_WHEEL_SLOTS)));
+    }
+    timer->link = NULL;
+    timer->next = NULL;
+}
+
+void rlki_wheel_set(rlk_wheel *wheel, rlk_timer *timer, int64_t deadline_ms)
+{
+    if (timer->link && timer->deadline_ms == deadline_ms)
+        return;
+    rlki_wheel_cancel(wheel, timer);
+    timer->deadline_ms = deadline_ms;
+    wheel_insert(wheel, timer);
+}
+
+/* Moves the timers of a slot that the cursor has entered to where they lie now. */
+static void wheel_cascade(rlk_wheel *wheel, unsigned level)
+{
+    unsigned slot = wheel_index(wheel->now_ms, level);
+    rlk_timer *timer = wheel->slot[level][slot];
+    wheel->slot[level][slot] = NULL;
+    wheel->used[level] = (uint16_t)(wheel->used[level] & ~(1u << slot));
+    while (timer) {
+        rlk_timer *next = timer->next;
+        wheel_insert(wheel, timer);
+        timer = next;
+    }
+}
+
+/* Moves the cursor to the next place where something may be, at most to `now_ms`. */
+static void wheel_advance(rlk_wheel *wheel, int64_t now_ms)
+{
+    unsigned level = 0;
+    int64_t next;
+    /* Whole empty levels are crossed in one step. */
+    while (level < RLK_WHEEL_LEVELS && !wheel->used[level])
+        level++;
+    if (level == RLK_WHEEL_LEVELS) {
+        wheel->now_ms = now_ms;
+        return;
+    }
+    next = wheel->now_ms + 1;
+    if (level > 0) {
+        uint64_t low = (UINT64_C(1) << (WHEEL_BITS * level)) - 1;
+        next = (int64_t)(((uint64_t)wheel->now_ms | low) + 1);
+    }
+    if (next > now_ms) {
+        wheel->now_ms = now_ms;
+        return;
+    }
+    wheel->now_ms = next;
+    for (level = RLK_WHEEL_LEVELS - 1; level > 0; level--) {
+        uint64_t low = (UINT64_C(1) << (WHEEL_BITS * level)) - 1;
+        if (((uint64_t)next & low) == 0)
+            wheel_cascade(wheel, level);
+    }
+}
+
+rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms)
+{
+    for (;;) {
+        rlk_timer *timer = wheel->slot[0][wheel_index(wheel->now_ms, 0)];
+        if (timer && wheel->now_ms <= now_ms) {
+            rlki_wheel_cancel(wheel, timer);
+            return timer;
+        }
+        if (wheel->now_ms >= now_ms)
+            return NULL;
+        wheel_advance(wheel, now_ms);
+    }
+}
+
+/* Number of the lowest bit that is set in 16, of which one is. */
+static unsigned wheel_lowest(unsigned bits)
+{
+    unsigned n = 0;
+    if (!(bits & 0xffu)) {
+        bits >>= 8;
+        n = 8;
+    }
+    if (!(bits & 0xfu)) {
+        bits >>= 4;
+        n += 4;
+    }
+    if (!(bits & 3u)) {
+        bits >>= 2;
+        n += 2;
+    }
+    return n + !(bits & 1u);
+}
+
+int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
+{
+    int64_t best = RLK_NEVER;
+    unsigned level;
+    for (level = 0; level < RLK_WHEEL_LEVELS; level++) {
+        unsigned used = wheel->used[level];
+        /* The slot under the cursor was emptied when the cursor entered it, but on level 0: what
+         * lies there on a higher level is a whole turn away. So the turn begins behind it. */
+        unsigned first = level ? 1 : 0;
+        unsigned from = wheel_index(wheel->now_ms, level) + first;
+        uint64_t unit;
+        int64_t when;
+        if (!used)
+            continue;
+        used = (used | used << RLK_WHEEL_SLOTS) >> from;
+        unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
+        when = (int64_t)(unit << (WHEEL_BITS * level));
+        if (when < best)
+            best = when;
+    }
+    return best;
+}
+
+/* ==== src/lock/client.c ====
+ *
+ * The client: a set of connections, the clock, the timer wheel, the locks. It stands between the
+ * connections, which know requests, and the locks, which own them.
+ */
+
+#include <string.h>
+
+bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+    return !env->same_process || env->same_process(env->context, client);
+}
+
+/* Time as a connection passed it, or as the clock says it: it never goes back. */
+static int64_t client_advance(rlk_client *client, int64_t now_ms)
+{
+    if (now_ms > client->now_ms)
+        client->now_ms = now_ms;
+    return client->now_ms;
+}
+
+int64_t rlki_client_now(rlk_client *client)
+{
+    return client_advance(client, client->env.now_ms(client->env.context));
+}
+
+uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
+{
+    uint32_t x = client->jitter;
+    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
+    x ^= x >> 17;
+    x ^= x << 5;
+    client->jitter = x;
+    return max > min ? min + x % (max - min + 1) : min;
+}
+
+rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat)
+{
+    return lock->client->conns[seat];
+}
+
+void rlki_client_note_fence(rlk_client *client, unsigned node)
+{
+    const rlk_conn *conn = client->conns[node];
+    uint32_t generation = rlk_conn_generation(conn);
+    if (generation > 0 && !rlk_conn_fenced(conn))
+        client->unfenced[node] = generation - 1;
+}
+
+/* ---- calls of the connections ---- */
+
+static rlk_seat *client_seat(rlk_request *request)
+{
+    return (rlk_seat *)(void *)request; /* its first member */
+}
+
+static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *request,
+                              rlk_resp_writer *writer)
+{
+    (void)context;
+    return rlki_seat_encode(client_seat(request), conn, writer);
+}
+
+static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
+                         const rlk_reply *reply, unsigned left)
+{
+    rlk_client *client = (rlk_client *)context;
+    rlk_seat *seat = client_seat(request);
+    rlk_lock *lock = rlki_seat_lock(seat);
+    uint8_t tag = request->tag;
+    uint8_t state = request->state;
+    /* Deadlines before input. They may abandon the very command that is answered here: then its
+     * reply means nothing any more (what was sent behind it settles the matter). */
+    if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
+        rlki_lock_timer(lock);
+        if (request->tag != tag || request->state != state)
+            return;
+    }
+    rlki_seat_reply(seat, reply, left);
+    rlki_operation_step(lock);
+}
+
+static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
+{
+    rlk_seat *seat = client_seat(request);
+    client_advance((rlk_client *)context, rlk_conn_now(conn));
+    rlki_seat_lost(seat, maybe_sent);
+    rlki_operation_step(rlki_seat_lock(seat));
+}
+
+/* Two names for one server make no quorum. */
+static void client_look_for_alias(rlk_client *client, unsigned node)
+{
+    const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
+    unsigned i;
+    for (i = 0; run_id && i < rlki_nodes(client); i++) {
+        const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
+        if (other && memcmp(run_id, other, 20) == 0)
+            client->warnings |= RLK_WARN_ALIAS;
+    }
+}
+
+static void client_changed(void *context, rlk_conn *conn)
+{
+    rlk_client *client = (rlk_client *)context;
+    rlk_lock *lock;
+    unsigned node = 0;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return;
+    client_advance(client, rlk_conn_now(conn));
+    while (client->conns[node] != conn)
+        node++;
+    if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+        rlki_client_note_fence(client, node);
+        client_look_for_alias(client, node);
+    }
+    for (lock = client->locks; lock; lock = lock->next)
+        rlki_lock_conn_changed(lock, node);
+}
+
+void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
+{
+    config->calls.context = client;
+    config->calls.encode = client_encode;
+    config->calls.reply = client_reply;
+    config->calls.lost = client_lost;
+    config->calls.changed = client_changed;
+    config->scripts = &rlki_script;
+    config->scripts_len = 1;
+}
+
+/* ---- life ---- */
+
+static uint32_t client_limit(int64_t value, uint32_t otherwise)
+{
+    return value == 0 ? otherwise : (uint32_t)value;
+}
+
+static bool client_times_good(const rlk_client_config *config)
+{
+    return config->operation_ms >= 0 && config->operation_ms <= RLK_TIME_LIMIT_MAX &&
+           config->settle_ms >= 0 && config->settle_ms <= RLK_TIME_LIMIT_MAX &&
+           config->drift_ms >= 0 && config->drift_ms <= RLK_TIME_LIMIT_MAX &&
+           config->drift_ppm <= RLKI_DRIFT_PPM_MAX;
+}
+
+static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
+                               const rlk_client_config *config, unsigned *bad_node)
+{
+    size_t i;
+    size_t k;
+    if (!conns || !config || !config->env.now_ms || !config->env.random)
+        return RLK_E_ARGUMENT;
+    if (nodes == 0 || nodes > RLK_MAX_NODES)
+        return RLK_E_NODES;
+    if (!client_times_good(config))
+        return RLK_E_TIMES;
+    for (i = 0; i < nodes; i++) {
+        *bad_node = (unsigned)i;
+        if (!conns[i])
+            return RLK_E_ARGUMENT;
+        for (k = 0; k < i; k++)
+            if (rlk_url_same_server(rlk_conn_url(conns[i]), rlk_conn_url(conns[k])))
+                return RLK_E_SAME_NODE;
+    }
+    return RLK_OK;
+}
+
+rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t nodes,
+                            const rlk_client_config *config, size_t size, uint32_t layout)
+{
+    rlk_result result;
+    unsigned bad_node = 0;
+    unsigned i;
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (size != sizeof(*client) || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
+    client->state = RLKI_CLIENT_CLOSED;
+    client->nodes = 0;
+    client->locks = NULL;
+    client->event_head = NULL;
+    client->event_tail = NULL;
+    client->warnings = 0;
+    client->failed = RLK_OK;
+    result = client_check(conns, nodes, config, &bad_node);
+    client->error = (int16_t)result;
+    client->error_node = (uint16_t)bad_node;
+    if (result != RLK_OK)
+        return result;
+    client->env = config->env;
+    client->operation_ms = client_limit(config->operation_ms, RLK_OPERATION_MS);
+    client->settle_ms = client_limit(config->settle_ms, RLK_SETTLE_MS);
+    client->drift_ppm = client_limit(config->drift_ppm, RLK_DRIFT_PPM);
+    client->drift_ms = client_limit(config->drift_ms, RLK_DRIFT_MS);
+    for (i = 0; i < nodes; i++) {
+        client->conns[i] = conns[i];
+        client->unfenced[i] = 0;
+    }
+    client->nodes = (uint8_t)nodes;
+    client->quorum = (uint8_t)rlki_quorum(client->nodes);
+    if (nodes % 2 == 0)
+        client->warnings |= RLK_WARN_EVEN;
+    client->now_ms = client->env.now_ms(client->env.context);
+    client->served_ms = client->now_ms;
+    rlki_wheel_init(&client->wheel, client->now_ms);
+    if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
+        client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
+    client->jitter |= 1u;
+    client->state = RLKI_CLIENT_OPEN;
+    return RLK_OK;
+}
+
+void rlk_client_deinit(rlk_client *client)
+{
+    rlk_lock *lock;
+    unsigned i;
+    if (!client || client->state != RLKI_CLIENT_OPEN)
+        return;
+    client->state = RLKI_CLIENT_CLOSED;
+    for (lock = client->locks; lock; lock = lock->next)
+        for (i = 0; i < rlki_nodes(client); i++)
+            rlki_seat_abandon(&lock->seats[i]);
+    while (client->locks) {
+        lock = client->locks;
+        client->locks = lock->next;
+        lock->client = NULL;
+        lock->state = RLKI_CLOSED;
+    }
+    client->event_head = NULL;
+    client->event_tail = NULL;
+    for (i = 0; i < rlki_nodes(client); i++)
+        rlk_conn_shutdown(client->conns[i], client->now_ms);
+}
+
+static bool client_usable(const rlk_client *client)
+{
+    return client && client->state == RLKI_CLIENT_OPEN && rlki_client_same_process(client);
+}
+
+int64_t rlk_client_deadline(const rlk_client *client)
+{
+    int64_t deadline_ms;
+    unsigned i;
+    if (!client_usable(client))
+        return RLK_NEVER;
+    deadline_ms = rlki_wheel_deadline(&client->wheel);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+        if (conn_ms < deadline_ms)
+            deadline_ms = conn_ms;
+    }
+    return deadline_ms;
+}
+
+void rlk_client_tick(rlk_client *client)
+{
+    rlk_timer *timer;
+    int64_t now_ms;
+    unsigned i;
+    if (!client_usable(client))
+        return;
+    now_ms = rlki_client_now(client);
+    while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
+        rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
+    for (i = 0; i < rlki_nodes(client); i++)
+        rlk_conn_tick(client->conns[i], now_ms);
+}
+
+rlk_result rlk_client_reset(rlk_client *client)
+{
+    unsigned i;
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    rlki_client_now(client);
+    for (i = 0; i < rlki_nodes(client); i++)
+        rlk_conn_reset(client->conns[i], client->now_ms);
+    return RLK_OK;
+}
+
+size_t rlk_client_nodes(const rlk_client *client)
+{
+    return client ? client->nodes : 0;
+}
+
+rlk_conn *rlk_client_conn(rlk_client *client, size_t node)
+{
+    return client && node < client->nodes ? client->conns[node] : NULL;
+}
+
+unsigned rlk_client_warnings(const rlk_client *client)
+{
+    return client ? client->warnings : 0;
+}
+
+/* ==== src/lock/events.c ====
+ *
+ * A lock with something to say is in its client's list, at most once, however much it has to say:
+ * one result (an operation has one, and the next can't begin before) and sticky bits.
+ */
+
+static void events_link(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->events & RLKI_EVENT_LINKED)
+        return;
+    lock->events |= RLKI_EVENT_LINKED;
+    lock->event_next = NULL;
+    lock->event_prev = client->event_tail;
+    if (client->event_tail)
+        client->event_tail->event_next = lock;
+    else
+        client->event_head = lock;
+    client->event_tail = lock;
+}
+
+static void events_unlink(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->event_prev)
+        lock->event_prev->event_next = lock->event_next;
+    else
+        client->event_head = lock->event_next;
+    if (lock->event_next)
+        lock->event_next->event_prev = lock->event_prev;
+    else
+        client->event_tail = lock->event_prev;
+    lock->event_next = NULL;
+    lock->event_prev = NULL;
+    lock->events = 0;
+}
+
+void rlki_event_raise(rlk_lock *lock, unsigned event)
+{
+    events_link(lock);
+    lock->events = (uint8_t)(lock->events | event);
+}
+
+void rlki_event_drop(rlk_lock *lock, unsigned event)
+{
+    if (!(lock->events & RLKI_EVENT_LINKED))
+        return;
+    lock->events = (uint8_t)(lock->events & ~event);
+    if (lock->events == RLKI_EVENT_LINKED)
+        events_unlink(lock);
+}
+
+static rlk_event_type events_type(rlk_operation operation, rlk_result result)
+{
+    switch (result) {
+    case RLK_OK:
+        break;
+    case RLK_BUSY:
+        return RLK_EV_BUSY;
+    case RLK_TIMED_OUT:
+        return RLK_EV_TIMED_OUT;
+    case RLK_CANCELLED:
+        return RLK_EV_CANCELLED;
+    case RLK_UNKNOWN:
+        return RLK_EV_UNKNOWN;
+    case RLK_NOT_OWNER:
+    case RLK_NOT_HELD:
+    case RLK_LOST:
+    case RLK_GONE:
+        return RLK_EV_NOT_HELD;
+    default:
+        return RLK_EV_FAILED;
+    }
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return RLK_EV_ACQUIRED;
+    case RLK_OP_RELEASE:
+        return RLK_EV_RELEASED;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        return RLK_EV_EXTENDED;
+    default:
+        return RLK_EV_DONE;
+    }
+}
+
+bool rlk_client_next_event(rlk_client *client, rlk_event *event)
+{
+    rlk_lock *lock;
+    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
+        !rlki_client_same_process(client))
+        return false;
+    lock = client->event_head;
+    event->lock = lock;
+    event->user = lock->user;
+    if (lock->events & RLKI_EVENT_RESULT) {
+        event->operation = (rlk_operation)lock->done_operation;
+        event->result = (rlk_result)lock->done_result;
+        event->type = events_type(event->operation, event->result);
+        rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    } else {
+        event->operation = RLK_OP_NONE;
+        event->result = RLK_LOST;
+        event->type = RLK_EV_LOST;
+        rlki_event_drop(lock, RLKI_EVENT_LOST);
+    }
+    return true;
+}
+
+/* ==== src/lock/hold.c ====
+ *
+ * Extend, renew, check: operations on a lock that is held. One script on every node that may have
+ * our token, until a quorum has answered yes:
+ *
+ *                        a quorum: ours       (the lease's deadline moves; RLK_OK)
+ *   begin ---> WORK ---- q out of reach ----> LOST (RLK_NOT_OWNER)
+ *               |  ^     lease runs out ----> LOST (RLK_LOST)
+ *               |  |     deadline ----------> still held, as before (RLK_UNKNOWN or an error)
+ *               +--+
+ *       refused for now, or the stream was lost: again
+ *
+ * The target E' is fixed once, and each try asks for what is left until then: so a repeat after a
+ * lost reply does no harm, and nothing is ever shortened at the server (rule 6).
+ */
+
+/* Takes back what is under way for this operation; true if something of it was sent. */
+static bool hold_abandon(rlk_lock *lock)
+{
+    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->request.tag != RLKI_RAISE && seat->request.tag != RLKI_CHECK)
+            continue;
+        if (!rlki_seat_abandon(seat))
+            sent = true;
+    }
+    return sent && lock->operation != RLK_OP_CHECK;
+}
+
+void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
+                     int64_t deadline_ms)
+{
+    /* a raise that the acquire left behind on a late node would answer for this one */
+    (void)hold_abandon(lock);
+    rlki_operation_begin(lock, operation, deadline_ms);
+    lock->target_ms = target_ms;
+    lock->t0_ms = lock->client->now_ms;
+    rlki_operation_step(lock);
+}
+
+void rlki_hold_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, hold_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+}
+
+static void hold_send(rlk_lock *lock)
+{
+    unsigned command = lock->operation == RLK_OP_CHECK ? RLKI_CHECK : RLKI_RAISE;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->verdict != RLKI_NONE || seat->request.tag != RLKI_NO_COMMAND)
+            continue; /* a SET that is still under way comes first */
+        if (rlki_seat_clean(seat))
+            seat->verdict = RLKI_NO;
+        else
+            rlki_seat_send(seat, command);
+    }
+}
+
+static void hold_succeed(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    hold_abandon(lock); /* nodes that are late: their expiry stays as it is known */
+    if (lock->operation != RLK_OP_CHECK)
+        rlki_lock_claim(lock, lock->target_ms, lock->t0_ms);
+    rlki_lock_validate(lock);
+    if (client->now_ms >= lock->valid_ms)
+        rlki_lock_lose(lock, RLK_LOST);
+    else
+        rlki_operation_finish(lock, RLK_OK);
+}
+
+bool rlki_hold_step(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    rlki_tally tally;
+    bool over = client->now_ms >= lock->deadline_ms;
+    if (!over)
+        hold_send(lock);
+    tally = rlki_tally_of(lock);
+    if (tally.yes >= rlki_needed(client)) {
+        hold_succeed(lock);
+    } else if (tally.no > rlki_nodes(client) - rlki_needed(client)) {
+        rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
+        rlki_lock_lose(lock, why);
+    } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
+        bool sent = hold_abandon(lock);
+        rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
+        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);
+    }
+    return false;
+}
+
+/* ==== src/lock/lock.c ====
+ *
+ * The public calls of a lock: arguments are checked here, once, for the started and the blocking
+ * forms.
+ */
+
+#include <string.h>
+
+/* ---- init ---- */
+
+rlk_lock_config rlk_lock_config_default(void)
+{
+    rlk_lock_config config;
+    config.ttl_ms = RLK_TTL_MS;
+    config.wait_ms = RLK_WAIT_MS;
+    config.node_ms = 0; /* follows the TTL */
+    config.retry_min_ms = RLK_RETRY_MIN_MS;
+    config.retry_max_ms = RLK_RETRY_MAX_MS;
+    config.token_prefix = NULL;
+    config.user = NULL;
+    return config;
+}
+
+/* 0 is the default; a negative or too large one makes *good false. */
+static uint32_t lock_time(int64_t value, uint32_t otherwise, int64_t max, bool *good)
+{
+    if (value == 0)
+        return otherwise;
+    if (value < 0 || value > max)
+        *good = false;
+    return (uint32_t)value;
+}
+
+/* A lease must outlast drift and the time of one try, else none can be won. */
+static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
+{
+    const rlk_client *client = lock->client;
+    if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
+        return false;
+    return ttl_ms > (int64_t)rlki_drift((uint32_t)ttl_ms, client->drift_ppm, client->drift_ms) +
+                        (int64_t)lock->node_ms;
+}
+
+static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+{
+    bool good = true;
+    uint32_t node_ms;
+    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    lock->ttl_ms = lock_time(config->ttl_ms, RLK_TTL_MS, RLK_TTL_MAX, &good);
+    node_ms = lock->ttl_ms / 3 < RLK_NODE_MS_MAX ? lock->ttl_ms / 3 : RLK_NODE_MS_MAX;
+    lock->node_ms = lock_time(config->node_ms, node_ms, RLK_TIME_LIMIT_MAX, &good);
+    lock->retry_min_ms =
+        lock_time(config->retry_min_ms, RLK_RETRY_MIN_MS, RLK_TIME_LIMIT_MAX, &good);
+    lock->retry_max_ms =
+        lock_time(config->retry_max_ms, RLK_RETRY_MAX_MS, RLK_TIME_LIMIT_MAX, &good);
+    lock->wait_ms = lock_time(config->wait_ms, RLK_WAIT_MS, RLK_TIME_LIMIT_MAX, &good);
+    if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
+        lock->retry_max_ms = lock->retry_min_ms;
+    if (!good)
+        return RLK_E_TIMES;
+    lock->user = config->user;
+    lock->prefix = config->token_prefix;
+    if (lock->prefix) {
+        size_t len = strlen(lock->prefix);
+        if (len > RLK_PREFIX_MAX)
+            return RLK_E_PREFIX;
+        lock->prefix_len = (uint8_t)len;
+    }
+    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : RLK_E_TTL;
+}
+
+static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
+{
+    unsigned i;
+    if (key_len == 0)
+        return RLK_E_KEY;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
+        if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
+            key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
+            return RLK_E_KEY;
+    }
+    return RLK_OK;
+}
+
+static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                            const rlk_lock_config *config)
+{
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, NULL, NULL};
+    rlk_result result;
+    unsigned i;
+    if (!client || !key)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    lock->client = client;
+    result = lock_configure(lock, config ? config : &all_defaults);
+    if (result == RLK_OK)
+        result = lock_key_fits(lock, key_len);
+    if (result != RLK_OK) {
+        lock->client = NULL;
+        client->error = (int16_t)result; /* the lock has no memory for texts */
+        return result;
+    }
+    lock->key = (const uint8_t *)key;
+    lock->key_len = (uint32_t)key_len;
+    lock->retry_ms = RLK_NEVER;
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = RLK_NEVER;
+    for (i = 0; i < RLK_MAX_NODES; i++) {
+        lock->seats[i].index = (uint8_t)i;
+        lock->seats[i].expiry_ms = RLKI_EXPIRED;
+    }
+    client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
+    lock->next = client->locks;
+    if (lock->next)
+        lock->next->prev = lock;
+    client->locks = lock;
+    lock->state = RLKI_FREE;
+    return RLK_OK;
+}
+
+rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                            const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    if (!lock)
+        return RLK_E_ARGUMENT;
+    memset(lock, 0, size); /* closed, whatever follows */
+    if (size != sizeof(*lock) || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
+    return lock_init(lock, client, key, key_len, config);
+}
+
+rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                          const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    return rlki_lock_init_n(lock, client, key, key ? strlen(key) : 0, config, size, layout);
+}
+
+rlk_result rlk_lock_close(rlk_lock *lock)
+{
+    rlk_client *client;
+    rlki_tally tally;
+    unsigned i;
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    for (i = 0; i < rlki_nodes(client); i++)
+        rlki_seat_abandon(&lock->seats[i]);
+    /* now only tokens count, not a query that was under way or a SET that never left */
+    tally = rlki_tally_of(lock);
+    rlki_wheel_cancel(&client->wheel, &lock->timer);
+    rlki_event_drop(lock, RLKI_EVENT_RESULT | RLKI_EVENT_LOST);
+    if (lock->prev)
+        lock->prev->next = lock->next;
+    else
+        client->locks = lock->next;
+    if (lock->next)
+        lock->next->prev = lock->prev;
+    lock->state = RLKI_CLOSED;
+    lock->client = NULL;
+    return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
+}
+
+/* ---- operations ---- */
+
+/* A node that may still have a token of ours remembers it by its number: then the random part of
+ * the token must stay, and only numbers go on. */
+static bool lock_all_clean(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (!rlki_seat_clean(&lock->seats[i]))
+            return false;
+    return true;
+}
+
+static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    int64_t deadline_ms;
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    if (wait_ms == RLK_DEFAULT)
+        wait_ms = lock->wait_ms;
+    if (wait_ms < 0)
+        return RLK_E_TIMES;
+    if (lock_all_clean(lock) && !rlki_token_draw(lock))
+        return RLK_E_ENTROPY;
+    deadline_ms = rlki_later(lock->client->now_ms,
+                             wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
+    rlki_event_drop(lock, RLKI_EVENT_LOST); /* of the lease before */
+    rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
+    return RLK_PENDING;
+}
+
+static rlk_result lock_release(rlk_lock *lock)
+{
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_LOST); /* the result says it */
+    rlki_release_begin(lock);
+    return RLK_PENDING;
+}
+
+/* Expiry that this lock may claim, before drift. */
+static int64_t lock_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        expiry_ms[i] = lock->seats[i].expiry_ms;
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
+}
+
+static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
+{
+    int64_t expiry_ms;
+    int64_t target_ms;
+    int64_t most_ms;
+    if (added_ms < 1 || added_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    expiry_ms = lock_expiry(lock);
+    target_ms = rlki_later(expiry_ms, added_ms);
+    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
+    if (target_ms > most_ms)
+        target_ms = most_ms;
+    if (target_ms <= expiry_ms)
+        return RLK_E_TTL;
+    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, deadline_ms);
+    return RLK_PENDING;
+}
+
+static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+    if (ttl_ms == RLK_DEFAULT)
+        ttl_ms = lock->ttl_ms;
+    if (!lock_ttl_good(lock, ttl_ms))
+        return RLK_E_TTL;
+    target_ms = rlki_later(now_ms, ttl_ms);
+    if (target_ms <= lock_expiry(lock)) { /* sooner: only said here (rule 6) */
+        rlki_lock_claim(lock, target_ms, now_ms);
+        rlki_lock_validate(lock);
+        rlki_lock_rearm(lock);
+        return RLK_OK;
+    }
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    return RLK_PENDING;
+}
+
+static rlk_result lock_keep(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
+        return RLK_OK; /* not due */
+    return lock_renew(lock, RLK_DEFAULT, rlki_later(now_ms, lock->node_ms));
+}
+
+static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
+{
+    size_t i;
+    if (!holders || cap < rlki_nodes(lock->client))
+        return RLK_E_ARGUMENT;
+    memset(holders, 0, (size_t)cap * sizeof(*holders));
+    for (i = 0; i < (size_t)cap; i++) {
+        holders[i].result = RLK_PENDING;
+        holders[i].ttl_ms = -2;
+    }
+    lock->query = holders;
+    rlki_query_begin(lock, RLK_OP_QUERY);
+    return RLK_PENDING;
+}
+
+static rlk_result lock_force_release(rlk_lock *lock)
+{
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    rlki_query_begin(lock, RLK_OP_FORCE_RELEASE);
+    return RLK_PENDING;
+}
+
+/* An operation on a lock that is held. */
+static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
+{
+    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_ms);
+    if (lock->state != RLKI_HELD)
+        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
+    switch (operation) {
+    case RLK_OP_EXTEND:
+        return lock_extend(lock, argument, deadline_ms);
+    case RLK_OP_RENEW:
+        return lock_renew(lock, argument, deadline_ms);
+    case RLKI_OP_KEEP:
+        return lock_keep(lock);
+    default: /* RLK_OP_CHECK */
+        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
+        return RLK_PENDING;
+    }
+}
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
+                             rlk_holder *holders)
+{
+    if (lock->operation != RLK_OP_NONE)
+        return RLK_E_STATE;
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return lock_acquire(lock, argument);
+    case RLK_OP_RELEASE:
+        return lock_release(lock);
+    case RLK_OP_QUERY:
+        return lock_query(lock, holders, argument);
+    case RLK_OP_FORCE_RELEASE:
+        return lock_force_release(lock);
+    default:
+        return lock_begin_held(lock, operation, argument);
+    }
+}
+
+rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
+                             int64_t argument, rlk_holder *holders)
+{
+    rlk_result result = entered;
+    if (result == RLK_OK)
+        result = lock_begin(lock, operation, argument, holders);
+    if (result == RLK_PENDING) {
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            return RLK_PENDING;
+        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+        return (rlk_result)lock->done_result;
+    }
+    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
+    if (lock && lock->client && lock->operation == RLK_OP_NONE &&
+        !(lock->events & RLKI_EVENT_RESULT)) {
+        lock->done_operation =
+            (uint8_t)(operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation);
+        lock->done_result = (int16_t)result;
+    }
+    return result;
+}
+
+rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
+                           rlk_holder *holders)
+{
+    return rlki_lock_entered(lock, rlki_lock_enter(lock), operation, argument, holders);
+}
+
+rlk_result rlk_cancel(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        rlki_acquire_cancel(lock);
+        break;
+    case RLK_OP_RELEASE:
+        rlki_operation_finish(lock, RLK_UNKNOWN); /* the seats go on */
+        break;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+    case RLK_OP_CHECK:
+        rlki_hold_cancel(lock);
+        break;
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        rlki_query_cancel(lock);
+        break;
+    default:
+        return RLK_NOT_HELD;
+    }
+    rlki_operation_step(lock);
+    return RLK_OK;
+}
+
+rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
+{
+    return rlki_lock_start(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
+}
+
+rlk_result rlk_release_start(rlk_lock *lock)
+{
+    return rlki_lock_start(lock, RLK_OP_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
+{
+    return rlki_lock_start(lock, RLK_OP_EXTEND, added_ms, NULL);
+}
+
+rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
+{
+    return rlki_lock_start(lock, RLK_OP_RENEW, ttl_ms, NULL);
+}
+
+rlk_result rlk_check_start(rlk_lock *lock)
+{
+    return rlki_lock_start(lock, RLK_OP_CHECK, 0, NULL);
+}
+
+rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return rlki_lock_start(lock, RLK_OP_QUERY, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release_start(rlk_lock *lock)
+{
+    return rlki_lock_start(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+}
+
+/* ---- questions ---- */
+
+bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
+{
+    return lock && lock->client && lock->state == RLKI_HELD && now_ms < lock->valid_ms &&
+           rlki_client_same_process(lock->client);
+}
+
+/* The clock, as the client would take it. */
+static int64_t lock_now(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t now_ms = client->env.now_ms(client->env.context);
+    return now_ms > client->now_ms ? now_ms : client->now_ms;
+}
+
+bool rlk_is_held(const rlk_lock *lock)
+{
+    return lock && lock->client && lock->state == RLKI_HELD && rlk_is_held_at(lock, lock_now(lock));
+}
+
+int64_t rlk_remaining_ms(const rlk_lock *lock)
+{
+    int64_t now_ms;
+    if (!lock || !lock->client || lock->state != RLKI_HELD)
+        return 0;
+    now_ms = lock_now(lock);
+    return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
+}
+
+rlk_operation rlk_lock_operation(const rlk_lock *lock)
+{
+    return lock && lock->client ? (rlk_operation)lock->operation : RLK_OP_NONE;
+}
+
+size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
+{
+    size_t len;
+    if (!lock || !lock->client || lock->round == 0)
+        return 0;
+    len = rlki_token_len(lock);
+    if (out && len < cap) {
+        rlki_token_write(lock, lock->round, (uint8_t *)out);
+        out[len] = '\0';
+    }
+    return len;
+}
+
+/* ==== src/lock/operation.c ====
+ *
+ * What all operations share. A lock has a state, and at most one operation over it:
+ *
+ *             acquire: OK                      validity over, or q nodes say "not ours"
+ *     FREE ---------------------> HELD -----------------------------------------------> LOST
+ *      ^ ^    release called       |                                                      |
+ *      | +-------------------------+                 release or acquire called            |
+ *      +----------------------------------------------------------------------------------+
+ *
+ * Verdicts of the seats lead to rlki_operation_step, times to rlki_lock_timer; times are looked at
+ * first, so that a late answer can't revive what is over. The steps of an operation read tallies
+ * of verdicts only: one node and five are the same code.
+ */
+
+void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error)
+{
+    lock->error = (int16_t)error;
+    lock->error_node = (uint8_t)seat;
+    lock->error_command = (uint8_t)command;
+}
+
+bool rlki_is_final(rlk_result result)
+{
+    rlk_result_kind kind = rlk_result_class(result);
+    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE;
+}
+
+void rlki_lock_rearm(rlk_lock *lock)
+{
+    int64_t deadline_ms = lock->retry_ms;
+    rlk_wheel *wheel = &lock->client->wheel;
+    if (lock->state == RLKI_HELD && lock->valid_ms < deadline_ms)
+        deadline_ms = lock->valid_ms;
+    if (lock->operation != RLK_OP_NONE) {
+        if (lock->deadline_ms < deadline_ms)
+            deadline_ms = lock->deadline_ms;
+        if (lock->phase_ms < deadline_ms)
+            deadline_ms = lock->phase_ms;
+    }
+    if (deadline_ms == RLK_NEVER)
+        rlki_wheel_cancel(wheel, &lock->timer);
+    else if (deadline_ms > lock->client->now_ms)
+        rlki_wheel_set(wheel, &lock->timer, deadline_ms);
+    else /* all that is due was done: what is left waits for something else to happen */
+        rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
+}
+
+void rlki_lock_validate(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t until[RLK_MAX_NODES];
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        until[i] = seat->expiry_ms;
+        if (until[i] != RLKI_EXPIRED)
+            until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
+    }
+    lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
+    if (lock->valid_ms > lock->limit_ms)
+        lock->valid_ms = lock->limit_ms;
+}
+
+void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
+{
+    const rlk_client *client = lock->client;
+    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
+    lock->claim_ms = expiry_ms;
+    lock->limit_ms = expiry_ms - rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
+void rlki_lock_undo(rlk_lock *lock)
+{
+    unsigned i;
+    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    if (lock->target_ms > until_ms) /* of an extend, perhaps one whose reply never came */
+        until_ms = lock->target_ms;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].expiry_ms > until_ms)
+            until_ms = lock->seats[i].expiry_ms;
+    lock->cleanup_ms = until_ms; /* by then the key has gone by itself */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        rlki_seat_undo(&lock->seats[i]);
+}
+
+/* A node can't be had: that is its answer. */
+static void operation_conn_failed(rlk_lock *lock, unsigned seat)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, seat));
+    rlki_lock_note(lock, seat, RLKI_NO_COMMAND, why);
+    lock->seats[seat].verdict = RLKI_ERROR;
+    if (lock->operation == RLK_OP_QUERY)
+        ((rlk_holder *)lock->query)[seat].result = why;
+}
+
+void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
+{
+    unsigned i;
+    /* whoever starts the next has no use for the result of the last one */
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    lock->operation = (uint8_t)operation;
+    lock->phase = RLKI_PHASE_WORK;
+    lock->flags = 0;
+    lock->deadline_ms = deadline_ms;
+    lock->phase_ms = RLK_NEVER;
+    lock->outcome = RLK_OK;
+    lock->error = RLK_OK;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        lock->seats[i].verdict = RLKI_NONE;
+        rlk_conn_hurry(conn, lock->client->now_ms);
+        if (operation != RLK_OP_ACQUIRE && rlk_conn_get_state(conn) == RLK_CONN_FATAL)
+            operation_conn_failed(lock, i);
+    }
+}
+
+void rlki_operation_finish(rlk_lock *lock, rlk_result result)
+{
+    rlk_client *client = lock->client;
+    lock->done_operation = lock->operation;
+    lock->done_result = (int16_t)result;
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    client->failed_node = lock->error_node;
+    client->failed_command = lock->error_command;
+    lock->operation = RLK_OP_NONE;
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = RLK_NEVER;
+    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+}
+
+void rlki_lock_lose(rlk_lock *lock, rlk_result result)
+{
+    lock->state = RLKI_LOST;
+    rlki_lock_undo(lock);
+    if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
+        lock->operation == RLK_OP_CHECK)
+        rlki_operation_finish(lock, result);
+    rlki_event_raise(lock, RLKI_EVENT_LOST);
+}
+
+/* One step of the operation; true if there may be another. */
+static bool operation_step(rlk_lock *lock)
+{
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        return rlki_acquire_step(lock);
+    case RLK_OP_RELEASE:
+        return rlki_release_step(lock);
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+    case RLK_OP_CHECK:
+        return rlki_hold_step(lock);
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        return rlki_query_step(lock);
+    default:
+        return false;
+    }
+}
+
+void rlki_operation_step(rlk_lock *lock)
+{
+    while (operation_step(lock)) {
+    }
+    /* A node that said "not ours" outside of an operation counts too. */
+    if (lock->state == RLKI_HELD) {
+        rlki_lock_validate(lock);
+        if (lock->client->now_ms >= lock->valid_ms)
+            rlki_lock_lose(lock, lock->valid_ms == RLKI_EXPIRED ? RLK_NOT_OWNER : RLK_LOST);
+    }
+    rlki_lock_rearm(lock);
+}
+
+void rlki_lock_timer(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    if (lock->state == RLKI_HELD && now_ms >= lock->valid_ms)
+        rlki_lock_lose(lock, RLK_LOST);
+    if (now_ms >= lock->retry_ms)
+        rlki_seats_retry(lock);
+    rlki_operation_step(lock);
+}
+
+rlk_result rlki_lock_enter(rlk_lock *lock)
+{
+    rlk_client *client;
+    if (!lock)
+        return RLK_E_ARGUMENT;
+    client = lock->client;
+    if (!client || lock->state == RLKI_CLOSED)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    if (rlki_client_now(client) >= lock->timer.deadline_ms && lock->timer.link)
+        rlki_lock_timer(lock);
+    return RLK_OK;
+}
+
+/* A connection that can't be had answers, in its way, what waits for it. */
+static bool operation_fails_with_conn(const rlk_lock *lock, rlk_conn *conn)
+{
+    switch (lock->operation) {
+    case RLK_OP_QUERY:
+    case RLK_OP_FORCE_RELEASE:
+        return true;
+    default:
+        return rlk_conn_get_state(conn) == RLK_CONN_FATAL || rlki_is_final(rlk_conn_result(conn));
+    }
+}
+
+void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
+{
+    rlk_seat *seat = &lock->seats[seat_index];
+    rlk_conn *conn = rlki_route(lock, seat_index);
+    bool ready = rlk_conn_get_state(conn) == RLK_CONN_READY;
+    if (lock->operation == RLK_OP_NONE)
+        return;
+    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
+        rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
+    if (lock->operation == RLK_OP_ACQUIRE)
+        rlki_acquire_conn_changed(lock, seat, ready);
+    else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
+        if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
+            rlki_seat_abandon(seat);
+        operation_conn_failed(lock, seat_index);
+    }
+    rlki_operation_step(lock);
+}
+
+/* ==== src/lock/posix.c ====
+ *
+ * Clients on POSIX sockets: the glue between the engine and the drivers.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+/* ---- the environment ---- */
+
+static bool posix_same_process(void *context, const rlk_client *client)
+{
+    (void)context;
+    return rlk_system_fork_same(&client->fork_mark);
+}
+
+static void posix_serve(rlk_client *client, unsigned node, short revents, bool may_block)
+{
+    rlk_socket_service(&client->node_list[node]->socket, revents, may_block, client->now_ms);
+}
+
+static int64_t posix_deadline(const rlk_client *client, int64_t deadline_ms)
+{
+    unsigned i;
+    for (i = 0; i < client->nodes; i++) {
+        int64_t node_ms = rlk_socket_deadline(&client->node_list[i]->socket);
+        if (node_ms < deadline_ms)
+            deadline_ms = node_ms;
+    }
+    return deadline_ms;
+}
+
+/* Milliseconds for poll, from a clock reading that is as fresh as the deadlines are. */
+static int posix_timeout(const rlk_client *client, int64_t deadline_ms)
+{
+    int64_t left_ms;
+    if (deadline_ms == RLK_NEVER)
+        return -1;
+    left_ms = deadline_ms - client->now_ms;
+    if (left_ms <= 0)
+        return 0;
+    return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+static nfds_t posix_fill(rlk_client *client, struct pollfd *fds)
+{
+    nfds_t n = 0;
+    unsigned i;
+    for (i = 0; i < client->nodes; i++) {
+        const rlk_socket *sock = &client->node_list[i]->socket;
+        if (rlk_socket_fd(sock) < 0)
+            continue;
+        fds[n].fd = rlk_socket_fd(sock);
+        fds[n].events = rlk_socket_events(sock);
+        fds[n].revents = 0;
+        n++;
+    }
+    return n;
+}
+
+static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t n, bool may_block)
+{
+    unsigned i;
+    nfds_t k;
+    for (i = 0; i < client->nodes; i++) {
+        int fd = rlk_socket_fd(&client->node_list[i]->socket);
+        short revents = 0;
+        for (k = 0; k < n; k++)
+            if (fd >= 0 && fds[k].fd == fd)
+                revents = fds[k].revents;
+        posix_serve(client, i, revents, may_block);
+    }
+}
+
+/* env.wait: sends what there is, then waits for input or the deadline, once. */
+static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
+{
+    struct pollfd fds[RLK_MAX_FDS];
+    nfds_t n;
+    int ready;
+    (void)context;
+    posix_serve_all(client, NULL, 0, true);
+    /* what was sent, or failed, just now may have moved the deadlines */
+    if (deadline_ms > client->now_ms)
+        deadline_ms = rlk_client_deadline(client);
+    rlki_client_now(client);
+    n = posix_fill(client, fds);
+    ready = poll(fds, n, posix_timeout(client, posix_deadline(client, deadline_ms)));
+    if (ready < 0 && errno != EINTR)
+        return -1;
+    rlk_client_tick(client); /* deadlines before input */
+    if (ready > 0)
+        posix_serve_all(client, fds, n, true);
+    return 0;
+}
+
+/* ---- open and close ---- */
+
+static void posix_env(rlk_env *env, const rlk_env *own)
+{
+    *env = *own;
+    if (!env->now_ms)
+        env->now_ms = rlk_system_now_ms;
+    if (!env->random)
+        env->random = rlk_system_random;
+    if (!env->wait)
+        env->wait = posix_wait;
+    if (!env->same_process)
+        env->same_process = posix_same_process;
+}
+
+static size_t posix_length(const char *text)
+{
+    return text ? strlen(text) : 0;
+}
+
+/* Credentials of the options, as a hook: they are not percent-encoded. */
+static int posix_credentials(void *context, rlk_credentials *out)
+{
+    const rlk_node *node = (const rlk_node *)context;
+    out->user = node->user;
+    out->user_len = posix_length(node->user);
+    out->password = node->password ? node->password : ""; /* a user alone: an empty password */
+    out->password_len = posix_length(node->password);
+    return 0;
+}
+
+static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config, rlk_node *node,
+                                    const char *url, const rlk_options *options)
+{
+    rlk_result result = rlk_url_parse(&config->url, url);
+    if (result != RLK_OK)
+        return result;
+    if (options->db < 0)
+        return RLK_E_URL_DB;
+    if (options->db > 0)
+        config->url.db = (uint32_t)options->db;
+    config->client_name = options->client_name ? options->client_name : "resplock";
+    config->credentials = options->credentials;
+    config->credentials_context = options->credentials_context;
+    node->user = options->user;
+    node->password = options->password;
+    if (!config->credentials && (options->user || options->password)) {
+        size_t need =
+            RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
+        if (config->tx_cap < need)
+            return RLK_E_BUFFER;
+        config->credentials = posix_credentials;
+        config->credentials_context = node;
+    }
+    config->connect_ms = options->connect_ms;
+    config->response_ms = options->response_ms;
+    config->backoff_min_ms = options->backoff_min_ms;
+    config->backoff_max_ms = options->backoff_max_ms;
+    config->resp2_only = options->resp2_only;
+    rlk_client_conn_config(client, config);
+    return RLK_OK;
+}
+
+/* One node: its connection over the memory that `config` names already, and its driver. */
+static rlk_result posix_node(rlk_client *client, rlk_node *node, rlk_conn_config *config,
+                             const char *url, const rlk_options *options, int64_t now_ms)
+{
+    rlk_result result;
+    if (!url)
+        return RLK_E_ARGUMENT;
+    memset(node, 0, sizeof(*node));
+    result = posix_conn_config(client, config, node, url, options);
+    if (result != RLK_OK)
+        return result;
+    if (rlk_system_random(NULL, &config->jitter_seed, sizeof(config->jitter_seed)) != 0)
+        config->jitter_seed = (uint32_t)now_ms;
+    result = rlk_conn_init(&node->conn, config, now_ms);
+    if (result == RLK_OK)
+        rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+    return result;
+}
+
+static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t node)
+{
+    client->state = RLKI_CLIENT_CLOSED;
+    client->nodes = 0;
+    client->warnings = 0;
+    client->failed = RLK_OK;
+    client->error = (int16_t)result;
+    client->error_node = (uint16_t)node;
+    return result;
+}
+
+static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_options *options)
+{
+    rlk_client_config config;
+    rlk_conn *conns[RLK_MAX_NODES];
+    rlk_result result;
+    size_t i;
+    for (i = 0; i < nodes; i++)
+        conns[i] = &client->node_list[i]->conn;
+    memset(&config, 0, sizeof(config));
+    posix_env(&config.env, &options->env);
+    config.operation_ms = options->operation_ms;
+    config.settle_ms = options->settle_ms;
+    config.drift_ppm = options->drift_ppm;
+    config.drift_ms = options->drift_ms;
+    rlk_system_fork_init(&client->fork_mark);
+    result = rlk_client_init(client, conns, nodes, &config);
+    if (result != RLK_OK)
+        rlk_system_fork_close(&client->fork_mark);
+    return result;
+}
+
+/* What both forms of open begin with: the layout, and options where there are none. */
+static rlk_result posix_begin(rlk_client *client, const rlk_options **options, rlk_options *none,
+                              size_t size, uint32_t layout)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (size != sizeof(*client) || layout != RLK_LAYOUT) {
+        memset(client, 0, size); /* closed, as far as the caller's struct goes */
+        return RLK_E_LAYOUT;
+    }
+    if (!*options) {
+        memset(none, 0, sizeof(*none));
+        *options = none;
+    }
+    return RLK_OK;
+}
+
+static int64_t posix_now(const rlk_options *options)
+{
+    return options->env.now_ms ? options->env.now_ms(options->env.context)
+                               : rlk_system_now_ms(NULL);
+}
+
+rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
+                            size_t size, uint32_t layout)
+{
+    rlk_conn_config config;
+    rlk_options none;
+    rlk_result result = posix_begin(client, &options, &none, size, layout);
+    if (result != RLK_OK)
+        return result;
+    memset(&config, 0, sizeof(config));
+    config.ring = client->ring;
+    config.ring_len = RLK_NODE_RING;
+    config.tx = client->tx;
+    config.tx_cap = RLK_NODE_TX;
+    config.rx = client->rx;
+    config.rx_cap = RLK_NODE_RX;
+    result = posix_node(client, &client->node, &config, url, options, posix_now(options));
+    if (result != RLK_OK)
+        return posix_refuse(client, result, 0);
+    client->node_list[0] = &client->node;
+    return posix_start(client, 1, options);
+}
+
+rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
+                                  rlk_node_memory *memory, size_t nodes, const rlk_options *options,
+                                  size_t size, uint32_t layout)
+{
+    rlk_options none;
+    int64_t now_ms;
+    size_t i;
+    rlk_result begun = posix_begin(client, &options, &none, size, layout);
+    if (begun != RLK_OK)
+        return begun;
+    if (nodes == 0 || nodes > RLK_MAX_NODES)
+        return posix_refuse(client, RLK_E_NODES, 0);
+    if (!urls || !memory)
+        return posix_refuse(client, RLK_E_ARGUMENT, 0);
+    now_ms = posix_now(options);
+    for (i = 0; i < nodes; i++) {
+        rlk_conn_config config;
+        rlk_result result;
+        memset(&config, 0, sizeof(config));
+        config.ring = memory[i].ring;
+        config.ring_len = memory[i].ring_len;
+        config.tx = memory[i].tx;
+        config.tx_cap = memory[i].tx_cap;
+        config.rx = memory[i].rx;
+        config.rx_cap = memory[i].rx_cap;
+        result = posix_node(client, &memory[i].node, &config, urls[i], options, now_ms);
+        if (result != RLK_OK)
+            return posix_refuse(client, result, i);
+        client->node_list[i] = &memory[i].node;
+    }
+    return posix_start(client, nodes, options);
+}
+
+void rlk_client_close(rlk_client *client)
+{
+    unsigned i;
+    if (!client || client->state != RLKI_CLIENT_OPEN)
+        return;
+    for (i = 0; i < client->nodes; i++)
+        rlk_socket_close(&client->node_list[i]->socket);
+    rlk_client_deinit(client);
+    rlk_system_fork_close(&client->fork_mark);
+}
+
+/* ---- loops ---- */
+
+static rlk_result posix_enter(rlk_client *client)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
+}
+
+nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
+{
+    if (posix_enter(client) != RLK_OK || !fds || cap < client->nodes)
+        return 0;
+    rlki_client_now(client);
+    posix_serve_all(client, NULL, 0, false);
+    return posix_fill(client, fds);
+}
+
+int rlk_client_timeout(rlk_client *client)
+{
+    if (posix_enter(client) != RLK_OK)
+        return -1;
+    if (client->event_head)
+        return 0;
+    rlki_client_now(client);
+    return posix_timeout(client, posix_deadline(client, rlk_client_deadline(client)));
+}
+
+rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n)
+{
+    rlk_result result = posix_enter(client);
+    if (result != RLK_OK)
+        return result;
+    rlk_client_tick(client);
+    posix_serve_all(client, fds, fds ? n : 0, false);
+    return RLK_OK;
+}
+
+#endif
+
+/* ==== src/lock/query.c ====
+ *
+ * Query (GET and PTTL in one write) and force_release (DEL), on every node. Each ends when all
+ * nodes have answered; when a quorum has, and the others had the time of one try; or at the
+ * deadline. A node that can't be reached has answered: with that error.
+ */
+
+#include <string.h>
+
+void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
+{
+    rlk_client *client = lock->client;
+    int64_t now_ms = client->now_ms;
+    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
+    lock->phase_ms = now_ms + (int64_t)lock->node_ms;
+    rlki_operation_step(lock);
+}
+
+static void query_clear(rlk_holder *holder)
+{
+    holder->ttl_ms = -2;
+    holder->token_len = 0;
+    holder->token[0] = '\0';
+    holder->ours = false;
+}
+
+/* What one node answers to GET: begins its answer anew, whatever an earlier one that was cut in
+ * half had said. */
+static void query_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_reply *reply)
+{
+    uint8_t own[RLK_TOKEN_MAX];
+    size_t own_len = rlki_token_len(lock);
+    size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+    query_clear(holder);
+    holder->result = RLK_PENDING;
+    if (reply->type == RLK_RESP_NULL)
+        return;
+    if (reply->error != RLK_OK) {
+        holder->result = reply->error;
+        return;
+    }
+    holder->ttl_ms = -1; /* it is there; PTTL follows */
+    holder->token_len = (uint32_t)reply->value;
+    if (!reply->data)
+        return;
+    memcpy(holder->token, reply->data, len);
+    holder->token[len] = '\0';
+    rlki_token_write(lock, lock->round, own);
+    holder->ours =
+        reply->len == own_len && lock->round != 0 && memcmp(reply->data, own, own_len) == 0;
+}
+
+/* ... and to PTTL. A key that came between the two is not there yet, one that went is gone. */
+static void query_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
+{
+    if (holder->result != RLK_PENDING)
+        return;
+    holder->result = reply->error;
+    if (reply->error != RLK_OK)
+        return;
+    if (holder->ttl_ms == -2 || reply->value == -2)
+        query_clear(holder);
+    else
+        holder->ttl_ms = reply->value;
+}
+
+void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    rlk_result result = reply->error;
+    if (command == RLKI_QUERY) {
+        rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
+        if (left > 0) {
+            query_keep_token(lock, holder, reply);
+            return;
+        }
+        query_keep_ttl(holder, reply);
+        result = holder->result;
+    }
+    if (result == RLK_OK) {
+        seat->verdict = RLKI_YES;
+        return;
+    }
+    rlki_lock_note(lock, seat->index, command, result);
+    seat->verdict = RLKI_ERROR;
+}
+
+static bool query_same_token(const rlk_holder *a, const rlk_holder *b)
+{
+    size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
+    return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
+}
+
+/* True if one token is on a quorum of nodes. */
+static bool query_held(const rlk_lock *lock)
+{
+    const rlk_holder *holders = (const rlk_holder *)lock->query;
+    unsigned i;
+    unsigned k;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        unsigned same = 0;
+        if (holders[i].result != RLK_OK || holders[i].ttl_ms == -2)
+            continue;
+        for (k = 0; k < rlki_nodes(lock->client); k++)
+            if (holders[k].result == RLK_OK && holders[k].ttl_ms != -2 &&
+                query_same_token(&holders[i], &holders[k]))
+                same++;
+        if (same >= rlki_needed(lock->client))
+            return true;
+    }
+    return false;
+}
+
+/* Takes back what is under way; true if a DEL was sent that will not be answered. */
+static bool query_abandon(rlk_lock *lock)
+{
+    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        unsigned tag = lock->seats[i].request.tag;
+        if ((tag == RLKI_QUERY || tag == RLKI_DEL) && !rlki_seat_abandon(&lock->seats[i]))
+            sent = true;
+    }
+    return sent && lock->operation == RLK_OP_FORCE_RELEASE;
+}
+
+static void query_finish(rlk_lock *lock, bool quorum)
+{
+    rlk_result result = RLK_OK;
+    bool sent = query_abandon(lock);
+    if (!quorum) {
+        if (sent)
+            result = RLK_UNKNOWN;
+        else
+            result = lock->error < 0 ? (rlk_result)lock->error : RLK_TIMED_OUT;
+    } else if (lock->operation == RLK_OP_QUERY && !query_held(lock)) {
+        result = RLK_NOT_HELD;
+    }
+    rlki_operation_finish(lock, result);
+}
+
+bool rlki_query_step(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned command = lock->operation == RLK_OP_QUERY ? RLKI_QUERY : RLKI_DEL;
+    rlki_tally tally;
+    bool quorum;
+    unsigned i;
+    bool over = client->now_ms >= lock->deadline_ms;
+    for (i = 0; i < rlki_nodes(client) && !over; i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->verdict == RLKI_NONE && seat->request.tag == RLKI_NO_COMMAND)
+            rlki_seat_send(seat, command);
+    }
+    tally = rlki_tally_of(lock);
+    quorum = tally.yes >= rlki_needed(client);
+    if (client->now_ms >= lock->phase_ms) {
+        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
+        lock->flags |= RLKI_LOCK_QUORUM_DOES;
+    }
+    if (over || tally.pending == 0 || (quorum && lock->flags & RLKI_LOCK_QUORUM_DOES))
+        query_finish(lock, quorum);
+    return false;
+}
+
+void rlki_query_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, query_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+}
+
+/* ==== src/lock/release.c ====
+ *
+ * Release: compare-and-delete on every node that may have our token, behind whatever is under way
+ * there. Not held from the call on.
+ *
+ *   begin ---> WORK --- q deleted -----------------------> RLK_OK
+ *               |  ---- more than N-q said "not ours",
+ *               |       as their first answer -----------> RLK_NOT_OWNER
+ *               |  ---- all answered, some only after a
+ *               |       reply was lost ------------------> RLK_GONE
+ *               |  ---- a quorum may still get an orphan,
+ *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
+ *
+ * Nodes that have not answered when the result is told go on being asked, as after an undo: the
+ * seats do that by themselves.
+ */
+
+void rlki_release_begin(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    bool lost = lock->state == RLKI_LOST;
+    unsigned i;
+    lock->state = RLKI_FREE;
+    rlki_operation_begin(lock, RLK_OP_RELEASE,
+                         client->now_ms +
+                             (int64_t)(lost ? client->settle_ms : client->operation_ms));
+    if (lost)
+        lock->flags |= RLKI_LOCK_FORCE_LOST;
+    rlki_lock_undo(lock);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (rlki_seat_clean(seat) || seat->round != lock->round)
+            seat->verdict = RLKI_NO; /* never asked, or known not to have it */
+    }
+    rlki_operation_step(lock);
+}
+
+/* What the answers amount to; RLK_PENDING while that is open. */
+static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
+    bool answered = tally->pending == 0;
+    if (tally->doubt >= rlki_needed(client))
+        return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
+        return RLK_OK;
+    if (tally->no > rlki_nodes(client) - rlki_needed(client))
+        return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
+    if (absent >= rlki_needed(client) &&
+        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
+        return RLK_GONE;
+    if (answered)
+        return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    return RLK_PENDING;
+}
+
+/* At the deadline: a server's refusal, if that is all that every open node has said. */
+static rlk_result release_late(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        if (seat->verdict == RLKI_NONE && !(seat->flags & RLKI_SEAT_RETRY))
+            return RLK_UNKNOWN;
+    }
+    return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+}
+
+bool rlki_release_step(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    rlk_result result = release_result(lock, &tally);
+    if (result == RLK_PENDING) {
+        if (lock->client->now_ms < lock->deadline_ms)
+            return false;
+        result = release_late(lock);
+    }
+    if (lock->flags & RLKI_LOCK_FORCE_LOST)
+        result = RLK_LOST;
+    rlki_operation_finish(lock, result);
+    return false;
+}
+
+/* ==== src/lock/seat.c ====
+ *
+ * A seat: one lock on one node. It puts commands on the node's connection, at most one at a time,
+ * and turns what becomes of them into a verdict and into what is known of our token there:
+ *
+ *             SET sent                  OK, or compared: ours
+ *   absent ------------> POSSIBLE ------------------------------> POSSIBLE + PRESENT
+ *     ^                     |  nil, refused, compared: not ours          |
+ *     +---------------------+                                            |
+ *     +------------------------------------------------------------------+
+ *               compare-and-delete answered; compared: not ours
+ *
+ * A SET that is sent and not answered carries the flag FENCE and the number of its stream. What is
+ * answered later on that stream settles it, because a server executes a stream in order. What is
+ * sent on a later stream doesn't, unless the connection was fenced in between: if not, the SET is
+ * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
+ * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing
+ * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
+ * an orphan is possible, and nobody can tell.
+ *
+ * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
+ * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
+ * sent afterwards on the same stream comes behind it.
+ */
+
+#include <string.h>
+
+rlk_lock *rlki_seat_lock(rlk_seat *seat)
+{
+    uint8_t *first = (uint8_t *)(seat - seat->index);
+    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, seats));
+}
+
+static void seat_set(rlk_seat *seat, unsigned flags)
+{
+    seat->flags = (uint8_t)(seat->flags | flags);
+}
+
+static void seat_clear(rlk_seat *seat, unsigned flags)
+{
+    seat->flags = (uint8_t)(seat->flags & ~flags);
+}
+
+bool rlki_seat_clean(const rlk_seat *seat)
+{
+    unsigned there = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE;
+    return seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & there) && seat->loose == 0;
+}
+
+static rlk_conn *seat_conn(rlk_seat *seat)
+{
+    return rlki_route(rlki_seat_lock(seat), seat->index);
+}
+
+static void seat_submit(rlk_seat *seat, unsigned command)
+{
+    seat->request.tag = (uint8_t)command;
+    rlk_conn_submit(seat_conn(seat), &seat->request, rlki_seat_lock(seat)->client->now_ms);
+}
+
+void rlki_seat_send(rlk_seat *seat, unsigned command)
+{
+    seat_clear(seat, RLKI_SEAT_NOSCRIPT | RLKI_SEAT_RETRY);
+    if (command == RLKI_SET)
+        seat_clear(seat, RLKI_SEAT_REPEATED);
+    seat_submit(seat, command);
+}
+
+bool rlki_seat_abandon(rlk_seat *seat)
+{
+    /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
+    bool answered = seat->request.tag != RLKI_NO_COMMAND &&
+                    seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & RLKI_SEAT_RETRY);
+    seat->request.tag = RLKI_NO_COMMAND;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    return rlk_conn_withdraw(seat_conn(seat), &seat->request) && !answered;
+}
+
+void rlki_seat_undo(rlk_seat *seat)
+{
+    bool releasing = seat->request.tag == RLKI_RELEASE;
+    if (releasing && (seat->request.state != RLK_REQUEST_IDLE || seat->flags & RLKI_SEAT_RETRY))
+        return;
+    rlki_seat_abandon(seat);
+    seat->expiry_ms = RLKI_EXPIRED;
+    if (!rlki_seat_clean(seat))
+        rlki_seat_send(seat, RLKI_RELEASE);
+}
+
+/* ---- commands ---- */
+
+/* What is the same in each command leaves in one piece. */
+#define SEAT_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+
+static void seat_put_script(rlk_resp_writer *writer, uint32_t argc)
+{
+    rlk_resp_put_command(writer, argc);
+    SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+}
+
+static void seat_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+}
+
+static void seat_put_key_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
+{
+    uint8_t *token;
+    seat_put_key(lock, writer);
+    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    if (token)
+        rlki_token_write(lock, seat->round, token);
+}
+
+/* Milliseconds that a raise asks for; -1, which raises nothing, once the target is past (a PEXPIRE
+ * of 0 or less would delete). An acquire that finds its own token raises to its whole TTL. */
+static int64_t seat_raise_to(const rlk_lock *lock, const rlk_seat *seat, int64_t t0_ms)
+{
+    int64_t to;
+    if (seat->request.tag == RLKI_CHECK)
+        return -1;
+    if (lock->operation == RLK_OP_ACQUIRE)
+        return lock->ttl_ms;
+    to = lock->target_ms - t0_ms;
+    return to > 0 ? to : -1;
+}
+
+/* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
+static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generation)
+{
+    if (!(seat->flags & RLKI_SEAT_FENCE) || seat->generation == generation)
+        return;
+    seat_clear(seat, RLKI_SEAT_FENCE);
+    /* Beside a loose one a fenced SET counts as loose too: if the token is found, nobody can tell
+     * which of them put it there, and so whether the loose one is used up. */
+    if (seat->generation > lock->client->unfenced[seat->index] && seat->loose == 0)
+        return;
+    if (seat->loose < UINT8_MAX)
+        seat->loose++;
+}
+
+unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    uint32_t generation = rlk_conn_generation(conn);
+    int64_t t0_ms = lock->client->now_ms;
+    seat_settle_stream(lock, seat, generation);
+    seat->t0 = (uint32_t)t0_ms;
+    switch (seat->request.tag) {
+    case RLKI_SET:
+        SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+        seat_put_key_token(lock, seat, writer);
+        SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+        rlk_resp_put_integer(writer, lock->ttl_ms);
+        if (rlk_resp_writer_result(writer) == RLK_OK) {
+            seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
+            seat->generation = generation;
+        }
+        return 1;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        seat_put_script(writer, 6);
+        seat_put_key_token(lock, seat, writer);
+        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
+        return 1;
+    case RLKI_RELEASE:
+        seat_put_script(writer, 5);
+        seat_put_key_token(lock, seat, writer);
+        return 1;
+    case RLKI_QUERY:
+        SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
+        seat_put_key(lock, writer);
+        SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+        seat_put_key(lock, writer);
+        return 2;
+    default: /* RLKI_DEL */
+        SEAT_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
+        seat_put_key(lock, writer);
+        return 1;
+    }
+}
+
+/* ---- replies ---- */
+
+static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
+{
+    return lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
+           seat->round == lock->round && seat->verdict == RLKI_NONE;
+}
+
+/* Records a verdict, if the command that brings it is one of the operation under way: the late
+ * reply to a SET is no answer to an extend, nor that to an undo one to the next round's SET, or to
+ * the release of another round's token. */
+static void seat_say(rlk_seat *seat, unsigned command, unsigned verdict)
+{
+    const rlk_lock *lock = rlki_seat_lock(seat);
+    bool asked = false;
+    switch (lock->operation) {
+    case RLK_OP_ACQUIRE:
+        asked = command != RLKI_RELEASE && seat_in_round(lock, seat);
+        break;
+    case RLK_OP_RELEASE:
+        asked = command == RLKI_RELEASE && seat->round == lock->round;
+        break;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        asked = command == RLKI_RAISE;
+        break;
+    case RLK_OP_CHECK:
+        asked = command == RLKI_CHECK;
+        break;
+    case RLK_OP_QUERY:
+        asked = command == RLKI_QUERY;
+        break;
+    case RLK_OP_FORCE_RELEASE:
+        asked = command == RLKI_DEL;
+        break;
+    default:
+        break;
+    }
+    if (asked)
+        seat->verdict = (uint8_t)verdict;
+}
+
+/* Our token is not on the node (now; a loose SET may still bring it). */
+static void seat_absent(rlk_seat *seat)
+{
+    seat_clear(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE);
+    seat->expiry_ms = RLKI_EXPIRED;
+}
+
+/* The token was found. If no SET was answered OK, and none is unanswered on this very stream, a
+ * loose one has been executed. */
+static void seat_use_up(rlk_seat *seat)
+{
+    if (!(seat->flags & (RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE)) && seat->loose > 0)
+        seat->loose--;
+}
+
+static void seat_present(rlk_seat *seat, unsigned command)
+{
+    seat_use_up(seat);
+    seat_clear(seat, RLKI_SEAT_FENCE);
+    seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT);
+    seat_say(seat, command, RLKI_YES);
+}
+
+static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+    seat->expiry_ms = expiry_ms;
+    seat->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    seat->generation = rlk_conn_generation(seat_conn(seat));
+}
+
+/*
+ * The script says that p_ms remain. No more is believed than was known before or is asked for now:
+ * a server whose clock went back, or an extend that was given up, must not lengthen a lease behind
+ * the caller's back (rule 8). And what was known stays with its own horizon: the drift that it
+ * counts with runs from when it was asked for.
+ */
+static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, int64_t t0_ms,
+                              int64_t p_ms)
+{
+    bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
+    int64_t most_ms = seat->expiry_ms;
+    int64_t asked_ms =
+        lock->operation == RLK_OP_ACQUIRE ? rlki_later(t0_ms, lock->ttl_ms) : lock->target_ms;
+    int64_t expiry_ms =
+        rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, p_ms);
+    if (command == RLKI_RAISE && asked_ms > most_ms)
+        most_ms = asked_ms;
+    if (expiry_ms > most_ms)
+        expiry_ms = most_ms;
+    if (expiry_ms != seat->expiry_ms || expiry_ms == rlki_later(t0_ms, p_ms))
+        seat_confirm(seat, expiry_ms, t0_ms);
+    else
+        seat->generation = rlk_conn_generation(seat_conn(seat));
+}
+
+/* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
+ * have errors of their own. */
+static bool seat_refused(rlk_result error)
+{
+    return error <= RLK_E_LOADING;
+}
+
+static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    rlki_lock_note(rlki_seat_lock(seat), seat->index, command, error);
+    seat_say(seat, command, RLKI_ERROR);
+}
+
+/* The command is sent again after a pause: rlki_seats_retry. */
+static void seat_retry(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    rlk_client *client = lock->client;
+    uint32_t pause_ms = rlki_client_jitter(client, lock->retry_min_ms, lock->retry_max_ms);
+    int64_t when = rlki_later(client->now_ms, pause_ms);
+    rlki_lock_note(lock, seat->index, command, error);
+    seat->request.tag = (uint8_t)command;
+    seat_set(seat, RLKI_SEAT_RETRY);
+    if (when < lock->retry_ms)
+        lock->retry_ms = when;
+}
+
+/* Loads the scripts and repeats the command, once. */
+static bool seat_reload(rlk_seat *seat, unsigned command, rlk_result error)
+{
+    if (error != RLK_E_NOSCRIPT || seat->flags & RLKI_SEAT_NOSCRIPT)
+        return false;
+    seat_set(seat, RLKI_SEAT_NOSCRIPT);
+    rlk_conn_load_scripts(seat_conn(seat), rlki_seat_lock(seat)->client->now_ms);
+    seat_submit(seat, command);
+    return true;
+}
+
+static bool seat_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+/* False of a reply that no server gives to such a command: replies and requests do not match. */
+static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
+{
+    bool integer = reply->type == RLK_RESP_INTEGER;
+    if (reply->error != RLK_OK)
+        return true;
+    switch (command) {
+    case RLKI_SET:
+        return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
+    case RLKI_QUERY:
+        if (left > 0)
+            return reply->type == RLK_RESP_NULL ||
+                   (reply->type == RLK_RESP_BULK && reply->value >= 0);
+        return integer && reply->value >= -2;
+    case RLKI_RELEASE:
+        return integer && (reply->value >= 0 || reply->value == RLKI_NOT_OURS);
+    default: /* RLKI_DEL */
+        return integer && reply->value >= 0;
+    }
+}
+
+static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms)
+{
+    if (reply->error != RLK_E_UNEXPECTED) /* that is no answer */
+        seat_clear(seat, RLKI_SEAT_FENCE);
+    if (seat_is_ok(reply)) {
+        seat_set(seat, RLKI_SEAT_PRESENT); /* by this SET, not by a loose one */
+        seat_present(seat, RLKI_SET);
+        seat_confirm(seat, rlki_later(t0_ms, lock->ttl_ms), t0_ms);
+        return;
+    }
+    if (reply->type == RLK_RESP_NULL) {
+        seat_absent(seat);
+        if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED) && seat_in_round(lock, seat)) {
+            /* it may be a loose SET of our own that was in the way */
+            seat_set(seat, RLKI_SEAT_PROBED);
+            rlki_seat_send(seat, RLKI_RAISE);
+            return;
+        }
+        seat_say(seat, RLKI_SET, RLKI_NO);
+        return;
+    }
+    if (seat_refused(reply->error))
+        seat_absent(seat);
+    seat_error(seat, RLKI_SET, reply->error);
+}
+
+static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
+{
+    seat_absent(seat);
+    if (command == RLKI_RAISE && seat_in_round(lock, seat) && !(seat->flags & RLKI_SEAT_PROBED)) {
+        rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
+        return;
+    }
+    seat_say(seat, command, RLKI_NO);
+}
+
+static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
+                             const rlk_reply *reply, int64_t t0_ms)
+{
+    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_NOT_OURS) {
+        seat_not_ours(lock, seat, command);
+    } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
+        seat_present(seat, command);
+        seat_confirm_left(lock, seat, command, t0_ms, reply->value);
+    } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
+        /* ours, and somebody took its expiry away: what we know stands */
+        seat_present(seat, command);
+    } else if (reply->error == RLK_E_WRONGTYPE) {
+        rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
+        seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
+        seat_not_ours(lock, seat, command);
+    } else if (!seat_reload(seat, command, reply->error)) {
+        if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
+            seat_error(seat, command, reply->error);
+        else
+            seat_retry(seat, command, reply->error);
+    }
+}
+
+/* The undo is over: answered, or nothing more can be done. */
+static void seat_undone(rlk_seat *seat, unsigned verdict)
+{
+    seat_absent(seat);
+    if (seat->loose > 0)
+        seat_set(seat, RLKI_SEAT_DOUBT);
+    seat->loose = 0;
+    seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
+    seat_say(seat, RLKI_RELEASE, verdict);
+}
+
+static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)
+{
+    bool wrong_type = reply->error == RLK_E_WRONGTYPE;
+    if (reply->type == RLK_RESP_INTEGER || wrong_type) {
+        bool deleted = !wrong_type && reply->value > 0;
+        bool repeated = (seat->flags & RLKI_SEAT_REPEATED) != 0;
+        if (wrong_type)
+            rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
+        if (deleted)
+            seat_use_up(seat);
+        seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
+        return;
+    }
+    if (seat_reload(seat, RLKI_RELEASE, reply->error))
+        return;
+    if (reply->error == RLK_E_UNEXPECTED) /* executed or not */
+        seat_set(seat, RLKI_SEAT_REPEATED);
+    if (rlki_is_final(reply->error) || lock->client->now_ms >= lock->cleanup_ms) {
+        seat_undone(seat, RLKI_ERROR);
+        seat_set(seat, RLKI_SEAT_DOUBT);
+        seat_error(seat, RLKI_RELEASE, reply->error);
+        return;
+    }
+    seat_retry(seat, RLKI_RELEASE, reply->error);
+}
+
+void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
+    unsigned command = seat->request.tag;
+    rlk_reply wrong;
+    if (!seat_is_answer(command, reply, left)) {
+        memset(&wrong, 0, sizeof(wrong));
+        wrong.type = RLK_RESP_ERROR;
+        wrong.error = RLK_E_UNEXPECTED;
+        reply = &wrong;
+        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+    }
+    if (left == 0)
+        seat->request.tag = RLKI_NO_COMMAND;
+    switch (command) {
+    case RLKI_SET:
+        seat_reply_set(lock, seat, reply, t0_ms);
+        break;
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        seat_reply_raise(lock, seat, command, reply, t0_ms);
+        break;
+    case RLKI_RELEASE:
+        seat_reply_release(lock, seat, reply);
+        break;
+    default: /* RLKI_QUERY, RLKI_DEL */
+        rlki_query_reply(seat, command, reply, left);
+        break;
+    }
+    if (reply == &wrong)
+        rlk_conn_reject(seat_conn(seat), now_ms);
+}
+
+/* ---- losses ---- */
+
+void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned command = seat->request.tag;
+    bool acquiring = lock->operation == RLK_OP_ACQUIRE;
+    rlk_result why = rlk_conn_result(seat_conn(seat));
+    seat->request.tag = RLKI_NO_COMMAND;
+    if (command == RLKI_SET && !maybe_sent)
+        seat_absent(seat);
+    switch (command) {
+    case RLKI_SET:
+    case RLKI_RAISE:
+        if (acquiring && !seat_in_round(lock, seat))
+            break;
+        if (acquiring && lock->flags & RLKI_LOCK_TRY) {
+            seat_error(seat, command, why);
+            break;
+        }
+        if (command == RLKI_SET && !acquiring)
+            break; /* late, of a lock that is held by the others */
+        if (command == RLKI_RAISE && maybe_sent)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        rlki_seat_send(seat, maybe_sent ? (unsigned)RLKI_RAISE : command);
+        break;
+    case RLKI_CHECK:
+        rlki_seat_send(seat, command);
+        break;
+    case RLKI_RELEASE:
+        if (maybe_sent)
+            seat_set(seat, RLKI_SEAT_REPEATED);
+        seat_submit(seat, RLKI_RELEASE);
+        break;
+    default: /* RLKI_QUERY, RLKI_DEL */
+        if (maybe_sent)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        if (command == RLKI_QUERY)
+            ((rlk_holder *)lock->query)[seat->index].result = why;
+        seat_error(seat, command, why);
+        break;
+    }
+}
+
+void rlki_seats_retry(rlk_lock *lock)
+{
+    unsigned i;
+    lock->retry_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->flags & RLKI_SEAT_RETRY)
+            rlki_seat_send(seat, seat->request.tag);
+    }
+}
+
+rlki_tally rlki_tally_of(const rlk_lock *lock)
+{
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        switch (seat->verdict) {
+        case RLKI_YES:
+            tally.yes++;
+            break;
+        case RLKI_NO:
+            tally.no++;
+            break;
+        case RLKI_NO_AFTER:
+            tally.no_after++;
+            break;
+        case RLKI_NONE:
+            tally.pending++;
+            break;
+        default:
+            tally.error++;
+            break;
+        }
+        if (!rlki_seat_clean(seat) || seat->flags & RLKI_SEAT_DOUBT)
+            tally.unclean++;
+        if (seat->flags & RLKI_SEAT_DOUBT)
+            tally.doubt++;
+    }
+    return tally;
+}
+
+/* ==== src/lock/text.c ====
+ *
+ * Errors in words, rendered on demand into the client's one buffer.
+ */
+
+#ifndef RLK_NO_TEXT
+/* Longest part of a key that is shown. */
+#define TEXT_KEY_MAX 48
+
+/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
+#define TEXT_ADDRESS_MAX 108u
+#endif
+
+/* A terminated text under construction: what does not fit is cut off. */
+typedef struct text_out {
+    char *at;
+    char *end; /* last byte, for the terminator */
+} text_out;
+
+static text_out text_begin(rlk_client *client)
+{
+    text_out out;
+    out.at = client->text;
+    out.end = client->text + sizeof client->text - 1;
+    *out.at = '\0';
+    return out;
+}
+
+static void text_char(text_out *out, char c)
+{
+    if (out->at == out->end)
+        return;
+    *out->at++ = c >= ' ' && c <= '~' ? c : '?';
+    *out->at = '\0';
+}
+
+static void text_number(text_out *out, uint32_t number)
+{
+    char digits[10];
+    unsigned n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        text_char(out, digits[--n]);
+}
+
+#ifndef RLK_NO_TEXT
+static void text_bytes(text_out *out, const char *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len; i++)
+        text_char(out, bytes[i]);
+}
+
+static void text_string(text_out *out, const char *string)
+{
+    while (*string)
+        text_char(out, *string++);
+}
+
+/* "NAME: meaning" */
+static void text_result(text_out *out, rlk_result result)
+{
+    text_string(out, rlk_result_name(result));
+    text_string(out, ": ");
+    text_string(out, rlk_result_text(result));
+}
+
+/* The end of a text that may be long. */
+static void text_tail(text_out *out, const char *bytes, size_t len)
+{
+    if (len > TEXT_ADDRESS_MAX) {
+        text_string(out, "...");
+        bytes += len - TEXT_ADDRESS_MAX;
+        len = TEXT_ADDRESS_MAX;
+    }
+    text_bytes(out, bytes, len);
+}
+
+/* "127.0.0.1:6379", "[::1]:6379", "/run/redis.sock" */
+static void text_address(text_out *out, const rlk_url *url)
+{
+    bool v6 = false;
+    uint16_t i;
+    if (url->host) {
+        for (i = 0; i < url->host_len; i++)
+            v6 = v6 || url->host[i] == ':';
+        text_string(out, v6 ? "[" : "");
+        text_tail(out, url->host, url->host_len);
+        text_string(out, v6 ? "]:" : ":");
+        text_number(out, url->port);
+    } else if (url->path) {
+        text_tail(out, url->path, url->path_len);
+    }
+}
+
+/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
+static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
+                      rlk_result error)
+{
+    rlk_conn *conn = client->conns[node];
+    rlk_result_kind kind = rlk_result_class(error);
+    const char *said = rlk_conn_text(conn);
+    text_string(out, " (node ");
+    text_number(out, node);
+    text_string(out, ", ");
+    text_address(out, rlk_conn_url(conn));
+    if (command[0]) {
+        text_string(out, ", ");
+        text_string(out, command);
+    }
+    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
+        text_string(out, "; the server said: ");
+        text_string(out, said);
+    }
+    /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
+    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
+        text_string(out, "; hung up before the first reply: is it a TLS port?");
+    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
+        text_string(out, "; errno ");
+        text_number(out, (uint32_t)rlk_conn_errno(conn));
+    }
+    text_char(out, ')');
+}
+
+static const char *text_operation(unsigned operation)
+{
+    static const char *const names[] = {"",      "acquire", "release", "extend",
+                                        "renew", "check",   "query",   "force_release"};
+    return names[operation];
+}
+
+static const char *text_command(unsigned command)
+{
+    static const char *const names[] = {
+        "", "SET", "EVALSHA (raise)", "EVALSHA (check)", "EVALSHA (release)", "GET, PTTL", "DEL"};
+    return names[command];
+}
+
+/* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
+static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
+                              rlk_result error)
+{
+    const char *name =
+        command != RLKI_NO_COMMAND ? text_command(command) : rlk_conn_step(client->conns[node]);
+    text_node(out, client, node, name, error);
+}
+
+/* What rlk_lock_init or open refused, of one node if that is not the first. */
+static void text_refused(text_out *out, rlk_result result, unsigned node)
+{
+    text_result(out, result);
+    if (node == 0)
+        return;
+    text_string(out, " (node ");
+    text_number(out, node);
+    text_char(out, ')');
+}
+
+/* "acquire "foobar": " */
+static void text_lock(text_out *out, const rlk_lock *lock)
+{
+    text_string(out, text_operation(lock->done_operation));
+    text_string(out, " \"");
+    text_bytes(out, (const char *)lock->key,
+               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
+    text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    text_string(out, "; last error ");
+    text_string(out, rlk_result_name(error));
+}
+
+#else /* RLK_NO_TEXT: numbers */
+
+static void text_result(text_out *out, rlk_result result)
+{
+    if (result < 0)
+        text_char(out, '-');
+    text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
+}
+
+static void text_refused(text_out *out, rlk_result result, unsigned node)
+{
+    text_result(out, result);
+    text_char(out, ' ');
+    text_char(out, '@');
+    text_number(out, node);
+}
+
+static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
+                              rlk_result error)
+{
+    (void)client;
+    (void)command;
+    (void)error;
+    text_char(out, ' ');
+    text_char(out, '@');
+    text_number(out, node);
+}
+
+static void text_lock(text_out *out, const rlk_lock *lock)
+{
+    (void)out;
+    (void)lock;
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    text_char(out, ' ');
+    text_result(out, error);
+}
+#endif
+
+/* ---- the public calls ---- */
+
+/* The first node whose connection has failed; the number of nodes if there is none. */
+static unsigned text_failed_node(const rlk_client *client)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (rlk_conn_result(client->conns[i]) != RLK_OK)
+            break;
+    return i;
+}
+
+const char *rlk_client_error(rlk_client *client)
+{
+    text_out out;
+    unsigned node;
+    if (!client)
+        return rlk_result_text(RLK_E_ARGUMENT);
+    out = text_begin(client);
+    if (client->error != RLK_OK) {
+        text_refused(&out, (rlk_result)client->error, client->error_node);
+        return client->text;
+    }
+    if (client->state != RLKI_CLIENT_OPEN)
+        return client->text;
+    node = text_failed_node(client);
+    if (node < rlki_nodes(client)) {
+        rlk_result result = rlk_conn_result(client->conns[node]);
+        text_result(&out, result);
+        text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+    } else if (client->failed != RLK_OK) {
+        rlk_result result = (rlk_result)client->failed;
+        text_result(&out, result);
+        text_command_node(&out, client, client->failed_node, client->failed_command, result);
+    }
+    return client->text;
+}
+
+const char *rlk_lock_error(rlk_lock *lock)
+{
+    rlk_client *client;
+    rlk_result result;
+    rlk_result error;
+    text_out out;
+    if (!lock || !lock->client)
+        return rlk_result_text(RLK_E_CLOSED);
+    client = lock->client;
+    out = text_begin(client);
+    result = (rlk_result)lock->done_result;
+    error = (rlk_result)lock->error;
+    text_lock(&out, lock);
+    text_result(&out, result);
+    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
+    if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
+        if (error != result)
+            text_last_error(&out, error);
+        text_command_node(&out, client, lock->error_node, lock->error_command, error);
+    }
+    return client->text;
+}
+
+/* ==== src/lock/token.c ====
+ *
+ * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
+ * round. A token for which a release is queued is never used again (rule 3), so each round after
+ * an undo takes the next number; a node remembers which token may be on it by that number alone.
+ */
+
+#include <string.h>
+
+bool rlki_token_draw(rlk_lock *lock)
+{
+    rlk_env *env = &lock->client->env;
+    return env->random(env->context, lock->base, sizeof(lock->base)) == 0;
+}
+
+size_t rlki_token_len(const rlk_lock *lock)
+{
+    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
+}
+
+static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len; i++) {
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
+    }
+    return out;
+}
+
+void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out)
+{
+    uint8_t number[4];
+    number[0] = (uint8_t)(round >> 24);
+    number[1] = (uint8_t)(round >> 16);
+    number[2] = (uint8_t)(round >> 8);
+    number[3] = (uint8_t)round;
+    if (lock->prefix_len > 0)
+        memcpy(out, lock->prefix, lock->prefix_len);
+    out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
+    token_hex(out, number, sizeof(number));
+}
+
+#endif /* RESPLOCK_IMPLEMENTATION */
