@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What bare.c needs of a board. board_posix.c is a board that is a process, to try it out.
+ * What bare.c needs of a board, and lwip.c and freertos.c need some of. board_posix.c and
+ * board_lwip.c are boards that are processes, to try these out.
  */
 #ifndef EXAMPLE_BOARD_H
 #define EXAMPLE_BOARD_H
@@ -41,8 +42,13 @@ const char *board_local(void);
 size_t board_send(const void *bytes, size_t len);
 size_t board_receive(void *room, size_t cap);
 
-/* ---- The program: called once all of the above works ---- */
+/* ---- The programs: called once all of the above works ---- */
 
-int bare_main(void);
+int bare_main(void); /* 0: done */
+
+/* The others call board_done() at their end. */
+void lwip_start(const char *address, uint16_t port); /* in the thread of lwIP: returns at once */
+void lock_task(void *address);                       /* a task of its own */
+void board_done(int status);
 
 #endif
