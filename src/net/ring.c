@@ -215,10 +215,11 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     if (conn->state != RLK_CONN_READY)
         return; /* the handshake loads them */
     /*
-     * A thousand locks may find the scripts missing at once. A load of which no reply has come is
-     * behind the command whose refusal made the caller ask, and so serves him too.
+     * A thousand locks may find the scripts missing at once. A load of which no reply has come, or
+     * which has not left yet, is behind the command whose refusal made the caller ask, and so
+     * serves him too.
      */
-    if (conn->loads == conn->script)
+    if (conn->loads == conn->script || (conn->flags & CONN_SEGMENT) != 0)
         return;
     conn->script = 0;
     rlki_ring_flush(conn);

@@ -84,6 +84,46 @@ static void test_conn_scripts_are_loaded_again_behind_a_load(void **state)
     fake_free(&server);
 }
 
+/* Asked for again while a script is on its way, whose reply, or that of the one before it, came
+ * already: it goes on from where it was. */
+static void test_conn_scripts_are_asked_for_while_one_leaves(void **state)
+{
+    unsigned answered;
+
+    (void)state;
+    for (answered = 1; answered <= 2; answered++) {
+        fake_request request;
+        fake server;
+        size_t out_max;
+
+        scripts_ready(&server, 0);
+        out_max = server.out_len + 20; /* of 40 bytes */
+        rlk_conn_load_scripts(&server.conn, server.now_ms);
+        if (answered == 1) { /* the first has left whole, and the second in part */
+            server.out_max = out_max + 40;
+            fake_run(&server);
+        } else {
+            server.out_max = out_max;
+            (void)fake_take(&server);
+            fake_say(&server, "$4\r\nnone\r\n"); /* before it can know which script it is */
+            (void)fake_give(&server);
+        }
+        assert_int_equal(server.in_fed, server.in_len);
+        rlk_conn_load_scripts(&server.conn, server.now_ms);
+        fake_submit(&server, &request, 1);
+        server.out_max = SIZE_MAX;
+        while (fake_take(&server)) {
+        }
+        assert_int_equal(count_loads(&server), 4);
+        if (answered == 1) {
+            fake_run(&server);
+            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+            assert_int_equal(request.replies, 1);
+        }
+        fake_free(&server);
+    }
+}
+
 /* In use an error is no end: what needs the script will say NOSCRIPT again. */
 static void test_conn_script_refused_later(void **state)
 {
@@ -138,6 +178,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_scripts_are_loaded_again),
         cmocka_unit_test(test_conn_scripts_are_loaded_again_behind_a_load),
+        cmocka_unit_test(test_conn_scripts_are_asked_for_while_one_leaves),
         cmocka_unit_test(test_conn_script_refused_later),
         cmocka_unit_test(test_conn_script_cut_in_the_middle),
     };
