@@ -507,7 +507,10 @@ bool rlki_handshake_pump(rlk_conn *conn)
         if (!handshake_send(conn))
             return false;
     rlki_ring_flush(conn); /* scripts */
-    return conn->ring_used == 0 && conn->script == conn->scripts_len;
+    /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
+     * that the last bytes have left. */
+    return conn->ring_used == 0 && conn->script == conn->scripts_len &&
+           conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)

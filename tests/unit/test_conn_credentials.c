@@ -71,6 +71,31 @@ static void test_conn_credentials_come_from_the_hook(void **state)
     }
 }
 
+/* A driver may hear of the replies before it hears that the last bytes have left: then the password
+ * still stands in the buffer. */
+static void test_conn_credentials_are_wiped_before_it_is_ready(void **state)
+{
+    hook_case self;
+    fake server;
+    size_t len;
+
+    (void)state;
+    hook_init(&server, &self, "me", "secret");
+    fake_open(&server);
+    (void)rlk_conn_tx_buf(&server.conn, &len);
+    fake_say(&server, "%1\r\n$2\r\nid\r\n:7\r\n"); /* HELLO's */
+    (void)fake_give(&server);
+    (void)rlk_conn_tx_buf(&server.conn, &len);
+    fake_say(&server, "$0\r\n\r\n"); /* INFO's */
+    (void)fake_give(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_HANDSHAKE);
+    assert_true(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
+    rlk_conn_tx_ack(&server.conn, len, server.now_ms);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
+    fake_free(&server);
+}
+
 static void test_conn_credentials_that_fail_are_asked_again(void **state)
 {
     hook_case self;
@@ -142,6 +167,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_credentials_come_from_the_hook),
+        cmocka_unit_test(test_conn_credentials_are_wiped_before_it_is_ready),
         cmocka_unit_test(test_conn_credentials_that_fail_are_asked_again),
         cmocka_unit_test(test_conn_credentials_that_fail_the_second_time),
     };
