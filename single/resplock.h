@@ -4007,7 +4007,10 @@ bool rlki_handshake_pump(rlk_conn *conn)
         if (!handshake_send(conn))
             return false;
     rlki_ring_flush(conn); /* scripts */
-    return conn->ring_used == 0 && conn->script == conn->scripts_len;
+    /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
+     * that the last bytes have left. */
+    return conn->ring_used == 0 && conn->script == conn->scripts_len &&
+           conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
@@ -4587,10 +4590,11 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     if (conn->state != RLK_CONN_READY)
         return; /* the handshake loads them */
     /*
-     * A thousand locks may find the scripts missing at once. A load of which no reply has come is
-     * behind the command whose refusal made the caller ask, and so serves him too.
+     * A thousand locks may find the scripts missing at once. A load of which no reply has come, or
+     * which has not left yet, is behind the command whose refusal made the caller ask, and so
+     * serves him too.
      */
-    if (conn->loads == conn->script)
+    if (conn->loads == conn->script || (conn->flags & CONN_SEGMENT) != 0)
         return;
     conn->script = 0;
     rlki_ring_flush(conn);

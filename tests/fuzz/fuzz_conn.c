@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection engine between a hostile server, an erratic driver and a layer above that submits,
+ * withdraws and rejects at any moment, in the middle of the engine's own calls too.
+ *
+ * Input: a few bytes of configuration, then steps: a byte that chooses one, and what it takes.
+ *
+ * Whatever happens:
+ *   - the n-th reply of a stream goes to who asked the n-th command, as the reference reader reads
+ *     it, and to nobody else; each request ends once: answered, lost or withdrawn;
+ *   - `lost` says maybe_sent if and only if the driver was shown a byte of the request;
+ *   - bytes that were shown do not move and do not change until they are acknowledged;
+ *   - the deadline advances with each tick, and there is one while anything is awaited;
+ *   - a connection is ready only after a good answer to each step that must have one;
+ *   - it says "fenced" only where nothing was left open, or the old connection was dealt with;
+ *   - no password is left in the buffers when the handshake is over.
+ */
+#include "input.h"
+#include "resp_reader.h"
+#include "stream.h"
+
+#include "resplock/net.h"
+
+#include <string.h>
+
+#define REQUESTS     6
+#define INPUT_MAX    1024
+#define STREAM_MAX   (64u * 1024)
+#define COMMANDS_MAX 2048
+#define START_MS     INT64_C(1000)
+#define ECHO_MAX     48           /* bytes of one, but for the padding */
+#define PASSWORD     "s3cr:t%45!" /* escaped in the URL */
+#define PLAIN        "s3cr:tE!"
+#define RUN_ID       "0123456789abcdef0123456789abcdef01234567"
+#define RUN_LINE     "run_id:" RUN_ID "\r\n"
+
+/* A request of the layer above: 1 to 3 times "ECHO n", n unlike any other. */
+typedef struct subject {
+    rlk_request request;
+    unsigned first; /* number of its first command */
+    unsigned commands;
+    unsigned replies;
+    bool encoded; /* on this stream: its end may lose it */
+    bool awaits;  /* submitted, and not ended */
+    size_t padding;
+} subject;
+
+/* A command as the driver saw it. */
+typedef struct command {
+    unsigned echo; /* number; 0: of the handshake, or a SCRIPT LOAD */
+    char name[24];
+} command;
+
+/* A reply as the layer above got it. */
+typedef struct delivery {
+    unsigned echo;
+    rlk_resp_type type;
+    int64_t value;
+    size_t at; /* data, in `delivered` */
+    size_t len;
+    bool has_data;
+} delivery;
+
+typedef struct world {
+    rlk_conn conn;
+    rlk_conn_config config;
+    fuzz_input *input;
+    int64_t now_ms;
+    uint8_t *tx;
+    uint8_t *rx;
+    rlk_conn_entry *ring;
+    subject subjects[REQUESTS];
+    unsigned numbers;
+
+    /* of the stream under way */
+    const uint8_t *shown; /* not acknowledged */
+    size_t shown_len;
+    stream_tracker sent;
+    unsigned commands_len;
+    size_t said_len;
+    unsigned deliveries_len;
+    size_t delivered_len;
+    stream_tracker answers; /* where the replies of the honest server go to */
+    unsigned honest;        /* commands that it has answered */
+    bool ready;             /* was */
+    bool killed;            /* CLIENT KILL was sent */
+
+    bool open; /* something of an earlier stream may still execute */
+
+    /* not cleared for each input */
+    uint8_t shown_copy[STREAM_MAX];
+    uint8_t said[STREAM_MAX];
+    uint8_t delivered[STREAM_MAX];
+    command commands[COMMANDS_MAX];
+    delivery deliveries[COMMANDS_MAX];
+} world;
+
+/* ---- The layer above --------------------------------------------------------------------- */
+
+static subject *subject_of(rlk_request *request)
+{
+    return (subject *)(void *)request;
+}
+
+static void submit(world *w, subject *s)
+{
+    if (s->request.state == RLK_REQUEST_IDLE && !s->awaits) {
+        s->commands = 1 + fuzz_below(w->input, 3);
+        s->padding = fuzz_below(w->input, 4) == 1 ? w->config.tx_cap / s->commands - ECHO_MAX : 0;
+        s->first = w->numbers + 1;
+        s->replies = 0;
+        s->encoded = false;
+        s->awaits = true;
+        w->numbers += s->commands;
+    }
+    rlk_conn_submit(&w->conn, &s->request, w->now_ms);
+}
+
+static bool was_shown(const world *w, const subject *s)
+{
+    unsigned i;
+
+    for (i = 0; i < w->commands_len; i++)
+        if (w->commands[i].echo == s->first)
+            return true;
+    return false;
+}
+
+static void withdraw(world *w, subject *s)
+{
+    bool sent = s->request.state == RLK_REQUEST_SENT;
+    bool unsent = rlk_conn_withdraw(&w->conn, &s->request);
+
+    FUZZ_REQUIRE(unsent == !sent);
+    FUZZ_REQUIRE(s->request.state == RLK_REQUEST_IDLE);
+    s->awaits = false;
+}
+
+/* Whatever may be done from within a call of the engine. */
+static void meddle(world *w)
+{
+    subject *s = &w->subjects[fuzz_below(w->input, REQUESTS)];
+
+    switch (fuzz_below(w->input, 16)) {
+    case 1:
+        submit(w, s);
+        break;
+    case 2:
+        withdraw(w, s);
+        break;
+    case 3:
+        rlk_conn_load_scripts(&w->conn, w->now_ms);
+        break;
+    default:
+        break;
+    }
+}
+
+static unsigned on_encode(void *context, rlk_conn *conn, rlk_request *request,
+                          rlk_resp_writer *writer)
+{
+    static const char padding[4096];
+    subject *s = subject_of(request);
+    unsigned i;
+
+    (void)context;
+    FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
+    FUZZ_REQUIRE(request->state == RLK_REQUEST_QUEUED && s->awaits);
+    for (i = 0; i < s->commands; i++) {
+        rlk_resp_put_command(writer, s->padding != 0 ? 3 : 2);
+        rlk_resp_put_bulk(writer, "ECHO", 4);
+        rlk_resp_put_integer(writer, s->first + i);
+        if (s->padding != 0)
+            rlk_resp_put_bulk(writer, padding, s->padding);
+    }
+    s->encoded = rlk_resp_writer_result(writer) == RLK_OK;
+    return s->commands;
+}
+
+static void on_reply(void *context, rlk_conn *conn, rlk_request *request, const rlk_reply *reply,
+                     unsigned left)
+{
+    world *w = (world *)context;
+    subject *s = subject_of(request);
+    delivery *d = &w->deliveries[w->deliveries_len];
+
+    FUZZ_REQUIRE(s->awaits && s->encoded);
+    FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
+    FUZZ_REQUIRE(left == s->commands - s->replies - 1);
+    FUZZ_REQUIRE(request->state == (left == 0 ? RLK_REQUEST_IDLE : RLK_REQUEST_SENT));
+    FUZZ_REQUIRE(was_shown(w, s) && w->deliveries_len < COMMANDS_MAX);
+    d->echo = s->first + s->replies;
+    d->type = reply->type;
+    d->value = reply->value;
+    d->len = reply->len;
+    d->has_data = reply->data != NULL;
+    d->at = w->delivered_len;
+    FUZZ_REQUIRE(reply->len <= sizeof w->delivered - w->delivered_len);
+    if (reply->data != NULL)
+        memcpy(w->delivered + d->at, reply->data, reply->len);
+    w->delivered_len += reply->len;
+    w->deliveries_len++;
+    s->replies++;
+    s->awaits = left != 0;
+    if (fuzz_below(w->input, 64) == 1)
+        rlk_conn_reject(&w->conn, w->now_ms);
+    meddle(w);
+}
+
+static void on_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
+{
+    world *w = (world *)context;
+    subject *s = subject_of(request);
+
+    FUZZ_REQUIRE(s->awaits && s->encoded);
+    FUZZ_REQUIRE(rlk_conn_get_state(conn) != RLK_CONN_READY);
+    FUZZ_REQUIRE(request->state == RLK_REQUEST_IDLE);
+    FUZZ_REQUIRE(maybe_sent == was_shown(w, s));
+    s->awaits = false;
+    meddle(w);
+}
+
+/* ---- What is looked at when the connection becomes ready --------------------------------- */
+
+static bool holds(const uint8_t *memory, size_t len, const char *text)
+{
+    size_t n = strlen(text);
+    size_t i;
+
+    for (i = 0; i + n <= len; i++)
+        if (memcmp(memory + i, text, n) == 0)
+            return true;
+    return false;
+}
+
+/* After a handshake; bytes of the server that are not parsed yet are its own affair. */
+static void check_wiped(const world *w)
+{
+    FUZZ_REQUIRE(!holds(w->rx, w->conn.rx_begin, PLAIN));
+    FUZZ_REQUIRE(!holds(w->rx + w->conn.rx_end, w->config.rx_cap - w->conn.rx_end, PLAIN));
+}
+
+static bool sent_step(const world *w, const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < w->commands_len; i++)
+        if (stream_matches(w->commands[i].name, name))
+            return true;
+    return false;
+}
+
+static void check_ready(world *w)
+{
+    const rlk_conn *conn = &w->conn;
+
+    FUZZ_REQUIRE(!w->ready && w->deliveries_len == 0);
+    FUZZ_REQUIRE(rlk_conn_result(conn) == RLK_OK && rlk_conn_text(conn)[0] == '\0');
+    FUZZ_REQUIRE(rlk_conn_protocol(conn) == 2 ||
+                 (rlk_conn_protocol(conn) == 3 && !w->config.resp2_only));
+    FUZZ_REQUIRE(w->config.url.db == 0 || sent_step(w, "SELECT"));
+    FUZZ_REQUIRE(w->config.url.password == NULL || sent_step(w, "HELLO") || sent_step(w, "AUTH"));
+    FUZZ_REQUIRE(w->config.scripts_len == 0 || sent_step(w, "SCRIPT LOAD"));
+    /* Fenced: nothing was open, the old connection was killed, or the server told of another
+     * instance of itself. */
+    if (rlk_conn_fenced(conn))
+        FUZZ_REQUIRE(!w->open || sent_step(w, "CLIENT KILL") || rlk_conn_run_id(conn) != NULL);
+    w->open = false; /* from here on it is the generation that says what is not fenced */
+    w->ready = true;
+}
+
+static void on_changed(void *context, rlk_conn *conn)
+{
+    world *w = (world *)context;
+    rlk_conn_state state = rlk_conn_get_state(conn);
+
+    FUZZ_REQUIRE(state == RLK_CONN_READY || state == RLK_CONN_WAITING || state == RLK_CONN_FATAL);
+    if (!w->ready)
+        check_wiped(w);
+    if (state == RLK_CONN_READY)
+        check_ready(w);
+    else
+        FUZZ_REQUIRE(rlk_conn_result(conn) < 0);
+    meddle(w);
+}
+
+/* ---- The end of a stream ----------------------------------------------------------------- */
+
+/* The reference reader's events that are replies, by their numbers. */
+typedef struct replies {
+    resp_log log;
+    const resp_event *at[COMMANDS_MAX];
+    unsigned len;
+} replies;
+
+static void read_replies(const world *w, replies *r)
+{
+    size_t i;
+
+    r->len = 0;
+    resp_reader_read(&r->log, w->said, w->said_len);
+    for (i = 0; i < r->log.count && r->len < COMMANDS_MAX; i++) {
+        const resp_event *event = &r->log.events[i];
+
+        if (event->depth == 0 && event->type != RLK_RESP_END &&
+            (event->flags & (RLK_RESP_IN_ATTRIBUTE | RLK_RESP_IN_PUSH)) == 0)
+            r->at[r->len++] = event;
+    }
+}
+
+static bool is_text(rlk_resp_type type)
+{
+    return type == RLK_RESP_SIMPLE || type == RLK_RESP_BULK || type == RLK_RESP_VERBATIM ||
+           type == RLK_RESP_DOUBLE || type == RLK_RESP_BIG_NUMBER;
+}
+
+static void check_delivery(const world *w, const replies *r, const delivery *d, unsigned ordinal)
+{
+    const resp_event *event;
+
+    FUZZ_REQUIRE(ordinal < w->commands_len && ordinal < r->len);
+    event = r->at[ordinal];
+    FUZZ_REQUIRE(event->type == d->type);
+    if (event->type == RLK_RESP_INTEGER || event->type == RLK_RESP_BOOLEAN)
+        FUZZ_REQUIRE(d->value == event->value);
+    if (is_text(event->type) && d->has_data)
+        FUZZ_REQUIRE(
+            d->len == event->len && d->value == event->value &&
+            (d->len == 0 || memcmp(w->delivered + d->at, r->log.bytes + event->at, d->len) == 0));
+}
+
+/* Deliveries come in the order of the commands. */
+static void check_stream(world *w)
+{
+    static replies r;
+    unsigned ordinal = 0;
+    unsigned i;
+
+    read_replies(w, &r);
+    for (i = 0; i < w->deliveries_len; i++, ordinal++) {
+        while (ordinal < w->commands_len && w->commands[ordinal].echo != w->deliveries[i].echo)
+            ordinal++;
+        check_delivery(w, &r, &w->deliveries[i], ordinal);
+    }
+    for (i = r.len; i < w->commands_len; i++) /* sent, and never answered */
+        w->open = w->open || w->commands[i].echo != 0;
+}
+
+static void begin_stream(world *w)
+{
+    check_stream(w);
+    stream_reset(&w->sent);
+    stream_reset(&w->answers);
+    w->shown = NULL;
+    w->shown_len = 0;
+    w->commands_len = 0;
+    w->said_len = 0;
+    w->deliveries_len = 0;
+    w->delivered_len = 0;
+    w->honest = 0;
+    w->ready = false;
+    memset(w->rx, 0, w->config.rx_cap); /* what a server said once it was ready */
+}
+
+/* ---- The driver -------------------------------------------------------------------------- */
+
+static void note_command(world *w)
+{
+    command *c = &w->commands[w->commands_len];
+
+    FUZZ_REQUIRE(w->commands_len < COMMANDS_MAX);
+    c->echo = 0;
+    if (stream_matches(w->sent.words, "ECHO"))
+        c->echo = (unsigned)strtoul(w->sent.words + 5, NULL, 10);
+    (void)snprintf(c->name, sizeof c->name, "%.23s", w->sent.words);
+    w->commands_len++;
+}
+
+/* Looks at what is to be sent, all of it; acknowledges some of it. */
+static void act_take(world *w, size_t len)
+{
+    bool wanted = (rlk_conn_wants(&w->conn) & RLK_WANT_WRITE) != 0;
+    size_t count;
+    const uint8_t *bytes = rlk_conn_tx_buf(&w->conn, &count);
+    size_t i;
+
+    FUZZ_REQUIRE((bytes != NULL) == (count != 0) && (count != 0) == wanted);
+    if (count == 0)
+        return;
+    FUZZ_REQUIRE(count < STREAM_MAX && count >= w->shown_len);
+    if (w->shown_len != 0)
+        FUZZ_REQUIRE(bytes == w->shown && memcmp(bytes, w->shown_copy, w->shown_len) == 0);
+    for (i = w->shown_len; i < count; i++) {
+        stream_event event = stream_feed(&w->sent, (char)bytes[i]);
+
+        FUZZ_REQUIRE(event != STREAM_BROKEN);
+        if (event == STREAM_VALUE)
+            note_command(w);
+    }
+    FUZZ_REQUIRE(!w->sent.inside); /* whole commands are shown */
+    if (len > count)
+        len = count;
+    w->shown = bytes + len;
+    w->shown_len = count - len;
+    memcpy(w->shown_copy, bytes + len, w->shown_len);
+    rlk_conn_tx_ack(&w->conn, len, w->now_ms);
+}
+
+static void say(world *w, const void *bytes, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)bytes;
+
+    while (len != 0 && (rlk_conn_wants(&w->conn) & RLK_WANT_READ) != 0) {
+        size_t cap;
+        uint8_t *room = rlk_conn_rx_buf(&w->conn, &cap);
+        size_t n;
+
+        FUZZ_REQUIRE(room != NULL && cap > 0);
+        FUZZ_REQUIRE(room >= w->rx && room + cap <= w->rx + w->config.rx_cap);
+        n = len < cap ? len : cap;
+        if (n > STREAM_MAX - w->said_len)
+            return;
+        memcpy(room, at, n);
+        memcpy(w->said + w->said_len, at, n);
+        w->said_len += n;
+        at += n;
+        len -= n;
+        rlk_conn_rx_ack(&w->conn, n, w->now_ms);
+    }
+}
+
+static void act_say(world *w)
+{
+    const uint8_t *bytes;
+    size_t len = fuzz_bytes(w->input, 1u + fuzz_byte(w->input), &bytes);
+
+    say(w, bytes, len);
+}
+
+/* Answers the next command as Redis would, if replies and commands are in step. */
+static void act_answer(world *w)
+{
+    static const char *const answers[][2] = {
+        {"HELLO", "%2\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:77\r\n"},
+        {"INFO", "$49\r\n" RUN_LINE "\r\n"},
+        {"CLIENT ID", ":78\r\n"},
+        {"CLIENT KILL", ":1\r\n"},
+        {"SCRIPT LOAD", "$40\r\n" RUN_ID "\r\n"},
+        {"ECHO", NULL},
+        {"", "+OK\r\n"},
+    };
+    char reply[32];
+    const command *c;
+    unsigned i = 0;
+
+    if (w->honest >= w->commands_len || !rlk_resp_parser_idle(&w->conn.parser))
+        return;
+    c = &w->commands[w->honest++];
+    while (answers[i][0][0] != '\0' && !stream_matches(c->name, answers[i][0]))
+        i++;
+    (void)snprintf(reply, sizeof reply, ":%u\r\n", c->echo);
+    say(w, answers[i][1] != NULL ? answers[i][1] : reply,
+        strlen(answers[i][1] != NULL ? answers[i][1] : reply));
+}
+
+/* Replies of the wrong kind, and what is no reply. */
+static void act_answer_wrong(world *w)
+{
+    static const char *const answers[] = {
+        "-ERR unknown command `HELLO`, with args beginning with: `3` `" PLAIN "`\r\n",
+        "-NOPROTO unsupported protocol version\r\n",
+        "-NOPERM this user has no permissions\r\n",
+        "-ERR No such client\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        ":0\r\n",
+        ":1\r\n",
+        "_\r\n",
+        "$-1\r\n",
+        ">2\r\n+a\r\n+b\r\n",
+        "|1\r\n+a\r\n:1\r\n",
+        "*2\r\n:1\r\n*0\r\n",
+        "$?\r\n;2\r\nab\r\n;0\r\n",
+        "%?\r\n$2\r\nid\r\n:5\r\n.\r\n",
+        "=53\r\ntxt:" RUN_LINE "\r\n",
+        "+OK\r\n",
+    };
+    const char *answer = answers[fuzz_below(w->input, sizeof answers / sizeof answers[0])];
+
+    w->honest += answer[0] != '>' && answer[0] != '|';
+    say(w, answer, strlen(answer));
+}
+
+static void act_connect(world *w)
+{
+    unsigned how = fuzz_byte(w->input);
+
+    if (rlk_conn_get_state(&w->conn) == RLK_CONN_WAITING && (how & 1u) == 0)
+        w->now_ms +=
+            rlk_conn_deadline(&w->conn) > w->now_ms ? rlk_conn_deadline(&w->conn) - w->now_ms : 0;
+    rlk_conn_tick(&w->conn, w->now_ms);
+    if ((rlk_conn_wants(&w->conn) & RLK_WANT_CONNECT) == 0)
+        return;
+    begin_stream(w);
+    rlk_conn_connecting(&w->conn, w->now_ms);
+    if ((how & 2u) != 0)
+        return; /* it goes on, or fails later */
+    rlk_conn_connected(&w->conn, how >> 6, (how & 4u) != 0 ? "127.0.0.1:4711" : NULL, w->now_ms);
+}
+
+static void act_close(world *w)
+{
+    static const rlk_result why[] = {RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_OK};
+
+    rlk_conn_closed(&w->conn, why[fuzz_below(w->input, 4)], 0, w->now_ms);
+}
+
+/* Does what the connection wants done, answers all, until nothing moves. */
+static void act_serve(world *w)
+{
+    unsigned rounds;
+
+    for (rounds = 0; rounds < 40; rounds++) {
+        if ((rlk_conn_wants(&w->conn) & RLK_WANT_CLOSE) != 0)
+            rlk_conn_closed(&w->conn, RLK_OK, 0, w->now_ms);
+        if ((rlk_conn_wants(&w->conn) & RLK_WANT_WRITE) != 0)
+            act_take(w, SIZE_MAX);
+        else if (w->honest < w->commands_len)
+            act_answer(w);
+        else
+            return;
+    }
+}
+
+static void act_time(world *w)
+{
+    static const int64_t steps[] = {0, 1, 10, 100, 1000, 2000, 5000, 100000};
+
+    w->now_ms += steps[fuzz_below(w->input, 8)];
+    rlk_conn_tick(&w->conn, w->now_ms);
+}
+
+/* ---- After each step --------------------------------------------------------------------- */
+
+static void check(world *w)
+{
+    const rlk_conn *conn = &w->conn;
+    int64_t deadline_ms = rlk_conn_deadline(conn);
+    unsigned wants = rlk_conn_wants(conn);
+    rlk_conn_state state = rlk_conn_get_state(conn);
+    unsigned i;
+
+    rlk_conn_tick(&w->conn, w->now_ms);
+    if (deadline_ms <= w->now_ms && rlk_conn_deadline(conn) <= w->now_ms)
+        FUZZ_REQUIRE((rlk_conn_wants(conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0);
+    if (state == RLK_CONN_CONNECTING || state == RLK_CONN_HANDSHAKE || conn->ring_used != 0)
+        FUZZ_REQUIRE(deadline_ms <= w->now_ms + RLK_CONNECT_MS);
+    if (state == RLK_CONN_READY && conn->ring_used == 0)
+        FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
+    if (state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED)
+        FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
+    FUZZ_REQUIRE((wants & RLK_WANT_READ) == 0 || (wants & RLK_WANT_CLOSE) == 0);
+    FUZZ_REQUIRE(strlen(rlk_conn_text(conn)) < RLK_CONN_TEXT);
+    if (rlk_conn_get_state(conn) != RLK_CONN_HANDSHAKE)
+        FUZZ_REQUIRE(!holds(w->tx, w->config.tx_cap, PLAIN));
+    for (i = 0; i < REQUESTS; i++) {
+        const subject *s = &w->subjects[i];
+
+        FUZZ_REQUIRE(s->awaits == (s->request.state != RLK_REQUEST_IDLE));
+        FUZZ_REQUIRE(s->request.state != RLK_REQUEST_SENT || state == RLK_CONN_READY ||
+                     rlk_conn_get_state(conn) != state);
+    }
+}
+
+static void step(world *w)
+{
+    subject *s;
+
+    switch (fuzz_below(w->input, 24)) {
+    case 0:
+        act_say(w);
+        break;
+    case 1:
+    case 2:
+        act_take(w, fuzz_byte(w->input));
+        break;
+    case 3:
+    case 4:
+    case 5:
+        act_answer(w);
+        break;
+    case 6:
+    case 7:
+        act_answer_wrong(w);
+        break;
+    case 8:
+    case 9:
+        act_connect(w);
+        break;
+    case 10:
+        act_close(w);
+        break;
+    case 11:
+        act_time(w);
+        break;
+    case 12:
+    case 13:
+    case 14:
+        s = &w->subjects[fuzz_below(w->input, REQUESTS)];
+        submit(w, s);
+        break;
+    case 15:
+        s = &w->subjects[fuzz_below(w->input, REQUESTS)];
+        withdraw(w, s);
+        break;
+    case 16:
+        rlk_conn_load_scripts(&w->conn, w->now_ms);
+        break;
+    case 17:
+        rlk_conn_reset(&w->conn, w->now_ms);
+        break;
+    case 18:
+        rlk_conn_hurry(&w->conn, w->now_ms);
+        break;
+    case 19:
+        if (fuzz_below(w->input, 8) == 0)
+            rlk_conn_shutdown(&w->conn, w->now_ms);
+        break;
+    default:
+        act_serve(w);
+        break;
+    }
+    check(w);
+}
+
+/* ---- A world ----------------------------------------------------------------------------- */
+
+static void configure(world *w)
+{
+    static const char *const urls[] = {"redis://h", "redis://:" PASSWORD "@h",
+                                       "redis://user:" PASSWORD "@h/3", "unix:///s?db=1"};
+    static const char load[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n";
+    static const rlk_conn_script scripts[] = {{load, sizeof load - 1}, {load, sizeof load - 1}};
+    static const uint16_t caps[] = {0, 1, 16, 1024};
+    rlk_conn_config *config = &w->config;
+    unsigned flags = fuzz_byte(w->input);
+    unsigned sizes = fuzz_byte(w->input);
+
+    FUZZ_REQUIRE(rlk_url_parse(&config->url, urls[flags & 3u]) == RLK_OK);
+    config->client_name = (flags & 4u) != 0 ? "fuzzer" : NULL;
+    config->resp2_only = (flags & 8u) != 0;
+    config->scripts = scripts;
+    config->scripts_len = (uint8_t)((flags >> 4) % 3u);
+    config->jitter_seed = flags;
+    config->ring_len = (uint16_t)(RLK_CONN_RING_MIN + (sizes & 3u));
+    config->tx_cap = RLK_CONN_TX_AUTH(4u, strlen(PLAIN)) + caps[(sizes >> 2) & 3u];
+    config->rx_cap = RLK_CONN_RX_MIN + (size_t)caps[(sizes >> 4) & 3u];
+    config->calls.context = w;
+    config->calls.encode = on_encode;
+    config->calls.reply = on_reply;
+    config->calls.lost = on_lost;
+    config->calls.changed = on_changed;
+}
+
+static void allocate(world *w)
+{
+    rlk_conn_config *config = &w->config;
+
+    w->tx = (uint8_t *)calloc(1, config->tx_cap);
+    w->rx = (uint8_t *)calloc(1, config->rx_cap);
+    w->ring = (rlk_conn_entry *)calloc(config->ring_len, sizeof *w->ring);
+    if (w->tx == NULL || w->rx == NULL || w->ring == NULL)
+        abort();
+    config->tx = w->tx;
+    config->rx = w->rx;
+    config->ring = w->ring;
+}
+
+/* Whatever happened, an honest server and a good driver bring everything to its end. */
+static void finish(world *w)
+{
+    unsigned i;
+
+    if (rlk_conn_get_state(&w->conn) != RLK_CONN_CLOSED) {
+        rlk_conn_closed(&w->conn, RLK_E_EOF, 0, w->now_ms);
+        rlk_conn_reset(&w->conn, w->now_ms);
+        act_connect(w); /* the input is at its end: zeros, which connect at once */
+        if (rlk_conn_get_state(&w->conn) == RLK_CONN_CONNECTING)
+            rlk_conn_connected(&w->conn, 0, NULL, w->now_ms);
+        for (i = 0; i < 20; i++)
+            act_serve(w);
+        FUZZ_REQUIRE(rlk_conn_get_state(&w->conn) == RLK_CONN_READY);
+        for (i = 0; i < REQUESTS; i++)
+            FUZZ_REQUIRE(!w->subjects[i].awaits);
+        check(w);
+        rlk_conn_shutdown(&w->conn, w->now_ms);
+    }
+    for (i = 0; i < REQUESTS; i++) {
+        FUZZ_REQUIRE(w->subjects[i].request.state != RLK_REQUEST_SENT);
+        withdraw(w, &w->subjects[i]);
+    }
+    check_stream(w);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static world w;
+    fuzz_input input = {data, size};
+
+    if (size > INPUT_MAX)
+        return 0;
+    memset(&w, 0, offsetof(world, shown_copy));
+    w.input = &input;
+    w.now_ms = START_MS;
+    configure(&w);
+    allocate(&w);
+    FUZZ_REQUIRE(rlk_conn_init(&w.conn, &w.config, w.now_ms) == RLK_OK);
+    while (input.left != 0)
+        step(&w);
+    finish(&w);
+    free(w.tx);
+    free(w.rx);
+    free(w.ring);
+    return 0;
+}
