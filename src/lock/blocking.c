@@ -111,7 +111,6 @@ rlk_result rlk_keep(rlk_lock *lock)
     return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
 }
 
-#if defined(__GNUC__) && !defined(__cplusplus)
 void rlki_lock_scope_end(rlk_lock *lock)
 {
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
@@ -121,4 +120,3 @@ void rlki_lock_scope_end(rlk_lock *lock)
         (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
     (void)rlk_lock_close(lock);
 }
-#endif
