@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#define RESPLOCK_STATIC
+#include "static_other.h"
+
+uintptr_t static_other_version(void)
+{
+    return (uintptr_t)&rlk_version;
+}
+
+rlk_result static_other_try(const char *url, const char *key)
+{
+    rlk_client client;
+    rlk_lock lock;
+    rlk_result result = rlk_client_open(&client, url, NULL);
+    if (result != RLK_OK)
+        return result;
+    result = rlk_lock_init(&lock, &client, key, NULL);
+    if (result == RLK_OK)
+        result = rlk_acquire(&lock, RLK_TRY);
+    if (result == RLK_OK)
+        result = rlk_release(&lock);
+    rlk_lock_close(&lock);
+    rlk_client_close(&client);
+    return result;
+}
+
+rlk_result static_other_release(rlk_lock *lock)
+{
+    return rlk_release(lock);
+}
