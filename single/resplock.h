@@ -1554,16 +1554,17 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
 /* All defaults, for languages without designated initialisers. */
 RLK_API rlk_lock_config rlk_lock_config_default(void);
 
-/* ---- Scoped form (GCC, Clang) ------------------------------------------------------------- */
+/* ---- Scoped forms ------------------------------------------------------------------------- */
 
-#if defined(__GNUC__) && !defined(__cplusplus)
-/* For RLK_SCOPED: releases if held or operating, and closes. */
+/* For those below: releases if held or operating, and closes. */
 RLK_API void rlki_lock_scope_end(rlk_lock *lock);
 
+#if defined(__GNUC__) && !defined(__cplusplus)
 /*
  *     RLK_SCOPED(name, client, key, config);
  *
- * Declares a lock that is initialised here, and released and closed on every exit from its block:
+ * GCC, Clang: declares a lock that is initialised here, and released and closed on every exit from
+ * its block:
  *     RLK_SCOPED(lock, &client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
@@ -1575,6 +1576,36 @@ RLK_API void rlki_lock_scope_end(rlk_lock *lock);
 
 #ifdef __cplusplus
 }
+
+#if __cplusplus >= 201103L
+#ifdef RESPLOCK_STATIC
+namespace
+{
+#endif
+/*
+ * C++11: the same as an object; its address is that of the lock.
+ *     rlk_scoped lock(&client, "foobar");
+ *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
+ *         return;
+ * Where rlk_lock_init refuses, every call on it is RLK_E_CLOSED, and rlk_client_error() says why.
+ */
+struct rlk_scoped : rlk_lock {
+    rlk_scoped(rlk_client *owner, const char *name,
+               const rlk_lock_config *config = nullptr) noexcept
+    {
+        (void)rlk_lock_init(this, owner, name, config);
+    }
+    ~rlk_scoped()
+    {
+        rlki_lock_scope_end(this);
+    }
+    rlk_scoped(const rlk_scoped &) = delete;
+    rlk_scoped &operator=(const rlk_scoped &) = delete;
+};
+#ifdef RESPLOCK_STATIC
+}
+#endif
+#endif
 #endif
 
 #endif
@@ -6512,7 +6543,6 @@ rlk_result rlk_keep(rlk_lock *lock)
     return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
 }
 
-#if defined(__GNUC__) && !defined(__cplusplus)
 void rlki_lock_scope_end(rlk_lock *lock)
 {
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
@@ -6522,7 +6552,6 @@ void rlki_lock_scope_end(rlk_lock *lock)
         (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
     (void)rlk_lock_close(lock);
 }
-#endif
 
 /* ==== src/lock/scripts.h ====
  *
