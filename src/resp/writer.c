@@ -9,11 +9,16 @@
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
 
-/* The type byte and two CRLF: what surrounds the digits and the payload of a bulk string. */
-#define WRITER_BULK_FRAME 5
+/* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
+#define WRITER_COUNT_MAX (SIZE_MAX / 4)
 
-/* Type byte and CRLF. */
-#define WRITER_HEAD_FRAME 3
+#define WRITER_CRLF_LEN 2
+
+/* What surrounds the digits of a count: type byte and CRLF. */
+#define WRITER_COUNT_FRAME (1 + WRITER_CRLF_LEN)
+
+/* What surrounds the digits of a length and the payload. */
+#define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
 
 /*
  * Divides by ten and returns the remainder. In pieces that 32-bit machines divide by themselves:
@@ -46,17 +51,6 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     return end;
 }
 
-static size_t writer_width(uint64_t value)
-{
-    uint8_t text[WRITER_DIGITS_MAX];
-
-    if (value < 10u)
-        return 1;
-    if (value < 100u)
-        return 2;
-    return (size_t)(text + WRITER_DIGITS_MAX - writer_digits(text + WRITER_DIGITS_MAX, value));
-}
-
 /*
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
@@ -64,9 +58,8 @@ static size_t writer_width(uint64_t value)
 static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
 {
     size_t at = writer->len;
-    size_t most = SIZE_MAX - at;
 
-    if (frame > most || len > most - frame) {
+    if (at > WRITER_COUNT_MAX || len > WRITER_COUNT_MAX) {
         writer->len = SIZE_MAX;
         return NULL;
     }
@@ -89,38 +82,54 @@ void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
         memcpy(at, data, len);
 }
 
+static uint8_t *writer_crlf(uint8_t *at)
+{
+    memcpy(at, "\r\n", WRITER_CRLF_LEN);
+    return at + WRITER_CRLF_LEN;
+}
+
+/* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
+ * the line, or NULL when there is no room. */
+static uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
+{
+    bool is_bulk = type == RLK_RESP_BULK;
+    size_t width = 1;
+    size_t rest;
+    uint8_t *at;
+    uint8_t *digit;
+
+    for (rest = number; rest >= 10u; rest /= 10u)
+        width++;
+    at = writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
+                        is_bulk ? number : 0);
+    if (at == NULL)
+        return NULL;
+    *at++ = (uint8_t)type;
+    at += width;
+    if (is_bulk)
+        (void)writer_crlf(at + WRITER_CRLF_LEN + number);
+    digit = at;
+    while (number >= 10u) {
+        *--digit = (uint8_t)('0' + number % 10u);
+        number /= 10u;
+    }
+    *--digit = (uint8_t)('0' + number);
+    return writer_crlf(at);
+}
+
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
-    uint8_t text[WRITER_HEAD_FRAME + WRITER_DIGITS_MAX];
-    uint8_t *end = text + sizeof text;
-    uint8_t *begin = writer_digits(end - 2, argc);
-
-    *--begin = '*';
-    end[-2] = '\r';
-    end[-1] = '\n';
-    rlk_resp_put_raw(writer, begin, (size_t)(end - begin));
+    (void)writer_put(writer, RLK_RESP_ARRAY, argc);
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
 {
-    size_t width = writer_width(len);
-    uint8_t *at = writer_reserve(writer, WRITER_BULK_FRAME + width, len);
-
-    if (at == NULL)
-        return NULL;
-    *at++ = '$';
-    at += width;
-    (void)writer_digits(at, len);
-    *at++ = '\r';
-    *at++ = '\n';
-    at[len] = '\r';
-    at[len + 1] = '\n';
-    return at;
+    return writer_put(writer, RLK_RESP_BULK, len);
 }
 
 void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = rlk_resp_put_hole(writer, len);
+    uint8_t *at = writer_put(writer, RLK_RESP_BULK, len);
 
     if (at != NULL && len != 0)
         memcpy(at, data, len);
