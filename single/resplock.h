@@ -1834,6 +1834,12 @@ RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *f
 #error "a bound of RESP beyond what the parser's fields hold"
 #endif
 
+#if defined(__GNUC__)
+#define PARSER_APART __attribute__((noinline))
+#else
+#define PARSER_APART
+#endif
+
 enum parser_state {
     PARSER_START,
     PARSER_VALUE,
@@ -1846,10 +1852,13 @@ enum parser_state {
 
 /* What a step came to. */
 enum parser_step {
-    PARSER_STEP_TOKEN = RLK_RESP_TOKEN,
+    PARSER_STEP_OPEN = RLK_RESP_TOKEN, /* an aggregate begins, its token is ready */
     PARSER_STEP_MORE = RLK_RESP_MORE,
-    PARSER_STEP_BAD = RLK_RESP_BAD,
-    PARSER_STEP_ON /* go on in the new state */
+    PARSER_STEP_EMPTY, /* the same, and its only element is over */
+    PARSER_STEP_PART,  /* a fragment, not the last one */
+    PARSER_STEP_LAST,  /* the last or only fragment, or a value that has none */
+    PARSER_STEP_ON,    /* go on in the new state */
+    PARSER_STEP_FAULT  /* and above: bad, by this rlk_resp_fault */
 };
 
 /* What follows a type byte. */
@@ -1863,12 +1872,18 @@ enum parser_trait {
     PARSER_PAIRS = 0x40       /* it counts two elements each */
 };
 
+/* What is shown and not consumed yet. */
+typedef struct parser_input {
+    const uint8_t *at;
+    const uint8_t *end;
+} parser_input;
+
 /* Beside the type in `kind`: a streamed aggregate. Its `left` counts down from the bound. */
 #define PARSER_STREAMED 0x80u
 
-/* Upper half of INT64_MAX / 10. Another digit can't wrap 64 bits while it is not exceeded, and what
- * exceeds it exceeds every bound with that digit. */
-#define PARSER_TENTH_OF_MAX_HIGH UINT32_C(0x0CCCCCCC)
+/* A little above INT64_MAX / 10, and easy to compare with on 32 bits. Another digit can't wrap 64
+ * bits below it, and what is not below it exceeds every bound with that digit. */
+#define PARSER_TENTH_OF_MAX UINT64_C(0x0CCCCCCD00000000)
 
 /* Format and colon of a verbatim string. */
 #define PARSER_FORMAT_LEN 4u
@@ -1876,56 +1891,48 @@ enum parser_trait {
 /* Type byte of a piece of a streamed string: of no token. */
 #define PARSER_PIECE_TYPE ';'
 
+/* The frequent ones first: they are searched. */
+static const struct {
+    uint8_t type;
+    uint8_t traits;
+} parser_types[] = {
+    {RLK_RESP_SIMPLE, PARSER_TEXT},
+    {RLK_RESP_BULK, PARSER_NUMBER | PARSER_PAYLOAD | PARSER_NULLABLE | PARSER_STREAMABLE},
+    {RLK_RESP_INTEGER, PARSER_NUMBER | PARSER_SIGNED},
+    {RLK_RESP_ARRAY, PARSER_NUMBER | PARSER_NULLABLE | PARSER_STREAMABLE},
+    {RLK_RESP_PUSH, PARSER_NUMBER},
+    {RLK_RESP_ERROR, PARSER_TEXT},
+    {RLK_RESP_MAP, PARSER_NUMBER | PARSER_PAIRS | PARSER_STREAMABLE},
+    {RLK_RESP_VERBATIM, PARSER_NUMBER | PARSER_PAYLOAD},
+    {RLK_RESP_BLOB_ERROR, PARSER_NUMBER | PARSER_PAYLOAD},
+    {RLK_RESP_SET, PARSER_NUMBER | PARSER_STREAMABLE},
+    {RLK_RESP_ATTRIBUTE, PARSER_NUMBER | PARSER_PAIRS},
+    {RLK_RESP_BIG_NUMBER, PARSER_TEXT},
+};
+
 static unsigned parser_traits(uint8_t type)
 {
-    switch (type) {
-    case RLK_RESP_SIMPLE:
-    case RLK_RESP_ERROR:
-    case RLK_RESP_BIG_NUMBER:
-        return PARSER_TEXT;
-    case RLK_RESP_INTEGER:
-        return PARSER_NUMBER | PARSER_SIGNED;
-    case RLK_RESP_BULK:
-        return PARSER_NUMBER | PARSER_PAYLOAD | PARSER_NULLABLE | PARSER_STREAMABLE;
-    case RLK_RESP_BLOB_ERROR:
-    case RLK_RESP_VERBATIM:
-        return PARSER_NUMBER | PARSER_PAYLOAD;
-    case RLK_RESP_ARRAY:
-        return PARSER_NUMBER | PARSER_NULLABLE | PARSER_STREAMABLE;
-    case RLK_RESP_SET:
-        return PARSER_NUMBER | PARSER_STREAMABLE;
-    case RLK_RESP_MAP:
-        return PARSER_NUMBER | PARSER_PAIRS | PARSER_STREAMABLE;
-    case RLK_RESP_ATTRIBUTE:
-        return PARSER_NUMBER | PARSER_PAIRS;
-    case RLK_RESP_PUSH:
-        return PARSER_NUMBER;
-    default:
-        return 0;
-    }
+    unsigned i;
+
+    for (i = 0; i < sizeof parser_types / sizeof parser_types[0]; i++)
+        if (parser_types[i].type == type)
+            return parser_types[i].traits;
+    return 0;
 }
 
 /* The traits of a type that allow what stands where its first digit may. */
 static unsigned parser_sign_trait(uint8_t sign)
 {
-    switch (sign) {
-    case '+':
-        return PARSER_SIGNED;
-    case '-':
+    if (sign == '-')
         return PARSER_SIGNED | PARSER_NULLABLE;
-    case '?':
-        return PARSER_STREAMABLE;
-    default:
-        return 0;
-    }
+    if (sign == '+')
+        return PARSER_SIGNED;
+    return sign == '?' ? PARSER_STREAMABLE : 0;
 }
 
-static int parser_fail(rlk_resp_parser *parser, rlk_resp_fault fault)
+static int parser_fail(rlk_resp_fault fault)
 {
-    parser->state = PARSER_BAD;
-    parser->wanted = 0;
-    parser->fault = (uint8_t)fault;
-    return PARSER_STEP_BAD;
+    return PARSER_STEP_FAULT + (int)fault;
 }
 
 static bool parser_is_digit(uint8_t byte)
@@ -1946,15 +1953,13 @@ static const uint8_t *parser_skip_digits(const uint8_t *at, const uint8_t *end)
 }
 
 /* Is CRLF at `at`? ON if so. */
-static int parser_line_end(rlk_resp_parser *parser, const uint8_t *at, const uint8_t *end)
+static int parser_line_end(const uint8_t *at, const uint8_t *end)
 {
-    if (at < end && *at != '\r')
-        return parser_fail(parser, RLK_RESP_FAULT_TERMINATOR);
-    if (end - at < 2)
-        return PARSER_STEP_MORE;
-    if (at[1] != '\n')
-        return parser_fail(parser, RLK_RESP_FAULT_TERMINATOR);
-    return PARSER_STEP_ON;
+    if (end - at >= 2 && memcmp(at, "\r\n", 2) == 0)
+        return PARSER_STEP_ON;
+    if (at < end && (*at != '\r' || end - at >= 2))
+        return parser_fail(RLK_RESP_FAULT_TERMINATOR);
+    return PARSER_STEP_MORE;
 }
 
 /*
@@ -1963,11 +1968,13 @@ static int parser_line_end(rlk_resp_parser *parser, const uint8_t *at, const uin
  */
 static unsigned parser_complete(rlk_resp_parser *parser)
 {
-    parser->state = PARSER_START;
-    while (parser->depth > 0) {
-        unsigned level = parser->depth - 1u;
-        uint8_t kind = parser->kind[level];
+    unsigned level = parser->depth;
 
+    parser->state = PARSER_START;
+    while (level != 0) {
+        uint8_t kind = parser->kind[--level];
+
+        parser->flags |= RLK_RESP_FIRST;
         parser->left[level]--;
         if (parser->left[level] > 0 || (kind & PARSER_STREAMED) != 0)
             return 0;
@@ -1983,23 +1990,6 @@ static unsigned parser_complete(rlk_resp_parser *parser)
     }
     parser->flags = RLK_RESP_FIRST;
     return RLK_RESP_DONE;
-}
-
-/* Fills the token in; its data, length and value are the caller's. `last` is LAST or 0. */
-static int parser_emit(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type, unsigned last)
-{
-    unsigned flags = parser->flags | last;
-
-    token->type = (rlk_resp_type)type;
-    token->depth = parser->depth;
-    if (last != 0) {
-        parser->flags |= RLK_RESP_FIRST;
-        flags |= parser_complete(parser);
-    } else {
-        parser->flags = (uint8_t)(parser->flags & ~RLK_RESP_FIRST);
-    }
-    token->flags = (uint8_t)flags;
-    return PARSER_STEP_TOKEN;
 }
 
 /*
@@ -2046,18 +2036,18 @@ static const uint8_t *parser_double_text(const uint8_t *at, const uint8_t *end, 
 }
 
 /* Null, boolean, double, end of a streamed aggregate. */
-static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                         rlk_resp_token *token)
+static int parser_scalar(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
 {
-    const uint8_t *end = buf + len;
-    const uint8_t *text = buf + 1;
+    uint8_t type = *in->at;
+    const uint8_t *end = in->end;
+    const uint8_t *text = in->at + 1;
     const uint8_t *at = text;
-    const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? text + RLK_RESP_MAX_NUMBER : end;
+    const uint8_t *bound = end - text > RLK_RESP_MAX_NUMBER ? text + RLK_RESP_MAX_NUMBER : end;
     bool whole = true;
     unsigned level = parser->depth - 1u;
     int step;
 
-    switch (*buf) {
+    switch (type) {
     case RLK_RESP_NULL:
         break;
     case RLK_RESP_BOOLEAN:
@@ -2073,7 +2063,7 @@ static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len
             return PARSER_STEP_MORE;
         if (at < end && *at != '\r') {
             if (at == bound)
-                return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+                return parser_fail(RLK_RESP_FAULT_RANGE);
             whole = false;
         }
         token->data = text;
@@ -2086,20 +2076,21 @@ static int parser_scalar(rlk_resp_parser *parser, const uint8_t *buf, size_t len
             /* a key without its value */
             (parser->kind[level] == (RLK_RESP_MAP | PARSER_STREAMED) &&
              ((RLK_RESP_MAX_COUNT - parser->left[level]) & 1u) != 0))
-            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+            return parser_fail(RLK_RESP_FAULT_TYPE);
         break;
     default:
-        return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+        return parser_fail(RLK_RESP_FAULT_TYPE);
     }
     if (!whole)
-        return parser_fail(parser, RLK_RESP_FAULT_TEXT);
-    step = parser_line_end(parser, at, end);
+        return parser_fail(RLK_RESP_FAULT_TEXT);
+    step = parser_line_end(at, end);
     if (step != PARSER_STEP_ON)
         return step;
-    *consumed += (size_t)(at + 2 - buf);
-    if (*buf == RLK_RESP_END)
+    in->at = at + 2;
+    token->type = (rlk_resp_type)type;
+    if (type == RLK_RESP_END)
         parser->depth = (uint8_t)level; /* closed: an element of what is around it */
-    return parser_emit(parser, token, *buf, RLK_RESP_LAST);
+    return PARSER_STEP_LAST;
 }
 
 /* An aggregate of `count` elements, or pairs, or a streamed one. */
@@ -2110,9 +2101,9 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
 
     if (count > RLK_RESP_MAX_COUNT >> shift)
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        return parser_fail(RLK_RESP_FAULT_RANGE);
     if (level == RLK_RESP_MAX_DEPTH)
-        return parser_fail(parser, RLK_RESP_FAULT_DEPTH);
+        return parser_fail(RLK_RESP_FAULT_DEPTH);
     count <<= shift;
     if (type == RLK_RESP_PUSH)
         parser->flags |= RLK_RESP_IN_PUSH;
@@ -2130,9 +2121,9 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     parser->left[level] = is_streamed ? RLK_RESP_MAX_COUNT : count;
     if (parser->left[level] == 0) { /* complete, as behind the only element of a longer one */
         parser->left[level] = 1;
-        token->flags = (uint8_t)(token->flags | parser_complete(parser));
+        return PARSER_STEP_EMPTY;
     }
-    return PARSER_STEP_TOKEN;
+    return PARSER_STEP_OPEN;
 }
 
 /* A length: `$`, `!`, `=` begin a string, `;` goes on with one. */
@@ -2143,13 +2134,14 @@ static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_
     uint32_t before = piece ? parser->length : 0;
 
     if (len > RLK_RESP_MAX_LEN - before)
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        return parser_fail(RLK_RESP_FAULT_RANGE);
     parser->length = before + len;
     parser->remaining = len;
     if (piece) {
+        token->type = RLK_RESP_BULK;
         token->value = -1;
         if (len == 0)
-            return parser_emit(parser, token, RLK_RESP_BULK, RLK_RESP_LAST);
+            return PARSER_STEP_LAST;
         parser->state = PARSER_PIECE;
         return PARSER_STEP_ON;
     }
@@ -2157,7 +2149,7 @@ static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_
     parser->state = PARSER_STRING;
     if (type == RLK_RESP_VERBATIM) {
         if (len < PARSER_FORMAT_LEN)
-            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+            return parser_fail(RLK_RESP_FAULT_TEXT);
     } else if (len <= parser->whole_max) {
         parser->wanted = len + 1u; /* nothing to say before its terminator begins */
     }
@@ -2165,13 +2157,14 @@ static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_
 }
 
 /* An integer, or a length or count with what it announces. */
-static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                         rlk_resp_token *token, unsigned traits)
+static int parser_number(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token,
+                         unsigned traits)
 {
-    const uint8_t *end = buf + len;
-    const uint8_t *at = buf + 1;
-    const uint8_t *bound = len > RLK_RESP_MAX_NUMBER + 1u ? at + RLK_RESP_MAX_NUMBER : end;
-    uint8_t type = *buf;
+    uint8_t type = *in->at;
+    const uint8_t *end = in->end;
+    const uint8_t *begin = in->at + 1;
+    const uint8_t *at = begin;
+    const uint8_t *stop = end;
     uint8_t sign = 0;
     uint64_t value = 0;
     int step;
@@ -2180,41 +2173,44 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
         sign = *at++;
         if ((traits & parser_sign_trait(sign)) == 0 ||
             (sign != '?' && at < end && !parser_is_digit(*at)))
-            return parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+            return parser_fail(RLK_RESP_FAULT_NUMBER);
         if (sign == '?')
-            bound = at; /* no digits */
+            stop = at; /* no digits */
     }
-    for (; at < bound; at++) {
-        unsigned digit = (unsigned)*at - '0';
+    for (; at < stop; at++) {
+        unsigned digit = *at - (unsigned)'0';
 
         if (digit > 9)
             break;
-        if ((uint32_t)(value >> 32) > PARSER_TENTH_OF_MAX_HIGH)
-            return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        if (value >= PARSER_TENTH_OF_MAX)
+            return parser_fail(RLK_RESP_FAULT_RANGE);
         value = value * 10u + digit;
     }
-    if (value > INT64_MAX && (sign != '-' || value - 1u > INT64_MAX))
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-    if (at < end && *at != '\r')
-        return parser_fail(parser, at != bound || sign == '?' ? RLK_RESP_FAULT_NUMBER
-                                                              : RLK_RESP_FAULT_RANGE);
-    step = parser_line_end(parser, at, end);
+    if (at - begin > RLK_RESP_MAX_NUMBER ||
+        (value > INT64_MAX && (sign != '-' || value - 1u > INT64_MAX)))
+        return parser_fail(RLK_RESP_FAULT_RANGE);
+    step = parser_line_end(at, end);
+    if (step > PARSER_STEP_FAULT && *at != '\r')
+        return parser_fail(at - begin < RLK_RESP_MAX_NUMBER ? RLK_RESP_FAULT_NUMBER
+                                                            : RLK_RESP_FAULT_RANGE);
     if (step != PARSER_STEP_ON)
         return step;
-    *consumed += (size_t)(at + 2 - buf);
+    in->at = at + 2;
     if ((traits & PARSER_SIGNED) != 0) {
         if (sign == '-')
             value = UINT64_C(0) - value;
         memcpy(&token->value, &value, sizeof value); /* its bits: INT64_MIN has no positive */
-        return parser_emit(parser, token, type, RLK_RESP_LAST);
+        token->type = (rlk_resp_type)type;
+        return PARSER_STEP_LAST;
     }
-    if (sign == '-')
-        return value == 1u ? parser_emit(parser, token, RLK_RESP_NULL, RLK_RESP_LAST)
-                           : parser_fail(parser, RLK_RESP_FAULT_NUMBER);
+    if (sign == '-') {
+        token->type = RLK_RESP_NULL;
+        return value == 1u ? PARSER_STEP_LAST : parser_fail(RLK_RESP_FAULT_NUMBER);
+    }
     if ((uint32_t)(value >> 32) != 0)
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
+        return parser_fail(RLK_RESP_FAULT_RANGE);
     if ((traits & PARSER_PAYLOAD) != 0) {
-        token->data = at + 2; /* of an empty last piece too */
+        token->data = in->at; /* of an empty last piece too */
         if (sign == 0)
             return parser_payload(parser, token, type, (uint32_t)value);
         parser->length = 0;
@@ -2226,36 +2222,34 @@ static int parser_number(rlk_resp_parser *parser, const uint8_t *buf, size_t len
 }
 
 /* From a type byte to the end of its line, or to the text or payload behind it. */
-static int parser_head(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                       rlk_resp_token *token)
+static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
 {
     uint8_t type;
     unsigned traits;
 
-    if (len == 0)
-        return PARSER_STEP_MORE;
-    type = *buf;
+    type = *in->at;
     traits = parser_traits(type);
     if (parser->state == PARSER_CHUNK) {
         if (type != PARSER_PIECE_TYPE)
-            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+            return parser_fail(RLK_RESP_FAULT_TYPE);
         traits = PARSER_NUMBER | PARSER_PAYLOAD;
     } else if (parser->depth > 0) {
         if (type == RLK_RESP_PUSH)
-            return parser_fail(parser, RLK_RESP_FAULT_TYPE);
+            return parser_fail(RLK_RESP_FAULT_TYPE);
         if (parser->left[parser->depth - 1u] == 0 && type != RLK_RESP_END)
-            return parser_fail(parser, RLK_RESP_FAULT_RANGE); /* a streamed one at its bound */
+            return parser_fail(RLK_RESP_FAULT_RANGE); /* a streamed one at its bound */
+    }
+    if ((traits & PARSER_TEXT) != 0) {
+        in->at++;
+        parser->type = type;
+        parser->state = PARSER_LINE;
+        parser->length = 0;
+        parser->remaining = RLK_RESP_MAX_LEN;
+        return PARSER_STEP_ON;
     }
     if ((traits & PARSER_NUMBER) != 0)
-        return parser_number(parser, buf, len, consumed, token, traits);
-    if ((traits & PARSER_TEXT) == 0)
-        return parser_scalar(parser, buf, len, consumed, token);
-    *consumed += 1;
-    parser->type = type;
-    parser->state = PARSER_LINE;
-    parser->length = 0;
-    parser->remaining = RLK_RESP_MAX_LEN;
-    return PARSER_STEP_ON;
+        return parser_number(parser, in, token, traits);
+    return parser_scalar(parser, in, token);
 }
 
 /* The first byte from `at` that ends the text of the line, or can't stand in it. */
@@ -2266,128 +2260,162 @@ static const uint8_t *parser_scan(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-static int parser_line(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                       rlk_resp_token *token)
+static int parser_line(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
 {
-    const uint8_t *end = buf + len;
-    const uint8_t *at = buf + parser->length;
+    const uint8_t *begin = in->at;
+    const uint8_t *end = in->end;
+    const uint8_t *at = begin + parser->length;
     bool first = (parser->flags & RLK_RESP_FIRST) != 0;
-    size_t hold = first ? parser->whole_max : 0;
-    unsigned last = 0;
+    size_t len;
     int step;
 
     if (parser->type == RLK_RESP_BIG_NUMBER) {
-        if (first && hold == 0)
-            hold = 1; /* a sign doesn't go without a digit */
-        if (first && at == buf && at < end && parser_is_sign(*at))
+        if (first && at == begin && at < end && parser_is_sign(*at))
             at++;
         at = parser_skip_digits(at, end);
-        if (at < end && (*at != '\r' || (first && (at == buf || !parser_is_digit(at[-1])))))
-            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+        if (at < end && (*at != '\r' || (first && (at == begin || !parser_is_digit(at[-1])))))
+            return parser_fail(RLK_RESP_FAULT_TEXT);
     } else {
         at = parser_scan(at, end);
     }
-    len = (size_t)(at - buf);
-    if (len > parser->remaining)
-        return parser_fail(parser, RLK_RESP_FAULT_RANGE);
-    step = parser_line_end(parser, at, end);
-    if (step == PARSER_STEP_BAD)
+    len = (size_t)(at - begin);
+    if (first && len <= parser->whole_max)
+        token->value = (int64_t)len;
+    else if (len <= parser->remaining)
+        token->value = -1; /* in fragments */
+    else
+        return parser_fail(RLK_RESP_FAULT_RANGE);
+    step = parser_line_end(at, end);
+    if (step > PARSER_STEP_FAULT)
         return step;
-    token->value = -1;
     if (step == PARSER_STEP_ON) {
-        if (first && len <= parser->whole_max)
-            token->value = (int64_t)len;
-        last = RLK_RESP_LAST;
-        *consumed += 2;
-    } else if (len <= hold) {
-        parser->length = (uint32_t)len;
-        return PARSER_STEP_MORE;
+        in->at = at + 2;
+        step = PARSER_STEP_LAST;
+    } else {
+        if (token->value >= 0 || len == 0 ||
+            /* a sign doesn't go without a digit */
+            (first && len == 1 && parser->type == RLK_RESP_BIG_NUMBER)) {
+            parser->length = (uint32_t)len;
+            return step;
+        }
+        in->at = at;
+        parser->length = 0;
+        parser->remaining -= (uint32_t)len;
+        step = PARSER_STEP_PART;
     }
-    parser->length = 0;
-    parser->remaining -= (uint32_t)len;
-    *consumed += len;
-    token->data = buf;
+    token->type = (rlk_resp_type)parser->type;
+    token->data = begin;
     token->len = len;
-    return parser_emit(parser, token, parser->type, last);
+    return step;
 }
 
 /* Payload of a string, or of a piece of a streamed one. */
-static int parser_string(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                         rlk_resp_token *token)
+static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
 {
+    const uint8_t *begin = in->at;
+    size_t len = (size_t)(in->end - begin);
+    uint32_t remaining = parser->remaining;
     bool piece = parser->state == PARSER_PIECE;
-    size_t remaining = parser->remaining;
-    unsigned last = 0;
     int step = PARSER_STEP_MORE;
 
     if (parser->type == RLK_RESP_VERBATIM && (parser->flags & RLK_RESP_FIRST) != 0) {
         if (len < PARSER_FORMAT_LEN)
-            return PARSER_STEP_MORE;
-        if (buf[PARSER_FORMAT_LEN - 1u] != ':')
-            return parser_fail(parser, RLK_RESP_FAULT_TEXT);
+            return step;
+        if (begin[PARSER_FORMAT_LEN - 1u] != ':')
+            return parser_fail(RLK_RESP_FAULT_TEXT);
     }
     if (len > remaining) {
-        step = parser_line_end(parser, buf + remaining, buf + len);
         len = remaining;
+        step = parser_line_end(begin + len, in->end);
     }
+    in->at += len;
     if (step == PARSER_STEP_ON) {
-        *consumed += 2;
-        last = RLK_RESP_LAST;
+        in->at += 2;
+        step = PARSER_STEP_LAST;
         if (piece) {
             parser->state = PARSER_CHUNK;
             if (len == 0)
-                return step;
-            last = 0;
+                return PARSER_STEP_ON;
+            step = PARSER_STEP_PART;
         }
-    } else if (step == PARSER_STEP_BAD || len == 0 ||
+    } else if (step > PARSER_STEP_FAULT || len == 0 ||
                (!piece && parser->length <= parser->whole_max)) {
+        in->at = begin;
         return step;
+    } else {
+        step = PARSER_STEP_PART;
     }
     parser->wanted = 1;
-    parser->remaining = (uint32_t)(remaining - len);
-    *consumed += len;
-    token->data = buf;
+    parser->remaining = remaining - (uint32_t)len;
+    token->type = (rlk_resp_type)parser->type;
+    token->data = begin;
     token->len = len;
     token->value = piece ? -1 : (int64_t)parser->length;
-    return parser_emit(parser, token, parser->type, last);
+    return step;
 }
 
-static int parser_run(rlk_resp_parser *parser, const uint8_t *buf, size_t len, size_t *consumed,
-                      rlk_resp_token *token)
+/* Up to a token, or to the end of the bytes, of which there is at least one. */
+static int parser_run(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
 {
-    const uint8_t *at = buf;
+    do {
+        int step;
+
+        if (parser->state <= PARSER_CHUNK) {
+            step = parser_head(parser, in, token);
+            if (step != PARSER_STEP_ON)
+                return step;
+        }
+        if (parser->state == PARSER_LINE)
+            return parser_line(parser, in, token);
+        if (parser->state == PARSER_BAD)
+            return PARSER_STEP_FAULT + parser->fault;
+        if (parser->state != PARSER_CHUNK) {
+            step = parser_string(parser, in, token);
+            if (step != PARSER_STEP_ON)
+                return step;
+        }
+    } while (in->at < in->end);
+    return PARSER_STEP_MORE;
+}
+
+/* Apart from rlk_resp_next, whose most frequent call ends before it: that one needs no frame. */
+PARSER_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
+                                                 size_t len, size_t *consumed,
+                                                 rlk_resp_token *token)
+{
+    parser_input in;
     int step;
 
+    in.at = buf;
+    in.end = buf + len;
     token->data = NULL;
     token->len = 0;
     token->value = 0;
-    for (;;) {
-        switch (parser->state) {
-        case PARSER_START:
-        case PARSER_VALUE:
-        case PARSER_CHUNK:
-            step = parser_head(parser, at, len, consumed, token);
-            break;
-        case PARSER_PIECE:
-        case PARSER_STRING:
-            step = parser_string(parser, at, len, consumed, token);
-            break;
-        case PARSER_LINE:
-            step = parser_line(parser, at, len, consumed, token);
-            break;
-        default:
-            return PARSER_STEP_BAD;
-        }
-        if (step != PARSER_STEP_ON)
-            return step;
-        len -= (size_t)(buf + *consumed - at);
-        at = buf + *consumed;
+    step = parser_run(parser, &in, token);
+    *consumed = (size_t)(in.at - buf);
+    if (step < PARSER_STEP_EMPTY)
+        return (rlk_resp_status)step;
+    if (step > PARSER_STEP_FAULT) {
+        parser->state = PARSER_BAD;
+        parser->wanted = 0;
+        parser->fault = (uint8_t)(step - PARSER_STEP_FAULT);
+        return RLK_RESP_BAD;
     }
+    if (step != PARSER_STEP_EMPTY) {
+        token->depth = parser->depth;
+        token->flags = parser->flags;
+        if (step == PARSER_STEP_PART) {
+            parser->flags = (uint8_t)(parser->flags & ~RLK_RESP_FIRST);
+            return RLK_RESP_TOKEN;
+        }
+    }
+    token->flags = (uint8_t)(token->flags | RLK_RESP_LAST | parser_complete(parser));
+    return RLK_RESP_TOKEN;
 }
 
 void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
 {
-    parser->whole_max = whole_max;
+    parser->whole_max = whole_max < RLK_RESP_MAX_LEN ? whole_max : RLK_RESP_MAX_LEN;
     parser->wanted = 1;
     parser->length = 0;
     parser->remaining = 0;
@@ -2400,23 +2428,24 @@ void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
     /* `kind` and `left` are written before they are read: an aggregate opens */
 }
 
+bool rlk_resp_parser_idle(const rlk_resp_parser *parser)
+{
+    return parser->state == PARSER_START && parser->depth == 0;
+}
+
 rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
                               size_t *consumed, rlk_resp_token *token)
 {
-    *consumed = 0;
-    if (len < parser->wanted) /* a reply that drips in: most calls end here */
+    if (len < parser->wanted) { /* a reply that drips in: most calls end here */
+        *consumed = 0;
         return RLK_RESP_MORE;
-    return (rlk_resp_status)parser_run(parser, buf, len, consumed, token);
+    }
+    return parser_token(parser, buf, len, consumed, token);
 }
 
 rlk_resp_fault rlk_resp_parser_fault(const rlk_resp_parser *parser)
 {
     return (rlk_resp_fault)parser->fault;
-}
-
-bool rlk_resp_parser_idle(const rlk_resp_parser *parser)
-{
-    return parser->state == PARSER_START && parser->depth == 0;
 }
 
 /* ==== src/resp/result.c ====
@@ -2592,11 +2621,16 @@ const char *rlk_version(void)
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
 
-/* The type byte and two CRLF: what surrounds the digits and the payload of a bulk string. */
-#define WRITER_BULK_FRAME 5
+/* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
+#define WRITER_COUNT_MAX (SIZE_MAX / 4)
 
-/* Type byte and CRLF. */
-#define WRITER_HEAD_FRAME 3
+#define WRITER_CRLF_LEN 2
+
+/* What surrounds the digits of a count: type byte and CRLF. */
+#define WRITER_COUNT_FRAME (1 + WRITER_CRLF_LEN)
+
+/* What surrounds the digits of a length and the payload. */
+#define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
 
 /*
  * Divides by ten and returns the remainder. In pieces that 32-bit machines divide by themselves:
@@ -2629,17 +2663,6 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     return end;
 }
 
-static size_t writer_width(uint64_t value)
-{
-    uint8_t text[WRITER_DIGITS_MAX];
-
-    if (value < 10u)
-        return 1;
-    if (value < 100u)
-        return 2;
-    return (size_t)(text + WRITER_DIGITS_MAX - writer_digits(text + WRITER_DIGITS_MAX, value));
-}
-
 /*
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
@@ -2647,9 +2670,8 @@ static size_t writer_width(uint64_t value)
 static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
 {
     size_t at = writer->len;
-    size_t most = SIZE_MAX - at;
 
-    if (frame > most || len > most - frame) {
+    if (at > WRITER_COUNT_MAX || len > WRITER_COUNT_MAX) {
         writer->len = SIZE_MAX;
         return NULL;
     }
@@ -2672,38 +2694,54 @@ void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
         memcpy(at, data, len);
 }
 
+static uint8_t *writer_crlf(uint8_t *at)
+{
+    memcpy(at, "\r\n", WRITER_CRLF_LEN);
+    return at + WRITER_CRLF_LEN;
+}
+
+/* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
+ * the line, or NULL when there is no room. */
+static uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
+{
+    bool is_bulk = type == RLK_RESP_BULK;
+    size_t width = 1;
+    size_t rest;
+    uint8_t *at;
+    uint8_t *digit;
+
+    for (rest = number; rest >= 10u; rest /= 10u)
+        width++;
+    at = writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
+                        is_bulk ? number : 0);
+    if (at == NULL)
+        return NULL;
+    *at++ = (uint8_t)type;
+    at += width;
+    if (is_bulk)
+        (void)writer_crlf(at + WRITER_CRLF_LEN + number);
+    digit = at;
+    while (number >= 10u) {
+        *--digit = (uint8_t)('0' + number % 10u);
+        number /= 10u;
+    }
+    *--digit = (uint8_t)('0' + number);
+    return writer_crlf(at);
+}
+
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
-    uint8_t text[WRITER_HEAD_FRAME + WRITER_DIGITS_MAX];
-    uint8_t *end = text + sizeof text;
-    uint8_t *begin = writer_digits(end - 2, argc);
-
-    *--begin = '*';
-    end[-2] = '\r';
-    end[-1] = '\n';
-    rlk_resp_put_raw(writer, begin, (size_t)(end - begin));
+    (void)writer_put(writer, RLK_RESP_ARRAY, argc);
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
 {
-    size_t width = writer_width(len);
-    uint8_t *at = writer_reserve(writer, WRITER_BULK_FRAME + width, len);
-
-    if (at == NULL)
-        return NULL;
-    *at++ = '$';
-    at += width;
-    (void)writer_digits(at, len);
-    *at++ = '\r';
-    *at++ = '\n';
-    at[len] = '\r';
-    at[len + 1] = '\n';
-    return at;
+    return writer_put(writer, RLK_RESP_BULK, len);
 }
 
 void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = rlk_resp_put_hole(writer, len);
+    uint8_t *at = writer_put(writer, RLK_RESP_BULK, len);
 
     if (at != NULL && len != 0)
         memcpy(at, data, len);

@@ -52,8 +52,9 @@ static ssize_t floor_line(const uint8_t *buf, size_t len, floor_token *token)
     const uint8_t *at = buf + 1;
     const uint8_t *end = buf + len;
 
-    while (at < end && *at != '\r')
-        at++;
+    for (; at < end && *at != '\r'; at++)
+        if (*at == '\n')
+            return -1;
     if (end - at < 2)
         return 0;
     if (at[1] != '\n')
