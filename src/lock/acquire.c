@@ -81,8 +81,7 @@ static rlk_result acquire_outcome(rlk_lock *lock)
         return (rlk_result)lock->error;
     /* nobody said anything: is it that nobody could be asked? */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_conn *conn = rlki_route(lock, i);
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && rlk_conn_result(conn) != RLK_OK) {
+        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY) {
             acquire_note_conn(lock, i);
             return (rlk_result)lock->error;
         }
@@ -94,7 +93,7 @@ static rlk_result acquire_outcome(rlk_lock *lock)
 static bool acquire_hopeless(rlk_lock *lock)
 {
     unsigned hope = 0;
-    unsigned down = rlki_nodes(lock->client); /* a node whose connection is why; none yet */
+    unsigned down = 0; /* the last of them */
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
@@ -104,13 +103,12 @@ static bool acquire_hopeless(rlk_lock *lock)
                       (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
         if (rlk_conn_get_state(conn) != RLK_CONN_FATAL && !failed)
             hope++;
-        else if (result != RLK_OK)
+        else
             down = i;
     }
     if (hope >= rlki_needed(lock->client))
         return false;
-    if (down < rlki_nodes(lock->client))
-        acquire_note_conn(lock, down);
+    acquire_note_conn(lock, down);
     return true;
 }
 
@@ -186,9 +184,7 @@ static bool acquire_round(rlk_lock *lock)
         client->now_ms < lock->phase_ms)
         return false;
 
-    /* the round has failed; not for errors alone: somebody else has it */
-    if (tally.no > rlki_nodes(client) - rlki_needed(client) ||
-        (tally.no > 0 && tally.error <= rlki_nodes(client) - rlki_needed(client))) {
+    if (tally.no > 0) { /* the round has failed, and not for errors alone: somebody else has it */
         lock->flags |= RLKI_LOCK_HOLDER;
         lock->tries = 0;
     }
@@ -247,16 +243,14 @@ bool rlki_acquire_step(rlk_lock *lock)
 
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 {
-    bool one_try = (lock->flags & RLKI_LOCK_TRY) != 0;
     if (lock->phase == RLKI_PHASE_AWAIT)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
     if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
         return;
-    /* A SET that did not leave is not waited for in this round; a lost one is (it is compared when
-     * the connection is back), unless there is one attempt only. */
-    if (seat->request.tag == RLKI_SET && seat->request.state == RLK_REQUEST_QUEUED)
-        rlki_seat_abandon(seat);
-    else if (!one_try)
+    /* A SET that did not leave is not waited for in this round. A lost one is: it has become a
+     * raise (or, of one attempt only, an error). */
+    if (seat->request.tag != RLKI_SET)
         return;
+    rlki_seat_abandon(seat);
     seat->verdict = RLKI_ERROR;
 }

@@ -183,6 +183,58 @@ static void test_lock_blocking_keep_of_a_closed_lock(void **state)
     assert_result(rlk_keep(&subject), RLK_E_CLOSED);
 }
 
+static int reads_left;
+
+/* The lease of 3 s ends at one look at the clock. */
+static int64_t clock_that_jumps(void *context)
+{
+    (void)context;
+    if (reads_left-- == 0)
+        b.now_ms += 3000;
+    return b.now_ms;
+}
+
+static int wait_fails(bench *self)
+{
+    (void)self;
+    return -1;
+}
+
+/* Whichever look at the clock within the call it is at which the lease turns out to be over, and
+ * whether the renewal was not due, done or in doubt: not kept. */
+static void test_lock_blocking_keep_at_the_end_of_the_lease(void **state)
+{
+    static const struct {
+        int64_t age_ms;
+        int (*on_wait)(bench *);
+    } cases[] = {{0, NULL}, {1500, NULL}, {1500, wait_fails}};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        unsigned lost = 0;
+        int looks;
+        for (looks = 0; looks < 10; looks++) {
+            rlk_result result;
+            bench_start_automatic(&b, 1);
+            bench_lock(&b, &subject, 3000);
+            assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+            bench_advance(&b, cases[i].age_ms);
+            b.servers[0].automatic = cases[i].on_wait == NULL;
+            b.on_wait = cases[i].on_wait;
+            reads_left = looks;
+            b.client->env.now_ms = clock_that_jumps;
+            result = rlk_keep(&subject);
+            reads_left = -1;
+            assert_int_equal(result == RLK_OK, rlk_is_held(&subject));
+            if (result != RLK_OK) {
+                assert_result(result, RLK_LOST);
+                lost++;
+            }
+        }
+        assert_between(lost, 2, 9);
+    }
+}
+
 /* ---- The scoped form ---- */
 
 static rlk_result scoped(bool acquire, bool start)
@@ -208,6 +260,21 @@ static void test_lock_blocking_scope_releases(void **state)
     assert_true(rlk_client_deadline(b.client) == RLK_NEVER);
 }
 
+/* In a child its end does nothing: the operation belongs to the parent. */
+static void test_lock_blocking_scope_in_a_child(void **state)
+{
+    (void)state;
+    bench_start(&b, 1);
+    {
+        RLK_SCOPED(lock, b.client, BENCH_KEY, NULL);
+        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+        (void)bench_expect(&b, 0, BENCH_SET);
+        b.forked = true;
+    }
+    bench_run(&b);
+    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,7 +286,9 @@ int main(void)
         cmocka_unit_test(test_lock_blocking_without_wait),
         cmocka_unit_test(test_lock_blocking_idle_connection_is_looked_at_first),
         cmocka_unit_test(test_lock_blocking_keep_of_a_closed_lock),
+        cmocka_unit_test(test_lock_blocking_keep_at_the_end_of_the_lease),
         cmocka_unit_test(test_lock_blocking_scope_releases),
+        cmocka_unit_test(test_lock_blocking_scope_in_a_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,24 +13,82 @@ static bench b;
 static void test_lock_corners_more_locks_than_room(void **state)
 {
     rlk_lock locks[40];
-    char keys[40][8];
+    char keys[40][24];
     rlk_event event;
+    int width;
     size_t i;
     (void)state;
+    for (width = 2; width < 22; width++) { /* the buffer is full at one place or another */
+        bench_start(&b, 1);
+        for (i = 0; i < 40; i++) {
+            (void)snprintf(keys[i], sizeof keys[i], "k%0*zu", width, i);
+            assert_result(rlk_lock_init(&locks[i], b.client, keys[i], NULL), RLK_OK);
+            assert_result(rlk_acquire_start(&locks[i], RLK_TRY), RLK_PENDING);
+        }
+        for (i = 0; i < 40; i++) {
+            assert_string_equal(bench_expect(&b, 0, BENCH_SET)->key, keys[i]);
+            bench_reply(&b, 0, BENCH_OK);
+            assert_true(rlk_client_next_event(b.client, &event));
+            assert_ptr_equal(event.lock, &locks[i]);
+            assert_int_equal(event.type, RLK_EV_ACQUIRED);
+        }
+        bench_expect_quiet(&b, 0);
+    }
+}
+
+/* More SETs that may still execute than the lock counts: the doubt stays, whatever comes. */
+static void test_lock_corners_more_loose_sets_than_are_counted(void **state)
+{
+    static const rlk_lock_config long_try = {1000000, 0, 500000, 0, 0, NULL, NULL};
+    rlk_lock lock;
+    rlk_event event;
+    unsigned i;
+    (void)state;
     bench_start(&b, 1);
-    for (i = 0; i < 40; i++) {
-        (void)snprintf(keys[i], sizeof keys[i], "k%zu", i);
-        assert_result(rlk_lock_init(&locks[i], b.client, keys[i], NULL), RLK_OK);
-        assert_result(rlk_acquire_start(&locks[i], RLK_TRY), RLK_PENDING);
+    b.servers[0].no_ids = true; /* nothing can be fenced */
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &long_try), RLK_OK);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    for (i = 0; i < 300; i++) {
+        (void)bench_expect(&b, 0, BENCH_SET);
+        bench_cut(&b, 0);
+        bench_link_of(&b, 0)->loose.len = 0; /* the test's own memory of them */
+        bench_advance(&b, RLK_BACKOFF_MIN_MS);
+        (void)bench_expect(&b, 0, BENCH_RAISE);
+        bench_reply(&b, 0, BENCH_NOT_OURS);
     }
-    for (i = 0; i < 40; i++) {
-        assert_string_equal(bench_expect(&b, 0, BENCH_SET)->key, keys[i]);
-        bench_reply(&b, 0, BENCH_OK);
-        assert_true(rlk_client_next_event(b.client, &event));
-        assert_ptr_equal(event.lock, &locks[i]);
-        assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    }
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    bench_reply(&b, 0, BENCH_NIL);
+    bench_reply(&b, 0, ":0\r\n");
+    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    assert_result(event.result, RLK_UNKNOWN);
+}
+
+/* Held by the others when the minority says nil: a loose SET of ours may be what is in its way, but
+ * nobody asks. */
+static void test_lock_corners_late_nil_beside_a_loose_set(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    b.servers[0].no_ids = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    (void)bench_expect(&b, 0, BENCH_RAISE);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    bench_reply(&b, 1, BENCH_OK);
+    bench_reply(&b, 2, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_reply(&b, 0, BENCH_NIL);
     bench_expect_quiet(&b, 0);
+    assert_true(rlk_is_held(&lock));
 }
 
 static void test_lock_corners_no_fork_check(void **state)
@@ -103,6 +161,22 @@ static void test_lock_corners_nothing_given(void **state)
     assert_result(rlk_lock_close(NULL), RLK_E_ARGUMENT);
 }
 
+/* Questions to a lock that is no lock yet, or free. */
+static void test_lock_corners_questions(void **state)
+{
+    rlk_lock lock;
+    char token[RLK_TOKEN_MAX + 1];
+    (void)state;
+    memset(&lock, 0, sizeof lock);
+    assert_false(rlk_is_held_at(NULL, BENCH_START));
+    assert_false(rlk_is_held_at(&lock, BENCH_START));
+    assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_false(rlk_is_held_at(&lock, BENCH_START));
+    assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,7 +185,10 @@ int main(void)
         cmocka_unit_test(test_lock_corners_release_refused_to_the_deadline),
         cmocka_unit_test(test_lock_corners_final_error_of_one_node),
         cmocka_unit_test(test_lock_corners_query_of_a_streamed_string),
+        cmocka_unit_test(test_lock_corners_more_loose_sets_than_are_counted),
+        cmocka_unit_test(test_lock_corners_late_nil_beside_a_loose_set),
         cmocka_unit_test(test_lock_corners_nothing_given),
+        cmocka_unit_test(test_lock_corners_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

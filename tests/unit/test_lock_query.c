@@ -127,6 +127,7 @@ static void test_lock_query_errors(void **state)
         {BENCH_NOPERM, BENCH_NOPERM, RLK_E_NOPERM},
         {":1\r\n", NULL, RLK_E_UNEXPECTED}, /* ends the stream */
         {"$1\r\nx\r\n", "+OK\r\n", RLK_E_UNEXPECTED},
+        {"$1\r\nx\r\n", ":-3\r\n", RLK_E_UNEXPECTED},
         {"*0\r\n", NULL, RLK_E_UNEXPECTED},
         {"-LOADING\r\n", "-LOADING\r\n", RLK_E_LOADING},
     };
@@ -306,6 +307,7 @@ static void test_lock_force_release(void **state)
         {BENCH_READONLY, RLK_E_READONLY, RLK_EV_FAILED},
         {BENCH_NOPERM, RLK_E_NOPERM, RLK_EV_FAILED},
         {"+OK\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN}, /* no answer to a DEL: executed or not */
+        {":-1\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN},
     };
     size_t i;
     (void)state;
@@ -373,6 +375,7 @@ static void test_lock_release_replies(void **state)
         {"-LOADING\r\n", RLK_PENDING},
         {"+OK\r\n", RLK_PENDING},
         {BENCH_NIL, RLK_PENDING},
+        {":-1\r\n", RLK_PENDING},
     };
     size_t i;
     (void)state;

@@ -38,6 +38,7 @@ static void test_lock_rounds_reply_to_set(void **state)
         {":1\r\n", RLK_E_UNEXPECTED, true, false},
         {"+QUEUED\r\n", RLK_E_UNEXPECTED, true, false},
         {"+NO\r\n", RLK_E_UNEXPECTED, true, false},
+        {"+OX\r\n", RLK_E_UNEXPECTED, true, false},
         {"$2\r\nOK\r\n", RLK_E_UNEXPECTED, true, false},
         {"*1\r\n+OK\r\n", RLK_E_UNEXPECTED, true, false},
         {BENCH_NOPERM, RLK_E_NOPERM, false, true},

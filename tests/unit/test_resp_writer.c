@@ -18,6 +18,7 @@ static void put_sample(rlk_resp_writer *writer)
     if (hole != NULL)
         memcpy(hole, "token-of-ten", 12);
     rlk_resp_put_bulk(writer, NULL, 0);
+    rlk_resp_put_raw(writer, NULL, 0);
     rlk_resp_put_integer(writer, -30000);
 }
 

@@ -71,6 +71,18 @@ static void test_wheel_past_deadline_fires_at_once(void **state)
     assert_ptr_equal(rlki_wheel_pop(&wheel, 1000), &timer);
 }
 
+/* A pop for a time that is over finds nothing, also where a timer is due by now. */
+static void test_wheel_does_not_go_back(void **state)
+{
+    rlk_wheel wheel;
+    rlk_timer timer = {NULL, NULL, 0};
+    (void)state;
+    rlki_wheel_init(&wheel, 1000);
+    rlki_wheel_set(&wheel, &timer, 1000);
+    assert_null(rlki_wheel_pop(&wheel, 999));
+    assert_ptr_equal(rlki_wheel_pop(&wheel, 1000), &timer);
+}
+
 /* Random sets, moves, cancels and steps of time, held against an array of deadlines. */
 static void test_wheel_agrees_with_a_list(void **state)
 {
@@ -126,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wheel_fires_at_the_deadline_never_before),
         cmocka_unit_test(test_wheel_past_deadline_fires_at_once),
+        cmocka_unit_test(test_wheel_does_not_go_back),
         cmocka_unit_test(test_wheel_agrees_with_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
