@@ -69,11 +69,24 @@
 
 /* ---- What can't be ----------------------------------------------------------------------- */
 
+/* Too small a RLK_NODE_* is RLK_E_BUFFER when a client is opened. */
 #if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
 #error "RLK_MAX_NODES is not in 1..31"
 #endif
 #if RLK_PREFIX_MAX < 0 || RLK_PREFIX_MAX > 255
 #error "RLK_PREFIX_MAX is not in 0..255"
+#endif
+#if RLK_TEXT_CAP < 16
+#error "RLK_TEXT_CAP is below 16"
+#endif
+#if RLK_CONN_TEXT < 48 || RLK_CONN_TEXT > 255 /* what tells one error from another fits */
+#error "RLK_CONN_TEXT is not in 48..255"
+#endif
+#if RLK_RESP_MAX_DEPTH < 4 || RLK_RESP_MAX_DEPTH > 254 /* HELLO, of a server with modules */
+#error "RLK_RESP_MAX_DEPTH is not in 4..254"
+#endif
+#if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
+#error "RLK_MAX_ADDRESSES is not in 2..255"
 #endif
 #if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
 #error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"

@@ -26,7 +26,7 @@
 
 #include <string.h>
 
-#if RLK_RESP_MAX_DEPTH > 254 || RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
+#if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
 #error "a bound of RESP beyond what the parser's fields hold"
 #endif
 
