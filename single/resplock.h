@@ -6979,6 +6979,7 @@ static void client_changed(void *context, rlk_conn *conn)
 
 void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 {
+    client->state = RLKI_CLIENT_CLOSED; /* its connections may come and go before it begins */
     config->calls.context = client;
     config->calls.encode = client_encode;
     config->calls.reply = client_reply;

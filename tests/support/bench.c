@@ -30,7 +30,8 @@ static bool bench_open_close(bench_link *link)
         return false;
     rlk_conn_connecting(&link->conn, b->now_ms);
     if (link->server->refuses) {
-        rlk_conn_closed(&link->conn, RLK_E_CONNECT, 111, b->now_ms);
+        rlk_result why = link->server->refusal != RLK_OK ? link->server->refusal : RLK_E_CONNECT;
+        rlk_conn_closed(&link->conn, why, why == RLK_E_CONNECT ? 111 : 0, b->now_ms);
     } else if (!link->server->swallows) {
         link->stream = ++link->server->streams;
         link->up = true;
@@ -285,7 +286,8 @@ static void bench_open_link(bench *b, bench_client *member, unsigned node)
     memset(&config, 0, sizeof config);
     link->bench = b;
     link->server = &b->servers[node];
-    assert_result(rlk_url_parse(&config.url, urls[node]), RLK_OK);
+    assert_result(rlk_url_parse(&config.url, node == 0 && b->url != NULL ? b->url : urls[node]),
+                  RLK_OK);
     rlk_client_conn_config(&member->client, &config);
     config.ring = link->ring;
     config.ring_len = COUNT_OF(link->ring);

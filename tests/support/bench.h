@@ -57,16 +57,17 @@ typedef struct bench_entry {
 } bench_entry;
 
 typedef struct bench_server {
-    bool automatic; /* executes and answers at once */
-    bool refuses;   /* connections */
-    bool swallows;  /* attempts to connect: no answer */
-    bool mute;      /* does not answer the handshake either */
-    bool no_ids;    /* tells neither id nor run_id, so nothing can be fenced */
-    bool auth_fails;
-    int kill_result;   /* answer of CLIENT KILL */
-    unsigned run;      /* instance: part of the run_id */
-    unsigned alias_of; /* number of the server whose run_id it has, plus 1 */
-    const char *fails; /* automatic mode: every command gets this reply; NULL: none does */
+    bool automatic;     /* executes and answers at once */
+    bool refuses;       /* connections */
+    rlk_result refusal; /* why; 0: RLK_E_CONNECT */
+    bool swallows;      /* attempts to connect: no answer */
+    bool mute;          /* does not answer the handshake either */
+    bool no_ids;        /* tells neither id nor run_id, so nothing can be fenced */
+    int kill_result;    /* answer of CLIENT KILL */
+    unsigned run;       /* instance: part of the run_id */
+    unsigned alias_of;  /* number of the server whose run_id it has, plus 1 */
+    const char *hello;  /* its answer to HELLO; NULL: a good one */
+    const char *fails;  /* automatic mode: every command gets this reply; NULL: none does */
     bench_entry entries[4];
     unsigned count[BENCH_KINDS]; /* commands that came */
     unsigned loads;              /* SCRIPT LOADs */
@@ -105,6 +106,7 @@ typedef struct bench {
     bench_server servers[RLK_MAX_NODES];
     bench_client members[BENCH_CLIENTS];
     uint64_t random;
+    const char *url; /* of node 0, to be set before; NULL: redis://n0 */
     bool no_entropy;
     bool forked;
     /* of env.wait, if set: called before time moves; another number than 0: it can't wait */
@@ -212,6 +214,7 @@ void bench_shift(bench_queue *queue); /* drops the oldest */
 #define BENCH_READONLY  "-READONLY You can't write against a read only replica.\r\n"
 #define BENCH_NOSCRIPT  "-NOSCRIPT No matching script.\r\n"
 #define BENCH_WRONGTYPE "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+#define BENCH_WRONGPASS "-WRONGPASS invalid username-password pair\r\n"
 #define BENCH_NOPERM    "-NOPERM this user has no permissions to run this command\r\n"
 
 #endif

@@ -166,8 +166,8 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
     unsigned instance = server->alias_of != 0 ? server->alias_of - 1 : own;
 
     if (stream_matches(words, "HELLO")) {
-        if (server->auth_fails)
-            (void)snprintf(reply, cap, "-WRONGPASS invalid username-password pair\r\n");
+        if (server->hello != NULL)
+            (void)snprintf(reply, cap, "%s", server->hello);
         else if (server->no_ids)
             (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
         else

@@ -226,6 +226,35 @@ static void test_conn_reply_before_its_request_left(void **state)
     fake_free(&server);
 }
 
+static void reject(fake *server, fake_request *request, unsigned left)
+{
+    (void)request;
+    (void)left;
+    rlk_conn_reject(&server->conn, server->now_ms);
+    rlk_conn_reject(&server->conn, server->now_ms); /* once is enough */
+}
+
+/* The layer above can't believe a reply: what is in flight behind it is lost. */
+static void test_conn_reply_that_is_rejected(void **state)
+{
+    fake_request requests[2];
+    fake server;
+
+    (void)state;
+    fake_ready(&server, 0, 0, 0);
+    server.on_reply = reject;
+    fake_submit_all(&server, requests, 2);
+    fake_run(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_UNEXPECTED);
+    assert_int_equal(requests[0].replies, 1);
+    assert_int_equal(requests[1].replies, 0);
+    assert_int_equal(requests[1].lost, 1);
+    assert_int_equal(rlk_conn_failures(&server.conn), 1);
+    rlk_conn_reject(&server.conn, server.now_ms);
+    assert_int_equal(rlk_conn_failures(&server.conn), 1);
+    fake_free(&server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -234,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_conn_replies_of_any_type_and_length),
         cmocka_unit_test(test_conn_poisoned_stream_is_not_read_on),
         cmocka_unit_test(test_conn_reply_before_its_request_left),
+        cmocka_unit_test(test_conn_reply_that_is_rejected),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,7 +283,7 @@ static void test_lock_hold_fatal_connection(void **state)
     (void)state;
     bench_start(&b, 1);
     bench_held(&b, &lock, 30000);
-    b.servers[0].auth_fails = true;
+    b.servers[0].hello = BENCH_WRONGPASS;
     bench_cut(&b, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
     assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
@@ -291,10 +291,26 @@ static void test_lock_hold_fatal_connection(void **state)
     assert_result(rlk_renew_start(&lock, 60000), RLK_E_AUTH);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_release_start(&lock), RLK_E_AUTH);
-    b.servers[0].auth_fails = false;
+    b.servers[0].hello = NULL;
     assert_result(rlk_client_reset(b.client), RLK_OK);
     bench_advance(&b, 0);
     (void)bench_expect(&b, 0, BENCH_RELEASE); /* the undo has waited for that */
+}
+
+/* ... and so is one that can't be attempted: a name without resolver. */
+static void test_lock_hold_final_error_of_a_connection(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    b.servers[0].refuses = true;
+    b.servers[0].refusal = RLK_E_RESOLVER;
+    bench_cut(&b, 0);
+    assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
+    bench_run(&b);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_RESOLVER);
+    assert_true(rlk_is_held(&lock));
 }
 
 /* ---- After a reconnect (rule 8) ---- */
@@ -343,6 +359,43 @@ static void test_lock_hold_check_moves_nothing(void **state)
         /* drift is of the shorter horizon now: a hundredth of a second that was gone */
         assert_between(rlk_remaining_ms(&lock), remaining_ms - 6, remaining_ms - 5 + 10);
     }
+}
+
+/* A check to which so little is left that it is over by now. */
+static void test_lock_hold_check_ends_the_lease(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_advance(&b, 5);
+    bench_reply(&b, 0, ":1\r\n");
+    assert_false(rlk_is_held(&lock));
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    (void)bench_expect(&b, 0, BENCH_RELEASE);
+}
+
+/* A node on which the lease has run out does not make up for one that lost the key. */
+static void test_lock_hold_of_nodes_that_differ(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_READONLY); /* stays at 30 s */
+    bench_reply(&b, 1, ":90000\r\n");
+    bench_reply(&b, 2, ":90000\r\n");
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    bench_advance(&b, 31000);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_reply(&b, 2, BENCH_NOT_OURS);
+    assert_false(rlk_is_held(&lock));
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
 }
 
 /* ---- Lease and operation ---- */
@@ -452,6 +505,9 @@ int main(void)
         cmocka_unit_test(test_lock_hold_unsent_is_an_error),
         cmocka_unit_test(test_lock_hold_answer_in_the_tick_of_the_deadline),
         cmocka_unit_test(test_lock_hold_fatal_connection),
+        cmocka_unit_test(test_lock_hold_final_error_of_a_connection),
+        cmocka_unit_test(test_lock_hold_check_ends_the_lease),
+        cmocka_unit_test(test_lock_hold_of_nodes_that_differ),
         cmocka_unit_test(test_lock_hold_74_restored_snapshot),
         cmocka_unit_test(test_lock_hold_check_moves_nothing),
         cmocka_unit_test(test_lock_hold_86_ok_after_the_deadline),

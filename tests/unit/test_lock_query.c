@@ -256,7 +256,7 @@ static void test_lock_query_of_a_fatal_connection(void **state)
     (void)state;
     bench_start(&b, 1);
     bench_lock(&b, &lock, 3000);
-    b.servers[0].auth_fails = true;
+    b.servers[0].hello = BENCH_WRONGPASS;
     bench_cut(&b, 0);
     bench_advance(&b, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_E_AUTH);

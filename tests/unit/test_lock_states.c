@@ -264,7 +264,7 @@ static void test_lock_trying_returns_fatal_errors_at_once(void **state)
         bench_start(&b, n);
         bench_lock(&b, &lock, 3000);
         for (node = 0; node < q; node++) {
-            b.servers[node].auth_fails = true;
+            b.servers[node].hello = BENCH_WRONGPASS;
             bench_cut(&b, node);
         }
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);

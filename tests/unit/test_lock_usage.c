@@ -172,6 +172,44 @@ static void test_lock_usage_lock_init(void **state)
     assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
 }
 
+/* A transmit buffer that is enough for the connection, but not for a token with a prefix. */
+static void test_lock_usage_least_buffer(void **state)
+{
+    static const rlk_lock_config prefixed = {0, 0, 0, 0, 0, "p", NULL};
+    rlk_conn *conns[1];
+    rlk_conn_config config;
+    rlk_client_config environment;
+    rlk_conn_entry ring[RLK_CONN_RING_MIN];
+    uint8_t tx[RLK_CONN_TX_MIN];
+    uint8_t rx[RLK_CONN_RX_MIN];
+    rlk_client client;
+    rlk_conn conn;
+    rlk_lock lock;
+    (void)state;
+    memset(&config, 0, sizeof config);
+    memset(&client, 1, sizeof client); /* as it may lie there */
+    assert_result(rlk_url_parse(&config.url, "redis://h"), RLK_OK);
+    rlk_client_conn_config(&client, &config);
+    config.ring = ring;
+    config.ring_len = COUNT_OF(ring);
+    config.tx = tx;
+    config.tx_cap = sizeof tx;
+    config.rx = rx;
+    config.rx_cap = sizeof rx;
+    assert_result(rlk_conn_init(&conn, &config, 0), RLK_OK);
+    /* that something becomes of it before there is a client does no harm */
+    rlk_conn_connecting(&conn, 0);
+    rlk_conn_closed(&conn, RLK_E_CONNECT, 111, 0);
+    memset(&environment, 0, sizeof environment);
+    environment.env.now_ms = now_never_asked;
+    environment.env.random = no_random;
+    conns[0] = &conn;
+    assert_result(rlk_client_init(&client, conns, 1, &environment), RLK_OK);
+    assert_int_equal(RLK_TX_MIN(0), RLK_CONN_TX_MIN);
+    assert_result(rlk_lock_init(&lock, &client, "k", NULL), RLK_E_KEY);
+    assert_result(rlk_lock_init(&lock, &client, "k", &prefixed), RLK_E_KEY);
+}
+
 /* Locks leave the client's list from any place. */
 static void test_lock_usage_close_in_any_order(void **state)
 {
@@ -247,107 +285,6 @@ static void test_lock_usage_87_backward_clock(void **state)
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
 }
 
-/* ---- Texts ---- */
-
-static void test_lock_usage_lock_error_names_what_failed(void **state)
-{
-    rlk_lock lock;
-    static const char long_key[] =
-        "0123456789012345678901234567890123456789012345678901234567890123456789";
-    (void)state;
-    bench_start(&b, 3);
-    assert_string_equal(rlk_client_error(b.client), "");
-    bench_lock(&b, &lock, 3000);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 1, BENCH_NOPERM);
-    bench_reply(&b, 2, BENCH_NOPERM);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_NOPERM);
-    assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_NOPERM");
-    assert_contains(rlk_lock_error(&lock), "node 2, n2:6379, SET");
-    assert_contains(rlk_lock_error(&lock), "this user has no permissions");
-    assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_contains(rlk_lock_error(&lock), "closed");
-    assert_contains(rlk_lock_error(NULL), "closed");
-
-    assert_result(rlk_lock_init(&lock, b.client, long_key, NULL), RLK_OK);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    b.servers[1].refuses = true;
-    bench_cut(&b, 1);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_CONNECT);
-    assert_contains(rlk_lock_error(&lock), "...\"");
-    assert_contains(rlk_lock_error(&lock), "errno 111");
-    assert_contains(rlk_client_error(b.client), "E_CONNECT");
-    assert_contains(rlk_client_error(b.client), "node 0, n0:6379");
-    assert_true(strlen(rlk_lock_error(&lock)) < RLK_TEXT_CAP);
-    assert_result(rlk_extend_start(&lock, 1), RLK_NOT_HELD);
-    assert_contains(rlk_lock_error(&lock), "extend");
-    assert_contains(rlk_lock_error(&lock), "NOT_HELD");
-    assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
-    assert_contains(rlk_lock_error(&lock), "E_TIMES");
-    assert_contains(rlk_client_error(NULL), "NULL");
-}
-
-/* What a connection died of before the call is told in full, as by the call that met it. */
-static void test_lock_usage_lock_error_of_an_old_failure(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    char first[RLK_TEXT_CAP];
-    (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    b.servers[1].auth_fails = b.servers[2].auth_fails = true;
-    bench_cut(&b, 1);
-    bench_cut(&b, 2);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
-    assert_result(event.result, RLK_E_AUTH);
-    strcpy(first, rlk_lock_error(&lock));
-    assert_contains(first, "acquire \"k\": E_AUTH");
-    assert_contains(first, "node 2, n2:6379, HELLO; the server said: ");
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_AUTH);
-    assert_string_equal(rlk_lock_error(&lock), first);
-}
-
-static void test_lock_usage_lock_error_of_a_node_that_stays_away(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, 2000);
-    b.servers[0].refuses = false;
-    b.servers[0].swallows = true;
-    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 100));
-    assert_result(event.result, RLK_E_CONNECT);
-    assert_contains(rlk_lock_error(&lock), "node 0, n0:6379; errno 111");
-}
-
-/* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
-static void test_lock_usage_lock_error_beside_an_outcome(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    bench_start(&b, 1);
-    assert_result(rlk_lock_init_n(&lock, b.client, "a\001b", 3, NULL), RLK_OK);
-    assert_result(rlk_acquire_start(&lock, 3000), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, 3000));
-    assert_result(event.result, RLK_TIMED_OUT);
-    assert_contains(rlk_lock_error(&lock), "\"a?b\": TIMED_OUT");
-    assert_contains(rlk_lock_error(&lock), "last error E_CONNECT");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,13 +292,10 @@ int main(void)
         cmocka_unit_test(test_lock_usage_client_times),
         cmocka_unit_test(test_lock_usage_88_alias_is_warned_of),
         cmocka_unit_test(test_lock_usage_lock_init),
+        cmocka_unit_test(test_lock_usage_least_buffer),
         cmocka_unit_test(test_lock_usage_close_in_any_order),
         cmocka_unit_test(test_lock_usage_45_forked_child),
         cmocka_unit_test(test_lock_usage_87_backward_clock),
-        cmocka_unit_test(test_lock_usage_lock_error_names_what_failed),
-        cmocka_unit_test(test_lock_usage_lock_error_of_an_old_failure),
-        cmocka_unit_test(test_lock_usage_lock_error_of_a_node_that_stays_away),
-        cmocka_unit_test(test_lock_usage_lock_error_beside_an_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Errors in words: what rlk_client_error and rlk_lock_error say, and how long it may become.
+ */
+#include "bench.h"
+
+#include <string.h>
+
+static bench b;
+
+/* ---- Locks ---- */
+
+static void test_lock_text_names_what_failed(void **state)
+{
+    rlk_lock lock;
+    static const char long_key[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456789";
+    (void)state;
+    bench_start(&b, 3);
+    assert_string_equal(rlk_client_error(b.client), "");
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply(&b, 1, BENCH_NOPERM);
+    bench_reply(&b, 2, BENCH_NOPERM);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_NOPERM);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_NOPERM");
+    assert_contains(rlk_lock_error(&lock), "node 2, n2:6379, SET");
+    assert_contains(rlk_lock_error(&lock), "this user has no permissions");
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_contains(rlk_lock_error(&lock), "closed");
+    assert_contains(rlk_lock_error(NULL), "closed");
+
+    assert_result(rlk_lock_init(&lock, b.client, long_key, NULL), RLK_OK);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    b.servers[1].refuses = true;
+    bench_cut(&b, 1);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_run(&b);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "...\"");
+    assert_contains(rlk_lock_error(&lock), "errno 111");
+    assert_contains(rlk_client_error(b.client), "E_CONNECT");
+    assert_contains(rlk_client_error(b.client), "node 0, n0:6379");
+    assert_true(strlen(rlk_lock_error(&lock)) < RLK_TEXT_CAP);
+    assert_result(rlk_extend_start(&lock, 1), RLK_NOT_HELD);
+    assert_contains(rlk_lock_error(&lock), "extend");
+    assert_contains(rlk_lock_error(&lock), "NOT_HELD");
+    assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
+    assert_contains(rlk_lock_error(&lock), "E_TIMES");
+    assert_contains(rlk_client_error(NULL), "NULL");
+}
+
+/* What a connection died of before the call is told in full, as by the call that met it. */
+static void test_lock_text_of_an_old_failure(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    char first[RLK_TEXT_CAP];
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    b.servers[1].hello = b.servers[2].hello = BENCH_WRONGPASS;
+    bench_cut(&b, 1);
+    bench_cut(&b, 2);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_result(event.result, RLK_E_AUTH);
+    strcpy(first, rlk_lock_error(&lock));
+    assert_contains(first, "acquire \"k\": E_AUTH");
+    assert_contains(first, "node 2, n2:6379, HELLO; the server said: ");
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_AUTH);
+    assert_string_equal(rlk_lock_error(&lock), first);
+}
+
+static void test_lock_text_of_a_node_that_stays_away(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 3000);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, 2000);
+    b.servers[0].refuses = false;
+    b.servers[0].swallows = true;
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, 100));
+    assert_result(event.result, RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "node 0, n0:6379; errno 111");
+}
+
+/* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
+static void test_lock_text_beside_an_outcome(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    assert_result(rlk_lock_init_n(&lock, b.client, "a\001b", 3, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(&lock, 3000), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NIL);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    assert_true(bench_next_event(&b, &event, 3000));
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_contains(rlk_lock_error(&lock), "\"a?b\": TIMED_OUT");
+    assert_contains(rlk_lock_error(&lock), "last error E_CONNECT");
+}
+
+/* An outcome has no node: it is nobody's error. */
+static void test_lock_text_of_an_outcome(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NIL);
+    bench_expect_event(&b, RLK_EV_BUSY, RLK_BUSY);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": BUSY: ");
+    assert_null(strstr(rlk_lock_error(&lock), "node"));
+    assert_string_equal(rlk_client_error(b.client), "");
+}
+
+/* Beside a result of wrong use stands no error of a connection that has nothing to do with it, but
+ * one that a connection alone can tell. */
+static void test_lock_text_of_wrong_use(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    b.servers[0].refuses = true;
+    b.servers[0].refusal = RLK_E_RESOLVER;
+    bench_cut(&b, 0);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_run(&b);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_RESOLVER);
+    assert_contains(rlk_lock_error(&lock), "hook");
+    assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379)");
+    assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
+    assert_null(strstr(rlk_lock_error(&lock), "node 0"));
+}
+
+/* What is too long is cut off, and what can't be printed is not. */
+static void test_lock_text_is_bounded(void **state)
+{
+    static char url[8 + 200];
+    static char key[49];
+    rlk_lock lock;
+    rlk_event event;
+    const char *text;
+    (void)state;
+    memset(url, 'd', sizeof url - 1);
+    memcpy(url, "redis://", 8);
+    memset(key, 'k', sizeof key - 1);
+    key[0] = '\x7f';
+    key[1] = '\xff';
+    b.url = url;
+    bench_start(&b, 1);
+    b.url = NULL;
+    b.servers[0].automatic = true;
+    assert_result(rlk_lock_init(&lock, b.client, key, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_run(&b);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    b.servers[0].automatic = false;
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    bench_run(&b);
+    b.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and tells more about it "
+                         "than anybody wants to know\r\n";
+    bench_cut(&b, 0);
+    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_result(event.result, RLK_UNKNOWN);
+    text = rlk_lock_error(&lock);
+    assert_int_equal(strlen(text), RLK_TEXT_CAP - 1);
+    assert_contains(text, "extend \"??kkkk");
+    assert_contains(text, "last error E_LOADING (node 0, ...dddd");
+    assert_contains(text, "; the server said: LOADING Redis");
+}
+
+/* ---- Clients ---- */
+
+/* What a client says whose one connection, to this URL, came to such an end. */
+static const char *text_of(const char *url, bool connected, rlk_result why, int sys_errno)
+{
+    rlk_conn *conn = &bench_link_of(&b, 0)->conn;
+    b.url = url;
+    bench_start(&b, 1);
+    b.url = NULL;
+    bench_cut(&b, 0);
+    b.servers[0].mute = true;
+    b.servers[0].swallows = true;
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    if (connected)
+        rlk_conn_connected(conn, 0, NULL, b.now_ms);
+    rlk_conn_closed(conn, why, sys_errno, b.now_ms);
+    return rlk_client_error(b.client);
+}
+
+static void test_lock_text_names_the_address(void **state)
+{
+    (void)state;
+    assert_contains(text_of("redis://h:7000", false, RLK_E_CONNECT, 111),
+                    "(node 0, h:7000; errno 111)");
+    assert_contains(text_of("redis://[::1]:7000", false, RLK_E_CONNECT, 111),
+                    "(node 0, [::1]:7000; errno 111)");
+    assert_contains(text_of("unix:///run/redis.sock", false, RLK_E_CONNECT, 2),
+                    "(node 0, /run/redis.sock; errno 2)");
+}
+
+/* Who hangs up before the first reply may have expected TLS. */
+static void test_lock_text_suspects_tls(void **state)
+{
+    static const char hint[] = "is it a TLS port?";
+    (void)state;
+    assert_contains(text_of("redis://h", true, RLK_E_EOF, 0), hint);
+    assert_contains(text_of("redis://h", true, RLK_E_IO, 104), hint);
+    assert_null(strstr(text_of("redis://h", true, RLK_E_RESPONSE_TIMEOUT, 0), hint));
+    bench_start(&b, 1);
+    bench_cut(&b, 0); /* one that has spoken RESP */
+    assert_contains(rlk_client_error(b.client), "E_EOF: ");
+    assert_null(strstr(rlk_client_error(b.client), hint));
+    assert_null(strstr(rlk_client_error(b.client), "errno"));
+}
+
+static void test_lock_text_of_what_was_refused(void **state)
+{
+    static const rlk_lock_config negative = {-1, 0, 0, 0, 0, NULL, NULL};
+    rlk_client client;
+    rlk_lock lock;
+    (void)state;
+    memset(&client, 0, sizeof client);
+    assert_string_equal(rlk_client_error(&client), "");
+    bench_start(&b, 1);
+    assert_result(rlk_lock_init(&lock, b.client, "k", &negative), RLK_E_TTL);
+    assert_contains(rlk_client_error(b.client), "E_TTL: ");
+    assert_null(strstr(rlk_client_error(b.client), "node 0"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_text_names_what_failed),
+        cmocka_unit_test(test_lock_text_of_an_old_failure),
+        cmocka_unit_test(test_lock_text_of_a_node_that_stays_away),
+        cmocka_unit_test(test_lock_text_beside_an_outcome),
+        cmocka_unit_test(test_lock_text_of_an_outcome),
+        cmocka_unit_test(test_lock_text_of_wrong_use),
+        cmocka_unit_test(test_lock_text_is_bounded),
+        cmocka_unit_test(test_lock_text_names_the_address),
+        cmocka_unit_test(test_lock_text_suspects_tls),
+        cmocka_unit_test(test_lock_text_of_what_was_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
