@@ -13,30 +13,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARSE_CHUNK      16384
-#define PARSE_STREAM     65536 /* about: whole replies */
-#define PARSE_BULK_LARGE 65536
+#define PARSE_CHUNK  16384
+#define PARSE_STREAM 65536 /* about: whole replies */
+#define PARSE_LARGE  65536
+#define PARSE_WHOLE  512
 
+/* A reply, and how it is shown. */
 typedef struct parse_corpus {
     const char *name;
-    const char *begin; /* of a reply */
-    const char *element;
-    unsigned elements; /* 0: `begin` is all of it */
-    unsigned large;    /* bytes of a bulk string to be made */
-    unsigned payload;  /* bytes of all strings of a reply */
-    size_t chunk;
+    const char *begin;
+    const char *element; /* behind it, so many times */
+    unsigned elements;
+    unsigned filled;    /* behind it so many bytes, and CRLF */
+    unsigned payload;   /* bytes of all its strings */
+    size_t chunk;       /* 0: PARSE_CHUNK */
+    uint32_t whole_max; /* longest string in one piece; 0: PARSE_WHOLE */
 } parse_corpus;
 
+#define PARSE_BULK "$36\r\n0123456789abcdef0123456789abcdef0123\r\n"
+
 static const parse_corpus parse_corpora[] = {
-    {"simple", "+OK\r\n", "", 0, 0, 2, PARSE_CHUNK},
-    {"integer", ":1\r\n", "", 0, 0, 0, PARSE_CHUNK},
-    {"bulk", "$36\r\n0123456789abcdef0123456789abcdef0123\r\n", "", 0, 0, 36, PARSE_CHUNK},
-    {"null", "$-1\r\n", "", 0, 0, 0, PARSE_CHUNK},
-    {"nested", "*1\r\n*10\r\n", "$16\r\n0123456789abcdef\r\n", 10, 0, 160, PARSE_CHUNK},
-    {"push", ">2\r\n$10\r\ninvalidate\r\n*1\r\n$13\r\nlock:resource\r\n", "", 0, 0, 23,
-     PARSE_CHUNK},
-    {"bytewise", "$36\r\n0123456789abcdef0123456789abcdef0123\r\n", "", 0, 0, 36, 1},
-    {"large", "$65536\r\n", "", 0, PARSE_BULK_LARGE, PARSE_BULK_LARGE, PARSE_CHUNK},
+    {.name = "simple", .begin = "+OK\r\n", .payload = 2},
+    {.name = "integer", .begin = ":1\r\n"},
+    {.name = "bulk", .begin = PARSE_BULK, .payload = 36},
+    {.name = "null", .begin = "$-1\r\n"},
+    {.name = "nested",
+     .begin = "*1\r\n*10\r\n",
+     .element = "$16\r\n0123456789abcdef\r\n",
+     .elements = 10,
+     .payload = 160},
+    {.name = "push",
+     .begin = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$13\r\nlock:resource\r\n",
+     .payload = 23},
+    {.name = "bytewise", .begin = PARSE_BULK, .payload = 36, .chunk = 1},
+    {.name = "large",
+     .begin = "$65536\r\n",
+     .filled = PARSE_LARGE,
+     .payload = PARSE_LARGE,
+     .whole_max = PARSE_LARGE},
+    {.name = "fragments", .begin = "$65536\r\n", .filled = PARSE_LARGE, .payload = PARSE_LARGE},
 };
 
 /* A stream of whole replies. */
@@ -85,9 +100,9 @@ static const parse_stream *parse_stream_of(const char *name)
         at = parse_put(at, stream->corpus->begin);
         for (k = 0; k < stream->corpus->elements; k++)
             at = parse_put(at, stream->corpus->element);
-        if (stream->corpus->large != 0) {
-            memset(at, 'x', stream->corpus->large);
-            at = parse_put(at + stream->corpus->large, "\r\n");
+        if (stream->corpus->filled != 0) {
+            memset(at, 'x', stream->corpus->filled);
+            at = parse_put(at + stream->corpus->filled, "\r\n");
         }
     }
     stream->len = (size_t)(at - stream->bytes);
@@ -99,7 +114,7 @@ static bool parse_show(const parse_stream *stream, size_t *shown)
 {
     if (*shown == stream->len)
         return false;
-    *shown += stream->corpus->chunk;
+    *shown += stream->corpus->chunk != 0 ? stream->corpus->chunk : PARSE_CHUNK;
     if (*shown > stream->len)
         *shown = stream->len;
     return true;
@@ -114,7 +129,8 @@ static void parse_resplock(const parse_stream *stream, parse_tally *tally)
     size_t shown = 0;
     size_t at = 0;
 
-    rlk_resp_parser_init(&parser, 512);
+    rlk_resp_parser_init(&parser,
+                         stream->corpus->whole_max != 0 ? stream->corpus->whole_max : PARSE_WHOLE);
     while (parse_show(stream, &shown)) {
         size_t consumed;
 

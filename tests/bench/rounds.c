@@ -136,6 +136,8 @@ static const rounds_contender *rounds_find(const char *part, const char *name)
         {parse_contenders, COUNT_OF(parse_contenders)},
         {encode_contenders, COUNT_OF(encode_contenders)},
         {cycle_contenders, COUNT_OF(cycle_contenders)},
+        {flight_contenders, COUNT_OF(flight_contenders)},
+        {locks_contenders, COUNT_OF(locks_contenders)},
     };
     size_t i;
     size_t k;

@@ -27,6 +27,8 @@ typedef struct rounds_contender {
 extern const rounds_contender parse_contenders[3];
 extern const rounds_contender encode_contenders[4];
 extern const rounds_contender cycle_contenders[3];
+extern const rounds_contender flight_contenders[3];
+extern const rounds_contender locks_contenders[1];
 
 /* A unit is over: its latency is the time since the last call, or since the round began. Costs
  * nothing where instructions are counted. */

@@ -50,6 +50,10 @@ class Contender:
             raise RuntimeError(f"{self.title} ended in a round of {case}")
         return Cost(*map(int, line.split()))
 
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def end(self):
         self.process.stdin.close()
         if self.process.wait(60) != 0:
@@ -212,34 +216,39 @@ CORPORA = {
     "nested": "1 x 10 x 16 B nested",
     "push": "push invalidate",
     "bytewise": "36-byte bulk, byte by byte",
-    "large": "64 KiB bulk",
+    "large": "64 KiB bulk, in one piece",
+    "fragments": "64 KiB bulk, in fragments",
 }
 NO_HIREDIS = ("push",)  # Debian's hiredis knows no RESP3
-SLOW_CORPORA = {"nested": 10, "push": 3, "bytewise": 20, "large": 100}
+NO_FLOOR = ("fragments",)  # it needs a buffer for all of it
+SLOW_CORPORA = {"nested": 10, "push": 3, "bytewise": 20, "large": 100, "fragments": 100}
 
 
 def part_parse(bench):
+    rows = []
+    names = {case: [name for name, absent in ((FLOOR, NO_FLOOR), (HIREDIS, NO_HIREDIS),
+                                              (RESPLOCK, ())) if case not in absent]
+             for case in CORPORA}
     counted = {}
     for name in (FLOOR, HIREDIS, RESPLOCK):
-        cases = [case for case in CORPORA if name != HIREDIS or case not in NO_HIREDIS]
+        cases = [case for case in CORPORA if name in names[case]]
         counts = bench.instructions("parse", name, [(case, 1000) for case in cases])
         counted[name] = dict(zip(cases, counts))
-    rows = []
     for case, title in CORPORA.items():
-        names = (FLOOR, RESPLOCK) if case in NO_HIREDIS else (FLOOR, HIREDIS, RESPLOCK)
-        costs = bench.time("parse", names, case, 200000 // SLOW_CORPORA.get(case, 1))
-        cells = [f"{median(costs[name], 'wall'):.0f} / {counted[name][case]:.0f}"
-                 for name in names]
-        of_floor = counted[RESPLOCK][case] / counted[FLOOR][case]
-        bench.target(f"parse {case}, of the floor", of_floor, 1.5)
-        of_hiredis = ""
-        if case in NO_HIREDIS:
-            cells.insert(1, "")
-        else:
-            value = counted[RESPLOCK][case] / counted[HIREDIS][case]
-            of_hiredis = times(value)
-            bench.target(f"parse {case}, of hiredis", value, 1 / 3)
-        rows.append((title, *cells, times(of_floor), of_hiredis))
+        costs = bench.time("parse", names[case], case, 200000 // SLOW_CORPORA.get(case, 1))
+        cells = []
+        ratios = []
+        for name, limit in ((FLOOR, 1.5), (HIREDIS, 1 / 3), (RESPLOCK, 0)):
+            if name not in costs:
+                cells.append("")
+                ratios.append("")
+                continue
+            cells.append(f"{median(costs[name], 'wall'):.0f} / {counted[name][case]:.0f}")
+            value = counted[RESPLOCK][case] / counted[name][case]
+            ratios.append(times(value))
+            if limit:
+                bench.target(f"parse {case}, of {name}", value, limit)
+        rows.append((title, *cells, *ratios[:2]))
     table("Parse: ns / instructions per reply; ratios are of instructions",
           ("reply", FLOOR, HIREDIS, RESPLOCK, "of the floor", "of hiredis"), rows)
 
@@ -315,7 +324,49 @@ def part_nodes(bench):
               CYCLE_HEAD, rows)
 
 
-PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes}
+def part_flight(bench):
+    names = (FLOOR, HIREDIS, RESPLOCK)
+    address = (bench.server().path,)
+    for locks in ("64", "1000"):
+        units = 2000 if bench.smoke else 20000
+        costs = bench.time("flight", names, locks, units, address)
+        rows = []
+        counted = {name: bench.instructions("flight", name, [(locks, 2000)], address)[0]
+                   for name in names}
+        for name in names:
+            own = costs[name]
+            rows.append((
+                name, f"{1e6 / median(own, 'wall'):.0f}", f"{median(own, 'cpu') / 1e3:.2f}",
+                times(ratio(own, costs[FLOOR], "cpu")), f"{counted[name]:.0f}",
+                times(counted[name] / counted[FLOOR]), f"{median(own, 'allocations'):.0f}"))
+        table(f"{locks} locks in flight on one connection, Unix socket: per acquire and release",
+              ("", "1000/s", "client CPU µs", "of the floor", "instructions", "of the floor",
+               "allocations"), rows)
+
+
+def part_locks(bench):
+    cases = (10, 1000, 100000)
+    counted = bench.instructions("locks", RESPLOCK, [(case, 20000) for case in cases])
+    costs = [bench.time("locks", (RESPLOCK,), case, 20000 if bench.smoke else 200000)[RESPLOCK]
+             for case in cases]
+    rows = []
+    for case, instructions, cost in zip(cases, counted, costs):
+        rows.append((f"{case}", f"{median(cost, 'wall'):.0f}",
+                     times(median(cost, "wall") / median(costs[0], "wall")),
+                     f"{instructions:.0f}", times(instructions / counted[0])))
+        bench.target(f"locks, {case}, instructions of 10", instructions / counted[0], 1.5)
+    table("Locks on one client, all of them held: per event, the server in memory",
+          ("locks", "ns", "of 10", "instructions", "of 10"), rows)
+    with Contender(bench, "locks", RESPLOCK) as contender:
+        contender.round(cases[0], 1)
+        few = contender.resident_bytes()
+        contender.round(cases[-1], 1)
+        grown = contender.resident_bytes() - few
+    print(f"\nMemory per lock, with its key of 16 bytes: {grown / cases[-1]:.0f} bytes.")
+
+
+PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes,
+         "flight": part_flight, "locks": part_locks}
 
 
 # ---- All ----------------------------------------------------------------------------------------
