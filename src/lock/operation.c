@@ -162,6 +162,17 @@ static bool operation_step(rlk_lock *lock)
     }
 }
 
+/* So many nodes do not have our token that no quorum can. */
+static bool operation_is_absent(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = 0;
+    unsigned i;
+    for (i = 0; i < client->nodes; i++)
+        absent += rlki_seat_clean(&lock->seats[i]);
+    return absent > (unsigned)(client->nodes - client->quorum);
+}
+
 void rlki_operation_step(rlk_lock *lock)
 {
     while (operation_step(lock)) {
@@ -170,7 +181,7 @@ void rlki_operation_step(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         rlki_lock_validate(lock);
         if (lock->client->now_ms >= lock->valid_ms)
-            rlki_lock_lose(lock, lock->valid_ms == RLKI_EXPIRED ? RLK_NOT_OWNER : RLK_LOST);
+            rlki_lock_lose(lock, operation_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
     }
     rlki_lock_rearm(lock);
 }

@@ -434,7 +434,7 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
         return;
-    if (reply->error == RLK_E_UNEXPECTED) /* executed or not */
+    if (!seat_refused(reply->error)) /* executed or not */
         seat_set(seat, RLKI_SEAT_REPEATED);
     if (rlki_is_final(reply->error) || lock->client->now_ms >= lock->cleanup_ms) {
         seat_undone(seat, RLKI_ERROR);

@@ -102,6 +102,24 @@ static void test_lock_held_minority_says_not_owner(void **state)
     }
 }
 
+/* ... and NOT_OWNER only when so many are known not to have it: a node whose SET is not answered
+ * yet may (simulator, seed 285) */
+static void test_lock_held_minority_says_not_owner_before_a_late_node(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply_all(&b, 0, 2, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
+    bench_reply(&b, 1, BENCH_NOT_OURS);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_no_event(&b);
+}
+
 /* held x a minority renewed: kept per node, adds up across rounds */
 static void test_lock_held_minority_renewed_adds_up(void **state)
 {
@@ -204,6 +222,30 @@ static void test_lock_releasing_zero_after_an_unanswered_release(void **state)
         if (n > q) /* who has not answered may still have deleted it */
             bench_reply_all(&b, q, n, ":0\r\n");
         bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_GONE);
+        bench_expect_no_event(&b);
+    }
+}
+
+/* ... nor was one answered that got an error which does not say whether it was executed, such as a
+ * proxy's; one that says that it was not is no earlier release (simulator, seed 82) */
+static void test_lock_releasing_zero_after_an_error(void **state)
+{
+    static const struct {
+        const char *error;
+        rlk_result result;
+    } rows[] = {{"-ODD words of a proxy\r\n", RLK_GONE}, {BENCH_READONLY, RLK_NOT_OWNER}};
+    unsigned i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        rlk_lock lock;
+        bench_start(&b, 1);
+        bench_held(&b, &lock, 30000);
+        assert_result(rlk_release_start(&lock), RLK_PENDING);
+        (void)bench_expect(&b, 0, BENCH_RELEASE);
+        bench_reply(&b, 0, rows[i].error);
+        bench_advance(&b, RLK_RETRY_MAX_MS);
+        bench_reply(&b, 0, BENCH_NOT_OURS);
+        bench_expect_event(&b, RLK_EV_NOT_HELD, rows[i].result);
         bench_expect_no_event(&b);
     }
 }
@@ -482,10 +524,12 @@ int main(void)
         cmocka_unit_test(test_lock_acquired_late_ok_of_the_minority),
         cmocka_unit_test(test_lock_acquired_release_follows_a_late_ok),
         cmocka_unit_test(test_lock_held_minority_says_not_owner),
+        cmocka_unit_test(test_lock_held_minority_says_not_owner_before_a_late_node),
         cmocka_unit_test(test_lock_held_minority_renewed_adds_up),
         cmocka_unit_test(test_lock_held_minority_renewed_adds_up_within_a_renewal),
         cmocka_unit_test(test_lock_release_called_renewal_in_flight),
         cmocka_unit_test(test_lock_releasing_zero_after_an_unanswered_release),
+        cmocka_unit_test(test_lock_releasing_zero_after_an_error),
         cmocka_unit_test(test_lock_releasing_zero_after_an_unsent_release),
         cmocka_unit_test(test_lock_released_with_an_unfenced_earlier_set),
         cmocka_unit_test(test_lock_released_with_a_fenced_earlier_set),
