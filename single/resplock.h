@@ -7989,6 +7989,17 @@ static bool operation_step(rlk_lock *lock)
     }
 }
 
+/* So many nodes do not have our token that no quorum can. */
+static bool operation_is_absent(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = 0;
+    unsigned i;
+    for (i = 0; i < client->nodes; i++)
+        absent += rlki_seat_clean(&lock->seats[i]);
+    return absent > (unsigned)(client->nodes - client->quorum);
+}
+
 void rlki_operation_step(rlk_lock *lock)
 {
     while (operation_step(lock)) {
@@ -7997,7 +8008,7 @@ void rlki_operation_step(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         rlki_lock_validate(lock);
         if (lock->client->now_ms >= lock->valid_ms)
-            rlki_lock_lose(lock, lock->valid_ms == RLKI_EXPIRED ? RLK_NOT_OWNER : RLK_LOST);
+            rlki_lock_lose(lock, operation_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
     }
     rlki_lock_rearm(lock);
 }
@@ -9089,7 +9100,7 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
         return;
-    if (reply->error == RLK_E_UNEXPECTED) /* executed or not */
+    if (!seat_refused(reply->error)) /* executed or not */
         seat_set(seat, RLKI_SEAT_REPEATED);
     if (rlki_is_final(reply->error) || lock->client->now_ms >= lock->cleanup_ms) {
         seat_undone(seat, RLKI_ERROR);

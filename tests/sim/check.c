@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What must hold at every instant, seen with all clocks and all servers in view.
+ */
+#include "world.h"
+
+#include <string.h>
+
+/* ---- Tokens ------------------------------------------------------------------------------ */
+
+uint32_t check_new_serial(sim_lock *lock)
+{
+    sim_serial *serial = &sim.serials[sim.serials_len];
+
+    if (sim.serials_len == SIM_SERIALS - 1)
+        world_violate(SIM_SELF, "too many tokens");
+    else
+        sim.serials_len++;
+    memset(serial, 0, sizeof *serial);
+    serial->process = (uint8_t)lock->process->index;
+    serial->lock = lock->index;
+    serial->key = lock->key;
+    return (uint32_t)(serial - sim.serials);
+}
+
+static bool check_hex(const char *digits, uint32_t *value)
+{
+    unsigned i;
+
+    *value = 0;
+    for (i = 0; i < 8; i++) {
+        char c = digits[i];
+
+        if (c >= '0' && c <= '9')
+            *value = *value << 4 | (uint32_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            *value = *value << 4 | (uint32_t)(c - 'a' + 10);
+        else
+            return false;
+    }
+    return true;
+}
+
+bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *round)
+{
+    return len == RLK_TOKEN_DIGITS && check_hex(token, serial) && *serial < sim.serials_len &&
+           check_hex(token + RLK_TOKEN_DIGITS - 8, round);
+}
+
+bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *round)
+{
+    char token[RLK_TOKEN_MAX + 1];
+    size_t len = rlk_lock_token(&lock->lock, token, sizeof token);
+
+    return len > 0 && check_parse(token, len, serial, round);
+}
+
+int check_key(const char *key, size_t len)
+{
+    return len == 2 && key[0] == 'k' ? key[1] - '0' : -1;
+}
+
+/* ---- Servers ----------------------------------------------------------------------------- */
+
+static const model_key *check_entry(const sim_host *host, unsigned key)
+{
+    unsigned i;
+
+    for (i = 0; i < host->model.keys_len; i++)
+        if (check_key(host->model.keys[i].key, host->model.keys[i].key_len) == (int)key)
+            return host->model.keys[i].present ? &host->model.keys[i] : NULL;
+    return NULL;
+}
+
+/* True time at which it is not there any more. */
+static int64_t check_end_us(const sim_host *host, const model_key *key)
+{
+    return key->when_ms == INT64_MAX ? SIM_NEVER : sim_clock_when(&host->clock, key->when_ms + 1);
+}
+
+unsigned check_count(const sim_lock *lock, const char *token, int64_t until_us)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++) {
+        const sim_host *host = &sim.hosts[lock->process->server_of[i]];
+        const model_key *key = check_entry(host, lock->key);
+
+        count += key != NULL && key->value_len == RLK_TOKEN_DIGITS &&
+                 memcmp(key->value, token, RLK_TOKEN_DIGITS) == 0 &&
+                 check_end_us(host, key) >= until_us;
+    }
+    return count;
+}
+
+void check_note(sim_lock *lock)
+{
+    char token[RLK_TOKEN_MAX + 1];
+
+    if (rlk_lock_token(&lock->lock, token, sizeof token) != RLK_TOKEN_DIGITS)
+        return;
+    if (check_count(lock, token, sim.now_us + 1) >= lock->process->client.quorum)
+        lock->was_long = true;
+    else
+        lock->was_short = true;
+}
+
+/* ---- Holding ----------------------------------------------------------------------------- */
+
+static bool check_is_held(const sim_lock *lock)
+{
+    return lock->held && lock->until_us > sim.now_us;
+}
+
+static void check_overlap(const sim_lock *lock)
+{
+    unsigned p;
+    unsigned i;
+
+    for (p = 0; p < sim.processes; p++) {
+        for (i = 0; i < sim.members[p].locks_len; i++) {
+            const sim_lock *other = &sim.members[p].locks[i];
+
+            if (other != lock && other->key == lock->key && check_is_held(other) &&
+                !other->tainted && !lock->tainted)
+                world_violate(SIM_EXCLUSION,
+                              "k%u: process %u lock %u and process %u lock %u, "
+                              "which holds it for %lld us yet",
+                              lock->key, lock->process->index, lock->index, p, i,
+                              (long long)(other->until_us - sim.now_us));
+        }
+    }
+}
+
+static void check_backing(const sim_lock *lock)
+{
+    unsigned count;
+
+    if (!check_is_held(lock) || lock->tainted || sim.profile->finds != SIM_FINE)
+        return;
+    count = check_count(lock, lock->token, lock->until_us);
+    if (count < lock->process->client.quorum)
+        world_violate(SIM_BACKING,
+                      "k%u: process %u lock %u holds it for %lld us yet, on %u servers", lock->key,
+                      lock->process->index, lock->index, (long long)(lock->until_us - sim.now_us),
+                      count);
+}
+
+void check_hold(sim_lock *lock)
+{
+    int64_t left_ms = rlk_remaining_ms(&lock->lock);
+    int64_t until_ms = process_now_ms(lock->process) + left_ms;
+
+    if (left_ms <= 0) {
+        lock->held = false;
+        return;
+    }
+    if (lock->held && until_ms == lock->until_ms)
+        return;
+    if (!lock->held)
+        (void)rlk_lock_token(&lock->lock, lock->token, sizeof lock->token);
+    lock->held = true;
+    lock->until_ms = until_ms;
+    lock->until_us = sim_clock_when(&lock->process->clock, until_ms);
+    TRACE("process %u: lock %u: holds k%u for %lld ms: %s", lock->process->index, lock->index,
+          lock->key, (long long)left_ms, lock->token);
+    check_overlap(lock);
+    check_backing(lock);
+}
+
+void check_meddled(unsigned key)
+{
+    unsigned p;
+    unsigned i;
+
+    for (p = 0; p < sim.processes; p++) {
+        for (i = 0; i < sim.members[p].locks_len; i++) {
+            sim_lock *lock = &sim.members[p].locks[i];
+
+            if (lock->key == key && (lock->held || lock->pending == RLK_OP_ACQUIRE))
+                lock->tainted = true;
+        }
+    }
+}
+
+/* ---- Tokens that must not come back ------------------------------------------------------ */
+
+static bool check_is_dead(const sim_serial *serial, uint32_t round)
+{
+    unsigned i;
+
+    for (i = 0; i < serial->dead_len; i++)
+        if (round > serial->dead[i].after && round <= serial->dead[i].upto)
+            return true;
+    return false;
+}
+
+/* What this server has is on a quorum, and was said never to be. */
+static void check_dead(const model_key *key)
+{
+    uint32_t number;
+    uint32_t round;
+    const sim_serial *serial;
+    const sim_process *owner;
+
+    if (!check_parse(key->value, key->value_len, &number, &round))
+        return;
+    serial = &sim.serials[number];
+    owner = &sim.members[serial->process];
+    if (check_is_dead(serial, round) && sim.profile->finds == SIM_FINE &&
+        check_count(&owner->locks[serial->lock], key->value, sim.now_us + 1) >=
+            owner->client.quorum)
+        world_violate(SIM_TRUTH, "k%u: token %.*s of process %u is there, and was said not to be",
+                      serial->key, (int)key->value_len, key->value, serial->process);
+}
+
+void check_bury(const sim_lock *lock, uint32_t number, uint32_t after, uint32_t upto)
+{
+    sim_serial *serial = &sim.serials[number];
+    unsigned i;
+
+    if (after >= upto)
+        return;
+    if (serial->dead_len == COUNT_OF(serial->dead)) {
+        memmove(&serial->dead[0], &serial->dead[1], sizeof serial->dead - sizeof serial->dead[0]);
+        serial->dead_len--;
+    }
+    serial->dead[serial->dead_len].after = after;
+    serial->dead[serial->dead_len].upto = upto;
+    serial->dead_len++;
+    for (i = 0; i < sim.nodes; i++) {
+        const model_key *key = check_entry(&sim.hosts[lock->process->server_of[i]], lock->key);
+
+        if (key != NULL)
+            check_dead(key);
+    }
+}
+
+/* ---- Changes ----------------------------------------------------------------------------- */
+
+/* Only the process that a token belongs to deletes it, or moves its expiry. */
+static void check_owner(const model_key *key)
+{
+    uint32_t number;
+    uint32_t round;
+
+    if (sim.executes == NULL)
+        return;
+    if (!check_parse(key->value, key->value_len, &number, &round) ||
+        sim.serials[number].process != sim.executes->index)
+        world_violate(SIM_FOREIGN, "process %u deletes or raises %.*s", sim.executes->index,
+                      (int)key->value_len, key->value);
+}
+
+static bool check_is_asking(const sim_lock *lock)
+{
+    return lock->pending == RLK_OP_RELEASE || lock->pending == RLK_OP_EXTEND ||
+           lock->pending == RLK_OP_RENEW || lock->pending == RLK_OP_CHECK;
+}
+
+void check_changed(sim_host *host, const model_key *key, model_change change)
+{
+    int number = check_key(key->key, key->key_len);
+    unsigned p;
+    unsigned i;
+
+    (void)host;
+    if (number < 0)
+        return;
+    if (change == MODEL_STORED)
+        check_dead(key);
+    if (change == MODEL_DELETED || change == MODEL_LENGTHENED)
+        check_owner(key);
+    if (change == MODEL_DELETED && sim.executes == NULL)
+        check_meddled((unsigned)number);
+    for (p = 0; p < sim.processes; p++) {
+        for (i = 0; i < sim.members[p].locks_len; i++) {
+            sim_lock *lock = &sim.members[p].locks[i];
+
+            if (lock->key != number)
+                continue;
+            if (change != MODEL_STORED)
+                check_backing(lock);
+            /* what the release itself deletes is no reason to say "not ours" */
+            if (check_is_asking(lock) &&
+                !(lock->pending == RLK_OP_RELEASE && change == MODEL_DELETED &&
+                  sim.executes == lock->process))
+                check_note(lock);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What must hold of operations and their results.
+ */
+#include "world.h"
+
+/* Clocks are looked at in whole milliseconds. */
+#define JUDGE_SLACK_MS 2
+
+static uint32_t judge_failures(sim_process *process)
+{
+    uint32_t failures = 0;
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        failures += rlk_conn_failures(&process->links[i].conn);
+    return failures;
+}
+
+void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
+{
+    lock->pending = operation;
+    lock->limit_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(lock->process) + time_ms;
+    lock->started_us = sim.now_us;
+    lock->commands = 0;
+    lock->failures = judge_failures(lock->process);
+    lock->cancelled = false;
+    lock->was_short = false;
+    lock->was_long = false;
+    if (operation != RLK_OP_ACQUIRE)
+        check_note(lock);
+}
+
+/* Commands for each state change are bounded: a round is a SET and its undo, perhaps compared in
+ * between, and a pause; and a connection that is lost repeats what was on it. */
+static void judge_commands(const sim_lock *lock)
+{
+    int64_t rounds = (sim.now_us - lock->started_us) / SIM_MS / lock->retry_ms + 1;
+    uint32_t failures = judge_failures(lock->process) - lock->failures;
+
+    if (lock->commands > sim.nodes * (8 + 4 * rounds) + 4 * failures)
+        world_violate(SIM_ADVANCE, "process %u lock %u: %u commands in %lld rounds",
+                      lock->process->index, lock->index, lock->commands, (long long)rounds);
+}
+
+static void judge_truth(bool true_, const sim_lock *lock, rlk_result result)
+{
+    if (!true_ && sim.profile->finds == SIM_FINE)
+        world_violate(SIM_TRUTH, "process %u lock %u: %s, and it is not so", lock->process->index,
+                      lock->index, rlk_result_name(result));
+}
+
+static void judge_exempt(const sim_lock *lock)
+{
+    uint32_t serial;
+    uint32_t round;
+
+    if (check_token_of(lock, &serial, &round))
+        sim.serials[serial].exempt = true;
+}
+
+static bool judge_is_usage(rlk_result result)
+{
+    return result < 0 && rlk_result_class(result) == RLK_KIND_USAGE;
+}
+
+/* ---- Results ----------------------------------------------------------------------------- */
+
+static void judge_acquire(sim_lock *lock, rlk_result result)
+{
+    uint32_t serial;
+    uint32_t round;
+
+    switch (result) {
+    case RLK_OK:
+        sim.verdict->acquired++;
+        MET(ACQUIRED);
+        return;
+    case RLK_UNKNOWN:
+        MET(ACQUIRE_UNKNOWN);
+        judge_exempt(lock);
+        return;
+    case RLK_BUSY:
+        MET(BUSY);
+        break;
+    case RLK_TIMED_OUT:
+        MET(TIMED_OUT);
+        break;
+    case RLK_CANCELLED:
+        MET(CANCELLED);
+        judge_truth(lock->cancelled, lock, result);
+        break;
+    default:
+        MET(ACQUIRE_ERROR);
+        judge_truth(result < 0, lock, result);
+        break;
+    }
+    judge_truth(!rlk_is_held(&lock->lock), lock, result);
+    if (check_token_of(lock, &serial, &round))
+        check_bury(lock, serial, serial == lock->serial_before ? lock->round_before : 0, round);
+}
+
+static void judge_release(sim_lock *lock, rlk_result result)
+{
+    uint32_t serial;
+    uint32_t round;
+
+    judge_truth(!rlk_is_held(&lock->lock), lock, result);
+    switch (result) {
+    case RLK_OK:
+        MET(RELEASED);
+        judge_truth(lock->was_long || lock->tainted, lock, result);
+        if (check_token_of(lock, &serial, &round))
+            check_bury(lock, serial, round - 1, round);
+        return;
+    case RLK_NOT_OWNER:
+        MET(RELEASE_NOT_OWNER);
+        judge_truth(lock->was_short, lock, result);
+        return;
+    case RLK_GONE:
+        MET(RELEASE_GONE);
+        return;
+    case RLK_LOST:
+        MET(RELEASE_LOST);
+        if ((sim.faults & SIM_FAULT_NO_IDS) != 0)
+            judge_exempt(lock);
+        return;
+    case RLK_UNKNOWN:
+        MET(RELEASE_UNKNOWN);
+        judge_exempt(lock);
+        return;
+    default:
+        MET(RELEASE_ERROR);
+        judge_truth(result < 0, lock, result);
+        judge_exempt(lock);
+        return;
+    }
+}
+
+static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result result)
+{
+    switch (result) {
+    case RLK_OK:
+        if (operation == RLK_OP_CHECK) {
+            MET(CHECKED);
+            judge_truth(lock->was_long, lock, result);
+        } else if (operation == RLK_OP_EXTEND) {
+            MET(EXTENDED);
+        } else {
+            MET(RENEWED);
+        }
+        judge_truth(rlk_is_held(&lock->lock), lock, result);
+        return;
+    case RLK_NOT_OWNER:
+        MET(HOLD_NOT_OWNER);
+        judge_truth(lock->was_short && !rlk_is_held(&lock->lock), lock, result);
+        return;
+    case RLK_LOST:
+        MET(HOLD_LOST);
+        judge_truth(!rlk_is_held(&lock->lock), lock, result);
+        return;
+    case RLK_UNKNOWN:
+        MET(HOLD_UNKNOWN);
+        judge_truth(operation != RLK_OP_CHECK, lock, result);
+        return;
+    case RLK_CANCELLED:
+        MET(HOLD_CANCELLED);
+        judge_truth(lock->cancelled, lock, result);
+        return;
+    default:
+        judge_truth(result < 0, lock, result);
+        return;
+    }
+}
+
+/* What a node says of a key is of that key. */
+static void judge_query(const sim_lock *lock, rlk_result result)
+{
+    unsigned i;
+
+    if (result == RLK_OK)
+        MET(QUERIED);
+    else if (result == RLK_NOT_HELD)
+        MET(QUERY_NOT_HELD);
+    else
+        return;
+    for (i = 0; i < sim.nodes; i++) {
+        const rlk_holder *holder = &lock->holders[i];
+        uint32_t serial;
+        uint32_t round;
+
+        if (holder->result != RLK_OK || holder->ttl_ms == -2)
+            continue;
+        if (check_parse(holder->token, holder->token_len, &serial, &round)
+                ? sim.serials[serial].key != lock->key
+                : holder->token[0] != '0' + lock->key)
+            world_violate(SIM_REPLY, "process %u lock %u: asked of k%u, node %u says %s",
+                          lock->process->index, lock->index, lock->key, i, holder->token);
+        if (holder->ours && sim.serials[serial].process != lock->process->index)
+            world_violate(SIM_REPLY, "process %u lock %u: %s is not ours", lock->process->index,
+                          lock->index, holder->token);
+    }
+}
+
+void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
+{
+    TRACE("process %u: lock %u: operation %d: %s", lock->process->index, lock->index,
+          (int)operation, rlk_result_name(result));
+    if (judge_is_usage(result))
+        world_violate(SIM_ENDING, "process %u lock %u: %s", lock->process->index, lock->index,
+                      rlk_result_name(result));
+    if (lock->pending != RLK_OP_NONE && operation != RLK_OP_ACQUIRE && operation != RLK_OP_RELEASE)
+        check_note(lock);
+    decision_result(lock, operation, result);
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        judge_acquire(lock, result);
+        break;
+    case RLK_OP_RELEASE:
+        judge_release(lock, result);
+        break;
+    case RLK_OP_QUERY:
+        judge_query(lock, result);
+        break;
+    case RLK_OP_FORCE_RELEASE:
+        if (result == RLK_OK)
+            MET(FORCED);
+        break;
+    default:
+        judge_held(lock, operation, result);
+        break;
+    }
+    check_hold(lock);
+}
+
+void judge_event(sim_process *process, const rlk_event *event)
+{
+    sim_lock *lock = (sim_lock *)event->user;
+    rlk_operation pending = lock->pending;
+
+    if (event->lock != &lock->lock || lock->process != process) {
+        world_violate(SIM_ENDING, "process %u: an event of no lock of it", process->index);
+        return;
+    }
+    if (event->type == RLK_EV_LOST) {
+        MET(LOST);
+        TRACE("process %u: lock %u: LOST", process->index, lock->index);
+        judge_truth(!rlk_is_held(&lock->lock), lock, RLK_LOST);
+        check_hold(lock);
+        return;
+    }
+    if (event->operation != pending) {
+        world_violate(SIM_ENDING,
+                      "process %u lock %u: result %s of operation %d, and %d is pending",
+                      process->index, lock->index, rlk_result_name(event->result),
+                      (int)event->operation, (int)pending);
+        return;
+    }
+    judge_commands(lock);
+    judge_result(lock, pending, event->result);
+    lock->pending = RLK_OP_NONE;
+    actor_handle(lock, pending, event->result);
+}
+
+/* ---- Steps ------------------------------------------------------------------------------- */
+
+void judge_step(sim_process *process)
+{
+    int64_t now_ms = process_now_ms(process);
+    unsigned i;
+
+    if (!process->alive)
+        return;
+    if (rlk_client_deadline(&process->client) <= now_ms)
+        world_violate(SIM_ADVANCE, "process %u: its deadline stays in the past", process->index);
+    for (i = 0; i < process->locks_len; i++) {
+        sim_lock *lock = &process->locks[i];
+
+        check_hold(lock);
+        if (rlk_lock_operation(&lock->lock) != lock->pending)
+            world_violate(SIM_ENDING, "process %u lock %u: operation %d ended without a result",
+                          process->index, i, (int)lock->pending);
+        if (lock->pending != RLK_OP_NONE && lock->limit_ms != RLK_NEVER &&
+            now_ms > lock->limit_ms + JUDGE_SLACK_MS)
+            world_violate(SIM_ENDING, "process %u lock %u: operation %d is %lld ms late",
+                          process->index, i, (int)lock->pending,
+                          (long long)(now_ms - lock->limit_ms));
+    }
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * world.h: what the files of the simulator share.
+ *
+ *   world.c      true time, events, clocks, decisions
+ *   network.c    streams of bytes between processes and servers
+ *   host.c       a machine with a model server on it
+ *   process.c    a process with the library in it: drives ports, timers, events
+ *   actor.c      what the application does with its locks
+ *   fault.c      what goes wrong, and when it is mended
+ *   check.c      what must hold: instants and intervals
+ *   judge.c      what must hold: results of operations
+ *   decision.c   which state decisions of the design were met
+ *   finish.c     the quiet end of a history, and what must hold then
+ *   run.c        one history
+ *   profile.c, minimise.c, sim_main.c
+ *
+ * Times: *_us are true time, microseconds from 0; *_ms are a process's or a server's own clock.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "model_server.h"
+#include "rng.h"
+#include "sim.h"
+
+#include "resplock.h"
+
+#define SIM_SERVERS   5
+#define SIM_PROCESSES 3
+#define SIM_LOCKS     3 /* of one process */
+#define SIM_KEYS      2
+#define SIM_SERIALS   4096
+#define SIM_STREAMS   160
+#define SIM_EVENTS    2048
+#define SIM_PIPE      4096 /* bytes in flight one way; a power of two */
+#define SIM_SEGMENTS  32
+#define SIM_FAULTS    24 /* under way at once */
+#define SIM_MS        INT64_C(1000)
+#define SIM_NEVER     INT64_MAX
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+typedef struct sim_world sim_world;
+
+/* ---- world.c ----------------------------------------------------------------------------- */
+
+/* Shows offset + true time, at a rate of its own. */
+typedef struct sim_clock {
+    int64_t offset_us;
+    int64_t ppm; /* its rate error */
+} sim_clock;
+
+int64_t sim_clock_ms(const sim_clock *clock, int64_t true_us);
+/* True time at which the clock begins to show local_ms. */
+int64_t sim_clock_when(const sim_clock *clock, int64_t local_ms);
+
+typedef enum sim_event_kind {
+    SIM_EVENT_PIPE,    /* a segment arrives: stream, direction */
+    SIM_EVENT_CONNECT, /* a connection is there, or refused: process and node; attempt */
+    SIM_EVENT_TIMER,   /* a process's own deadline */
+    SIM_EVENT_RESUME,  /* a process that stood still goes on */
+    SIM_EVENT_REBORN,  /* a process that crashed begins anew */
+    SIM_EVENT_ACT,     /* the application does something */
+    SIM_EVENT_SERVER,  /* a server's own time: the end of a pause, active expiry */
+    SIM_EVENT_FAULT,   /* something breaks */
+    SIM_EVENT_MEND     /* ... and is mended */
+} sim_event_kind;
+
+typedef struct sim_event {
+    int64_t at_us;
+    uint32_t order; /* of events at the same time */
+    uint16_t who;
+    uint8_t kind;
+    uint32_t arg;
+} sim_event;
+
+void world_at(int64_t at_us, sim_event_kind kind, unsigned who, uint32_t arg);
+/* Handles events until `until_us`, a violation, or enough operations (0: no bound). */
+void world_run(int64_t until_us, unsigned operations);
+
+/* Where one decision's randomness comes from; false: it is to be left out. */
+bool world_decide(unsigned source, unsigned number, sim_rng *rng);
+
+void world_violate(sim_rule rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Arguments are only looked at when somebody reads. */
+#define TRACE(...)                                                                                 \
+    do {                                                                                           \
+        if (sim.trace != NULL)                                                                     \
+            world_trace(__VA_ARGS__);                                                              \
+    } while (0)
+
+#define MET(name) (sim_met[SIM_MET_##name]++)
+
+/* ---- network.c --------------------------------------------------------------------------- */
+
+typedef struct sim_segment {
+    int64_t at_us;
+    uint32_t upto;
+    bool end;
+} sim_segment;
+
+/* One direction of a stream. Positions count bytes, modulo 2^32. */
+typedef struct sim_pipe {
+    uint32_t written; /* by the sender */
+    uint32_t sent;    /* in segments */
+    uint32_t arrived; /* in the receiver's kernel */
+    uint32_t read;    /* by the receiver */
+    uint32_t limit;   /* no byte behind it arrives, if `limited` */
+    bool limited;
+    bool silent; /* the end is not told */
+    bool ending; /* the end is on its way */
+    bool ended;  /* and has come */
+    bool held;   /* something is due, and the path is blocked */
+    bool scheduled;
+    uint8_t head; /* segments under way */
+    uint8_t used;
+    sim_segment segments[SIM_SEGMENTS];
+    uint8_t bytes[SIM_PIPE];
+} sim_pipe;
+
+typedef enum sim_way {
+    SIM_UP,
+    SIM_DOWN
+} sim_way; /* up: to the server */
+
+typedef struct sim_stream {
+    bool client_open; /* as each side sees it */
+    bool server_open;
+    uint8_t process;
+    uint8_t node; /* of the process's client */
+    uint8_t server;
+    uint8_t slot;        /* the server's number for it */
+    uint32_t generation; /* of the use of this memory */
+    sim_pipe pipes[2];
+} sim_stream;
+
+/* Between one process and one server. */
+typedef struct sim_path {
+    int64_t usual_us; /* delay when nothing is wrong */
+    int64_t delay_us;
+    uint32_t jitter_us;
+    uint16_t loss;      /* per thousand segments */
+    uint8_t blocked[2]; /* counted */
+} sim_path;
+
+/* A connection at both ends; NULL: the server refuses. */
+sim_stream *net_open(unsigned process, unsigned node, unsigned server, const char *address);
+/* As many bytes as there is room for; they leave with net_flush. */
+size_t net_write(sim_stream *stream, sim_way way, const void *bytes, size_t len);
+void net_flush(sim_stream *stream, sim_way way);
+/* Bytes that can be read at once; *len is 0 if there are none. */
+const uint8_t *net_peek(const sim_stream *stream, sim_way way, size_t *len);
+void net_skip(sim_stream *stream, sim_way way, size_t len);
+bool net_at_end(const sim_stream *stream, sim_way way);
+/* One side closes: what it sent still arrives, then the end. */
+void net_close(sim_stream *stream, sim_way way);
+/* Of what is under way only so many bytes arrive, and no end unless `tell`. */
+void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool tell);
+uint32_t net_under_way(const sim_stream *stream, sim_way way);
+void net_block(unsigned process, unsigned server, sim_way way, bool block);
+void net_arrive(unsigned stream, sim_way way, uint32_t generation);
+
+/* ---- host.c ------------------------------------------------------------------------------ */
+
+typedef struct sim_host {
+    model_server model;
+    sim_clock clock;
+    unsigned index;
+    bool down;
+    bool stopped;  /* SIGSTOP */
+    bool cron;     /* an event is on its way */
+    unsigned hand; /* the model's number of who acts by hand; MODEL_CLIENTS: nobody */
+    unsigned instance;
+    uint8_t streams[MODEL_CLIENTS]; /* by the model's number */
+    unsigned dirty_len;
+    uint8_t dirty[MODEL_CLIENTS];
+    /* data as they were once: for restarts and failovers that go back to them */
+    model_key kept[MODEL_KEYS];
+    unsigned kept_len;
+} sim_host;
+
+void host_start(unsigned server);
+/* The model's clock shows the time. */
+void host_sync(sim_host *host);
+/* Executes what came on a stream, unless the server stands still. */
+void host_read(sim_stream *stream);
+void host_serve_all(sim_host *host);
+void host_event(unsigned server);
+/* The process ends: connections break, what is in their buffers is lost. */
+void host_stop(sim_host *host, sim_rng *rng);
+/* ... and another one begins, with the data that the last one left. */
+void host_restart(sim_host *host);
+/* Something is to happen at the end of a pause. */
+void host_schedule(sim_host *host);
+void host_keep(sim_host *host);
+void host_bring_back(sim_host *host);
+void host_kill(sim_host *host, unsigned slot);
+/* A command of nobody's: an operator's, or another library's, executed at once. */
+void host_command(sim_host *host, const char *const *words, unsigned count);
+
+/* ---- process.c --------------------------------------------------------------------------- */
+
+typedef struct sim_process sim_process;
+
+typedef struct sim_link {
+    rlk_conn conn;
+    int16_t stream;  /* -1: none */
+    uint8_t dialled; /* what came of the attempt to connect: SIM_DIAL_* */
+    uint32_t attempt;
+    rlk_conn_entry ring[8];
+    uint8_t tx[512];
+    uint8_t rx[256];
+} sim_link;
+
+enum {
+    SIM_DIAL_NOTHING,
+    SIM_DIAL_UP,
+    SIM_DIAL_REFUSED
+};
+
+typedef struct sim_lock {
+    rlk_lock lock;
+    sim_process *process;
+    uint8_t index;
+    uint8_t key;
+    rlk_holder holders[SIM_SERVERS];
+    int64_t ttl_ms;
+    int64_t retry_ms; /* shortest pause */
+    /* operation under way */
+    rlk_operation pending;
+    bool cancelled;
+    bool was_short; /* at some instant of it the token was on fewer than q nodes */
+    bool was_long;  /* ... on q */
+    int64_t limit_ms;
+    int64_t started_us;
+    uint32_t serial_before; /* token before an acquire */
+    uint32_t round_before;
+    uint32_t commands; /* executed for it, since the operation began */
+    uint32_t failures; /* of the connections, when it began */
+    /* holding, as the application sees it */
+    bool held;
+    bool tainted; /* by who deleted the key by hand: exclusion can't be promised */
+    uint32_t serial;
+    uint32_t round;
+    int64_t until_ms;
+    int64_t until_us;
+    char token[RLK_TOKEN_DIGITS + 1];
+} sim_lock;
+
+struct sim_process {
+    rlk_client client;
+    sim_clock clock;
+    unsigned index;
+    bool alive;
+    bool stalled;
+    bool told; /* something came while it stood still */
+    bool resp2;
+    bool unix_socket; /* no address of its own */
+    uint8_t locks_len;
+    uint8_t chunk; /* bytes of a short read or write; 0: all that there are */
+    uint8_t server_of[SIM_SERVERS];
+    int64_t timer_us; /* an event is on its way for then */
+    int64_t stall_end_us;
+    uint32_t births;
+    uint32_t acts;
+    uint32_t handled;
+    uint32_t pace_us;
+    sim_lock *drawing; /* whose token is being drawn */
+    sim_rng rng;
+    sim_link links[SIM_SERVERS];
+    sim_lock locks[SIM_LOCKS];
+};
+
+void process_begin(sim_process *process);
+/* Something came for it: it looks after it, unless it stands still. */
+void process_wake(sim_process *process);
+/* Moves bytes and pulls events, after a call. */
+void process_drive(sim_process *process);
+void process_connected(unsigned process, unsigned node, uint32_t attempt);
+void process_stall(sim_process *process, int64_t us);
+void process_resume(sim_process *process);
+/* power: its kernel says no good-bye. */
+void process_crash(sim_process *process, bool power, sim_rng *rng);
+void process_end(sim_process *process);
+void process_open_lock(sim_process *process, unsigned index, sim_rng *rng);
+int64_t process_now_ms(const sim_process *process);
+
+/* ---- actor.c ----------------------------------------------------------------------------- */
+
+void actor_act(sim_process *process);
+/* Removes what was reported as left behind. */
+void actor_sweep(void);
+void actor_close(sim_lock *lock, sim_rng *rng);
+/* Calls, and what must be remembered of them. */
+void actor_acquire(sim_lock *lock, int64_t wait_ms);
+void actor_release(sim_lock *lock);
+void actor_cancel(sim_lock *lock);
+/* Right after an event was pulled. */
+void actor_handle(sim_lock *lock, rlk_operation operation, rlk_result result);
+
+/* ---- fault.c ----------------------------------------------------------------------------- */
+
+/* What may go wrong; sim_profile.faults. */
+enum {
+    SIM_FAULT_CUT = 1 << 0,
+    SIM_FAULT_HALF_OPEN = 1 << 1,
+    SIM_FAULT_PARTITION = 1 << 2,
+    SIM_FAULT_CLOG = 1 << 3,
+    SIM_FAULT_LOSS = 1 << 4,
+    SIM_FAULT_SLOW = 1 << 5,
+    SIM_FAULT_DRIBBLE = 1 << 6,
+    SIM_FAULT_STALL = 1 << 7,
+    SIM_FAULT_CRASH = 1 << 8,
+    SIM_FAULT_STOP = 1 << 9,
+    SIM_FAULT_PAUSE = 1 << 10,
+    SIM_FAULT_FLUSH = 1 << 11,
+    SIM_FAULT_RESTART = 1 << 12,
+    SIM_FAULT_EMPTY = 1 << 13,
+    SIM_FAULT_REFUSE = 1 << 14,
+    SIM_FAULT_KILL = 1 << 15,
+    SIM_FAULT_FOREIGN = 1 << 16,
+    SIM_FAULT_MEDDLE = 1 << 17,
+    SIM_FAULT_EVENTS = (1 << 18) - 1, /* those above happen at some time */
+    /* the whole history */
+    SIM_FAULT_NO_IDS = 1 << 18,
+    SIM_FAULT_OLD_SERVER = 1 << 19,
+    SIM_FAULT_LONG_TTL = 1 << 20, /* an hour: nothing goes by itself */
+    SIM_FAULT_INSIDE = (1 << 21) - 1,
+    /* outside of the assumptions */
+    SIM_FAULT_DRIFT = 1 << 21,
+    SIM_FAULT_LOSE = 1 << 22,
+    SIM_FAULT_OLD_DATA = 1 << 23,
+    SIM_FAULT_FAILOVER = 1 << 24,
+    SIM_FAULT_JUMP = 1 << 25,
+    SIM_FAULT_LISTS = 1 << 26,
+    SIM_FAULT_EVICT = 1 << 27
+};
+
+typedef struct sim_fault {
+    int kind; /* 0: free */
+    uint8_t process;
+    uint8_t server;
+    uint8_t ways;
+} sim_fault;
+
+void fault_happen(void);
+void fault_mend(unsigned number);
+void fault_mend_all(void);
+
+/* ---- check.c ----------------------------------------------------------------------------- */
+
+/* A drawn token: who has it. */
+typedef struct sim_serial {
+    uint8_t process;
+    uint8_t lock;
+    uint8_t key;
+    bool exempt; /* may be left behind: reported as unknown, or its process crashed */
+    bool quorum; /* may be left behind on fewer than a quorum: closed with less */
+    uint8_t dead_len;
+    struct {
+        uint32_t after; /* rounds after this one up to that one must not come back */
+        uint32_t upto;
+    } dead[4];
+} sim_serial;
+
+uint32_t check_new_serial(sim_lock *lock);
+/* Numbers of a token of resplock's; false: somebody else's. */
+bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *round);
+/* Token that a lock uses now; false: none yet. */
+bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *round);
+/* On how many of a process's nodes the key holds it, until_us: true time that it must outlast. */
+unsigned check_count(const sim_lock *lock, const char *token, int64_t until_us);
+/* A server's data changed. */
+void check_changed(sim_host *host, const model_key *key, model_change change);
+/* The key was changed by hand: whoever has it, or is about to, can't be blamed. */
+void check_meddled(unsigned key);
+/* Looks at how a lock is held now. */
+void check_hold(sim_lock *lock);
+void check_bury(const sim_lock *lock, uint32_t serial, uint32_t after, uint32_t upto);
+/* Notes whether the token is on a quorum now. */
+void check_note(sim_lock *lock);
+int check_key(const char *key, size_t len);
+
+/* ---- judge.c ----------------------------------------------------------------------------- */
+
+void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms);
+/* The result of a call, or the one that an event brought. */
+void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result);
+void judge_event(sim_process *process, const rlk_event *event);
+/* After each step of a process: nothing is late, and deadlines advance. */
+void judge_step(sim_process *process);
+
+/* ---- decision.c -------------------------------------------------------------------------- */
+
+void decision_before(sim_process *process);
+void decision_after(sim_process *process);
+void decision_result(const sim_lock *lock, rlk_operation operation, rlk_result result);
+
+/* ---- finish.c ---------------------------------------------------------------------------- */
+
+void finish_history(void);
+
+/* ---- The world --------------------------------------------------------------------------- */
+
+struct sim_world {
+    int64_t now_us;
+    uint64_t seed;
+    const sim_options *options;
+    const sim_profile *profile;
+    sim_verdict *verdict;
+    FILE *trace;
+    sim_schedule schedule;
+    unsigned faults; /* those of this history */
+    unsigned servers;
+    unsigned nodes; /* of each client */
+    unsigned processes;
+    unsigned keys;
+    unsigned operations;
+    unsigned faults_met;
+    uint32_t fault_pace_us;
+    uint32_t order;
+    uint32_t ports;
+    uint32_t serials_len;
+    bool finishing;        /* nobody acts, nothing breaks */
+    sim_process *executes; /* whose command is executed; NULL: by hand, or to free a lock */
+    unsigned events_len;
+    sim_path paths[SIM_PROCESSES][SIM_SERVERS];
+    sim_fault active[SIM_FAULTS];
+    sim_event events[SIM_EVENTS];
+    sim_serial serials[SIM_SERIALS];
+    sim_process members[SIM_PROCESSES];
+    sim_host hosts[SIM_SERVERS];
+    sim_stream streams[SIM_STREAMS];
+};
+
+extern sim_world sim;
+
+#endif
