@@ -277,8 +277,7 @@ bench_link *bench_link_of(bench *b, unsigned node)
 
 static void bench_open_link(bench *b, bench_client *member, unsigned node)
 {
-    static const char *const urls[] = {"redis://n0", "redis://n1", "redis://n2", "redis://n3",
-                                       "redis://n4"};
+    static const char *const hosts[] = {"n0", "n1", "n2", "n3", "n4"};
     bench_link *link = &member->links[node];
     rlk_conn_config config;
 
@@ -286,8 +285,11 @@ static void bench_open_link(bench *b, bench_client *member, unsigned node)
     memset(&config, 0, sizeof config);
     link->bench = b;
     link->server = &b->servers[node];
-    assert_result(rlk_url_parse(&config.url, node == 0 && b->url != NULL ? b->url : urls[node]),
-                  RLK_OK);
+    config.url.host = hosts[node];
+    config.url.host_len = 2;
+    config.url.port = 6379;
+    if (node == 0 && b->url != NULL)
+        config.url = *b->url;
     rlk_client_conn_config(&member->client, &config);
     config.ring = link->ring;
     config.ring_len = COUNT_OF(link->ring);

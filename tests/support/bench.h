@@ -66,7 +66,7 @@ typedef struct bench_server {
     int kill_result;    /* answer of CLIENT KILL */
     unsigned run;       /* instance: part of the run_id */
     unsigned alias_of;  /* number of the server whose run_id it has, plus 1 */
-    const char *hello;  /* its answer to HELLO; NULL: a good one */
+    const char *hello;  /* its answer to HELLO, or to the first command instead; NULL: a good one */
     const char *fails;  /* automatic mode: every command gets this reply; NULL: none does */
     bench_entry entries[4];
     unsigned count[BENCH_KINDS]; /* commands that came */
@@ -106,7 +106,7 @@ typedef struct bench {
     bench_server servers[RLK_MAX_NODES];
     bench_client members[BENCH_CLIENTS];
     uint64_t random;
-    const char *url; /* of node 0, to be set before; NULL: redis://n0 */
+    const rlk_url *url; /* of node 0, to be set before; NULL: redis://n0 */
     bool no_entropy;
     bool forked;
     /* of env.wait, if set: called before time moves; another number than 0: it can't wait */

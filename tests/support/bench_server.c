@@ -165,10 +165,10 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
     unsigned own = (unsigned)(server - link->bench->servers);
     unsigned instance = server->alias_of != 0 ? server->alias_of - 1 : own;
 
-    if (stream_matches(words, "HELLO")) {
-        if (server->hello != NULL)
-            (void)snprintf(reply, cap, "%s", server->hello);
-        else if (server->no_ids)
+    if (server->hello != NULL) {
+        (void)snprintf(reply, cap, "%s", server->hello);
+    } else if (stream_matches(words, "HELLO")) {
+        if (server->no_ids)
             (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
         else
             (void)snprintf(reply, cap, "%%1\r\n$2\r\nid\r\n:%u\r\n", link->stream);
@@ -179,7 +179,10 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
             (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n",
                            server->run * 10 + instance);
     } else if (stream_matches(words, "CLIENT ID")) {
-        (void)snprintf(reply, cap, BENCH_NOPERM);
+        if (server->no_ids)
+            (void)snprintf(reply, cap, BENCH_NOPERM);
+        else
+            (void)snprintf(reply, cap, ":%u\r\n", link->stream);
     } else if (stream_matches(words, "CLIENT KILL")) {
         server->kills++;
         bench_fence(link, (unsigned)atoi(words + strlen("CLIENT KILL ID ")));

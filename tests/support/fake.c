@@ -298,7 +298,9 @@ void fake_init(fake *self, size_t tx_cap, size_t rx_cap, uint16_t ring_len)
     self->in_max = SIZE_MAX;
     self->now_ms = 1000000;
     self->local = "10.0.0.1:50000";
-    assert_result(rlk_url_parse(&self->config.url, "redis://localhost"), RLK_OK);
+    self->config.url.host = "localhost";
+    self->config.url.host_len = 9;
+    self->config.url.port = 6379;
 }
 
 void fake_start(fake *self)

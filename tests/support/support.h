@@ -36,6 +36,13 @@ void support_assert_between(int64_t value, int64_t low, int64_t high, const char
 #define assert_contains(text, part) support_assert_contains((text), (part), __FILE__, __LINE__)
 void support_assert_contains(const char *text, const char *part, const char *file, int line);
 
+/* The same of a text of the library, where it has any. */
+#ifdef RLK_NO_TEXT
+#define assert_text_contains(text, part) assert_non_null(text)
+#else
+#define assert_text_contains(text, part) assert_contains(text, part)
+#endif
+
 /* 1; more under valgrind and sanitizers: multiply upper bounds of measured times by it. */
 int support_time_factor(void);
 

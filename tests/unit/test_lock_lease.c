@@ -203,8 +203,9 @@ static void test_lock_client_error_of_an_operation(void **state)
     bench_reply(&b, 0, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
     assert_true(rlk_client_next_event(b.client, &event));
     assert_result(event.result, RLK_E_OOM);
-    assert_contains(rlk_client_error(b.client), "E_OOM: ");
-    assert_contains(rlk_client_error(b.client), "SET; the server said: OOM command not allowed");
+    assert_text_contains(rlk_client_error(b.client), "E_OOM: ");
+    assert_text_contains(rlk_client_error(b.client),
+                         "SET; the server said: OOM command not allowed");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     bench_serve(&b, 0);
     bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);

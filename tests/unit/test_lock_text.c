@@ -147,18 +147,21 @@ static void test_lock_text_of_wrong_use(void **state)
 /* What is too long is cut off, and what can't be printed is not. */
 static void test_lock_text_is_bounded(void **state)
 {
-    static char url[8 + 200];
+    static char host[200];
+    rlk_url url = {0};
     static char key[49];
     rlk_lock lock;
     rlk_event event;
     const char *text;
     (void)state;
-    memset(url, 'd', sizeof url - 1);
-    memcpy(url, "redis://", 8);
+    memset(host, 'd', sizeof host);
+    url.host = host;
+    url.host_len = sizeof host;
+    url.port = 6379;
     memset(key, 'k', sizeof key - 1);
     key[0] = '\x7f';
     key[1] = '\xff';
-    b.url = url;
+    b.url = &url;
     bench_start(&b, 1);
     b.url = NULL;
     b.servers[0].automatic = true;
@@ -184,10 +187,12 @@ static void test_lock_text_is_bounded(void **state)
 /* ---- Clients ---- */
 
 /* What a client says whose one connection, to this URL, came to such an end. */
-static const char *text_of(const char *url, bool connected, rlk_result why, int sys_errno)
+static const char *text_of(const char *text, bool connected, rlk_result why, int sys_errno)
 {
     rlk_conn *conn = &bench_link_of(&b, 0)->conn;
-    b.url = url;
+    rlk_url url;
+    assert_result(rlk_url_parse(&url, text), RLK_OK);
+    b.url = &url;
     bench_start(&b, 1);
     b.url = NULL;
     bench_cut(&b, 0);

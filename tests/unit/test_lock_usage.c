@@ -59,8 +59,8 @@ static void test_lock_usage_client_init(void **state)
     assert_result(rlk_client_init(&client, conns, 3, &good), RLK_E_ARGUMENT);
     conns[2] = conns[0]; /* fault 58 */
     assert_result(rlk_client_init(&client, conns, 3, &good), RLK_E_SAME_NODE);
-    assert_contains(rlk_client_error(&client), "SAME_NODE");
-    assert_contains(rlk_client_error(&client), "node 2");
+    assert_text_contains(rlk_client_error(&client), "SAME_NODE");
+    assert_text_contains(rlk_client_error(&client), "node 2");
     assert_int_equal(rlk_client_nodes(&client), 0);
     assert_result(rlki_client_init(&client, conns, 1, &good, sizeof client - 1, RLK_LAYOUT),
                   RLK_E_LAYOUT);
