@@ -57,6 +57,8 @@ static const parse_corpus parse_corpora[] = {
 /* A stream of whole replies. */
 typedef struct parse_stream {
     const parse_corpus *corpus;
+    size_t chunk;
+    uint32_t whole_max;
     uint8_t *bytes;
     size_t len;
     unsigned long replies;
@@ -92,6 +94,8 @@ static const parse_stream *parse_stream_of(const char *name)
     if (stream->bytes != NULL)
         return stream;
     stream->corpus = &parse_corpora[i];
+    stream->chunk = stream->corpus->chunk != 0 ? stream->corpus->chunk : PARSE_CHUNK;
+    stream->whole_max = stream->corpus->whole_max != 0 ? stream->corpus->whole_max : PARSE_WHOLE;
     stream->bytes = malloc(2 * PARSE_STREAM);
     rounds_require(stream->bytes != NULL);
     for (at = stream->bytes; at < stream->bytes + PARSE_STREAM; stream->replies++) {
@@ -114,7 +118,7 @@ static bool parse_show(const parse_stream *stream, size_t *shown)
 {
     if (*shown == stream->len)
         return false;
-    *shown += stream->corpus->chunk != 0 ? stream->corpus->chunk : PARSE_CHUNK;
+    *shown += stream->chunk;
     if (*shown > stream->len)
         *shown = stream->len;
     return true;
@@ -129,8 +133,7 @@ static void parse_resplock(const parse_stream *stream, parse_tally *tally)
     size_t shown = 0;
     size_t at = 0;
 
-    rlk_resp_parser_init(&parser,
-                         stream->corpus->whole_max != 0 ? stream->corpus->whole_max : PARSE_WHOLE);
+    rlk_resp_parser_init(&parser, stream->whole_max);
     while (parse_show(stream, &shown)) {
         size_t consumed;
 
