@@ -66,19 +66,19 @@ static bool bench_take(bench_link *link)
     return true;
 }
 
-static void bench_say(bench_link *link, const char *reply)
+void bench_say(bench_link *link, const void *bytes, size_t len)
 {
-    size_t left = strlen(reply);
+    const uint8_t *at = (const uint8_t *)bytes;
 
-    while (left != 0 && (rlk_conn_wants(&link->conn) & RLK_WANT_READ) != 0) {
+    while (len != 0 && (rlk_conn_wants(&link->conn) & RLK_WANT_READ) != 0) {
         size_t cap;
         uint8_t *room = rlk_conn_rx_buf(&link->conn, &cap);
-        size_t len = left < cap ? left : cap;
+        size_t n = len < cap ? len : cap;
 
-        memcpy(room, reply, len);
-        reply += len;
-        left -= len;
-        rlk_conn_rx_ack(&link->conn, len, link->bench->now_ms);
+        memcpy(room, at, n);
+        at += n;
+        len -= n;
+        rlk_conn_rx_ack(&link->conn, n, link->bench->now_ms);
     }
 }
 
@@ -91,7 +91,7 @@ bool bench_deliver(bench_link *link)
         return false;
     memcpy(reply, head->reply, sizeof reply);
     bench_shift(&link->queue); /* before: the answer may bring new commands */
-    bench_say(link, reply);
+    bench_say(link, reply, strlen(reply));
     return true;
 }
 
@@ -425,7 +425,7 @@ void bench_reply(bench *b, unsigned node, const char *reply)
     head = bench_head(link);
     assert_non_null(head);
     bench_shift(&link->queue);
-    bench_say(link, reply);
+    bench_say(link, reply, strlen(reply));
     bench_run(b);
 }
 

@@ -163,6 +163,9 @@ bool bench_execute(bench_link *link);
 /* Delivers the reply of the oldest command, which must be executed; false: it is not. */
 bool bench_deliver(bench_link *link);
 
+/* Bytes of the server, out of turn: the queue is as before. */
+void bench_say(bench_link *link, const void *bytes, size_t len);
+
 /* Executes and answers all that waits. */
 void bench_serve(bench *b, unsigned node);
 
