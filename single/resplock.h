@@ -7575,9 +7575,10 @@ static int64_t lock_expiry(const rlk_lock *lock)
 {
     int64_t expiry_ms[RLK_MAX_NODES];
     int64_t quorum_ms;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
+    unsigned i = 0;
+    do /* one at least: compilers that look as far as the quorum warn of none */
         expiry_ms[i] = lock->seats[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
     quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
     return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
 }
@@ -7880,13 +7881,13 @@ void rlki_lock_validate(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     int64_t until[RLK_MAX_NODES];
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) {
+    unsigned i = 0;
+    do { /* one at least, as in lock_expiry */
         const rlk_seat *seat = &lock->seats[i];
         until[i] = seat->expiry_ms;
         if (until[i] != RLKI_EXPIRED)
             until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
-    }
+    } while (++i < rlki_nodes(client));
     lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
     if (lock->valid_ms > lock->limit_ms)
         lock->valid_ms = lock->limit_ms;

@@ -214,9 +214,10 @@ static int64_t lock_expiry(const rlk_lock *lock)
 {
     int64_t expiry_ms[RLK_MAX_NODES];
     int64_t quorum_ms;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
+    unsigned i = 0;
+    do /* one at least: compilers that look as far as the quorum warn of none */
         expiry_ms[i] = lock->seats[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
     quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
     return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
 }

@@ -53,13 +53,13 @@ void rlki_lock_validate(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     int64_t until[RLK_MAX_NODES];
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) {
+    unsigned i = 0;
+    do { /* one at least, as in lock_expiry */
         const rlk_seat *seat = &lock->seats[i];
         until[i] = seat->expiry_ms;
         if (until[i] != RLKI_EXPIRED)
             until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
-    }
+    } while (++i < rlki_nodes(client));
     lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
     if (lock->valid_ms > lock->limit_ms)
         lock->valid_ms = lock->limit_ms;
