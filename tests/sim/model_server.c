@@ -99,8 +99,7 @@ static void model_untrack(model_server *server, model_key *key)
     key->readers = 0;
 }
 
-/* by: the client that changes it, MODEL_CLIENTS for nobody. */
-static void model_invalidate(model_server *server, model_key *key, unsigned by)
+void model_touch(model_server *server, model_key *key)
 {
     unsigned i;
 
@@ -109,19 +108,16 @@ static void model_invalidate(model_server *server, model_key *key, unsigned by)
 
         if ((key->readers >> i & 1) == 0 || !client->open || !client->tracking)
             continue;
-        if (client->noloop && i == by)
-            continue; /* and yet its interest is consumed */
+        /* whatever the reason: also of a key that had expired, or left the table; and yet its
+         * interest is consumed */
+        if (client->noloop && i == server->current)
+            continue;
         if (i == server->current)
             server->deferred[server->deferred_len++] = (unsigned)(key - server->keys);
         else
             model_push(server, i, key);
     }
     model_untrack(server, key);
-}
-
-void model_touch(model_server *server, model_key *key)
-{
-    model_invalidate(server, key, server->current);
 }
 
 void model_remember(model_server *server, model_word word)
@@ -155,7 +151,7 @@ static void model_bound_table(model_server *server)
         for (;; i++)
             if (server->keys[i].tracked && n-- == 0)
                 break;
-        model_invalidate(server, &server->keys[i], MODEL_CLIENTS);
+        model_touch(server, &server->keys[i]);
     }
 }
 
@@ -231,7 +227,7 @@ void model_store(model_server *server, model_key *key, model_word value, int64_t
 void model_delete(model_server *server, model_key *key, model_change change)
 {
     key->present = false;
-    model_invalidate(server, key, change == MODEL_DELETED ? server->current : MODEL_CLIENTS);
+    model_touch(server, key);
     model_report(server, key, change);
 }
 
@@ -322,6 +318,7 @@ static void model_new_instance(model_server *server, uint64_t instance)
 {
     server->current = MODEL_CLIENTS;
     server->next_id = 1;
+    server->waits = 0;
     server->used = 0;
     server->pause_until_ms = INT64_MIN;
     server->script = false;
@@ -449,8 +446,10 @@ static void model_process(model_server *server, unsigned number)
         if (client->open && !client->blocked)
             model_push_deferred(server);
         server->current = MODEL_CLIENTS;
-        if (client->blocked)
+        if (client->blocked) {
+            client->blocked_since = server->waits++;
             break;
+        }
         done += len;
     }
     client->input_len -= (uint32_t)done;
@@ -485,6 +484,23 @@ void model_unpause(model_server *server)
     server->pause_until_ms = INT64_MIN;
 }
 
+/* Who has waited longest; MODEL_CLIENTS: nobody waits. */
+static unsigned model_first_blocked(const model_server *server)
+{
+    unsigned first = MODEL_CLIENTS;
+    unsigned i;
+
+    for (i = 0; i < server->used; i++) {
+        const model_client *client = &server->clients[i];
+
+        if (client->open && client->blocked &&
+            (first == MODEL_CLIENTS ||
+             client->blocked_since < server->clients[first].blocked_since))
+            first = i;
+    }
+    return first;
+}
+
 void model_set_time(model_server *server, int64_t now_ms)
 {
     unsigned i;
@@ -493,9 +509,8 @@ void model_set_time(model_server *server, int64_t now_ms)
     if (server->pause_until_ms == INT64_MIN || model_is_paused(server))
         return;
     model_unpause(server);
-    for (i = 0; i < server->used; i++) {
-        if (!server->clients[i].open || !server->clients[i].blocked)
-            continue;
+    /* one of them may pause it again */
+    while (!model_is_paused(server) && (i = model_first_blocked(server)) != MODEL_CLIENTS) {
         server->clients[i].blocked = false;
         model_process(server, i);
     }
