@@ -1847,10 +1847,18 @@ RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *f
 #error "a bound of RESP beyond what the parser's fields hold"
 #endif
 
+/* Not inlined, though it is called from one place only. */
 #if defined(__GNUC__)
 #define PARSER_APART __attribute__((noinline))
 #else
 #define PARSER_APART
+#endif
+
+/* The same where bytes count: all of it in one function needs more registers than Thumb has. */
+#if defined(__OPTIMIZE_SIZE__)
+#define PARSER_APART_FOR_SIZE PARSER_APART
+#else
+#define PARSER_APART_FOR_SIZE
 #endif
 
 enum parser_state {
@@ -2368,7 +2376,8 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
 }
 
 /* Up to a token, or to the end of the bytes, of which there is at least one. */
-static int parser_run(rlk_resp_parser *parser, parser_input *in, rlk_resp_token *token)
+PARSER_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
+                                            rlk_resp_token *token)
 {
     do {
         int step;
