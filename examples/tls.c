@@ -302,6 +302,8 @@ static int tls_wait(void *context, rlk_client *waiting, int64_t deadline_ms)
     left_ms = deadline_ms == RLK_NEVER ? -1 : deadline_ms - now_ms();
     if (deadline_ms != RLK_NEVER && left_ms < 0)
         left_ms = 0;
+    if (wire.stage == TLS_UP && mbedtls_ssl_check_pending(&wire.ssl))
+        left_ms = 0;     /* read by TLS, and not by us */
     stream.fd = wire.fd; /* -1 is passed over */
     if (wire.wants_write)
         stream.events |= POLLOUT;

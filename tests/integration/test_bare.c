@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bare ports: examples/bare.c, whose board is a process, against a real server. The counter of that
- * board wraps within the first second.
+ * Bare ports: examples/bare.c, whose board is a process, against a real server; as it is, and
+ * without what its switches leave out. The counter of that board wraps within the first second.
  */
 #include "program.h"
 #include "server.h"
@@ -20,12 +20,19 @@ static server *bare_server(void)
     return server_start(&config);
 }
 
-static program *bare_start(server *redis)
+static program *bare_start(const char *name, server *redis)
 {
     char port[16];
 
     snprintf(port, sizeof port, "%d", server_port(redis));
-    return program_start(program_example("bare"), "127.0.0.1", port, NULL);
+    return program_start(program_example(name), "127.0.0.1", port, NULL);
+}
+
+static void on_each(void (*body)(const char *name, server *redis))
+{
+    body("bare", bare_server());
+    support_teardown(NULL);
+    body("bare_small", bare_server());
 }
 
 static void bare_expect_end(program *run, server *redis)
@@ -35,29 +42,31 @@ static void bare_expect_end(program *run, server *redis)
     assert_int_equal(server_integer(redis, "EXISTS pump"), 0);
 }
 
-static void test_bare_acquires_renews_and_releases(void **state)
+static void acquires_renews_and_releases(const char *name, server *redis)
 {
-    server *redis = bare_server();
-    program *run = bare_start(redis);
+    program *run = bare_start(name, redis);
 
-    (void)state;
     program_expect(run, "acquired: pump on");
     assert_memory_equal(server_text(redis, "GET pump"), "board-1-", 8);
     assert_between(server_integer(redis, "PTTL pump"), 1, 1500);
     program_expect(run, "renewed");
     bare_expect_end(run, redis);
     assert_null(strstr(program_output(run), "lost"));
-    assert_int_equal(server_info(redis, "clients", "connected_clients"), 1); /* it hung up */
+    wait_until(server_info(redis, "clients", "connected_clients") == 1); /* it hung up */
 }
 
-static void test_bare_waits_for_the_holder(void **state)
+static void test_bare_acquires_renews_and_releases(void **state)
 {
-    server *redis = bare_server();
+    (void)state;
+    on_each(acquires_renews_and_releases);
+}
+
+static void waits_for_the_holder(const char *name, server *redis)
+{
     program *run;
 
-    (void)state;
     server_do(redis, "SET pump somebody PX 60000");
-    run = bare_start(redis);
+    run = bare_start(name, redis);
     wait_until(server_calls(redis, "set") >= 4);
     assert_string_equal(server_text(redis, "GET pump"), "somebody");
     assert_string_equal(program_output(run), "");
@@ -66,12 +75,16 @@ static void test_bare_waits_for_the_holder(void **state)
     bare_expect_end(run, redis);
 }
 
-static void test_bare_loses_the_lock_with_its_server(void **state)
+static void test_bare_waits_for_the_holder(void **state)
 {
-    server *redis = bare_server();
-    program *run = bare_start(redis);
-
     (void)state;
+    on_each(waits_for_the_holder);
+}
+
+static void loses_the_lock_with_its_server(const char *name, server *redis)
+{
+    program *run = bare_start(name, redis);
+
     program_expect(run, "acquired: pump on");
     server_kill(redis);
     program_expect(run, "lost: pump off");
@@ -80,12 +93,16 @@ static void test_bare_loses_the_lock_with_its_server(void **state)
     bare_expect_end(run, redis);
 }
 
-static void test_bare_notices_another_holder(void **state)
+static void test_bare_loses_the_lock_with_its_server(void **state)
 {
-    server *redis = bare_server();
-    program *run = bare_start(redis);
-
     (void)state;
+    on_each(loses_the_lock_with_its_server);
+}
+
+static void notices_another_holder(const char *name, server *redis)
+{
+    program *run = bare_start(name, redis);
+
     program_expect(run, "acquired: pump on");
     server_do(redis, "SET pump usurper PX 60000");
     program_expect(run, "lost: pump off");
@@ -95,15 +112,19 @@ static void test_bare_notices_another_holder(void **state)
     bare_expect_end(run, redis);
 }
 
-/* The fence works on bare ports too: a new stream has the server kill the old one. */
-static void test_bare_fences_a_connection_that_went_dead(void **state)
+static void test_bare_notices_another_holder(void **state)
 {
-    server *redis = bare_server();
+    (void)state;
+    on_each(notices_another_holder);
+}
+
+/* The fence works on bare ports too: a new stream has the server kill the old one. */
+static void fences_a_connection_that_went_dead(const char *name, server *redis)
+{
     program *run;
 
-    (void)state;
     server_do(redis, "SET pump somebody PX 60000");
-    run = bare_start(redis);
+    run = bare_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
     server_pause(redis); /* a request or two stay without an answer until the response time ends */
     support_sleep_ms(3500);
@@ -112,6 +133,12 @@ static void test_bare_fences_a_connection_that_went_dead(void **state)
     server_integer(redis, "DEL pump");
     program_expect(run, "acquired: pump on");
     bare_expect_end(run, redis);
+}
+
+static void test_bare_fences_a_connection_that_went_dead(void **state)
+{
+    (void)state;
+    on_each(fences_a_connection_that_went_dead);
 }
 
 int main(void)
