@@ -1861,6 +1861,13 @@ RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *f
 #define PARSER_APART_FOR_SIZE
 #endif
 
+/* Conditions with it are constant: what RESP2 has no use for is left out by the compiler. */
+#ifdef RLK_RESP2_ONLY
+#define PARSER_RESP3 0
+#else
+#define PARSER_RESP3 1
+#endif
+
 enum parser_state {
     PARSER_START,
     PARSER_VALUE,
@@ -1884,13 +1891,13 @@ enum parser_step {
 
 /* What follows a type byte. */
 enum parser_trait {
-    PARSER_TEXT = 0x01,       /* a line of text */
-    PARSER_NUMBER = 0x02,     /* a line with a number, a length or a count */
-    PARSER_SIGNED = 0x04,     /* it may have a sign */
-    PARSER_NULLABLE = 0x08,   /* it may be -1: an old null */
-    PARSER_STREAMABLE = 0x10, /* it may be `?` */
-    PARSER_PAYLOAD = 0x20,    /* it is the length of a string */
-    PARSER_PAIRS = 0x40       /* it counts two elements each */
+    PARSER_TEXT = 0x01,                      /* a line of text */
+    PARSER_NUMBER = 0x02,                    /* a line with a number, a length or a count */
+    PARSER_SIGNED = 0x04,                    /* it may have a sign */
+    PARSER_NULLABLE = 0x08,                  /* it may be -1: an old null */
+    PARSER_STREAMABLE = 0x10 * PARSER_RESP3, /* it may be `?` */
+    PARSER_PAYLOAD = 0x20,                   /* it is the length of a string */
+    PARSER_PAIRS = 0x40 * PARSER_RESP3       /* it counts two elements each */
 };
 
 /* What is shown and not consumed yet. */
@@ -1921,14 +1928,16 @@ static const struct {
     {RLK_RESP_BULK, PARSER_NUMBER | PARSER_PAYLOAD | PARSER_NULLABLE | PARSER_STREAMABLE},
     {RLK_RESP_INTEGER, PARSER_NUMBER | PARSER_SIGNED},
     {RLK_RESP_ARRAY, PARSER_NUMBER | PARSER_NULLABLE | PARSER_STREAMABLE},
-    {RLK_RESP_PUSH, PARSER_NUMBER},
     {RLK_RESP_ERROR, PARSER_TEXT},
+#if PARSER_RESP3
+    {RLK_RESP_PUSH, PARSER_NUMBER},
     {RLK_RESP_MAP, PARSER_NUMBER | PARSER_PAIRS | PARSER_STREAMABLE},
     {RLK_RESP_VERBATIM, PARSER_NUMBER | PARSER_PAYLOAD},
     {RLK_RESP_BLOB_ERROR, PARSER_NUMBER | PARSER_PAYLOAD},
     {RLK_RESP_SET, PARSER_NUMBER | PARSER_STREAMABLE},
     {RLK_RESP_ATTRIBUTE, PARSER_NUMBER | PARSER_PAIRS},
     {RLK_RESP_BIG_NUMBER, PARSER_TEXT},
+#endif
 };
 
 static unsigned parser_traits(uint8_t type)
@@ -1997,10 +2006,10 @@ static unsigned parser_complete(rlk_resp_parser *parser)
 
         parser->flags |= RLK_RESP_FIRST;
         parser->left[level]--;
-        if (parser->left[level] > 0 || (kind & PARSER_STREAMED) != 0)
+        if (parser->left[level] > 0 || (PARSER_RESP3 && (kind & PARSER_STREAMED) != 0))
             return 0;
         parser->depth = (uint8_t)level;
-        if (kind == RLK_RESP_ATTRIBUTE) { /* no element of what is around it */
+        if (PARSER_RESP3 && kind == RLK_RESP_ATTRIBUTE) { /* no element of what is around it */
             parser->state = PARSER_VALUE;
             if (parser->attribute_depth == level + 1u) {
                 parser->attribute_depth = 0;
@@ -2126,9 +2135,9 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     if (level == RLK_RESP_MAX_DEPTH)
         return parser_fail(RLK_RESP_FAULT_DEPTH);
     count <<= shift;
-    if (type == RLK_RESP_PUSH)
+    if (PARSER_RESP3 && type == RLK_RESP_PUSH)
         parser->flags |= RLK_RESP_IN_PUSH;
-    if (type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
+    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
         parser->attribute_depth = (uint8_t)(level + 1u);
         parser->flags |= RLK_RESP_IN_ATTRIBUTE;
     }
@@ -2151,7 +2160,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t type,
                           uint32_t len)
 {
-    bool piece = type == PARSER_PIECE_TYPE;
+    bool piece = PARSER_RESP3 && type == PARSER_PIECE_TYPE;
     uint32_t before = piece ? parser->length : 0;
 
     if (len > RLK_RESP_MAX_LEN - before)
@@ -2168,7 +2177,7 @@ static int parser_payload(rlk_resp_parser *parser, rlk_resp_token *token, uint8_
     }
     parser->type = type;
     parser->state = PARSER_STRING;
-    if (type == RLK_RESP_VERBATIM) {
+    if (PARSER_RESP3 && type == RLK_RESP_VERBATIM) {
         if (len < PARSER_FORMAT_LEN)
             return parser_fail(RLK_RESP_FAULT_TEXT);
     } else if (len <= parser->whole_max) {
@@ -2195,7 +2204,7 @@ static int parser_number(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         if ((traits & parser_sign_trait(sign)) == 0 ||
             (sign != '?' && at < end && !parser_is_digit(*at)))
             return parser_fail(RLK_RESP_FAULT_NUMBER);
-        if (sign == '?')
+        if (PARSER_RESP3 && sign == '?')
             stop = at; /* no digits */
     }
     for (; at < stop; at++) {
@@ -2232,14 +2241,14 @@ static int parser_number(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         return parser_fail(RLK_RESP_FAULT_RANGE);
     if ((traits & PARSER_PAYLOAD) != 0) {
         token->data = in->at; /* of an empty last piece too */
-        if (sign == 0)
+        if (!PARSER_RESP3 || sign == 0)
             return parser_payload(parser, token, type, (uint32_t)value);
         parser->length = 0;
         parser->type = type;
         parser->state = PARSER_CHUNK;
         return PARSER_STEP_ON;
     }
-    return parser_open(parser, token, type, (uint32_t)value, traits, sign == '?');
+    return parser_open(parser, token, type, (uint32_t)value, traits, PARSER_RESP3 && sign == '?');
 }
 
 /* From a type byte to the end of its line, or to the text or payload behind it. */
@@ -2250,11 +2259,11 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
 
     type = *in->at;
     traits = parser_traits(type);
-    if (parser->state == PARSER_CHUNK) {
+    if (PARSER_RESP3 && parser->state == PARSER_CHUNK) {
         if (type != PARSER_PIECE_TYPE)
             return parser_fail(RLK_RESP_FAULT_TYPE);
         traits = PARSER_NUMBER | PARSER_PAYLOAD;
-    } else if (parser->depth > 0) {
+    } else if (PARSER_RESP3 && parser->depth > 0) {
         if (type == RLK_RESP_PUSH)
             return parser_fail(RLK_RESP_FAULT_TYPE);
         if (parser->left[parser->depth - 1u] == 0 && type != RLK_RESP_END)
@@ -2270,7 +2279,7 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     }
     if ((traits & PARSER_NUMBER) != 0)
         return parser_number(parser, in, token, traits);
-    return parser_scalar(parser, in, token);
+    return PARSER_RESP3 ? parser_scalar(parser, in, token) : parser_fail(RLK_RESP_FAULT_TYPE);
 }
 
 /* The first byte from `at` that ends the text of the line, or can't stand in it. */
@@ -2290,7 +2299,7 @@ static int parser_line(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     size_t len;
     int step;
 
-    if (parser->type == RLK_RESP_BIG_NUMBER) {
+    if (PARSER_RESP3 && parser->type == RLK_RESP_BIG_NUMBER) {
         if (first && at == begin && at < end && parser_is_sign(*at))
             at++;
         at = parser_skip_digits(at, end);
@@ -2315,7 +2324,7 @@ static int parser_line(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     } else {
         if (token->value >= 0 || len == 0 ||
             /* a sign doesn't go without a digit */
-            (first && len == 1 && parser->type == RLK_RESP_BIG_NUMBER)) {
+            (PARSER_RESP3 && first && len == 1 && parser->type == RLK_RESP_BIG_NUMBER)) {
             parser->length = (uint32_t)len;
             return step;
         }
@@ -2336,10 +2345,11 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
     const uint8_t *begin = in->at;
     size_t len = (size_t)(in->end - begin);
     uint32_t remaining = parser->remaining;
-    bool piece = parser->state == PARSER_PIECE;
+    bool piece = PARSER_RESP3 && parser->state == PARSER_PIECE;
     int step = PARSER_STEP_MORE;
 
-    if (parser->type == RLK_RESP_VERBATIM && (parser->flags & RLK_RESP_FIRST) != 0) {
+    if (PARSER_RESP3 && parser->type == RLK_RESP_VERBATIM &&
+        (parser->flags & RLK_RESP_FIRST) != 0) {
         if (len < PARSER_FORMAT_LEN)
             return step;
         if (begin[PARSER_FORMAT_LEN - 1u] != ':')

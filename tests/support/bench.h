@@ -211,8 +211,12 @@ void bench_shift(bench_queue *queue); /* drops the oldest */
 
 /* ---- Replies ---- */
 
-#define BENCH_OK        "+OK\r\n"
-#define BENCH_NIL       "_\r\n"
+#define BENCH_OK "+OK\r\n"
+#ifdef RLK_RESP2_ONLY
+#define BENCH_NIL "$-1\r\n"
+#else
+#define BENCH_NIL "_\r\n"
+#endif
 #define BENCH_NOT_OURS  ":-3\r\n"
 #define BENCH_READONLY  "-READONLY You can't write against a read only replica.\r\n"
 #define BENCH_NOSCRIPT  "-NOSCRIPT No matching script.\r\n"
