@@ -151,6 +151,7 @@ static void on_each_fault(void (*body)(const fault *what))
 static void spared_before_body(const fault *what)
 {
     rlk_holder holders[RLK_MAX_NODES];
+    rlk_result result;
     strike(what, spare());
     assert_result(rlk_acquire(&a, 5000), RLK_OK);
     assert_string_equal(server_text(first.servers[first.count - 1], "GET foobar"), token_of(&a));
@@ -165,7 +166,9 @@ static void spared_before_body(const fault *what)
     assert_result(rlk_release(&a), RLK_OK);
     assert_result(rlk_acquire(&b, 5000), RLK_OK);
     assert_result(rlk_force_release(&a), RLK_OK);
-    assert_result(rlk_check(&b), RLK_NOT_OWNER);
+    result = rlk_check(&b);
+    if (spare() == 0 || result != RLK_LOST) /* one that is late with its SET may yet have it */
+        assert_result(result, RLK_NOT_OWNER);
     assert_false(rlk_is_held(&b));
     mend(what, spare());
     assert_all_gone();
