@@ -25,6 +25,8 @@ function(locate result file name)
     get_filename_component(folder "${file}" DIRECTORY)
     foreach(candidate "${folder}/${name}" "include/${name}")
         if(EXISTS "${top}/${candidate}")
+            get_filename_component(path "${top}/${candidate}" ABSOLUTE) # without ".."
+            file(RELATIVE_PATH candidate "${top}" "${path}")
             set(${result} "${candidate}" PARENT_SCOPE)
             return()
         endif()

@@ -2960,6 +2960,27 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
     return delay + 1;
 }
 
+/* ==== src/net/limit.h ====
+ *
+ * Time limits of a configuration.
+ */
+#ifndef RLKI_LIMIT_H
+#define RLKI_LIMIT_H
+
+/* Takes a limit as users give it: 0 is the default. False: negative, or beyond RLK_TIME_LIMIT_MAX.
+ */
+RLKI_API bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms);
+
+#endif
+
+/* ==== src/net/limit.c ==== */
+
+bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
+{
+    *out_ms = value_ms == 0 ? default_ms : (uint32_t)value_ms;
+    return value_ms >= 0 && value_ms <= RLK_TIME_LIMIT_MAX;
+}
+
 /* ==== src/net/conn.c ====
  *
  * The connection: its life, its ports, its clock. No I/O.
@@ -3027,14 +3048,6 @@ static uint8_t conn_current_step(const rlk_conn *conn)
 }
 
 /* ---- Initialisation ---------------------------------------------------------------------- */
-
-static bool conn_set_time(uint32_t *out, int64_t value_ms, uint32_t default_ms)
-{
-    if (value_ms < 0 || value_ms > RLK_TIME_LIMIT_MAX)
-        return false;
-    *out = value_ms == 0 ? default_ms : (uint32_t)value_ms;
-    return true;
-}
 
 /* CLIENT SETNAME takes printable characters, without spaces. */
 static bool conn_is_name(const char *name)
@@ -3112,10 +3125,10 @@ rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t 
     result = conn_check(config);
     if (result != RLK_OK)
         return result;
-    if (!conn_set_time(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
-        !conn_set_time(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
-        !conn_set_time(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
-        !conn_set_time(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+    if (!rlki_limit_take(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
+        !rlki_limit_take(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+        !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
     conn_copy(conn, config);
     conn->now_ms = now_ms;
@@ -7010,20 +7023,16 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 
 /* ---- life ---- */
 
-static uint32_t client_limit(int64_t value, uint32_t otherwise)
+static bool client_take_times(rlk_client *client, const rlk_client_config *config)
 {
-    return value == 0 ? otherwise : (uint32_t)value;
+    client->drift_ppm = config->drift_ppm == 0 ? RLK_DRIFT_PPM : config->drift_ppm;
+    return rlki_limit_take(&client->operation_ms, config->operation_ms, RLK_OPERATION_MS) &&
+           rlki_limit_take(&client->settle_ms, config->settle_ms, RLK_SETTLE_MS) &&
+           rlki_limit_take(&client->drift_ms, config->drift_ms, RLK_DRIFT_MS) &&
+           client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
 }
 
-static bool client_times_good(const rlk_client_config *config)
-{
-    return config->operation_ms >= 0 && config->operation_ms <= RLK_TIME_LIMIT_MAX &&
-           config->settle_ms >= 0 && config->settle_ms <= RLK_TIME_LIMIT_MAX &&
-           config->drift_ms >= 0 && config->drift_ms <= RLK_TIME_LIMIT_MAX &&
-           config->drift_ppm <= RLKI_DRIFT_PPM_MAX;
-}
-
-static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
+static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_t nodes,
                                const rlk_client_config *config, unsigned *bad_node)
 {
     size_t i;
@@ -7032,7 +7041,7 @@ static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
         return RLK_E_ARGUMENT;
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return RLK_E_NODES;
-    if (!client_times_good(config))
+    if (!client_take_times(client, config))
         return RLK_E_TIMES;
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
@@ -7062,16 +7071,12 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
-    result = client_check(conns, nodes, config, &bad_node);
+    result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;
     if (result != RLK_OK)
         return result;
     client->env = config->env;
-    client->operation_ms = client_limit(config->operation_ms, RLK_OPERATION_MS);
-    client->settle_ms = client_limit(config->settle_ms, RLK_SETTLE_MS);
-    client->drift_ppm = client_limit(config->drift_ppm, RLK_DRIFT_PPM);
-    client->drift_ms = client_limit(config->drift_ms, RLK_DRIFT_MS);
     for (i = 0; i < nodes; i++) {
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;
@@ -7404,16 +7409,6 @@ rlk_lock_config rlk_lock_config_default(void)
     return config;
 }
 
-/* 0 is the default; a negative or too large one makes *good false. */
-static uint32_t lock_time(int64_t value, uint32_t otherwise, int64_t max, bool *good)
-{
-    if (value == 0)
-        return otherwise;
-    if (value < 0 || value > max)
-        *good = false;
-    return (uint32_t)value;
-}
-
 /* A lease must outlast drift and the time of one try, else none can be won. */
 static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
@@ -7424,23 +7419,26 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
                         (int64_t)lock->node_ms;
 }
 
-static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
-    bool good = true;
-    uint32_t node_ms;
-    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
-    lock->ttl_ms = lock_time(config->ttl_ms, RLK_TTL_MS, RLK_TTL_MAX, &good);
-    node_ms = lock->ttl_ms / 3 < RLK_NODE_MS_MAX ? lock->ttl_ms / 3 : RLK_NODE_MS_MAX;
-    lock->node_ms = lock_time(config->node_ms, node_ms, RLK_TIME_LIMIT_MAX, &good);
-    lock->retry_min_ms =
-        lock_time(config->retry_min_ms, RLK_RETRY_MIN_MS, RLK_TIME_LIMIT_MAX, &good);
-    lock->retry_max_ms =
-        lock_time(config->retry_max_ms, RLK_RETRY_MAX_MS, RLK_TIME_LIMIT_MAX, &good);
-    lock->wait_ms = lock_time(config->wait_ms, RLK_WAIT_MS, RLK_TIME_LIMIT_MAX, &good);
+    uint32_t third_ms = lock->ttl_ms / 3;
+    if (!rlki_limit_take(&lock->node_ms, config->node_ms,
+                         third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
+        !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
+        !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
+        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
+        return false;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
-    if (!good)
+    return true;
+}
+
+static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+{
+    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
+    if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
     lock->prefix = config->token_prefix;

@@ -4,6 +4,7 @@
  * connections, which know requests, and the locks, which own them.
  */
 #include "internal.h"
+#include "../net/limit.h"
 #include "scripts.h"
 #include "validity.h"
 #include "wheel.h"
@@ -137,20 +138,16 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 
 /* ---- life ---- */
 
-static uint32_t client_limit(int64_t value, uint32_t otherwise)
+static bool client_take_times(rlk_client *client, const rlk_client_config *config)
 {
-    return value == 0 ? otherwise : (uint32_t)value;
+    client->drift_ppm = config->drift_ppm == 0 ? RLK_DRIFT_PPM : config->drift_ppm;
+    return rlki_limit_take(&client->operation_ms, config->operation_ms, RLK_OPERATION_MS) &&
+           rlki_limit_take(&client->settle_ms, config->settle_ms, RLK_SETTLE_MS) &&
+           rlki_limit_take(&client->drift_ms, config->drift_ms, RLK_DRIFT_MS) &&
+           client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
 }
 
-static bool client_times_good(const rlk_client_config *config)
-{
-    return config->operation_ms >= 0 && config->operation_ms <= RLK_TIME_LIMIT_MAX &&
-           config->settle_ms >= 0 && config->settle_ms <= RLK_TIME_LIMIT_MAX &&
-           config->drift_ms >= 0 && config->drift_ms <= RLK_TIME_LIMIT_MAX &&
-           config->drift_ppm <= RLKI_DRIFT_PPM_MAX;
-}
-
-static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
+static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_t nodes,
                                const rlk_client_config *config, unsigned *bad_node)
 {
     size_t i;
@@ -159,7 +156,7 @@ static rlk_result client_check(rlk_conn *const *conns, size_t nodes,
         return RLK_E_ARGUMENT;
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return RLK_E_NODES;
-    if (!client_times_good(config))
+    if (!client_take_times(client, config))
         return RLK_E_TIMES;
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
@@ -189,16 +186,12 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
-    result = client_check(conns, nodes, config, &bad_node);
+    result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;
     if (result != RLK_OK)
         return result;
     client->env = config->env;
-    client->operation_ms = client_limit(config->operation_ms, RLK_OPERATION_MS);
-    client->settle_ms = client_limit(config->settle_ms, RLK_SETTLE_MS);
-    client->drift_ppm = client_limit(config->drift_ppm, RLK_DRIFT_PPM);
-    client->drift_ms = client_limit(config->drift_ms, RLK_DRIFT_MS);
     for (i = 0; i < nodes; i++) {
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;

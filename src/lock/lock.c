@@ -4,6 +4,7 @@
  * forms.
  */
 #include "internal.h"
+#include "../net/limit.h"
 #include "validity.h"
 #include "wheel.h"
 
@@ -24,16 +25,6 @@ rlk_lock_config rlk_lock_config_default(void)
     return config;
 }
 
-/* 0 is the default; a negative or too large one makes *good false. */
-static uint32_t lock_time(int64_t value, uint32_t otherwise, int64_t max, bool *good)
-{
-    if (value == 0)
-        return otherwise;
-    if (value < 0 || value > max)
-        *good = false;
-    return (uint32_t)value;
-}
-
 /* A lease must outlast drift and the time of one try, else none can be won. */
 static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
@@ -44,23 +35,26 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
                         (int64_t)lock->node_ms;
 }
 
-static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
-    bool good = true;
-    uint32_t node_ms;
-    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
-    lock->ttl_ms = lock_time(config->ttl_ms, RLK_TTL_MS, RLK_TTL_MAX, &good);
-    node_ms = lock->ttl_ms / 3 < RLK_NODE_MS_MAX ? lock->ttl_ms / 3 : RLK_NODE_MS_MAX;
-    lock->node_ms = lock_time(config->node_ms, node_ms, RLK_TIME_LIMIT_MAX, &good);
-    lock->retry_min_ms =
-        lock_time(config->retry_min_ms, RLK_RETRY_MIN_MS, RLK_TIME_LIMIT_MAX, &good);
-    lock->retry_max_ms =
-        lock_time(config->retry_max_ms, RLK_RETRY_MAX_MS, RLK_TIME_LIMIT_MAX, &good);
-    lock->wait_ms = lock_time(config->wait_ms, RLK_WAIT_MS, RLK_TIME_LIMIT_MAX, &good);
+    uint32_t third_ms = lock->ttl_ms / 3;
+    if (!rlki_limit_take(&lock->node_ms, config->node_ms,
+                         third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
+        !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
+        !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
+        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
+        return false;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
-    if (!good)
+    return true;
+}
+
+static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
+{
+    if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
+    if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
     lock->prefix = config->token_prefix;

@@ -20,6 +20,7 @@
  * arrival in READY, and on arrival in WAITING or FATAL after a failure.
  */
 #include "conn_internal.h"
+#include "limit.h"
 
 #include <string.h>
 
@@ -66,14 +67,6 @@ static uint8_t conn_current_step(const rlk_conn *conn)
 }
 
 /* ---- Initialisation ---------------------------------------------------------------------- */
-
-static bool conn_set_time(uint32_t *out, int64_t value_ms, uint32_t default_ms)
-{
-    if (value_ms < 0 || value_ms > RLK_TIME_LIMIT_MAX)
-        return false;
-    *out = value_ms == 0 ? default_ms : (uint32_t)value_ms;
-    return true;
-}
 
 /* CLIENT SETNAME takes printable characters, without spaces. */
 static bool conn_is_name(const char *name)
@@ -151,10 +144,10 @@ rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t 
     result = conn_check(config);
     if (result != RLK_OK)
         return result;
-    if (!conn_set_time(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
-        !conn_set_time(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
-        !conn_set_time(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
-        !conn_set_time(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+    if (!rlki_limit_take(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
+        !rlki_limit_take(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+        !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
     conn_copy(conn, config);
     conn->now_ms = now_ms;
