@@ -237,6 +237,34 @@ static void test_conn_fence_is_not_needed(void **state)
     fake_free(&server);
 }
 
+/* All was answered, but by a stream whose replies can't be trusted. */
+static void test_conn_fence_of_a_stream_that_answered_wrongly(void **state)
+{
+    static const char *const ends[] = {"+nobody asked\r\n", "?no RESP\r\n", NULL};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(ends); i++) {
+        fake_request request;
+        fake server;
+
+        fake_ready(&server, 0, 0, 0);
+        fake_submit(&server, &request, 1);
+        fake_run(&server);
+        assert_int_equal(request.replies, 1);
+        if (ends[i] != NULL) {
+            fake_say(&server, ends[i]);
+            fake_run(&server);
+        } else {
+            rlk_conn_reject(&server.conn, server.now_ms); /* the layer above says so */
+        }
+        fake_close(&server);
+        fake_connect(&server);
+        assert_string_equal(server.commands, "HELLO 3;INFO server;CLIENT KILL ID 77;");
+        fake_free(&server);
+    }
+}
+
 /* INFO is read before KILL is sent, KILL is answered before a script or a request leaves. */
 static void test_conn_fence_waits_for_info_and_requests_for_it(void **state)
 {
@@ -338,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_conn_fence_decision),
         cmocka_unit_test(test_conn_fence_is_sent_and_understood),
         cmocka_unit_test(test_conn_fence_is_not_needed),
+        cmocka_unit_test(test_conn_fence_of_a_stream_that_answered_wrongly),
         cmocka_unit_test(test_conn_fence_waits_for_info_and_requests_for_it),
         cmocka_unit_test(test_conn_fence_stays_due_at_every_byte),
         cmocka_unit_test(test_conn_fence_refused_in_an_attempt_that_fails),

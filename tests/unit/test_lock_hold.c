@@ -66,6 +66,30 @@ static void test_lock_hold_68_extend_reply_lost_and_retried(void **state)
     assert_between(rlk_remaining_ms(&lock), 13950 - DRIFT(14000), 14000 - DRIFT(13950));
 }
 
+/* The late answer to a SET of the acquire makes the lock safer, but it extends nothing. */
+static void test_lock_hold_late_set_is_no_answer_to_an_extend(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 3);
+    bench_lock(&b, &lock, 10000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_serve(&b, 1);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_extend_start(&lock, 5000), RLK_PENDING);
+    (void)bench_expect(&b, 2, BENCH_SET);
+    bench_serve(&b, 0);
+    bench_reply(&b, 2, BENCH_OK);
+    bench_expect_no_event(&b);
+    assert_int_equal(rlk_remaining_ms(&lock), 10000 - DRIFT(10000));
+    /* now it is asked, as the others were */
+    assert_int_equal(bench_expect(&b, 2, BENCH_RAISE)->ms, 15000);
+    bench_serve(&b, 1);
+    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), 15000 - DRIFT(15000));
+}
+
 /* fault 67 */
 static void test_lock_hold_67_shortening_renew_sends_nothing(void **state)
 {
@@ -496,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_lock_hold_extend_adds_to_the_expiry),
         cmocka_unit_test(test_lock_hold_renew_counts_from_now),
         cmocka_unit_test(test_lock_hold_68_extend_reply_lost_and_retried),
+        cmocka_unit_test(test_lock_hold_late_set_is_no_answer_to_an_extend),
         cmocka_unit_test(test_lock_hold_67_shortening_renew_sends_nothing),
         cmocka_unit_test(test_lock_hold_70_renew_does_not_cut_an_extend_at_the_server),
         cmocka_unit_test(test_lock_hold_bad_arguments),
