@@ -38,13 +38,12 @@ static void actor_refused(const sim_lock *lock, rlk_result result)
 void actor_acquire(sim_lock *lock, int64_t wait_ms)
 {
     sim_process *process = lock->process;
-    int64_t settle_ms = process->client.settle_ms;
+    int64_t settle_ms = SIM_SETTLE_MS;
     int64_t time_ms = RLK_FOREVER;
     rlk_result result;
 
     if (wait_ms != RLK_FOREVER)
-        time_ms =
-            settle_ms + (wait_ms == RLK_TRY ? (int64_t)process->client.operation_ms : wait_ms);
+        time_ms = settle_ms + (wait_ms == RLK_TRY ? SIM_OPERATION_MS : wait_ms);
     if (!check_token_of(lock, &lock->serial_before, &lock->round_before)) {
         lock->serial_before = SIM_SERIALS;
         lock->round_before = 0;
@@ -52,8 +51,10 @@ void actor_acquire(sim_lock *lock, int64_t wait_ms)
     process->drawing = lock;
     result = rlk_acquire_start(&lock->lock, wait_ms);
     process->drawing = NULL;
-    if (result != RLK_E_STATE)
+    if (result != RLK_E_STATE) {
         lock->tainted = false;
+        lock->owed = false;
+    }
     actor_called(lock, RLK_OP_ACQUIRE, result, time_ms);
 }
 
@@ -61,13 +62,15 @@ void actor_release(sim_lock *lock)
 {
     rlk_result result = rlk_release_start(&lock->lock);
 
-    actor_called(lock, RLK_OP_RELEASE, result, lock->process->client.operation_ms);
+    lock->held = false; /* from the call on; its result says whether it was lost before */
+    lock->owed = false;
+    actor_called(lock, RLK_OP_RELEASE, result, SIM_OPERATION_MS);
 }
 
 void actor_cancel(sim_lock *lock)
 {
     rlk_result result = rlk_cancel(&lock->lock);
-    int64_t limit_ms = process_now_ms(lock->process) + lock->process->client.settle_ms;
+    int64_t limit_ms = process_now_ms(lock->process) + SIM_SETTLE_MS;
 
     if ((result == RLK_NOT_HELD) != (lock->pending == RLK_OP_NONE))
         world_violate(SIM_ENDING, "process %u lock %u: cancelled, %s", lock->process->index,
@@ -112,7 +115,7 @@ void actor_close(sim_lock *lock, sim_rng *rng)
 
 static void actor_hold_on(sim_lock *lock, sim_rng *rng)
 {
-    int64_t time_ms = lock->process->client.operation_ms;
+    int64_t time_ms = SIM_OPERATION_MS;
     int64_t ttl_ms = sim_between(rng, lock->ttl_ms * 8 / 10, lock->ttl_ms * 2);
 
     switch (sim_dice(rng, 5)) {
@@ -137,7 +140,7 @@ static void actor_hold_on(sim_lock *lock, sim_rng *rng)
 static void actor_query(sim_lock *lock)
 {
     actor_called(lock, RLK_OP_QUERY, rlk_query_start(&lock->lock, lock->holders, SIM_SERVERS),
-                 lock->process->client.operation_ms);
+                 SIM_OPERATION_MS);
 }
 
 static void actor_try(sim_lock *lock, sim_rng *rng)
@@ -200,7 +203,7 @@ static void actor_while_free(sim_lock *lock, sim_rng *rng)
         actor_close(lock, rng);
     else if (dice < 95 && (sim.faults & SIM_FAULT_MEDDLE) != 0)
         actor_called(lock, RLK_OP_FORCE_RELEASE, rlk_force_release_start(&lock->lock),
-                     lock->process->client.operation_ms);
+                     SIM_OPERATION_MS);
 }
 
 static void actor_one(sim_lock *lock, sim_rng *rng)

@@ -100,7 +100,7 @@ void check_note(sim_lock *lock)
 
     if (rlk_lock_token(&lock->lock, token, sizeof token) != RLK_TOKEN_DIGITS)
         return;
-    if (check_count(lock, token, sim.now_us + 1) >= lock->process->client.quorum)
+    if (check_count(lock, token, sim.now_us + 1) >= sim_quorum())
         lock->was_long = true;
     else
         lock->was_short = true;
@@ -140,26 +140,37 @@ static void check_backing(const sim_lock *lock)
     if (!check_is_held(lock) || lock->tainted || sim.profile->finds != SIM_FINE)
         return;
     count = check_count(lock, lock->token, lock->until_us);
-    if (count < lock->process->client.quorum)
+    if (count < sim_quorum())
         world_violate(SIM_BACKING,
                       "k%u: process %u lock %u holds it for %lld us yet, on %u servers", lock->key,
                       lock->process->index, lock->index, (long long)(lock->until_us - sim.now_us),
                       count);
 }
 
+/* What was over can't come back, whatever a server says. */
+static void check_revival(const sim_lock *lock, const char *token)
+{
+    if (lock->held && lock->until_us <= sim.now_us && strcmp(lock->token, token) == 0)
+        world_violate(SIM_TRUTH, "process %u lock %u: held again, after its deadline",
+                      lock->process->index, lock->index);
+}
+
 void check_hold(sim_lock *lock)
 {
     int64_t left_ms = rlk_remaining_ms(&lock->lock);
     int64_t until_ms = process_now_ms(lock->process) + left_ms;
+    char token[RLK_TOKEN_MAX + 1];
 
     if (left_ms <= 0) {
+        lock->owed = lock->owed || lock->held;
         lock->held = false;
         return;
     }
     if (lock->held && until_ms == lock->until_ms)
         return;
-    if (!lock->held)
-        (void)rlk_lock_token(&lock->lock, lock->token, sizeof lock->token);
+    (void)rlk_lock_token(&lock->lock, token, sizeof token);
+    check_revival(lock, token);
+    memcpy(lock->token, token, sizeof lock->token);
     lock->held = true;
     lock->until_ms = until_ms;
     lock->until_us = sim_clock_when(&lock->process->clock, until_ms);
@@ -167,6 +178,16 @@ void check_hold(sim_lock *lock)
           lock->key, (long long)left_ms, lock->token);
     check_overlap(lock);
     check_backing(lock);
+}
+
+void check_command(sim_lock *lock, model_command command)
+{
+    lock->commands++;
+    if (command == MODEL_RAISE && lock->pending == RLK_OP_ACQUIRE)
+        MET(D_COMPARED);
+    if (command == MODEL_RAISE && lock->unsent && lock->process->alive)
+        world_violate(SIM_TRUTH, "process %u lock %u: CANCELLED, and yet it was sent",
+                      lock->process->index, lock->index);
 }
 
 void check_meddled(unsigned key)
@@ -209,8 +230,7 @@ static void check_dead(const model_key *key)
     serial = &sim.serials[number];
     owner = &sim.members[serial->process];
     if (check_is_dead(serial, round) && sim.profile->finds == SIM_FINE &&
-        check_count(&owner->locks[serial->lock], key->value, sim.now_us + 1) >=
-            owner->client.quorum)
+        check_count(&owner->locks[serial->lock], key->value, sim.now_us + 1) >= sim_quorum())
         world_violate(SIM_TRUTH, "k%u: token %.*s of process %u is there, and was said not to be",
                       serial->key, (int)key->value_len, key->value, serial->process);
 }

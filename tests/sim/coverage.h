@@ -90,6 +90,7 @@
     X(D_OUT_OF_REACH, "trying x quorum out of reach: the round ends")                              \
     X(D_NODE_SKIPPED, "trying x node with an unresolved token: skipped")                           \
     X(D_RIDDEN_OUT, "trying x transport error: ridden out")                                        \
+    X(D_COMPARED, "trying x SET lost with its connection: compared on the next")                   \
     X(D_LATE_MINORITY, "acquired x late OK of the minority: counts")                               \
     X(D_MINORITY_NOT_OWNER, "held x a minority says not owner: held on")                           \
     X(D_MINORITY_RENEWED, "held x a minority renewed: kept")                                       \

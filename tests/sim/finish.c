@@ -116,7 +116,7 @@ static void finish_leak(const sim_host *host, const model_key *key)
         return;
     /* Fewer than a quorum: where a lock was closed in time, and where nothing can be fenced. */
     if (serial->quorum || (sim.faults & SIM_FAULT_NO_IDS) != 0)
-        most = lock->process->client.quorum - 1u;
+        most = sim_quorum() - 1u;
     if (check_count(lock, key->value, sim.now_us + 1) > most)
         world_violate(SIM_LEAK, "server %u: %.*s is left, and process %u does not know",
                       host->index, (int)key->value_len, key->value, serial->process);

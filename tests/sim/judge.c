@@ -27,6 +27,7 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
     lock->cancelled = false;
     lock->was_short = false;
     lock->was_long = false;
+    lock->unsent = false;
     if (operation != RLK_OP_ACQUIRE)
         check_note(lock);
 }
@@ -75,6 +76,8 @@ static void judge_acquire(sim_lock *lock, rlk_result result)
     case RLK_OK:
         sim.verdict->acquired++;
         MET(ACQUIRED);
+        lock->first = true;
+        lock->owed = !rlk_is_held(&lock->lock); /* lost before it was told */
         return;
     case RLK_UNKNOWN:
         MET(ACQUIRE_UNKNOWN);
@@ -139,6 +142,9 @@ static void judge_release(sim_lock *lock, rlk_result result)
 
 static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result result)
 {
+    bool first = lock->first;
+
+    lock->first = false;
     switch (result) {
     case RLK_OK:
         if (operation == RLK_OP_CHECK) {
@@ -166,6 +172,8 @@ static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result resul
     case RLK_CANCELLED:
         MET(HOLD_CANCELLED);
         judge_truth(lock->cancelled, lock, result);
+        /* on more nodes, a late one may still be asked for the acquire */
+        lock->unsent = first && operation != RLK_OP_CHECK && sim.nodes == 1;
         return;
     default:
         judge_truth(result < 0, lock, result);
@@ -247,6 +255,10 @@ void judge_event(sim_process *process, const rlk_event *event)
         TRACE("process %u: lock %u: LOST", process->index, lock->index);
         judge_truth(!rlk_is_held(&lock->lock), lock, RLK_LOST);
         check_hold(lock);
+        if (!lock->owed)
+            world_violate(SIM_ENDING, "process %u lock %u: LOST, and it was not held",
+                          process->index, lock->index);
+        lock->owed = false;
         return;
     }
     if (event->operation != pending) {
@@ -277,6 +289,9 @@ void judge_step(sim_process *process)
         sim_lock *lock = &process->locks[i];
 
         check_hold(lock);
+        if (lock->owed)
+            world_violate(SIM_ENDING, "process %u lock %u: lost, and nothing says so",
+                          process->index, i);
         if (rlk_lock_operation(&lock->lock) != lock->pending)
             world_violate(SIM_ENDING, "process %u lock %u: operation %d ended without a result",
                           process->index, i, (int)lock->pending);

@@ -102,7 +102,7 @@ struct model_server {
     int64_t now_ms; /* its own clock */
     int64_t pause_until_ms;
     uint64_t next_id;
-    uint64_t waits; /* commands that waited for the end of a pause, counted */
+    uint64_t waits;   /* commands that waited for the end of a pause, counted */
     unsigned current; /* client whose command is executed; MODEL_CLIENTS: none */
     unsigned keys_len;
     unsigned used; /* clients below this one were used */

@@ -9,11 +9,9 @@
 #define PROCESS_ROUNDS 500 /* of moving bytes until quiet: more is a storm */
 
 /* Limits as a program would set them, but short. */
-#define PROCESS_CONNECT_MS   400
-#define PROCESS_RESPONSE_MS  300
-#define PROCESS_BACKOFF_MS   150
-#define PROCESS_OPERATION_MS 800
-#define PROCESS_SETTLE_MS    400
+#define PROCESS_CONNECT_MS  400
+#define PROCESS_RESPONSE_MS 300
+#define PROCESS_BACKOFF_MS  150
 
 int64_t process_now_ms(const sim_process *process)
 {
@@ -90,6 +88,9 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->ttl_ms = (sim.faults & SIM_FAULT_LONG_TTL) != 0 ? 3600000 : sim_between(rng, 100, 900);
     own->pending = RLK_OP_NONE;
     own->held = false;
+    own->owed = false;
+    own->first = false;
+    own->unsent = false;
     own->tainted = false;
     own->commands = 0;
     config.ttl_ms = own->ttl_ms;
@@ -122,8 +123,8 @@ void process_begin(sim_process *process)
     config.env.context = process;
     config.env.now_ms = process_env_now;
     config.env.random = process_env_random;
-    config.operation_ms = PROCESS_OPERATION_MS;
-    config.settle_ms = PROCESS_SETTLE_MS;
+    config.operation_ms = SIM_OPERATION_MS;
+    config.settle_ms = SIM_SETTLE_MS;
     if (rlk_client_init(&process->client, conns, sim.nodes, &config) != RLK_OK)
         world_violate(SIM_SELF, "rlk_client_init");
     for (i = 0; i < process->locks_len; i++)

@@ -39,6 +39,10 @@
 #define SIM_MS        INT64_C(1000)
 #define SIM_NEVER     INT64_MAX
 
+/* Time limits of the clients, short ones. */
+#define SIM_OPERATION_MS INT64_C(800)
+#define SIM_SETTLE_MS    INT64_C(400)
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 typedef struct sim_world sim_world;
@@ -231,6 +235,8 @@ typedef struct sim_lock {
     int64_t retry_ms; /* shortest pause */
     /* operation under way */
     rlk_operation pending;
+    bool first;  /* no extend or renew since the acquire */
+    bool unsent; /* the first one was cancelled before it left: no raise may come */
     bool cancelled;
     bool was_short; /* at some instant of it the token was on fewer than q nodes */
     bool was_long;  /* ... on q */
@@ -242,6 +248,7 @@ typedef struct sim_lock {
     uint32_t failures; /* of the connections, when it began */
     /* holding, as the application sees it */
     bool held;
+    bool owed;    /* it was lost, and nothing has said so yet */
     bool tainted; /* by who deleted the key by hand: exclusion can't be promised */
     uint32_t serial;
     uint32_t round;
@@ -379,6 +386,8 @@ void check_changed(sim_host *host, const model_key *key, model_change change);
 void check_meddled(unsigned key);
 /* Looks at how a lock is held now. */
 void check_hold(sim_lock *lock);
+/* A command of the lock is executed. */
+void check_command(sim_lock *lock, model_command command);
 void check_bury(const sim_lock *lock, uint32_t serial, uint32_t after, uint32_t upto);
 /* Notes whether the token is on a quorum now. */
 void check_note(sim_lock *lock);
@@ -437,5 +446,11 @@ struct sim_world {
 };
 
 extern sim_world sim;
+
+/* Reckoned here, not asked of the library. */
+static inline unsigned sim_quorum(void)
+{
+    return sim.nodes / 2 + 1;
+}
 
 #endif
