@@ -214,13 +214,14 @@ void host_stop(sim_host *host, sim_rng *rng)
     host->down = true;
     for (i = 0; i < host->model.used; i++) {
         sim_stream *stream = host_stream(host, i);
+        bool tell;
 
         if (!host->model.clients[i].open)
             continue;
         model_close(&host->model, i);
         stream->server_open = false;
-        net_cut(stream, SIM_DOWN, sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1),
-                !sim_chance(rng, 200));
+        tell = !sim_chance(rng, 200);
+        net_cut(stream, SIM_DOWN, sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1), tell);
         net_cut(stream, SIM_UP, 0, false);
     }
 }

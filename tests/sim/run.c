@@ -29,10 +29,12 @@ static sim_clock run_clock(sim_rng *rng, int64_t most_ppm)
 {
     sim_clock clock;
 
-    /* around 2^32 ms, and far from it */
-    clock.offset_us = (sim_chance(rng, 200) ? (INT64_C(1) << 32) * SIM_MS - 3000000
-                                            : sim_between(rng, 1, 1000000000) * SIM_MS) +
-                      sim_between(rng, 0, 999);
+    /* around 2^32 ms, or anywhere; and within a millisecond */
+    if (sim_chance(rng, 200))
+        clock.offset_us = (INT64_C(1) << 32) * SIM_MS - 3000000;
+    else
+        clock.offset_us = sim_between(rng, 1, 1000000000) * SIM_MS;
+    clock.offset_us += sim_between(rng, 0, 999);
     clock.ppm = sim_between(rng, -most_ppm, most_ppm);
     return clock;
 }

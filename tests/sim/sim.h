@@ -57,6 +57,7 @@ typedef struct sim_verdict {
     unsigned decisions;  /* of clients and faults: greatest number, plus 1 */
     unsigned operations; /* that were started */
     unsigned acquired;
+    uint64_t print;   /* of all events: the same for the same history */
     int64_t acted_us; /* when its end began: all was mended */
     int64_t simulated_us;
 } sim_verdict;

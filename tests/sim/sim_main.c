@@ -13,6 +13,7 @@
 
 #define MAIN_SHOWN 10 /* violations that are printed by each worker */
 #define MAIN_JOBS  64
+#define MAIN_AGAIN 64 /* every so many histories one is run twice, and must be the same */
 
 typedef struct sim_command {
     sim_options options;
@@ -202,6 +203,20 @@ static void main_count(const sim_command *command, uint64_t seed, const sim_verd
     }
 }
 
+/* The world keeps nothing of the history before. */
+static void main_again(const sim_command *command, uint64_t seed, const sim_verdict *before,
+                       sim_sums *sums)
+{
+    sim_verdict verdict;
+
+    sim_run(seed, &command->options, &verdict);
+    if (verdict.print == before->print)
+        return;
+    sums->violations++;
+    printf("seed %llu is another history when it is run again\n", (unsigned long long)seed);
+    fflush(stdout);
+}
+
 static void main_work(const sim_command *command, unsigned job, sim_sums *sums)
 {
     uint64_t seed;
@@ -212,6 +227,8 @@ static void main_work(const sim_command *command, unsigned job, sim_sums *sums)
 
         sim_run(seed, &command->options, &verdict);
         main_count(command, seed, &verdict, sums);
+        if (seed % MAIN_AGAIN == 0)
+            main_again(command, seed, &verdict, sums);
     }
     memcpy(sums->met, sim_met, sizeof sums->met);
 }

@@ -147,6 +147,8 @@ void world_run(int64_t until_us, unsigned operations)
         sim_event event = world_next();
 
         sim.now_us = event.at_us;
+        sim.verdict->print = sim_mix(sim.verdict->print ^ (uint64_t)event.at_us << 20 ^
+                                     (uint64_t)event.kind << 16 ^ event.who);
         world_handle(&event);
     }
     if (operations == 0 && sim.verdict->rule == SIM_FINE && sim.now_us < until_us)
