@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 Cost = collections.namedtuple("Cost", "units wall cpu p50 p99 allocations")
@@ -413,10 +414,11 @@ def machine():
     version = {name: re.search(r"\d+\.\d+\.\d+", subprocess.run(
         [name, "--version"], capture_output=True, text=True, check=True).stdout)[0]
                for name in ("gcc", "redis-server")}
-    return (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs "
-            f"({model[1].strip() if model else os.uname().machine}), gcc {version['gcc']} -O2, "
-            f"Redis {version['redis-server']}, Debian's hiredis and redis-py; "
-            "user instructions by callgrind.")
+    return textwrap.fill(
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs "
+        f"({model[1].strip() if model else os.uname().machine}), gcc {version['gcc']} -O2, "
+        f"Redis {version['redis-server']}, Debian's hiredis and redis-py; instructions are those of "
+        "user space, counted by callgrind.", 100)
 
 
 def write(tables):
