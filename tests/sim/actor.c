@@ -13,8 +13,8 @@ static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result res
         return;
     }
     sim.operations++;
-    TRACE("process %u: lock %u: starts operation %d", lock->process->index, lock->index,
-          (int)operation);
+    TRACE("process %u: lock %u: starts to %s", lock->process->index, lock->index,
+          world_operation_name(operation));
     judge_begin(lock, operation, time_ms);
     if (result == RLK_PENDING) {
         check_hold(lock);
@@ -30,9 +30,9 @@ static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result res
 static void actor_refused(const sim_lock *lock, rlk_result result)
 {
     if (result != RLK_E_STATE)
-        world_violate(SIM_ENDING, "process %u lock %u: %s to a call while operation %d goes on",
+        world_violate(SIM_ENDING, "process %u lock %u: %s to a call while it tries to %s",
                       lock->process->index, lock->index, rlk_result_name(result),
-                      (int)lock->pending);
+                      world_operation_name(lock->pending));
 }
 
 void actor_acquire(sim_lock *lock, int64_t wait_ms)

@@ -212,8 +212,8 @@ static void judge_query(const sim_lock *lock, rlk_result result)
 
 void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
 {
-    TRACE("process %u: lock %u: operation %d: %s", lock->process->index, lock->index,
-          (int)operation, rlk_result_name(result));
+    TRACE("process %u: lock %u: %s: %s", lock->process->index, lock->index,
+          world_operation_name(operation), rlk_result_name(result));
     if (judge_is_usage(result))
         world_violate(SIM_ENDING, "process %u lock %u: %s", lock->process->index, lock->index,
                       rlk_result_name(result));
@@ -262,10 +262,9 @@ void judge_event(sim_process *process, const rlk_event *event)
         return;
     }
     if (event->operation != pending) {
-        world_violate(SIM_ENDING,
-                      "process %u lock %u: result %s of operation %d, and %d is pending",
+        world_violate(SIM_ENDING, "process %u lock %u: result %s of %s, and %s is pending",
                       process->index, lock->index, rlk_result_name(event->result),
-                      (int)event->operation, (int)pending);
+                      world_operation_name(event->operation), world_operation_name(pending));
         return;
     }
     judge_commands(lock);
@@ -293,12 +292,12 @@ void judge_step(sim_process *process)
             world_violate(SIM_ENDING, "process %u lock %u: lost, and nothing says so",
                           process->index, i);
         if (rlk_lock_operation(&lock->lock) != lock->pending)
-            world_violate(SIM_ENDING, "process %u lock %u: operation %d ended without a result",
-                          process->index, i, (int)lock->pending);
+            world_violate(SIM_ENDING, "process %u lock %u: %s ended without a result",
+                          process->index, i, world_operation_name(lock->pending));
         if (lock->pending != RLK_OP_NONE && lock->limit_ms != RLK_NEVER &&
             now_ms > lock->limit_ms + JUDGE_SLACK_MS)
-            world_violate(SIM_ENDING, "process %u lock %u: operation %d is %lld ms late",
-                          process->index, i, (int)lock->pending,
+            world_violate(SIM_ENDING, "process %u lock %u: %s is %lld ms late", process->index, i,
+                          world_operation_name(lock->pending),
                           (long long)(now_ms - lock->limit_ms));
     }
 }

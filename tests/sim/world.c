@@ -190,6 +190,14 @@ void world_violate(sim_rule rule, const char *format, ...)
     TRACE("VIOLATION: %s", verdict->text);
 }
 
+const char *world_operation_name(rlk_operation operation)
+{
+    static const char *const names[] = {"nothing", "acquire", "release", "extend",
+                                        "renew",   "check",   "query",   "force_release"};
+
+    return names[operation];
+}
+
 void world_trace(const char *format, ...)
 {
     va_list arguments;

@@ -89,6 +89,8 @@ bool world_decide(unsigned source, unsigned number, sim_rng *rng);
 void world_violate(sim_rule rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+const char *world_operation_name(rlk_operation operation);
+
 /* Arguments are only looked at when somebody reads. */
 #define TRACE(...)                                                                                 \
     do {                                                                                           \
