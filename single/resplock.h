@@ -226,6 +226,9 @@ extern "C" {
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
 
+/* What a clock says that can't be read: so late that no lease is valid. */
+#define RLK_NO_CLOCK_MS (INT64_MAX / 4)
+
 /*
  * What a call came to.
  *   0         it worked
@@ -275,6 +278,7 @@ typedef enum rlk_result {
     RLK_E_TIMES = -22,     /* a time limit negative or too large */
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
+    RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -1033,7 +1037,8 @@ RLK_API void rlk_socket_close(rlk_socket *sock);
 /* ---- The system ---- */
 
 /* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC). `context` is ignored. */
+ * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
+ * `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -1127,7 +1132,8 @@ typedef struct rlk_lock rlk_lock;
 /* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
 typedef struct rlk_env {
     void *context; /* first argument of each */
-    /* Milliseconds of a clock that never goes back and goes on in sleep. Required. */
+    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
+     * be read. Required. */
     int64_t (*now_ms)(void *context);
     /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
     int (*random)(void *context, void *buf, size_t len);
@@ -1285,7 +1291,7 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
  * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
- * RLK_E_LAYOUT.
+ * RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -1762,8 +1768,8 @@ typedef struct rlk_node_memory {
  * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
  * rlk_url_parse.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
- * RLK_E_TIMES, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
- * rlk_client_close is not needed.
+ * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error()
+ * says why, and rlk_client_close is not needed.
  */
 #define rlk_client_open(client, url, ...)                                                          \
     rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -2545,6 +2551,7 @@ static const result_row result_rows[] = {
      "the credentials hook gave none, or they do not fit the transmit buffer"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
+    {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED", "not connected yet"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
@@ -5289,9 +5296,6 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
 
 /* ---- Clock ------------------------------------------------------------------------------- */
 
-/* What a clock that can't be read says: so late that no lease is valid. */
-#define SYSTEM_NO_CLOCK_MS (INT64_MAX / 4)
-
 static bool system_clock(clockid_t id, int64_t *now_ms)
 {
     struct timespec now;
@@ -5313,7 +5317,7 @@ int64_t rlk_system_now_ms(void *context)
         return now_ms;
     }
 #endif
-    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : SYSTEM_NO_CLOCK_MS;
+    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
 }
 
 /* ---- Entropy ----------------------------------------------------------------------------- */
@@ -7043,6 +7047,8 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
         return RLK_E_NODES;
     if (!client_take_times(client, config))
         return RLK_E_TIMES;
+    if (config->env.now_ms(config->env.context) >= RLK_NO_CLOCK_MS)
+        return RLK_E_CLOCK; /* it would stand still, and leases with it */
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
         if (!conns[i])

@@ -37,6 +37,9 @@ extern "C" {
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
 
+/* What a clock says that can't be read: so late that no lease is valid. */
+#define RLK_NO_CLOCK_MS (INT64_MAX / 4)
+
 /*
  * What a call came to.
  *   0         it worked
@@ -86,6 +89,7 @@ typedef enum rlk_result {
     RLK_E_TIMES = -22,     /* a time limit negative or too large */
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
+    RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */

@@ -63,7 +63,8 @@ typedef struct rlk_lock rlk_lock;
 /* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
 typedef struct rlk_env {
     void *context; /* first argument of each */
-    /* Milliseconds of a clock that never goes back and goes on in sleep. Required. */
+    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
+     * be read. Required. */
     int64_t (*now_ms)(void *context);
     /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
     int (*random)(void *context, void *buf, size_t len);
@@ -221,7 +222,7 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
  * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
- * RLK_E_LAYOUT.
+ * RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)

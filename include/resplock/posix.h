@@ -63,8 +63,8 @@ typedef struct rlk_node_memory {
  * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
  * rlk_url_parse.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
- * RLK_E_TIMES, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
- * rlk_client_close is not needed.
+ * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error()
+ * says why, and rlk_client_close is not needed.
  */
 #define rlk_client_open(client, url, ...)                                                          \
     rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)

@@ -88,7 +88,8 @@ RLK_API void rlk_socket_close(rlk_socket *sock);
 /* ---- The system ---- */
 
 /* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC). `context` is ignored. */
+ * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
+ * `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no

@@ -158,6 +158,8 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
         return RLK_E_NODES;
     if (!client_take_times(client, config))
         return RLK_E_TIMES;
+    if (config->env.now_ms(config->env.context) >= RLK_NO_CLOCK_MS)
+        return RLK_E_CLOCK; /* it would stand still, and leases with it */
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
         if (!conns[i])

@@ -26,9 +26,6 @@
 
 /* ---- Clock ------------------------------------------------------------------------------- */
 
-/* What a clock that can't be read says: so late that no lease is valid. */
-#define SYSTEM_NO_CLOCK_MS (INT64_MAX / 4)
-
 static bool system_clock(clockid_t id, int64_t *now_ms)
 {
     struct timespec now;
@@ -50,7 +47,7 @@ int64_t rlk_system_now_ms(void *context)
         return now_ms;
     }
 #endif
-    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : SYSTEM_NO_CLOCK_MS;
+    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
 }
 
 /* ---- Entropy ----------------------------------------------------------------------------- */

@@ -64,6 +64,7 @@ static const result_row result_rows[] = {
      "the credentials hook gave none, or they do not fit the transmit buffer"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
+    {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED", "not connected yet"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},

@@ -22,6 +22,12 @@ static int no_random(void *context, void *buf, size_t len)
     return -1;
 }
 
+static int64_t no_clock(void *context)
+{
+    (void)context;
+    return RLK_NO_CLOCK_MS;
+}
+
 /* ---- Clients ---- */
 
 static void test_lock_usage_client_init(void **state)
@@ -70,6 +76,8 @@ static void test_lock_usage_client_init(void **state)
     bad = good;
     bad.env.now_ms = NULL;
     assert_result(rlk_client_init(&client, conns, 1, &bad), RLK_E_ARGUMENT);
+    bad.env.now_ms = no_clock;
+    assert_result(rlk_client_init(&client, conns, 1, &bad), RLK_E_CLOCK);
     bad = good;
     bad.env.random = NULL;
     assert_result(rlk_client_init(&client, conns, 1, &bad), RLK_E_ARGUMENT);
