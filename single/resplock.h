@@ -2365,9 +2365,8 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         len = remaining;
         step = parser_line_end(begin + len, in->end);
     }
-    in->at += len;
     if (step == PARSER_STEP_ON) {
-        in->at += 2;
+        in->at = begin + len + 2;
         step = PARSER_STEP_LAST;
         if (piece) {
             parser->state = PARSER_CHUNK;
@@ -2377,9 +2376,9 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         }
     } else if (step > PARSER_STEP_FAULT || len == 0 ||
                (!piece && parser->length <= parser->whole_max)) {
-        in->at = begin;
         return step;
     } else {
+        in->at = begin + len;
         step = PARSER_STEP_PART;
     }
     parser->wanted = 1;
@@ -2694,11 +2693,10 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     while (value > UINT32_MAX)
         *--end = (uint8_t)('0' + writer_divide_by_ten(&value));
     low = (uint32_t)value;
-    while (low >= 10u) {
+    do {
         *--end = (uint8_t)('0' + low % 10u);
         low /= 10u;
-    }
-    *--end = (uint8_t)('0' + low);
+    } while (low != 0);
     return end;
 }
 

@@ -542,9 +542,8 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         len = remaining;
         step = parser_line_end(begin + len, in->end);
     }
-    in->at += len;
     if (step == PARSER_STEP_ON) {
-        in->at += 2;
+        in->at = begin + len + 2;
         step = PARSER_STEP_LAST;
         if (piece) {
             parser->state = PARSER_CHUNK;
@@ -554,9 +553,9 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         }
     } else if (step > PARSER_STEP_FAULT || len == 0 ||
                (!piece && parser->length <= parser->whole_max)) {
-        in->at = begin;
         return step;
     } else {
+        in->at = begin + len;
         step = PARSER_STEP_PART;
     }
     parser->wanted = 1;

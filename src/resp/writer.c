@@ -43,11 +43,10 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     while (value > UINT32_MAX)
         *--end = (uint8_t)('0' + writer_divide_by_ten(&value));
     low = (uint32_t)value;
-    while (low >= 10u) {
+    do {
         *--end = (uint8_t)('0' + low % 10u);
         low /= 10u;
-    }
-    *--end = (uint8_t)('0' + low);
+    } while (low != 0);
     return end;
 }
 
