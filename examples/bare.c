@@ -10,7 +10,7 @@
 
 #include "board.h"
 
-#define PUMP_MS   1600 /* to pump, in all */
+#define PUMP_MS   2500 /* to pump, in all */
 #define TTL_MS    1500 /* renewed when half of it is left */
 #define BEAT_MS   100  /* longest sleep: how late the pump is switched off */
 #define RX_ROUNDS 8    /* most reads in a row, so that a busy stream can't stop the main loop */

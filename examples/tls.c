@@ -366,7 +366,7 @@ static int work_under_lock(const char *key)
     rlk_result result = rlk_lock_init(&lock, &client, key, NULL);
 
     if (result == RLK_OK)
-        result = rlk_acquire(&lock, 3000);
+        result = rlk_acquire(&lock, 5000);
     if (result == RLK_OK) {
         printf("acquired, for %" PRId64 " ms\n", rlk_remaining_ms(&lock));
         /* the work */

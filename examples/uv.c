@@ -323,7 +323,7 @@ static rlk_result begin(const char *url, const char *key)
         result = rlk_client_init(&client, conns, 1, &client_config);
     if (result == RLK_OK)
         result = rlk_lock_init(&lock, &client, key, NULL);
-    return result == RLK_OK ? rlk_acquire_start(&lock, 5000) : result;
+    return result == RLK_OK ? rlk_acquire_start(&lock, 8000) : result;
 }
 
 int main(int argc, char **argv)
