@@ -541,6 +541,7 @@ static void act_time(fuzz_input *input)
 static void begin(fuzz_input *input)
 {
     static const unsigned sizes[] = {1, 3, 5, 2};
+    unsigned nodes;
     unsigned i;
 
     memset(&b.config, 0, sizeof b.config);
@@ -550,7 +551,8 @@ static void begin(fuzz_input *input)
     refused = 0;
     slack_ms = 0;
     ticked_ms = BENCH_START;
-    bench_open(&b, sizes[fuzz_below(input, COUNT_OF(sizes))], 1);
+    nodes = sizes[fuzz_below(input, COUNT_OF(sizes))];
+    bench_open(&b, nodes < RLK_MAX_NODES ? nodes : RLK_MAX_NODES, 1);
     for (i = 0; i < LOCKS; i++)
         open_subject(&subjects[i], input);
 }
