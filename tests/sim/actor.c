@@ -105,7 +105,7 @@ void actor_close(sim_lock *lock, sim_rng *rng)
     }
     if (has_token && result == RLK_OK) {
         sim.serials[serial].quorum = true;
-        check_bury(lock, serial, 0, round);
+        check_bury(lock, serial, sim.serials[serial].reported, round);
     } else if (has_token) {
         sim.serials[serial].exempt = true;
     }

@@ -56,8 +56,10 @@ static void judge_exempt(const sim_lock *lock)
     uint32_t serial;
     uint32_t round;
 
-    if (check_token_of(lock, &serial, &round))
+    if (check_token_of(lock, &serial, &round)) {
         sim.serials[serial].exempt = true;
+        sim.serials[serial].reported = round;
+    }
 }
 
 static bool judge_is_usage(rlk_result result)

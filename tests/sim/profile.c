@@ -11,26 +11,35 @@
      SIM_FAULT_REFUSE | SIM_FAULT_KILL)
 #define PROFILE_PROCESSES (SIM_FAULT_STALL | SIM_FAULT_CRASH)
 
+#define PROFILE_INSIDE(name, words, faults, always)                                                \
+    {                                                                                              \
+        name, words, faults, always, SIM_FINE, 0, 0                                                \
+    }
+#define PROFILE_OUTSIDE(name, words, always, most_nodes, least_nodes)                              \
+    {                                                                                              \
+        name, "outside: " words, 0, always, SIM_EXCLUSION, most_nodes, least_nodes                 \
+    }
+
 const sim_profile sim_profiles[] = {
-    {"standard", "everything that the assumptions allow", SIM_FAULT_INSIDE, SIM_FINE, 0, 0},
-    {"calm", "nothing goes wrong", 0, SIM_FINE, 0, 0},
-    {"network", "only the network fails", PROFILE_NETWORK, SIM_FINE, 0, 0},
-    {"servers", "only servers fail", PROFILE_SERVERS, SIM_FINE, 0, 0},
-    {"processes", "only processes fail", PROFILE_PROCESSES, SIM_FINE, 0, 0},
-    {"drift", "outside: the server's clock is faster than the bound", SIM_FAULT_DRIFT,
-     SIM_EXCLUSION, 1, 0},
-    {"lossy-restart", "outside: a server comes back at once, without its data", SIM_FAULT_LOSE,
-     SIM_EXCLUSION, 1, 0},
-    {"rolling-restarts", "outside: servers of a quorum come back at once, one after the other",
-     SIM_FAULT_LOSE, SIM_EXCLUSION, 0, 3},
-    {"old-data", "outside: a server comes back with older data", SIM_FAULT_OLD_DATA, SIM_EXCLUSION,
-     1, 0},
-    {"failover", "outside: a failover loses the last writes", SIM_FAULT_FAILOVER, SIM_EXCLUSION, 1,
-     0},
-    {"clock-jump", "outside: the server's clock jumps", SIM_FAULT_JUMP, SIM_EXCLUSION, 1, 0},
-    {"eviction", "outside: the server evicts the key", SIM_FAULT_EVICT, SIM_EXCLUSION, 1, 0},
-    {"node-lists", "outside: clients have different lists of nodes", SIM_FAULT_LISTS, SIM_EXCLUSION,
-     3, 3},
+    PROFILE_INSIDE("standard", "everything that the assumptions allow", SIM_FAULT_INSIDE, 0),
+    PROFILE_INSIDE("calm", "nothing goes wrong", 0, 0),
+    PROFILE_INSIDE("network", "only the network fails", PROFILE_NETWORK, 0),
+    PROFILE_INSIDE("servers", "only servers fail", PROFILE_SERVERS, 0),
+    PROFILE_INSIDE("processes", "only processes fail", PROFILE_PROCESSES, 0),
+    PROFILE_INSIDE("endless", "TTLs of an hour: nothing goes by itself", SIM_FAULT_INSIDE,
+                   SIM_FAULT_LONG_TTL),
+    PROFILE_INSIDE("unfenced", "no server can fence a connection that was lost",
+                   PROFILE_NETWORK | SIM_FAULT_LONG_TTL, SIM_FAULT_NO_IDS | SIM_FAULT_HALF_OPEN),
+    PROFILE_OUTSIDE("drift", "the server's clock is faster than the bound", SIM_FAULT_DRIFT, 1, 0),
+    PROFILE_OUTSIDE("lossy-restart", "a server comes back at once, without its data",
+                    SIM_FAULT_LOSE, 1, 0),
+    PROFILE_OUTSIDE("rolling-restarts", "servers of a quorum do, one after the other",
+                    SIM_FAULT_LOSE, 0, 3),
+    PROFILE_OUTSIDE("old-data", "a server comes back with older data", SIM_FAULT_OLD_DATA, 1, 0),
+    PROFILE_OUTSIDE("failover", "a failover loses the last writes", SIM_FAULT_FAILOVER, 1, 0),
+    PROFILE_OUTSIDE("clock-jump", "the server's clock jumps", SIM_FAULT_JUMP, 1, 0),
+    PROFILE_OUTSIDE("eviction", "the server evicts the key", SIM_FAULT_EVICT, 1, 0),
+    PROFILE_OUTSIDE("node-lists", "clients have different lists of nodes", SIM_FAULT_LISTS, 3, 3),
 };
 
 const size_t sim_profiles_len = COUNT_OF(sim_profiles);

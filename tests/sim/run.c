@@ -92,7 +92,6 @@ static void run_processes(sim_rng *rng)
 static void run_shape(sim_rng *rng)
 {
     static const unsigned sizes[] = {1, 1, 1, 1, 1, 3, 3, 3, 5, 2};
-    unsigned outside = sim.profile->faults & ~(unsigned)SIM_FAULT_INSIDE;
     unsigned bit;
 
     do
@@ -100,7 +99,7 @@ static void run_shape(sim_rng *rng)
     while ((sim.profile->most_nodes != 0 && sim.nodes > sim.profile->most_nodes) ||
            sim.nodes < sim.profile->least_nodes);
     sim.servers = sim.nodes;
-    if ((sim.profile->faults & SIM_FAULT_LISTS) != 0)
+    if ((sim.profile->always & SIM_FAULT_LISTS) != 0)
         sim.servers = 2 * sim.nodes - 1;
     if (sim.servers > SIM_SERVERS) {
         sim.nodes = 3;
@@ -108,7 +107,7 @@ static void run_shape(sim_rng *rng)
     }
     sim.processes = (unsigned)sim_between(rng, 2, SIM_PROCESSES);
     sim.keys = (unsigned)sim_between(rng, 1, SIM_KEYS);
-    sim.faults = outside;
+    sim.faults = sim.profile->always;
     for (bit = 0; bit < 18; bit++)
         if (sim_chance(rng, 350))
             sim.faults |= sim.profile->faults & 1u << bit;
@@ -119,7 +118,7 @@ static void run_shape(sim_rng *rng)
     if (sim_chance(rng, 250))
         sim.faults |= sim.profile->faults & SIM_FAULT_LONG_TTL;
     if (sim_chance(rng, 50)) /* nothing goes wrong */
-        sim.faults = outside;
+        sim.faults = sim.profile->always;
     if ((sim.faults & SIM_FAULT_LONG_TTL) != 0)
         sim.faults &= ~(unsigned)SIM_FAULT_EMPTY; /* its leases would have to end first */
     sim.fault_pace_us = (uint32_t)sim_between(rng, 10, 250) * 1000;

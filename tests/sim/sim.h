@@ -76,6 +76,7 @@ struct sim_profile {
     const char *name;
     const char *words;
     unsigned faults;      /* SIM_FAULT_* that may occur; a seed takes some of them */
+    unsigned always;      /* ... and those that each has */
     sim_rule finds;       /* outside the assumptions: the violation that must be found in some seed;
                              SIM_FINE: none may be found in any */
     unsigned most_nodes;  /* 0: 1 to 5 */

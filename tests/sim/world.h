@@ -368,6 +368,7 @@ typedef struct sim_serial {
     uint8_t key;
     bool exempt; /* may be left behind: reported as unknown, or its process crashed */
     bool quorum; /* may be left behind on fewer than a quorum: closed with less */
+    uint32_t reported; /* as unknown: rounds up to this one */
     uint8_t dead_len;
     struct {
         uint32_t after; /* rounds after this one up to that one must not come back */

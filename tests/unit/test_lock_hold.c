@@ -274,6 +274,23 @@ static void test_lock_hold_unsent_is_an_error(void **state)
     assert_true(event.result == RLK_E_CONNECT_TIMEOUT || event.result == RLK_E_RESPONSE_TIMEOUT);
 }
 
+/* A raise that stood encoded when its stream ended is sent again, and leaves no doubt. */
+static void test_lock_hold_encoded_and_not_sent(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    bench_link_of(&b, 0)->stuck = true;
+    assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
+    bench_cut(&b, 0);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    bench_link_of(&b, 0)->stuck = false;
+    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_expect_quiet(&b, 0);
+}
+
 /* An answer that comes with the deadline is too late, but it was sent: UNKNOWN. (It was said that
  * nothing had been.) */
 static void test_lock_hold_answer_in_the_tick_of_the_deadline(void **state)
@@ -528,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_lock_hold_replies),
         cmocka_unit_test(test_lock_hold_failure_keeps_the_old_deadline),
         cmocka_unit_test(test_lock_hold_unsent_is_an_error),
+        cmocka_unit_test(test_lock_hold_encoded_and_not_sent),
         cmocka_unit_test(test_lock_hold_answer_in_the_tick_of_the_deadline),
         cmocka_unit_test(test_lock_hold_fatal_connection),
         cmocka_unit_test(test_lock_hold_final_error_of_a_connection),
