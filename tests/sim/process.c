@@ -47,13 +47,14 @@ static int process_env_random(void *context, void *buf, size_t len)
 
 static rlk_conn *process_open_link(sim_process *process, unsigned node)
 {
-    static const char *const urls[SIM_SERVERS] = {"redis://s0", "redis://s1", "redis://s2",
-                                                  "redis://s3", "redis://s4"};
+    static const char *const hosts[SIM_SERVERS] = {"s0", "s1", "s2", "s3", "s4"};
     sim_link *link = &process->links[node];
     rlk_conn_config config;
 
     memset(&config, 0, sizeof config);
-    (void)rlk_url_parse(&config.url, urls[process->server_of[node]]);
+    config.url.host = hosts[process->server_of[node]];
+    config.url.host_len = 2;
+    config.url.port = 6379;
     rlk_client_conn_config(&process->client, &config);
     config.connect_ms = PROCESS_CONNECT_MS;
     config.response_ms = PROCESS_RESPONSE_MS;

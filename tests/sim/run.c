@@ -92,12 +92,19 @@ static void run_processes(sim_rng *rng)
 static void run_shape(sim_rng *rng)
 {
     static const unsigned sizes[] = {1, 1, 1, 1, 1, 3, 3, 3, 5, 2};
+    unsigned most = sim.profile->most_nodes != 0 ? sim.profile->most_nodes : SIM_SERVERS;
+    unsigned least = sim.profile->least_nodes;
     unsigned bit;
 
+    if (most > RLK_MAX_NODES)
+        most = RLK_MAX_NODES;
+    if (least > RLK_MAX_NODES) {
+        world_violate(SIM_SELF, "a profile for more nodes than the library is built for");
+        least = 1;
+    }
     do
         sim.nodes = sizes[sim_dice(rng, COUNT_OF(sizes))];
-    while ((sim.profile->most_nodes != 0 && sim.nodes > sim.profile->most_nodes) ||
-           sim.nodes < sim.profile->least_nodes);
+    while (sim.nodes > most || sim.nodes < least);
     sim.servers = sim.nodes;
     if ((sim.profile->always & SIM_FAULT_LISTS) != 0)
         sim.servers = 2 * sim.nodes - 1;
