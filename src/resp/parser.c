@@ -601,7 +601,7 @@ PARSER_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const 
     int step;
 
     in.at = buf;
-    in.end = buf + len;
+    in.end = len != 0 ? buf + len : buf; /* which may be NULL */
     token->data = NULL;
     token->len = 0;
     token->value = 0;
