@@ -993,6 +993,7 @@ typedef struct rlk_socket {
     int64_t address_deadline_ms; /* for the address under way */
     int fd;                      /* -1: none */
     int last_errno;
+    int wait_ms; /* longest wait of a recv that waits (SO_RCVTIMEO); 0: it does not wait */
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
@@ -4170,6 +4171,145 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
 }
 
+/* ==== src/net/name.h ====
+ *
+ * Names of sockets: of paths and addresses, and as texts.
+ */
+#ifndef RLKI_NAME_H
+#define RLKI_NAME_H
+
+#ifndef RLK_NO_POSIX
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* "[" address "]:" port, with its terminator. */
+#define RLKI_NAME_TEXT (INET6_ADDRSTRLEN + 8)
+
+typedef union rlki_name {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un path;
+} rlki_name;
+
+/* Both write a name that was all zeros, and return its length; of a path 0, and ENAMETOOLONG in
+ * errno, if it doesn't fit this system's sun_path. */
+RLKI_API socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url);
+RLKI_API socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address);
+
+/* A number for the server's address, never 0. */
+RLKI_API uint64_t rlki_name_peer(const rlk_address *address);
+
+/* The name of an address as the server writes it in CLIENT LIST. */
+RLKI_API void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
+
+#endif
+
+#endif
+
+/* ==== src/net/name.c ==== */
+
+#ifndef RLK_NO_POSIX
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
+{
+    size_t cap = sizeof name->path.sun_path - 1;
+
+    name->path.sun_family = AF_UNIX;
+    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
+        errno = ENAMETOOLONG;
+        return 0;
+    }
+    return (socklen_t)sizeof name->path;
+}
+
+socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
+{
+    if (address->is_ipv6) {
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_port = htons(address->port);
+        name->v6.sin6_scope_id = address->scope;
+        memcpy(&name->v6.sin6_addr, address->ip, 16);
+        return (socklen_t)sizeof name->v6;
+    }
+    name->v4.sin_family = AF_INET;
+    name->v4.sin_port = htons(address->port);
+    memcpy(&name->v4.sin_addr, address->ip, 4);
+    return (socklen_t)sizeof name->v4;
+}
+
+static uint64_t name_hash(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) { /* FNV-1a */
+        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+uint64_t rlki_name_peer(const rlk_address *address)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    uint8_t rest[6];
+
+    rest[0] = (uint8_t)(address->port >> 8);
+    rest[1] = (uint8_t)address->port;
+    rest[2] = (uint8_t)(address->scope >> 24);
+    rest[3] = (uint8_t)(address->scope >> 16);
+    rest[4] = (uint8_t)(address->scope >> 8);
+    rest[5] = (uint8_t)address->scope;
+    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = name_hash(hash, rest, sizeof rest);
+    return hash | 1u;
+}
+
+/* ":" and the digits of `port`, terminated. */
+static void name_put_port(char *out, unsigned port)
+{
+    char digits[5];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    *out++ = ':';
+    while (n > 0) {
+        *out++ = digits[--n];
+    }
+    *out = '\0';
+}
+
+/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
+ * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
+void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
+{
+    size_t len;
+
+    if (name->any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+    } else {
+        out[0] = '[';
+        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
+        len = strlen(out);
+        out[len] = ']';
+        out[len + 1] = '\0';
+    }
+    name_put_port(out + strlen(out),
+                  ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
+}
+
+#endif
+
 /* ==== src/net/receive.c ====
  *
  * The receive port: bytes to tokens, tokens to the reply that is due, in place.
@@ -4719,6 +4859,36 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     rlki_ring_flush(conn);
 }
 
+/* ==== src/net/socket_wait.h ====
+ *
+ * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
+ * one connection only. In two steps, because deadlines come before input: a late reply must not
+ * revive what ran out while it was waited for.
+ */
+#ifndef RLKI_SOCKET_WAIT_H
+#define RLKI_SOCKET_WAIT_H
+
+#ifndef RLK_NO_POSIX
+
+#include <sys/types.h>
+
+/* What recv came to. */
+typedef struct rlki_socket_got {
+    ssize_t len;
+    int error; /* errno, where len is negative */
+} rlki_socket_got;
+
+/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
+ * so short a time; poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
+
+/* Hands over what came, and does what follows from it. */
+RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
+
+#endif
+
+#endif
+
 /* ==== src/net/socket.c ====
  *
  * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
@@ -4738,21 +4908,19 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
  *                                     +----+
  *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so.
+ * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
  */
 
 #ifndef RLK_NO_POSIX
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -4771,116 +4939,17 @@ typedef enum socket_outcome {
 #define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
 #define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
 
-/* "[" address "]:" port, with its terminator. */
-#define SOCKET_LOCAL_TEXT (INET6_ADDRSTRLEN + 8)
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS MSG_NOSIGNAL
+#ifdef MSG_DONTWAIT
+#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
 #else
-#define SOCKET_SEND_FLAGS 0 /* SO_NOSIGPIPE it is */
+#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
 #endif
 
-typedef union socket_name {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un path;
-} socket_name;
-
-/* ---- Names ------------------------------------------------------------------------------- */
-
-/* 0, and ENAMETOOLONG in errno, if the path doesn't fit this system's sun_path. */
-static socklen_t socket_name_of_path(socket_name *name, const rlk_url *url)
-{
-    size_t cap = sizeof name->path.sun_path - 1;
-
-    name->path.sun_family = AF_UNIX;
-    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
-        errno = ENAMETOOLONG;
-        return 0;
-    }
-    return (socklen_t)sizeof name->path;
-}
-
-static socklen_t socket_name_of_address(socket_name *name, const rlk_address *address)
-{
-    if (address->is_ipv6) {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope;
-        memcpy(&name->v6.sin6_addr, address->ip, 16);
-        return (socklen_t)sizeof name->v6;
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->ip, 4);
-    return (socklen_t)sizeof name->v4;
-}
-
-static uint64_t socket_hash(uint64_t hash, const uint8_t *bytes, size_t len)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++) { /* FNV-1a */
-        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-    }
-    return hash;
-}
-
-/* A number for the server's address, never 0. */
-static uint64_t socket_peer(const rlk_address *address)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    uint8_t rest[6];
-
-    rest[0] = (uint8_t)(address->port >> 8);
-    rest[1] = (uint8_t)address->port;
-    rest[2] = (uint8_t)(address->scope >> 24);
-    rest[3] = (uint8_t)(address->scope >> 16);
-    rest[4] = (uint8_t)(address->scope >> 8);
-    rest[5] = (uint8_t)address->scope;
-    hash = socket_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
-    hash = socket_hash(hash, rest, sizeof rest);
-    return hash | 1u;
-}
-
-/* ":" and the digits of `port`, terminated. */
-static void socket_put_port(char *out, unsigned port)
-{
-    char digits[5];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
-    *out++ = ':';
-    while (n > 0) {
-        *out++ = digits[--n];
-    }
-    *out = '\0';
-}
-
-/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
- * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
-static void socket_format(const socket_name *name, char out[SOCKET_LOCAL_TEXT])
-{
-    size_t len;
-
-    if (name->any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
-        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
-    } else {
-        out[0] = '[';
-        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
-        len = strlen(out);
-        out[len] = ']';
-        out[len + 1] = '\0';
-    }
-    socket_put_port(out + strlen(out),
-                    ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
-}
+#ifdef MSG_NOSIGNAL
+#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
+#else
+#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
 
 /* ---- Descriptors ------------------------------------------------------------------------- */
 
@@ -4925,6 +4994,7 @@ void rlk_socket_close(rlk_socket *sock)
     }
     sock->state = SOCKET_IDLE;
     sock->blocked = false;
+    sock->wait_ms = 0;
 }
 
 /* The stream, or the attempt, is over. */
@@ -4953,9 +5023,9 @@ static void socket_address_failed(rlk_socket *sock, int error)
  */
 static bool socket_connected(rlk_socket *sock, int64_t now_ms)
 {
-    char local[SOCKET_LOCAL_TEXT];
-    char server[SOCKET_LOCAL_TEXT];
-    socket_name name;
+    char local[RLKI_NAME_TEXT];
+    char server[RLKI_NAME_TEXT];
+    rlki_name name;
     socklen_t len = (socklen_t)sizeof name;
     const rlk_address *address;
 
@@ -4966,18 +5036,19 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
     }
     address = &sock->addresses[sock->address_next - 1];
     memset(&name, 0, sizeof name);
-    (void)socket_name_of_address(&name, address);
-    socket_format(&name, server);
+    (void)rlki_name_of_address(&name, address);
+    rlki_name_format(&name, server);
     if (getsockname(sock->fd, &name.any, &len) != 0) {
         local[0] = '\0';
     } else {
-        socket_format(&name, local);
+        rlki_name_format(&name, local);
     }
     if (strcmp(local, server) == 0) {
         return false;
     }
     sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, socket_peer(address), local[0] != '\0' ? local : NULL, now_ms);
+    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                       now_ms);
     return true;
 }
 
@@ -4985,12 +5056,12 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
 static socket_outcome socket_connect(rlk_socket *sock)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
-    socket_name name;
+    rlki_name name;
     socklen_t len;
 
     memset(&name, 0, sizeof name);
-    len = url->path != NULL ? socket_name_of_path(&name, url)
-                            : socket_name_of_address(&name, &sock->addresses[sock->address_next]);
+    len = url->path != NULL ? rlki_name_of_path(&name, url)
+                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
     if (len == 0) {
         return SOCKET_FAILED;
     }
@@ -5069,7 +5140,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 /* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
 static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
 {
-    socket_name peer;
+    rlki_name peer;
     socklen_t peer_len = (socklen_t)sizeof peer;
     int error = 0;
     socklen_t len = (socklen_t)sizeof error;
@@ -5130,7 +5201,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (cap == 0) {
             return true; /* the connection is about to close */
         }
-        n = recv(sock->fd, buf, cap, 0);
+        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
@@ -5203,6 +5274,77 @@ static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
     if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
     }
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------- */
+
+/* Shorter waits are poll's: a socket's own timer is coarse. */
+#define SOCKET_WAIT_MIN_MS 40
+
+#define SOCKET_WAIT_MAX_MS 3600000
+
+/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
+ * often right again. */
+static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
+{
+#ifdef MSG_DONTWAIT
+    struct timeval limit;
+    int wait_ms = timeout_ms - timeout_ms / 4;
+
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
+        return true;
+    }
+    limit.tv_sec = wait_ms / 1000;
+    limit.tv_usec = (suseconds_t)(wait_ms % 1000) * 1000;
+    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
+        return false;
+    }
+    if (sock->wait_ms == 0) {
+        int flags = fcntl(sock->fd, F_GETFL);
+
+        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+            return false;
+        }
+    }
+    sock->wait_ms = wait_ms;
+    return true;
+#else
+    (void)sock;
+    (void)timeout_ms;
+    return false;
+#endif
+}
+
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf;
+
+    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        return false;
+    }
+    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
+        timeout_ms = SOCKET_WAIT_MAX_MS;
+    }
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+        return false;
+    }
+    buf = rlk_conn_rx_buf(sock->conn, &cap);
+    got->len = recv(sock->fd, buf, cap, 0);
+    got->error = got->len < 0 ? errno : 0;
+    return true;
+}
+
+void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
+{
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
+    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
+        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+        return;
+    }
+    socket_transfer(sock, 0, now_ms);
 }
 
 /* ---- Public ------------------------------------------------------------------------------ */
@@ -6703,9 +6845,9 @@ RLKI_API void rlki_wheel_cancel(rlk_wheel *wheel, rlk_timer *timer);
 /* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. */
 RLKI_API rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms);
 
-/* No timer is due before this: the earliest deadline, or the start of the slot that it lies in, so
- * that a far timer is reached in a few wakings. RLK_NEVER when no timer is set. Always later than
- * the last pop's now_ms. */
+/* No timer is due before this: the earliest deadline, or the start of the slot that it lies in with
+ * others, so that far timers are reached in a few wakings. RLK_NEVER when no timer is set. Always
+ * later than the last pop's now_ms. */
 RLKI_API int64_t rlki_wheel_deadline(const rlk_wheel *wheel);
 
 #endif
@@ -6879,11 +7021,15 @@ int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
         unsigned from = wheel_index(wheel->now_ms, level) + first;
         uint64_t unit;
         int64_t when;
+        const rlk_timer *timer;
         if (!used)
             continue;
         used = (used | used << RLK_WHEEL_SLOTS) >> from;
         unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
         when = (int64_t)(unit << (WHEEL_BITS * level));
+        timer = wheel->slot[level][unit & WHEEL_MASK];
+        if (!timer->next && timer->deadline_ms > when) /* the only one there: exactly */
+            when = timer->deadline_ms;
         if (when < best)
             best = when;
     }
@@ -8168,11 +8314,24 @@ static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t
     }
 }
 
+/* Waits for the one connection that there is, in one system call instead of two. False: can't. */
+static bool posix_wait_one(rlk_client *client, int timeout_ms)
+{
+    rlk_socket *sock = &client->node_list[0]->socket;
+    rlki_socket_got got;
+    if (rlki_nodes(client) != 1 || !rlki_socket_wait(sock, timeout_ms, &got))
+        return false;
+    rlk_client_tick(client); /* deadlines before input */
+    rlki_socket_take(sock, &got, client->now_ms);
+    return true;
+}
+
 /* env.wait: sends what there is, then waits for input or the deadline, once. */
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
     struct pollfd fds[RLK_MAX_FDS];
     nfds_t n;
+    int timeout_ms;
     int ready;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
@@ -8180,8 +8339,11 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
     if (deadline_ms > client->now_ms)
         deadline_ms = rlk_client_deadline(client);
     rlki_client_now(client);
+    timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
+    if (posix_wait_one(client, timeout_ms))
+        return 0;
     n = posix_fill(client, fds);
-    ready = poll(fds, n, posix_timeout(client, posix_deadline(client, deadline_ms)));
+    ready = poll(fds, n, timeout_ms);
     if (ready < 0 && errno != EINTR)
         return -1;
     rlk_client_tick(client); /* deadlines before input */

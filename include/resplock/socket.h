@@ -44,6 +44,7 @@ typedef struct rlk_socket {
     int64_t address_deadline_ms; /* for the address under way */
     int fd;                      /* -1: none */
     int last_errno;
+    int wait_ms; /* longest wait of a recv that waits (SO_RCVTIMEO); 0: it does not wait */
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;

@@ -2,6 +2,7 @@
  *
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
+#include "../net/socket_wait.h"
 #include "internal.h"
 
 #ifndef RLK_NO_POSIX
@@ -78,11 +79,24 @@ static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t
     }
 }
 
+/* Waits for the one connection that there is, in one system call instead of two. False: can't. */
+static bool posix_wait_one(rlk_client *client, int timeout_ms)
+{
+    rlk_socket *sock = &client->node_list[0]->socket;
+    rlki_socket_got got;
+    if (rlki_nodes(client) != 1 || !rlki_socket_wait(sock, timeout_ms, &got))
+        return false;
+    rlk_client_tick(client); /* deadlines before input */
+    rlki_socket_take(sock, &got, client->now_ms);
+    return true;
+}
+
 /* env.wait: sends what there is, then waits for input or the deadline, once. */
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
     struct pollfd fds[RLK_MAX_FDS];
     nfds_t n;
+    int timeout_ms;
     int ready;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
@@ -90,8 +104,11 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
     if (deadline_ms > client->now_ms)
         deadline_ms = rlk_client_deadline(client);
     rlki_client_now(client);
+    timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
+    if (posix_wait_one(client, timeout_ms))
+        return 0;
     n = posix_fill(client, fds);
-    ready = poll(fds, n, posix_timeout(client, posix_deadline(client, deadline_ms)));
+    ready = poll(fds, n, timeout_ms);
     if (ready < 0 && errno != EINTR)
         return -1;
     rlk_client_tick(client); /* deadlines before input */

@@ -168,11 +168,15 @@ int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
         unsigned from = wheel_index(wheel->now_ms, level) + first;
         uint64_t unit;
         int64_t when;
+        const rlk_timer *timer;
         if (!used)
             continue;
         used = (used | used << RLK_WHEEL_SLOTS) >> from;
         unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
         when = (int64_t)(unit << (WHEEL_BITS * level));
+        timer = wheel->slot[level][unit & WHEEL_MASK];
+        if (!timer->next && timer->deadline_ms > when) /* the only one there: exactly */
+            when = timer->deadline_ms;
         if (when < best)
             best = when;
     }

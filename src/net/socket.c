@@ -17,7 +17,8 @@
  *                                     +----+
  *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so.
+ * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
  */
 #include "features.h"
 
@@ -25,18 +26,17 @@
 
 #ifndef RLK_NO_POSIX
 
+#include "name.h"
 #include "resolver.h"
+#include "socket_wait.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -55,116 +55,17 @@ typedef enum socket_outcome {
 #define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
 #define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
 
-/* "[" address "]:" port, with its terminator. */
-#define SOCKET_LOCAL_TEXT (INET6_ADDRSTRLEN + 8)
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS MSG_NOSIGNAL
+#ifdef MSG_DONTWAIT
+#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
 #else
-#define SOCKET_SEND_FLAGS 0 /* SO_NOSIGPIPE it is */
+#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
 #endif
 
-typedef union socket_name {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un path;
-} socket_name;
-
-/* ---- Names ------------------------------------------------------------------------------- */
-
-/* 0, and ENAMETOOLONG in errno, if the path doesn't fit this system's sun_path. */
-static socklen_t socket_name_of_path(socket_name *name, const rlk_url *url)
-{
-    size_t cap = sizeof name->path.sun_path - 1;
-
-    name->path.sun_family = AF_UNIX;
-    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
-        errno = ENAMETOOLONG;
-        return 0;
-    }
-    return (socklen_t)sizeof name->path;
-}
-
-static socklen_t socket_name_of_address(socket_name *name, const rlk_address *address)
-{
-    if (address->is_ipv6) {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope;
-        memcpy(&name->v6.sin6_addr, address->ip, 16);
-        return (socklen_t)sizeof name->v6;
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->ip, 4);
-    return (socklen_t)sizeof name->v4;
-}
-
-static uint64_t socket_hash(uint64_t hash, const uint8_t *bytes, size_t len)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++) { /* FNV-1a */
-        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-    }
-    return hash;
-}
-
-/* A number for the server's address, never 0. */
-static uint64_t socket_peer(const rlk_address *address)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    uint8_t rest[6];
-
-    rest[0] = (uint8_t)(address->port >> 8);
-    rest[1] = (uint8_t)address->port;
-    rest[2] = (uint8_t)(address->scope >> 24);
-    rest[3] = (uint8_t)(address->scope >> 16);
-    rest[4] = (uint8_t)(address->scope >> 8);
-    rest[5] = (uint8_t)address->scope;
-    hash = socket_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
-    hash = socket_hash(hash, rest, sizeof rest);
-    return hash | 1u;
-}
-
-/* ":" and the digits of `port`, terminated. */
-static void socket_put_port(char *out, unsigned port)
-{
-    char digits[5];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
-    *out++ = ':';
-    while (n > 0) {
-        *out++ = digits[--n];
-    }
-    *out = '\0';
-}
-
-/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
- * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
-static void socket_format(const socket_name *name, char out[SOCKET_LOCAL_TEXT])
-{
-    size_t len;
-
-    if (name->any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
-        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
-    } else {
-        out[0] = '[';
-        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
-        len = strlen(out);
-        out[len] = ']';
-        out[len + 1] = '\0';
-    }
-    socket_put_port(out + strlen(out),
-                    ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
-}
+#ifdef MSG_NOSIGNAL
+#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
+#else
+#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
 
 /* ---- Descriptors ------------------------------------------------------------------------- */
 
@@ -209,6 +110,7 @@ void rlk_socket_close(rlk_socket *sock)
     }
     sock->state = SOCKET_IDLE;
     sock->blocked = false;
+    sock->wait_ms = 0;
 }
 
 /* The stream, or the attempt, is over. */
@@ -237,9 +139,9 @@ static void socket_address_failed(rlk_socket *sock, int error)
  */
 static bool socket_connected(rlk_socket *sock, int64_t now_ms)
 {
-    char local[SOCKET_LOCAL_TEXT];
-    char server[SOCKET_LOCAL_TEXT];
-    socket_name name;
+    char local[RLKI_NAME_TEXT];
+    char server[RLKI_NAME_TEXT];
+    rlki_name name;
     socklen_t len = (socklen_t)sizeof name;
     const rlk_address *address;
 
@@ -250,18 +152,19 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
     }
     address = &sock->addresses[sock->address_next - 1];
     memset(&name, 0, sizeof name);
-    (void)socket_name_of_address(&name, address);
-    socket_format(&name, server);
+    (void)rlki_name_of_address(&name, address);
+    rlki_name_format(&name, server);
     if (getsockname(sock->fd, &name.any, &len) != 0) {
         local[0] = '\0';
     } else {
-        socket_format(&name, local);
+        rlki_name_format(&name, local);
     }
     if (strcmp(local, server) == 0) {
         return false;
     }
     sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, socket_peer(address), local[0] != '\0' ? local : NULL, now_ms);
+    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                       now_ms);
     return true;
 }
 
@@ -269,12 +172,12 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
 static socket_outcome socket_connect(rlk_socket *sock)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
-    socket_name name;
+    rlki_name name;
     socklen_t len;
 
     memset(&name, 0, sizeof name);
-    len = url->path != NULL ? socket_name_of_path(&name, url)
-                            : socket_name_of_address(&name, &sock->addresses[sock->address_next]);
+    len = url->path != NULL ? rlki_name_of_path(&name, url)
+                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
     if (len == 0) {
         return SOCKET_FAILED;
     }
@@ -353,7 +256,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 /* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
 static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
 {
-    socket_name peer;
+    rlki_name peer;
     socklen_t peer_len = (socklen_t)sizeof peer;
     int error = 0;
     socklen_t len = (socklen_t)sizeof error;
@@ -414,7 +317,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (cap == 0) {
             return true; /* the connection is about to close */
         }
-        n = recv(sock->fd, buf, cap, 0);
+        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
@@ -487,6 +390,77 @@ static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
     if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
     }
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------- */
+
+/* Shorter waits are poll's: a socket's own timer is coarse. */
+#define SOCKET_WAIT_MIN_MS 40
+
+#define SOCKET_WAIT_MAX_MS 3600000
+
+/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
+ * often right again. */
+static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
+{
+#ifdef MSG_DONTWAIT
+    struct timeval limit;
+    int wait_ms = timeout_ms - timeout_ms / 4;
+
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
+        return true;
+    }
+    limit.tv_sec = wait_ms / 1000;
+    limit.tv_usec = (suseconds_t)(wait_ms % 1000) * 1000;
+    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
+        return false;
+    }
+    if (sock->wait_ms == 0) {
+        int flags = fcntl(sock->fd, F_GETFL);
+
+        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+            return false;
+        }
+    }
+    sock->wait_ms = wait_ms;
+    return true;
+#else
+    (void)sock;
+    (void)timeout_ms;
+    return false;
+#endif
+}
+
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf;
+
+    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        return false;
+    }
+    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
+        timeout_ms = SOCKET_WAIT_MAX_MS;
+    }
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+        return false;
+    }
+    buf = rlk_conn_rx_buf(sock->conn, &cap);
+    got->len = recv(sock->fd, buf, cap, 0);
+    got->error = got->len < 0 ? errno : 0;
+    return true;
+}
+
+void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
+{
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
+    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
+        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+        return;
+    }
+    socket_transfer(sock, 0, now_ms);
 }
 
 /* ---- Public ------------------------------------------------------------------------------ */

@@ -31,7 +31,7 @@ FLOOR, HIREDIS, REDIS_PY, RESPLOCK = "floor", "hiredis", "redis-py", "resplock"
 
 # Targets that are missed: name -> (what is reached instead, why).
 EXCEPTIONS = {
-    "cycle, instructions of the floor": (4.0, "being worked on"),
+    "cycle, instructions of the floor": (4.0, "timers, deadlines, quorum, events: 0.3 us a cycle"),
 }
 
 
@@ -328,7 +328,7 @@ def part_cycle(bench):
                                    bench.units(1500))
         bench.target("cycle, instructions of the floor",
                      counted[RESPLOCK][0] / counted[FLOOR][0], 1.2)
-        bench.target("cycle, system calls", counted[RESPLOCK][1], 7)
+        bench.target("cycle, system calls", counted[RESPLOCK][1], 5.1)
         bench.table(f"Acquire and release, uncontended, one server, {title}: per cycle", CYCLE_HEAD, rows)
 
 
