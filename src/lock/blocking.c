@@ -19,7 +19,7 @@ static void blocking_give_up(rlk_lock *lock)
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    while (!(lock->events & RLKI_EVENT_RESULT)) {
+    while (lock->operation != RLK_OP_NONE) { /* its event may have been pulled while waiting */
         if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
             if (lock->client != client)
                 return RLK_E_CLOSED;
@@ -28,7 +28,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
         }
         if (lock->client != client) /* closed by whoever was called while waiting */
             return RLK_E_CLOSED;
-        if (!(lock->events & RLKI_EVENT_RESULT))
+        if (lock->operation != RLK_OP_NONE)
             rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
@@ -60,10 +60,8 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result = blocking_enter(lock);
-    if (result != RLK_OK)
-        return result;
-    result = rlki_lock_entered(lock, RLK_OK, operation, argument, holders);
+    rlk_result result =
+        rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 

@@ -136,6 +136,9 @@ static void test_lock_blocking_without_wait(void **state)
     bench_lock(&b, &subject, 30000);
     b.client->env.wait = NULL;
     assert_result(rlk_acquire(&subject, RLK_TRY), RLK_E_WAIT);
+#ifndef RLK_NO_TEXT
+    assert_non_null(strstr(rlk_lock_error(&subject), "acquire \"" BENCH_KEY "\": E_WAIT: "));
+#endif
     assert_result(rlk_release(&subject), RLK_E_WAIT);
     assert_result(rlk_extend(&subject, 1), RLK_E_WAIT);
     assert_result(rlk_renew(&subject, 1), RLK_E_WAIT);
@@ -145,6 +148,28 @@ static void test_lock_blocking_without_wait(void **state)
     assert_result(rlk_force_release(&subject), RLK_E_WAIT);
     bench_expect_quiet(&b, 0);
     assert_result(rlk_acquire_start(&subject, RLK_TRY), RLK_PENDING); /* the started forms work */
+}
+
+/* Whoever serves other locks within env.wait may pull the events of this one, too. */
+static int pull_events(bench *self)
+{
+    rlk_event event;
+    bench_run(self);
+    while (rlk_client_next_event(self->client, &event))
+        assert_ptr_equal(event.lock, &subject);
+    return ++calls > 20 ? -1 : 0;
+}
+
+static void test_lock_blocking_result_that_was_pulled(void **state)
+{
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &subject, 30000);
+    calls = 0;
+    b.on_wait = pull_events;
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+    assert_result(rlk_release(&subject), RLK_OK);
+    assert_true(calls < 20);
 }
 
 /* A server that closed an idle connection is noticed before the attempt, not by it. */
@@ -284,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_lock_blocking_closed_while_waiting),
         cmocka_unit_test(test_lock_blocking_wait_fails),
         cmocka_unit_test(test_lock_blocking_without_wait),
+        cmocka_unit_test(test_lock_blocking_result_that_was_pulled),
         cmocka_unit_test(test_lock_blocking_idle_connection_is_looked_at_first),
         cmocka_unit_test(test_lock_blocking_keep_of_a_closed_lock),
         cmocka_unit_test(test_lock_blocking_keep_at_the_end_of_the_lease),
