@@ -368,7 +368,7 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
 /* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over. */
+ * first attempt is over; RLK_E_CLOSED after rlk_conn_shutdown. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
 /* errno that came with it, else 0. */

@@ -101,7 +101,7 @@ static bool acquire_hopeless(rlk_lock *lock)
         /* What failed before this call began may work now, unless it is fatal. */
         bool failed = lock->seats[i].verdict == RLKI_ERROR &&
                       (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
-        if (rlk_conn_get_state(conn) != RLK_CONN_FATAL && !failed)
+        if (!rlki_conn_is_over(conn) && !failed)
             hope++;
         else
             down = i;

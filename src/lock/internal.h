@@ -101,6 +101,13 @@ static inline unsigned rlki_needed(const rlk_client *client)
     return RLK_MAX_NODES == 1 ? 1u : client->quorum;
 }
 
+/* True of a connection that will not come back by itself. */
+static inline bool rlki_conn_is_over(const rlk_conn *conn)
+{
+    rlk_conn_state state = rlk_conn_get_state(conn);
+    return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
+}
+
 /* True unless this process inherited the client by fork. */
 bool rlki_client_same_process(const rlk_client *client);
 

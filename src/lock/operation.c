@@ -113,7 +113,7 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
         rlk_conn_hurry(conn, lock->client->now_ms);
-        if (operation != RLK_OP_ACQUIRE && rlk_conn_get_state(conn) == RLK_CONN_FATAL)
+        if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
 }

@@ -254,6 +254,7 @@ void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
     if (conn->state == RLK_CONN_CLOSED)
         return;
     conn_end(conn, RLK_CONN_CLOSED, false);
+    conn->result = RLK_E_CLOSED;
     conn->deadline_ms = RLK_NEVER;
 }
 
