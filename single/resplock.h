@@ -907,7 +907,7 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
 /* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over. */
+ * first attempt is over; RLK_E_CLOSED after rlk_conn_shutdown. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
 /* errno that came with it, else 0. */
@@ -1486,10 +1486,10 @@ RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
 RLK_API rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms);
 
 /*
- * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that is earlier
- * than the present one, only the local deadline is set to it and nothing is sent: the key lapses
- * later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also for a
- * ttl_ms that is not above drift + node time.
+ * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that makes the
+ * lease no longer than it is, only the local deadline is set to it and nothing is sent: the key
+ * lapses later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also
+ * for a ttl_ms that is not above drift + node time.
  */
 RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
 RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
@@ -3241,6 +3241,7 @@ void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
     if (conn->state == RLK_CONN_CLOSED)
         return;
     conn_end(conn, RLK_CONN_CLOSED, false);
+    conn->result = RLK_E_CLOSED;
     conn->deadline_ms = RLK_NEVER;
 }
 
@@ -6188,11 +6189,21 @@ static inline unsigned rlki_needed(const rlk_client *client)
     return RLK_MAX_NODES == 1 ? 1u : client->quorum;
 }
 
+/* True of a connection that will not come back by itself. */
+static inline bool rlki_conn_is_over(const rlk_conn *conn)
+{
+    rlk_conn_state state = rlk_conn_get_state(conn);
+    return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
+}
+
 /* True unless this process inherited the client by fork. */
 RLKI_API bool rlki_client_same_process(const rlk_client *client);
 
 /* Samples the clock; never goes back. */
 RLKI_API int64_t rlki_client_now(rlk_client *client);
+
+/* By how much a server's clock and ours may differ after horizon_ms. */
+RLKI_API uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
 
 /* A random number from min to max, for pauses: not secret. */
 RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
@@ -6231,6 +6242,9 @@ RLKI_API bool rlki_seat_abandon(rlk_seat *seat);
 /* The token of the seat is not wanted any more: sends the compare-and-delete behind whatever was
  * sent, if there is anything to undo. */
 RLKI_API void rlki_seat_undo(rlk_seat *seat);
+
+/* Until when the lock counts as held there: its expiry less drift. */
+RLKI_API int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat);
 
 RLKI_API unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
@@ -6498,7 +6512,7 @@ static bool acquire_hopeless(rlk_lock *lock)
         /* What failed before this call began may work now, unless it is fatal. */
         bool failed = lock->seats[i].verdict == RLKI_ERROR &&
                       (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
-        if (rlk_conn_get_state(conn) != RLK_CONN_FATAL && !failed)
+        if (!rlki_conn_is_over(conn) && !failed)
             hope++;
         else
             down = i;
@@ -6672,7 +6686,7 @@ static void blocking_give_up(rlk_lock *lock)
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    while (!(lock->events & RLKI_EVENT_RESULT)) {
+    while (lock->operation != RLK_OP_NONE) { /* its event may have been pulled while waiting */
         if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
             if (lock->client != client)
                 return RLK_E_CLOSED;
@@ -6681,7 +6695,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
         }
         if (lock->client != client) /* closed by whoever was called while waiting */
             return RLK_E_CLOSED;
-        if (!(lock->events & RLKI_EVENT_RESULT))
+        if (lock->operation != RLK_OP_NONE)
             rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
@@ -6713,10 +6727,8 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result = blocking_enter(lock);
-    if (result != RLK_OK)
-        return result;
-    result = rlki_lock_entered(lock, RLK_OK, operation, argument, holders);
+    rlk_result result =
+        rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
@@ -7061,6 +7073,11 @@ static int64_t client_advance(rlk_client *client, int64_t now_ms)
 int64_t rlki_client_now(rlk_client *client)
 {
     return client_advance(client, client->env.now_ms(client->env.context));
+}
+
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
+{
+    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
 }
 
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
@@ -7562,11 +7579,10 @@ rlk_lock_config rlk_lock_config_default(void)
 /* A lease must outlast drift and the time of one try, else none can be won. */
 static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
-    const rlk_client *client = lock->client;
     if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
         return false;
-    return ttl_ms > (int64_t)rlki_drift((uint32_t)ttl_ms, client->drift_ppm, client->drift_ms) +
-                        (int64_t)lock->node_ms;
+    return ttl_ms >
+           (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) + (int64_t)lock->node_ms;
 }
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
@@ -7777,7 +7793,8 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     if (!lock_ttl_good(lock, ttl_ms))
         return RLK_E_TTL;
     target_ms = rlki_later(now_ms, ttl_ms);
-    if (target_ms <= lock_expiry(lock)) { /* sooner: only said here (rule 6) */
+    if (target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) <= lock->valid_ms) {
+        /* sooner: only said here (rule 6) */
         rlki_lock_claim(lock, target_ms, now_ms);
         rlki_lock_validate(lock);
         rlki_lock_rearm(lock);
@@ -8049,12 +8066,9 @@ void rlki_lock_validate(rlk_lock *lock)
     const rlk_client *client = lock->client;
     int64_t until[RLK_MAX_NODES];
     unsigned i = 0;
-    do { /* one at least, as in lock_expiry */
-        const rlk_seat *seat = &lock->seats[i];
-        until[i] = seat->expiry_ms;
-        if (until[i] != RLKI_EXPIRED)
-            until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
-    } while (++i < rlki_nodes(client));
+    do /* one at least, as in lock_expiry */
+        until[i] = rlki_seat_until(client, &lock->seats[i]);
+    while (++i < rlki_nodes(client));
     lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
     if (lock->valid_ms > lock->limit_ms)
         lock->valid_ms = lock->limit_ms;
@@ -8062,10 +8076,9 @@ void rlki_lock_validate(rlk_lock *lock)
 
 void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 {
-    const rlk_client *client = lock->client;
     uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
     lock->claim_ms = expiry_ms;
-    lock->limit_ms = expiry_ms - rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+    lock->limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
 }
 
 void rlki_lock_undo(rlk_lock *lock)
@@ -8108,7 +8121,7 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
         rlk_conn_hurry(conn, lock->client->now_ms);
-        if (operation != RLK_OP_ACQUIRE && rlk_conn_get_state(conn) == RLK_CONN_FATAL)
+        if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
 }
@@ -9106,17 +9119,29 @@ static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
     seat->generation = rlk_conn_generation(seat_conn(seat));
 }
 
+int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat)
+{
+    if (seat->expiry_ms == RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return seat->expiry_ms - (int64_t)rlki_client_drift(client, seat->horizon_ms);
+}
+
 /*
  * The script says that p_ms remain. No more is believed than was known before or is asked for now:
  * a server whose clock went back, or an extend that was given up, must not lengthen a lease behind
  * the caller's back (rule 8). And what was known stays with its own horizon: the drift that it
- * counts with runs from when it was asked for.
+ * counts with runs from when it was asked for. A raise takes the answer instead, where that leaves
+ * more: it has hardly any drift yet, and that of a long extend may be more than a TTL.
  */
 static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, int64_t t0_ms,
                               int64_t p_ms)
 {
     bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
+    int64_t known_ms = rlki_seat_until(lock->client, seat);
+    uint32_t horizon_ms = seat->horizon_ms;
+    int64_t said_ms = rlki_later(t0_ms, p_ms);
     int64_t most_ms = seat->expiry_ms;
+    bool stays;
     int64_t asked_ms =
         lock->operation == RLK_OP_ACQUIRE ? rlki_later(t0_ms, lock->ttl_ms) : lock->target_ms;
     int64_t expiry_ms =
@@ -9125,10 +9150,12 @@ static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, 
         most_ms = asked_ms;
     if (expiry_ms > most_ms)
         expiry_ms = most_ms;
-    if (expiry_ms != seat->expiry_ms || expiry_ms == rlki_later(t0_ms, p_ms))
-        seat_confirm(seat, expiry_ms, t0_ms);
-    else
-        seat->generation = rlk_conn_generation(seat_conn(seat));
+    stays = expiry_ms == seat->expiry_ms && expiry_ms != said_ms;
+    seat_confirm(seat, said_ms < most_ms ? said_ms : most_ms, t0_ms);
+    if (stays && (command == RLKI_CHECK || rlki_seat_until(lock->client, seat) <= known_ms)) {
+        seat->expiry_ms = expiry_ms;
+        seat->horizon_ms = horizon_ms;
+    }
 }
 
 /* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies

@@ -416,10 +416,10 @@ RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
 RLK_API rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms);
 
 /*
- * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that is earlier
- * than the present one, only the local deadline is set to it and nothing is sent: the key lapses
- * later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also for a
- * ttl_ms that is not above drift + node time.
+ * Renews: the new expiry is now + ttl_ms (RLK_DEFAULT: the configured TTL). When that makes the
+ * lease no longer than it is, only the local deadline is set to it and nothing is sent: the key
+ * lapses later than we claim, or is deleted by release. Results as of rlk_extend; RLK_E_TTL also
+ * for a ttl_ms that is not above drift + node time.
  */
 RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
 RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);

@@ -30,6 +30,11 @@ int64_t rlki_client_now(rlk_client *client)
     return client_advance(client, client->env.now_ms(client->env.context));
 }
 
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
+{
+    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
 {
     uint32_t x = client->jitter;

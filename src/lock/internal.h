@@ -114,6 +114,9 @@ bool rlki_client_same_process(const rlk_client *client);
 /* Samples the clock; never goes back. */
 int64_t rlki_client_now(rlk_client *client);
 
+/* By how much a server's clock and ours may differ after horizon_ms. */
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
+
 /* A random number from min to max, for pauses: not secret. */
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
 
@@ -151,6 +154,9 @@ bool rlki_seat_abandon(rlk_seat *seat);
 /* The token of the seat is not wanted any more: sends the compare-and-delete behind whatever was
  * sent, if there is anything to undo. */
 void rlki_seat_undo(rlk_seat *seat);
+
+/* Until when the lock counts as held there: its expiry less drift. */
+int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat);
 
 unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);

@@ -28,11 +28,10 @@ rlk_lock_config rlk_lock_config_default(void)
 /* A lease must outlast drift and the time of one try, else none can be won. */
 static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
-    const rlk_client *client = lock->client;
     if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
         return false;
-    return ttl_ms > (int64_t)rlki_drift((uint32_t)ttl_ms, client->drift_ppm, client->drift_ms) +
-                        (int64_t)lock->node_ms;
+    return ttl_ms >
+           (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) + (int64_t)lock->node_ms;
 }
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
@@ -243,7 +242,8 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     if (!lock_ttl_good(lock, ttl_ms))
         return RLK_E_TTL;
     target_ms = rlki_later(now_ms, ttl_ms);
-    if (target_ms <= lock_expiry(lock)) { /* sooner: only said here (rule 6) */
+    if (target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) <= lock->valid_ms) {
+        /* sooner: only said here (rule 6) */
         rlki_lock_claim(lock, target_ms, now_ms);
         rlki_lock_validate(lock);
         rlki_lock_rearm(lock);

@@ -54,12 +54,9 @@ void rlki_lock_validate(rlk_lock *lock)
     const rlk_client *client = lock->client;
     int64_t until[RLK_MAX_NODES];
     unsigned i = 0;
-    do { /* one at least, as in lock_expiry */
-        const rlk_seat *seat = &lock->seats[i];
-        until[i] = seat->expiry_ms;
-        if (until[i] != RLKI_EXPIRED)
-            until[i] -= rlki_drift(seat->horizon_ms, client->drift_ppm, client->drift_ms);
-    } while (++i < rlki_nodes(client));
+    do /* one at least, as in lock_expiry */
+        until[i] = rlki_seat_until(client, &lock->seats[i]);
+    while (++i < rlki_nodes(client));
     lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
     if (lock->valid_ms > lock->limit_ms)
         lock->valid_ms = lock->limit_ms;
@@ -67,10 +64,9 @@ void rlki_lock_validate(rlk_lock *lock)
 
 void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 {
-    const rlk_client *client = lock->client;
     uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
     lock->claim_ms = expiry_ms;
-    lock->limit_ms = expiry_ms - rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+    lock->limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
 }
 
 void rlki_lock_undo(rlk_lock *lock)

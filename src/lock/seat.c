@@ -256,17 +256,29 @@ static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
     seat->generation = rlk_conn_generation(seat_conn(seat));
 }
 
+int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat)
+{
+    if (seat->expiry_ms == RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return seat->expiry_ms - (int64_t)rlki_client_drift(client, seat->horizon_ms);
+}
+
 /*
  * The script says that p_ms remain. No more is believed than was known before or is asked for now:
  * a server whose clock went back, or an extend that was given up, must not lengthen a lease behind
  * the caller's back (rule 8). And what was known stays with its own horizon: the drift that it
- * counts with runs from when it was asked for.
+ * counts with runs from when it was asked for. A raise takes the answer instead, where that leaves
+ * more: it has hardly any drift yet, and that of a long extend may be more than a TTL.
  */
 static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, int64_t t0_ms,
                               int64_t p_ms)
 {
     bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
+    int64_t known_ms = rlki_seat_until(lock->client, seat);
+    uint32_t horizon_ms = seat->horizon_ms;
+    int64_t said_ms = rlki_later(t0_ms, p_ms);
     int64_t most_ms = seat->expiry_ms;
+    bool stays;
     int64_t asked_ms =
         lock->operation == RLK_OP_ACQUIRE ? rlki_later(t0_ms, lock->ttl_ms) : lock->target_ms;
     int64_t expiry_ms =
@@ -275,10 +287,12 @@ static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, 
         most_ms = asked_ms;
     if (expiry_ms > most_ms)
         expiry_ms = most_ms;
-    if (expiry_ms != seat->expiry_ms || expiry_ms == rlki_later(t0_ms, p_ms))
-        seat_confirm(seat, expiry_ms, t0_ms);
-    else
-        seat->generation = rlk_conn_generation(seat_conn(seat));
+    stays = expiry_ms == seat->expiry_ms && expiry_ms != said_ms;
+    seat_confirm(seat, said_ms < most_ms ? said_ms : most_ms, t0_ms);
+    if (stays && (command == RLKI_CHECK || rlki_seat_until(lock->client, seat) <= known_ms)) {
+        seat->expiry_ms = expiry_ms;
+        seat->horizon_ms = horizon_ms;
+    }
 }
 
 /* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies

@@ -531,6 +531,40 @@ static void test_lock_hold_keep_is_not_ok_after_a_pause(void **state)
     assert_result(rlk_keep(&lock), RLK_LOST);
 }
 
+/* After a long extend drift is more than a TTL. Still the lease goes on as soon as it is due: the
+ * server says anew what is left, whether its answer took longer than the first one or not. */
+static int64_t latency_ms;
+
+static int answer_late(bench *self)
+{
+    self->now_ms += latency_ms;
+    return 0;
+}
+
+static void test_lock_hold_keep_goes_on_after_a_long_extend(void **state)
+{
+    static const int64_t latencies_ms[][2] = {{0, 0}, {5, 3}, {3, 5}};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(latencies_ms); i++) {
+        rlk_lock lock;
+        int64_t end_ms;
+        bench_start_automatic(&b, 3);
+        bench_lock(&b, &lock, 3000);
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+        b.on_wait = answer_late;
+        latency_ms = latencies_ms[i][0];
+        assert_result(rlk_extend(&lock, 1000000), RLK_OK);
+        latency_ms = latencies_ms[i][1];
+        end_ms = b.now_ms + 1100000;
+        while (b.now_ms < end_ms) {
+            bench_advance(&b, 900);
+            assert_result(rlk_keep(&lock), RLK_OK);
+            assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 3);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +591,7 @@ int main(void)
         cmocka_unit_test(test_lock_hold_keep_renews_when_due),
         cmocka_unit_test(test_lock_hold_keep_rides_out_failures),
         cmocka_unit_test(test_lock_hold_keep_is_not_ok_after_a_pause),
+        cmocka_unit_test(test_lock_hold_keep_goes_on_after_a_long_extend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
