@@ -43,6 +43,7 @@ static server *redis;
 static model_server model;
 static peer peers[PEERS];
 static volatile int64_t *clock_us;
+static char *clock_folder;
 static char clock_path[256];
 static sim_rng rng;
 static uint64_t seed;
@@ -88,16 +89,38 @@ static int64_t now_ms(void)
     return *clock_us / 1000;
 }
 
+static void clock_end(void)
+{
+    if (clock_folder == NULL)
+        return;
+    support_folder_remove(clock_folder);
+    free(clock_folder);
+    clock_folder = NULL;
+}
+
+/* For the servers that are started while it is on. */
+static void on_our_clock(bool on)
+{
+    if (on) {
+        setenv("TEST_CLOCK_FILE", clock_path, 1);
+        setenv("LD_PRELOAD", TEST_CLOCK_PRELOAD, 1);
+    } else {
+        unsetenv("LD_PRELOAD");
+        unsetenv("TEST_CLOCK_FILE");
+    }
+}
+
 /* The same on both. The clocks stand at a whole number of milliseconds. */
 static void begin(void)
 {
     model_hooks hooks = {NULL, on_emit, on_killed, NULL, NULL, on_choose};
-    char *folder = support_folder_new();
     int64_t start_us = support_now_ms() * 1000 + INT64_C(1700000000000000);
     int fd;
     unsigned i;
 
-    snprintf(clock_path, sizeof clock_path, "%s/clock", folder);
+    support_at_teardown(clock_end);
+    clock_folder = support_folder_new();
+    snprintf(clock_path, sizeof clock_path, "%s/clock", clock_folder);
     fd = open(clock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, &start_us, sizeof start_us), sizeof start_us);
@@ -105,13 +128,9 @@ static void begin(void)
         (volatile int64_t *)mmap(NULL, sizeof *clock_us, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(clock_us != MAP_FAILED);
     close(fd);
-    setenv("TEST_CLOCK_FILE", clock_path, 1);
-    setenv("LD_PRELOAD", TEST_CLOCK_PRELOAD, 1);
+    on_our_clock(true);
     redis = server_start(&(server_config){.lines = SERVER_LINES("enable-debug-command yes")});
-    unsetenv("LD_PRELOAD");
-    unsetenv("TEST_CLOCK_FILE");
-    support_folder_remove(folder);
-    free(folder);
+    on_our_clock(false);
     server_do(redis, "DEBUG SET-ACTIVE-EXPIRE 0");
     model_start(&model, &hooks, 1, now_ms());
     for (i = 0; i < PEERS; i++)
@@ -128,6 +147,7 @@ static void end(void)
             close(peers[i].fd);
     server_free(redis);
     munmap((void *)(size_t)clock_us, sizeof *clock_us);
+    clock_end();
 }
 
 /* ---- Comparison -------------------------------------------------------------------------- */
@@ -652,6 +672,44 @@ static void test_model_refusals(void **state)
     end();
 }
 
+/* Another instance, with the same data: no scripts, ids from the beginning, nobody tracks. */
+static void test_model_restart(void **state)
+{
+    unsigned i;
+
+    (void)state;
+    begin();
+    connect_peer(0, true);
+    connect_peer(1, false);
+    COMMAND(0, "CLIENT", "TRACKING", "ON", "NOLOOP");
+    load_script(0);
+    COMMAND(0, "SET", "k0", "x", "PX", "500");
+    COMMAND(0, "SET", "k1", "y", "PX", "10");
+    COMMAND(0, "GET", "k0");
+    server_save(redis);
+    for (i = 0; i < 2; i++) {
+        close(peers[i].fd);
+        peers[i].fd = -1;
+    }
+    *clock_us += 100 * 1000; /* k1 has expired when it comes back */
+    on_our_clock(true);
+    server_restart(redis, true);
+    on_our_clock(false);
+    server_do(redis, "DEBUG SET-ACTIVE-EXPIRE 0");
+    model_restart(&model, 2);
+    model_set_time(&model, now_ms());
+    connect_peer(0, true);
+    assert_true(model.clients[peers[0].slot].id < 10);
+    connect_peer(1, true);
+    COMMAND(0, "EVALSHA", RLKI_SCRIPT_DIGEST, "1", "k0", "x", "1000");
+    load_script(0);
+    COMMAND(1, "GET", "k0");
+    COMMAND(0, "PTTL", "k1");
+    COMMAND(0, "EVALSHA", RLKI_SCRIPT_DIGEST, "1", "k0", "x", "1000");
+    COMMAND(0, "EVALSHA", RLKI_SCRIPT_DIGEST, "1", "k0", "x");
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +721,7 @@ int main(void)
         support_test(test_model_flush),
         support_test(test_model_pause_all),
         support_test(test_model_refusals),
+        support_test(test_model_restart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,7 @@
     X(INPUT_BEFORE_TICK, "input handed over before the tick")                                      \
     X(SHORT_READ, "read of a few bytes")                                                           \
     X(SHORT_WRITE, "write of a few bytes")                                                         \
+    X(FULL, "ring or transmit buffer full: commands wait")                                         \
     /* network */                                                                                  \
     X(CUT, "connection cut")                                                                       \
     X(CUT_IN_COMMAND, "... in the middle of what was sent")                                        \

@@ -109,6 +109,16 @@ void decision_after(sim_process *process)
     }
 }
 
+void decision_drive(const sim_process *process)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        if (process->links[i].conn.send_head != NULL &&
+            rlk_conn_get_state(&process->links[i].conn) == RLK_CONN_READY)
+            MET(FULL);
+}
+
 /* At the end of an operation: what its result is an example of. */
 void decision_result(const sim_lock *own, rlk_operation operation, rlk_result result)
 {

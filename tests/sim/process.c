@@ -63,11 +63,13 @@ static rlk_conn *process_open_link(sim_process *process, unsigned node)
     config.jitter_seed = sim_bits(&process->rng) | 1u;
     config.resp2_only = process->resp2;
     config.ring = link->ring;
-    config.ring_len = COUNT_OF(link->ring);
+    config.ring_len =
+        (uint16_t)sim_between(&process->rng, RLK_CONN_RING_MIN, (int64_t)COUNT_OF(link->ring));
     config.tx = link->tx;
-    config.tx_cap = sizeof link->tx;
+    config.tx_cap =
+        (size_t)sim_between(&process->rng, (int64_t)RLK_TX_MIN(2), (int64_t)sizeof link->tx);
     config.rx = link->rx;
-    config.rx_cap = sizeof link->rx;
+    config.rx_cap = (size_t)sim_between(&process->rng, RLK_CONN_RX_MIN, (int64_t)sizeof link->rx);
     link->stream = -1;
     link->dialled = SIM_DIAL_NOTHING;
     link->attempt++;
@@ -399,6 +401,7 @@ void process_drive(sim_process *process)
     } while (process_move(process) && sim.verdict->rule == SIM_FINE);
     process_events(process);
     judge_step(process);
+    decision_drive(process);
     deadline_ms = rlk_client_deadline(&process->client);
     if (deadline_ms == RLK_NEVER || !process->alive)
         return;

@@ -366,8 +366,8 @@ typedef struct sim_serial {
     uint8_t process;
     uint8_t lock;
     uint8_t key;
-    bool exempt; /* may be left behind: reported as unknown, or its process crashed */
-    bool quorum; /* may be left behind on fewer than a quorum: closed with less */
+    bool exempt;       /* may be left behind: reported as unknown, or its process crashed */
+    bool quorum;       /* may be left behind on fewer than a quorum: closed with less */
     uint32_t reported; /* as unknown: rounds up to this one */
     uint8_t dead_len;
     struct {
@@ -409,6 +409,7 @@ void judge_step(sim_process *process);
 
 void decision_before(sim_process *process);
 void decision_after(sim_process *process);
+void decision_drive(const sim_process *process);
 void decision_result(const sim_lock *lock, rlk_operation operation, rlk_result result);
 
 /* ---- finish.c ---------------------------------------------------------------------------- */
