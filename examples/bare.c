@@ -22,6 +22,7 @@ static rlk_conn conn;
 static rlk_client client;
 static rlk_lock lock;
 static rlk_ticks ticks;
+static bool ours; /* from ACQUIRED to LOST: whether to acquire or to renew */
 
 static int64_t bare_now_ms(void *context)
 {
@@ -165,11 +166,11 @@ static void bare_pump(void)
     last_ms = now_ms;
     if (rlk_lock_operation(&lock) != RLK_OP_NONE)
         return;
-    if (!held)
+    if (!ours)
         (void)rlk_acquire_start(&lock, RLK_FOREVER);
     else if (pumped_ms >= PUMP_MS)
-        (void)rlk_release_start(&lock);
-    else if (rlk_remaining_ms(&lock) < TTL_MS / 2)
+        ours = rlk_release_start(&lock) == RLK_PENDING;
+    else if (held && rlk_remaining_ms(&lock) < TTL_MS / 2)
         (void)rlk_renew_start(&lock, RLK_DEFAULT);
 }
 
@@ -187,7 +188,8 @@ int bare_main(void)
         bare_serve();
         while (rlk_client_next_event(&client, &event)) {
             board_print(bare_text(event.type));
-            going = going && event.type != RLK_EV_RELEASED;
+            ours = event.type == RLK_EV_ACQUIRED || (ours && event.type != RLK_EV_LOST);
+            going = going && event.operation != RLK_OP_RELEASE;
         }
         if (going) {
             bare_pump();

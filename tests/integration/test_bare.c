@@ -118,6 +118,29 @@ static void test_bare_notices_another_holder(void **state)
     on_each(notices_another_holder);
 }
 
+/* The board sleeps for longer than the TTL, and its clock goes on. */
+static void finds_it_lost_after_a_long_sleep(const char *name, server *redis)
+{
+    program *run = bare_start(name, redis);
+
+    program_expect(run, "acquired: pump on");
+    program_signal(run, SIGSTOP);
+    wait_until(server_integer(redis, "EXISTS pump") == 0);
+    server_do(redis, "SET pump somebody PX 60000");
+    program_signal(run, SIGCONT);
+    program_expect(run, "lost: pump off");
+    assert_string_equal(server_text(redis, "GET pump"), "somebody");
+    server_integer(redis, "DEL pump");
+    program_expect(run, "acquired: pump on");
+    bare_expect_end(run, redis);
+}
+
+static void test_bare_finds_it_lost_after_a_long_sleep(void **state)
+{
+    (void)state;
+    on_each(finds_it_lost_after_a_long_sleep);
+}
+
 /* The fence works on bare ports too: a new stream has the server kill the old one. */
 static void fences_a_connection_that_went_dead(const char *name, server *redis)
 {
@@ -148,6 +171,7 @@ int main(void)
         support_test(test_bare_waits_for_the_holder),
         support_test(test_bare_loses_the_lock_with_its_server),
         support_test(test_bare_notices_another_holder),
+        support_test(test_bare_finds_it_lost_after_a_long_sleep),
         support_test(test_bare_fences_a_connection_that_went_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
