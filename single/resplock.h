@@ -7040,7 +7040,8 @@ int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
         unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
         when = (int64_t)(unit << (WHEEL_BITS * level));
         timer = wheel->slot[level][unit & WHEEL_MASK];
-        if (!timer->next && timer->deadline_ms > when) /* the only one there: exactly */
+        /* The only one there: exactly. In the last level it may be due long after its slot. */
+        if (!timer->next && timer->deadline_ms > when && level < RLK_WHEEL_LEVELS - 1)
             when = timer->deadline_ms;
         if (when < best)
             best = when;
