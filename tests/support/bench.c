@@ -253,6 +253,10 @@ static int bench_env_wait(void *context, rlk_client *client, int64_t deadline_ms
     if (b->on_wait != NULL && b->on_wait(b) != 0)
         return -1;
     bench_run(b);
+    if (b->woken) {
+        b->woken = false;
+        return 0;
+    }
     if (client->event_head == NULL && deadline_ms > b->now_ms &&
         rlk_client_deadline(client) != RLK_NEVER) {
         if (bench_deadline(b) > b->now_ms)
@@ -313,6 +317,7 @@ void bench_open(bench *b, unsigned nodes, unsigned clients)
     b->no_entropy = false;
     b->forked = false;
     b->on_wait = NULL;
+    b->woken = false;
     b->waits = 0;
     memset(b->servers, 0, sizeof b->servers);
     for (i = 0; i < nodes; i++)

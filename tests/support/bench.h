@@ -111,6 +111,7 @@ typedef struct bench {
     bool forked;
     /* of env.wait, if set: called before time moves; another number than 0: it can't wait */
     int (*on_wait)(struct bench *bench);
+    bool woken; /* set by on_wait: something happened, so this wait ends before time moves */
     unsigned waits;
 } bench;
 

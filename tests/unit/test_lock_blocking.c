@@ -155,8 +155,10 @@ static int pull_events(bench *self)
 {
     rlk_event event;
     bench_run(self);
-    while (rlk_client_next_event(self->client, &event))
+    while (rlk_client_next_event(self->client, &event)) {
         assert_ptr_equal(event.lock, &subject);
+        self->woken = true;
+    }
     return ++calls > 20 ? -1 : 0;
 }
 
