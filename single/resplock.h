@@ -222,6 +222,9 @@ extern "C" {
 #ifndef RLK_TTL_MAX
 #define RLK_TTL_MAX INT64_C(2073600000)
 #endif
+#if RLK_TTL_MAX < 1 || RLK_TTL_MAX > 2147483647 /* inside, times to go are 32 bits */
+#error "RLK_TTL_MAX is not in 1..2147483647"
+#endif
 
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
