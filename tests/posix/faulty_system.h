@@ -41,6 +41,7 @@ typedef enum exhaust_call {
     EX_RECV,    /* error 0: the end of the stream */
     EX_POLL,    /* error 0: nothing happened */
     EX_REVENTS, /* poll works, and reports these events of the first descriptor */
+    EX_FCNTL,
     EX_CLOSE,
     EX_GETADDRINFO, /* EAI_*, or an errno behind EAI_SYSTEM */
     EX_CLOCK,
@@ -55,9 +56,10 @@ typedef enum exhaust_call {
 } exhaust_call;
 
 static const char *const exhaust_names[EX_CALLS] = {
-    "socket",    "setsockopt", "connect", "getsockopt", "SO_ERROR", "getpeername", "getsockname",
-    "send",      "recv",       "poll",    "revents",    "close",    "getaddrinfo", "clock",
-    "getrandom", "open",       "fstat",   "read",       "mmap",     "madvise",     "munmap"};
+    "socket",      "setsockopt",  "connect", "getsockopt", "SO_ERROR", "getpeername",
+    "getsockname", "send",        "recv",    "poll",       "revents",  "fcntl",
+    "close",       "getaddrinfo", "clock",   "getrandom",  "open",     "fstat",
+    "read",        "mmap",        "madvise", "munmap"};
 
 /* Calls from..to-1 of a kind fail. */
 typedef struct exhaust_fault {
@@ -87,6 +89,7 @@ static struct {
     int pages;                /* mapped, not unmapped yet */
     bool hurries;             /* waiting and failing pass the time of exhaust_now_ms only */
     int64_t skipped_ms;
+    int64_t receive_ms; /* time limit of recv that was set last */
 } kernel;
 
 static struct addrinfo *exhaust_list; /* what getaddrinfo finds */
@@ -160,9 +163,28 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 {
     int error;
 
-    return exhaust_fails(EX_SETSOCKOPT, &error)
-               ? exhaust_fail(error)
-               : (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+    if (exhaust_fails(EX_SETSOCKOPT, &error)) {
+        return exhaust_fail(error);
+    }
+    if (kernel.armed && option == SO_RCVTIMEO) {
+        const struct timeval *limit = (const struct timeval *)value;
+
+        kernel.receive_ms = (int64_t)limit->tv_sec * 1000 + limit->tv_usec / 1000;
+    }
+    return (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    long argument;
+    int error;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, long);
+    va_end(arguments);
+    return exhaust_fails(EX_FCNTL, &error) ? exhaust_fail(error)
+                                           : (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
 /* Interrupted or in progress, it goes on in the background. */
@@ -223,6 +245,26 @@ ssize_t send(int fd, const void *buf, size_t len, int flags)
     return n;
 }
 
+static int exhaust_wait(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    struct timespec time = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000L};
+
+    return (int)syscall(SYS_ppoll, fds, n, timeout_ms >= 0 ? &time : NULL, NULL, (size_t)8);
+}
+
+/* In a hurry a recv that would wait has waited after 10 ms. */
+static bool exhaust_nothing_came(int fd, int flags)
+{
+    struct pollfd ready = {fd, POLLIN, 0};
+
+    if (!kernel.armed || !kernel.hurries || (flags & MSG_DONTWAIT) != 0 ||
+        exhaust_wait(&ready, 1, 10) != 0) {
+        return false;
+    }
+    kernel.skipped_ms += kernel.receive_ms;
+    return true;
+}
+
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
     int error;
@@ -231,16 +273,12 @@ ssize_t recv(int fd, void *buf, size_t len, int flags)
     if (exhaust_fails(EX_RECV, &error)) {
         return error == 0 ? 0 : exhaust_fail(error);
     }
+    if (exhaust_nothing_came(fd, flags)) {
+        return exhaust_fail(EAGAIN);
+    }
     n = recvfrom(fd, buf, exhaust_most(EX_RECV, len), flags, NULL, NULL);
     exhaust_note(EX_RECV, n);
     return n;
-}
-
-static int exhaust_wait(struct pollfd *fds, nfds_t n, int timeout_ms)
-{
-    struct timespec time = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000L};
-
-    return (int)syscall(SYS_ppoll, fds, n, timeout_ms >= 0 ? &time : NULL, NULL, (size_t)8);
 }
 
 /* In a hurry it waits 10 ms for the server at most, and says that all the time has passed. */

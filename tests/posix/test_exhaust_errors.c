@@ -54,9 +54,15 @@ static const row stream_rows[] = {
     {EX_CLOSE, UNSEEN, {EBADF, EINTR, EIO, ENOSPC, EDQUOT, END}},
 };
 
+/* Calls by which recv is made to wait, where there is one connection only; TCP has other options.
+ */
+static const row wait_rows[] = {
+    {EX_SETSOCKOPT, UNSEEN, {EBADF, EINVAL, ENOBUFS, ENOMEM, ENOPROTOOPT, ENOTSOCK, END}},
+    {EX_FCNTL, UNSEEN, {EACCES, EAGAIN, EBADF, EINVAL, EPERM, END}},
+};
+
 /* Calls of a connection over TCP. */
 static const row tcp_rows[] = {
-    {EX_SETSOCKOPT, UNSEEN, {EBADF, EINVAL, ENOBUFS, ENOMEM, ENOPROTOOPT, ENOTSOCK, END}},
     {EX_GETSOCKOPT, RIDDEN_OUT, {EBADF, EINVAL, ENOBUFS, ENOMEM, ENOPROTOOPT, ENOTSOCK, END}},
     {EX_SO_ERROR,
      RIDDEN_OUT,
@@ -179,6 +185,7 @@ static void test_exhaust_stream_calls_fail_once_unix(void **state)
     (void)state;
     use_unix();
     fail_once_each(stream_rows, COUNT_OF(stream_rows), NULL);
+    fail_once_each(wait_rows, COUNT_OF(wait_rows), NULL);
 }
 
 static void test_exhaust_stream_calls_fail_once_tcp(void **state)
@@ -186,6 +193,7 @@ static void test_exhaust_stream_calls_fail_once_tcp(void **state)
     (void)state;
     use_tcp();
     fail_once_each(stream_rows, COUNT_OF(stream_rows), NULL);
+    fail_once_each(wait_rows, COUNT_OF(wait_rows), NULL);
     fail_once_each(tcp_rows, COUNT_OF(tcp_rows), NULL);
 }
 
@@ -204,6 +212,7 @@ static void test_exhaust_stream_calls_fail_for_good_unix(void **state)
     (void)state;
     use_unix();
     fail_from_each(stream_rows, COUNT_OF(stream_rows), NULL);
+    fail_from_each(wait_rows, COUNT_OF(wait_rows), NULL);
 }
 
 static void test_exhaust_stream_calls_fail_for_good_tcp(void **state)
@@ -211,6 +220,7 @@ static void test_exhaust_stream_calls_fail_for_good_tcp(void **state)
     (void)state;
     use_tcp();
     fail_from_each(stream_rows, COUNT_OF(stream_rows), NULL);
+    fail_from_each(wait_rows, COUNT_OF(wait_rows), NULL);
     fail_from_each(tcp_rows, COUNT_OF(tcp_rows), NULL);
 }
 
