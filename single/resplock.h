@@ -2637,15 +2637,11 @@ const char *rlk_result_text(rlk_result result)
 
 rlk_result_kind rlk_result_class(rlk_result result)
 {
+    /* a hundred codes each, in the order of the kinds */
+    unsigned kind = (unsigned)RLK_KIND_USAGE + (unsigned)-result / 100u;
     if (result >= 0)
         return RLK_KIND_OUTCOME;
-    if (result > -100)
-        return RLK_KIND_USAGE;
-    if (result > -200)
-        return RLK_KIND_TRANSPORT;
-    if (result > -300)
-        return RLK_KIND_PROTOCOL;
-    return result > -400 ? RLK_KIND_SERVER : RLK_KIND_FATAL;
+    return kind < (unsigned)RLK_KIND_FATAL ? (rlk_result_kind)kind : RLK_KIND_FATAL;
 }
 
 const char *rlk_version(void)
@@ -4924,6 +4920,7 @@ RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -5299,7 +5296,7 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
         return true;
     }
     limit.tv_sec = wait_ms / 1000;
-    limit.tv_usec = (suseconds_t)(wait_ms % 1000) * 1000;
+    limit.tv_usec = wait_ms % 1000 * 1000;
     if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
         return false;
     }
@@ -6730,8 +6727,7 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result =
-        rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
+    rlk_result result = rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 

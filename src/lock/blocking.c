@@ -60,8 +60,7 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result =
-        rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
+    rlk_result result = rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 

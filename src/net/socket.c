@@ -36,6 +36,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -411,7 +412,7 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
         return true;
     }
     limit.tv_sec = wait_ms / 1000;
-    limit.tv_usec = (suseconds_t)(wait_ms % 1000) * 1000;
+    limit.tv_usec = wait_ms % 1000 * 1000;
     if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
         return false;
     }

@@ -147,15 +147,11 @@ const char *rlk_result_text(rlk_result result)
 
 rlk_result_kind rlk_result_class(rlk_result result)
 {
+    /* a hundred codes each, in the order of the kinds */
+    unsigned kind = (unsigned)RLK_KIND_USAGE + (unsigned)-result / 100u;
     if (result >= 0)
         return RLK_KIND_OUTCOME;
-    if (result > -100)
-        return RLK_KIND_USAGE;
-    if (result > -200)
-        return RLK_KIND_TRANSPORT;
-    if (result > -300)
-        return RLK_KIND_PROTOCOL;
-    return result > -400 ? RLK_KIND_SERVER : RLK_KIND_FATAL;
+    return kind < (unsigned)RLK_KIND_FATAL ? (rlk_result_kind)kind : RLK_KIND_FATAL;
 }
 
 const char *rlk_version(void)
