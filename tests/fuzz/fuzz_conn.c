@@ -15,342 +15,22 @@
  *   - it says "fenced" only where nothing was left open, or the old connection was dealt with;
  *   - no password is left in the buffers when the handshake is over.
  */
-#include "input.h"
-#include "resp_reader.h"
-#include "stream.h"
-
-#include "resplock/net.h"
+#include "conn_world.h"
 
 #include <string.h>
 
-#define REQUESTS     6
-#define INPUT_MAX    1024
-#define STREAM_MAX   (64u * 1024)
-#define COMMANDS_MAX 2048
-#define START_MS     INT64_C(1000)
-#define ECHO_MAX     48           /* bytes of one, but for the padding */
-#define PASSWORD     "s3cr:t%45!" /* escaped in the URL */
-#define PLAIN        "s3cr:tE!"
-#define RUN_ID       "0123456789abcdef0123456789abcdef01234567"
-#define RUN_LINE     "run_id:" RUN_ID "\r\n"
+#define INPUT_MAX 1024
+#define START_MS  INT64_C(1000)
+#define PASSWORD  "s3cr:t%45!" /* PLAIN, escaped as in a URL */
+#define RUN_ID    "0123456789abcdef0123456789abcdef01234567"
+#define RUN_LINE  "run_id:" RUN_ID "\r\n"
 
-/* A request of the layer above: 1 to 3 times "ECHO n", n unlike any other. */
-typedef struct subject {
-    rlk_request request;
-    unsigned first; /* number of its first command */
-    unsigned commands;
-    unsigned replies;
-    bool encoded; /* on this stream: its end may lose it */
-    bool awaits;  /* submitted, and not ended */
-    size_t padding;
-} subject;
-
-/* A command as the driver saw it. */
-typedef struct command {
-    unsigned echo; /* number; 0: of the handshake, or a SCRIPT LOAD */
-    char name[24];
-} command;
-
-/* A reply as the layer above got it. */
-typedef struct delivery {
-    unsigned echo;
-    rlk_resp_type type;
-    int64_t value;
-    size_t at; /* data, in `delivered` */
-    size_t len;
-    bool has_data;
-} delivery;
-
-typedef struct world {
-    rlk_conn conn;
-    rlk_conn_config config;
-    fuzz_input *input;
-    int64_t now_ms;
-    uint8_t *tx;
-    uint8_t *rx;
-    rlk_conn_entry *ring;
-    subject subjects[REQUESTS];
-    unsigned numbers;
-
-    /* of the stream under way */
-    const uint8_t *shown; /* not acknowledged */
-    size_t shown_len;
-    stream_tracker sent;
-    unsigned commands_len;
-    size_t said_len;
-    unsigned deliveries_len;
-    size_t delivered_len;
-    stream_tracker answers; /* where the replies of the honest server go to */
-    unsigned honest;        /* commands that it has answered */
-    bool ready;             /* was */
-    bool killed;            /* CLIENT KILL was sent */
-
-    bool open; /* something of an earlier stream may still execute */
-
-    /* not cleared for each input */
-    uint8_t shown_copy[STREAM_MAX];
-    uint8_t said[STREAM_MAX];
-    uint8_t delivered[STREAM_MAX];
-    command commands[COMMANDS_MAX];
-    delivery deliveries[COMMANDS_MAX];
-} world;
-
-/* ---- The layer above --------------------------------------------------------------------- */
-
-static subject *subject_of(rlk_request *request)
-{
-    return (subject *)(void *)request;
-}
-
-static void submit(world *w, subject *s)
-{
-    if (s->request.state == RLK_REQUEST_IDLE && !s->awaits) {
-        s->commands = 1 + fuzz_below(w->input, 3);
-        s->padding = fuzz_below(w->input, 4) == 1 ? w->config.tx_cap / s->commands - ECHO_MAX : 0;
-        s->first = w->numbers + 1;
-        s->replies = 0;
-        s->encoded = false;
-        s->awaits = true;
-        w->numbers += s->commands;
-    }
-    rlk_conn_submit(&w->conn, &s->request, w->now_ms);
-}
-
-static bool was_shown(const world *w, const subject *s)
-{
-    unsigned i;
-
-    for (i = 0; i < w->commands_len; i++)
-        if (w->commands[i].echo == s->first)
-            return true;
-    return false;
-}
-
-static void withdraw(world *w, subject *s)
-{
-    bool sent = s->request.state == RLK_REQUEST_SENT;
-    bool unsent = rlk_conn_withdraw(&w->conn, &s->request);
-
-    FUZZ_REQUIRE(unsent == !sent);
-    FUZZ_REQUIRE(s->request.state == RLK_REQUEST_IDLE);
-    s->awaits = false;
-}
-
-/* Whatever may be done from within a call of the engine. */
-static void meddle(world *w)
-{
-    subject *s = &w->subjects[fuzz_below(w->input, REQUESTS)];
-
-    switch (fuzz_below(w->input, 16)) {
-    case 1:
-        submit(w, s);
-        break;
-    case 2:
-        withdraw(w, s);
-        break;
-    case 3:
-        rlk_conn_load_scripts(&w->conn, w->now_ms);
-        break;
-    default:
-        break;
-    }
-}
-
-static unsigned on_encode(void *context, rlk_conn *conn, rlk_request *request,
-                          rlk_resp_writer *writer)
-{
-    static const char padding[4096];
-    subject *s = subject_of(request);
-    unsigned i;
-
-    (void)context;
-    FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
-    FUZZ_REQUIRE(request->state == RLK_REQUEST_QUEUED && s->awaits);
-    for (i = 0; i < s->commands; i++) {
-        rlk_resp_put_command(writer, s->padding != 0 ? 3 : 2);
-        rlk_resp_put_bulk(writer, "ECHO", 4);
-        rlk_resp_put_integer(writer, s->first + i);
-        if (s->padding != 0)
-            rlk_resp_put_bulk(writer, padding, s->padding);
-    }
-    s->encoded = rlk_resp_writer_result(writer) == RLK_OK;
-    return s->commands;
-}
-
-static void on_reply(void *context, rlk_conn *conn, rlk_request *request, const rlk_reply *reply,
-                     unsigned left)
-{
-    world *w = (world *)context;
-    subject *s = subject_of(request);
-    delivery *d = &w->deliveries[w->deliveries_len];
-
-    FUZZ_REQUIRE(s->awaits && s->encoded);
-    FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
-    FUZZ_REQUIRE(left == s->commands - s->replies - 1);
-    FUZZ_REQUIRE(request->state == (left == 0 ? RLK_REQUEST_IDLE : RLK_REQUEST_SENT));
-    FUZZ_REQUIRE(was_shown(w, s) && w->deliveries_len < COMMANDS_MAX);
-    d->echo = s->first + s->replies;
-    d->type = reply->type;
-    d->value = reply->value;
-    d->len = reply->len;
-    d->has_data = reply->data != NULL;
-    d->at = w->delivered_len;
-    FUZZ_REQUIRE(reply->len <= sizeof w->delivered - w->delivered_len);
-    if (reply->data != NULL)
-        memcpy(w->delivered + d->at, reply->data, reply->len);
-    w->delivered_len += reply->len;
-    w->deliveries_len++;
-    s->replies++;
-    s->awaits = left != 0;
-    if (fuzz_below(w->input, 64) == 1)
-        rlk_conn_reject(&w->conn, w->now_ms);
-    meddle(w);
-}
-
-static void on_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
-{
-    world *w = (world *)context;
-    subject *s = subject_of(request);
-
-    FUZZ_REQUIRE(s->awaits && s->encoded);
-    FUZZ_REQUIRE(rlk_conn_get_state(conn) != RLK_CONN_READY);
-    FUZZ_REQUIRE(request->state == RLK_REQUEST_IDLE);
-    FUZZ_REQUIRE(maybe_sent == was_shown(w, s));
-    s->awaits = false;
-    meddle(w);
-}
-
-/* ---- What is looked at when the connection becomes ready --------------------------------- */
-
-static bool holds(const uint8_t *memory, size_t len, const char *text)
-{
-    size_t n = strlen(text);
-    size_t i;
-
-    for (i = 0; i + n <= len; i++)
-        if (memcmp(memory + i, text, n) == 0)
-            return true;
-    return false;
-}
-
-/* After a handshake; bytes of the server that are not parsed yet are its own affair. */
-static void check_wiped(const world *w)
-{
-    FUZZ_REQUIRE(!holds(w->rx, w->conn.rx_begin, PLAIN));
-    FUZZ_REQUIRE(!holds(w->rx + w->conn.rx_end, w->config.rx_cap - w->conn.rx_end, PLAIN));
-}
-
-static bool sent_step(const world *w, const char *name)
-{
-    unsigned i;
-
-    for (i = 0; i < w->commands_len; i++)
-        if (stream_matches(w->commands[i].name, name))
-            return true;
-    return false;
-}
-
-static void check_ready(world *w)
-{
-    const rlk_conn *conn = &w->conn;
-
-    FUZZ_REQUIRE(!w->ready && w->deliveries_len == 0);
-    FUZZ_REQUIRE(rlk_conn_result(conn) == RLK_OK && rlk_conn_text(conn)[0] == '\0');
-    FUZZ_REQUIRE(rlk_conn_protocol(conn) == 2 ||
-                 (rlk_conn_protocol(conn) == 3 && !w->config.resp2_only));
-    FUZZ_REQUIRE(w->config.url.db == 0 || sent_step(w, "SELECT"));
-    FUZZ_REQUIRE(w->config.url.password == NULL || sent_step(w, "HELLO") || sent_step(w, "AUTH"));
-    FUZZ_REQUIRE(w->config.scripts_len == 0 || sent_step(w, "SCRIPT LOAD"));
-    /* Fenced: nothing was open, the old connection was killed, or the server told of another
-     * instance of itself. */
-    if (rlk_conn_fenced(conn))
-        FUZZ_REQUIRE(!w->open || sent_step(w, "CLIENT KILL") || rlk_conn_run_id(conn) != NULL);
-    w->open = false; /* from here on it is the generation that says what is not fenced */
-    w->ready = true;
-}
-
-static void on_changed(void *context, rlk_conn *conn)
-{
-    world *w = (world *)context;
-    rlk_conn_state state = rlk_conn_get_state(conn);
-
-    FUZZ_REQUIRE(state == RLK_CONN_READY || state == RLK_CONN_WAITING || state == RLK_CONN_FATAL);
-    if (!w->ready)
-        check_wiped(w);
-    if (state == RLK_CONN_READY)
-        check_ready(w);
-    else
-        FUZZ_REQUIRE(rlk_conn_result(conn) < 0);
-    meddle(w);
-}
-
-/* ---- The end of a stream ----------------------------------------------------------------- */
-
-/* The reference reader's events that are replies, by their numbers. */
-typedef struct replies {
-    resp_log log;
-    const resp_event *at[COMMANDS_MAX];
-    unsigned len;
-} replies;
-
-static void read_replies(const world *w, replies *r)
-{
-    size_t i;
-
-    r->len = 0;
-    resp_reader_read(&r->log, w->said, w->said_len);
-    for (i = 0; i < r->log.count && r->len < COMMANDS_MAX; i++) {
-        const resp_event *event = &r->log.events[i];
-
-        if (event->depth == 0 && event->type != RLK_RESP_END &&
-            (event->flags & (RLK_RESP_IN_ATTRIBUTE | RLK_RESP_IN_PUSH)) == 0)
-            r->at[r->len++] = event;
-    }
-}
-
-static bool is_text(rlk_resp_type type)
-{
-    return type == RLK_RESP_SIMPLE || type == RLK_RESP_BULK || type == RLK_RESP_VERBATIM ||
-           type == RLK_RESP_DOUBLE || type == RLK_RESP_BIG_NUMBER;
-}
-
-static void check_delivery(const world *w, const replies *r, const delivery *d, unsigned ordinal)
-{
-    const resp_event *event;
-
-    FUZZ_REQUIRE(ordinal < w->commands_len && ordinal < r->len);
-    event = r->at[ordinal];
-    FUZZ_REQUIRE(event->type == d->type);
-    if (event->type == RLK_RESP_INTEGER || event->type == RLK_RESP_BOOLEAN)
-        FUZZ_REQUIRE(d->value == event->value);
-    if (is_text(event->type) && d->has_data)
-        FUZZ_REQUIRE(
-            d->len == event->len && d->value == event->value &&
-            (d->len == 0 || memcmp(w->delivered + d->at, r->log.bytes + event->at, d->len) == 0));
-}
-
-/* Deliveries come in the order of the commands. */
-static void check_stream(world *w)
-{
-    static replies r;
-    unsigned ordinal = 0;
-    unsigned i;
-
-    read_replies(w, &r);
-    for (i = 0; i < w->deliveries_len; i++, ordinal++) {
-        while (ordinal < w->commands_len && w->commands[ordinal].echo != w->deliveries[i].echo)
-            ordinal++;
-        check_delivery(w, &r, &w->deliveries[i], ordinal);
-    }
-    for (i = r.len; i < w->commands_len; i++) /* sent, and never answered */
-        w->open = w->open || w->commands[i].echo != 0;
-}
+/* ---- The driver -------------------------------------------------------------------------- */
 
 static void begin_stream(world *w)
 {
-    check_stream(w);
+    conn_judge_stream(w);
     stream_reset(&w->sent);
-    stream_reset(&w->answers);
     w->shown = NULL;
     w->shown_len = 0;
     w->commands_len = 0;
@@ -362,8 +42,6 @@ static void begin_stream(world *w)
     memset(w->rx, 0, w->config.rx_cap); /* what a server said once it was ready */
 }
 
-/* ---- The driver -------------------------------------------------------------------------- */
-
 static void note_command(world *w)
 {
     command *c = &w->commands[w->commands_len];
@@ -372,7 +50,7 @@ static void note_command(world *w)
     c->echo = 0;
     if (stream_matches(w->sent.words, "ECHO"))
         c->echo = (unsigned)strtoul(w->sent.words + 5, NULL, 10);
-    (void)snprintf(c->name, sizeof c->name, "%.23s", w->sent.words);
+    (void)snprintf(c->name, sizeof c->name, "%.31s", w->sent.words);
     w->commands_len++;
 }
 
@@ -471,6 +149,8 @@ static void act_answer_wrong(world *w)
         "-NOPROTO unsupported protocol version\r\n",
         "-NOPERM this user has no permissions\r\n",
         "-ERR No such client\r\n",
+        "-WRONGPASS invalid username-password pair\r\n",
+        "$49\r\nrun_id:0123456789abcdef0123456789abcdef01234568\r\n\r\n",
         "-LOADING Redis is loading the dataset in memory\r\n",
         ":0\r\n",
         ":1\r\n",
@@ -556,12 +236,14 @@ static void check(world *w)
         FUZZ_REQUIRE(deadline_ms <= w->now_ms + RLK_CONNECT_MS);
     if (state == RLK_CONN_READY && conn->ring_used == 0)
         FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
+    FUZZ_REQUIRE(state != RLK_CONN_WAITING ||
+                 rlk_result_class(rlk_conn_result(conn)) != RLK_KIND_FATAL);
     if (state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED)
         FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
     FUZZ_REQUIRE((wants & RLK_WANT_READ) == 0 || (wants & RLK_WANT_CLOSE) == 0);
     FUZZ_REQUIRE(strlen(rlk_conn_text(conn)) < RLK_CONN_TEXT);
     if (rlk_conn_get_state(conn) != RLK_CONN_HANDSHAKE)
-        FUZZ_REQUIRE(!holds(w->tx, w->config.tx_cap, PLAIN));
+        FUZZ_REQUIRE(!conn_holds(w->tx, w->config.tx_cap, PLAIN));
     for (i = 0; i < REQUESTS; i++) {
         const subject *s = &w->subjects[i];
 
@@ -606,11 +288,11 @@ static void step(world *w)
     case 13:
     case 14:
         s = &w->subjects[fuzz_below(w->input, REQUESTS)];
-        submit(w, s);
+        conn_submit(w, s);
         break;
     case 15:
         s = &w->subjects[fuzz_below(w->input, REQUESTS)];
-        withdraw(w, s);
+        conn_withdraw(w, s);
         break;
     case 16:
         rlk_conn_load_scripts(&w->conn, w->now_ms);
@@ -654,11 +336,7 @@ static void configure(world *w)
     config->ring_len = (uint16_t)(RLK_CONN_RING_MIN + (sizes & 3u));
     config->tx_cap = RLK_CONN_TX_AUTH(4u, strlen(PLAIN)) + caps[(sizes >> 2) & 3u];
     config->rx_cap = RLK_CONN_RX_MIN + (size_t)caps[(sizes >> 4) & 3u];
-    config->calls.context = w;
-    config->calls.encode = on_encode;
-    config->calls.reply = on_reply;
-    config->calls.lost = on_lost;
-    config->calls.changed = on_changed;
+    conn_layer(w, &config->calls);
 }
 
 static void allocate(world *w)
@@ -696,9 +374,9 @@ static void finish(world *w)
     }
     for (i = 0; i < REQUESTS; i++) {
         FUZZ_REQUIRE(w->subjects[i].request.state != RLK_REQUEST_SENT);
-        withdraw(w, &w->subjects[i]);
+        conn_withdraw(w, &w->subjects[i]);
     }
-    check_stream(w);
+    conn_judge_stream(w);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -11,7 +11,8 @@
  *   - no lease is longer than what a quorum of nodes was asked for, from when it was asked, and an
  *     extend or renew that failed has lengthened none;
  *   - a token for which a release was sent to a node is never set there again;
- *   - each operation ends once, within its deadline and the settling time;
+ *   - each operation ends once, within its deadline and the settling time, and an acquire,
+ *     extend or renew never well by an answer that is read at its deadline or later;
  *   - deadlines advance, and no command asks for a TTL of 0 or less (the bench looks);
  *   - once the servers are honest again all comes to rest, and locks work.
  */
@@ -31,6 +32,7 @@ typedef struct subject {
     rlk_lock lock;
     rlk_holder holders[RLK_MAX_NODES];
     rlk_operation pending;
+    int64_t try_ms;   /* end of the trying */
     int64_t limit_ms; /* when its result is due */
     int64_t valid_ms; /* lease when it began, 0 if none */
     unsigned began;   /* number of the last answer before it */
@@ -42,6 +44,7 @@ typedef struct record {
     unsigned node;
     int64_t until_ms; /* asked for and granted, the latest */
     unsigned granted; /* to SET, raise */
+    unsigned raised;
     unsigned checked; /* "ours" to anything */
     unsigned deleted;
     bool released; /* a release was seen */
@@ -105,8 +108,10 @@ static void note_answer(unsigned node, const bench_command *command, const resp_
             refused = answers;
         break;
     case BENCH_RAISE:
-        if (integer && event->value >= -1)
+        if (integer && event->value >= -1) {
             note_grant(r, command);
+            r->raised = answers;
+        }
         if (!integer || event->value < -1)
             refused = answers; /* WRONGTYPE is such an answer, too */
         break;
@@ -191,7 +196,7 @@ static void judge_ok(const subject *s, rlk_operation operation)
         break;
     case RLK_OP_EXTEND:
     case RLK_OP_RENEW:
-        FUZZ_REQUIRE(count(s, offsetof(record, granted)) >= quorum());
+        FUZZ_REQUIRE(count(s, offsetof(record, raised)) >= quorum());
         break;
     case RLK_OP_CHECK:
         FUZZ_REQUIRE(count(s, offsetof(record, checked)) >= quorum());
@@ -231,6 +236,8 @@ static void take_event(const rlk_event *event)
     FUZZ_REQUIRE(event->operation == s->pending && s->pending != RLK_OP_NONE);
     FUZZ_REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms);
     s->pending = RLK_OP_NONE;
+    if (event->type == RLK_EV_ACQUIRED || event->type == RLK_EV_EXTENDED)
+        FUZZ_REQUIRE(b.now_ms < s->try_ms);
     judge(s, event->operation, event->result);
 }
 
@@ -293,7 +300,8 @@ static void after_call(subject *s, rlk_operation operation, rlk_result result, i
     }
     if (result == RLK_PENDING) {
         s->pending = operation;
-        s->limit_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : b.now_ms + time_ms;
+        s->try_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : b.now_ms + time_ms;
+        s->limit_ms = s->try_ms + (operation == RLK_OP_ACQUIRE ? RLK_SETTLE_MS : 0);
     } else if (result != RLK_OK && result != RLK_E_STATE) { /* OK: a renew that shortens */
         judge(s, operation, result);
     }
@@ -305,8 +313,7 @@ static void act_acquire(subject *s, fuzz_input *input)
     int64_t wait_ms = waits[fuzz_below(input, COUNT_OF(waits))];
     int64_t time_ms = wait_ms == RLK_TRY ? RLK_OPERATION_MS : wait_ms;
 
-    after_call(s, RLK_OP_ACQUIRE, rlk_acquire_start(&s->lock, wait_ms),
-               time_ms == RLK_FOREVER ? time_ms : time_ms + RLK_SETTLE_MS);
+    after_call(s, RLK_OP_ACQUIRE, rlk_acquire_start(&s->lock, wait_ms), time_ms);
 }
 
 static void act_cancel(subject *s)
