@@ -225,12 +225,13 @@ static const operation operations[] = {
 /* The nodes are struck while the lock is held, before each operation or right after its start. */
 static void spared_held_body(const fault *what)
 {
+    rlk_holder holders[RLK_MAX_NODES];
     size_t i;
     for (i = 0; i < COUNT_OF(operations); i++) {
         const operation *now = &operations[i];
         bool during;
         assert_result(rlk_acquire(&a, 5000), RLK_OK);
-        loop_quiet(&first.client, 20); /* all have answered */
+        assert_result(rlk_query(&a, holders, first.count), RLK_OK); /* so all have answered */
         during = i % 2 != 0;
         if (!during)
             strike(what, spare());
