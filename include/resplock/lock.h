@@ -210,8 +210,8 @@ struct rlk_client {
 
 /*
  * Prepares what every connection of a client needs from the lock room: its calls and scripts.
- * To be called on each config before rlk_conn_init, when the connections are made by hand (bare
- * ports); rlk_client_open does it by itself.
+ * To be called on each config before rlk_conn_init, and so before rlk_client_init, when the
+ * connections are made by hand (bare ports); rlk_client_open does it by itself.
  */
 RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
 
@@ -387,7 +387,8 @@ RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
 RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
 
 /*
- * Releases: compare and delete. Not held from the call on, whatever it returns.
+ * Releases: compare and delete. Not held from the call on, whatever it returns but RLK_E_STATE and
+ * RLK_E_WAIT, which begin nothing.
  *   RLK_OK         deleted (on a quorum)
  *   RLK_NOT_OWNER  the key did not hold our token any more
  *   RLK_GONE       it does not now, but an earlier try of this release got no reply
