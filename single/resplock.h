@@ -50,7 +50,8 @@
 /* ==== include/resplock/config.h ====
  *
  * resplock/config.h: limits and switches that change the layout of structs. The library and all
- * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT.
+ * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT from
+ * rlk_client_open, rlk_client_init and rlk_lock_init (rlk_conn_init alone can't tell).
  *
  * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
  * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
@@ -1283,8 +1284,8 @@ struct rlk_client {
 
 /*
  * Prepares what every connection of a client needs from the lock room: its calls and scripts.
- * To be called on each config before rlk_conn_init, when the connections are made by hand (bare
- * ports); rlk_client_open does it by itself.
+ * To be called on each config before rlk_conn_init, and so before rlk_client_init, when the
+ * connections are made by hand (bare ports); rlk_client_open does it by itself.
  */
 RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
 
@@ -1460,7 +1461,8 @@ RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
 RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
 
 /*
- * Releases: compare and delete. Not held from the call on, whatever it returns.
+ * Releases: compare and delete. Not held from the call on, whatever it returns but RLK_E_STATE and
+ * RLK_E_WAIT, which begin nothing.
  *   RLK_OK         deleted (on a quorum)
  *   RLK_NOT_OWNER  the key did not hold our token any more
  *   RLK_GONE       it does not now, but an earlier try of this release got no reply
@@ -8057,7 +8059,7 @@ void rlki_lock_rearm(rlk_lock *lock)
         rlki_wheel_cancel(wheel, &lock->timer);
     else if (deadline_ms > lock->client->now_ms)
         rlki_wheel_set(wheel, &lock->timer, deadline_ms);
-    else /* all that is due was done: what is left waits for something else to happen */
+    else /* a retry, where a driver tells that a stream ended before it ticks: at the next tick */
         rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
 }
 

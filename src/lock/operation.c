@@ -45,7 +45,7 @@ void rlki_lock_rearm(rlk_lock *lock)
         rlki_wheel_cancel(wheel, &lock->timer);
     else if (deadline_ms > lock->client->now_ms)
         rlki_wheel_set(wheel, &lock->timer, deadline_ms);
-    else /* all that is due was done: what is left waits for something else to happen */
+    else /* a retry, where a driver tells that a stream ended before it ticks: at the next tick */
         rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
 }
 
