@@ -21,8 +21,10 @@ static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result res
         return;
     }
     lock->pending = RLK_OP_NONE;
-    if (operation == RLK_OP_RENEW && result == RLK_OK)
+    if (operation == RLK_OP_RENEW && result == RLK_OK) {
         MET(SHORTENED);
+        lock->unsent = lock->first && sim.nodes == 1;
+    }
     judge_result(lock, operation, result);
 }
 
@@ -135,6 +137,13 @@ static void actor_hold_on(sim_lock *lock, sim_rng *rng)
         actor_called(lock, RLK_OP_CHECK, rlk_check_start(&lock->lock), time_ms);
         break;
     }
+}
+
+/* Renews, so that the answer comes while the process stands still. */
+void actor_renew(sim_lock *lock)
+{
+    actor_called(lock, RLK_OP_RENEW, rlk_renew_start(&lock->lock, lock->ttl_ms * 2),
+                 SIM_OPERATION_MS);
 }
 
 static void actor_query(sim_lock *lock)

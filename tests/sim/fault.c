@@ -160,6 +160,25 @@ static void fault_path(int kind, sim_rng *rng)
 
 /* ---- Processes --------------------------------------------------------------------------- */
 
+/* For how long a process stands still: often until just behind the deadline of a lock that it
+ * holds, with a renewal under way. */
+static int64_t fault_stall_us(sim_process *process, sim_rng *rng)
+{
+    sim_lock *lock = &process->locks[sim_dice(rng, process->locks_len)];
+
+    process_wake(process);
+    if (sim_chance(rng, 500) && lock->pending == RLK_OP_NONE && rlk_is_held(&lock->lock) &&
+        lock->until_us - sim.now_us < 3000 * SIM_MS) {
+        int64_t until_us = lock->until_us;
+
+        actor_renew(lock);
+        process_drive(process);
+        return until_us - sim.now_us + sim_between(rng, 0, 20) * SIM_MS;
+    }
+    return sim_chance(rng, 700) ? sim_between(rng, 1, 200) * SIM_MS
+                                : sim_between(rng, 200, 3000) * SIM_MS;
+}
+
 static void fault_process(int kind, sim_rng *rng)
 {
     sim_process *process = &sim.members[sim_dice(rng, sim.processes)];
@@ -169,8 +188,7 @@ static void fault_process(int kind, sim_rng *rng)
         return;
     if (kind == SIM_FAULT_STALL) {
         MET(PROCESS_STALLED);
-        process_stall(process, sim_chance(rng, 700) ? sim_between(rng, 1, 200) * SIM_MS
-                                                    : sim_between(rng, 200, 3000) * SIM_MS);
+        process_stall(process, fault_stall_us(process, rng));
     } else if (kind == SIM_FAULT_DRIBBLE) {
         fault = fault_begin(kind, sim_between(rng, 20, 200) * SIM_MS);
         if (fault == NULL)

@@ -259,6 +259,10 @@ void judge_event(sim_process *process, const rlk_event *event)
         TRACE("process %u: lock %u: LOST", process->index, lock->index);
         judge_truth(!rlk_is_held(&lock->lock), lock, RLK_LOST);
         check_hold(lock);
+        /* the result of what it ended comes first */
+        if (pending == RLK_OP_EXTEND || pending == RLK_OP_RENEW || pending == RLK_OP_CHECK)
+            world_violate(SIM_ENDING, "process %u lock %u: LOST, and %s is pending", process->index,
+                          lock->index, world_operation_name(pending));
         if (!lock->owed)
             world_violate(SIM_ENDING, "process %u lock %u: LOST, and it was not held",
                           process->index, lock->index);

@@ -306,6 +306,7 @@ void actor_close(sim_lock *lock, sim_rng *rng);
 /* Calls, and what must be remembered of them. */
 void actor_acquire(sim_lock *lock, int64_t wait_ms);
 void actor_release(sim_lock *lock);
+void actor_renew(sim_lock *lock);
 void actor_cancel(sim_lock *lock);
 /* Right after an event was pulled. */
 void actor_handle(sim_lock *lock, rlk_operation operation, rlk_result result);
