@@ -177,6 +177,25 @@ static void test_lock_corners_questions(void **state)
     assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
 }
 
+/* A driver tells that the stream has ended, and has not ticked yet: what is due is done at the next
+ * tick, and is no deadline that stays in the past. */
+static void test_lock_corners_stream_ends_before_the_tick(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_READONLY); /* again in a while */
+    b.now_ms += RLK_RETRY_MAX_MS;
+    bench_cut(&b, 0);
+    assert_true(rlk_client_deadline(b.client) > b.now_ms);
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS + 1));
+    assert_result(event.result, RLK_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_lock_corners_late_nil_beside_a_loose_set),
         cmocka_unit_test(test_lock_corners_nothing_given),
         cmocka_unit_test(test_lock_corners_questions),
+        cmocka_unit_test(test_lock_corners_stream_ends_before_the_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
