@@ -267,6 +267,9 @@ void judge_event(sim_process *process, const rlk_event *event)
             world_violate(SIM_ENDING, "process %u lock %u: LOST, and it was not held",
                           process->index, lock->index);
         lock->owed = false;
+        /* its undo is the best that can be done; a SET that can't be fenced may come behind it */
+        if ((sim.faults & SIM_FAULT_NO_IDS) != 0)
+            judge_exempt(lock);
         return;
     }
     if (event->operation != pending) {
