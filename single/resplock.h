@@ -51,7 +51,7 @@
  *
  * resplock/config.h: limits and switches that change the layout of structs. The library and all
  * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT from
- * rlk_client_open, rlk_client_init and rlk_lock_init (rlk_conn_init alone can't tell).
+ * rlk_client_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
  *
  * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
  * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
@@ -209,6 +209,13 @@ extern "C" {
 #define RLK_VERSION_MINOR  1
 #define RLK_VERSION_PATCH  0
 #define RLK_VERSION_STRING "0.1.0"
+
+/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
+ * is not passed. */
+#define RLK_LAYOUT                                                                                 \
+    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
+     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
+     RLK_MAX_NODES)
 
 /* Linkage of every public function. Define it before the first include to choose another. */
 #ifndef RLK_API
@@ -814,11 +821,17 @@ struct rlk_conn {
 };
 
 /*
+ *     rlk_conn_init(conn, config, now_ms)
+ *
  * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
  * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
- * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES.
+ * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES,
+ * RLK_E_LAYOUT.
  */
-RLK_API rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms);
+#define rlk_conn_init(conn, config, now_ms)                                                        \
+    rlki_conn_init((conn), (config), (now_ms), sizeof(rlk_conn), RLK_LAYOUT)
+RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
+                                  size_t size, uint32_t layout);
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
@@ -1274,13 +1287,6 @@ struct rlk_client {
 
 /* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
  * with several fields works. */
-
-/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
- * is not passed. */
-#define RLK_LAYOUT                                                                                 \
-    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
-     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
-     RLK_MAX_NODES)
 
 /*
  * Prepares what every connection of a client needs from the lock room: its calls and scripts.
@@ -3120,13 +3126,16 @@ static void conn_make_due(rlk_conn *conn)
     conn->flags |= CONN_DUE;
 }
 
-rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms)
+rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
+                          size_t size, uint32_t layout)
 {
     rlk_result result;
 
     if (conn == NULL || config == NULL)
         return RLK_E_ARGUMENT;
-    memset(conn, 0, sizeof *conn);
+    memset(conn, 0, size); /* of the caller's struct, whichever it is */
+    if (size != sizeof *conn || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
     conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
     conn->deadline_ms = RLK_NEVER;
     result = conn_check(config);

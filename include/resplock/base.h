@@ -20,6 +20,13 @@ extern "C" {
 #define RLK_VERSION_PATCH  0
 #define RLK_VERSION_STRING "0.1.0"
 
+/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
+ * is not passed. */
+#define RLK_LAYOUT                                                                                 \
+    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
+     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
+     RLK_MAX_NODES)
+
 /* Linkage of every public function. Define it before the first include to choose another. */
 #ifndef RLK_API
 #if defined(__GNUC__)

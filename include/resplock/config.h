@@ -2,7 +2,7 @@
  *
  * resplock/config.h: limits and switches that change the layout of structs. The library and all
  * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT from
- * rlk_client_open, rlk_client_init and rlk_lock_init (rlk_conn_init alone can't tell).
+ * rlk_client_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
  *
  * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
  * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and

@@ -201,13 +201,6 @@ struct rlk_client {
 /* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
  * with several fields works. */
 
-/* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
- * is not passed. */
-#define RLK_LAYOUT                                                                                 \
-    ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
-     (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
-     RLK_MAX_NODES)
-
 /*
  * Prepares what every connection of a client needs from the lock room: its calls and scripts.
  * To be called on each config before rlk_conn_init, and so before rlk_client_init, when the

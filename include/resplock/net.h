@@ -271,11 +271,17 @@ struct rlk_conn {
 };
 
 /*
+ *     rlk_conn_init(conn, config, now_ms)
+ *
  * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
  * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
- * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES.
+ * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES,
+ * RLK_E_LAYOUT.
  */
-RLK_API rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms);
+#define rlk_conn_init(conn, config, now_ms)                                                        \
+    rlki_conn_init((conn), (config), (now_ms), sizeof(rlk_conn), RLK_LAYOUT)
+RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
+                                  size_t size, uint32_t layout);
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */

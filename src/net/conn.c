@@ -132,13 +132,16 @@ static void conn_make_due(rlk_conn *conn)
     conn->flags |= CONN_DUE;
 }
 
-rlk_result rlk_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms)
+rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
+                          size_t size, uint32_t layout)
 {
     rlk_result result;
 
     if (conn == NULL || config == NULL)
         return RLK_E_ARGUMENT;
-    memset(conn, 0, sizeof *conn);
+    memset(conn, 0, size); /* of the caller's struct, whichever it is */
+    if (size != sizeof *conn || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
     conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
     conn->deadline_ms = RLK_NEVER;
     result = conn_check(config);

@@ -205,8 +205,13 @@ static void test_conn_init_checks_its_configuration(void **state)
     assert_result(rlk_conn_init(NULL, NULL, 0), RLK_E_ARGUMENT);
     {
         rlk_conn conn;
+        rlk_conn_config config;
 
+        memset(&config, 0, sizeof config);
         assert_result(rlk_conn_init(&conn, NULL, 0), RLK_E_ARGUMENT);
+        /* compiled with other limits */
+        assert_result(rlki_conn_init(&conn, &config, 0, sizeof conn - 8, RLK_LAYOUT), RLK_E_LAYOUT);
+        assert_result(rlki_conn_init(&conn, &config, 0, sizeof conn, RLK_LAYOUT + 1), RLK_E_LAYOUT);
     }
 }
 
