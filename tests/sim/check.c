@@ -180,12 +180,16 @@ void check_hold(sim_lock *lock)
     check_backing(lock);
 }
 
-void check_command(sim_lock *lock, model_command command)
+void check_command(sim_lock *lock, model_command command, uint32_t serial)
 {
+    uint32_t own;
+    uint32_t round;
+
     lock->commands++;
     if (command == MODEL_RAISE && lock->pending == RLK_OP_ACQUIRE)
         MET(D_COMPARED);
-    if (command == MODEL_RAISE && lock->unsent && lock->process->alive)
+    if (command == MODEL_RAISE && lock->unsent && lock->process->alive &&
+        check_token_of(lock, &own, &round) && own == serial)
         world_violate(SIM_TRUTH, "process %u lock %u: CANCELLED, and yet it was sent",
                       lock->process->index, lock->index);
 }

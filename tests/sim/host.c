@@ -93,7 +93,7 @@ static void host_executed(void *context, unsigned slot, model_command command, c
     if (token != NULL && check_parse(token, token_len, &serial, &round)) {
         const sim_serial *owner = &sim.serials[serial];
 
-        check_command(&sim.members[owner->process].locks[owner->lock], command);
+        check_command(&sim.members[owner->process].locks[owner->lock], command, serial);
     }
 }
 

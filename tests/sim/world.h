@@ -390,8 +390,8 @@ void check_changed(sim_host *host, const model_key *key, model_change change);
 void check_meddled(unsigned key);
 /* Looks at how a lock is held now. */
 void check_hold(sim_lock *lock);
-/* A command of the lock is executed. */
-void check_command(sim_lock *lock, model_command command);
+/* A command of the lock is executed, with a token of it. */
+void check_command(sim_lock *lock, model_command command, uint32_t serial);
 void check_bury(const sim_lock *lock, uint32_t serial, uint32_t after, uint32_t upto);
 /* Notes whether the token is on a quorum now. */
 void check_note(sim_lock *lock);
