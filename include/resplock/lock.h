@@ -374,7 +374,8 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *                  already; RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.
- * The deadline bounds the trying; the result comes within settle_ms after it.
+ * The deadline bounds the trying; the result comes within settle_ms after it. An RLK_EV_LOST of the
+ * lease before that was not pulled yet is dropped: who calls this knows.
  */
 RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
 RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
