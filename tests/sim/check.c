@@ -184,12 +184,14 @@ void check_command(sim_lock *lock, model_command command, uint32_t serial)
 {
     uint32_t own;
     uint32_t round;
+    bool is_own = check_token_of(lock, &own, &round) && own == serial;
 
-    lock->commands++;
+    /* not those of an earlier lock here, which a partition held up until now */
+    if (is_own)
+        lock->commands++;
     if (command == MODEL_RAISE && lock->pending == RLK_OP_ACQUIRE)
         MET(D_COMPARED);
-    if (command == MODEL_RAISE && lock->unsent && lock->process->alive &&
-        check_token_of(lock, &own, &round) && own == serial)
+    if (command == MODEL_RAISE && lock->unsent && lock->process->alive && is_own)
         world_violate(SIM_TRUTH, "process %u lock %u: CANCELLED, and yet it was sent",
                       lock->process->index, lock->index);
 }
