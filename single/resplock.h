@@ -103,6 +103,11 @@
 #define RLK_NODE_RX 512
 #endif
 
+/* Buckets of a client's own index of keys, a power of two. */
+#ifndef RLK_BUCKETS
+#define RLK_BUCKETS 16
+#endif
+
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
 /* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
@@ -114,7 +119,10 @@
 /* Names and texts of results. */
 /* #define RLK_NO_TEXT */
 
-/* HELLO and the types of RESP3. */
+/* Counters and the trace hook. */
+/* #define RLK_NO_TRACE */
+
+/* HELLO and the types of RESP3, and with them the wake-up by the server: waiters ask again. */
 /* #define RLK_RESP2_ONLY */
 
 /* ---- What can't be ----------------------------------------------------------------------- */
@@ -134,6 +142,9 @@
 #endif
 #if RLK_RESP_MAX_DEPTH < 4 || RLK_RESP_MAX_DEPTH > 254 /* HELLO, of a server with modules */
 #error "RLK_RESP_MAX_DEPTH is not in 4..254"
+#endif
+#if RLK_BUCKETS < 1 || RLK_BUCKETS > 65536 || (RLK_BUCKETS & (RLK_BUCKETS - 1)) != 0
+#error "RLK_BUCKETS is not a power of two in 1..65536"
 #endif
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"
@@ -683,8 +694,22 @@ typedef struct rlk_conn_calls {
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
      * the state is READY, or (after all calls of `lost`) WAITING or FATAL. */
     void (*changed)(void *context, rlk_conn *conn);
-    void *context;
+    /*
+     * A push of CLIENT TRACKING: the key with this hash changed (rlk_key_hash), or, with `all`,
+     * any may have. It comes in the order of the replies: what it tells happened before the server
+     * executed the command that is answered next.
+     */
+    void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
+#ifndef RLK_NO_TRACE
+    /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
+     * "HELLO"; constant text. Must not call the engine. NULL: nobody looks. */
+    void (*trace)(void *context, rlk_conn *conn, bool step, const char *what);
+#endif
 } rlk_conn_calls;
+
+/* Hash of a key: FNV-1a of 32 bits. `hash`: RLK_KEY_HASH, or that of the bytes before. */
+#define RLK_KEY_HASH UINT32_C(2166136261)
+RLK_API uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len);
 
 /* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
  * it leaves straight from where it is. */
@@ -723,13 +748,15 @@ typedef struct rlk_conn_config {
     const rlk_conn_script *scripts;
     uint8_t scripts_len;
     bool resp2_only;      /* skip HELLO; always so with RLK_RESP2_ONLY */
+    bool no_tracking;     /* skip CLIENT TRACKING */
     rlk_conn_entry *ring; /* caller's memory, at least RLK_CONN_RING_MIN entries */
     uint16_t ring_len;
     uint8_t *tx; /* caller's memory, at least RLK_CONN_TX_MIN bytes, and room for credentials */
     size_t tx_cap;
     uint8_t *rx; /* caller's memory, at least RLK_CONN_RX_MIN bytes */
     size_t rx_cap;
-    rlk_conn_calls calls;
+    const rlk_conn_calls *calls; /* constant; outlives the connection */
+    void *calls_context;         /* first argument of each */
 } rlk_conn_config;
 
 #define RLK_CONN_RING_MIN 4
@@ -768,21 +795,24 @@ typedef struct rlk_conn_identity {
  * short instructions. */
 struct rlk_conn {
     uint8_t state;
-    uint8_t flags;
     uint8_t step;       /* handshake: next step to send */
     uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
-    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t match;      /* progress of a scan through a reply of the handshake, or a push */
     uint8_t protocol;   /* 2 or 3; 0: not known yet */
     uint8_t script;     /* next one to load; scripts_len: none */
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
+    uint16_t flags;
     int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
     int16_t sys_errno;
     uint16_t ring_len;
     uint16_t ring_head;
     uint16_t ring_used;
-    uint16_t loads;        /* script loads in the ring */
+    uint16_t loads; /* script loads in the ring */
+#ifndef RLK_NO_TRACE
+    uint16_t fences; /* done, counted */
+#endif
     uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
     rlk_conn_entry *ring;
     uint8_t *tx;
@@ -799,7 +829,8 @@ struct rlk_conn {
     rlk_request *send_tail;
     uint32_t response_ms; /* configuration, as rlk_conn_config has it */
     const rlk_conn_script *scripts;
-    rlk_conn_calls calls;
+    const rlk_conn_calls *calls;
+    void *calls_context;
     int64_t now_ms;      /* of the call under way, or the last one */
     int64_t deadline_ms; /* of the state: next attempt, connect, progress */
     uint32_t connect_ms;
@@ -809,7 +840,12 @@ struct rlk_conn {
     uint32_t jitter;     /* state of the generator of backoff times */
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
-    int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
+    uint32_t fragment;   /* of the string under way: of a reply its length, UINT32_MAX if that is
+                            not known; of a push the hash of the key so far */
+#ifndef RLK_NO_TRACE
+    uint32_t bytes_sent; /* modulo 2^32 */
+    uint32_t bytes_received;
+#endif
     rlk_credentials_hook credentials;
     void *credentials_context;
     const char *client_name;
@@ -946,6 +982,9 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 /* In READY: true if no command of the connection before this one can execute any more, because all
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
+
+/* In READY: true if the server tells of changes to the keys that this stream has read. */
+RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
@@ -1129,11 +1168,16 @@ extern "C" {
 #define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
 #define RLK_OPERATION_MS 5000
-#define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
-#define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
-#define RLK_RETRY_MAX_MS 250   /* ... to */
-#define RLK_DRIFT_PPM    10000 /* 1 % of the horizon, and */
-#define RLK_DRIFT_MS     2     /* 2 ms: node-redlock's and Redlock's bound */
+#define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
+/* Between attempts on a lock that is held, where the server does not tell of its release (no
+ * RESP3, tracking refused), or after an error: a random time from ... to */
+#define RLK_RETRY_MIN_MS 50
+#define RLK_RETRY_MAX_MS 250
+/* Where it does: the latest time at which a waiter looks again though nothing was told, since a
+ * push can be lost. A random time from a fifth of it on. */
+#define RLK_SAFETY_MS 5000
+#define RLK_DRIFT_PPM 10000 /* 1 % of the horizon, and */
+#define RLK_DRIFT_MS  2     /* 2 ms: node-redlock's and Redlock's bound */
 
 /* A token is its prefix, of up to RLK_PREFIX_MAX bytes, and 40 hex digits. */
 #define RLK_TOKEN_DIGITS 40
@@ -1144,8 +1188,16 @@ extern "C" {
 #define RLK_TX_MIN_PREFIX(key_len, prefix_len) (160 + 2 * (key_len) + (prefix_len))
 #define RLK_TX_MIN(key_len)                    RLK_TX_MIN_PREFIX(key_len, 0)
 
+/* Locks of one client that wait for one key stand in a row, of which only the first asks the
+ * server. A release wakes the next in the row at once; after so many in a row it first pauses for
+ * a retry time, so that other processes have their turn. */
+#define RLK_HANDOFFS 16
+
 typedef struct rlk_client rlk_client;
 typedef struct rlk_lock rlk_lock;
+#ifndef RLK_NO_TRACE
+typedef struct rlk_trace rlk_trace;
+#endif
 
 /* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
 typedef struct rlk_env {
@@ -1163,6 +1215,10 @@ typedef struct rlk_env {
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
+#ifndef RLK_NO_TRACE
+    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
+    void (*trace)(void *context, const rlk_trace *trace);
+#endif
 } rlk_env;
 
 /* ---- Events ------------------------------------------------------------------------------ */
@@ -1178,7 +1234,15 @@ typedef enum rlk_event_type {
     RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
     RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
     RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
-    RLK_EV_LOST          /* no result of an operation: the lock was held and is not any more */
+    /* These are no results of an operation; they are pulled in this order, behind a result. */
+    RLK_EV_SETTLED,       /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
+                             with RLK_UNKNOWN or an error:
+                             RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
+                             nobody answered until its TTL had passed, or an orphan is possible */
+    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts */
+    RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
+    RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
+    RLK_EV_LOST           /* the lock was held and is not any more */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -1194,7 +1258,7 @@ typedef enum rlk_operation {
 
 typedef struct rlk_event {
     rlk_event_type type;
-    rlk_operation operation; /* RLK_OP_NONE for RLK_EV_LOST */
+    rlk_operation operation; /* RLK_OP_NONE where it is no result of one */
     rlk_result result;
     rlk_lock *lock;
     void *user; /* of the lock's configuration */
@@ -1209,6 +1273,12 @@ typedef struct rlk_client_config {
     int64_t settle_ms;
     uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
     int64_t drift_ms;
+    uint32_t handoffs; /* default RLK_HANDOFFS, at most 254 */
+    /* The index of keys that are waited for or held: a power of two of buckets in the caller's
+     * memory, which outlives the client. NULL: RLK_BUCKETS in the client itself, ample for some
+     * hundred keys. */
+    rlk_lock **buckets;
+    size_t buckets_len;
 } rlk_client_config;
 
 /* Bits of rlk_client_warnings. */
@@ -1248,6 +1318,38 @@ typedef struct rlk_node {
 } rlk_node;
 #endif
 
+/* What caused an attempt on a lock. */
+typedef enum rlk_cause {
+    RLK_CAUSE_START,     /* the call */
+    RLK_CAUSE_PUSH,      /* the server told that the key changed, or is not there any more */
+    RLK_CAUSE_FLUSH,     /* it told that any key may have */
+    RLK_CAUSE_LOCAL,     /* another lock of the client released it, or stepped out of the row */
+    RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
+    RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
+    RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
+    RLK_CAUSE_YIELD,     /* the pause for other processes was over: RLK_HANDOFFS */
+    RLK_CAUSE_RECONNECT, /* a connection came back */
+    RLK_CAUSES
+} rlk_cause;
+
+#ifndef RLK_NO_TRACE
+/* Counted since rlk_client_init; modulo their range. */
+typedef struct rlk_stats {
+    uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
+    uint32_t acquired;           /* of them won */
+    uint32_t causes[RLK_CAUSES]; /* attempts by cause */
+    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
+    uint32_t renewed;            /* auto_renew: by outcome */
+    uint32_t renew_unknown;
+    uint32_t renew_refused;
+    uint32_t lost;       /* locks */
+    uint32_t connects;   /* of connections that became ready */
+    uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
+    uint32_t bytes_sent; /* of all connections */
+    uint32_t bytes_received;
+} rlk_stats;
+#endif
+
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
 struct rlk_client {
@@ -1255,6 +1357,7 @@ struct rlk_client {
     uint8_t quorum;
     uint8_t state;
     uint8_t warnings;
+    uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
     int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
@@ -1273,7 +1376,13 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
+    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    uint32_t buckets_mask;
+    rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_wheel wheel;
+#ifndef RLK_NO_TRACE
+    rlk_stats stats;
+#endif
     char text[RLKI_TEXT_CAP];
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
@@ -1301,8 +1410,8 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * A client over connections that are initialised already (with rlk_client_conn_config). For
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
- * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
- * RLK_E_CLOCK, RLK_E_LAYOUT.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, handoffs above
+ * 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -1322,7 +1431,8 @@ RLK_API int64_t rlk_client_deadline(const rlk_client *client);
 /* Does what is due now (deadlines first: call it before feeding input). */
 RLK_API void rlk_client_tick(rlk_client *client);
 
-/* The next event, if there is one. Per lock in the order: result of the operation, LOST. */
+/* The next event, if there is one. Per lock in the order: result of the operation, SETTLED,
+ * renewal, LOST. */
 RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
 
 /* Leaves fatal states and backoff of all connections: they try again at once. */
@@ -1347,24 +1457,32 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
-    int64_t ttl_ms;           /* default RLK_TTL_MS */
-    int64_t wait_ms;          /* of RLK_DEFAULT; default RLK_WAIT_MS */
-    int64_t node_ms;          /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms;     /* default RLK_RETRY_MIN_MS */
-    int64_t retry_max_ms;     /* default RLK_RETRY_MAX_MS */
+    int64_t ttl_ms;       /* default RLK_TTL_MS */
+    int64_t wait_ms;      /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
+    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
+    int64_t safety_ms;    /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                             acquired, and its lease with them: RLK_LOST. From the TTL to
+                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
+    bool auto_renew;          /* renews by the TTL when a third of it has passed, whenever the
+                                 library is called: see rlk_lead_start. False: only rlk_renew and
+                                 rlk_keep do */
 } rlk_lock_config;
 
-/* A lock on one node. Fields are private. */
+/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
 typedef struct rlk_seat {
     rlk_request request; /* its tag is the command */
     uint8_t index;
     uint8_t verdict;
     uint8_t flags;
     uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t t0;    /* of the try under way, low half */
+    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
     uint32_t round; /* token that is, or may be, here */
     uint32_t generation; /* stream on which `expiry_ms` was confirmed */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
@@ -1379,11 +1497,19 @@ struct rlk_lock {
     uint8_t operation;
     uint8_t phase;
     uint8_t flags;
+    uint8_t options;
+    uint8_t place;  /* in the client's index: see watch.c */
+    uint8_t cause;  /* of the attempt under way: an rlk_cause */
+    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
+    uint8_t streak; /* hand-overs within the client, in a row */
     uint8_t events; /* pending */
     uint8_t tries;  /* failed rounds in a row */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
+    /* of a waiter, by node: cause of the next attempt or question */
+    uint8_t due[RLK_MAX_NODES];
     int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
     int16_t outcome; /* what the operation comes to once settled */
     int16_t error;   /* last error met */
     uint8_t error_node;
@@ -1394,6 +1520,11 @@ struct rlk_lock {
     uint32_t node_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
+    uint32_t safety_ms;
+    uint32_t max_hold_ms; /* 0: none */
+    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
+                         Of a lock that is held: changed there by somebody */
+    uint32_t key_hash;
     uint32_t key_len;
     const uint8_t *key;
     const char *prefix;
@@ -1401,13 +1532,19 @@ struct rlk_lock {
     rlk_lock *prev;
     rlk_lock *event_next;
     rlk_lock *event_prev;
+    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
+    rlk_lock *place_prev;
+    rlk_lock *row_head; /* of the first waiter: those behind it */
+    rlk_lock *row_tail;
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
     int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
     int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* begin of the extend or renew under way */
+    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
     int64_t target_ms;   /* E' of the extend or renew under way */
     int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
     int64_t limit_ms;    /* the same after drift */
@@ -1449,7 +1586,8 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 
 /*
  * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
- *   RLK_OK         held; rlk_remaining_ms() tells for how long
+ * Of the client's locks that wait for one key, those that came first have it first; one attempt
+ * only does not stand in that row. RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
  *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
  *   RLK_CANCELLED  by rlk_cancel
@@ -1507,12 +1645,35 @@ RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
 RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
 
 /*
- * Renews by the configured TTL when a third of it has passed, else does nothing; to be called at
- * least that often. RLK_OK while the lock is valid, even where a renewal failed (it is tried again
- * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. Takes at most the
- * time of one try (node_ms). There are no threads: nothing renews but this call.
+ * Renews by the configured TTL when a third of it has passed, else does nothing but hear what the
+ * server has told meanwhile (and then asks whether the key is still ours); to be called at least
+ * that often. Not beyond max_hold_ms. RLK_OK while the lock is valid, even where a renewal failed
+ * (it is tried again at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more.
+ * Takes at most the time of one try (node_ms). There are no threads: nothing renews but this call.
  */
 RLK_API rlk_result rlk_keep(rlk_lock *lock);
+
+/* For how long it has been held: since the answer that acquired it; 0 if it is not. */
+RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
+
+/*
+ * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
+ * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
+ * itself. Ends with rlk_step_down, with rlk_release of a leader or rlk_cancel of a follower, or
+ * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
+ * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
+ * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
+ * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
+ * and rlk_keep in a loop. RLK_PENDING, or as rlk_acquire_start.
+ */
+RLK_API rlk_result rlk_lead_start(rlk_lock *lock);
+
+/*
+ * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
+ * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
+ */
+RLK_API rlk_result rlk_step_down(rlk_lock *lock);
+RLK_API rlk_result rlk_step_down_start(rlk_lock *lock);
 
 /*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
@@ -1542,6 +1703,26 @@ typedef struct rlk_holder {
  */
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
+
+/* Who leads, as rlk_leader_of finds it. Zero it before the first call; it is the memory of when a
+ * leader was seen first. Times are of the client's clock. */
+typedef struct rlk_leader {
+    bool known; /* there is one: the rest is valid */
+    bool ours;  /* it is a lock of this client, which holds it */
+    uint8_t name_len;
+    int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
+    int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
+    char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
+} rlk_leader;
+
+/*
+ * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
+ * address. `holders` are those of the query, as many as rlk_client_nodes(). A lock that follows has
+ * an operation under way: ask with another one for the same key. Times count from this call, so it
+ * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
+ * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ */
+RLK_API rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader);
 
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
@@ -1585,6 +1766,47 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
 /* All defaults, for languages without designated initialisers. */
 RLK_API rlk_lock_config rlk_lock_config_default(void);
+
+/* ---- What happened ------------------------------------------------------------------------ */
+
+/* Name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
+RLK_API const char *rlk_cause_name(rlk_cause cause);
+
+#ifndef RLK_NO_TRACE
+/* What was counted so far. */
+RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
+
+typedef enum rlk_trace_kind {
+    RLK_TRACE_CONN,    /* a connection: `what` is its new state: "CONNECTING" ...; number: its
+                          rlk_result */
+    RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
+    RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
+                          come (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, or the rlk_result of an error */
+    RLK_TRACE_PUSH,    /* a lock's key changed at the server */
+    RLK_TRACE_STATE,   /* a lock's state: "FREE", "HELD", "LOST"; number: ms that it is valid */
+    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
+                          number: an rlk_cause */
+    RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
+} rlk_trace_kind;
+
+/*
+ * One thing that happened, as rlk_env.trace sees it. There is no token in it and no password: of a
+ * command there is only its name, and its key by the lock. Valid during the call.
+ */
+struct rlk_trace {
+    rlk_trace_kind kind;
+    int64_t now_ms;
+    const rlk_client *client;
+    const rlk_lock *lock; /* NULL: of a connection */
+    int node;             /* -1: of all */
+    const char *what;     /* constant text; with RLK_NO_TEXT "" */
+    int64_t number;
+};
+
+/* Key of a lock, for a trace. */
+RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
+#endif
 
 /* ---- Scoped forms ------------------------------------------------------------------------- */
 
@@ -1759,6 +1981,10 @@ typedef struct rlk_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
+    bool no_tracking;   /* no CLIENT TRACKING: waiters ask again and again */
+    uint32_t handoffs;  /* as in rlk_client_config */
+    rlk_lock **buckets; /* as in rlk_client_config */
+    size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
 } rlk_options;
@@ -2833,13 +3059,15 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 #define RESPLOCK_NET_CONN_INTERNAL_H
 
 /* rlk_conn.flags */
-#define CONN_DUE        0x01u /* WAITING: the next attempt is due */
-#define CONN_OPEN       0x02u /* the driver has a stream or an attempt that it must close */
-#define CONN_SEGMENT    0x04u /* scripts[script - 1] leaves behind what is in tx */
-#define CONN_FENCE_DUE  0x08u /* `old` may still have commands on their way */
-#define CONN_RESP2_ONLY 0x10u /* configured */
-#define CONN_HEARD      0x20u /* at least one token came on this stream */
-#define CONN_UNFENCED   0x40u /* became ready without the fence that was due */
+#define CONN_DUE         0x01u /* WAITING: the next attempt is due */
+#define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
+#define CONN_SEGMENT     0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
+#define CONN_RESP2_ONLY  0x10u /* configured */
+#define CONN_HEARD       0x20u /* at least one token came on this stream */
+#define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
+#define CONN_NO_TRACKING 0x80u /* configured */
+#define CONN_TRACKING    0x100u
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu
@@ -2860,6 +3088,21 @@ static inline bool conn_is_resp2_only(const rlk_conn *conn)
     return (conn->flags & CONN_RESP2_ONLY) != 0;
 #endif
 }
+
+/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
+
+#ifdef RLK_NO_TRACE
+#define CONN_COUNT(conn, counter, by)
+#define CONN_FENCED(conn)
+#define CONN_TRACE(conn, step, what)
+#else
+#define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
+#define CONN_FENCED(conn)             ((conn)->fences++)
+#define CONN_TRACE(conn, step, what)  rlki_conn_trace((conn), (step), (what))
+RLKI_API void rlki_conn_trace(rlk_conn *conn, bool step, const char *what);
+/* Name of a state. */
+RLKI_API const char *rlki_conn_state_name(unsigned state);
+#endif
 
 /* ---- conn.c ---- */
 
@@ -3041,6 +3284,32 @@ void rlki_conn_forget_text(rlk_conn *conn)
     conn->text_len = 0;
 }
 
+#ifndef RLK_NO_TRACE
+void rlki_conn_trace(rlk_conn *conn, bool step, const char *what)
+{
+    if (conn->calls->trace != NULL)
+        conn->calls->trace(conn->calls_context, conn, step, what);
+}
+
+const char *rlki_conn_state_name(unsigned state)
+{
+#ifdef RLK_NO_TEXT
+    (void)state;
+    return "";
+#else
+    static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
+                                        "CLOSING", "FATAL",      "CLOSED"};
+    return names[state];
+#endif
+}
+#endif
+
+static void conn_enter(rlk_conn *conn, rlk_conn_state state)
+{
+    conn->state = (uint8_t)state;
+    CONN_TRACE(conn, false, rlki_conn_state_name(state));
+}
+
 static bool conn_is_fatal(int result)
 {
     return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
@@ -3048,7 +3317,7 @@ static bool conn_is_fatal(int result)
 
 static void conn_changed(rlk_conn *conn)
 {
-    conn->calls.changed(conn->calls.context, conn);
+    conn->calls->changed(conn->calls_context, conn);
 }
 
 /* Name of the step under way, plus 1; 0: none. */
@@ -3075,13 +3344,14 @@ static bool conn_is_name(const char *name)
 
 static rlk_result conn_check(const rlk_conn_config *config)
 {
-    const rlk_conn_calls *calls = &config->calls;
+    const rlk_conn_calls *calls = config->calls;
     size_t tx_min = RLK_CONN_TX_MIN;
     unsigned i;
 
     if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
-        config->tx == NULL || config->rx == NULL || calls->encode == NULL || calls->reply == NULL ||
-        calls->lost == NULL || calls->changed == NULL)
+        config->tx == NULL || config->rx == NULL || calls == NULL || calls->encode == NULL ||
+        calls->reply == NULL || calls->lost == NULL || calls->changed == NULL ||
+        calls->invalidated == NULL)
         return RLK_E_ARGUMENT;
     if (config->client_name != NULL && !conn_is_name(config->client_name))
         return RLK_E_ARGUMENT;
@@ -3103,6 +3373,7 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
 {
     conn->url = config->url;
     conn->calls = config->calls;
+    conn->calls_context = config->calls_context;
     conn->credentials = config->credentials;
     conn->credentials_context = config->credentials_context;
     conn->client_name = config->client_name;
@@ -3115,7 +3386,8 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->tx_cap = (uint32_t)config->tx_cap;
     conn->rx = config->rx;
     conn->rx_cap = (uint32_t)config->rx_cap;
-    conn->flags = config->resp2_only ? CONN_RESP2_ONLY : 0u;
+    conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
+                             (config->no_tracking ? CONN_NO_TRACKING : 0u));
     conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
@@ -3165,7 +3437,7 @@ static void conn_drop_stream(rlk_conn *conn)
         rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
         rlki_conn_wipe(conn->rx, conn->rx_end);
     }
-    conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
+    conn->flags &= (uint16_t) ~(CONN_SEGMENT | CONN_DUE);
 }
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
@@ -3178,7 +3450,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
         conn->old = conn->identity;
         conn->flags |= CONN_FENCE_DUE;
     }
-    conn->state = (uint8_t)state;
+    conn_enter(conn, state);
     conn->deadline_ms = conn->now_ms;
     rlki_ring_lose(conn);
 }
@@ -3193,12 +3465,12 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
-    conn->flags &= (uint8_t)~CONN_OPEN;
+    conn->flags &= (uint16_t)~CONN_OPEN;
     if (conn_is_fatal(conn->result)) {
-        conn->state = RLK_CONN_FATAL;
+        conn_enter(conn, RLK_CONN_FATAL);
         conn->deadline_ms = RLK_NEVER;
     } else {
-        conn->state = RLK_CONN_WAITING;
+        conn_enter(conn, RLK_CONN_WAITING);
         conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
     }
     conn_changed(conn);
@@ -3225,7 +3497,7 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
         conn_settle(conn);
         break;
     default:
-        conn->flags &= (uint8_t)~CONN_OPEN;
+        conn->flags &= (uint16_t)~CONN_OPEN;
         break;
     }
 }
@@ -3263,7 +3535,7 @@ void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
         return;
-    conn->state = RLK_CONN_WAITING;
+    conn_enter(conn, RLK_CONN_WAITING);
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
     conn->step_ended = 0;
@@ -3284,8 +3556,8 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_WAITING)
         return;
-    conn->state = RLK_CONN_CONNECTING;
-    conn->flags &= (uint8_t)~CONN_DUE;
+    conn_enter(conn, RLK_CONN_CONNECTING);
+    conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
     conn->deadline_ms = now_ms + conn->connect_ms;
 }
@@ -3305,8 +3577,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_CONNECTING)
         return;
-    conn->state = RLK_CONN_HANDSHAKE;
-    conn->flags &= (uint8_t) ~(CONN_HEARD | CONN_UNFENCED);
+    conn_enter(conn, RLK_CONN_HANDSHAKE);
+    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING);
     conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
     conn->step = 0;
     conn->tx_begin = 0;
@@ -3322,15 +3594,15 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
 
 static void conn_become_ready(rlk_conn *conn)
 {
-    conn->state = RLK_CONN_READY;
-    conn->deadline_ms = RLK_NEVER;
     conn->result = RLK_OK;
+    conn_enter(conn, RLK_CONN_READY);
+    conn->deadline_ms = RLK_NEVER;
     conn->sys_errno = 0;
     conn->step_ended = 0;
     conn->generation++;
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
-    conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
     rlki_backoff_reset(conn);
     conn_changed(conn);
@@ -3393,12 +3665,13 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     if (!conn_is_up(conn) || acked == 0)
         return;
     conn->tx_position += acked;
+    CONN_COUNT(conn, bytes_sent, acked);
     if (conn->tx_end != conn->tx_begin) {
         conn_ack_tx(conn, acked);
     } else {
         conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
         if (conn_segment_left(conn) == 0)
-            conn->flags &= (uint8_t)~CONN_SEGMENT;
+            conn->flags &= (uint16_t)~CONN_SEGMENT;
     }
     rlki_conn_pump(conn);
 }
@@ -3500,6 +3773,11 @@ uint32_t rlk_conn_failures(const rlk_conn *conn)
 bool rlk_conn_fenced(const rlk_conn *conn)
 {
     return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
+}
+
+bool rlk_conn_is_tracking(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0;
 }
 
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
@@ -3635,7 +3913,7 @@ rlk_result rlk_server_error(const uint8_t *text, size_t len)
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 | --map-----------------------------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
+ *    HELLO 3 | --map--> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
  *              |                                      ^                                 |
  *              '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                      ready
  *
@@ -3658,6 +3936,9 @@ enum {
 #endif
     HANDSHAKE_AUTH,
     HANDSHAKE_SETNAME,
+#ifndef RLK_RESP2_ONLY
+    HANDSHAKE_TRACKING,
+#endif
     HANDSHAKE_CLIENT_ID,
     HANDSHAKE_SELECT,
     HANDSHAKE_INFO,
@@ -3836,7 +4117,7 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
 
 #endif /* RLK_RESP2_ONLY */
 
-/* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
+/* ---- AUTH, CLIENT SETNAME, CLIENT TRACKING, CLIENT ID, SELECT ------------------------------ */
 
 /* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
 static bool handshake_auth_needed(const rlk_conn *conn)
@@ -3883,6 +4164,32 @@ static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writ
     handshake_word(writer, conn->client_name);
     return RLK_OK;
 }
+
+#ifndef RLK_RESP2_ONLY
+static bool handshake_tracking_needed(const rlk_conn *conn)
+{
+    return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
+}
+
+/* NOLOOP: of what this connection changes itself nobody need tell it. */
+static rlk_result handshake_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 4);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "TRACKING");
+    handshake_word(writer, "ON");
+    handshake_word(writer, "NOLOOP");
+    return RLK_OK;
+}
+
+static rlk_result handshake_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_SIMPLE)
+        conn->flags |= CONN_TRACKING;
+    return RLK_OK;
+}
+#endif
 
 static bool handshake_client_id_needed(const rlk_conn *conn)
 {
@@ -4011,12 +4318,18 @@ static bool handshake_fence_needed(const rlk_conn *conn)
     return (conn->flags & CONN_FENCE_DUE) != 0;
 }
 
+static void handshake_fenced(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+    CONN_FENCED(conn);
+}
+
 static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
 
     if (fence == CONN_FENCE_GONE)
-        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+        handshake_fenced(conn);
     if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
         return RLK_OK;
     rlk_resp_put_command(writer, fence == CONN_FENCE_KILL ? 4 : 6);
@@ -4045,7 +4358,7 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
     bool by_id = rlki_handshake_fence(&conn->old, &conn->identity) == CONN_FENCE_KILL;
 
     if (killed || (absent && by_id))
-        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+        handshake_fenced(conn);
     rlki_conn_forget_text(conn);
     return RLK_OK;
 }
@@ -4079,6 +4392,10 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
      HANDSHAKE_OPTIONAL},
+#ifndef RLK_RESP2_ONLY
+    {"CLIENT TRACKING", handshake_tracking_needed, handshake_tracking_encode, NULL,
+     handshake_tracking_reply, HANDSHAKE_OPTIONAL},
+#endif
     {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
      handshake_client_id_reply, HANDSHAKE_OPTIONAL},
     {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
@@ -4127,8 +4444,10 @@ static bool handshake_send(rlk_conn *conn)
         rlki_conn_fail(conn, result);
         return false;
     }
-    if (writer.len != 0)
+    if (writer.len != 0) {
+        CONN_TRACE(conn, true, step->name);
         rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
+    }
     conn->step++;
     return true;
 }
@@ -4329,8 +4648,10 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
  *    rx:   | parsed | begins a token, not all of it here | room for the driver |
  *                   rx_begin                             rx_end
  *
- * Pushes and attributes are no replies wherever they stand. A reply that nobody waits for, or bytes
- * that are no RESP, end the stream: after either, no later reply could be trusted.
+ * Pushes and attributes are no replies wherever they stand. Of the pushes those of client tracking
+ * are understood: >2 "invalidate" and an array of keys, or a null where any key may have changed.
+ * Of a key, which may be longer than the buffer, only its hash is kept. A reply that nobody waits
+ * for, or bytes that are no RESP, end the stream: after either, no later reply could be trusted.
  */
 
 #include <string.h>
@@ -4366,7 +4687,7 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
 
     memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->reply_len;
+    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
@@ -4389,7 +4710,8 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
-        conn->reply_len = (int32_t)(token->value <= INT32_MAX ? token->value : -1);
+        conn->fragment =
+            token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
     if (receive_is_error(conn->reply_type))
         receive_keep_text(conn, token);
@@ -4410,11 +4732,70 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
         rlki_conn_fail(conn, reply.error);
 }
 
+uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
+    return hash;
+}
+
+#ifndef RLK_RESP2_ONLY
+
+/* match: the push under way is an invalidation. */
+enum {
+    RECEIVE_OTHER,
+    RECEIVE_INVALIDATE
+};
+
+#define RECEIVE_WORD     "invalidate"
+#define RECEIVE_WORD_LEN (sizeof RECEIVE_WORD - 1)
+
+static bool receive_is_string(const rlk_resp_token *token)
+{
+    return token->type == RLK_RESP_BULK || token->type == RLK_RESP_SIMPLE;
+}
+
+static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->fragment = RLK_KEY_HASH;
+    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
+    if ((token->flags & RLK_RESP_LAST) != 0)
+        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+}
+
+static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_string = receive_is_string(token);
+
+    if (token->depth == 0)
+        conn->match = RECEIVE_OTHER;
+    else if (token->depth == 1 && is_string)
+        conn->match = token->len == RECEIVE_WORD_LEN &&
+                              memcmp(token->data, RECEIVE_WORD, RECEIVE_WORD_LEN) == 0
+                          ? RECEIVE_INVALIDATE
+                          : RECEIVE_OTHER;
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 2 && is_string)
+        receive_take_key(conn, token);
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 1 && token->type == RLK_RESP_NULL)
+        conn->calls->invalidated(conn->calls_context, conn, 0, true);
+}
+
+#endif /* RLK_RESP2_ONLY */
+
 static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
     if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
         receive_take_reply(conn, token);
+#ifndef RLK_RESP2_ONLY
+    else if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
+             conn->state == RLK_CONN_READY) /* before, nothing was read */
+        receive_take_push(conn, token);
+#endif
 }
 
 static void receive_parse(rlk_conn *conn)
@@ -4468,6 +4849,7 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
         return;
     conn->rx_end += (uint32_t)len;
+    CONN_COUNT(conn, bytes_received, len);
     receive_parse(conn);
     if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
         receive_compact(conn);
@@ -4749,7 +5131,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
     if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
         conn->deadline_ms = RLK_NEVER;
     if (owner != NULL)
-        conn->calls.reply(conn->calls.context, conn, owner, reply, left);
+        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)
@@ -4772,7 +5154,8 @@ void rlki_ring_lose(rlk_conn *conn)
 
         ring_pop(conn);
         if (entry.owner != NULL)
-            conn->calls.lost(conn->calls.context, conn, entry.owner, ring_was_handed(conn, &entry));
+            conn->calls->lost(conn->calls_context, conn, entry.owner,
+                              ring_was_handed(conn, &entry));
     }
 }
 
@@ -4800,7 +5183,7 @@ static bool ring_send(rlk_conn *conn)
     unsigned replies;
 
     rlki_ring_writer(conn, &writer);
-    replies = conn->calls.encode(conn->calls.context, conn, request, &writer);
+    replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     ring_unlink(conn, request);
@@ -4816,6 +5199,7 @@ void rlki_ring_flush(rlk_conn *conn)
             conn->script++;
             conn->segment_sent = 0;
             conn->flags |= CONN_SEGMENT;
+            CONN_TRACE(conn, true, rlki_handshake_name(rlki_handshake_script_kind()));
             rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
             return;
@@ -6106,13 +6490,16 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
  *
  *   client.c     connections, clock, timers, the connection's calls
  *   events.c     outcomes waiting to be pulled
+ *   watch.c      who is to be told that a key changed; the row of those that wait for one
  *   seat.c       one lock on one node: commands out, verdicts in
  *   operation.c  what all operations share: begin, finish, timers, loss
  *   acquire.c    rounds
  *   hold.c       extend, renew, check
+ *   renew.c      renewals in the background
  *   release.c    release and the undo that goes on behind an operation
  *   query.c      query and force_release
  *   lock.c       the public calls
+ *   election.c   leading and following
  *   blocking.c   their blocking forms: one loop
  *
  * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
@@ -6120,6 +6507,8 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
  */
 #ifndef RLKI_LOCK_INTERNAL_H
 #define RLKI_LOCK_INTERNAL_H
+
+#include <string.h>
 
 /* Where a thing that is not initialised, or closed, is: all bytes zero. */
 enum {
@@ -6138,7 +6527,8 @@ enum {
 /* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
 enum {
     RLKI_PHASE_WORK,
-    RLKI_PHASE_AWAIT, /* until a quorum of nodes is ready */
+    RLKI_PHASE_ROW,   /* behind another lock of the client that waits for the same key */
+    RLKI_PHASE_WATCH, /* until a quorum of nodes is ready, and not known to be held */
     RLKI_PHASE_ROUND, /* SETs are out */
     RLKI_PHASE_PAUSE, /* before the next round */
     RLKI_PHASE_SETTLE /* outcome decided; undos are out */
@@ -6150,16 +6540,38 @@ enum {
 #define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
 #define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
+#define RLKI_LOCK_BACKGROUND  0x20u /* renew: nobody called for it */
+#define RLKI_LOCK_SPREAD      0x40u /* acquire: has paused since a quorum came free */
+
+/* Options of a lock: they outlast its operations. */
+#define RLKI_OPTION_RENEW     0x01u /* auto_renew */
+#define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
+#define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
+#define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
+
+/* Place of a lock in the client's index. */
+enum {
+    RLKI_PLACE_NONE,
+    RLKI_PLACE_HOLDER,
+    RLKI_PLACE_FIRST, /* of those that wait for the key */
+    RLKI_PLACE_ROW    /* behind the first */
+};
 
 /* Pending events of a lock, in the order in which they are pulled. */
-#define RLKI_EVENT_RESULT 0x01u
-#define RLKI_EVENT_LOST   0x02u
-#define RLKI_EVENT_LINKED 0x80u /* in the client's list */
+#define RLKI_EVENT_RESULT  0x01u
+#define RLKI_EVENT_SETTLED 0x02u
+#define RLKI_EVENT_RENEWAL 0x04u
+#define RLKI_EVENT_LOST    0x08u
+#define RLKI_EVENT_ALL     0x0fu
+#define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
 /* Commands of a seat: the tag of its request. */
 enum {
     RLKI_NO_COMMAND,
     RLKI_SET,
+    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
+    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server tell of changes */
+    RLKI_PROBE,
     RLKI_RAISE,
     RLKI_CHECK,
     RLKI_RELEASE,
@@ -6176,6 +6588,9 @@ enum {
     RLKI_ERROR,    /* it refused, or can't be reached */
     RLKI_SKIPPED   /* not asked in this round */
 };
+
+/* What a PTTL can't say. */
+#define RLKI_TTL_UNKNOWN (-3)
 
 /* Flags of a seat. */
 #define RLKI_SEAT_POSSIBLE 0x01u /* our token may be on the node */
@@ -6227,6 +6642,53 @@ RLKI_API void rlki_client_note_fence(rlk_client *client, unsigned node);
  * quorum of independent ones. */
 RLKI_API rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat);
 
+/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
+
+#ifdef RLK_NO_TEXT
+#define RLKI_WORD(word) ""
+#else
+#define RLKI_WORD(word) (word)
+#endif
+
+#ifdef RLK_NO_TRACE
+#define RLKI_COUNT(client, counter)
+#define RLKI_TRACE(lock, kind, node, what, number)
+#else
+#define RLKI_COUNT(client, counter) ((client)->stats.counter++)
+#define RLKI_TRACE(lock, kind, node, what, number)                                                 \
+    do {                                                                                           \
+        if ((lock)->client->env.trace)                                                             \
+            rlki_trace((lock), (kind), (int)(node), (what), (int64_t)(number));                    \
+    } while (0)
+RLKI_API void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
+                int64_t number);
+RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
+                     const char *what);
+#endif
+
+/* ---- watch.c ---- */
+
+/* True of two locks of one client for the same key. */
+static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
+{
+    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+}
+
+/* The client's lock that holds the key of this one by that token; NULL: none. */
+RLKI_API const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
+/* Stands in the row of those that wait for the key; true if it is the first. */
+RLKI_API bool rlki_watch_wait(rlk_lock *lock);
+/* Is held from now on; the next in the row is the first. */
+RLKI_API void rlki_watch_hold(rlk_lock *lock);
+/* Neither waits nor is held. */
+RLKI_API void rlki_watch_leave(rlk_lock *lock);
+/* A change to a key on a node, to the locks that wait for it, and unless it was `own` to those that
+ * hold it. */
+RLKI_API void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
+                     const rlk_lock *own);
+/* The same where it may have been any key. */
+RLKI_API void rlki_watch_tell_all(rlk_client *client, unsigned node, rlk_cause cause);
+
 /* ---- events.c ---- */
 
 RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
@@ -6244,7 +6706,9 @@ RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *ou
 /* ---- seat.c ---- */
 
 RLKI_API rlk_lock *rlki_seat_lock(rlk_seat *seat);
-/* Our token is not on the node and never will be, and nothing is under way. */
+/* Our token is on the node, or may be, now or later. */
+RLKI_API bool rlki_seat_has_token(const rlk_seat *seat);
+/* It is not and never will be, and nothing is under way. */
 RLKI_API bool rlki_seat_clean(const rlk_seat *seat);
 /* Sends a command; the request must be idle. */
 RLKI_API void rlki_seat_send(rlk_seat *seat, unsigned command);
@@ -6263,6 +6727,12 @@ RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned l
 RLKI_API void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
 /* Sends again what was refused and waits for it. */
 RLKI_API void rlki_seats_retry(rlk_lock *lock);
+/* Takes back raises and checks that wait for that: another operation comes first. */
+RLKI_API void rlki_seats_forget_retries(rlk_lock *lock);
+
+/* Names of a seat's command and of an operation, for texts. */
+RLKI_API const char *rlki_command_name(unsigned command);
+RLKI_API const char *rlki_operation_name(unsigned operation);
 
 /* Verdicts of all seats, counted. */
 typedef struct rlki_tally {
@@ -6284,10 +6754,17 @@ RLKI_API rlk_result rlki_lock_enter(rlk_lock *lock);
 RLKI_API void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
 /* Ends it with a result, which becomes an event. */
 RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
+/* An event with the result of an operation, of one that could not begin too. */
+RLKI_API void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result);
 /* Something changed: goes as far as it can. */
 RLKI_API void rlki_operation_step(rlk_lock *lock);
 /* Does what is due at client->now_ms. */
 RLKI_API void rlki_lock_timer(rlk_lock *lock);
+/* True if a caller's operation is under way. */
+static inline bool rlki_operation_is_on(const rlk_lock *lock)
+{
+    return lock->operation != RLK_OP_NONE && !(lock->flags & RLKI_LOCK_BACKGROUND);
+}
 /* Sets the lock's one timer to the earliest of its deadlines. */
 RLKI_API void rlki_lock_rearm(rlk_lock *lock);
 /* Recomputes the lease's deadline from what the nodes confirmed. */
@@ -6324,11 +6801,45 @@ RLKI_API void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_t
 RLKI_API bool rlki_acquire_step(rlk_lock *lock);
 RLKI_API void rlki_acquire_cancel(rlk_lock *lock);
 RLKI_API void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
+/* The key changed on a node, as far as is known: to the first waiter. */
+RLKI_API void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
+/* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
+ * RLKI_TTL_UNKNOWN. */
+RLKI_API void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
+/* A node was asked to undo a SET whose answer nobody waited for, and had not got our token: perhaps
+ * it has somebody's, so it does not count as free before it was asked. */
+RLKI_API void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
+/* It is the first of the row now, and `before` was. */
+RLKI_API void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
 
 RLKI_API void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);
 RLKI_API bool rlki_hold_step(rlk_lock *lock);
 RLKI_API void rlki_hold_cancel(rlk_lock *lock);
+/* The key of a lock that is held changed on a node, as far as is known. */
+RLKI_API void rlki_hold_touched(rlk_lock *lock, unsigned node);
+/* Asks nodes where it did, as soon as they can be asked. */
+RLKI_API void rlki_hold_look(rlk_lock *lock);
+
+/* Expiry that a renewal by the TTL asks for, not beyond the cap of the hold time; RLK_NEVER:
+ * nothing is to be gained. */
+RLKI_API int64_t rlki_renew_target(const rlk_lock *lock);
+/* True if the lease would last longer by it. */
+RLKI_API bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
+/* Sets lock->wake_ms for the lease as it is now. */
+RLKI_API void rlki_renew_schedule(rlk_lock *lock);
+/* The same after it was set anew: not at once, if the lease is much shorter than the TTL (by drift,
+ * a cap, the caller's or the server's word), but when a third of it is over. */
+RLKI_API void rlki_renew_schedule_next(rlk_lock *lock);
+/* lock->wake_ms has come. */
+RLKI_API void rlki_renew_due(rlk_lock *lock);
+/* A caller's operation has precedence. */
+RLKI_API void rlki_renew_preempt(rlk_lock *lock);
+/* The operation in the background came to `result`. */
+RLKI_API void rlki_renew_finish(rlk_lock *lock, rlk_result result);
+
+/* After its loss was heard: follows again, if it stands for election. */
+RLKI_API void rlki_lead_again(rlk_lock *lock);
 
 RLKI_API void rlki_release_begin(rlk_lock *lock);
 RLKI_API bool rlki_release_step(rlk_lock *lock);
@@ -6336,6 +6847,11 @@ RLKI_API bool rlki_release_step(rlk_lock *lock);
 RLKI_API void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
 RLKI_API bool rlki_query_step(rlk_lock *lock);
 RLKI_API void rlki_query_cancel(rlk_lock *lock);
+/* True if the operation under way is that of the command, RLKI_QUERY or RLKI_DEL. */
+RLKI_API bool rlki_query_is_on(const rlk_lock *lock, unsigned command);
+/* Nodes that have the same token as `holder`, itself among them; 0 if it has none. */
+RLKI_API unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
+                          const rlk_holder *holder);
 RLKI_API void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left);
 
 #endif
@@ -6429,16 +6945,31 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
  *
  * Acquire. A round is one token tried on all nodes at once:
  *
- *   begin --> AWAIT -----------------> ROUND ----------------------------> (held, RLK_OK)
- *               ^   a quorum of nodes    |   a quorum said OK, in time
- *               |   is ready and clean   |
- *               |                        | quorum out of reach, or the try's time is over:
- *               |                        v undo on all nodes that were asked
- *               +------- PAUSE <---------+
- *                 jitter          |      | one attempt only, deadline, cancelled, final error
- *                                 v      v
- *   (outcome, or RLK_UNKNOWN) <-- SETTLE
- *      fewer than a quorum of nodes is unresolved, or the settling time is over
+ *   begin --> ROW    behind another lock of the client
+ *        |     | first of the row
+ *        v     v
+ *       WATCH -------------------------> ROUND ----------------------------> (held, RLK_OK)
+ *         ^  a quorum of nodes is ready,   |   a quorum said OK, in time
+ *         |  clean, and not known to be    |
+ *         |  held by somebody              | quorum out of reach, or the try's time is over:
+ *         |                                v undo on all nodes that were asked
+ *         +------- PAUSE <-----------------+
+ *         |          jitter                | held by somebody, on the one node that there is
+ *         +--------------------------------+
+ *         |                                | one attempt only, deadline, cancelled, final error
+ *         | the same                       v
+ *         +----------------------------> SETTLE --> (outcome, or RLK_UNKNOWN)
+ *                                          fewer than a quorum of nodes is unresolved, or the
+ *                                          settling time is over
+ *
+ * A SET that is answered nil is followed by PTTL, in one write: so the node's bit in lock->touched
+ * ("held by somebody") comes with a time when to look again: when the holder's TTL ends, if nothing
+ * is told before. Where the server tells of changes (CLIENT TRACKING), PTTL is also what makes it
+ * tell. What it tells before PTTL was answered happened before PTTL saw the key, and is ignored.
+ *
+ * One node: a push, or that time, takes the bit away, and the next round begins. Several: they have
+ * the node asked by a PTTL first, since a round costs others their tries; when a quorum has come
+ * free, a jittered pause lets one of many waiters be first.
  *
  * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
  * late, and is undone. A node whose undo is not answered yet has no part in the next round.
@@ -6447,9 +6978,29 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
 /* After failed rounds in a row the pause doubles up to 2^3, unless a holder explains them. */
 #define ACQUIRE_BACKOFF_MAX 3
 
-static void acquire_await_begin(rlk_lock *lock)
+/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
+ * each after a random time of up to so many milliseconds: a key that changes all the time makes no
+ * storm. */
+#define ACQUIRE_WOKEN_MAX 8
+#define ACQUIRE_WOKEN_MS  64
+
+static uint32_t acquire_bit(unsigned node)
 {
-    lock->phase = RLKI_PHASE_AWAIT;
+    return UINT32_C(1) << node;
+}
+
+static void acquire_phase(rlk_lock *lock, unsigned phase)
+{
+#if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
+    static const char *const names[] = {"", "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"};
+#endif
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
+    lock->phase = (uint8_t)phase;
+}
+
+static void acquire_watch_begin(rlk_lock *lock)
+{
+    acquire_phase(lock, RLKI_PHASE_WATCH);
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
 }
 
@@ -6458,8 +7009,12 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     unsigned i;
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
-    acquire_await_begin(lock);
     lock->tries = 0;
+    lock->woken = 0;
+    lock->touched = 0;
+    lock->cause = RLK_CAUSE_START;
+    lock->options = (uint8_t)(lock->options &
+                              ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED | RLKI_OPTION_LEAD));
     /* a raise that is late, of a node that was lost in the last round, only looks */
     lock->target_ms = lock->client->now_ms;
     lock->claim_ms = RLK_NEVER;
@@ -6469,6 +7024,155 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
     for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
+    if (one_try || rlki_watch_wait(lock))
+        acquire_watch_begin(lock);
+    else
+        acquire_phase(lock, RLKI_PHASE_ROW);
+    rlki_operation_step(lock);
+}
+
+/* ---- Looking again ---- */
+
+/* Somebody has the key on a node, as far as is known: when to look again, and why. */
+static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, rlk_cause due)
+{
+    lock->touched |= acquire_bit(seat->index);
+    seat->t0 = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->due[seat->index] = (uint8_t)due;
+}
+
+/* A random time of the safety check. */
+static uint32_t acquire_safety(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->safety_ms / 5, lock->safety_ms);
+}
+
+static uint32_t acquire_retry(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+}
+
+/* Attempts in vain that the time since the last one makes up for. */
+static unsigned acquire_earned(const rlk_lock *lock)
+{
+    int64_t since_ms = lock->client->now_ms - lock->t0_ms;
+    if (since_ms >= (int64_t)ACQUIRE_WOKEN_MAX * ACQUIRE_WOKEN_MS)
+        return ACQUIRE_WOKEN_MAX;
+    return (uint32_t)since_ms / ACQUIRE_WOKEN_MS;
+}
+
+/* How long an attempt is to wait that a push asks for. */
+static uint32_t acquire_restraint(rlk_lock *lock)
+{
+    if (lock->woken < ACQUIRE_WOKEN_MAX || acquire_earned(lock) > 0)
+        return 0;
+    return rlki_client_jitter(lock->client, 1, ACQUIRE_WOKEN_MS);
+}
+
+/* Before the next one: with time they are forgotten. */
+static void acquire_forget(rlk_lock *lock)
+{
+    unsigned earned = acquire_earned(lock);
+    lock->woken = (uint8_t)(lock->woken > earned ? lock->woken - earned : 0);
+    lock->t0_ms = lock->client->now_ms;
+}
+
+/* An attempt, or a probe of several nodes, that the server's word caused was in vain. */
+static void acquire_count_woken(rlk_lock *lock)
+{
+    if (lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH)
+        lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+}
+
+void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
+{
+    uint32_t safety_ms;
+    lock->touched &= ~acquire_bit(seat->index);
+    if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
+        bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
+        uint32_t pause_ms = again ? acquire_restraint(lock) : 0;
+        if (again)
+            lock->cause = RLK_CAUSE_PUSH;
+        if (pause_ms > 0)
+            acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
+        return;
+    }
+    if (lock->phase != RLKI_PHASE_ROUND)
+        acquire_count_woken(lock);
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
+        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
+        return;
+    }
+    safety_ms = acquire_safety(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)safety_ms)
+        acquire_look_in(lock, seat,
+                        (uint32_t)ttl_ms + 1 +
+                            rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
+                        RLK_CAUSE_EXPIRY);
+    else
+        acquire_look_in(lock, seat, safety_ms, RLK_CAUSE_SAFETY);
+}
+
+void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
+{
+    uint32_t bit = acquire_bit(seat->index);
+    bool yields = lock->due[seat->index] == RLK_CAUSE_YIELD;
+    if (deleted)
+        lock->touched &= ~bit;    /* taken for another's by whoever was the first before */
+    else if (lock->touched & bit) /* the undo took the place of its time */
+        acquire_look_in(lock, seat, yields ? acquire_retry(lock) : 0,
+                        yields ? RLK_CAUSE_YIELD : RLK_CAUSE_LOCAL);
+    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+             lock->phase != RLKI_PHASE_SETTLE)
+        acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
+}
+
+void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
+{
+    unsigned i;
+    acquire_watch_begin(lock);
+    lock->cause = RLK_CAUSE_LOCAL;
+    lock->streak = 0; /* not before: its own release may still be telling it to others */
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        const rlk_seat *other = &before->seats[i];
+        int32_t left_ms = (int32_t)(other->t0 - (uint32_t)lock->client->now_ms);
+        bool known = before->touched & acquire_bit(i) && other->request.state == RLK_REQUEST_IDLE;
+        if ((before->state == RLKI_HELD && other->verdict == RLKI_YES) || /* it will tell its end */
+            (known && left_ms > (int32_t)lock->safety_ms)) {
+            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_SAFETY);
+        } else if (known) {
+            lock->touched |= acquire_bit(i);
+            seat->t0 = other->t0;
+            lock->due[i] = before->due[i];
+        }
+    }
+    lock->wake_ms = lock->client->now_ms; /* not now: it may be in the middle of another's step */
+    rlki_lock_rearm(lock);
+}
+
+/* The server's word, or one of our own, that somebody else's key may be gone. */
+void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    rlk_client *client = lock->client;
+    rlk_seat *seat = &lock->seats[node];
+    uint32_t pause_ms = acquire_restraint(lock);
+    bool one = rlki_nodes(client) == 1;
+    unsigned asking = seat->request.tag;
+    if (one && lock->phase != RLKI_PHASE_WATCH)
+        return;
+    if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
+        asking == RLKI_RAISE)
+        return; /* its PTTL will see what happened before */
+    if ((one || cause == RLK_CAUSE_RECONNECT) && !(lock->touched & acquire_bit(node)))
+        return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
+        lock->streak = 0;
+        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
+    } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
+               (int32_t)(seat->t0 - (uint32_t)client->now_ms) > (int32_t)pause_ms) {
+        acquire_look_in(lock, seat, pause_ms, cause);
+    }
     rlki_operation_step(lock);
 }
 
@@ -6476,8 +7180,10 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 {
     lock->outcome = (int16_t)outcome;
-    lock->phase = RLKI_PHASE_SETTLE;
+    acquire_phase(lock, RLKI_PHASE_SETTLE);
     rlki_lock_undo(lock);
+    rlki_watch_leave(lock);
+    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
 }
@@ -6537,30 +7243,71 @@ static bool acquire_hopeless(rlk_lock *lock)
     return true;
 }
 
-static bool acquire_await(rlk_lock *lock)
+static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
-    unsigned ready = 0;
-    unsigned undoing = 0;
-    unsigned i;
-    if (acquire_hopeless(lock)) {
-        acquire_settle(lock, (rlk_result)lock->error);
-        return true;
+    acquire_phase(lock, RLKI_PHASE_PAUSE);
+    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->wake_ms = RLK_NEVER;
+}
+
+/* Nodes that can take part in a round now, and those that are about to be able to. */
+typedef struct acquire_count {
+    unsigned ready;
+    unsigned undoing;
+} acquire_count;
+
+/* Looks at a node again whose time has come. */
+static void acquire_look(rlk_lock *lock, rlk_seat *seat)
+{
+    lock->cause = lock->due[seat->index];
+    if (rlki_nodes(lock->client) == 1)
+        lock->touched = 0;
+    else {
+        acquire_forget(lock);
+        RLKI_COUNT(lock->client, probes);
+        rlki_seat_send(seat, RLKI_PROBE);
     }
+}
+
+static acquire_count acquire_count_nodes(rlk_lock *lock)
+{
+    acquire_count count = {0, 0};
+    int64_t now_ms = lock->client->now_ms;
+    unsigned i;
+    lock->wake_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
         if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
             continue;
-        if (rlki_seat_clean(&lock->seats[i]))
-            ready++;
+        if (lock->touched & acquire_bit(i) && seat->request.tag == RLKI_NO_COMMAND) {
+            int32_t left_ms = (int32_t)(seat->t0 - (uint32_t)now_ms);
+            if (left_ms <= 0)
+                acquire_look(lock, seat);
+            else if (now_ms + left_ms < lock->wake_ms)
+                lock->wake_ms = now_ms + left_ms;
+        }
+        if (lock->touched & acquire_bit(i))
+            continue;
+        if (rlki_seat_clean(seat))
+            count.ready++;
         else
-            undoing++;
+            count.undoing++;
     }
-    /* A node that is about to answer its undo is waited for, as long as one try takes. */
-    if (lock->client->now_ms >= lock->phase_ms)
-        lock->phase_ms = RLK_NEVER;
-    if (ready < rlki_needed(lock->client) || (undoing > 0 && lock->phase_ms != RLK_NEVER))
-        return false;
-    lock->phase = RLKI_PHASE_ROUND;
+    return count;
+}
+
+static void acquire_round_begin(rlk_lock *lock)
+{
+    unsigned i;
+    acquire_forget(lock);
+    acquire_phase(lock, RLKI_PHASE_ROUND);
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->wake_ms = RLK_NEVER;
+    lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
+    if (lock->cause != RLK_CAUSE_LOCAL)
+        lock->streak = 0;
+    RLKI_COUNT(lock->client, attempts);
+    RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->round++;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
@@ -6568,26 +7315,63 @@ static bool acquire_await(rlk_lock *lock)
         bool usable =
             state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
         seat->verdict = RLKI_SKIPPED;
+        if (seat->request.tag == RLKI_PROBE) /* the SET tells as much */
+            rlki_seat_abandon(seat);
         if (!usable || !rlki_seat_clean(seat))
             continue;
         seat->verdict = RLKI_NONE;
         seat->round = lock->round;
         seat->expiry_ms = RLKI_EXPIRED;
+        lock->touched &= ~acquire_bit(i);
         seat->flags = (uint8_t)(seat->flags & ~RLKI_SEAT_PROBED);
         rlki_seat_send(seat, RLKI_SET);
     }
+}
+
+static bool acquire_watching(rlk_lock *lock)
+{
+    acquire_count count;
+    if (acquire_hopeless(lock)) {
+        acquire_settle(lock, (rlk_result)lock->error);
+        return true;
+    }
+    count = acquire_count_nodes(lock);
+    /* A node that is about to answer its undo is waited for, as long as one try takes. */
+    if (lock->client->now_ms >= lock->phase_ms)
+        lock->phase_ms = RLK_NEVER;
+    if (count.ready < rlki_needed(lock->client)) {
+        lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
+        return false;
+    }
+    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
+        return false;
+    if (rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START &&
+        !(lock->flags & RLKI_LOCK_SPREAD)) {
+        lock->flags |= RLKI_LOCK_SPREAD;
+        acquire_pause_begin(lock, rlki_client_jitter(lock->client, 1, lock->retry_min_ms));
+        return true;
+    }
+    acquire_round_begin(lock);
     return true;
 }
 
 /* A quorum said OK: held, if there is time left of it. */
 static bool acquire_won(rlk_lock *lock)
 {
+    unsigned i;
     rlki_lock_validate(lock);
     if (lock->client->now_ms >= lock->valid_ms)
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
+    lock->since_ms = lock->client->now_ms;
+    RLKI_COUNT(lock->client, acquired);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
+    rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].verdict != RLKI_YES) /* the others', not ours */
+            lock->touched &= ~acquire_bit(i);
     rlki_operation_finish(lock, RLK_OK);
     return true;
 }
@@ -6598,32 +7382,57 @@ static bool acquire_final_error(const rlk_lock *lock, const rlki_tally *tally)
            tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
+/* Somebody has it: nodes that this round did not hear are asked before they count as free. Where an
+ * undo is under way, that is answered first: rlki_acquire_undone. */
+static void acquire_ask_others(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if ((seat->verdict == RLKI_NONE || seat->verdict == RLKI_SKIPPED) && rlki_seat_clean(seat))
+            acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
+    }
+}
+
+/* After a round without success: is it over, and if not, how long till the next? */
+static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
+{
+    bool final = acquire_final_error(lock, tally);
+    uint32_t pause_ms;
+    if (tally->no > 0) { /* not for errors alone: somebody else has it */
+        lock->flags |= RLKI_LOCK_HOLDER;
+        lock->tries = 0;
+    }
+    if (lock->flags & RLKI_LOCK_TRY || final) {
+        acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
+        return;
+    }
+    rlki_lock_undo(lock);
+    if (rlki_nodes(lock->client) == 1 && tally->no > 0) {
+        acquire_count_woken(lock);
+        acquire_watch_begin(lock);
+        return;
+    }
+    if (tally->no > 0)
+        acquire_ask_others(lock);
+    pause_ms = acquire_retry(lock) << lock->tries;
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
+        lock->tries++;
+    lock->cause = RLK_CAUSE_RETRY;
+    lock->flags |= RLKI_LOCK_SPREAD;
+    acquire_pause_begin(lock, pause_ms);
+}
+
 static bool acquire_round(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlki_tally tally = rlki_tally_of(lock);
-    uint32_t pause_ms;
     if (tally.yes >= rlki_needed(client) && acquire_won(lock))
         return false;
     if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
         client->now_ms < lock->phase_ms)
         return false;
-
-    if (tally.no > 0) { /* the round has failed, and not for errors alone: somebody else has it */
-        lock->flags |= RLKI_LOCK_HOLDER;
-        lock->tries = 0;
-    }
-    if (lock->flags & RLKI_LOCK_TRY || acquire_final_error(lock, &tally)) {
-        acquire_settle(lock, acquire_final_error(lock, &tally) ? (rlk_result)lock->error
-                                                               : acquire_outcome(lock));
-        return true;
-    }
-    rlki_lock_undo(lock);
-    lock->phase = RLKI_PHASE_PAUSE;
-    pause_ms = rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-    lock->phase_ms = rlki_later(client->now_ms, (int64_t)pause_ms << lock->tries);
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
-        lock->tries++;
+    acquire_round_failed(lock, &tally);
     return true;
 }
 
@@ -6632,9 +7441,18 @@ static bool acquire_pause(rlk_lock *lock)
     unsigned i;
     if (lock->client->now_ms < lock->phase_ms)
         return false;
-    acquire_await_begin(lock);
+    acquire_watch_begin(lock);
     for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].verdict = RLKI_NONE;
+    return true;
+}
+
+/* Nobody but the first asks the server; but what is hopeless for it is for all. */
+static bool acquire_in_row(rlk_lock *lock)
+{
+    if (!acquire_hopeless(lock))
+        return false;
+    acquire_settle(lock, (rlk_result)lock->error);
     return true;
 }
 
@@ -6654,8 +7472,10 @@ bool rlki_acquire_step(rlk_lock *lock)
         return true;
     }
     switch (lock->phase) {
-    case RLKI_PHASE_AWAIT:
-        return acquire_await(lock);
+    case RLKI_PHASE_ROW:
+        return acquire_in_row(lock);
+    case RLKI_PHASE_WATCH:
+        return acquire_watching(lock);
     case RLKI_PHASE_ROUND:
         return acquire_round(lock);
     case RLKI_PHASE_PAUSE:
@@ -6668,7 +7488,7 @@ bool rlki_acquire_step(rlk_lock *lock)
 
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 {
-    if (lock->phase == RLKI_PHASE_AWAIT)
+    if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
     if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
         return;
@@ -6690,7 +7510,7 @@ void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 static void blocking_give_up(rlk_lock *lock)
 {
     (void)rlk_cancel(lock);
-    if (lock->operation == RLK_OP_NONE)
+    if (!rlki_operation_is_on(lock))
         return;
     rlki_operation_finish(lock,
                           RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
@@ -6700,7 +7520,8 @@ static void blocking_give_up(rlk_lock *lock)
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    while (lock->operation != RLK_OP_NONE) { /* its event may have been pulled while waiting */
+    rlk_result result;
+    while (rlki_operation_is_on(lock)) { /* its event may have been pulled while waiting */
         if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
             if (lock->client != client)
                 return RLK_E_CLOSED;
@@ -6709,20 +7530,23 @@ static rlk_result blocking_wait(rlk_lock *lock)
         }
         if (lock->client != client) /* closed by whoever was called while waiting */
             return RLK_E_CLOSED;
-        if (lock->operation != RLK_OP_NONE)
+        if (rlki_operation_is_on(lock))
             rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    return (rlk_result)lock->done_result;
+    result = (rlk_result)lock->done_result;
+    if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
+        rlki_lead_again(lock);
+    return result;
 }
 
 /* Between blocking calls nobody serves the connections. After this time first look at what has
  * come meanwhile: a server that closed an idle connection, above all. */
 #define BLOCKING_IDLE_MS 1000
 
-/* Before starting: without a way to wait nothing is started. */
-static rlk_result blocking_enter(rlk_lock *lock)
+/* Before starting: without a way to wait nothing is started. `look`: in any case, if it is held. */
+static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
     rlk_result result = rlki_lock_enter(lock);
     rlk_client *client;
@@ -6731,7 +7555,8 @@ static rlk_result blocking_enter(rlk_lock *lock)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
-    if (client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!(look && lock->state == RLKI_HELD) &&
+        client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
     (void)client->env.wait(client->env.context, client, client->now_ms);
@@ -6741,7 +7566,9 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result = rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
+    /* to keep a lock is to hear of its loss */
+    rlk_result entered = blocking_enter(lock, operation == RLKI_OP_KEEP);
+    rlk_result result = rlki_lock_entered(lock, entered, operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
@@ -6778,6 +7605,14 @@ rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
 rlk_result rlk_force_release(rlk_lock *lock)
 {
     return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_step_down(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock, false);
+    if (result == RLK_OK)
+        result = rlk_step_down_start(lock);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
 rlk_result rlk_keep(rlk_lock *lock)
@@ -7139,15 +7974,25 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
     rlk_lock *lock = rlki_seat_lock(seat);
     uint8_t tag = request->tag;
     uint8_t state = request->state;
+    bool answered = reply->error == RLK_OK;
+    bool over = false;
+    bool had = (seat->flags & RLKI_SEAT_PRESENT) != 0;
     /* Deadlines before input. They may abandon the very command that is answered here: then its
      * reply means nothing any more (what was sent behind it settles the matter). */
     if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
         rlki_lock_timer(lock);
-        if (request->tag != tag || request->state != state)
-            return;
+        over = request->tag != tag || request->state != state;
     }
-    rlki_seat_reply(seat, reply, left);
-    rlki_operation_step(lock);
+    if (!over) {
+        rlki_seat_reply(seat, reply, left);
+        rlki_operation_step(lock);
+    }
+    /* What we delete ourselves nobody tells us; and who waits behind a lock of ours is told by us
+     * that it has not got it any more. */
+    if ((answered && tag == RLKI_RELEASE) || (had && !(seat->flags & RLKI_SEAT_PRESENT)))
+        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+    else if (answered && tag == RLKI_DEL)
+        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
@@ -7170,32 +8015,67 @@ static void client_look_for_alias(rlk_client *client, unsigned node)
     }
 }
 
+static unsigned client_node(const rlk_client *client, const rlk_conn *conn)
+{
+    unsigned node = 0;
+    while (client->conns[node] != conn)
+        node++;
+    return node;
+}
+
 static void client_changed(void *context, rlk_conn *conn)
 {
     rlk_client *client = (rlk_client *)context;
     rlk_lock *lock;
-    unsigned node = 0;
+    unsigned node;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     client_advance(client, rlk_conn_now(conn));
-    while (client->conns[node] != conn)
-        node++;
+    node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
         rlki_client_note_fence(client, node);
         client_look_for_alias(client, node);
     }
     for (lock = client->locks; lock; lock = lock->next)
         rlki_lock_conn_changed(lock, node);
+    /* Of what happened meanwhile nobody will tell; nor is anything told from now on of keys that
+     * this stream has not read. */
+    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+        rlki_watch_tell_all(client, node, RLK_CAUSE_RECONNECT);
 }
+
+static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
+{
+    rlk_client *client = (rlk_client *)context;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return;
+    client_advance(client, rlk_conn_now(conn));
+    if (all)
+        rlki_watch_tell_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
+    else
+        rlki_watch_tell(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+}
+
+#ifndef RLK_NO_TRACE
+static void client_trace(void *context, rlk_conn *conn, bool step, const char *what)
+{
+    rlk_client *client = (rlk_client *)context;
+    if (client->state == RLKI_CLIENT_OPEN)
+        rlki_trace_conn(client, conn, client_node(client, conn), step, what);
+}
+#endif
 
 void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 {
+    static const rlk_conn_calls calls = {
+        client_encode, client_reply, client_lost, client_changed, client_invalidated,
+#ifndef RLK_NO_TRACE
+        client_trace,
+#endif
+    };
     client->state = RLKI_CLIENT_CLOSED; /* its connections may come and go before it begins */
-    config->calls.context = client;
-    config->calls.encode = client_encode;
-    config->calls.reply = client_reply;
-    config->calls.lost = client_lost;
-    config->calls.changed = client_changed;
+    config->calls = &calls;
+    config->calls_context = client;
     config->scripts = &rlki_script;
     config->scripts_len = 1;
 }
@@ -7211,13 +8091,29 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
            client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
 }
 
+/* The index: the caller's buckets, or our own. False: they can't be used. */
+static bool client_take_buckets(rlk_client *client, const rlk_client_config *config)
+{
+    size_t len = config->buckets ? config->buckets_len : RLK_BUCKETS;
+    size_t i;
+    if (len == 0 || (len & (len - 1)) != 0 || len > UINT32_MAX)
+        return false;
+    client->buckets = config->buckets ? config->buckets : client->own_buckets;
+    client->buckets_mask = (uint32_t)(len - 1);
+    for (i = 0; i < len; i++)
+        client->buckets[i] = NULL;
+    return true;
+}
+
 static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_t nodes,
                                const rlk_client_config *config, unsigned *bad_node)
 {
     size_t i;
     size_t k;
-    if (!conns || !config || !config->env.now_ms || !config->env.random)
+    if (!conns || !config || !config->env.now_ms || !config->env.random ||
+        config->handoffs >= UINT8_MAX || !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
+    client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return RLK_E_NODES;
     if (!client_take_times(client, config))
@@ -7266,6 +8162,9 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)
         client->warnings |= RLK_WARN_EVEN;
+#ifndef RLK_NO_TRACE
+    memset(&client->stats, 0, sizeof(client->stats));
+#endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     rlki_wheel_init(&client->wheel, client->now_ms);
@@ -7291,6 +8190,7 @@ void rlk_client_deinit(rlk_client *client)
         client->locks = lock->next;
         lock->client = NULL;
         lock->state = RLKI_CLOSED;
+        lock->place = RLKI_PLACE_NONE;
     }
     client->event_head = NULL;
     client->event_tail = NULL;
@@ -7362,6 +8262,111 @@ unsigned rlk_client_warnings(const rlk_client *client)
     return client ? client->warnings : 0;
 }
 
+/* ==== src/lock/election.c ====
+ *
+ * Leader and followers: a lock that wants to be held for ever.
+ *
+ *                          acquired              rlk_step_down
+ *    rlk_lead_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
+ *                        |   ^                | lost: RLK_EV_LOST
+ *                        |   +----------------+ is pulled
+ *                        | rlk_step_down
+ *                        +---------------------------------------> (CANCELLED ...)
+ *
+ * It is the acquire without a deadline, and the renewals in the background; what is added is that
+ * it begins again, and not before its loss was heard.
+ */
+
+rlk_result rlk_lead_start(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_start(lock, RLK_OP_ACQUIRE, RLK_FOREVER, NULL);
+    if (result == RLK_PENDING)
+        lock->options |= RLKI_OPTION_LEAD;
+    return result;
+}
+
+void rlki_lead_again(rlk_lock *lock)
+{
+    rlk_result result;
+    if (!(lock->options & RLKI_OPTION_LEAD) || lock->state != RLKI_LOST ||
+        rlki_operation_is_on(lock)) /* a query: when its result was pulled */
+        return;
+    result = rlk_lead_start(lock);
+    if (result == RLK_PENDING)
+        return;
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
+}
+
+rlk_result rlk_step_down_start(rlk_lock *lock)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    if (result != RLK_OK)
+        return result;
+    if (lock->operation != RLK_OP_ACQUIRE)
+        return rlk_release_start(lock);
+    (void)rlk_cancel(lock);
+    if (rlki_operation_is_on(lock))
+        return RLK_PENDING;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+    return (rlk_result)lock->done_result;
+}
+
+/* The token that is on a quorum, and for how long it will be (RLK_NEVER: it has no expiry); NULL:
+ * none. There can't be two, so whoever is one of a quorum has it. */
+static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
+                                       int64_t *left_ms)
+{
+    const rlk_holder *found = NULL;
+    int64_t ttl_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+    do { /* one at least, as in lock_expiry */
+        ttl_ms[i] = RLKI_EXPIRED;
+        if (rlki_query_agree(client, holders, &holders[i]) < rlki_needed(client))
+            continue;
+        found = &holders[i];
+        ttl_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : found->ttl_ms;
+    } while (++i < rlki_nodes(client));
+    *left_ms = rlki_quorum_value(ttl_ms, rlki_nodes(client), rlki_needed(client));
+    return found;
+}
+
+static uint8_t election_name_len(const rlk_holder *holder)
+{
+    return (uint8_t)(holder->token_len > RLK_TOKEN_DIGITS ? holder->token_len - RLK_TOKEN_DIGITS
+                                                          : 0);
+}
+
+rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader)
+{
+    const rlk_holder *holder;
+    const rlk_lock *own;
+    rlk_result result = rlki_lock_enter(lock);
+    int64_t left_ms;
+    int64_t now_ms;
+    if (result != RLK_OK)
+        return result;
+    if (!holders || !leader)
+        return RLK_E_ARGUMENT;
+    now_ms = lock->client->now_ms;
+    holder = election_find(lock->client, holders, &left_ms);
+    if (!holder || holder->token_len > RLK_TOKEN_MAX) {
+        leader->known = false;
+        return RLK_NOT_HELD;
+    }
+    if (!leader->known || memcmp(leader->token, holder->token, sizeof(leader->token)) != 0)
+        leader->since_ms = now_ms;
+    memcpy(leader->token, holder->token, sizeof(leader->token));
+    leader->known = true;
+    own = rlki_watch_owner(lock, holder->token, holder->token_len);
+    leader->ours = own != NULL;
+    if (own)
+        leader->since_ms = own->since_ms;
+    leader->name_len = election_name_len(holder);
+    leader->until_ms = rlki_later(now_ms, left_ms);
+    return RLK_OK;
+}
+
 /* ==== src/lock/events.c ====
  *
  * A lock with something to say is in its client's list, at most once, however much it has to say:
@@ -7414,6 +8419,19 @@ void rlki_event_drop(rlk_lock *lock, unsigned event)
         events_unlink(lock);
 }
 
+static rlk_event_type events_renewal(rlk_result result)
+{
+    switch (result) {
+    case RLK_OK:
+        return RLK_EV_RENEWED;
+    case RLK_NOT_OWNER:
+    case RLK_E_WRONGTYPE:
+        return RLK_EV_RENEW_REFUSED;
+    default:
+        return RLK_EV_RENEW_UNKNOWN;
+    }
+}
+
 static rlk_event_type events_type(rlk_operation operation, rlk_result result)
 {
     switch (result) {
@@ -7451,23 +8469,34 @@ static rlk_event_type events_type(rlk_operation operation, rlk_result result)
 bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
+    unsigned pulled = RLKI_EVENT_LOST;
     if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
         !rlki_client_same_process(client))
         return false;
     lock = client->event_head;
     event->lock = lock;
     event->user = lock->user;
+    event->operation = RLK_OP_NONE;
     if (lock->events & RLKI_EVENT_RESULT) {
+        pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
         event->type = events_type(event->operation, event->result);
-        rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    } else if (lock->events & RLKI_EVENT_SETTLED) {
+        pulled = RLKI_EVENT_SETTLED;
+        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
+        event->type = RLK_EV_SETTLED;
+    } else if (lock->events & RLKI_EVENT_RENEWAL) {
+        pulled = RLKI_EVENT_RENEWAL;
+        event->result = (rlk_result)lock->renewal;
+        event->type = events_renewal(event->result);
     } else {
-        event->operation = RLK_OP_NONE;
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
-        rlki_event_drop(lock, RLKI_EVENT_LOST);
     }
+    rlki_event_drop(lock, pulled);
+    if (!(lock->events & RLKI_EVENT_LOST))
+        rlki_lead_again(lock);
     return true;
 }
 
@@ -7487,14 +8516,15 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
  * lost reply does no harm, and nothing is ever shortened at the server (rule 6).
  */
 
-/* Takes back what is under way for this operation; true if something of it was sent. */
-static bool hold_abandon(rlk_lock *lock)
+/* Takes back checks under way, and raises if they are meant too; true if something of a raise was
+ * sent. */
+static bool hold_abandon(rlk_lock *lock, bool raises)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag != RLKI_RAISE && seat->request.tag != RLKI_CHECK)
+        if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
             continue;
         if (!rlki_seat_abandon(seat))
             sent = true;
@@ -7505,17 +8535,43 @@ static bool hold_abandon(rlk_lock *lock)
 void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms)
 {
-    /* a raise that the acquire left behind on a late node would answer for this one */
-    (void)hold_abandon(lock);
+    /* What was sent before must not answer for this one: a check, or a raise that the acquire left
+     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
+     * background, which callers who check without a pause must not keep from being answered. */
+    (void)hold_abandon(lock, operation != RLK_OP_CHECK);
+    if (operation != RLK_OP_CHECK) {
+        lock->target_ms = target_ms;
+        lock->t0_ms = lock->client->now_ms;
+    }
     rlki_operation_begin(lock, operation, deadline_ms);
-    lock->target_ms = target_ms;
-    lock->t0_ms = lock->client->now_ms;
     rlki_operation_step(lock);
+}
+
+void rlki_hold_touched(rlk_lock *lock, unsigned node)
+{
+    lock->touched |= UINT32_C(1) << node;
+    rlki_operation_step(lock);
+}
+
+void rlki_hold_look(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; lock->touched && i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        uint32_t bit = UINT32_C(1) << i;
+        if (!(lock->touched & bit) || seat->request.tag != RLKI_NO_COMMAND)
+            continue; /* behind it; if it compares, its answer will see what was told before */
+        if (rlki_seat_clean(seat))
+            lock->touched &= ~bit;
+        else
+            rlki_seat_send(seat, RLKI_CHECK);
+    }
 }
 
 void rlki_hold_cancel(rlk_lock *lock)
 {
-    rlki_operation_finish(lock, hold_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+    rlki_operation_finish(
+        lock, hold_abandon(lock, lock->operation != RLK_OP_CHECK) ? RLK_UNKNOWN : RLK_CANCELLED);
 }
 
 static void hold_send(rlk_lock *lock)
@@ -7536,7 +8592,9 @@ static void hold_send(rlk_lock *lock)
 static void hold_succeed(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
-    hold_abandon(lock); /* nodes that are late: their expiry stays as it is known */
+    (void)hold_abandon(
+        lock, lock->operation !=
+                  RLK_OP_CHECK); /* nodes that are late: their expiry stays as it is known */
     if (lock->operation != RLK_OP_CHECK)
         rlki_lock_claim(lock, lock->target_ms, lock->t0_ms);
     rlki_lock_validate(lock);
@@ -7560,7 +8618,7 @@ bool rlki_hold_step(rlk_lock *lock)
         rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
         rlki_lock_lose(lock, why);
     } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
-        bool sent = hold_abandon(lock);
+        bool sent = hold_abandon(lock, lock->operation != RLK_OP_CHECK);
         rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
         rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);
     }
@@ -7585,8 +8643,11 @@ rlk_lock_config rlk_lock_config_default(void)
     config.node_ms = 0; /* follows the TTL */
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
+    config.safety_ms = RLK_SAFETY_MS;
+    config.max_hold_ms = 0; /* none */
     config.token_prefix = NULL;
     config.user = NULL;
+    config.auto_renew = false;
     return config;
 }
 
@@ -7606,8 +8667,13 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                          third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
         !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
         !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
+        !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
         !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
         return false;
+    if (config->max_hold_ms != 0 &&
+        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
+        return false; /* the first lease is longer already */
+    lock->max_hold_ms = (uint32_t)config->max_hold_ms;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
     return true;
@@ -7621,6 +8687,7 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
+    lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
         size_t len = strlen(lock->prefix);
@@ -7648,7 +8715,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, NULL, NULL};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client || !key)
@@ -7668,7 +8735,9 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     }
     lock->key = (const uint8_t *)key;
     lock->key_len = (uint32_t)key_len;
+    lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->retry_ms = RLK_NEVER;
+    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
@@ -7705,17 +8774,21 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 {
     rlk_client *client;
     rlki_tally tally;
+    bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    for (i = 0; i < rlki_nodes(client); i++)
-        rlki_seat_abandon(&lock->seats[i]);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        bool del = lock->seats[i].request.tag == RLKI_DEL;
+        deleting[i] = !rlki_seat_abandon(&lock->seats[i]) && del;
+    }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
     rlki_wheel_cancel(&client->wheel, &lock->timer);
-    rlki_event_drop(lock, RLKI_EVENT_RESULT | RLKI_EVENT_LOST);
+    rlki_event_drop(lock, RLKI_EVENT_ALL);
+    rlki_watch_leave(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else
@@ -7723,7 +8796,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (lock->next)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
+    lock->operation = RLK_OP_NONE;
     lock->client = NULL;
+    /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
+     * their SETs go behind it. */
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
+            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, lock);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
 }
 
@@ -7731,13 +8810,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 
 /* A node that may still have a token of ours remembers it by its number: then the random part of
  * the token must stay, and only numbers go on. */
-static bool lock_all_clean(const rlk_lock *lock)
+static bool lock_has_token(const rlk_lock *lock)
 {
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (!rlki_seat_clean(&lock->seats[i]))
-            return false;
-    return true;
+        if (rlki_seat_has_token(&lock->seats[i]))
+            return true;
+    return false;
 }
 
 static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
@@ -7749,11 +8828,11 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
         wait_ms = lock->wait_ms;
     if (wait_ms < 0)
         return RLK_E_TIMES;
-    if (lock_all_clean(lock) && !rlki_token_draw(lock))
+    if (!lock_has_token(lock) && !rlki_token_draw(lock))
         return RLK_E_ENTROPY;
     deadline_ms = rlki_later(lock->client->now_ms,
                              wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
-    rlki_event_drop(lock, RLKI_EVENT_LOST); /* of the lease before */
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
     return RLK_PENDING;
 }
@@ -7762,7 +8841,8 @@ static rlk_result lock_release(rlk_lock *lock)
 {
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_LOST); /* the result says it */
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
     rlki_release_begin(lock);
     return RLK_PENDING;
 }
@@ -7807,10 +8887,11 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     if (!lock_ttl_good(lock, ttl_ms))
         return RLK_E_TTL;
     target_ms = rlki_later(now_ms, ttl_ms);
-    if (target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) <= lock->valid_ms) {
+    if (!rlki_renew_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6) */
         rlki_lock_claim(lock, target_ms, now_ms);
         rlki_lock_validate(lock);
+        rlki_renew_schedule_next(lock);
         rlki_lock_rearm(lock);
         return RLK_OK;
     }
@@ -7818,12 +8899,30 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     return RLK_PENDING;
 }
 
+/* The key is being looked at, because the server told that it changed. */
+static bool lock_is_checking(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].request.tag == RLKI_CHECK)
+            return true;
+    return false;
+}
+
 static rlk_result lock_keep(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
-    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
-        return RLK_OK; /* not due */
-    return lock_renew(lock, RLK_DEFAULT, rlki_later(now_ms, lock->node_ms));
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
+    int64_t target_ms = rlki_renew_target(lock);
+    if (lock_is_checking(lock)) {
+        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
+        return RLK_PENDING;
+    }
+    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3) ||
+        target_ms == RLK_NEVER)
+        return RLK_OK; /* not due, or not any more */
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    return RLK_PENDING;
 }
 
 static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
@@ -7868,12 +8967,9 @@ static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t ar
     }
 }
 
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
-                             rlk_holder *holders)
+static rlk_result lock_begin_free(rlk_lock *lock, unsigned operation, int64_t argument,
+                                  rlk_holder *holders)
 {
-    if (lock->operation != RLK_OP_NONE)
-        return RLK_E_STATE;
     switch (operation) {
     case RLK_OP_ACQUIRE:
         return lock_acquire(lock, argument);
@@ -7886,6 +8982,31 @@ static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argumen
     default:
         return lock_begin_held(lock, operation, argument);
     }
+}
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
+                             rlk_holder *holders)
+{
+    bool looks = operation == RLK_OP_CHECK || operation == RLK_OP_QUERY;
+    bool renewing;
+    uint8_t flags;
+    rlk_result result;
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    if (looks && lock->client->now_ms >= lock->wake_ms) /* else who never pauses would starve it */
+        rlki_renew_due(lock);
+    renewing = lock->operation != RLK_OP_NONE;
+    flags = lock->flags;
+    if (renewing)
+        rlki_renew_preempt(lock);
+    result = lock_begin_free(lock, operation, argument, holders);
+    /* for nothing: it goes on, unless the lease was shortened */
+    if (renewing && result != RLK_PENDING && !(operation == RLK_OP_RENEW && result == RLK_OK)) {
+        lock->operation = RLK_OP_RENEW;
+        lock->flags = flags;
+    }
+    return result;
 }
 
 rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
@@ -7901,7 +9022,7 @@ rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operat
         return (rlk_result)lock->done_result;
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock && lock->client && lock->operation == RLK_OP_NONE &&
+    if (lock && lock->client && !rlki_operation_is_on(lock) &&
         !(lock->events & RLKI_EVENT_RESULT)) {
         lock->done_operation =
             (uint8_t)(operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation);
@@ -7921,8 +9042,11 @@ rlk_result rlk_cancel(rlk_lock *lock)
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
         return result;
+    if (!rlki_operation_is_on(lock))
+        return RLK_NOT_HELD;
     switch (lock->operation) {
     case RLK_OP_ACQUIRE:
+        lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
         rlki_acquire_cancel(lock);
         break;
     case RLK_OP_RELEASE:
@@ -7933,12 +9057,9 @@ rlk_result rlk_cancel(rlk_lock *lock)
     case RLK_OP_CHECK:
         rlki_hold_cancel(lock);
         break;
-    case RLK_OP_QUERY:
-    case RLK_OP_FORCE_RELEASE:
+    default: /* RLK_OP_QUERY, RLK_OP_FORCE_RELEASE */
         rlki_query_cancel(lock);
         break;
-    default:
-        return RLK_NOT_HELD;
     }
     rlki_operation_step(lock);
     return RLK_OK;
@@ -8009,9 +9130,15 @@ int64_t rlk_remaining_ms(const rlk_lock *lock)
     return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
 }
 
+int64_t rlk_held_ms(const rlk_lock *lock)
+{
+    return rlk_is_held(lock) ? lock_now(lock) - lock->since_ms : 0;
+}
+
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client ? (rlk_operation)lock->operation : RLK_OP_NONE;
+    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->operation
+                                                              : RLK_OP_NONE;
 }
 
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
@@ -8057,8 +9184,11 @@ bool rlki_is_final(rlk_result result)
 
 void rlki_lock_rearm(rlk_lock *lock)
 {
-    int64_t deadline_ms = lock->retry_ms;
+    int64_t deadline_ms = lock->retry_ms < lock->wake_ms ? lock->retry_ms : lock->wake_ms;
     rlk_wheel *wheel = &lock->client->wheel;
+    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE &&
+        lock->cleanup_ms < deadline_ms)
+        deadline_ms = lock->cleanup_ms;
     if (lock->state == RLKI_HELD && lock->valid_ms < deadline_ms)
         deadline_ms = lock->valid_ms;
     if (lock->operation != RLK_OP_NONE) {
@@ -8122,15 +9252,18 @@ static void operation_conn_failed(rlk_lock *lock, unsigned seat)
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
 {
     unsigned i;
+    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     /* whoever starts the next has no use for the result of the last one */
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (!background)
+        rlki_event_drop(lock, RLKI_EVENT_RESULT);
     lock->operation = (uint8_t)operation;
     lock->phase = RLKI_PHASE_WORK;
-    lock->flags = 0;
+    lock->flags = background ? RLKI_LOCK_BACKGROUND : 0;
     lock->deadline_ms = deadline_ms;
     lock->phase_ms = RLK_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
+    rlki_seats_forget_retries(lock);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
@@ -8140,24 +9273,45 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     }
 }
 
+void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+{
+    lock->done_operation = (uint8_t)operation;
+    lock->done_result = (int16_t)result;
+    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+}
+
 void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 {
     rlk_client *client = lock->client;
-    lock->done_operation = lock->operation;
-    lock->done_result = (int16_t)result;
+    unsigned operation = lock->operation;
+    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
+    RLKI_TRACE(lock, RLK_TRACE_RESULT, -1, rlki_operation_name(operation), result);
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     lock->operation = RLK_OP_NONE;
+    lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+    if (background) {
+        rlki_renew_finish(lock, result);
+        return;
+    }
+    if ((operation == RLK_OP_ACQUIRE && result == RLK_UNKNOWN) ||
+        (operation == RLK_OP_RELEASE && (result == RLK_UNKNOWN || result < 0)))
+        lock->options |= RLKI_OPTION_UNSETTLED;
+    rlki_operation_report(lock, operation, result);
+    rlki_renew_schedule(lock);
 }
 
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    lock->wake_ms = RLK_NEVER;
+    RLKI_COUNT(lock->client, lost);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);
     rlki_lock_undo(lock);
+    rlki_watch_leave(lock);
     if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
         lock->operation == RLK_OP_CHECK)
         rlki_operation_finish(lock, result);
@@ -8195,16 +9349,38 @@ static bool operation_is_absent(const rlk_lock *lock)
     return absent > (unsigned)(client->nodes - client->quorum);
 }
 
+/* What an acquire or a release could not tell is told when it is known, or when the key has gone by
+ * itself. */
+static void operation_settle(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    unsigned needed = rlki_needed(lock->client);
+    bool settled = tally.unclean < needed;
+    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
+        return;
+    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
+                              (settled ? RLKI_OPTION_SETTLED : 0u));
+    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
+}
+
 void rlki_operation_step(rlk_lock *lock)
 {
     while (operation_step(lock)) {
     }
     /* A node that said "not ours" outside of an operation counts too. */
     if (lock->state == RLKI_HELD) {
+        int64_t before_ms = lock->valid_ms;
+        rlki_hold_look(lock);
         rlki_lock_validate(lock);
-        if (lock->client->now_ms >= lock->valid_ms)
+        if (lock->client->now_ms >= lock->valid_ms) {
             rlki_lock_lose(lock, operation_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
+            (void)operation_step(lock); /* a query, that the undo took back, asks again */
+        } else if (lock->valid_ms < before_ms && lock->operation == RLK_OP_NONE) {
+            rlki_renew_schedule_next(lock); /* somebody has shortened it: due earlier */
+        }
     }
+    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE)
+        operation_settle(lock);
     rlki_lock_rearm(lock);
 }
 
@@ -8215,6 +9391,8 @@ void rlki_lock_timer(rlk_lock *lock)
         rlki_lock_lose(lock, RLK_LOST);
     if (now_ms >= lock->retry_ms)
         rlki_seats_retry(lock);
+    if (now_ms >= lock->wake_ms && lock->state == RLKI_HELD)
+        rlki_renew_due(lock);
     rlki_operation_step(lock);
 }
 
@@ -8438,6 +9616,7 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->backoff_min_ms = options->backoff_min_ms;
     config->backoff_max_ms = options->backoff_max_ms;
     config->resp2_only = options->resp2_only;
+    config->no_tracking = options->no_tracking;
     rlk_client_conn_config(client, config);
     return RLK_OK;
 }
@@ -8486,6 +9665,9 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     config.settle_ms = options->settle_ms;
     config.drift_ppm = options->drift_ppm;
     config.drift_ms = options->drift_ms;
+    config.handoffs = options->handoffs;
+    config.buckets = options->buckets;
+    config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);
     result = rlk_client_init(client, conns, nodes, &config);
     if (result != RLK_OK)
@@ -8633,10 +9815,20 @@ rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds
 
 #include <string.h>
 
+bool rlki_query_is_on(const rlk_lock *lock, unsigned command)
+{
+    return lock->operation ==
+           (command == RLKI_QUERY ? (unsigned)RLK_OP_QUERY : (unsigned)RLK_OP_FORCE_RELEASE);
+}
+
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
 {
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) /* an earlier DEL is no answer to this one */
+        if (lock->seats[i].request.tag == RLKI_DEL)
+            (void)rlki_seat_abandon(&lock->seats[i]);
     rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
     lock->phase_ms = now_ms + (int64_t)lock->node_ms;
     rlki_operation_step(lock);
@@ -8694,6 +9886,8 @@ void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, 
 {
     rlk_lock *lock = rlki_seat_lock(seat);
     rlk_result result = reply->error;
+    if (!rlki_query_is_on(lock, command))
+        return; /* a DEL whose operation is over */
     if (command == RLKI_QUERY) {
         rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
         if (left > 0) {
@@ -8717,35 +9911,43 @@ static bool query_same_token(const rlk_holder *a, const rlk_holder *b)
     return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
 }
 
+unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
+                          const rlk_holder *holder)
+{
+    unsigned same = 0;
+    unsigned i;
+    if (holder->result != RLK_OK || holder->ttl_ms == -2)
+        return 0;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (holders[i].result == RLK_OK && holders[i].ttl_ms != -2 &&
+            query_same_token(&holders[i], holder))
+            same++;
+    return same;
+}
+
 /* True if one token is on a quorum of nodes. */
 static bool query_held(const rlk_lock *lock)
 {
     const rlk_holder *holders = (const rlk_holder *)lock->query;
     unsigned i;
-    unsigned k;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        unsigned same = 0;
-        if (holders[i].result != RLK_OK || holders[i].ttl_ms == -2)
-            continue;
-        for (k = 0; k < rlki_nodes(lock->client); k++)
-            if (holders[k].result == RLK_OK && holders[k].ttl_ms != -2 &&
-                query_same_token(&holders[i], &holders[k]))
-                same++;
-        if (same >= rlki_needed(lock->client))
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (rlki_query_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
             return true;
-    }
     return false;
 }
 
-/* Takes back what is under way; true if a DEL was sent that will not be answered. */
+/* Takes back what is under way; true if a DEL was sent that is not answered. That one stays: what
+ * it deletes is told to our own waiters by nobody else. */
 static bool query_abandon(rlk_lock *lock)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        unsigned tag = lock->seats[i].request.tag;
-        if ((tag == RLKI_QUERY || tag == RLKI_DEL) && !rlki_seat_abandon(&lock->seats[i]))
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->request.tag == RLKI_DEL && seat->request.state == RLK_REQUEST_SENT)
             sent = true;
+        else if (seat->request.tag == RLKI_QUERY || seat->request.tag == RLKI_DEL)
+            sent = !rlki_seat_abandon(seat) || sent;
     }
     return sent && lock->operation == RLK_OP_FORCE_RELEASE;
 }
@@ -8817,6 +10019,9 @@ void rlki_release_begin(rlk_lock *lock)
     bool lost = lock->state == RLKI_LOST;
     unsigned i;
     lock->state = RLKI_FREE;
+    lock->wake_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_watch_leave(lock);
     rlki_operation_begin(lock, RLK_OP_RELEASE,
                          client->now_ms +
                              (int64_t)(lost ? client->settle_ms : client->operation_ms));
@@ -8878,6 +10083,111 @@ bool rlki_release_step(rlk_lock *lock)
     return false;
 }
 
+/* ==== src/lock/renew.c ====
+ *
+ * Renewals that nobody calls for (auto_renew, rlk_lead_start): the operation RENEW, marked as in
+ * the background. Its result is no operation's result, and whoever calls for an operation has
+ * precedence:
+ *
+ *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
+ *    wait -----------------------------------> RENEW ----------------> wait
+ *      ^ ^                                      | |
+ *      | | jittered pause                       | | no answer in node_ms, an error
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_UNKNOWN)
+ *      |   a caller's operation, when that is     |
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_REFUSED)
+ *          over                                   +----> LOST
+ *
+ * The lease's own deadline ends it all, without the network (operation.c). What a minority has
+ * raised stays with its nodes, and adds up over several tries.
+ */
+
+static bool renew_is_wanted(const rlk_lock *lock)
+{
+    return lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD) && lock->state == RLKI_HELD;
+}
+
+bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms)
+{
+    int64_t horizon_ms = target_ms - lock->client->now_ms;
+    if (horizon_ms <= 0)
+        return false;
+    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+           lock->valid_ms;
+}
+
+int64_t rlki_renew_target(const rlk_lock *lock)
+{
+    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
+    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
+        target_ms = cap_ms;
+        /* asked for already (an acquire claims without end): only its drift would shrink */
+        if (cap_ms <= lock->claim_ms && lock->claim_ms != RLK_NEVER)
+            return RLK_NEVER;
+    }
+    return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+}
+
+void rlki_renew_schedule(rlk_lock *lock)
+{
+    lock->wake_ms = RLK_NEVER;
+    if (renew_is_wanted(lock))
+        lock->wake_ms = lock->valid_ms - (int64_t)(lock->ttl_ms - lock->ttl_ms / 3);
+}
+
+void rlki_renew_schedule_next(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t left_ms = lock->valid_ms - now_ms;
+    rlki_renew_schedule(lock);
+    if (lock->wake_ms <= now_ms)
+        lock->wake_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+}
+
+void rlki_renew_due(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+    lock->wake_ms = RLK_NEVER;
+    if (lock->operation != RLK_OP_NONE)
+        return; /* scheduled again when the operation is over */
+    target_ms = rlki_renew_target(lock);
+    if (target_ms == RLK_NEVER)
+        return;
+    rlki_lock_claim(lock, target_ms, now_ms);
+    lock->flags = RLKI_LOCK_BACKGROUND;
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_ms));
+}
+
+void rlki_renew_preempt(rlk_lock *lock)
+{
+    lock->operation = RLK_OP_NONE;
+    lock->flags = 0;
+}
+
+void rlki_renew_finish(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_LOST)
+        return; /* which is told as such */
+    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
+        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
+    lock->renewal = (int16_t)result;
+    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
+    if (result == RLK_OK) {
+        RLKI_COUNT(lock->client, renewed);
+        rlki_renew_schedule_next(lock);
+    } else if (lock->state == RLKI_HELD) {
+        int64_t half_ms = (lock->valid_ms - lock->client->now_ms) / 2; /* for more than one try */
+        uint32_t pause_ms =
+            rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+        RLKI_COUNT(lock->client, renew_unknown);
+        lock->wake_ms = lock->client->now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+    } else {
+        RLKI_COUNT(lock->client, renew_refused);
+    }
+}
+
 /* ==== src/lock/seat.c ====
  *
  * A seat: one lock on one node. It puts commands on the node's connection, at most one at a time,
@@ -8921,10 +10231,15 @@ static void seat_clear(rlk_seat *seat, unsigned flags)
     seat->flags = (uint8_t)(seat->flags & ~flags);
 }
 
-bool rlki_seat_clean(const rlk_seat *seat)
+bool rlki_seat_has_token(const rlk_seat *seat)
 {
     unsigned there = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE;
-    return seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & there) && seat->loose == 0;
+    return seat->flags & there || seat->loose > 0;
+}
+
+bool rlki_seat_clean(const rlk_seat *seat)
+{
+    return seat->request.state == RLK_REQUEST_IDLE && !rlki_seat_has_token(seat);
 }
 
 static rlk_conn *seat_conn(rlk_seat *seat)
@@ -9019,29 +10334,41 @@ static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generati
         seat->loose++;
 }
 
-unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+static void seat_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
 {
-    rlk_lock *lock = rlki_seat_lock(seat);
-    uint32_t generation = rlk_conn_generation(conn);
-    int64_t t0_ms = lock->client->now_ms;
-    seat_settle_stream(lock, seat, generation);
-    seat->t0 = (uint32_t)t0_ms;
+    SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+    seat_put_key(lock, writer);
+}
+
+/* With it, where the server tells of changes, the PTTL that makes it tell of this key. */
+static unsigned seat_put_set(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
+                             rlk_resp_writer *writer)
+{
+    bool tracking = rlk_conn_is_tracking(conn);
+    SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+    seat_put_key_token(lock, seat, writer);
+    SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+    rlk_resp_put_integer(writer, lock->ttl_ms);
+    if (tracking)
+        seat_put_pttl(lock, writer);
+    if (rlk_resp_writer_result(writer) == RLK_OK) {
+        seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
+        seat->generation = rlk_conn_generation(conn);
+    }
+    return tracking ? 2 : 1;
+}
+
+static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
+                                 rlk_resp_writer *writer)
+{
     switch (seat->request.tag) {
     case RLKI_SET:
-        SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
-        seat_put_key_token(lock, seat, writer);
-        SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
-        rlk_resp_put_integer(writer, lock->ttl_ms);
-        if (rlk_resp_writer_result(writer) == RLK_OK) {
-            seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
-            seat->generation = generation;
-        }
-        return 1;
+        return seat_put_set(lock, seat, conn, writer);
     case RLKI_RAISE:
     case RLKI_CHECK:
         seat_put_script(writer, 6);
         seat_put_key_token(lock, seat, writer);
-        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
+        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, lock->client->now_ms));
         return 1;
     case RLKI_RELEASE:
         seat_put_script(writer, 5);
@@ -9050,14 +10377,31 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
     case RLKI_QUERY:
         SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
         seat_put_key(lock, writer);
-        SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
-        seat_put_key(lock, writer);
+        seat_put_pttl(lock, writer);
         return 2;
+    case RLKI_PROBE:
+        seat_put_pttl(lock, writer);
+        return 1;
     default: /* RLKI_DEL */
         SEAT_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
         seat_put_key(lock, writer);
         return 1;
     }
+}
+
+unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned replies;
+    seat_settle_stream(lock, seat, rlk_conn_generation(conn));
+    seat->t0 = (uint32_t)lock->client->now_ms;
+    replies = seat_put_command(lock, seat, conn, writer);
+#ifndef RLK_NO_TRACE
+    if (rlk_resp_writer_result(writer) == RLK_OK)
+        RLKI_TRACE(lock, RLK_TRACE_COMMAND, seat->index, rlki_command_name(seat->request.tag),
+                   replies);
+#endif
+    return replies;
 }
 
 /* ---- replies ---- */
@@ -9225,6 +10569,10 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     switch (command) {
     case RLKI_SET:
         return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+    case RLKI_SET_NIL:
+    case RLKI_SET_DONE:
+    case RLKI_PROBE:
+        return integer && reply->value >= -2;
     case RLKI_RAISE:
     case RLKI_CHECK:
         return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
@@ -9240,8 +10588,30 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     }
 }
 
-static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms)
+/* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
+static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
+    if (!seat_in_round(lock, seat))
+        return;
+    if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {
+        seat_set(seat, RLKI_SEAT_PROBED);
+        rlki_seat_send(seat, RLKI_RAISE);
+        return;
+    }
+    rlki_acquire_watch(lock, seat, ttl_ms);
+    seat_say(seat, RLKI_SET, RLKI_NO);
+}
+
+static int64_t seat_ttl(const rlk_reply *reply)
+{
+    return reply->error == RLK_OK ? reply->value : RLKI_TTL_UNKNOWN;
+}
+
+static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms,
+                           unsigned left)
+{
+    if (left > 0)
+        seat->request.tag = RLKI_SET_DONE;
     if (reply->error != RLK_E_UNEXPECTED) /* that is no answer */
         seat_clear(seat, RLKI_SEAT_FENCE);
     if (seat_is_ok(reply)) {
@@ -9252,13 +10622,12 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     }
     if (reply->type == RLK_RESP_NULL) {
         seat_absent(seat);
-        if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED) && seat_in_round(lock, seat)) {
-            /* it may be a loose SET of our own that was in the way */
-            seat_set(seat, RLKI_SEAT_PROBED);
-            rlki_seat_send(seat, RLKI_RAISE);
-            return;
-        }
-        seat_say(seat, RLKI_SET, RLKI_NO);
+        if (seat->loose == 0 && seat_in_round(lock, seat))
+            lock->flags |= RLKI_LOCK_HOLDER; /* also if PTTL is not answered in time */
+        if (left > 0)
+            seat->request.tag = RLKI_SET_NIL;
+        else
+            seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
         return;
     }
     if (seat_refused(reply->error))
@@ -9269,11 +10638,24 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
 static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
 {
     seat_absent(seat);
-    if (command == RLKI_RAISE && seat_in_round(lock, seat) && !(seat->flags & RLKI_SEAT_PROBED)) {
-        rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
-        return;
+    if (command == RLKI_RAISE && seat_in_round(lock, seat)) {
+        if (!(seat->flags & RLKI_SEAT_PROBED)) {
+            rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
+            return;
+        }
+        rlki_acquire_watch(lock, seat, RLKI_TTL_UNKNOWN);
     }
     seat_say(seat, command, RLKI_NO);
+}
+
+/* A refused command is repeated for the operation that wants it. A raise of a renewal that another
+ * operation overtook is not: the renewal comes again. Nor is the check of a key that was touched,
+ * while an operation waits for its place: it comes again too. */
+static bool seat_retries(const rlk_lock *lock, unsigned command)
+{
+    if (command == RLKI_CHECK)
+        return lock->operation == RLK_OP_CHECK || lock->operation == RLK_OP_NONE;
+    return lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW;
 }
 
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
@@ -9294,9 +10676,12 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     } else if (!seat_reload(seat, command, reply->error)) {
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
             seat_error(seat, command, reply->error);
-        else
+        else if (seat_retries(lock, command))
             seat_retry(seat, command, reply->error);
     }
+    if (lock->state == RLKI_HELD && seat->request.tag == RLKI_NO_COMMAND && /* looked at */
+        (reply->error == RLK_OK || rlki_is_final(reply->error)))
+        lock->touched &= ~(UINT32_C(1) << seat->index);
 }
 
 /* The undo is over: answered, or nothing more can be done. */
@@ -9321,6 +10706,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         if (deleted)
             seat_use_up(seat);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
+        if (lock->operation == RLK_OP_ACQUIRE)
+            rlki_acquire_undone(lock, seat, deleted);
         return;
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
@@ -9343,6 +10730,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
     int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
     unsigned command = seat->request.tag;
     rlk_reply wrong;
+    RLKI_TRACE(lock, RLK_TRACE_REPLY, seat->index, rlki_command_name(command),
+               reply->error != RLK_OK ? (int64_t)reply->error : reply->value);
     if (!seat_is_answer(command, reply, left)) {
         memset(&wrong, 0, sizeof(wrong));
         wrong.type = RLK_RESP_ERROR;
@@ -9354,7 +10743,18 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         seat->request.tag = RLKI_NO_COMMAND;
     switch (command) {
     case RLKI_SET:
-        seat_reply_set(lock, seat, reply, t0_ms);
+        seat_reply_set(lock, seat, reply, t0_ms, left);
+        break;
+    case RLKI_SET_NIL:
+        seat_nil(lock, seat, seat_ttl(reply));
+        break;
+    case RLKI_SET_DONE: /* gone already: whose doing was that? */
+        if (lock->state == RLKI_HELD && seat_ttl(reply) == -2)
+            rlki_hold_touched(lock, seat->index);
+        break;
+    case RLKI_PROBE:
+        if (lock->operation == RLK_OP_ACQUIRE)
+            rlki_acquire_watch(lock, seat, seat_ttl(reply));
         break;
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -9397,6 +10797,12 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_seat_send(seat, maybe_sent ? (unsigned)RLKI_RAISE : command);
         break;
+    case RLKI_SET_NIL:
+        seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
+        break;
+    case RLKI_SET_DONE:
+    case RLKI_PROBE: /* looked at again when the node is back */
+        break;
     case RLKI_CHECK:
         rlki_seat_send(seat, command);
         break;
@@ -9406,6 +10812,8 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
         seat_submit(seat, RLKI_RELEASE);
         break;
     default: /* RLKI_QUERY, RLKI_DEL */
+        if (!rlki_query_is_on(lock, command))
+            break;
         if (maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)
@@ -9423,6 +10831,16 @@ void rlki_seats_retry(rlk_lock *lock)
         rlk_seat *seat = &lock->seats[i];
         if (seat->flags & RLKI_SEAT_RETRY)
             rlki_seat_send(seat, seat->request.tag);
+    }
+}
+
+void rlki_seats_forget_retries(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->flags & RLKI_SEAT_RETRY && seat->request.tag != RLKI_RELEASE)
+            (void)rlki_seat_abandon(seat);
     }
 }
 
@@ -9584,17 +11002,25 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     text_char(out, ')');
 }
 
-static const char *text_operation(unsigned operation)
+const char *rlki_operation_name(unsigned operation)
 {
     static const char *const names[] = {"",      "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
     return names[operation];
 }
 
-static const char *text_command(unsigned command)
+const char *rlki_command_name(unsigned command)
 {
-    static const char *const names[] = {
-        "", "SET", "EVALSHA (raise)", "EVALSHA (check)", "EVALSHA (release)", "GET, PTTL", "DEL"};
+    static const char *const names[] = {"",
+                                        "SET",
+                                        "PTTL",
+                                        "PTTL",
+                                        "PTTL",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (check)",
+                                        "EVALSHA (release)",
+                                        "GET, PTTL",
+                                        "DEL"};
     return names[command];
 }
 
@@ -9602,8 +11028,8 @@ static const char *text_command(unsigned command)
 static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
                               rlk_result error)
 {
-    const char *name =
-        command != RLKI_NO_COMMAND ? text_command(command) : rlk_conn_step(client->conns[node]);
+    const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
+                                                  : rlk_conn_step(client->conns[node]);
     text_node(out, client, node, name, error);
 }
 
@@ -9621,7 +11047,7 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 /* "acquire "foobar": " */
 static void text_lock(text_out *out, const rlk_lock *lock)
 {
-    text_string(out, text_operation(lock->done_operation));
+    text_string(out, rlki_operation_name(lock->done_operation));
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
@@ -9635,6 +11061,20 @@ static void text_last_error(text_out *out, rlk_result error)
 }
 
 #else /* RLK_NO_TEXT: numbers */
+
+#ifndef RLK_NO_TRACE
+const char *rlki_operation_name(unsigned operation)
+{
+    (void)operation;
+    return "";
+}
+
+const char *rlki_command_name(unsigned command)
+{
+    (void)command;
+    return "";
+}
+#endif
 
 static void text_result(text_out *out, rlk_result result)
 {
@@ -9777,6 +11217,274 @@ void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out)
         memcpy(out, lock->prefix, lock->prefix_len);
     out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
     token_hex(out, number, sizeof(number));
+}
+
+/* ==== src/lock/trace.c ====
+ *
+ * What happened: counters and the trace hook.
+ */
+
+const char *rlk_cause_name(rlk_cause cause)
+{
+#ifdef RLK_NO_TEXT
+    (void)cause;
+    return "";
+#else
+    static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "SAFETY", "RETRY", "YIELD", "RECONNECT"};
+    return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
+#endif
+}
+
+#ifndef RLK_NO_TRACE
+static void trace_tell(const rlk_client *client, rlk_trace *trace)
+{
+    trace->client = client;
+    if (client->env.trace)
+        client->env.trace(client->env.context, trace);
+}
+
+void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
+                int64_t number)
+{
+    rlk_trace trace;
+    trace.kind = kind;
+    trace.now_ms = lock->client->now_ms;
+    trace.lock = lock;
+    trace.node = node;
+    trace.what = what;
+    trace.number = number;
+    trace_tell(lock->client, &trace);
+}
+
+void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
+                     const char *what)
+{
+    rlk_trace trace;
+    trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
+    trace.now_ms = rlk_conn_now(conn);
+    trace.lock = NULL;
+    trace.node = (int)node;
+    trace.what = what;
+    trace.number = (int64_t)rlk_conn_result(conn);
+    trace_tell(client, &trace);
+}
+
+void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
+{
+    unsigned i;
+    memset(stats, 0, sizeof(*stats));
+    if (!client)
+        return;
+    *stats = client->stats;
+    for (i = 0; i < client->nodes; i++) {
+        const rlk_conn *conn = client->conns[i];
+        stats->connects += rlk_conn_generation(conn);
+        stats->fences += conn->fences;
+        stats->bytes_sent += conn->bytes_sent;
+        stats->bytes_received += conn->bytes_received;
+    }
+}
+
+const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
+{
+    *len = lock->key_len;
+    return lock->key;
+}
+#endif
+
+/* ==== src/lock/watch.c ====
+ *
+ * Who is to be told that a key changed. The client's index has, by the hash of the key, the locks
+ * that are held, and of those that wait for one key the first: it asks the server for all of them.
+ * The others stand in a row behind it and cost nothing.
+ *
+ *    bucket --> held --> first waiter --> held (another key) ...
+ *                         | row_head        row_tail |
+ *                         +--> waiter <--> waiter <--+
+ *
+ *                   waits: first of its key             acquired
+ *         NONE ------------------------------> FIRST -----------------> HOLDER
+ *          | ^                                 ^   |                      |  ^ acquired by one
+ *          | | leaves: the next is first       |   +----------------+     |  | attempt only
+ *          | +---------------------------------|--------------------+-----+  |
+ *          | waits behind it                   | the first left              |
+ *          +-------------------------------> ROW               NONE ---------+
+ *
+ * Two keys with one hash wake each other's locks, which costs an attempt.
+ */
+
+static rlk_lock **watch_bucket(const rlk_client *client, uint32_t key_hash)
+{
+    return &client->buckets[key_hash & client->buckets_mask];
+}
+
+static void watch_put(rlk_lock *lock, unsigned place)
+{
+    rlk_lock **bucket = watch_bucket(lock->client, lock->key_hash);
+    lock->place = (uint8_t)place;
+    lock->place_prev = NULL;
+    lock->place_next = *bucket;
+    if (*bucket)
+        (*bucket)->place_prev = lock;
+    *bucket = lock;
+}
+
+static void watch_take(rlk_lock *lock)
+{
+    if (lock->place_prev)
+        lock->place_prev->place_next = lock->place_next;
+    else
+        *watch_bucket(lock->client, lock->key_hash) = lock->place_next;
+    if (lock->place_next)
+        lock->place_next->place_prev = lock->place_prev;
+    lock->place = RLKI_PLACE_NONE;
+}
+
+/* The first waiter for the key of a lock. */
+static rlk_lock *watch_first(const rlk_lock *lock)
+{
+    rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    while (other && (other->place != RLKI_PLACE_FIRST || !rlki_lock_same_key(lock, other)))
+        other = other->place_next;
+    return other;
+}
+
+const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len)
+{
+    const rlk_lock *other;
+    uint8_t own[RLK_TOKEN_MAX];
+    for (other = *watch_bucket(lock->client, lock->key_hash); other; other = other->place_next) {
+        if (other->place != RLKI_PLACE_HOLDER || rlki_token_len(other) != len ||
+            !rlki_lock_same_key(lock, other))
+            continue;
+        rlki_token_write(other, other->round, own);
+        if (memcmp(own, token, len) == 0)
+            break;
+    }
+    return other;
+}
+
+bool rlki_watch_wait(rlk_lock *lock)
+{
+    rlk_lock *first = watch_first(lock);
+    if (!first) {
+        lock->row_head = NULL;
+        lock->row_tail = NULL;
+        watch_put(lock, RLKI_PLACE_FIRST);
+        return true;
+    }
+    lock->place = RLKI_PLACE_ROW;
+    lock->place_next = NULL;
+    lock->place_prev = first->row_tail;
+    if (first->row_tail)
+        first->row_tail->place_next = lock;
+    else
+        first->row_head = lock;
+    first->row_tail = lock;
+    return false;
+}
+
+static void watch_leave_row(rlk_lock *lock)
+{
+    rlk_lock *first = watch_first(lock);
+    if (lock->place_prev)
+        lock->place_prev->place_next = lock->place_next;
+    else
+        first->row_head = lock->place_next;
+    if (lock->place_next)
+        lock->place_next->place_prev = lock->place_prev;
+    else
+        first->row_tail = lock->place_prev;
+    lock->place = RLKI_PLACE_NONE;
+}
+
+/* The first leaves, and the next one is the first. */
+static void watch_leave_first(rlk_lock *lock)
+{
+    rlk_lock *next = lock->row_head;
+    watch_take(lock);
+    if (!next)
+        return;
+    next->row_head = next->place_next;
+    next->row_tail = next->row_head ? lock->row_tail : NULL;
+    if (next->row_head)
+        next->row_head->place_prev = NULL;
+    watch_put(next, RLKI_PLACE_FIRST);
+    rlki_acquire_first(next, lock);
+}
+
+void rlki_watch_leave(rlk_lock *lock)
+{
+    switch (lock->place) {
+    case RLKI_PLACE_HOLDER:
+        watch_take(lock);
+        break;
+    case RLKI_PLACE_FIRST:
+        watch_leave_first(lock);
+        break;
+    case RLKI_PLACE_ROW:
+        watch_leave_row(lock);
+        break;
+    default:
+        break;
+    }
+}
+
+void rlki_watch_hold(rlk_lock *lock)
+{
+    rlki_watch_leave(lock);
+    watch_put(lock, RLKI_PLACE_HOLDER);
+}
+
+/* A connection that came back: a lock is looked after where the server is to tell of its loss, or
+ * where it renews by itself. Others are their caller's. */
+static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
+           lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD);
+}
+
+/* What is due comes first: a lock that is over need not be told. */
+static void watch_tell(rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    bool first = lock->place == RLKI_PLACE_FIRST;
+    if (lock->client->now_ms >= lock->timer.deadline_ms && lock->timer.link)
+        rlki_lock_timer(lock);
+    if (first && lock->place != RLKI_PLACE_FIRST) /* waits no longer: the next in the row does */
+        lock = watch_first(lock);
+    if (!lock)
+        return;
+    RLKI_TRACE(lock, RLK_TRACE_PUSH, node, rlk_cause_name(cause), cause);
+    if (lock->place == RLKI_PLACE_FIRST)
+        rlki_acquire_woken(lock, node, cause);
+    else if (lock->place == RLKI_PLACE_HOLDER && watch_concerns(lock, node, cause))
+        rlki_hold_touched(lock, node);
+}
+
+void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
+                     const rlk_lock *own)
+{
+    rlk_lock *lock = *watch_bucket(client, key_hash);
+    while (lock) {
+        rlk_lock *next = lock->place_next; /* whoever is told may leave, and put another in front */
+        bool told = lock->key_hash == key_hash && lock != own;
+        /* by the first node that answers: meanwhile `own` may wait anew, with a streak of its own
+         */
+        if (own && lock->place == RLKI_PLACE_FIRST && told && lock->streak <= own->streak)
+            lock->streak = (uint8_t)(own->streak + 1);
+        if (told && (!own || lock->place == RLKI_PLACE_FIRST))
+            watch_tell(lock, node, cause);
+        lock = next;
+    }
+}
+
+void rlki_watch_tell_all(rlk_client *client, unsigned node, rlk_cause cause)
+{
+    rlk_lock *lock;
+    for (lock = client->locks; lock; lock = lock->next)
+        if (lock->place == RLKI_PLACE_FIRST || lock->place == RLKI_PLACE_HOLDER)
+            watch_tell(lock, node, cause);
 }
 
 #endif /* RESPLOCK_IMPLEMENTATION */

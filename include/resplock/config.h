@@ -54,6 +54,11 @@
 #define RLK_NODE_RX 512
 #endif
 
+/* Buckets of a client's own index of keys, a power of two. */
+#ifndef RLK_BUCKETS
+#define RLK_BUCKETS 16
+#endif
+
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
 /* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
@@ -65,7 +70,10 @@
 /* Names and texts of results. */
 /* #define RLK_NO_TEXT */
 
-/* HELLO and the types of RESP3. */
+/* Counters and the trace hook. */
+/* #define RLK_NO_TRACE */
+
+/* HELLO and the types of RESP3, and with them the wake-up by the server: waiters ask again. */
 /* #define RLK_RESP2_ONLY */
 
 /* ---- What can't be ----------------------------------------------------------------------- */
@@ -85,6 +93,9 @@
 #endif
 #if RLK_RESP_MAX_DEPTH < 4 || RLK_RESP_MAX_DEPTH > 254 /* HELLO, of a server with modules */
 #error "RLK_RESP_MAX_DEPTH is not in 4..254"
+#endif
+#if RLK_BUCKETS < 1 || RLK_BUCKETS > 65536 || (RLK_BUCKETS & (RLK_BUCKETS - 1)) != 0
+#error "RLK_BUCKETS is not a power of two in 1..65536"
 #endif
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"

@@ -42,11 +42,16 @@ extern "C" {
 #define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
 #define RLK_OPERATION_MS 5000
-#define RLK_SETTLE_MS    2000  /* knowing: after the deadline, until the outcome is settled */
-#define RLK_RETRY_MIN_MS 50    /* between attempts on a lock that is held: a random time from */
-#define RLK_RETRY_MAX_MS 250   /* ... to */
-#define RLK_DRIFT_PPM    10000 /* 1 % of the horizon, and */
-#define RLK_DRIFT_MS     2     /* 2 ms: node-redlock's and Redlock's bound */
+#define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
+/* Between attempts on a lock that is held, where the server does not tell of its release (no
+ * RESP3, tracking refused), or after an error: a random time from ... to */
+#define RLK_RETRY_MIN_MS 50
+#define RLK_RETRY_MAX_MS 250
+/* Where it does: the latest time at which a waiter looks again though nothing was told, since a
+ * push can be lost. A random time from a fifth of it on. */
+#define RLK_SAFETY_MS 5000
+#define RLK_DRIFT_PPM 10000 /* 1 % of the horizon, and */
+#define RLK_DRIFT_MS  2     /* 2 ms: node-redlock's and Redlock's bound */
 
 /* A token is its prefix, of up to RLK_PREFIX_MAX bytes, and 40 hex digits. */
 #define RLK_TOKEN_DIGITS 40
@@ -57,8 +62,16 @@ extern "C" {
 #define RLK_TX_MIN_PREFIX(key_len, prefix_len) (160 + 2 * (key_len) + (prefix_len))
 #define RLK_TX_MIN(key_len)                    RLK_TX_MIN_PREFIX(key_len, 0)
 
+/* Locks of one client that wait for one key stand in a row, of which only the first asks the
+ * server. A release wakes the next in the row at once; after so many in a row it first pauses for
+ * a retry time, so that other processes have their turn. */
+#define RLK_HANDOFFS 16
+
 typedef struct rlk_client rlk_client;
 typedef struct rlk_lock rlk_lock;
+#ifndef RLK_NO_TRACE
+typedef struct rlk_trace rlk_trace;
+#endif
 
 /* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
 typedef struct rlk_env {
@@ -76,6 +89,10 @@ typedef struct rlk_env {
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
+#ifndef RLK_NO_TRACE
+    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
+    void (*trace)(void *context, const rlk_trace *trace);
+#endif
 } rlk_env;
 
 /* ---- Events ------------------------------------------------------------------------------ */
@@ -91,7 +108,15 @@ typedef enum rlk_event_type {
     RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
     RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
     RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
-    RLK_EV_LOST          /* no result of an operation: the lock was held and is not any more */
+    /* These are no results of an operation; they are pulled in this order, behind a result. */
+    RLK_EV_SETTLED,       /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
+                             with RLK_UNKNOWN or an error:
+                             RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
+                             nobody answered until its TTL had passed, or an orphan is possible */
+    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts */
+    RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
+    RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
+    RLK_EV_LOST           /* the lock was held and is not any more */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -107,7 +132,7 @@ typedef enum rlk_operation {
 
 typedef struct rlk_event {
     rlk_event_type type;
-    rlk_operation operation; /* RLK_OP_NONE for RLK_EV_LOST */
+    rlk_operation operation; /* RLK_OP_NONE where it is no result of one */
     rlk_result result;
     rlk_lock *lock;
     void *user; /* of the lock's configuration */
@@ -122,6 +147,12 @@ typedef struct rlk_client_config {
     int64_t settle_ms;
     uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
     int64_t drift_ms;
+    uint32_t handoffs; /* default RLK_HANDOFFS, at most 254 */
+    /* The index of keys that are waited for or held: a power of two of buckets in the caller's
+     * memory, which outlives the client. NULL: RLK_BUCKETS in the client itself, ample for some
+     * hundred keys. */
+    rlk_lock **buckets;
+    size_t buckets_len;
 } rlk_client_config;
 
 /* Bits of rlk_client_warnings. */
@@ -161,6 +192,38 @@ typedef struct rlk_node {
 } rlk_node;
 #endif
 
+/* What caused an attempt on a lock. */
+typedef enum rlk_cause {
+    RLK_CAUSE_START,     /* the call */
+    RLK_CAUSE_PUSH,      /* the server told that the key changed, or is not there any more */
+    RLK_CAUSE_FLUSH,     /* it told that any key may have */
+    RLK_CAUSE_LOCAL,     /* another lock of the client released it, or stepped out of the row */
+    RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
+    RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
+    RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
+    RLK_CAUSE_YIELD,     /* the pause for other processes was over: RLK_HANDOFFS */
+    RLK_CAUSE_RECONNECT, /* a connection came back */
+    RLK_CAUSES
+} rlk_cause;
+
+#ifndef RLK_NO_TRACE
+/* Counted since rlk_client_init; modulo their range. */
+typedef struct rlk_stats {
+    uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
+    uint32_t acquired;           /* of them won */
+    uint32_t causes[RLK_CAUSES]; /* attempts by cause */
+    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
+    uint32_t renewed;            /* auto_renew: by outcome */
+    uint32_t renew_unknown;
+    uint32_t renew_refused;
+    uint32_t lost;       /* locks */
+    uint32_t connects;   /* of connections that became ready */
+    uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
+    uint32_t bytes_sent; /* of all connections */
+    uint32_t bytes_received;
+} rlk_stats;
+#endif
+
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
 struct rlk_client {
@@ -168,6 +231,7 @@ struct rlk_client {
     uint8_t quorum;
     uint8_t state;
     uint8_t warnings;
+    uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
     int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
@@ -186,7 +250,13 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
+    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    uint32_t buckets_mask;
+    rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_wheel wheel;
+#ifndef RLK_NO_TRACE
+    rlk_stats stats;
+#endif
     char text[RLKI_TEXT_CAP];
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
@@ -214,8 +284,8 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * A client over connections that are initialised already (with rlk_client_conn_config). For
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
- * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing), RLK_E_TIMES,
- * RLK_E_CLOCK, RLK_E_LAYOUT.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, handoffs above
+ * 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -235,7 +305,8 @@ RLK_API int64_t rlk_client_deadline(const rlk_client *client);
 /* Does what is due now (deadlines first: call it before feeding input). */
 RLK_API void rlk_client_tick(rlk_client *client);
 
-/* The next event, if there is one. Per lock in the order: result of the operation, LOST. */
+/* The next event, if there is one. Per lock in the order: result of the operation, SETTLED,
+ * renewal, LOST. */
 RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
 
 /* Leaves fatal states and backoff of all connections: they try again at once. */
@@ -260,24 +331,32 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
-    int64_t ttl_ms;           /* default RLK_TTL_MS */
-    int64_t wait_ms;          /* of RLK_DEFAULT; default RLK_WAIT_MS */
-    int64_t node_ms;          /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms;     /* default RLK_RETRY_MIN_MS */
-    int64_t retry_max_ms;     /* default RLK_RETRY_MAX_MS */
+    int64_t ttl_ms;       /* default RLK_TTL_MS */
+    int64_t wait_ms;      /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
+    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
+    int64_t safety_ms;    /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                             acquired, and its lease with them: RLK_LOST. From the TTL to
+                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
+    bool auto_renew;          /* renews by the TTL when a third of it has passed, whenever the
+                                 library is called: see rlk_lead_start. False: only rlk_renew and
+                                 rlk_keep do */
 } rlk_lock_config;
 
-/* A lock on one node. Fields are private. */
+/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
 typedef struct rlk_seat {
     rlk_request request; /* its tag is the command */
     uint8_t index;
     uint8_t verdict;
     uint8_t flags;
     uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t t0;    /* of the try under way, low half */
+    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
     uint32_t round; /* token that is, or may be, here */
     uint32_t generation; /* stream on which `expiry_ms` was confirmed */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
@@ -292,11 +371,19 @@ struct rlk_lock {
     uint8_t operation;
     uint8_t phase;
     uint8_t flags;
+    uint8_t options;
+    uint8_t place;  /* in the client's index: see watch.c */
+    uint8_t cause;  /* of the attempt under way: an rlk_cause */
+    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
+    uint8_t streak; /* hand-overs within the client, in a row */
     uint8_t events; /* pending */
     uint8_t tries;  /* failed rounds in a row */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
+    /* of a waiter, by node: cause of the next attempt or question */
+    uint8_t due[RLK_MAX_NODES];
     int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
     int16_t outcome; /* what the operation comes to once settled */
     int16_t error;   /* last error met */
     uint8_t error_node;
@@ -307,6 +394,11 @@ struct rlk_lock {
     uint32_t node_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
+    uint32_t safety_ms;
+    uint32_t max_hold_ms; /* 0: none */
+    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
+                         Of a lock that is held: changed there by somebody */
+    uint32_t key_hash;
     uint32_t key_len;
     const uint8_t *key;
     const char *prefix;
@@ -314,13 +406,19 @@ struct rlk_lock {
     rlk_lock *prev;
     rlk_lock *event_next;
     rlk_lock *event_prev;
+    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
+    rlk_lock *place_prev;
+    rlk_lock *row_head; /* of the first waiter: those behind it */
+    rlk_lock *row_tail;
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
     int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
     int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* begin of the extend or renew under way */
+    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
     int64_t target_ms;   /* E' of the extend or renew under way */
     int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
     int64_t limit_ms;    /* the same after drift */
@@ -362,7 +460,8 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 
 /*
  * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
- *   RLK_OK         held; rlk_remaining_ms() tells for how long
+ * Of the client's locks that wait for one key, those that came first have it first; one attempt
+ * only does not stand in that row. RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
  *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
  *   RLK_CANCELLED  by rlk_cancel
@@ -420,12 +519,35 @@ RLK_API rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms);
 RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
 
 /*
- * Renews by the configured TTL when a third of it has passed, else does nothing; to be called at
- * least that often. RLK_OK while the lock is valid, even where a renewal failed (it is tried again
- * at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more. Takes at most the
- * time of one try (node_ms). There are no threads: nothing renews but this call.
+ * Renews by the configured TTL when a third of it has passed, else does nothing but hear what the
+ * server has told meanwhile (and then asks whether the key is still ours); to be called at least
+ * that often. Not beyond max_hold_ms. RLK_OK while the lock is valid, even where a renewal failed
+ * (it is tried again at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more.
+ * Takes at most the time of one try (node_ms). There are no threads: nothing renews but this call.
  */
 RLK_API rlk_result rlk_keep(rlk_lock *lock);
+
+/* For how long it has been held: since the answer that acquired it; 0 if it is not. */
+RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
+
+/*
+ * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
+ * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
+ * itself. Ends with rlk_step_down, with rlk_release of a leader or rlk_cancel of a follower, or
+ * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
+ * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
+ * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
+ * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
+ * and rlk_keep in a loop. RLK_PENDING, or as rlk_acquire_start.
+ */
+RLK_API rlk_result rlk_lead_start(rlk_lock *lock);
+
+/*
+ * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
+ * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
+ */
+RLK_API rlk_result rlk_step_down(rlk_lock *lock);
+RLK_API rlk_result rlk_step_down_start(rlk_lock *lock);
 
 /*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
@@ -455,6 +577,26 @@ typedef struct rlk_holder {
  */
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
+
+/* Who leads, as rlk_leader_of finds it. Zero it before the first call; it is the memory of when a
+ * leader was seen first. Times are of the client's clock. */
+typedef struct rlk_leader {
+    bool known; /* there is one: the rest is valid */
+    bool ours;  /* it is a lock of this client, which holds it */
+    uint8_t name_len;
+    int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
+    int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
+    char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
+} rlk_leader;
+
+/*
+ * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
+ * address. `holders` are those of the query, as many as rlk_client_nodes(). A lock that follows has
+ * an operation under way: ask with another one for the same key. Times count from this call, so it
+ * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
+ * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ */
+RLK_API rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader);
 
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
@@ -498,6 +640,47 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
 /* All defaults, for languages without designated initialisers. */
 RLK_API rlk_lock_config rlk_lock_config_default(void);
+
+/* ---- What happened ------------------------------------------------------------------------ */
+
+/* Name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
+RLK_API const char *rlk_cause_name(rlk_cause cause);
+
+#ifndef RLK_NO_TRACE
+/* What was counted so far. */
+RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
+
+typedef enum rlk_trace_kind {
+    RLK_TRACE_CONN,    /* a connection: `what` is its new state: "CONNECTING" ...; number: its
+                          rlk_result */
+    RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
+    RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
+                          come (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, or the rlk_result of an error */
+    RLK_TRACE_PUSH,    /* a lock's key changed at the server */
+    RLK_TRACE_STATE,   /* a lock's state: "FREE", "HELD", "LOST"; number: ms that it is valid */
+    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
+                          number: an rlk_cause */
+    RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
+} rlk_trace_kind;
+
+/*
+ * One thing that happened, as rlk_env.trace sees it. There is no token in it and no password: of a
+ * command there is only its name, and its key by the lock. Valid during the call.
+ */
+struct rlk_trace {
+    rlk_trace_kind kind;
+    int64_t now_ms;
+    const rlk_client *client;
+    const rlk_lock *lock; /* NULL: of a connection */
+    int node;             /* -1: of all */
+    const char *what;     /* constant text; with RLK_NO_TEXT "" */
+    int64_t number;
+};
+
+/* Key of a lock, for a trace. */
+RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
+#endif
 
 /* ---- Scoped forms ------------------------------------------------------------------------- */
 

@@ -133,8 +133,22 @@ typedef struct rlk_conn_calls {
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
      * the state is READY, or (after all calls of `lost`) WAITING or FATAL. */
     void (*changed)(void *context, rlk_conn *conn);
-    void *context;
+    /*
+     * A push of CLIENT TRACKING: the key with this hash changed (rlk_key_hash), or, with `all`,
+     * any may have. It comes in the order of the replies: what it tells happened before the server
+     * executed the command that is answered next.
+     */
+    void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
+#ifndef RLK_NO_TRACE
+    /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
+     * "HELLO"; constant text. Must not call the engine. NULL: nobody looks. */
+    void (*trace)(void *context, rlk_conn *conn, bool step, const char *what);
+#endif
 } rlk_conn_calls;
+
+/* Hash of a key: FNV-1a of 32 bits. `hash`: RLK_KEY_HASH, or that of the bytes before. */
+#define RLK_KEY_HASH UINT32_C(2166136261)
+RLK_API uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len);
 
 /* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
  * it leaves straight from where it is. */
@@ -173,13 +187,15 @@ typedef struct rlk_conn_config {
     const rlk_conn_script *scripts;
     uint8_t scripts_len;
     bool resp2_only;      /* skip HELLO; always so with RLK_RESP2_ONLY */
+    bool no_tracking;     /* skip CLIENT TRACKING */
     rlk_conn_entry *ring; /* caller's memory, at least RLK_CONN_RING_MIN entries */
     uint16_t ring_len;
     uint8_t *tx; /* caller's memory, at least RLK_CONN_TX_MIN bytes, and room for credentials */
     size_t tx_cap;
     uint8_t *rx; /* caller's memory, at least RLK_CONN_RX_MIN bytes */
     size_t rx_cap;
-    rlk_conn_calls calls;
+    const rlk_conn_calls *calls; /* constant; outlives the connection */
+    void *calls_context;         /* first argument of each */
 } rlk_conn_config;
 
 #define RLK_CONN_RING_MIN 4
@@ -218,21 +234,24 @@ typedef struct rlk_conn_identity {
  * short instructions. */
 struct rlk_conn {
     uint8_t state;
-    uint8_t flags;
     uint8_t step;       /* handshake: next step to send */
     uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
-    uint8_t match;      /* handshake: progress of a scan through a reply */
+    uint8_t match;      /* progress of a scan through a reply of the handshake, or a push */
     uint8_t protocol;   /* 2 or 3; 0: not known yet */
     uint8_t script;     /* next one to load; scripts_len: none */
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
+    uint16_t flags;
     int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
     int16_t sys_errno;
     uint16_t ring_len;
     uint16_t ring_head;
     uint16_t ring_used;
-    uint16_t loads;        /* script loads in the ring */
+    uint16_t loads; /* script loads in the ring */
+#ifndef RLK_NO_TRACE
+    uint16_t fences; /* done, counted */
+#endif
     uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
     rlk_conn_entry *ring;
     uint8_t *tx;
@@ -249,7 +268,8 @@ struct rlk_conn {
     rlk_request *send_tail;
     uint32_t response_ms; /* configuration, as rlk_conn_config has it */
     const rlk_conn_script *scripts;
-    rlk_conn_calls calls;
+    const rlk_conn_calls *calls;
+    void *calls_context;
     int64_t now_ms;      /* of the call under way, or the last one */
     int64_t deadline_ms; /* of the state: next attempt, connect, progress */
     uint32_t connect_ms;
@@ -259,7 +279,12 @@ struct rlk_conn {
     uint32_t jitter;     /* state of the generator of backoff times */
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
-    int32_t reply_len;   /* of a string that comes in fragments; -1: not known */
+    uint32_t fragment;   /* of the string under way: of a reply its length, UINT32_MAX if that is
+                            not known; of a push the hash of the key so far */
+#ifndef RLK_NO_TRACE
+    uint32_t bytes_sent; /* modulo 2^32 */
+    uint32_t bytes_received;
+#endif
     rlk_credentials_hook credentials;
     void *credentials_context;
     const char *client_name;
@@ -396,6 +421,9 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 /* In READY: true if no command of the connection before this one can execute any more, because all
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
+
+/* In READY: true if the server tells of changes to the keys that this stream has read. */
+RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);

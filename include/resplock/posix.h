@@ -41,6 +41,10 @@ typedef struct rlk_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
+    bool no_tracking;   /* no CLIENT TRACKING: waiters ask again and again */
+    uint32_t handoffs;  /* as in rlk_client_config */
+    rlk_lock **buckets; /* as in rlk_client_config */
+    size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
 } rlk_options;

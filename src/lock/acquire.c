@@ -2,16 +2,31 @@
  *
  * Acquire. A round is one token tried on all nodes at once:
  *
- *   begin --> AWAIT -----------------> ROUND ----------------------------> (held, RLK_OK)
- *               ^   a quorum of nodes    |   a quorum said OK, in time
- *               |   is ready and clean   |
- *               |                        | quorum out of reach, or the try's time is over:
- *               |                        v undo on all nodes that were asked
- *               +------- PAUSE <---------+
- *                 jitter          |      | one attempt only, deadline, cancelled, final error
- *                                 v      v
- *   (outcome, or RLK_UNKNOWN) <-- SETTLE
- *      fewer than a quorum of nodes is unresolved, or the settling time is over
+ *   begin --> ROW    behind another lock of the client
+ *        |     | first of the row
+ *        v     v
+ *       WATCH -------------------------> ROUND ----------------------------> (held, RLK_OK)
+ *         ^  a quorum of nodes is ready,   |   a quorum said OK, in time
+ *         |  clean, and not known to be    |
+ *         |  held by somebody              | quorum out of reach, or the try's time is over:
+ *         |                                v undo on all nodes that were asked
+ *         +------- PAUSE <-----------------+
+ *         |          jitter                | held by somebody, on the one node that there is
+ *         +--------------------------------+
+ *         |                                | one attempt only, deadline, cancelled, final error
+ *         | the same                       v
+ *         +----------------------------> SETTLE --> (outcome, or RLK_UNKNOWN)
+ *                                          fewer than a quorum of nodes is unresolved, or the
+ *                                          settling time is over
+ *
+ * A SET that is answered nil is followed by PTTL, in one write: so the node's bit in lock->touched
+ * ("held by somebody") comes with a time when to look again: when the holder's TTL ends, if nothing
+ * is told before. Where the server tells of changes (CLIENT TRACKING), PTTL is also what makes it
+ * tell. What it tells before PTTL was answered happened before PTTL saw the key, and is ignored.
+ *
+ * One node: a push, or that time, takes the bit away, and the next round begins. Several: they have
+ * the node asked by a PTTL first, since a round costs others their tries; when a quorum has come
+ * free, a jittered pause lets one of many waiters be first.
  *
  * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
  * late, and is undone. A node whose undo is not answered yet has no part in the next round.
@@ -22,9 +37,29 @@
 /* After failed rounds in a row the pause doubles up to 2^3, unless a holder explains them. */
 #define ACQUIRE_BACKOFF_MAX 3
 
-static void acquire_await_begin(rlk_lock *lock)
+/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
+ * each after a random time of up to so many milliseconds: a key that changes all the time makes no
+ * storm. */
+#define ACQUIRE_WOKEN_MAX 8
+#define ACQUIRE_WOKEN_MS  64
+
+static uint32_t acquire_bit(unsigned node)
 {
-    lock->phase = RLKI_PHASE_AWAIT;
+    return UINT32_C(1) << node;
+}
+
+static void acquire_phase(rlk_lock *lock, unsigned phase)
+{
+#if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
+    static const char *const names[] = {"", "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"};
+#endif
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
+    lock->phase = (uint8_t)phase;
+}
+
+static void acquire_watch_begin(rlk_lock *lock)
+{
+    acquire_phase(lock, RLKI_PHASE_WATCH);
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
 }
 
@@ -33,8 +68,12 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     unsigned i;
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
-    acquire_await_begin(lock);
     lock->tries = 0;
+    lock->woken = 0;
+    lock->touched = 0;
+    lock->cause = RLK_CAUSE_START;
+    lock->options = (uint8_t)(lock->options &
+                              ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED | RLKI_OPTION_LEAD));
     /* a raise that is late, of a node that was lost in the last round, only looks */
     lock->target_ms = lock->client->now_ms;
     lock->claim_ms = RLK_NEVER;
@@ -44,6 +83,155 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
     for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
+    if (one_try || rlki_watch_wait(lock))
+        acquire_watch_begin(lock);
+    else
+        acquire_phase(lock, RLKI_PHASE_ROW);
+    rlki_operation_step(lock);
+}
+
+/* ---- Looking again ---- */
+
+/* Somebody has the key on a node, as far as is known: when to look again, and why. */
+static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, rlk_cause due)
+{
+    lock->touched |= acquire_bit(seat->index);
+    seat->t0 = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->due[seat->index] = (uint8_t)due;
+}
+
+/* A random time of the safety check. */
+static uint32_t acquire_safety(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->safety_ms / 5, lock->safety_ms);
+}
+
+static uint32_t acquire_retry(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+}
+
+/* Attempts in vain that the time since the last one makes up for. */
+static unsigned acquire_earned(const rlk_lock *lock)
+{
+    int64_t since_ms = lock->client->now_ms - lock->t0_ms;
+    if (since_ms >= (int64_t)ACQUIRE_WOKEN_MAX * ACQUIRE_WOKEN_MS)
+        return ACQUIRE_WOKEN_MAX;
+    return (uint32_t)since_ms / ACQUIRE_WOKEN_MS;
+}
+
+/* How long an attempt is to wait that a push asks for. */
+static uint32_t acquire_restraint(rlk_lock *lock)
+{
+    if (lock->woken < ACQUIRE_WOKEN_MAX || acquire_earned(lock) > 0)
+        return 0;
+    return rlki_client_jitter(lock->client, 1, ACQUIRE_WOKEN_MS);
+}
+
+/* Before the next one: with time they are forgotten. */
+static void acquire_forget(rlk_lock *lock)
+{
+    unsigned earned = acquire_earned(lock);
+    lock->woken = (uint8_t)(lock->woken > earned ? lock->woken - earned : 0);
+    lock->t0_ms = lock->client->now_ms;
+}
+
+/* An attempt, or a probe of several nodes, that the server's word caused was in vain. */
+static void acquire_count_woken(rlk_lock *lock)
+{
+    if (lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH)
+        lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+}
+
+void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
+{
+    uint32_t safety_ms;
+    lock->touched &= ~acquire_bit(seat->index);
+    if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
+        bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
+        uint32_t pause_ms = again ? acquire_restraint(lock) : 0;
+        if (again)
+            lock->cause = RLK_CAUSE_PUSH;
+        if (pause_ms > 0)
+            acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
+        return;
+    }
+    if (lock->phase != RLKI_PHASE_ROUND)
+        acquire_count_woken(lock);
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
+        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
+        return;
+    }
+    safety_ms = acquire_safety(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)safety_ms)
+        acquire_look_in(lock, seat,
+                        (uint32_t)ttl_ms + 1 +
+                            rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
+                        RLK_CAUSE_EXPIRY);
+    else
+        acquire_look_in(lock, seat, safety_ms, RLK_CAUSE_SAFETY);
+}
+
+void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
+{
+    uint32_t bit = acquire_bit(seat->index);
+    bool yields = lock->due[seat->index] == RLK_CAUSE_YIELD;
+    if (deleted)
+        lock->touched &= ~bit;    /* taken for another's by whoever was the first before */
+    else if (lock->touched & bit) /* the undo took the place of its time */
+        acquire_look_in(lock, seat, yields ? acquire_retry(lock) : 0,
+                        yields ? RLK_CAUSE_YIELD : RLK_CAUSE_LOCAL);
+    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+             lock->phase != RLKI_PHASE_SETTLE)
+        acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
+}
+
+void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
+{
+    unsigned i;
+    acquire_watch_begin(lock);
+    lock->cause = RLK_CAUSE_LOCAL;
+    lock->streak = 0; /* not before: its own release may still be telling it to others */
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        const rlk_seat *other = &before->seats[i];
+        int32_t left_ms = (int32_t)(other->t0 - (uint32_t)lock->client->now_ms);
+        bool known = before->touched & acquire_bit(i) && other->request.state == RLK_REQUEST_IDLE;
+        if ((before->state == RLKI_HELD && other->verdict == RLKI_YES) || /* it will tell its end */
+            (known && left_ms > (int32_t)lock->safety_ms)) {
+            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_SAFETY);
+        } else if (known) {
+            lock->touched |= acquire_bit(i);
+            seat->t0 = other->t0;
+            lock->due[i] = before->due[i];
+        }
+    }
+    lock->wake_ms = lock->client->now_ms; /* not now: it may be in the middle of another's step */
+    rlki_lock_rearm(lock);
+}
+
+/* The server's word, or one of our own, that somebody else's key may be gone. */
+void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    rlk_client *client = lock->client;
+    rlk_seat *seat = &lock->seats[node];
+    uint32_t pause_ms = acquire_restraint(lock);
+    bool one = rlki_nodes(client) == 1;
+    unsigned asking = seat->request.tag;
+    if (one && lock->phase != RLKI_PHASE_WATCH)
+        return;
+    if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
+        asking == RLKI_RAISE)
+        return; /* its PTTL will see what happened before */
+    if ((one || cause == RLK_CAUSE_RECONNECT) && !(lock->touched & acquire_bit(node)))
+        return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
+        lock->streak = 0;
+        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
+    } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
+               (int32_t)(seat->t0 - (uint32_t)client->now_ms) > (int32_t)pause_ms) {
+        acquire_look_in(lock, seat, pause_ms, cause);
+    }
     rlki_operation_step(lock);
 }
 
@@ -51,8 +239,10 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 {
     lock->outcome = (int16_t)outcome;
-    lock->phase = RLKI_PHASE_SETTLE;
+    acquire_phase(lock, RLKI_PHASE_SETTLE);
     rlki_lock_undo(lock);
+    rlki_watch_leave(lock);
+    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
 }
@@ -112,30 +302,71 @@ static bool acquire_hopeless(rlk_lock *lock)
     return true;
 }
 
-static bool acquire_await(rlk_lock *lock)
+static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
-    unsigned ready = 0;
-    unsigned undoing = 0;
-    unsigned i;
-    if (acquire_hopeless(lock)) {
-        acquire_settle(lock, (rlk_result)lock->error);
-        return true;
+    acquire_phase(lock, RLKI_PHASE_PAUSE);
+    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->wake_ms = RLK_NEVER;
+}
+
+/* Nodes that can take part in a round now, and those that are about to be able to. */
+typedef struct acquire_count {
+    unsigned ready;
+    unsigned undoing;
+} acquire_count;
+
+/* Looks at a node again whose time has come. */
+static void acquire_look(rlk_lock *lock, rlk_seat *seat)
+{
+    lock->cause = lock->due[seat->index];
+    if (rlki_nodes(lock->client) == 1)
+        lock->touched = 0;
+    else {
+        acquire_forget(lock);
+        RLKI_COUNT(lock->client, probes);
+        rlki_seat_send(seat, RLKI_PROBE);
     }
+}
+
+static acquire_count acquire_count_nodes(rlk_lock *lock)
+{
+    acquire_count count = {0, 0};
+    int64_t now_ms = lock->client->now_ms;
+    unsigned i;
+    lock->wake_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
         if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
             continue;
-        if (rlki_seat_clean(&lock->seats[i]))
-            ready++;
+        if (lock->touched & acquire_bit(i) && seat->request.tag == RLKI_NO_COMMAND) {
+            int32_t left_ms = (int32_t)(seat->t0 - (uint32_t)now_ms);
+            if (left_ms <= 0)
+                acquire_look(lock, seat);
+            else if (now_ms + left_ms < lock->wake_ms)
+                lock->wake_ms = now_ms + left_ms;
+        }
+        if (lock->touched & acquire_bit(i))
+            continue;
+        if (rlki_seat_clean(seat))
+            count.ready++;
         else
-            undoing++;
+            count.undoing++;
     }
-    /* A node that is about to answer its undo is waited for, as long as one try takes. */
-    if (lock->client->now_ms >= lock->phase_ms)
-        lock->phase_ms = RLK_NEVER;
-    if (ready < rlki_needed(lock->client) || (undoing > 0 && lock->phase_ms != RLK_NEVER))
-        return false;
-    lock->phase = RLKI_PHASE_ROUND;
+    return count;
+}
+
+static void acquire_round_begin(rlk_lock *lock)
+{
+    unsigned i;
+    acquire_forget(lock);
+    acquire_phase(lock, RLKI_PHASE_ROUND);
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->wake_ms = RLK_NEVER;
+    lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
+    if (lock->cause != RLK_CAUSE_LOCAL)
+        lock->streak = 0;
+    RLKI_COUNT(lock->client, attempts);
+    RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->round++;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
@@ -143,26 +374,63 @@ static bool acquire_await(rlk_lock *lock)
         bool usable =
             state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
         seat->verdict = RLKI_SKIPPED;
+        if (seat->request.tag == RLKI_PROBE) /* the SET tells as much */
+            rlki_seat_abandon(seat);
         if (!usable || !rlki_seat_clean(seat))
             continue;
         seat->verdict = RLKI_NONE;
         seat->round = lock->round;
         seat->expiry_ms = RLKI_EXPIRED;
+        lock->touched &= ~acquire_bit(i);
         seat->flags = (uint8_t)(seat->flags & ~RLKI_SEAT_PROBED);
         rlki_seat_send(seat, RLKI_SET);
     }
+}
+
+static bool acquire_watching(rlk_lock *lock)
+{
+    acquire_count count;
+    if (acquire_hopeless(lock)) {
+        acquire_settle(lock, (rlk_result)lock->error);
+        return true;
+    }
+    count = acquire_count_nodes(lock);
+    /* A node that is about to answer its undo is waited for, as long as one try takes. */
+    if (lock->client->now_ms >= lock->phase_ms)
+        lock->phase_ms = RLK_NEVER;
+    if (count.ready < rlki_needed(lock->client)) {
+        lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
+        return false;
+    }
+    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
+        return false;
+    if (rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START &&
+        !(lock->flags & RLKI_LOCK_SPREAD)) {
+        lock->flags |= RLKI_LOCK_SPREAD;
+        acquire_pause_begin(lock, rlki_client_jitter(lock->client, 1, lock->retry_min_ms));
+        return true;
+    }
+    acquire_round_begin(lock);
     return true;
 }
 
 /* A quorum said OK: held, if there is time left of it. */
 static bool acquire_won(rlk_lock *lock)
 {
+    unsigned i;
     rlki_lock_validate(lock);
     if (lock->client->now_ms >= lock->valid_ms)
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
+    lock->since_ms = lock->client->now_ms;
+    RLKI_COUNT(lock->client, acquired);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
+    rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].verdict != RLKI_YES) /* the others', not ours */
+            lock->touched &= ~acquire_bit(i);
     rlki_operation_finish(lock, RLK_OK);
     return true;
 }
@@ -173,32 +441,57 @@ static bool acquire_final_error(const rlk_lock *lock, const rlki_tally *tally)
            tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
+/* Somebody has it: nodes that this round did not hear are asked before they count as free. Where an
+ * undo is under way, that is answered first: rlki_acquire_undone. */
+static void acquire_ask_others(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if ((seat->verdict == RLKI_NONE || seat->verdict == RLKI_SKIPPED) && rlki_seat_clean(seat))
+            acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
+    }
+}
+
+/* After a round without success: is it over, and if not, how long till the next? */
+static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
+{
+    bool final = acquire_final_error(lock, tally);
+    uint32_t pause_ms;
+    if (tally->no > 0) { /* not for errors alone: somebody else has it */
+        lock->flags |= RLKI_LOCK_HOLDER;
+        lock->tries = 0;
+    }
+    if (lock->flags & RLKI_LOCK_TRY || final) {
+        acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
+        return;
+    }
+    rlki_lock_undo(lock);
+    if (rlki_nodes(lock->client) == 1 && tally->no > 0) {
+        acquire_count_woken(lock);
+        acquire_watch_begin(lock);
+        return;
+    }
+    if (tally->no > 0)
+        acquire_ask_others(lock);
+    pause_ms = acquire_retry(lock) << lock->tries;
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
+        lock->tries++;
+    lock->cause = RLK_CAUSE_RETRY;
+    lock->flags |= RLKI_LOCK_SPREAD;
+    acquire_pause_begin(lock, pause_ms);
+}
+
 static bool acquire_round(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlki_tally tally = rlki_tally_of(lock);
-    uint32_t pause_ms;
     if (tally.yes >= rlki_needed(client) && acquire_won(lock))
         return false;
     if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
         client->now_ms < lock->phase_ms)
         return false;
-
-    if (tally.no > 0) { /* the round has failed, and not for errors alone: somebody else has it */
-        lock->flags |= RLKI_LOCK_HOLDER;
-        lock->tries = 0;
-    }
-    if (lock->flags & RLKI_LOCK_TRY || acquire_final_error(lock, &tally)) {
-        acquire_settle(lock, acquire_final_error(lock, &tally) ? (rlk_result)lock->error
-                                                               : acquire_outcome(lock));
-        return true;
-    }
-    rlki_lock_undo(lock);
-    lock->phase = RLKI_PHASE_PAUSE;
-    pause_ms = rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-    lock->phase_ms = rlki_later(client->now_ms, (int64_t)pause_ms << lock->tries);
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
-        lock->tries++;
+    acquire_round_failed(lock, &tally);
     return true;
 }
 
@@ -207,9 +500,18 @@ static bool acquire_pause(rlk_lock *lock)
     unsigned i;
     if (lock->client->now_ms < lock->phase_ms)
         return false;
-    acquire_await_begin(lock);
+    acquire_watch_begin(lock);
     for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].verdict = RLKI_NONE;
+    return true;
+}
+
+/* Nobody but the first asks the server; but what is hopeless for it is for all. */
+static bool acquire_in_row(rlk_lock *lock)
+{
+    if (!acquire_hopeless(lock))
+        return false;
+    acquire_settle(lock, (rlk_result)lock->error);
     return true;
 }
 
@@ -229,8 +531,10 @@ bool rlki_acquire_step(rlk_lock *lock)
         return true;
     }
     switch (lock->phase) {
-    case RLKI_PHASE_AWAIT:
-        return acquire_await(lock);
+    case RLKI_PHASE_ROW:
+        return acquire_in_row(lock);
+    case RLKI_PHASE_WATCH:
+        return acquire_watching(lock);
     case RLKI_PHASE_ROUND:
         return acquire_round(lock);
     case RLKI_PHASE_PAUSE:
@@ -243,7 +547,7 @@ bool rlki_acquire_step(rlk_lock *lock)
 
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 {
-    if (lock->phase == RLKI_PHASE_AWAIT)
+    if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
     if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
         return;

@@ -9,7 +9,7 @@
 static void blocking_give_up(rlk_lock *lock)
 {
     (void)rlk_cancel(lock);
-    if (lock->operation == RLK_OP_NONE)
+    if (!rlki_operation_is_on(lock))
         return;
     rlki_operation_finish(lock,
                           RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
@@ -19,7 +19,8 @@ static void blocking_give_up(rlk_lock *lock)
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    while (lock->operation != RLK_OP_NONE) { /* its event may have been pulled while waiting */
+    rlk_result result;
+    while (rlki_operation_is_on(lock)) { /* its event may have been pulled while waiting */
         if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
             if (lock->client != client)
                 return RLK_E_CLOSED;
@@ -28,20 +29,23 @@ static rlk_result blocking_wait(rlk_lock *lock)
         }
         if (lock->client != client) /* closed by whoever was called while waiting */
             return RLK_E_CLOSED;
-        if (lock->operation != RLK_OP_NONE)
+        if (rlki_operation_is_on(lock))
             rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    return (rlk_result)lock->done_result;
+    result = (rlk_result)lock->done_result;
+    if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
+        rlki_lead_again(lock);
+    return result;
 }
 
 /* Between blocking calls nobody serves the connections. After this time first look at what has
  * come meanwhile: a server that closed an idle connection, above all. */
 #define BLOCKING_IDLE_MS 1000
 
-/* Before starting: without a way to wait nothing is started. */
-static rlk_result blocking_enter(rlk_lock *lock)
+/* Before starting: without a way to wait nothing is started. `look`: in any case, if it is held. */
+static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
     rlk_result result = rlki_lock_enter(lock);
     rlk_client *client;
@@ -50,7 +54,8 @@ static rlk_result blocking_enter(rlk_lock *lock)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
-    if (client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!(look && lock->state == RLKI_HELD) &&
+        client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
     (void)client->env.wait(client->env.context, client, client->now_ms);
@@ -60,7 +65,9 @@ static rlk_result blocking_enter(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    rlk_result result = rlki_lock_entered(lock, blocking_enter(lock), operation, argument, holders);
+    /* to keep a lock is to hear of its loss */
+    rlk_result entered = blocking_enter(lock, operation == RLKI_OP_KEEP);
+    rlk_result result = rlki_lock_entered(lock, entered, operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
@@ -97,6 +104,14 @@ rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
 rlk_result rlk_force_release(rlk_lock *lock)
 {
     return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+}
+
+rlk_result rlk_step_down(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock, false);
+    if (result == RLK_OK)
+        result = rlk_step_down_start(lock);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
 rlk_result rlk_keep(rlk_lock *lock)

@@ -80,15 +80,25 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
     rlk_lock *lock = rlki_seat_lock(seat);
     uint8_t tag = request->tag;
     uint8_t state = request->state;
+    bool answered = reply->error == RLK_OK;
+    bool over = false;
+    bool had = (seat->flags & RLKI_SEAT_PRESENT) != 0;
     /* Deadlines before input. They may abandon the very command that is answered here: then its
      * reply means nothing any more (what was sent behind it settles the matter). */
     if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
         rlki_lock_timer(lock);
-        if (request->tag != tag || request->state != state)
-            return;
+        over = request->tag != tag || request->state != state;
     }
-    rlki_seat_reply(seat, reply, left);
-    rlki_operation_step(lock);
+    if (!over) {
+        rlki_seat_reply(seat, reply, left);
+        rlki_operation_step(lock);
+    }
+    /* What we delete ourselves nobody tells us; and who waits behind a lock of ours is told by us
+     * that it has not got it any more. */
+    if ((answered && tag == RLKI_RELEASE) || (had && !(seat->flags & RLKI_SEAT_PRESENT)))
+        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+    else if (answered && tag == RLKI_DEL)
+        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
@@ -111,32 +121,67 @@ static void client_look_for_alias(rlk_client *client, unsigned node)
     }
 }
 
+static unsigned client_node(const rlk_client *client, const rlk_conn *conn)
+{
+    unsigned node = 0;
+    while (client->conns[node] != conn)
+        node++;
+    return node;
+}
+
 static void client_changed(void *context, rlk_conn *conn)
 {
     rlk_client *client = (rlk_client *)context;
     rlk_lock *lock;
-    unsigned node = 0;
+    unsigned node;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     client_advance(client, rlk_conn_now(conn));
-    while (client->conns[node] != conn)
-        node++;
+    node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
         rlki_client_note_fence(client, node);
         client_look_for_alias(client, node);
     }
     for (lock = client->locks; lock; lock = lock->next)
         rlki_lock_conn_changed(lock, node);
+    /* Of what happened meanwhile nobody will tell; nor is anything told from now on of keys that
+     * this stream has not read. */
+    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+        rlki_watch_tell_all(client, node, RLK_CAUSE_RECONNECT);
 }
+
+static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
+{
+    rlk_client *client = (rlk_client *)context;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return;
+    client_advance(client, rlk_conn_now(conn));
+    if (all)
+        rlki_watch_tell_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
+    else
+        rlki_watch_tell(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+}
+
+#ifndef RLK_NO_TRACE
+static void client_trace(void *context, rlk_conn *conn, bool step, const char *what)
+{
+    rlk_client *client = (rlk_client *)context;
+    if (client->state == RLKI_CLIENT_OPEN)
+        rlki_trace_conn(client, conn, client_node(client, conn), step, what);
+}
+#endif
 
 void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 {
+    static const rlk_conn_calls calls = {
+        client_encode, client_reply, client_lost, client_changed, client_invalidated,
+#ifndef RLK_NO_TRACE
+        client_trace,
+#endif
+    };
     client->state = RLKI_CLIENT_CLOSED; /* its connections may come and go before it begins */
-    config->calls.context = client;
-    config->calls.encode = client_encode;
-    config->calls.reply = client_reply;
-    config->calls.lost = client_lost;
-    config->calls.changed = client_changed;
+    config->calls = &calls;
+    config->calls_context = client;
     config->scripts = &rlki_script;
     config->scripts_len = 1;
 }
@@ -152,13 +197,29 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
            client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
 }
 
+/* The index: the caller's buckets, or our own. False: they can't be used. */
+static bool client_take_buckets(rlk_client *client, const rlk_client_config *config)
+{
+    size_t len = config->buckets ? config->buckets_len : RLK_BUCKETS;
+    size_t i;
+    if (len == 0 || (len & (len - 1)) != 0 || len > UINT32_MAX)
+        return false;
+    client->buckets = config->buckets ? config->buckets : client->own_buckets;
+    client->buckets_mask = (uint32_t)(len - 1);
+    for (i = 0; i < len; i++)
+        client->buckets[i] = NULL;
+    return true;
+}
+
 static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_t nodes,
                                const rlk_client_config *config, unsigned *bad_node)
 {
     size_t i;
     size_t k;
-    if (!conns || !config || !config->env.now_ms || !config->env.random)
+    if (!conns || !config || !config->env.now_ms || !config->env.random ||
+        config->handoffs >= UINT8_MAX || !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
+    client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES)
         return RLK_E_NODES;
     if (!client_take_times(client, config))
@@ -207,6 +268,9 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)
         client->warnings |= RLK_WARN_EVEN;
+#ifndef RLK_NO_TRACE
+    memset(&client->stats, 0, sizeof(client->stats));
+#endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     rlki_wheel_init(&client->wheel, client->now_ms);
@@ -232,6 +296,7 @@ void rlk_client_deinit(rlk_client *client)
         client->locks = lock->next;
         lock->client = NULL;
         lock->state = RLKI_CLOSED;
+        lock->place = RLKI_PLACE_NONE;
     }
     client->event_head = NULL;
     client->event_tail = NULL;

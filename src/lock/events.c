@@ -51,6 +51,19 @@ void rlki_event_drop(rlk_lock *lock, unsigned event)
         events_unlink(lock);
 }
 
+static rlk_event_type events_renewal(rlk_result result)
+{
+    switch (result) {
+    case RLK_OK:
+        return RLK_EV_RENEWED;
+    case RLK_NOT_OWNER:
+    case RLK_E_WRONGTYPE:
+        return RLK_EV_RENEW_REFUSED;
+    default:
+        return RLK_EV_RENEW_UNKNOWN;
+    }
+}
+
 static rlk_event_type events_type(rlk_operation operation, rlk_result result)
 {
     switch (result) {
@@ -88,22 +101,33 @@ static rlk_event_type events_type(rlk_operation operation, rlk_result result)
 bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
+    unsigned pulled = RLKI_EVENT_LOST;
     if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
         !rlki_client_same_process(client))
         return false;
     lock = client->event_head;
     event->lock = lock;
     event->user = lock->user;
+    event->operation = RLK_OP_NONE;
     if (lock->events & RLKI_EVENT_RESULT) {
+        pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
         event->type = events_type(event->operation, event->result);
-        rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    } else if (lock->events & RLKI_EVENT_SETTLED) {
+        pulled = RLKI_EVENT_SETTLED;
+        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
+        event->type = RLK_EV_SETTLED;
+    } else if (lock->events & RLKI_EVENT_RENEWAL) {
+        pulled = RLKI_EVENT_RENEWAL;
+        event->result = (rlk_result)lock->renewal;
+        event->type = events_renewal(event->result);
     } else {
-        event->operation = RLK_OP_NONE;
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
-        rlki_event_drop(lock, RLKI_EVENT_LOST);
     }
+    rlki_event_drop(lock, pulled);
+    if (!(lock->events & RLKI_EVENT_LOST))
+        rlki_lead_again(lock);
     return true;
 }

@@ -16,14 +16,15 @@
 #include "internal.h"
 #include "validity.h"
 
-/* Takes back what is under way for this operation; true if something of it was sent. */
-static bool hold_abandon(rlk_lock *lock)
+/* Takes back checks under way, and raises if they are meant too; true if something of a raise was
+ * sent. */
+static bool hold_abandon(rlk_lock *lock, bool raises)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag != RLKI_RAISE && seat->request.tag != RLKI_CHECK)
+        if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
             continue;
         if (!rlki_seat_abandon(seat))
             sent = true;
@@ -34,17 +35,43 @@ static bool hold_abandon(rlk_lock *lock)
 void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms)
 {
-    /* a raise that the acquire left behind on a late node would answer for this one */
-    (void)hold_abandon(lock);
+    /* What was sent before must not answer for this one: a check, or a raise that the acquire left
+     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
+     * background, which callers who check without a pause must not keep from being answered. */
+    (void)hold_abandon(lock, operation != RLK_OP_CHECK);
+    if (operation != RLK_OP_CHECK) {
+        lock->target_ms = target_ms;
+        lock->t0_ms = lock->client->now_ms;
+    }
     rlki_operation_begin(lock, operation, deadline_ms);
-    lock->target_ms = target_ms;
-    lock->t0_ms = lock->client->now_ms;
     rlki_operation_step(lock);
+}
+
+void rlki_hold_touched(rlk_lock *lock, unsigned node)
+{
+    lock->touched |= UINT32_C(1) << node;
+    rlki_operation_step(lock);
+}
+
+void rlki_hold_look(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; lock->touched && i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        uint32_t bit = UINT32_C(1) << i;
+        if (!(lock->touched & bit) || seat->request.tag != RLKI_NO_COMMAND)
+            continue; /* behind it; if it compares, its answer will see what was told before */
+        if (rlki_seat_clean(seat))
+            lock->touched &= ~bit;
+        else
+            rlki_seat_send(seat, RLKI_CHECK);
+    }
 }
 
 void rlki_hold_cancel(rlk_lock *lock)
 {
-    rlki_operation_finish(lock, hold_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+    rlki_operation_finish(
+        lock, hold_abandon(lock, lock->operation != RLK_OP_CHECK) ? RLK_UNKNOWN : RLK_CANCELLED);
 }
 
 static void hold_send(rlk_lock *lock)
@@ -65,7 +92,9 @@ static void hold_send(rlk_lock *lock)
 static void hold_succeed(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
-    hold_abandon(lock); /* nodes that are late: their expiry stays as it is known */
+    (void)hold_abandon(
+        lock, lock->operation !=
+                  RLK_OP_CHECK); /* nodes that are late: their expiry stays as it is known */
     if (lock->operation != RLK_OP_CHECK)
         rlki_lock_claim(lock, lock->target_ms, lock->t0_ms);
     rlki_lock_validate(lock);
@@ -89,7 +118,7 @@ bool rlki_hold_step(rlk_lock *lock)
         rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
         rlki_lock_lose(lock, why);
     } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
-        bool sent = hold_abandon(lock);
+        bool sent = hold_abandon(lock, lock->operation != RLK_OP_CHECK);
         rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
         rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);
     }

@@ -4,13 +4,16 @@
  *
  *   client.c     connections, clock, timers, the connection's calls
  *   events.c     outcomes waiting to be pulled
+ *   watch.c      who is to be told that a key changed; the row of those that wait for one
  *   seat.c       one lock on one node: commands out, verdicts in
  *   operation.c  what all operations share: begin, finish, timers, loss
  *   acquire.c    rounds
  *   hold.c       extend, renew, check
+ *   renew.c      renewals in the background
  *   release.c    release and the undo that goes on behind an operation
  *   query.c      query and force_release
  *   lock.c       the public calls
+ *   election.c   leading and following
  *   blocking.c   their blocking forms: one loop
  *
  * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
@@ -20,6 +23,8 @@
 #define RLKI_LOCK_INTERNAL_H
 
 #include "resplock/lock.h"
+
+#include <string.h>
 
 /* Where a thing that is not initialised, or closed, is: all bytes zero. */
 enum {
@@ -38,7 +43,8 @@ enum {
 /* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
 enum {
     RLKI_PHASE_WORK,
-    RLKI_PHASE_AWAIT, /* until a quorum of nodes is ready */
+    RLKI_PHASE_ROW,   /* behind another lock of the client that waits for the same key */
+    RLKI_PHASE_WATCH, /* until a quorum of nodes is ready, and not known to be held */
     RLKI_PHASE_ROUND, /* SETs are out */
     RLKI_PHASE_PAUSE, /* before the next round */
     RLKI_PHASE_SETTLE /* outcome decided; undos are out */
@@ -50,16 +56,38 @@ enum {
 #define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
 #define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
+#define RLKI_LOCK_BACKGROUND  0x20u /* renew: nobody called for it */
+#define RLKI_LOCK_SPREAD      0x40u /* acquire: has paused since a quorum came free */
+
+/* Options of a lock: they outlast its operations. */
+#define RLKI_OPTION_RENEW     0x01u /* auto_renew */
+#define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
+#define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
+#define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
+
+/* Place of a lock in the client's index. */
+enum {
+    RLKI_PLACE_NONE,
+    RLKI_PLACE_HOLDER,
+    RLKI_PLACE_FIRST, /* of those that wait for the key */
+    RLKI_PLACE_ROW    /* behind the first */
+};
 
 /* Pending events of a lock, in the order in which they are pulled. */
-#define RLKI_EVENT_RESULT 0x01u
-#define RLKI_EVENT_LOST   0x02u
-#define RLKI_EVENT_LINKED 0x80u /* in the client's list */
+#define RLKI_EVENT_RESULT  0x01u
+#define RLKI_EVENT_SETTLED 0x02u
+#define RLKI_EVENT_RENEWAL 0x04u
+#define RLKI_EVENT_LOST    0x08u
+#define RLKI_EVENT_ALL     0x0fu
+#define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
 /* Commands of a seat: the tag of its request. */
 enum {
     RLKI_NO_COMMAND,
     RLKI_SET,
+    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
+    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server tell of changes */
+    RLKI_PROBE,
     RLKI_RAISE,
     RLKI_CHECK,
     RLKI_RELEASE,
@@ -76,6 +104,9 @@ enum {
     RLKI_ERROR,    /* it refused, or can't be reached */
     RLKI_SKIPPED   /* not asked in this round */
 };
+
+/* What a PTTL can't say. */
+#define RLKI_TTL_UNKNOWN (-3)
 
 /* Flags of a seat. */
 #define RLKI_SEAT_POSSIBLE 0x01u /* our token may be on the node */
@@ -127,6 +158,53 @@ void rlki_client_note_fence(rlk_client *client, unsigned node);
  * quorum of independent ones. */
 rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat);
 
+/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
+
+#ifdef RLK_NO_TEXT
+#define RLKI_WORD(word) ""
+#else
+#define RLKI_WORD(word) (word)
+#endif
+
+#ifdef RLK_NO_TRACE
+#define RLKI_COUNT(client, counter)
+#define RLKI_TRACE(lock, kind, node, what, number)
+#else
+#define RLKI_COUNT(client, counter) ((client)->stats.counter++)
+#define RLKI_TRACE(lock, kind, node, what, number)                                                 \
+    do {                                                                                           \
+        if ((lock)->client->env.trace)                                                             \
+            rlki_trace((lock), (kind), (int)(node), (what), (int64_t)(number));                    \
+    } while (0)
+void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
+                int64_t number);
+void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
+                     const char *what);
+#endif
+
+/* ---- watch.c ---- */
+
+/* True of two locks of one client for the same key. */
+static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
+{
+    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+}
+
+/* The client's lock that holds the key of this one by that token; NULL: none. */
+const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
+/* Stands in the row of those that wait for the key; true if it is the first. */
+bool rlki_watch_wait(rlk_lock *lock);
+/* Is held from now on; the next in the row is the first. */
+void rlki_watch_hold(rlk_lock *lock);
+/* Neither waits nor is held. */
+void rlki_watch_leave(rlk_lock *lock);
+/* A change to a key on a node, to the locks that wait for it, and unless it was `own` to those that
+ * hold it. */
+void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
+                     const rlk_lock *own);
+/* The same where it may have been any key. */
+void rlki_watch_tell_all(rlk_client *client, unsigned node, rlk_cause cause);
+
 /* ---- events.c ---- */
 
 void rlki_event_raise(rlk_lock *lock, unsigned event);
@@ -144,7 +222,9 @@ void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
 /* ---- seat.c ---- */
 
 rlk_lock *rlki_seat_lock(rlk_seat *seat);
-/* Our token is not on the node and never will be, and nothing is under way. */
+/* Our token is on the node, or may be, now or later. */
+bool rlki_seat_has_token(const rlk_seat *seat);
+/* It is not and never will be, and nothing is under way. */
 bool rlki_seat_clean(const rlk_seat *seat);
 /* Sends a command; the request must be idle. */
 void rlki_seat_send(rlk_seat *seat, unsigned command);
@@ -163,6 +243,12 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
 void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
 /* Sends again what was refused and waits for it. */
 void rlki_seats_retry(rlk_lock *lock);
+/* Takes back raises and checks that wait for that: another operation comes first. */
+void rlki_seats_forget_retries(rlk_lock *lock);
+
+/* Names of a seat's command and of an operation, for texts. */
+const char *rlki_command_name(unsigned command);
+const char *rlki_operation_name(unsigned operation);
 
 /* Verdicts of all seats, counted. */
 typedef struct rlki_tally {
@@ -184,10 +270,17 @@ rlk_result rlki_lock_enter(rlk_lock *lock);
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
 /* Ends it with a result, which becomes an event. */
 void rlki_operation_finish(rlk_lock *lock, rlk_result result);
+/* An event with the result of an operation, of one that could not begin too. */
+void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result);
 /* Something changed: goes as far as it can. */
 void rlki_operation_step(rlk_lock *lock);
 /* Does what is due at client->now_ms. */
 void rlki_lock_timer(rlk_lock *lock);
+/* True if a caller's operation is under way. */
+static inline bool rlki_operation_is_on(const rlk_lock *lock)
+{
+    return lock->operation != RLK_OP_NONE && !(lock->flags & RLKI_LOCK_BACKGROUND);
+}
 /* Sets the lock's one timer to the earliest of its deadlines. */
 void rlki_lock_rearm(rlk_lock *lock);
 /* Recomputes the lease's deadline from what the nodes confirmed. */
@@ -224,11 +317,45 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
 bool rlki_acquire_step(rlk_lock *lock);
 void rlki_acquire_cancel(rlk_lock *lock);
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
+/* The key changed on a node, as far as is known: to the first waiter. */
+void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
+/* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
+ * RLKI_TTL_UNKNOWN. */
+void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
+/* A node was asked to undo a SET whose answer nobody waited for, and had not got our token: perhaps
+ * it has somebody's, so it does not count as free before it was asked. */
+void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
+/* It is the first of the row now, and `before` was. */
+void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
 
 void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);
 bool rlki_hold_step(rlk_lock *lock);
 void rlki_hold_cancel(rlk_lock *lock);
+/* The key of a lock that is held changed on a node, as far as is known. */
+void rlki_hold_touched(rlk_lock *lock, unsigned node);
+/* Asks nodes where it did, as soon as they can be asked. */
+void rlki_hold_look(rlk_lock *lock);
+
+/* Expiry that a renewal by the TTL asks for, not beyond the cap of the hold time; RLK_NEVER:
+ * nothing is to be gained. */
+int64_t rlki_renew_target(const rlk_lock *lock);
+/* True if the lease would last longer by it. */
+bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
+/* Sets lock->wake_ms for the lease as it is now. */
+void rlki_renew_schedule(rlk_lock *lock);
+/* The same after it was set anew: not at once, if the lease is much shorter than the TTL (by drift,
+ * a cap, the caller's or the server's word), but when a third of it is over. */
+void rlki_renew_schedule_next(rlk_lock *lock);
+/* lock->wake_ms has come. */
+void rlki_renew_due(rlk_lock *lock);
+/* A caller's operation has precedence. */
+void rlki_renew_preempt(rlk_lock *lock);
+/* The operation in the background came to `result`. */
+void rlki_renew_finish(rlk_lock *lock, rlk_result result);
+
+/* After its loss was heard: follows again, if it stands for election. */
+void rlki_lead_again(rlk_lock *lock);
 
 void rlki_release_begin(rlk_lock *lock);
 bool rlki_release_step(rlk_lock *lock);
@@ -236,6 +363,11 @@ bool rlki_release_step(rlk_lock *lock);
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
 bool rlki_query_step(rlk_lock *lock);
 void rlki_query_cancel(rlk_lock *lock);
+/* True if the operation under way is that of the command, RLKI_QUERY or RLKI_DEL. */
+bool rlki_query_is_on(const rlk_lock *lock, unsigned command);
+/* Nodes that have the same token as `holder`, itself among them; 0 if it has none. */
+unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
+                          const rlk_holder *holder);
 void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left);
 
 #endif

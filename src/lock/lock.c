@@ -20,8 +20,11 @@ rlk_lock_config rlk_lock_config_default(void)
     config.node_ms = 0; /* follows the TTL */
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
+    config.safety_ms = RLK_SAFETY_MS;
+    config.max_hold_ms = 0; /* none */
     config.token_prefix = NULL;
     config.user = NULL;
+    config.auto_renew = false;
     return config;
 }
 
@@ -41,8 +44,13 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                          third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
         !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
         !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
+        !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
         !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
         return false;
+    if (config->max_hold_ms != 0 &&
+        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
+        return false; /* the first lease is longer already */
+    lock->max_hold_ms = (uint32_t)config->max_hold_ms;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
     return true;
@@ -56,6 +64,7 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
+    lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
         size_t len = strlen(lock->prefix);
@@ -83,7 +92,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, NULL, NULL};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client || !key)
@@ -103,7 +112,9 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     }
     lock->key = (const uint8_t *)key;
     lock->key_len = (uint32_t)key_len;
+    lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->retry_ms = RLK_NEVER;
+    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
@@ -140,17 +151,21 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 {
     rlk_client *client;
     rlki_tally tally;
+    bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    for (i = 0; i < rlki_nodes(client); i++)
-        rlki_seat_abandon(&lock->seats[i]);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        bool del = lock->seats[i].request.tag == RLKI_DEL;
+        deleting[i] = !rlki_seat_abandon(&lock->seats[i]) && del;
+    }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
     rlki_wheel_cancel(&client->wheel, &lock->timer);
-    rlki_event_drop(lock, RLKI_EVENT_RESULT | RLKI_EVENT_LOST);
+    rlki_event_drop(lock, RLKI_EVENT_ALL);
+    rlki_watch_leave(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else
@@ -158,7 +173,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (lock->next)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
+    lock->operation = RLK_OP_NONE;
     lock->client = NULL;
+    /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
+     * their SETs go behind it. */
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
+            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, lock);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
 }
 
@@ -166,13 +187,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
 
 /* A node that may still have a token of ours remembers it by its number: then the random part of
  * the token must stay, and only numbers go on. */
-static bool lock_all_clean(const rlk_lock *lock)
+static bool lock_has_token(const rlk_lock *lock)
 {
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (!rlki_seat_clean(&lock->seats[i]))
-            return false;
-    return true;
+        if (rlki_seat_has_token(&lock->seats[i]))
+            return true;
+    return false;
 }
 
 static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
@@ -184,11 +205,11 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
         wait_ms = lock->wait_ms;
     if (wait_ms < 0)
         return RLK_E_TIMES;
-    if (lock_all_clean(lock) && !rlki_token_draw(lock))
+    if (!lock_has_token(lock) && !rlki_token_draw(lock))
         return RLK_E_ENTROPY;
     deadline_ms = rlki_later(lock->client->now_ms,
                              wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
-    rlki_event_drop(lock, RLKI_EVENT_LOST); /* of the lease before */
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
     return RLK_PENDING;
 }
@@ -197,7 +218,8 @@ static rlk_result lock_release(rlk_lock *lock)
 {
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_LOST); /* the result says it */
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
     rlki_release_begin(lock);
     return RLK_PENDING;
 }
@@ -242,10 +264,11 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     if (!lock_ttl_good(lock, ttl_ms))
         return RLK_E_TTL;
     target_ms = rlki_later(now_ms, ttl_ms);
-    if (target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) <= lock->valid_ms) {
+    if (!rlki_renew_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6) */
         rlki_lock_claim(lock, target_ms, now_ms);
         rlki_lock_validate(lock);
+        rlki_renew_schedule_next(lock);
         rlki_lock_rearm(lock);
         return RLK_OK;
     }
@@ -253,12 +276,30 @@ static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms
     return RLK_PENDING;
 }
 
+/* The key is being looked at, because the server told that it changed. */
+static bool lock_is_checking(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].request.tag == RLKI_CHECK)
+            return true;
+    return false;
+}
+
 static rlk_result lock_keep(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
-    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3))
-        return RLK_OK; /* not due */
-    return lock_renew(lock, RLK_DEFAULT, rlki_later(now_ms, lock->node_ms));
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
+    int64_t target_ms = rlki_renew_target(lock);
+    if (lock_is_checking(lock)) {
+        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
+        return RLK_PENDING;
+    }
+    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3) ||
+        target_ms == RLK_NEVER)
+        return RLK_OK; /* not due, or not any more */
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    return RLK_PENDING;
 }
 
 static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
@@ -303,12 +344,9 @@ static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t ar
     }
 }
 
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
-                             rlk_holder *holders)
+static rlk_result lock_begin_free(rlk_lock *lock, unsigned operation, int64_t argument,
+                                  rlk_holder *holders)
 {
-    if (lock->operation != RLK_OP_NONE)
-        return RLK_E_STATE;
     switch (operation) {
     case RLK_OP_ACQUIRE:
         return lock_acquire(lock, argument);
@@ -321,6 +359,31 @@ static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argumen
     default:
         return lock_begin_held(lock, operation, argument);
     }
+}
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
+                             rlk_holder *holders)
+{
+    bool looks = operation == RLK_OP_CHECK || operation == RLK_OP_QUERY;
+    bool renewing;
+    uint8_t flags;
+    rlk_result result;
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    if (looks && lock->client->now_ms >= lock->wake_ms) /* else who never pauses would starve it */
+        rlki_renew_due(lock);
+    renewing = lock->operation != RLK_OP_NONE;
+    flags = lock->flags;
+    if (renewing)
+        rlki_renew_preempt(lock);
+    result = lock_begin_free(lock, operation, argument, holders);
+    /* for nothing: it goes on, unless the lease was shortened */
+    if (renewing && result != RLK_PENDING && !(operation == RLK_OP_RENEW && result == RLK_OK)) {
+        lock->operation = RLK_OP_RENEW;
+        lock->flags = flags;
+    }
+    return result;
 }
 
 rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
@@ -336,7 +399,7 @@ rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operat
         return (rlk_result)lock->done_result;
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock && lock->client && lock->operation == RLK_OP_NONE &&
+    if (lock && lock->client && !rlki_operation_is_on(lock) &&
         !(lock->events & RLKI_EVENT_RESULT)) {
         lock->done_operation =
             (uint8_t)(operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation);
@@ -356,8 +419,11 @@ rlk_result rlk_cancel(rlk_lock *lock)
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
         return result;
+    if (!rlki_operation_is_on(lock))
+        return RLK_NOT_HELD;
     switch (lock->operation) {
     case RLK_OP_ACQUIRE:
+        lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
         rlki_acquire_cancel(lock);
         break;
     case RLK_OP_RELEASE:
@@ -368,12 +434,9 @@ rlk_result rlk_cancel(rlk_lock *lock)
     case RLK_OP_CHECK:
         rlki_hold_cancel(lock);
         break;
-    case RLK_OP_QUERY:
-    case RLK_OP_FORCE_RELEASE:
+    default: /* RLK_OP_QUERY, RLK_OP_FORCE_RELEASE */
         rlki_query_cancel(lock);
         break;
-    default:
-        return RLK_NOT_HELD;
     }
     rlki_operation_step(lock);
     return RLK_OK;
@@ -444,9 +507,15 @@ int64_t rlk_remaining_ms(const rlk_lock *lock)
     return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
 }
 
+int64_t rlk_held_ms(const rlk_lock *lock)
+{
+    return rlk_is_held(lock) ? lock_now(lock) - lock->since_ms : 0;
+}
+
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client ? (rlk_operation)lock->operation : RLK_OP_NONE;
+    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->operation
+                                                              : RLK_OP_NONE;
 }
 
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)

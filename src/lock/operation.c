@@ -31,8 +31,11 @@ bool rlki_is_final(rlk_result result)
 
 void rlki_lock_rearm(rlk_lock *lock)
 {
-    int64_t deadline_ms = lock->retry_ms;
+    int64_t deadline_ms = lock->retry_ms < lock->wake_ms ? lock->retry_ms : lock->wake_ms;
     rlk_wheel *wheel = &lock->client->wheel;
+    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE &&
+        lock->cleanup_ms < deadline_ms)
+        deadline_ms = lock->cleanup_ms;
     if (lock->state == RLKI_HELD && lock->valid_ms < deadline_ms)
         deadline_ms = lock->valid_ms;
     if (lock->operation != RLK_OP_NONE) {
@@ -96,15 +99,18 @@ static void operation_conn_failed(rlk_lock *lock, unsigned seat)
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
 {
     unsigned i;
+    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     /* whoever starts the next has no use for the result of the last one */
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (!background)
+        rlki_event_drop(lock, RLKI_EVENT_RESULT);
     lock->operation = (uint8_t)operation;
     lock->phase = RLKI_PHASE_WORK;
-    lock->flags = 0;
+    lock->flags = background ? RLKI_LOCK_BACKGROUND : 0;
     lock->deadline_ms = deadline_ms;
     lock->phase_ms = RLK_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
+    rlki_seats_forget_retries(lock);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
@@ -114,24 +120,45 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     }
 }
 
+void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+{
+    lock->done_operation = (uint8_t)operation;
+    lock->done_result = (int16_t)result;
+    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+}
+
 void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 {
     rlk_client *client = lock->client;
-    lock->done_operation = lock->operation;
-    lock->done_result = (int16_t)result;
+    unsigned operation = lock->operation;
+    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
+    RLKI_TRACE(lock, RLK_TRACE_RESULT, -1, rlki_operation_name(operation), result);
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     lock->operation = RLK_OP_NONE;
+    lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+    if (background) {
+        rlki_renew_finish(lock, result);
+        return;
+    }
+    if ((operation == RLK_OP_ACQUIRE && result == RLK_UNKNOWN) ||
+        (operation == RLK_OP_RELEASE && (result == RLK_UNKNOWN || result < 0)))
+        lock->options |= RLKI_OPTION_UNSETTLED;
+    rlki_operation_report(lock, operation, result);
+    rlki_renew_schedule(lock);
 }
 
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    lock->wake_ms = RLK_NEVER;
+    RLKI_COUNT(lock->client, lost);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);
     rlki_lock_undo(lock);
+    rlki_watch_leave(lock);
     if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
         lock->operation == RLK_OP_CHECK)
         rlki_operation_finish(lock, result);
@@ -169,16 +196,38 @@ static bool operation_is_absent(const rlk_lock *lock)
     return absent > (unsigned)(client->nodes - client->quorum);
 }
 
+/* What an acquire or a release could not tell is told when it is known, or when the key has gone by
+ * itself. */
+static void operation_settle(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    unsigned needed = rlki_needed(lock->client);
+    bool settled = tally.unclean < needed;
+    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
+        return;
+    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
+                              (settled ? RLKI_OPTION_SETTLED : 0u));
+    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
+}
+
 void rlki_operation_step(rlk_lock *lock)
 {
     while (operation_step(lock)) {
     }
     /* A node that said "not ours" outside of an operation counts too. */
     if (lock->state == RLKI_HELD) {
+        int64_t before_ms = lock->valid_ms;
+        rlki_hold_look(lock);
         rlki_lock_validate(lock);
-        if (lock->client->now_ms >= lock->valid_ms)
+        if (lock->client->now_ms >= lock->valid_ms) {
             rlki_lock_lose(lock, operation_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
+            (void)operation_step(lock); /* a query, that the undo took back, asks again */
+        } else if (lock->valid_ms < before_ms && lock->operation == RLK_OP_NONE) {
+            rlki_renew_schedule_next(lock); /* somebody has shortened it: due earlier */
+        }
     }
+    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE)
+        operation_settle(lock);
     rlki_lock_rearm(lock);
 }
 
@@ -189,6 +238,8 @@ void rlki_lock_timer(rlk_lock *lock)
         rlki_lock_lose(lock, RLK_LOST);
     if (now_ms >= lock->retry_ms)
         rlki_seats_retry(lock);
+    if (now_ms >= lock->wake_ms && lock->state == RLKI_HELD)
+        rlki_renew_due(lock);
     rlki_operation_step(lock);
 }
 

@@ -176,6 +176,7 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->backoff_min_ms = options->backoff_min_ms;
     config->backoff_max_ms = options->backoff_max_ms;
     config->resp2_only = options->resp2_only;
+    config->no_tracking = options->no_tracking;
     rlk_client_conn_config(client, config);
     return RLK_OK;
 }
@@ -224,6 +225,9 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     config.settle_ms = options->settle_ms;
     config.drift_ppm = options->drift_ppm;
     config.drift_ms = options->drift_ms;
+    config.handoffs = options->handoffs;
+    config.buckets = options->buckets;
+    config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);
     result = rlk_client_init(client, conns, nodes, &config);
     if (result != RLK_OK)

@@ -9,10 +9,20 @@
 
 #include <string.h>
 
+bool rlki_query_is_on(const rlk_lock *lock, unsigned command)
+{
+    return lock->operation ==
+           (command == RLKI_QUERY ? (unsigned)RLK_OP_QUERY : (unsigned)RLK_OP_FORCE_RELEASE);
+}
+
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
 {
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) /* an earlier DEL is no answer to this one */
+        if (lock->seats[i].request.tag == RLKI_DEL)
+            (void)rlki_seat_abandon(&lock->seats[i]);
     rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
     lock->phase_ms = now_ms + (int64_t)lock->node_ms;
     rlki_operation_step(lock);
@@ -70,6 +80,8 @@ void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, 
 {
     rlk_lock *lock = rlki_seat_lock(seat);
     rlk_result result = reply->error;
+    if (!rlki_query_is_on(lock, command))
+        return; /* a DEL whose operation is over */
     if (command == RLKI_QUERY) {
         rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
         if (left > 0) {
@@ -93,35 +105,43 @@ static bool query_same_token(const rlk_holder *a, const rlk_holder *b)
     return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
 }
 
+unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
+                          const rlk_holder *holder)
+{
+    unsigned same = 0;
+    unsigned i;
+    if (holder->result != RLK_OK || holder->ttl_ms == -2)
+        return 0;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (holders[i].result == RLK_OK && holders[i].ttl_ms != -2 &&
+            query_same_token(&holders[i], holder))
+            same++;
+    return same;
+}
+
 /* True if one token is on a quorum of nodes. */
 static bool query_held(const rlk_lock *lock)
 {
     const rlk_holder *holders = (const rlk_holder *)lock->query;
     unsigned i;
-    unsigned k;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        unsigned same = 0;
-        if (holders[i].result != RLK_OK || holders[i].ttl_ms == -2)
-            continue;
-        for (k = 0; k < rlki_nodes(lock->client); k++)
-            if (holders[k].result == RLK_OK && holders[k].ttl_ms != -2 &&
-                query_same_token(&holders[i], &holders[k]))
-                same++;
-        if (same >= rlki_needed(lock->client))
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (rlki_query_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
             return true;
-    }
     return false;
 }
 
-/* Takes back what is under way; true if a DEL was sent that will not be answered. */
+/* Takes back what is under way; true if a DEL was sent that is not answered. That one stays: what
+ * it deletes is told to our own waiters by nobody else. */
 static bool query_abandon(rlk_lock *lock)
 {
     bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        unsigned tag = lock->seats[i].request.tag;
-        if ((tag == RLKI_QUERY || tag == RLKI_DEL) && !rlki_seat_abandon(&lock->seats[i]))
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->request.tag == RLKI_DEL && seat->request.state == RLK_REQUEST_SENT)
             sent = true;
+        else if (seat->request.tag == RLKI_QUERY || seat->request.tag == RLKI_DEL)
+            sent = !rlki_seat_abandon(seat) || sent;
     }
     return sent && lock->operation == RLK_OP_FORCE_RELEASE;
 }

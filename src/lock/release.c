@@ -22,6 +22,9 @@ void rlki_release_begin(rlk_lock *lock)
     bool lost = lock->state == RLKI_LOST;
     unsigned i;
     lock->state = RLKI_FREE;
+    lock->wake_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_watch_leave(lock);
     rlki_operation_begin(lock, RLK_OP_RELEASE,
                          client->now_ms +
                              (int64_t)(lost ? client->settle_ms : client->operation_ms));

@@ -44,10 +44,15 @@ static void seat_clear(rlk_seat *seat, unsigned flags)
     seat->flags = (uint8_t)(seat->flags & ~flags);
 }
 
-bool rlki_seat_clean(const rlk_seat *seat)
+bool rlki_seat_has_token(const rlk_seat *seat)
 {
     unsigned there = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE;
-    return seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & there) && seat->loose == 0;
+    return seat->flags & there || seat->loose > 0;
+}
+
+bool rlki_seat_clean(const rlk_seat *seat)
+{
+    return seat->request.state == RLK_REQUEST_IDLE && !rlki_seat_has_token(seat);
 }
 
 static rlk_conn *seat_conn(rlk_seat *seat)
@@ -142,29 +147,41 @@ static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generati
         seat->loose++;
 }
 
-unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+static void seat_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
 {
-    rlk_lock *lock = rlki_seat_lock(seat);
-    uint32_t generation = rlk_conn_generation(conn);
-    int64_t t0_ms = lock->client->now_ms;
-    seat_settle_stream(lock, seat, generation);
-    seat->t0 = (uint32_t)t0_ms;
+    SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+    seat_put_key(lock, writer);
+}
+
+/* With it, where the server tells of changes, the PTTL that makes it tell of this key. */
+static unsigned seat_put_set(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
+                             rlk_resp_writer *writer)
+{
+    bool tracking = rlk_conn_is_tracking(conn);
+    SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+    seat_put_key_token(lock, seat, writer);
+    SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+    rlk_resp_put_integer(writer, lock->ttl_ms);
+    if (tracking)
+        seat_put_pttl(lock, writer);
+    if (rlk_resp_writer_result(writer) == RLK_OK) {
+        seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
+        seat->generation = rlk_conn_generation(conn);
+    }
+    return tracking ? 2 : 1;
+}
+
+static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
+                                 rlk_resp_writer *writer)
+{
     switch (seat->request.tag) {
     case RLKI_SET:
-        SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
-        seat_put_key_token(lock, seat, writer);
-        SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
-        rlk_resp_put_integer(writer, lock->ttl_ms);
-        if (rlk_resp_writer_result(writer) == RLK_OK) {
-            seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
-            seat->generation = generation;
-        }
-        return 1;
+        return seat_put_set(lock, seat, conn, writer);
     case RLKI_RAISE:
     case RLKI_CHECK:
         seat_put_script(writer, 6);
         seat_put_key_token(lock, seat, writer);
-        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, t0_ms));
+        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, lock->client->now_ms));
         return 1;
     case RLKI_RELEASE:
         seat_put_script(writer, 5);
@@ -173,14 +190,31 @@ unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *write
     case RLKI_QUERY:
         SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
         seat_put_key(lock, writer);
-        SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
-        seat_put_key(lock, writer);
+        seat_put_pttl(lock, writer);
         return 2;
+    case RLKI_PROBE:
+        seat_put_pttl(lock, writer);
+        return 1;
     default: /* RLKI_DEL */
         SEAT_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
         seat_put_key(lock, writer);
         return 1;
     }
+}
+
+unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned replies;
+    seat_settle_stream(lock, seat, rlk_conn_generation(conn));
+    seat->t0 = (uint32_t)lock->client->now_ms;
+    replies = seat_put_command(lock, seat, conn, writer);
+#ifndef RLK_NO_TRACE
+    if (rlk_resp_writer_result(writer) == RLK_OK)
+        RLKI_TRACE(lock, RLK_TRACE_COMMAND, seat->index, rlki_command_name(seat->request.tag),
+                   replies);
+#endif
+    return replies;
 }
 
 /* ---- replies ---- */
@@ -348,6 +382,10 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     switch (command) {
     case RLKI_SET:
         return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+    case RLKI_SET_NIL:
+    case RLKI_SET_DONE:
+    case RLKI_PROBE:
+        return integer && reply->value >= -2;
     case RLKI_RAISE:
     case RLKI_CHECK:
         return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
@@ -363,8 +401,30 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     }
 }
 
-static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms)
+/* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
+static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
+    if (!seat_in_round(lock, seat))
+        return;
+    if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {
+        seat_set(seat, RLKI_SEAT_PROBED);
+        rlki_seat_send(seat, RLKI_RAISE);
+        return;
+    }
+    rlki_acquire_watch(lock, seat, ttl_ms);
+    seat_say(seat, RLKI_SET, RLKI_NO);
+}
+
+static int64_t seat_ttl(const rlk_reply *reply)
+{
+    return reply->error == RLK_OK ? reply->value : RLKI_TTL_UNKNOWN;
+}
+
+static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms,
+                           unsigned left)
+{
+    if (left > 0)
+        seat->request.tag = RLKI_SET_DONE;
     if (reply->error != RLK_E_UNEXPECTED) /* that is no answer */
         seat_clear(seat, RLKI_SEAT_FENCE);
     if (seat_is_ok(reply)) {
@@ -375,13 +435,12 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     }
     if (reply->type == RLK_RESP_NULL) {
         seat_absent(seat);
-        if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED) && seat_in_round(lock, seat)) {
-            /* it may be a loose SET of our own that was in the way */
-            seat_set(seat, RLKI_SEAT_PROBED);
-            rlki_seat_send(seat, RLKI_RAISE);
-            return;
-        }
-        seat_say(seat, RLKI_SET, RLKI_NO);
+        if (seat->loose == 0 && seat_in_round(lock, seat))
+            lock->flags |= RLKI_LOCK_HOLDER; /* also if PTTL is not answered in time */
+        if (left > 0)
+            seat->request.tag = RLKI_SET_NIL;
+        else
+            seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
         return;
     }
     if (seat_refused(reply->error))
@@ -392,11 +451,24 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
 static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
 {
     seat_absent(seat);
-    if (command == RLKI_RAISE && seat_in_round(lock, seat) && !(seat->flags & RLKI_SEAT_PROBED)) {
-        rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
-        return;
+    if (command == RLKI_RAISE && seat_in_round(lock, seat)) {
+        if (!(seat->flags & RLKI_SEAT_PROBED)) {
+            rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
+            return;
+        }
+        rlki_acquire_watch(lock, seat, RLKI_TTL_UNKNOWN);
     }
     seat_say(seat, command, RLKI_NO);
+}
+
+/* A refused command is repeated for the operation that wants it. A raise of a renewal that another
+ * operation overtook is not: the renewal comes again. Nor is the check of a key that was touched,
+ * while an operation waits for its place: it comes again too. */
+static bool seat_retries(const rlk_lock *lock, unsigned command)
+{
+    if (command == RLKI_CHECK)
+        return lock->operation == RLK_OP_CHECK || lock->operation == RLK_OP_NONE;
+    return lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW;
 }
 
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
@@ -417,9 +489,12 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     } else if (!seat_reload(seat, command, reply->error)) {
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
             seat_error(seat, command, reply->error);
-        else
+        else if (seat_retries(lock, command))
             seat_retry(seat, command, reply->error);
     }
+    if (lock->state == RLKI_HELD && seat->request.tag == RLKI_NO_COMMAND && /* looked at */
+        (reply->error == RLK_OK || rlki_is_final(reply->error)))
+        lock->touched &= ~(UINT32_C(1) << seat->index);
 }
 
 /* The undo is over: answered, or nothing more can be done. */
@@ -444,6 +519,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         if (deleted)
             seat_use_up(seat);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
+        if (lock->operation == RLK_OP_ACQUIRE)
+            rlki_acquire_undone(lock, seat, deleted);
         return;
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
@@ -466,6 +543,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
     int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
     unsigned command = seat->request.tag;
     rlk_reply wrong;
+    RLKI_TRACE(lock, RLK_TRACE_REPLY, seat->index, rlki_command_name(command),
+               reply->error != RLK_OK ? (int64_t)reply->error : reply->value);
     if (!seat_is_answer(command, reply, left)) {
         memset(&wrong, 0, sizeof(wrong));
         wrong.type = RLK_RESP_ERROR;
@@ -477,7 +556,18 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         seat->request.tag = RLKI_NO_COMMAND;
     switch (command) {
     case RLKI_SET:
-        seat_reply_set(lock, seat, reply, t0_ms);
+        seat_reply_set(lock, seat, reply, t0_ms, left);
+        break;
+    case RLKI_SET_NIL:
+        seat_nil(lock, seat, seat_ttl(reply));
+        break;
+    case RLKI_SET_DONE: /* gone already: whose doing was that? */
+        if (lock->state == RLKI_HELD && seat_ttl(reply) == -2)
+            rlki_hold_touched(lock, seat->index);
+        break;
+    case RLKI_PROBE:
+        if (lock->operation == RLK_OP_ACQUIRE)
+            rlki_acquire_watch(lock, seat, seat_ttl(reply));
         break;
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -520,6 +610,12 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_seat_send(seat, maybe_sent ? (unsigned)RLKI_RAISE : command);
         break;
+    case RLKI_SET_NIL:
+        seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
+        break;
+    case RLKI_SET_DONE:
+    case RLKI_PROBE: /* looked at again when the node is back */
+        break;
     case RLKI_CHECK:
         rlki_seat_send(seat, command);
         break;
@@ -529,6 +625,8 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
         seat_submit(seat, RLKI_RELEASE);
         break;
     default: /* RLKI_QUERY, RLKI_DEL */
+        if (!rlki_query_is_on(lock, command))
+            break;
         if (maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)
@@ -546,6 +644,16 @@ void rlki_seats_retry(rlk_lock *lock)
         rlk_seat *seat = &lock->seats[i];
         if (seat->flags & RLKI_SEAT_RETRY)
             rlki_seat_send(seat, seat->request.tag);
+    }
+}
+
+void rlki_seats_forget_retries(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (seat->flags & RLKI_SEAT_RETRY && seat->request.tag != RLKI_RELEASE)
+            (void)rlki_seat_abandon(seat);
     }
 }
 

@@ -126,17 +126,25 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     text_char(out, ')');
 }
 
-static const char *text_operation(unsigned operation)
+const char *rlki_operation_name(unsigned operation)
 {
     static const char *const names[] = {"",      "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
     return names[operation];
 }
 
-static const char *text_command(unsigned command)
+const char *rlki_command_name(unsigned command)
 {
-    static const char *const names[] = {
-        "", "SET", "EVALSHA (raise)", "EVALSHA (check)", "EVALSHA (release)", "GET, PTTL", "DEL"};
+    static const char *const names[] = {"",
+                                        "SET",
+                                        "PTTL",
+                                        "PTTL",
+                                        "PTTL",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (check)",
+                                        "EVALSHA (release)",
+                                        "GET, PTTL",
+                                        "DEL"};
     return names[command];
 }
 
@@ -144,8 +152,8 @@ static const char *text_command(unsigned command)
 static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
                               rlk_result error)
 {
-    const char *name =
-        command != RLKI_NO_COMMAND ? text_command(command) : rlk_conn_step(client->conns[node]);
+    const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
+                                                  : rlk_conn_step(client->conns[node]);
     text_node(out, client, node, name, error);
 }
 
@@ -163,7 +171,7 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 /* "acquire "foobar": " */
 static void text_lock(text_out *out, const rlk_lock *lock)
 {
-    text_string(out, text_operation(lock->done_operation));
+    text_string(out, rlki_operation_name(lock->done_operation));
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
@@ -177,6 +185,20 @@ static void text_last_error(text_out *out, rlk_result error)
 }
 
 #else /* RLK_NO_TEXT: numbers */
+
+#ifndef RLK_NO_TRACE
+const char *rlki_operation_name(unsigned operation)
+{
+    (void)operation;
+    return "";
+}
+
+const char *rlki_command_name(unsigned command)
+{
+    (void)command;
+    return "";
+}
+#endif
 
 static void text_result(text_out *out, rlk_result result)
 {

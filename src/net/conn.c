@@ -46,6 +46,32 @@ void rlki_conn_forget_text(rlk_conn *conn)
     conn->text_len = 0;
 }
 
+#ifndef RLK_NO_TRACE
+void rlki_conn_trace(rlk_conn *conn, bool step, const char *what)
+{
+    if (conn->calls->trace != NULL)
+        conn->calls->trace(conn->calls_context, conn, step, what);
+}
+
+const char *rlki_conn_state_name(unsigned state)
+{
+#ifdef RLK_NO_TEXT
+    (void)state;
+    return "";
+#else
+    static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
+                                        "CLOSING", "FATAL",      "CLOSED"};
+    return names[state];
+#endif
+}
+#endif
+
+static void conn_enter(rlk_conn *conn, rlk_conn_state state)
+{
+    conn->state = (uint8_t)state;
+    CONN_TRACE(conn, false, rlki_conn_state_name(state));
+}
+
 static bool conn_is_fatal(int result)
 {
     return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
@@ -53,7 +79,7 @@ static bool conn_is_fatal(int result)
 
 static void conn_changed(rlk_conn *conn)
 {
-    conn->calls.changed(conn->calls.context, conn);
+    conn->calls->changed(conn->calls_context, conn);
 }
 
 /* Name of the step under way, plus 1; 0: none. */
@@ -80,13 +106,14 @@ static bool conn_is_name(const char *name)
 
 static rlk_result conn_check(const rlk_conn_config *config)
 {
-    const rlk_conn_calls *calls = &config->calls;
+    const rlk_conn_calls *calls = config->calls;
     size_t tx_min = RLK_CONN_TX_MIN;
     unsigned i;
 
     if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
-        config->tx == NULL || config->rx == NULL || calls->encode == NULL || calls->reply == NULL ||
-        calls->lost == NULL || calls->changed == NULL)
+        config->tx == NULL || config->rx == NULL || calls == NULL || calls->encode == NULL ||
+        calls->reply == NULL || calls->lost == NULL || calls->changed == NULL ||
+        calls->invalidated == NULL)
         return RLK_E_ARGUMENT;
     if (config->client_name != NULL && !conn_is_name(config->client_name))
         return RLK_E_ARGUMENT;
@@ -108,6 +135,7 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
 {
     conn->url = config->url;
     conn->calls = config->calls;
+    conn->calls_context = config->calls_context;
     conn->credentials = config->credentials;
     conn->credentials_context = config->credentials_context;
     conn->client_name = config->client_name;
@@ -120,7 +148,8 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->tx_cap = (uint32_t)config->tx_cap;
     conn->rx = config->rx;
     conn->rx_cap = (uint32_t)config->rx_cap;
-    conn->flags = config->resp2_only ? CONN_RESP2_ONLY : 0u;
+    conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
+                             (config->no_tracking ? CONN_NO_TRACKING : 0u));
     conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
@@ -170,7 +199,7 @@ static void conn_drop_stream(rlk_conn *conn)
         rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
         rlki_conn_wipe(conn->rx, conn->rx_end);
     }
-    conn->flags &= (uint8_t) ~(CONN_SEGMENT | CONN_DUE);
+    conn->flags &= (uint16_t) ~(CONN_SEGMENT | CONN_DUE);
 }
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
@@ -183,7 +212,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
         conn->old = conn->identity;
         conn->flags |= CONN_FENCE_DUE;
     }
-    conn->state = (uint8_t)state;
+    conn_enter(conn, state);
     conn->deadline_ms = conn->now_ms;
     rlki_ring_lose(conn);
 }
@@ -198,12 +227,12 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
-    conn->flags &= (uint8_t)~CONN_OPEN;
+    conn->flags &= (uint16_t)~CONN_OPEN;
     if (conn_is_fatal(conn->result)) {
-        conn->state = RLK_CONN_FATAL;
+        conn_enter(conn, RLK_CONN_FATAL);
         conn->deadline_ms = RLK_NEVER;
     } else {
-        conn->state = RLK_CONN_WAITING;
+        conn_enter(conn, RLK_CONN_WAITING);
         conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
     }
     conn_changed(conn);
@@ -230,7 +259,7 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
         conn_settle(conn);
         break;
     default:
-        conn->flags &= (uint8_t)~CONN_OPEN;
+        conn->flags &= (uint16_t)~CONN_OPEN;
         break;
     }
 }
@@ -268,7 +297,7 @@ void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
         return;
-    conn->state = RLK_CONN_WAITING;
+    conn_enter(conn, RLK_CONN_WAITING);
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
     conn->step_ended = 0;
@@ -289,8 +318,8 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_WAITING)
         return;
-    conn->state = RLK_CONN_CONNECTING;
-    conn->flags &= (uint8_t)~CONN_DUE;
+    conn_enter(conn, RLK_CONN_CONNECTING);
+    conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
     conn->deadline_ms = now_ms + conn->connect_ms;
 }
@@ -310,8 +339,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_CONNECTING)
         return;
-    conn->state = RLK_CONN_HANDSHAKE;
-    conn->flags &= (uint8_t) ~(CONN_HEARD | CONN_UNFENCED);
+    conn_enter(conn, RLK_CONN_HANDSHAKE);
+    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING);
     conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
     conn->step = 0;
     conn->tx_begin = 0;
@@ -327,15 +356,15 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
 
 static void conn_become_ready(rlk_conn *conn)
 {
-    conn->state = RLK_CONN_READY;
-    conn->deadline_ms = RLK_NEVER;
     conn->result = RLK_OK;
+    conn_enter(conn, RLK_CONN_READY);
+    conn->deadline_ms = RLK_NEVER;
     conn->sys_errno = 0;
     conn->step_ended = 0;
     conn->generation++;
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
-    conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
     rlki_backoff_reset(conn);
     conn_changed(conn);
@@ -398,12 +427,13 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     if (!conn_is_up(conn) || acked == 0)
         return;
     conn->tx_position += acked;
+    CONN_COUNT(conn, bytes_sent, acked);
     if (conn->tx_end != conn->tx_begin) {
         conn_ack_tx(conn, acked);
     } else {
         conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
         if (conn_segment_left(conn) == 0)
-            conn->flags &= (uint8_t)~CONN_SEGMENT;
+            conn->flags &= (uint16_t)~CONN_SEGMENT;
     }
     rlki_conn_pump(conn);
 }
@@ -505,6 +535,11 @@ uint32_t rlk_conn_failures(const rlk_conn *conn)
 bool rlk_conn_fenced(const rlk_conn *conn)
 {
     return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
+}
+
+bool rlk_conn_is_tracking(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0;
 }
 
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)

@@ -8,13 +8,15 @@
 #include "resplock/net.h"
 
 /* rlk_conn.flags */
-#define CONN_DUE        0x01u /* WAITING: the next attempt is due */
-#define CONN_OPEN       0x02u /* the driver has a stream or an attempt that it must close */
-#define CONN_SEGMENT    0x04u /* scripts[script - 1] leaves behind what is in tx */
-#define CONN_FENCE_DUE  0x08u /* `old` may still have commands on their way */
-#define CONN_RESP2_ONLY 0x10u /* configured */
-#define CONN_HEARD      0x20u /* at least one token came on this stream */
-#define CONN_UNFENCED   0x40u /* became ready without the fence that was due */
+#define CONN_DUE         0x01u /* WAITING: the next attempt is due */
+#define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
+#define CONN_SEGMENT     0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
+#define CONN_RESP2_ONLY  0x10u /* configured */
+#define CONN_HEARD       0x20u /* at least one token came on this stream */
+#define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
+#define CONN_NO_TRACKING 0x80u /* configured */
+#define CONN_TRACKING    0x100u
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu
@@ -35,6 +37,21 @@ static inline bool conn_is_resp2_only(const rlk_conn *conn)
     return (conn->flags & CONN_RESP2_ONLY) != 0;
 #endif
 }
+
+/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
+
+#ifdef RLK_NO_TRACE
+#define CONN_COUNT(conn, counter, by)
+#define CONN_FENCED(conn)
+#define CONN_TRACE(conn, step, what)
+#else
+#define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
+#define CONN_FENCED(conn)             ((conn)->fences++)
+#define CONN_TRACE(conn, step, what)  rlki_conn_trace((conn), (step), (what))
+void rlki_conn_trace(rlk_conn *conn, bool step, const char *what);
+/* Name of a state. */
+const char *rlki_conn_state_name(unsigned state);
+#endif
 
 /* ---- conn.c ---- */
 

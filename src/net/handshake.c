@@ -2,7 +2,7 @@
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 | --map-----------------------------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
+ *    HELLO 3 | --map--> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
  *              |                                      ^                                 |
  *              '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                      ready
  *
@@ -26,6 +26,9 @@ enum {
 #endif
     HANDSHAKE_AUTH,
     HANDSHAKE_SETNAME,
+#ifndef RLK_RESP2_ONLY
+    HANDSHAKE_TRACKING,
+#endif
     HANDSHAKE_CLIENT_ID,
     HANDSHAKE_SELECT,
     HANDSHAKE_INFO,
@@ -204,7 +207,7 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
 
 #endif /* RLK_RESP2_ONLY */
 
-/* ---- AUTH, CLIENT SETNAME, CLIENT ID, SELECT --------------------------------------------- */
+/* ---- AUTH, CLIENT SETNAME, CLIENT TRACKING, CLIENT ID, SELECT ------------------------------ */
 
 /* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
 static bool handshake_auth_needed(const rlk_conn *conn)
@@ -251,6 +254,32 @@ static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writ
     handshake_word(writer, conn->client_name);
     return RLK_OK;
 }
+
+#ifndef RLK_RESP2_ONLY
+static bool handshake_tracking_needed(const rlk_conn *conn)
+{
+    return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
+}
+
+/* NOLOOP: of what this connection changes itself nobody need tell it. */
+static rlk_result handshake_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 4);
+    handshake_word(writer, "CLIENT");
+    handshake_word(writer, "TRACKING");
+    handshake_word(writer, "ON");
+    handshake_word(writer, "NOLOOP");
+    return RLK_OK;
+}
+
+static rlk_result handshake_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_SIMPLE)
+        conn->flags |= CONN_TRACKING;
+    return RLK_OK;
+}
+#endif
 
 static bool handshake_client_id_needed(const rlk_conn *conn)
 {
@@ -379,12 +408,18 @@ static bool handshake_fence_needed(const rlk_conn *conn)
     return (conn->flags & CONN_FENCE_DUE) != 0;
 }
 
+static void handshake_fenced(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+    CONN_FENCED(conn);
+}
+
 static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
 
     if (fence == CONN_FENCE_GONE)
-        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+        handshake_fenced(conn);
     if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
         return RLK_OK;
     rlk_resp_put_command(writer, fence == CONN_FENCE_KILL ? 4 : 6);
@@ -413,7 +448,7 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
     bool by_id = rlki_handshake_fence(&conn->old, &conn->identity) == CONN_FENCE_KILL;
 
     if (killed || (absent && by_id))
-        conn->flags &= (uint8_t)~CONN_FENCE_DUE;
+        handshake_fenced(conn);
     rlki_conn_forget_text(conn);
     return RLK_OK;
 }
@@ -447,6 +482,10 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
      HANDSHAKE_OPTIONAL},
+#ifndef RLK_RESP2_ONLY
+    {"CLIENT TRACKING", handshake_tracking_needed, handshake_tracking_encode, NULL,
+     handshake_tracking_reply, HANDSHAKE_OPTIONAL},
+#endif
     {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
      handshake_client_id_reply, HANDSHAKE_OPTIONAL},
     {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
@@ -495,8 +534,10 @@ static bool handshake_send(rlk_conn *conn)
         rlki_conn_fail(conn, result);
         return false;
     }
-    if (writer.len != 0)
+    if (writer.len != 0) {
+        CONN_TRACE(conn, true, step->name);
         rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
+    }
     conn->step++;
     return true;
 }

@@ -5,8 +5,10 @@
  *    rx:   | parsed | begins a token, not all of it here | room for the driver |
  *                   rx_begin                             rx_end
  *
- * Pushes and attributes are no replies wherever they stand. A reply that nobody waits for, or bytes
- * that are no RESP, end the stream: after either, no later reply could be trusted.
+ * Pushes and attributes are no replies wherever they stand. Of the pushes those of client tracking
+ * are understood: >2 "invalidate" and an array of keys, or a null where any key may have changed.
+ * Of a key, which may be longer than the buffer, only its hash is kept. A reply that nobody waits
+ * for, or bytes that are no RESP, end the stream: after either, no later reply could be trusted.
  */
 #include "conn_internal.h"
 
@@ -43,7 +45,7 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
 
     memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->reply_len;
+    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
@@ -66,7 +68,8 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
-        conn->reply_len = (int32_t)(token->value <= INT32_MAX ? token->value : -1);
+        conn->fragment =
+            token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
     if (receive_is_error(conn->reply_type))
         receive_keep_text(conn, token);
@@ -87,11 +90,70 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
         rlki_conn_fail(conn, reply.error);
 }
 
+uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
+    return hash;
+}
+
+#ifndef RLK_RESP2_ONLY
+
+/* match: the push under way is an invalidation. */
+enum {
+    RECEIVE_OTHER,
+    RECEIVE_INVALIDATE
+};
+
+#define RECEIVE_WORD     "invalidate"
+#define RECEIVE_WORD_LEN (sizeof RECEIVE_WORD - 1)
+
+static bool receive_is_string(const rlk_resp_token *token)
+{
+    return token->type == RLK_RESP_BULK || token->type == RLK_RESP_SIMPLE;
+}
+
+static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->fragment = RLK_KEY_HASH;
+    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
+    if ((token->flags & RLK_RESP_LAST) != 0)
+        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+}
+
+static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_string = receive_is_string(token);
+
+    if (token->depth == 0)
+        conn->match = RECEIVE_OTHER;
+    else if (token->depth == 1 && is_string)
+        conn->match = token->len == RECEIVE_WORD_LEN &&
+                              memcmp(token->data, RECEIVE_WORD, RECEIVE_WORD_LEN) == 0
+                          ? RECEIVE_INVALIDATE
+                          : RECEIVE_OTHER;
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 2 && is_string)
+        receive_take_key(conn, token);
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 1 && token->type == RLK_RESP_NULL)
+        conn->calls->invalidated(conn->calls_context, conn, 0, true);
+}
+
+#endif /* RLK_RESP2_ONLY */
+
 static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
     if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
         receive_take_reply(conn, token);
+#ifndef RLK_RESP2_ONLY
+    else if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
+             conn->state == RLK_CONN_READY) /* before, nothing was read */
+        receive_take_push(conn, token);
+#endif
 }
 
 static void receive_parse(rlk_conn *conn)
@@ -145,6 +207,7 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
         return;
     conn->rx_end += (uint32_t)len;
+    CONN_COUNT(conn, bytes_received, len);
     receive_parse(conn);
     if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
         receive_compact(conn);

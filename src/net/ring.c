@@ -103,7 +103,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
     if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
         conn->deadline_ms = RLK_NEVER;
     if (owner != NULL)
-        conn->calls.reply(conn->calls.context, conn, owner, reply, left);
+        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)
@@ -126,7 +126,8 @@ void rlki_ring_lose(rlk_conn *conn)
 
         ring_pop(conn);
         if (entry.owner != NULL)
-            conn->calls.lost(conn->calls.context, conn, entry.owner, ring_was_handed(conn, &entry));
+            conn->calls->lost(conn->calls_context, conn, entry.owner,
+                              ring_was_handed(conn, &entry));
     }
 }
 
@@ -154,7 +155,7 @@ static bool ring_send(rlk_conn *conn)
     unsigned replies;
 
     rlki_ring_writer(conn, &writer);
-    replies = conn->calls.encode(conn->calls.context, conn, request, &writer);
+    replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     ring_unlink(conn, request);
@@ -170,6 +171,7 @@ void rlki_ring_flush(rlk_conn *conn)
             conn->script++;
             conn->segment_sent = 0;
             conn->flags |= CONN_SEGMENT;
+            CONN_TRACE(conn, true, rlki_handshake_name(rlki_handshake_script_kind()));
             rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
             return;

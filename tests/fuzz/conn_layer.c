@@ -143,11 +143,24 @@ static void on_changed(void *context, rlk_conn *conn)
     meddle(w);
 }
 
-void conn_layer(world *w, rlk_conn_calls *calls)
+/* Only of a stream that is ready, and said that it would. */
+static void on_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
 {
-    calls->context = w;
-    calls->encode = on_encode;
-    calls->reply = on_reply;
-    calls->lost = on_lost;
-    calls->changed = on_changed;
+    world *w = (world *)context;
+
+    FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
+    FUZZ_REQUIRE(!all || key_hash == 0);
+    meddle(w);
+}
+
+void conn_layer(world *w, rlk_conn_config *config)
+{
+    static const rlk_conn_calls calls = {.encode = on_encode,
+                                         .reply = on_reply,
+                                         .lost = on_lost,
+                                         .changed = on_changed,
+                                         .invalidated = on_invalidated};
+
+    config->calls = &calls;
+    config->calls_context = w;
 }

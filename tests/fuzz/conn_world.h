@@ -85,7 +85,7 @@ void conn_submit(world *w, subject *s);
 void conn_withdraw(world *w, subject *s);
 
 /* The calls of a connection, with `w` as context. */
-void conn_layer(world *w, rlk_conn_calls *calls);
+void conn_layer(world *w, rlk_conn_config *config);
 
 /* ---- conn_judge.c ---- */
 

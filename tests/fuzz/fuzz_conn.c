@@ -336,7 +336,7 @@ static void configure(world *w)
     config->ring_len = (uint16_t)(RLK_CONN_RING_MIN + (sizes & 3u));
     config->tx_cap = RLK_CONN_TX_AUTH(4u, strlen(PLAIN)) + caps[(sizes >> 2) & 3u];
     config->rx_cap = RLK_CONN_RX_MIN + (size_t)caps[(sizes >> 4) & 3u];
-    conn_layer(w, &config->calls);
+    conn_layer(w, config);
 }
 
 static void allocate(world *w)

@@ -233,6 +233,11 @@ static void take_event(const rlk_event *event)
         FUZZ_REQUIRE(!rlk_is_held(&s->lock));
         return;
     }
+    if (event->type == RLK_EV_SETTLED) {
+        FUZZ_REQUIRE(event->operation == RLK_OP_NONE && !rlk_is_held(&s->lock));
+        FUZZ_REQUIRE(event->result == RLK_OK || event->result == RLK_UNKNOWN);
+        return;
+    }
     FUZZ_REQUIRE(event->operation == s->pending && s->pending != RLK_OP_NONE);
     FUZZ_REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms);
     s->pending = RLK_OP_NONE;

@@ -305,6 +305,7 @@ static void release_unknown_body(void)
     assert_false(rlk_is_held(&lock));
     assert_int_equal(proxied_holding(&world, KEY, token_of(&lock)), world.set.count);
     proxied_release(&world);
+    assert_event(&world.set.client, RLK_EV_SETTLED, RLK_OK);
     loop_quiet(&world.set.client, 30);
     assert_free();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);

@@ -5,8 +5,8 @@
  * other locks are in flight on the same connection, each with a reply of another form, so that one
  * that goes astray is seen: they end as if nothing had been, and the server says the same.
  *
- *   to the server:   SET a | the victim's command | EVALSHA raise b | EVALSHA release c
- *   to the client:   +OK   | its reply            | :59999          | :1
+ *   to the server:   SET a, PTTL a | the victim's command | EVALSHA raise b | EVALSHA release c
+ *   to the client:   +OK, :30000   | its reply            | :59999          | :1
  */
 #include "clock.h"
 #include "proxied.h"
@@ -40,6 +40,7 @@ static test_clock clock_of_client;
 /* What came of one run. */
 static int results[LOCKS];
 static int events_lost;
+static int events_settled;
 static rlk_holder victim_holder; /* of a query that the victim starts when it has given up */
 static int victim_query;
 
@@ -108,6 +109,7 @@ static void start_all(rlk_operation operation)
     for (i = 0; i < LOCKS; i++)
         results[i] = INT32_MAX; /* none yet */
     events_lost = 0;
+    events_settled = 0;
     victim_query = RLK_OK; /* unless it starts one */
     assert_result(rlk_acquire_start(&locks[ACQUIRES], RLK_FOREVER), RLK_PENDING);
     assert_result(victim_start(operation), RLK_PENDING);
@@ -125,6 +127,13 @@ static void collect(void)
         assert_true(i < LOCKS);
         if (event.type == RLK_EV_LOST) {
             events_lost++;
+            continue;
+        }
+        if (event.type == RLK_EV_SETTLED) { /* a release that was given up has deleted the key */
+            assert_int_equal(i, VICTIM);
+            assert_int_equal(results[i], RLK_UNKNOWN);
+            assert_result(event.result, RLK_OK);
+            events_settled++;
             continue;
         }
         if (event.operation == RLK_OP_QUERY) {
@@ -195,9 +204,11 @@ static void assert_victim(rlk_operation operation, ending how)
     default:
         if (result != RLK_OK)
             assert_int_equal(result, RLK_UNKNOWN);
-        assert_key(VICTIM, false); /* the cleaning went on */
+        assert_key(VICTIM, false); /* the cleaning went on, */
         break;
     }
+    collect(); /* and was told */
+    assert_int_equal(events_settled, operation == RLK_OP_RELEASE && result == RLK_UNKNOWN);
 }
 
 /* Replies still go to whom they belong to, and the next run finds everything free. */
@@ -270,9 +281,11 @@ static bool run(rlk_operation operation, ending how, proxy_direction direction, 
     return results[VICTIM] != RLK_OK;
 }
 
-/* Bytes of the four commands, or of their replies, and where the victim's begin and end. */
+/* Bytes of the four commands, or of their replies, and where the victim's begin and end; before
+ * `decided` it is not through: what follows is the PTTL behind its SET. */
 typedef struct span {
     size_t begin;
+    size_t decided;
     size_t end;
     size_t total;
 } span;
@@ -280,17 +293,24 @@ typedef struct span {
 /* The four exchanges one after the other, undisturbed. */
 static span measure(rlk_operation operation, proxy_direction direction)
 {
-    span bytes = {0, 0, 0};
+    static const char pttl[] = "*2\r\n$4\r\nPTTL\r\n$6\r\nvictim\r\n";
+    static const char ttl[] = ":30000\r\n";
+    span bytes = {0, 0, 0, 0};
     size_t before;
     hold_what_is_needed(operation);
     before = proxy_bytes(middle(), direction);
     assert_result(rlk_acquire(&locks[ACQUIRES], RLK_TRY), RLK_OK);
+    proxied_calm(&world); /* the reply to PTTL comes behind the result */
     bytes.begin = proxy_bytes(middle(), direction) - before;
     assert_result(victim_start(operation), RLK_PENDING);
     results[VICTIM] = INT32_MAX;
     serve_until(client(), (collect(), results[VICTIM] != INT32_MAX));
     assert_int_equal(results[VICTIM], RLK_OK);
+    proxied_calm(&world);
     bytes.end = proxy_bytes(middle(), direction) - before;
+    bytes.decided = bytes.end;
+    if (operation == RLK_OP_ACQUIRE)
+        bytes.decided -= direction == PROXY_TO_SERVER ? strlen(pttl) : strlen(ttl);
     assert_result(rlk_renew(&locks[RENEWS], 60000), RLK_OK);
     assert_result(rlk_release(&locks[RELEASES]), RLK_OK);
     bytes.total = proxy_bytes(middle(), direction) - before;
@@ -317,7 +337,7 @@ static void at_every_offset(rlk_operation operation, proxy_direction direction)
             continue;
         given_up += run(operation, BY_CANCEL, direction, n, bytes.total);
         given_up += run(operation, BY_DEADLINE, direction, n, bytes.total);
-        if (n < bytes.end) /* its command, or its reply, is not through */
+        if (n < bytes.decided)
             assert_int_equal(given_up, 2);
         gave_up += given_up;
     }

@@ -219,6 +219,8 @@ static void test_fault_31_fin_in_the_other_replies(void **state)
     assert_true(result == RLK_OK || result == RLK_E_EOF);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_true(holder.ours);
+    /* the lock was looked at behind the reconnect: that reply is not to be the one that is cut */
+    assert_result(rlk_check(&lock), RLK_OK);
     proxy_cut_after(middle, PROXY_TO_CLIENT, 3, PROXY_FIN, true);
     assert_result(rlk_release(&lock), RLK_GONE); /* the first one did it; its answer was cut */
     assert_null(server_text(redis, "GET foobar"));

@@ -21,7 +21,7 @@ static rlk_lock lock;
 #define RETRY_MS     800
 
 /* One client over one server, whose calls give up soon. */
-static void open_at(const char *url)
+static void open_with(const char *url, bool no_tracking)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_options options;
@@ -32,9 +32,15 @@ static void open_at(const char *url)
     options.operation_ms = OPERATION_MS;
     options.settle_ms = OPERATION_MS;
     options.backoff_max_ms = 200;
+    options.no_tracking = no_tracking;
     nodes_open_urls(&set, &url, 1, &options);
     assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
+}
+
+static void open_at(const char *url)
+{
+    open_with(url, false);
 }
 
 static void close_all(void)
@@ -359,11 +365,11 @@ static void test_fault_20_restart_without_data(void **state)
     assert_event_lost();
     assert_false(key_is_there()); /* never created again */
 
+    /* where it would tell of a loss, it is asked when it is back */
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     server_restart(redis, false);
-    loop_quiet(&set.client, 20); /* else the release goes into the dead stream first: GONE */
-    assert_result(rlk_release(&lock), RLK_NOT_OWNER);
-    assert_contains(rlk_lock_error(&lock), "release \"foobar\": NOT_OWNER: the server does not");
+    assert_event(&set.client, RLK_EV_LOST, RLK_LOST);
+    assert_result(rlk_release(&lock), RLK_LOST);
 
     /* and in the meantime it became somebody else's */
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -373,6 +379,18 @@ static void test_fault_20_restart_without_data(void **state)
     assert_event_lost();
     assert_result(rlk_release(&lock), RLK_LOST);
     assert_string_equal(server_text(redis, "GET foobar"), "stranger");
+    close_all();
+
+    /* where it wouldn't, the release is what hears of it */
+    server_restart(redis, false);
+    open_with(server_url(redis), true);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    server_restart(redis, false);
+    /* else the release goes into the dead stream first: GONE */
+    wait_until(
+        (loop_quiet(&set.client, 5), rlk_conn_generation(rlk_client_conn(&set.client, 0)) == 2));
+    assert_result(rlk_release(&lock), RLK_NOT_OWNER);
+    assert_contains(rlk_lock_error(&lock), "release \"foobar\": NOT_OWNER: the server does not");
     close_all();
 }
 

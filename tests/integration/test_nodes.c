@@ -21,6 +21,7 @@ static size_t spare(void)
     return (first.count - 1) / 2;
 }
 
+/* Where a call is to fail in its time. */
 static rlk_options quick(void)
 {
     rlk_options options;
@@ -29,6 +30,15 @@ static rlk_options quick(void)
     options.backoff_max_ms = 50;
     options.operation_ms = INT64_C(400) * support_time_factor();
     options.settle_ms = INT64_C(200) * support_time_factor();
+    return options;
+}
+
+/* Where none may fail, though nobody serves the client while servers are struck. */
+static rlk_options patient(void)
+{
+    rlk_options options = quick();
+    options.response_ms = INT64_C(3000) * support_time_factor();
+    options.operation_ms = INT64_C(5000) * support_time_factor();
     return options;
 }
 
@@ -43,10 +53,9 @@ static void connect_all(rlk_client *client)
 }
 
 /* `count` servers, two clients that are connected to all of them, a lock of each on "foobar". */
-static void begin(size_t count)
+static void begin_with(size_t count, rlk_options options)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options = quick();
     rlk_holder holders[RLK_MAX_NODES];
     config.node_ms = INT64_C(150) * support_time_factor();
     nodes_start(&first, count, NULL, &options);
@@ -57,6 +66,11 @@ static void begin(size_t count)
     assert_result(rlk_query(&b, holders, count), RLK_NOT_HELD);
     connect_all(&first.client);
     connect_all(&second.client);
+}
+
+static void begin(size_t count)
+{
+    begin_with(count, quick());
 }
 
 static void end(void)
@@ -131,13 +145,13 @@ static void mend(const fault *what, size_t count)
 }
 
 /* For each number of nodes and each fault. */
-static void on_each_fault(void (*body)(const fault *what))
+static void on_each_fault(void (*body)(const fault *what), rlk_options options)
 {
     size_t i;
     size_t k;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         for (k = 0; k < COUNT_OF(faults); k++) {
-            begin(sizes[i]);
+            begin_with(sizes[i], options);
             body(&faults[k]);
             end();
         }
@@ -177,7 +191,7 @@ static void spared_before_body(const fault *what)
 static void test_nodes_spared_before_each_operation(void **state)
 {
     (void)state;
-    on_each_fault(spared_before_body);
+    on_each_fault(spared_before_body, quick());
 }
 
 /* ---- While the lock is held --------------------------------------------------------------------
@@ -251,7 +265,7 @@ static void spared_held_body(const fault *what)
 static void test_nodes_spared_while_held(void **state)
 {
     (void)state;
-    on_each_fault(spared_held_body);
+    on_each_fault(spared_held_body, patient());
 }
 
 /* ---- One too many -------------------------------------------------------------------------------
@@ -305,7 +319,7 @@ static void lacking_body(const fault *what)
 static void test_nodes_one_too_many(void **state)
 {
     (void)state;
-    on_each_fault(lacking_body);
+    on_each_fault(lacking_body, quick());
 }
 
 /* ---- During an acquire
@@ -338,7 +352,7 @@ static void acquire_during_body(const fault *what)
 static void test_nodes_struck_during_acquire(void **state)
 {
     (void)state;
-    on_each_fault(acquire_during_body);
+    on_each_fault(acquire_during_body, quick());
 }
 
 /* A waiter outlives the restart of every node, one after the other, and of the holder's. */

@@ -347,6 +347,7 @@ typedef struct echo {
 
 typedef struct client {
     rlk_conn conn;
+    rlk_conn_calls calls;
     rlk_socket sock;
     rlk_conn_entry ring[16];
     uint8_t rx[256];
@@ -402,6 +403,14 @@ FIXTURE void client_changed(void *context, rlk_conn *conn)
     (void)conn;
 }
 
+FIXTURE void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
+{
+    (void)context;
+    (void)conn;
+    (void)key_hash;
+    (void)all;
+}
+
 FIXTURE int open_descriptors(void)
 {
     DIR *folder = opendir("/proc/self/fd");
@@ -435,10 +444,12 @@ FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
     config.tx_cap = sizeof c->tx;
     config.rx = c->rx;
     config.rx_cap = sizeof c->rx;
-    config.calls.encode = client_encode;
-    config.calls.reply = client_reply;
-    config.calls.lost = client_lost;
-    config.calls.changed = client_changed;
+    c->calls.encode = client_encode;
+    c->calls.reply = client_reply;
+    c->calls.lost = client_lost;
+    c->calls.changed = client_changed;
+    c->calls.invalidated = client_invalidated;
+    config.calls = &c->calls;
     assert_int_equal(rlk_conn_init(&c->conn, &config, c->now_ms), RLK_OK);
     rlk_socket_init(&c->sock, &c->conn, resolver, resolver_context);
     assert_int_equal(rlk_socket_fd(&c->sock), -1);

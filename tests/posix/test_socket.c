@@ -86,7 +86,7 @@ static void test_socket_sends_after_reading(void **state)
     (void)state;
     peer_init(&server, AF_INET);
     client_init_port(&c, "127.0.0.1", &server);
-    c.conn.calls.reply = submit_second;
+    c.calls.reply = submit_second;
     client_ready(&c);
     memset(&second, 0, sizeof second);
     second.text = "second";

@@ -66,6 +66,21 @@ static int raw_expect_end(int fd)
     return n == 0 ? 0 : errno;
 }
 
+/* Reads up to and with the first such text. */
+static void raw_skip(int fd, const char *text)
+{
+    size_t matched = 0;
+    char byte;
+
+    while (text[matched] != '\0') {
+        struct pollfd ready = {fd, POLLIN, 0};
+
+        assert_int_equal(poll(&ready, 1, 10000), 1);
+        assert_int_equal(recv(fd, &byte, 1, 0), 1);
+        matched = byte == text[matched] ? matched + 1 : byte == text[0];
+    }
+}
+
 static void raw_expect_silence(int fd, int ms)
 {
     struct pollfd ready = {fd, POLLIN, 0};
@@ -335,6 +350,29 @@ static void test_support_proxy_slows(void **state)
     end();
 }
 
+static void test_support_proxy_drops_pushes(void **state)
+{
+    static const char push[] = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n";
+    int round;
+
+    (void)state;
+    begin(false);
+    raw_send(client, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
+                     "*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n");
+    raw_skip(client, "+OK\r\n");
+    for (round = 0; round < 4; round++) {
+        proxy_drop_pushes(middle, round % 2 == 1);
+        raw_send(client, GET_A);
+        raw_expect(client, round == 0 ? "_\r\n" : "$1\r\n1\r\n");
+        server_do(redis, "SET a 1");
+        if (round % 2 == 0)
+            raw_expect(client, push);
+        raw_send(client, PING);
+        raw_expect(client, "+PONG\r\n");
+    }
+    end();
+}
+
 static void test_support_proxy_refuses_and_mutes(void **state)
 {
     server *other;
@@ -452,6 +490,7 @@ int main(void)
         support_test(test_support_proxy_delivers_late),
         support_test(test_support_proxy_holds),
         support_test(test_support_proxy_slows),
+        support_test(test_support_proxy_drops_pushes),
         support_test(test_support_proxy_refuses_and_mutes),
         support_test(test_support_proxy_passes_other_bytes),
         support_test(test_support_hostile_plays),

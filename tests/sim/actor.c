@@ -23,7 +23,7 @@ static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result res
     lock->pending = RLK_OP_NONE;
     if (operation == RLK_OP_RENEW && result == RLK_OK) {
         MET(SHORTENED);
-        lock->unsent = lock->first && sim.nodes == 1;
+        lock->unsent = lock->first && sim.nodes == 1 && !lock->auto_renew && !lock->leads;
     }
     judge_result(lock, operation, result);
 }
@@ -37,49 +37,107 @@ static void actor_refused(const sim_lock *lock, rlk_result result)
                       world_operation_name(lock->pending));
 }
 
-void actor_acquire(sim_lock *lock, int64_t wait_ms)
+/* wait_ms: RLK_FOREVER too of who stands for election. */
+static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
 {
     sim_process *process = lock->process;
     int64_t settle_ms = SIM_SETTLE_MS;
-    int64_t time_ms = RLK_FOREVER;
+    int64_t time_ms = wait_ms == RLK_TRY ? SIM_OPERATION_MS : wait_ms;
+    uint32_t serial = SIM_SERIALS;
+    uint32_t round = 0;
     rlk_result result;
 
-    if (wait_ms != RLK_FOREVER)
-        time_ms = settle_ms + (wait_ms == RLK_TRY ? SIM_OPERATION_MS : wait_ms);
-    if (!check_token_of(lock, &lock->serial_before, &lock->round_before)) {
-        lock->serial_before = SIM_SERIALS;
-        lock->round_before = 0;
-    }
+    (void)check_token_of(lock, &serial, &round);
+    row_begins(lock, time_ms, serial, round);
+    lock->once = wait_ms == RLK_TRY;
     process->drawing = lock;
-    result = rlk_acquire_start(&lock->lock, wait_ms);
+    result = lead ? rlk_lead_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
     process->drawing = NULL;
     if (result != RLK_E_STATE) {
         lock->tainted = false;
         lock->owed = false;
+        lock->unsettled = false;
+        lock->leads = lead;
+        lock->again = false;
     }
-    actor_called(lock, RLK_OP_ACQUIRE, result, time_ms);
+    actor_called(lock, RLK_OP_ACQUIRE, result,
+                 time_ms == RLK_FOREVER ? RLK_FOREVER : time_ms + settle_ms);
+}
+
+void actor_acquire(sim_lock *lock, int64_t wait_ms)
+{
+    actor_wait(lock, wait_ms, false);
+}
+
+void actor_lead(sim_lock *lock)
+{
+    actor_wait(lock, RLK_FOREVER, true);
 }
 
 void actor_release(sim_lock *lock)
 {
     rlk_result result = rlk_release_start(&lock->lock);
 
+    if (lock->held)
+        row_released(lock, true);
     lock->held = false; /* from the call on; its result says whether it was lost before */
     lock->owed = false;
+    lock->leads = false;
+    lock->again = false;
+    actor_called(lock, RLK_OP_RELEASE, result, SIM_OPERATION_MS);
+}
+
+static void actor_note_cancel(sim_lock *lock)
+{
+    int64_t limit_ms = process_now_ms(lock->process) + SIM_SETTLE_MS;
+
+    if (lock->pending == RLK_OP_ACQUIRE)
+        lock->leads = false;
+    lock->cancelled = true;
+    if (limit_ms < lock->limit_ms)
+        lock->limit_ms = limit_ms;
+}
+
+/* Follows no longer, or leads no longer. */
+void actor_step_down(sim_lock *lock)
+{
+    rlk_operation pending = lock->pending;
+    rlk_result result;
+
+    TRACE("process %u: lock %u: steps down", lock->process->index, lock->index);
+    if (pending == RLK_OP_ACQUIRE) {
+        MET(STEPPED_BACK);
+        actor_note_cancel(lock);
+    } else if (lock->leads) {
+        MET(STEPPED_DOWN);
+    }
+    result = rlk_step_down_start(&lock->lock);
+    if (pending == RLK_OP_ACQUIRE) {
+        if (result != RLK_PENDING) {
+            lock->pending = RLK_OP_NONE;
+            judge_result(lock, RLK_OP_ACQUIRE, result);
+        }
+        return;
+    }
+    if (result != RLK_E_STATE) {
+        if (lock->held)
+            row_released(lock, true);
+        lock->held = false;
+        lock->owed = false;
+        lock->leads = false;
+        lock->again = false;
+    }
     actor_called(lock, RLK_OP_RELEASE, result, SIM_OPERATION_MS);
 }
 
 void actor_cancel(sim_lock *lock)
 {
     rlk_result result = rlk_cancel(&lock->lock);
-    int64_t limit_ms = process_now_ms(lock->process) + SIM_SETTLE_MS;
 
     if ((result == RLK_NOT_HELD) != (lock->pending == RLK_OP_NONE))
         world_violate(SIM_ENDING, "process %u lock %u: cancelled, %s", lock->process->index,
                       lock->index, rlk_result_name(result));
-    lock->cancelled = true;
-    if (limit_ms < lock->limit_ms)
-        lock->limit_ms = limit_ms;
+    actor_note_cancel(lock);
     TRACE("process %u: lock %u: cancels", lock->process->index, lock->index);
 }
 
@@ -94,6 +152,8 @@ void actor_close(sim_lock *lock, sim_rng *rng)
 
     if (lock->pending != RLK_OP_NONE)
         MET(CLOSED_WHILE_BUSY);
+    wake_freed(lock);
+    lock->cancelled = true; /* it waits no longer */
     result = rlk_lock_close(&lock->lock);
     TRACE("process %u: lock %u: closed: %s", lock->process->index, lock->index,
           rlk_result_name(result));
@@ -115,35 +175,55 @@ void actor_close(sim_lock *lock, sim_rng *rng)
     process_open_lock(lock->process, lock->index, rng);
 }
 
+/* The caller is about to ask for an expiry of its own: expiry_ms at the latest. */
+static void actor_asks_for(sim_lock *lock, int64_t expiry_ms)
+{
+    lock->extended = true;
+    lock->moved = true;
+    if (expiry_ms > lock->asked_ms)
+        lock->asked_ms = expiry_ms;
+}
+
+static void actor_extend(sim_lock *lock, int64_t ms)
+{
+    int64_t left_ms = rlk_remaining_ms(&lock->lock);
+
+    /* the lease is less than the expiry by drift */
+    actor_asks_for(lock, process_now_ms(lock->process) + left_ms + left_ms / 50 + 10 + ms);
+    actor_called(lock, RLK_OP_EXTEND, rlk_extend_start(&lock->lock, ms), SIM_OPERATION_MS);
+}
+
+static void actor_renew_by(sim_lock *lock, int64_t ttl_ms)
+{
+    actor_asks_for(lock,
+                   process_now_ms(lock->process) + (ttl_ms == RLK_DEFAULT ? lock->ttl_ms : ttl_ms));
+    actor_called(lock, RLK_OP_RENEW, rlk_renew_start(&lock->lock, ttl_ms), SIM_OPERATION_MS);
+}
+
+/* Renews, so that the answer comes while the process stands still. */
+void actor_renew(sim_lock *lock)
+{
+    actor_renew_by(lock, lock->ttl_ms * 2);
+}
+
 static void actor_hold_on(sim_lock *lock, sim_rng *rng)
 {
-    int64_t time_ms = SIM_OPERATION_MS;
     int64_t ttl_ms = sim_between(rng, lock->ttl_ms * 8 / 10, lock->ttl_ms * 2);
 
     switch (sim_dice(rng, 5)) {
     case 0:
     case 1:
         if (rlk_remaining_ms(&lock->lock) < 3 * lock->ttl_ms)
-            actor_called(lock, RLK_OP_EXTEND,
-                         rlk_extend_start(&lock->lock, sim_between(rng, 1, lock->ttl_ms)), time_ms);
+            actor_extend(lock, sim_between(rng, 1, lock->ttl_ms));
         break;
     case 2:
     case 3:
-        actor_called(lock, RLK_OP_RENEW,
-                     rlk_renew_start(&lock->lock, sim_chance(rng, 500) ? RLK_DEFAULT : ttl_ms),
-                     time_ms);
+        actor_renew_by(lock, sim_chance(rng, 500) ? RLK_DEFAULT : ttl_ms);
         break;
     default:
-        actor_called(lock, RLK_OP_CHECK, rlk_check_start(&lock->lock), time_ms);
+        actor_called(lock, RLK_OP_CHECK, rlk_check_start(&lock->lock), SIM_OPERATION_MS);
         break;
     }
-}
-
-/* Renews, so that the answer comes while the process stands still. */
-void actor_renew(sim_lock *lock)
-{
-    actor_called(lock, RLK_OP_RENEW, rlk_renew_start(&lock->lock, lock->ttl_ms * 2),
-                 SIM_OPERATION_MS);
 }
 
 static void actor_query(sim_lock *lock)
@@ -154,6 +234,10 @@ static void actor_query(sim_lock *lock)
 
 static void actor_try(sim_lock *lock, sim_rng *rng)
 {
+    if (lock->elects && sim_chance(rng, 700)) {
+        actor_lead(lock);
+        return;
+    }
     switch (sim_dice(rng, 3)) {
     case 0:
         actor_acquire(lock, RLK_TRY);
@@ -172,7 +256,9 @@ static void actor_meanwhile(sim_lock *lock, sim_rng *rng)
 {
     unsigned dice = sim_dice(rng, 100);
 
-    if (dice < 6)
+    if (dice < 3 && lock->leads)
+        actor_step_down(lock);
+    else if (dice < 6)
         actor_cancel(lock);
     else if (dice < 7)
         actor_close(lock, rng);
@@ -186,8 +272,12 @@ static void actor_while_held(sim_lock *lock, sim_rng *rng)
 {
     unsigned dice = sim_dice(rng, 100);
 
-    if (dice < 35)
+    if (dice < 20 && lock->elects)
+        actor_step_down(lock); /* also of one that was not elected: it is a release */
+    else if (dice < 35)
         actor_release(lock);
+    else if (dice < 50 && (lock->auto_renew || lock->leads))
+        return; /* it keeps itself */
     else if (dice < 80)
         actor_hold_on(lock, rng);
     else if (dice < 85)
@@ -206,8 +296,10 @@ static void actor_while_free(sim_lock *lock, sim_rng *rng)
         actor_try(lock, rng);
     else if (dice < 87)
         actor_query(lock);
-    else if (dice < 91)
+    else if (dice < 89)
         actor_release(lock);
+    else if (dice < 91)
+        actor_step_down(lock);
     else if (dice < 93)
         actor_close(lock, rng);
     else if (dice < 95 && (sim.faults & SIM_FAULT_MEDDLE) != 0)
@@ -240,7 +332,7 @@ static bool actor_is_orphan(const model_key *key)
     serial = &sim.serials[number];
     owner = &sim.members[serial->process].locks[serial->lock];
     /* where nothing can be fenced, one may be left on fewer than a quorum */
-    if (!serial->exempt && !serial->quorum && (sim.faults & SIM_FAULT_NO_IDS) == 0)
+    if (!check_is_excused(number, round) && !serial->quorum && (sim.faults & SIM_FAULT_NO_IDS) == 0)
         return false;
     return !check_token_of(owner, &own_number, &own_round) || own_number != number ||
            own_round != round || (!owner->held && owner->pending == RLK_OP_NONE);
@@ -252,11 +344,11 @@ void actor_sweep(void)
     unsigned i;
 
     for (s = 0; s < sim.servers; s++) {
-        model_server *model = &sim.hosts[s].model;
+        const model_server *model = &sim.hosts[s].model;
 
         for (i = 0; i < model->keys_len; i++)
             if (actor_is_orphan(&model->keys[i]))
-                model_drop(model, model->keys[i].key, model->keys[i].key_len);
+                host_drop(&sim.hosts[s], model->keys[i].key);
     }
 }
 

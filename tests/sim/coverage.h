@@ -34,6 +34,28 @@
     X(QUERY_NOT_HELD, "query: NOT_HELD")                                                           \
     X(FORCED, "force_release: OK")                                                                 \
     X(LOST, "LOST told")                                                                           \
+    X(LOST_EARLY, "... before the lease was over")                                                 \
+    X(CAPPED, "... at the cap of the hold time")                                                   \
+    X(SETTLED, "SETTLED: OK")                                                                      \
+    X(SETTLED_UNKNOWN, "SETTLED: UNKNOWN")                                                         \
+    X(AUTO_RENEWED, "RENEWED")                                                                     \
+    X(RENEW_UNKNOWN, "RENEW_UNKNOWN")                                                              \
+    X(RENEW_REFUSED, "RENEW_REFUSED")                                                              \
+    X(LED, "elected")                                                                              \
+    X(FOLLOWS_AGAIN, "lost its lead, and follows again")                                           \
+    X(STEPPED_DOWN, "stepped down")                                                                \
+    X(STEPPED_BACK, "stepped down, and only followed")                                             \
+    /* what attempts that succeeded were due to */                                                 \
+    X(BY_START, "acquired by START")                                                               \
+    X(BY_PUSH, "acquired by PUSH")                                                                 \
+    X(BY_FLUSH, "acquired by FLUSH")                                                               \
+    X(BY_LOCAL, "acquired by LOCAL")                                                               \
+    X(BY_EXPIRY, "acquired by EXPIRY")                                                             \
+    X(BY_SAFETY, "acquired by SAFETY")                                                             \
+    X(BY_RETRY, "acquired by RETRY")                                                               \
+    X(BY_YIELD, "acquired by YIELD")                                                               \
+    X(BY_RECONNECT, "acquired by RECONNECT")                                                       \
+    X(ROW, "stood in a row")                                                                       \
     X(HOLD_CANCELLED, "extend, renew or check cancelled")                                          \
     /* what clients do */                                                                          \
     X(CLOSED_WHILE_BUSY, "lock closed with an operation under way")                                \
@@ -84,6 +106,12 @@
     X(FOREIGN, "key held by another library")                                                      \
     X(FOREIGN_FOREVER, "... without expiry")                                                       \
     X(MEDDLED, "key deleted by hand")                                                              \
+    X(FLUSHED, "all keys deleted by hand")                                                         \
+    X(TOUCHED, "another database's key, or all of them, changed")                                  \
+    X(PUSHED, "a push")                                                                            \
+    X(PUSHED_NULL, "a push of any key")                                                            \
+    X(PUSH_LOST, "a push that got lost")                                                           \
+    X(TABLE_FULL, "a key left the tracking table")                                                 \
     X(OVERWRITTEN, "key overwritten by hand")                                                      \
     X(WRONG_TYPE, "key of a wrong type")                                                           \
     /* state decisions */                                                                          \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which of the design's state decisions a history has met. The only file of the simulator that
- * looks into the lock: it counts, and judges nothing.
+ * Which of the design's state decisions a history has met. Looks into the lock: it counts, and
+ * judges nothing.
  */
 #include "world.h"
 

@@ -6,9 +6,12 @@
 
 #include <string.h>
 
+/* What is sent while a path is slow arrives later than it is mended, by less than that. */
+#define FAULT_LATE_US (1000 * SIM_MS)
+
 /* ---- Faults under way -------------------------------------------------------------------- */
 
-static sim_fault *fault_begin(int kind, int64_t lasts_us)
+sim_fault *fault_begin(int kind, int64_t lasts_us)
 {
     unsigned i = 0;
 
@@ -29,6 +32,34 @@ static bool fault_is_on(int kind, unsigned server)
         if (sim.active[i].kind == kind && sim.active[i].server == server)
             return true;
     return false;
+}
+
+void fault_trouble(unsigned process, unsigned server, int64_t until_us)
+{
+    unsigned p;
+    unsigned s;
+
+    for (p = 0; p < sim.processes; p++)
+        for (s = 0; s < sim.servers; s++)
+            if ((process == SIM_PROCESSES || p == process) &&
+                (server == SIM_SERVERS || s == server) && sim.trouble_us[p][s] < until_us)
+                sim.trouble_us[p][s] = until_us;
+}
+
+bool fault_was_sound(const sim_process *process, int64_t since_us)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++) {
+        const sim_link *link = &process->links[i];
+
+        if (sim.trouble_us[process->index][process->server_of[i]] >= since_us ||
+            link->ready_us > since_us || link->stream < 0 || /* or half-open */
+            sim.streams[link->stream].pipes[SIM_UP].limited ||
+            sim.streams[link->stream].pipes[SIM_DOWN].limited)
+            return false;
+    }
+    return true;
 }
 
 /* A server to which something can be done. */
@@ -61,6 +92,7 @@ static void fault_cut(sim_rng *rng)
     down = sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1);
     TRACE("cut: process %u and server %u", stream->process, stream->server);
     MET(CUT);
+    fault_trouble(stream->process, stream->server, sim.now_us);
     if (up > 0 && up < net_under_way(stream, SIM_UP))
         MET(CUT_IN_COMMAND);
     if (down > 0 && down < net_under_way(stream, SIM_DOWN))
@@ -75,6 +107,7 @@ static void fault_half_open(sim_rng *rng)
 
     if (stream == NULL || !stream->server_open)
         return;
+    fault_trouble(stream->process, stream->server, sim.now_us);
     if (sim_chance(rng, 500)) {
         TRACE("half-open: server %u closed, process %u is not told", stream->server,
               stream->process);
@@ -125,6 +158,7 @@ static void fault_partition(sim_rng *rng)
             fault->server = (uint8_t)s;
             fault->ways = (uint8_t)ways;
             fault_block(fault, true);
+            fault_trouble(p, s, sim.now_us + lasts_us);
             if (ways == 3)
                 MET(PARTITION);
             else
@@ -136,13 +170,15 @@ static void fault_partition(sim_rng *rng)
 /* Delays and losses between one process and one server. */
 static void fault_path(int kind, sim_rng *rng)
 {
-    sim_fault *fault = fault_begin(kind, sim_between(rng, 50, 1500) * SIM_MS);
+    int64_t lasts_us = sim_between(rng, 50, 1500) * SIM_MS;
+    sim_fault *fault = fault_begin(kind, lasts_us);
     sim_path *path;
 
     if (fault == NULL)
         return;
     fault->process = (uint8_t)sim_dice(rng, sim.processes);
     fault->server = (uint8_t)sim_dice(rng, sim.servers);
+    fault_trouble(fault->process, fault->server, sim.now_us + lasts_us + FAULT_LATE_US);
     path = &sim.paths[fault->process][fault->server];
     TRACE("process %u, server %u: %s", fault->process, fault->server,
           kind == SIM_FAULT_LOSS ? "loss" : "delays");
@@ -213,20 +249,26 @@ static sim_fault *fault_on_server(int kind, sim_host *host, int64_t lasts_ms)
 {
     sim_fault *fault = fault_begin(kind, lasts_ms * SIM_MS);
 
-    if (fault != NULL)
-        fault->server = (uint8_t)host->index;
+    if (fault == NULL)
+        return NULL;
+    fault->server = (uint8_t)host->index;
+    if (kind != SIM_FAULT_MUTE)
+        fault_trouble(SIM_PROCESSES, host->index, sim.now_us + lasts_ms * SIM_MS);
     return fault;
 }
 
 static void fault_pause(sim_host *host, sim_rng *rng)
 {
-    char ms[8];
+    char text[8];
+    unsigned ms = 1 + sim_dice(rng, 600);
     bool all = sim_chance(rng, 300);
-    const char *words[] = {"CLIENT", "PAUSE", ms, all ? "ALL" : "WRITE"};
+    const char *words[] = {"CLIENT", "PAUSE", text, all ? "ALL" : "WRITE"};
 
-    (void)snprintf(ms, sizeof ms, "%u", 1 + sim_dice(rng, 600));
+    (void)snprintf(text, sizeof text, "%u", ms);
     if (model_is_paused(&host->model))
         return;
+    /* who waits goes on at the server's next cycle */
+    fault_trouble(SIM_PROCESSES, host->index, sim.now_us + (ms + SIM_CYCLE_MS + 5) * SIM_MS);
     if (all)
         MET(PAUSE_ALL);
     else
@@ -308,78 +350,16 @@ static void fault_kill(sim_host *host, sim_rng *rng)
         return;
     TRACE("server %u: client %u killed by hand", host->index, slot);
     MET(KILLED);
+    fault_trouble(SIM_PROCESSES, host->index, sim.now_us);
     host_kill(host, slot);
 }
 
-/* ---- Others who use the keys ------------------------------------------------------------- */
-
-static const char *const fault_keys[SIM_KEYS] = {"k0", "k1"};
-
-/* Another library: takes the lock on all servers that it can reach at once, and lets it lapse; or
- * one without TTL (redis-py's default), released when the fault is mended. */
-static void fault_foreign(sim_rng *rng)
+static void fault_mute(sim_host *host, sim_rng *rng)
 {
-    static const char *const values[SIM_KEYS] = {"0-another-library", "1-another-library"};
-    unsigned key = sim_dice(rng, sim.keys);
-    bool endless = sim_chance(rng, 200);
-    char ms[8];
-    const char *words[] = {"SET", fault_keys[key], values[key], "NX", "PX", ms};
-    unsigned s;
-
-    (void)snprintf(ms, sizeof ms, "%u", 20 + sim_dice(rng, 400));
-    if (endless && fault_begin(SIM_FAULT_FOREIGN, sim_between(rng, 20, 400) * SIM_MS) == NULL)
+    if (host->mute || fault_on_server(SIM_FAULT_MUTE, host, sim_between(rng, 1, 300)) == NULL)
         return;
-    for (s = 0; s < sim.servers; s++)
-        if (!sim.hosts[s].down && !sim.hosts[s].stopped)
-            host_command(&sim.hosts[s], words, endless ? 4 : 6);
-    if (endless)
-        MET(FOREIGN_FOREVER);
-    MET(FOREIGN);
-}
-
-static void fault_drop_foreign(void)
-{
-    unsigned s;
-    unsigned i;
-
-    for (s = 0; s < sim.servers; s++) {
-        model_server *model = &sim.hosts[s].model;
-
-        for (i = 0; i < model->keys_len; i++)
-            if (model->keys[i].present && model->keys[i].when_ms == INT64_MAX)
-                model_drop(model, model->keys[i].key, model->keys[i].key_len);
-    }
-}
-
-/* By hand, without asking whose it is. */
-static void fault_meddle(sim_host *host, sim_rng *rng)
-{
-    unsigned key = sim_dice(rng, sim.keys);
-    const char *value = key == 0 ? "0-by-hand" : "1-by-hand";
-    const char *del[] = {"DEL", fault_keys[key]};
-    const char *set[] = {"SET", fault_keys[key], value, "PX", "100"};
-    const char *push[] = {"RPUSH", fault_keys[key], value};
-
-    if (model_is_paused(&host->model) || host->model.refusal != MODEL_WILLING)
-        return;
-    check_meddled(key);
-    switch (sim_dice(rng, 3)) {
-    case 0:
-        MET(MEDDLED);
-        host_command(host, del, 2);
-        break;
-    case 1:
-        MET(OVERWRITTEN);
-        host_command(host, set, 5);
-        break;
-    default:
-        if (fault_begin(SIM_FAULT_FOREIGN, 80 * SIM_MS) == NULL)
-            return;
-        MET(WRONG_TYPE);
-        host_command(host, del, 2);
-        host_command(host, push, 3);
-        break;
-    }
+    TRACE("server %u: its pushes get lost", host->index);
+    host->mute = true;
 }
 
 /* ---- One fault --------------------------------------------------------------------------- */
@@ -421,15 +401,21 @@ static void fault_server_one(int kind, sim_host *host, sim_rng *rng)
         fault_kill(host, rng);
         break;
     case SIM_FAULT_MEDDLE:
-        fault_meddle(host, rng);
+        others_meddle(host, rng);
+        break;
+    case SIM_FAULT_TOUCH:
+        others_touch(host, rng, 1 + (sim_chance(rng, 300) ? sim_dice(rng, 100) : 0));
+        break;
+    case SIM_FAULT_MUTE:
+        fault_mute(host, rng);
         break;
     case SIM_FAULT_JUMP:
         TRACE("server %u: clock jumps", host->index);
         host->clock.offset_us += sim_between(rng, -1000, 2000) * SIM_MS;
+        fault_trouble(SIM_PROCESSES, host->index, sim.now_us);
         break;
     case SIM_FAULT_EVICT:
-        host_sync(host);
-        model_drop(&host->model, fault_keys[sim_dice(rng, sim.keys)], 2);
+        host_drop(host, sim_dice(rng, 2) < 1 ? "k0" : "k1");
         break;
     default: /* RESTART, EMPTY, LOSE, OLD_DATA, FAILOVER */
         fault_restart(kind, host, rng);
@@ -473,7 +459,7 @@ void fault_happen(void)
         fault_process(kind, &rng);
         break;
     case SIM_FAULT_FOREIGN:
-        fault_foreign(&rng);
+        others_take(&rng);
         break;
     default:
         host = fault_server(&rng);
@@ -535,7 +521,17 @@ void fault_mend(unsigned number)
         host->model.refusal = MODEL_WILLING;
         break;
     case SIM_FAULT_FOREIGN:
-        fault_drop_foreign();
+        others_give_back();
+        break;
+    case SIM_FAULT_TOUCH:
+        if (!sim.finishing && !host->down && !host->stopped) {
+            sim_rng rng = sim_rng_new(sim.seed, sim.order, NULL);
+
+            others_touch(host, &rng, fault.ways);
+        }
+        break;
+    case SIM_FAULT_MUTE:
+        host->mute = false;
         break;
     case 0:
         break; /* mended already */

@@ -43,19 +43,28 @@ static bool finish_any(bool (*is)(const sim_lock *lock))
 
 static void finish_let_go(sim_lock *lock)
 {
-    if (lock->pending == RLK_OP_NONE)
+    if (lock->leads && lock->pending == RLK_OP_ACQUIRE)
+        actor_step_down(lock); /* while something else was under way it lost its lead */
+    else if (lock->pending == RLK_OP_NONE)
         actor_release(lock); /* where nothing is held, it says so */
 }
 
 static void finish_cancel(sim_lock *lock)
 {
-    if (lock->pending != RLK_OP_NONE)
+    if (lock->leads && (lock->pending == RLK_OP_NONE || lock->pending == RLK_OP_ACQUIRE))
+        actor_step_down(lock); /* or it would begin again */
+    else if (lock->pending != RLK_OP_NONE)
         actor_cancel(lock);
 }
 
 static bool finish_is_pending(const sim_lock *lock)
 {
     return lock->pending != RLK_OP_NONE;
+}
+
+static bool finish_is_unsettled(const sim_lock *lock)
+{
+    return lock->unsettled;
 }
 
 static bool finish_is_waiting(const sim_lock *lock)
@@ -92,6 +101,8 @@ static void finish_quiet(void)
     finish_rest(FINISH_REST_US);
     if (finish_any(finish_is_pending))
         world_violate(SIM_LIVENESS, "an operation does not end");
+    if (finish_any(finish_is_unsettled))
+        world_violate(SIM_LIVENESS, "what became of a token is not told");
     for (p = 0; p < sim.processes; p++)
         if (rlk_client_deadline(&sim.members[p].client) != RLK_NEVER)
             world_violate(SIM_LIVENESS, "process %u does not come to rest", p);
@@ -112,7 +123,7 @@ static void finish_leak(const sim_host *host, const model_key *key)
         return;
     serial = &sim.serials[number];
     lock = &sim.members[serial->process].locks[serial->lock];
-    if (serial->exempt)
+    if (check_is_excused(number, round))
         return;
     /* Fewer than a quorum: where a lock was closed in time, and where nothing can be fenced. */
     if (serial->quorum || (sim.faults & SIM_FAULT_NO_IDS) != 0)
@@ -140,7 +151,7 @@ static void finish_clear(void)
     unsigned s;
 
     for (s = 0; s < sim.servers; s++)
-        model_drop_all(&sim.hosts[s].model);
+        host_clear(&sim.hosts[s]);
 }
 
 /* ---- It still works ---------------------------------------------------------------------- */

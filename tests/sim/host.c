@@ -6,14 +6,25 @@
 
 #include <string.h>
 
-#define HOST_CRON_MS 100 /* the cycle of active expiry */
-
 static sim_stream *host_stream(const sim_host *host, unsigned slot)
 {
     return &sim.streams[host->streams[slot]];
 }
 
 /* ---- Hooks of the model ------------------------------------------------------------------ */
+
+/* False: it gets lost. */
+static bool host_push(const sim_host *host, const sim_stream *stream, const char *bytes, size_t len)
+{
+    bool any = bytes[len - 3] == '_';
+
+    TRACE("server %u: tells process %u of %s%s", host->index, stream->process,
+          any                     ? "any key"
+          : bytes[len - 3] == '0' ? "k0"
+                                  : "k1",
+          host->mute ? ", in vain" : "");
+    return wake_pushed(host, stream, any ? NULL : bytes + len - 4);
+}
 
 static void host_emit(void *context, unsigned slot, const char *bytes, size_t len)
 {
@@ -24,6 +35,10 @@ static void host_emit(void *context, unsigned slot, const char *bytes, size_t le
     if (slot == host->hand)
         return; /* the operator sees it */
     stream = host_stream(host, slot);
+    if (bytes[0] == '>' && !host_push(host, stream, bytes, len))
+        return;
+    if (bytes[0] == '-')
+        sim.members[stream->process].errors++;
     if (net_write(stream, SIM_DOWN, bytes, len) != len)
         world_violate(SIM_SELF, "no room for a reply");
     while (i < host->dirty_len && host->dirty[i] != host->streams[slot])
@@ -39,6 +54,7 @@ static void host_flush(sim_host *host)
     for (i = 0; i < host->dirty_len; i++)
         net_flush(&sim.streams[host->dirty[i]], SIM_DOWN);
     host->dirty_len = 0;
+    wake_flushed(host);
 }
 
 static void host_lose_client(sim_stream *stream)
@@ -59,7 +75,8 @@ static void host_killed(void *context, unsigned slot)
 
 static void host_changed(void *context, const model_key *key, model_change change)
 {
-    static const char *const words[] = {"stored", "deleted", "expired", "lengthened", "lost"};
+    static const char *const words[] = {"stored",     "deleted",  "expired",
+                                        "lengthened", "replaced", "lost"};
     sim_host *host = (sim_host *)context;
 
     TRACE("server %u: %.*s %s: %.*s", host->index, (int)key->key_len, key->key, words[change],
@@ -67,10 +84,11 @@ static void host_changed(void *context, const model_key *key, model_change chang
     if (change == MODEL_EXPIRED)
         MET(EXPIRED_LAZILY);
     check_changed(host, key, change);
+    wake_changed(host, key, change);
 }
 
-static void host_executed(void *context, unsigned slot, model_command command, const char *token,
-                          size_t token_len)
+static void host_executed(void *context, unsigned slot, model_command command, const char *key,
+                          size_t key_len, const char *token, size_t token_len)
 {
     static const char *const names[MODEL_COMMANDS] = {"",    "SET",  "raise", "check", "release",
                                                       "GET", "PTTL", "DEL",   "KILL",  "LOAD"};
@@ -79,6 +97,7 @@ static void host_executed(void *context, unsigned slot, model_command command, c
     uint32_t round;
 
     sim.executes = NULL;
+    sim.command = command;
     if (slot == host->hand)
         return;
     if (command != MODEL_DEL) /* that is force_release: whoever's it is */
@@ -95,13 +114,22 @@ static void host_executed(void *context, unsigned slot, model_command command, c
 
         check_command(&sim.members[owner->process].locks[owner->lock], command, serial);
     }
+    if (key != NULL && check_key(key, key_len) >= 0)
+        wake_executed(host, host_stream(host, slot), command, key,
+                      token_len == RLK_TOKEN_DIGITS ? token : NULL);
 }
 
 static unsigned host_choose(void *context, unsigned n)
 {
     sim_host *host = (sim_host *)context;
+    unsigned chosen = sim_dice(&sim.members[0].rng, n);
+    unsigned left = chosen;
+    unsigned i;
 
-    return sim_dice(&sim.members[0].rng, n + 0 * host->index);
+    for (i = 0; i < host->model.keys_len; i++)
+        if (host->model.keys[i].tracked && left-- == 0)
+            wake_evicted(host, &host->model.keys[i]);
+    return chosen;
 }
 
 /* ---- Serving ----------------------------------------------------------------------------- */
@@ -113,7 +141,7 @@ void host_sync(sim_host *host)
 
 void host_schedule(sim_host *host)
 {
-    int64_t at_ms = host->model.now_ms + HOST_CRON_MS;
+    int64_t at_ms = host->model.now_ms + SIM_CYCLE_MS;
 
     if (host->cron)
         return;
@@ -199,6 +227,7 @@ void host_start(unsigned server)
     host->down = false;
     host->stopped = false;
     host->cron = false;
+    host->mute = false;
     host->hand = MODEL_CLIENTS;
     host->instance = 0;
     host->dirty_len = 0;
@@ -258,27 +287,65 @@ void host_kill(sim_host *host, unsigned slot)
 
 /* ---- By hand ----------------------------------------------------------------------------- */
 
-void host_command(sim_host *host, const char *const *words, unsigned count)
+static size_t host_put(char *text, size_t room, const char *const *words, unsigned count)
 {
-    char text[512];
-    int len = snprintf(text, sizeof text, "*%u\r\n", count);
+    int len = snprintf(text, room, "*%u\r\n", count);
     unsigned i;
-    unsigned slot;
 
     for (i = 0; i < count; i++)
-        len += snprintf(text + len, sizeof text - (size_t)len, "$%zu\r\n%s\r\n", strlen(words[i]),
-                        words[i]);
-    TRACE("server %u: by hand: %s %s %s", host->index, words[0], count > 1 ? words[1] : "",
-          count > 2 ? words[2] : "");
+        len +=
+            snprintf(text + len, room - (size_t)len, "$%zu\r\n%s\r\n", strlen(words[i]), words[i]);
+    return (size_t)len;
+}
+
+static void host_by_hand(sim_host *host, const char *text, size_t len)
+{
+    unsigned slot;
+
     host_sync(host);
     slot = model_open(&host->model, "operator");
     if (slot == MODEL_CLIENTS)
         return;
     host->hand = slot;
     sim.executes = NULL;
-    (void)model_input(&host->model, slot, (const uint8_t *)text, (size_t)len);
+    (void)model_input(&host->model, slot, (const uint8_t *)text, len);
     host->hand = MODEL_CLIENTS;
     model_close(&host->model, slot);
     host_flush(host);
     host_schedule(host);
+}
+
+void host_command(sim_host *host, const char *const *words, unsigned count)
+{
+    char text[512];
+
+    TRACE("server %u: by hand: %s %s %s", host->index, words[0], count > 1 ? words[1] : "",
+          count > 2 ? words[2] : "");
+    host_by_hand(host, text, host_put(text, sizeof text, words, count));
+}
+
+void host_command_elsewhere(sim_host *host, const char *const *words, unsigned count)
+{
+    static const char *const select[] = {"SELECT", "1"};
+    char text[512];
+    size_t len = host_put(text, sizeof text, select, 2);
+
+    TRACE("server %u: in another database: %s %s", host->index, words[0],
+          count > 1 ? words[1] : "");
+    len += host_put(text + len, sizeof text - len, words, count);
+    host_by_hand(host, text, len);
+}
+
+void host_drop(sim_host *host, const char *key)
+{
+    host_sync(host);
+    model_drop(&host->model, key, 2);
+    host_flush(host);
+}
+
+void host_clear(sim_host *host)
+{
+    host_sync(host);
+    model_drop_all(&host->model);
+    host_flush(host);
 }

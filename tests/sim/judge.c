@@ -4,18 +4,10 @@
  */
 #include "world.h"
 
+#include <string.h>
+
 /* Clocks are looked at in whole milliseconds. */
 #define JUDGE_SLACK_MS 2
-
-static uint32_t judge_failures(sim_process *process)
-{
-    uint32_t failures = 0;
-    unsigned i;
-
-    for (i = 0; i < sim.nodes; i++)
-        failures += rlk_conn_failures(&process->links[i].conn);
-    return failures;
-}
 
 void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
 {
@@ -23,7 +15,8 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
     lock->limit_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(lock->process) + time_ms;
     lock->started_us = sim.now_us;
     lock->commands = 0;
-    lock->failures = judge_failures(lock->process);
+    lock->toll = row_toll(lock);
+    row_turned(lock);
     lock->cancelled = false;
     lock->was_short = false;
     lock->was_long = false;
@@ -32,34 +25,39 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
         check_note(lock);
 }
 
-/* Commands for each state change are bounded: a round is a SET and its undo, perhaps compared in
- * between, and a pause; and a connection that is lost repeats what was on it. */
+/* Commands for each state change are bounded: those of a caller's operation that does not wait are
+ * tried again after a pause, and a connection that is lost repeats what was on it. */
 static void judge_commands(const sim_lock *lock)
 {
-    int64_t rounds = (sim.now_us - lock->started_us) / SIM_MS / lock->retry_ms + 1;
-    uint32_t failures = judge_failures(lock->process) - lock->failures;
+    int64_t tries = (sim.now_us - lock->started_us) / SIM_MS / lock->retry_ms + 1;
+    uint32_t failures = row_toll(lock).failures - lock->toll.failures;
 
-    if (lock->commands > sim.nodes * (8 + 4 * rounds) + 4 * failures)
-        world_violate(SIM_ADVANCE, "process %u lock %u: %u commands in %lld rounds",
-                      lock->process->index, lock->index, lock->commands, (long long)rounds);
+    if (lock->pending == RLK_OP_ACQUIRE)
+        row_cost(lock);
+    else if (lock->commands > sim.nodes * (8 + 4 * tries) + 4 * failures)
+        world_violate(SIM_ADVANCE, "process %u lock %u: %u commands in %lld tries",
+                      lock->process->index, lock->index, lock->commands, (long long)tries);
+}
+
+void judge_says(bool true_, const sim_lock *lock, const char *what)
+{
+    if (!true_ && sim.profile->finds == SIM_FINE)
+        world_violate(SIM_TRUTH, "process %u lock %u: %s, and it is not so", lock->process->index,
+                      lock->index, what);
 }
 
 static void judge_truth(bool true_, const sim_lock *lock, rlk_result result)
 {
-    if (!true_ && sim.profile->finds == SIM_FINE)
-        world_violate(SIM_TRUTH, "process %u lock %u: %s, and it is not so", lock->process->index,
-                      lock->index, rlk_result_name(result));
+    judge_says(true_, lock, rlk_result_name(result));
 }
 
-static void judge_exempt(const sim_lock *lock)
+void judge_exempt(const sim_lock *lock)
 {
     uint32_t serial;
     uint32_t round;
 
-    if (check_token_of(lock, &serial, &round)) {
-        sim.serials[serial].exempt = true;
+    if (check_token_of(lock, &serial, &round))
         sim.serials[serial].reported = round;
-    }
 }
 
 static bool judge_is_usage(rlk_result result)
@@ -80,6 +78,13 @@ static void judge_acquire(sim_lock *lock, rlk_result result)
         MET(ACQUIRED);
         lock->first = true;
         lock->owed = !rlk_is_held(&lock->lock); /* lost before it was told */
+        lock->since_ms = process_now_ms(lock->process);
+        lock->extended = false;
+        lock->moved = false;
+        lock->asked_ms = INT64_MIN;
+        if (lock->leads)
+            MET(LED);
+        row_granted(lock);
         return;
     case RLK_UNKNOWN:
         MET(ACQUIRE_UNKNOWN);
@@ -103,6 +108,16 @@ static void judge_acquire(sim_lock *lock, rlk_result result)
     judge_truth(!rlk_is_held(&lock->lock), lock, result);
     if (check_token_of(lock, &serial, &round))
         check_bury(lock, serial, serial == lock->serial_before ? lock->round_before : 0, round);
+}
+
+/* It does not lead, and will not. */
+static void judge_gave_up(sim_lock *lock, rlk_result result)
+{
+    if (result == RLK_OK)
+        return;
+    lock->leads = false;
+    lock->again = false;
+    lock->process->counts[lock->key].chain = 0;
 }
 
 static void judge_release(sim_lock *lock, rlk_result result)
@@ -177,7 +192,8 @@ static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result resul
         MET(HOLD_CANCELLED);
         judge_truth(lock->cancelled, lock, result);
         /* on more nodes, a late one may still be asked for the acquire */
-        lock->unsent = first && operation != RLK_OP_CHECK && sim.nodes == 1;
+        lock->unsent = first && operation != RLK_OP_CHECK && sim.nodes == 1 && !lock->auto_renew &&
+                       !lock->leads;
         return;
     default:
         judge_truth(result < 0, lock, result);
@@ -185,17 +201,46 @@ static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result resul
     }
 }
 
+/* Who leads is who is on a quorum; it is one of this client's, if one of them holds that token. */
+static void judge_leader(sim_lock *lock)
+{
+    const sim_process *process = lock->process;
+    rlk_result result = rlk_leader_of(&lock->lock, lock->holders, &lock->leader);
+    uint32_t serial;
+    uint32_t round;
+    bool ours = false;
+    bool tainted = false;
+    unsigned i;
+
+    if (result != RLK_OK || !lock->leader.known) {
+        world_violate(SIM_TRUTH, "process %u lock %u: nobody leads, and a quorum has a token",
+                      process->index, lock->index);
+        return;
+    }
+    if (check_parse(lock->leader.token, strlen(lock->leader.token), &serial, &round))
+        for (i = 0; i < process->locks_len; i++)
+            ours = ours || (rlk_is_held(&process->locks[i].lock) &&
+                            check_is_current(&process->locks[i], serial, round));
+    for (i = 0; i < process->locks_len; i++) /* two may believe that they hold it */
+        tainted = tainted || process->locks[i].tainted;
+    if (lock->leader.ours != ours && !tainted)
+        world_violate(SIM_TRUTH, "process %u lock %u: %s is ours: %d", process->index, lock->index,
+                      lock->leader.token, lock->leader.ours);
+}
+
 /* What a node says of a key is of that key. */
-static void judge_query(const sim_lock *lock, rlk_result result)
+static void judge_query(sim_lock *lock, rlk_result result)
 {
     unsigned i;
 
-    if (result == RLK_OK)
+    if (result == RLK_OK) {
         MET(QUERIED);
-    else if (result == RLK_NOT_HELD)
+        judge_leader(lock);
+    } else if (result == RLK_NOT_HELD) {
         MET(QUERY_NOT_HELD);
-    else
+    } else {
         return;
+    }
     for (i = 0; i < sim.nodes; i++) {
         const rlk_holder *holder = &lock->holders[i];
         uint32_t serial;
@@ -224,9 +269,12 @@ void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
     if (lock->pending != RLK_OP_NONE && operation != RLK_OP_ACQUIRE && operation != RLK_OP_RELEASE)
         check_note(lock);
     decision_result(lock, operation, result);
+    event_expect(lock, operation, result);
+    row_turned(lock);
     switch (operation) {
     case RLK_OP_ACQUIRE:
         judge_acquire(lock, result);
+        judge_gave_up(lock, result);
         break;
     case RLK_OP_RELEASE:
         judge_release(lock, result);
@@ -237,6 +285,9 @@ void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
     case RLK_OP_FORCE_RELEASE:
         if (result == RLK_OK)
             MET(FORCED);
+        row_released(lock, false);
+        if (result != RLK_OK || sim.nodes > 1) /* some answers are not waited for */
+            wake_freed(lock);
         break;
     default:
         judge_held(lock, operation, result);
@@ -254,22 +305,8 @@ void judge_event(sim_process *process, const rlk_event *event)
         world_violate(SIM_ENDING, "process %u: an event of no lock of it", process->index);
         return;
     }
-    if (event->type == RLK_EV_LOST) {
-        MET(LOST);
-        TRACE("process %u: lock %u: LOST", process->index, lock->index);
-        judge_truth(!rlk_is_held(&lock->lock), lock, RLK_LOST);
-        check_hold(lock);
-        /* the result of what it ended comes first */
-        if (pending == RLK_OP_EXTEND || pending == RLK_OP_RENEW || pending == RLK_OP_CHECK)
-            world_violate(SIM_ENDING, "process %u lock %u: LOST, and %s is pending", process->index,
-                          lock->index, world_operation_name(pending));
-        if (!lock->owed)
-            world_violate(SIM_ENDING, "process %u lock %u: LOST, and it was not held",
-                          process->index, lock->index);
-        lock->owed = false;
-        /* its undo is the best that can be done; a SET that can't be fenced may come behind it */
-        if ((sim.faults & SIM_FAULT_NO_IDS) != 0)
-            judge_exempt(lock);
+    if (event->type >= RLK_EV_SETTLED) {
+        event_come(lock, event);
         return;
     }
     if (event->operation != pending) {
@@ -281,6 +318,7 @@ void judge_event(sim_process *process, const rlk_event *event)
     judge_commands(lock);
     judge_result(lock, pending, event->result);
     lock->pending = RLK_OP_NONE;
+    event_follow(lock);
     actor_handle(lock, pending, event->result);
 }
 
@@ -299,6 +337,7 @@ void judge_step(sim_process *process)
         sim_lock *lock = &process->locks[i];
 
         check_hold(lock);
+        event_step(lock, now_ms);
         if (lock->owed)
             world_violate(SIM_ENDING, "process %u lock %u: lost, and nothing says so",
                           process->index, i);

@@ -15,6 +15,8 @@
 #define COMMAND_NOPERM    "-NOPERM this user has no permissions to run this command\r\n"
 #define COMMAND_WRONGTYPE "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 
+static const model_word command_nothing = {NULL, 0};
+
 static bool command_is(model_word word, const char *text)
 {
     size_t len = strlen(text);
@@ -38,11 +40,12 @@ static bool command_same(const model_key *key, model_word value)
     return key->value_len == value.len && memcmp(key->value, value.text, value.len) == 0;
 }
 
-static void command_report(const model_server *server, model_command command, const char *token,
-                           size_t token_len)
+static void command_report(const model_server *server, model_command command, model_word key,
+                           model_word token)
 {
     if (server->hooks.executed != NULL)
-        server->hooks.executed(server->hooks.context, server->current, command, token, token_len);
+        server->hooks.executed(server->hooks.context, server->current, command, key.text, key.len,
+                               token.text, token.len);
 }
 
 /* ---- Connections ------------------------------------------------------------------------- */
@@ -90,7 +93,7 @@ static void command_kill(model_server *server, const model_word *words, unsigned
     int64_t killed = 0;
     unsigned i;
 
-    command_report(server, MODEL_KILL, NULL, 0);
+    command_report(server, MODEL_KILL, command_nothing, command_nothing);
     if (server->no_ids) {
         model_reply(server, COMMAND_NOPERM);
         return;
@@ -150,7 +153,7 @@ static void command_script(model_server *server, const model_word *words)
         model_reply(server, "+OK\r\n");
         return;
     }
-    command_report(server, MODEL_LOAD, NULL, 0);
+    command_report(server, MODEL_LOAD, command_nothing, command_nothing);
     if (whole < words[2].len ||
         memcmp(rlki_script.load + whole - words[2].len, words[2].text, words[2].len) != 0) {
         model_reply(server, "-ERR the model knows resplock's script only\r\n");
@@ -299,25 +302,26 @@ static void command_announce(const model_server *server, const model_word *words
     model_word name = words[0];
 
     if (command_is(name, "SET"))
-        command_report(server, MODEL_SET, words[2].text, words[2].len);
+        command_report(server, MODEL_SET, words[1], words[2]);
     else if (command_is(name, "EVALSHA") && count > 4)
         command_report(server,
                        count == 5                                    ? MODEL_RELEASE
                        : words[5].len > 0 && words[5].text[0] == '-' ? MODEL_CHECK
                                                                      : MODEL_RAISE,
-                       words[4].text, words[4].len);
+                       words[3], words[4]);
     else if (command_is(name, "GET"))
-        command_report(server, MODEL_GET, NULL, 0);
+        command_report(server, MODEL_GET, words[1], command_nothing);
     else if (command_is(name, "PTTL"))
-        command_report(server, MODEL_PTTL, NULL, 0);
+        command_report(server, MODEL_PTTL, words[1], command_nothing);
     else if (command_is(name, "DEL"))
-        command_report(server, MODEL_DEL, NULL, 0);
+        command_report(server, MODEL_DEL, words[1], command_nothing);
 }
 
 static bool command_writes(model_word name)
 {
     return command_is(name, "SET") || command_is(name, "EVALSHA") || command_is(name, "DEL") ||
-           command_is(name, "PEXPIRE") || command_is(name, "RPUSH") || command_is(name, "FLUSHALL");
+           command_is(name, "PEXPIRE") || command_is(name, "RPUSH") ||
+           command_is(name, "FLUSHALL") || command_is(name, "FLUSHDB");
 }
 
 /* NULL: it does what it is asked. */
@@ -348,18 +352,41 @@ static const char *command_refusal(const model_server *server, model_word name)
     }
 }
 
-static void command_ignore(void *context, unsigned client, const char *bytes, size_t len)
+static void command_select(model_server *server, model_word db)
 {
-    (void)context;
-    (void)client;
-    (void)bytes;
-    (void)len;
+    server->clients[server->current].elsewhere = command_number(db) != 0;
+    model_reply(server, "+OK\r\n");
+}
+
+/* In another database: nothing is kept, but clients track keys of all databases by their names. */
+static void command_run_elsewhere(model_server *server, const model_word *words)
+{
+    model_word name = words[0];
+
+    if (command_is(name, "SET")) {
+        model_key *key = model_entry(server, words[1]);
+
+        if (key != NULL)
+            model_touch(server, key);
+        model_reply(server, "+OK\r\n");
+    } else if (command_is(name, "FLUSHDB")) {
+        model_flush_tracking(server);
+        model_reply(server, "+OK\r\n");
+    } else if (command_is(name, "SELECT")) {
+        command_select(server, words[1]);
+    } else {
+        model_reply(server, "-ERR the model has one database\r\n");
+    }
 }
 
 static void command_run(model_server *server, const model_word *words, unsigned count)
 {
     model_word name = words[0];
 
+    if (server->clients[server->current].elsewhere) {
+        command_run_elsewhere(server, words);
+        return;
+    }
     command_announce(server, words, count);
     if (command_is(name, "SET")) {
         command_set(server, words, count);
@@ -386,13 +413,13 @@ static void command_run(model_server *server, const model_word *words, unsigned 
         command_pexpire(server, words[1], command_number(words[2]));
     } else if (command_is(name, "RPUSH")) {
         command_rpush(server, words);
-    } else if (command_is(name, "FLUSHALL")) {
+    } else if (command_is(name, "FLUSHALL") || command_is(name, "FLUSHDB")) {
         model_flush(server);
         model_reply(server, "+OK\r\n");
     } else if (command_is(name, "PING")) {
         model_reply(server, "+PONG\r\n");
     } else if (command_is(name, "SELECT")) {
-        model_reply(server, "+OK\r\n");
+        command_select(server, words[1]);
     } else {
         model_reply(server, COMMAND_UNKNOWN);
     }
@@ -410,11 +437,9 @@ bool model_execute(model_server *server, const model_word *words, unsigned count
         return true;
     }
     if (server->refusal == MODEL_STRANGE_DONE) {
-        void (*emit)(void *, unsigned, const char *, size_t) = server->hooks.emit;
-
-        server->hooks.emit = command_ignore;
+        server->silent = true;
         command_run(server, words, count);
-        server->hooks.emit = emit;
+        server->silent = false;
     }
     model_reply(server, refusal);
     return true;

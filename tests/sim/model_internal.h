@@ -24,7 +24,9 @@ typedef struct model_word {
 /* The key for a command: NULL if it is not there; one that has expired is deleted, unless the
  * server is paused. */
 model_key *model_lookup(model_server *server, model_word key);
-/* The key's place, there or not; NULL when all places are taken. */
+/* The key's entry, there or not; NULL: nobody has ever named it. */
+model_key *model_entry(model_server *server, model_word key);
+/* The same, where it has none yet, too; NULL when all places are taken. */
 model_key *model_place(model_server *server, model_word key);
 void model_store(model_server *server, model_key *key, model_word value, int64_t when_ms);
 void model_delete(model_server *server, model_key *key, model_change change);
@@ -35,6 +37,8 @@ void model_remember(model_server *server, model_word key);
 void model_track(model_server *server, bool on, bool noloop);
 /* All keys are gone. */
 void model_flush(model_server *server);
+/* All keys of a database are gone, of this one or another: whoever tracks any hears of it. */
+void model_flush_tracking(model_server *server);
 void model_kill(model_server *server, unsigned client);
 void model_unpause(model_server *server);
 

@@ -7,6 +7,8 @@
 
 void model_emit(model_server *server, const char *bytes, size_t len)
 {
+    if (server->silent)
+        return;
     server->hooks.emit(server->hooks.context, server->current, bytes, len);
 }
 
@@ -187,6 +189,11 @@ static bool model_is_over(const model_server *server, const model_key *key)
     return server->now_ms > key->when_ms;
 }
 
+model_key *model_entry(model_server *server, model_word word)
+{
+    return model_search(server, word.text, word.len);
+}
+
 const model_key *model_find(const model_server *server, const char *text, size_t len)
 {
     const model_key *key = model_search(server, text, len);
@@ -215,6 +222,8 @@ static void model_report(const model_server *server, const model_key *key, model
 
 void model_store(model_server *server, model_key *key, model_word value, int64_t when_ms)
 {
+    if (key->present)
+        model_report(server, key, MODEL_REPLACED);
     key->present = true;
     key->list = false;
     key->when_ms = when_ms;
@@ -255,19 +264,12 @@ void model_expire(model_server *server)
             model_delete(server, &server->keys[i], MODEL_EXPIRED);
 }
 
-void model_flush(model_server *server)
+void model_flush_tracking(model_server *server)
 {
     unsigned i;
 
-    for (i = 0; i < server->keys_len; i++) {
-        model_key *key = &server->keys[i];
-
-        model_untrack(server, key);
-        if (key->present) {
-            key->present = false;
-            model_report(server, key, MODEL_LOST);
-        }
-    }
+    for (i = 0; i < server->keys_len; i++)
+        model_untrack(server, &server->keys[i]);
     for (i = 0; i < server->used; i++) {
         if (!server->clients[i].open || !server->clients[i].tracking)
             continue;
@@ -275,6 +277,19 @@ void model_flush(model_server *server)
             server->deferred_null = true;
         else
             model_push(server, i, NULL);
+    }
+}
+
+void model_flush(model_server *server)
+{
+    unsigned i;
+
+    model_flush_tracking(server);
+    for (i = 0; i < server->keys_len; i++) {
+        if (server->keys[i].present) {
+            server->keys[i].present = false;
+            model_report(server, &server->keys[i], MODEL_LOST);
+        }
     }
 }
 
@@ -338,6 +353,7 @@ void model_start(model_server *server, const model_hooks *hooks, uint64_t instan
     server->pause_all = false;
     server->old = false;
     server->no_ids = false;
+    server->silent = false;
     model_new_instance(server, instance);
 }
 
@@ -367,6 +383,7 @@ unsigned model_open(model_server *server, const char *address)
     client->tracking = false;
     client->noloop = false;
     client->protocol = 2;
+    client->elsewhere = false;
     client->id = server->next_id++;
     client->input_len = 0;
     (void)strncpy(client->address, address, sizeof client->address - 1);

@@ -2,7 +2,8 @@
  *
  * model_server.h: what redis-server 7.0 does with the commands that resplock sends, and with those
  * that others send between them: data and expiry (lazy and active), clients and their ids, scripts
- * by digest (resplock's own only, by what it means), CLIENT PAUSE, client tracking with NOLOOP.
+ * by digest (resplock's own only, by what it means), CLIENT PAUSE, client tracking with NOLOOP; of
+ * other databases only that a change there is told, too.
  * No I/O and no clock: bytes are handed in and out, time is set. test_model_server compares it with
  * the real server, byte by byte.
  */
@@ -39,6 +40,7 @@ typedef struct model_client {
     bool tracking;
     bool noloop;
     uint8_t protocol;
+    bool elsewhere; /* in another database */
     uint64_t id;
     uint64_t blocked_since; /* they go on in this order */
     uint32_t input_len;
@@ -52,6 +54,7 @@ typedef enum model_change {
     MODEL_DELETED, /* by a command */
     MODEL_EXPIRED,
     MODEL_LENGTHENED, /* its expiry moved */
+    MODEL_REPLACED,   /* its value is about to be another */
     MODEL_LOST        /* by what is no command: restart, eviction, flush */
 } model_change;
 
@@ -90,9 +93,9 @@ typedef struct model_hooks {
     void (*killed)(void *context, unsigned client);
     /* A key changed. `value` is what it held before (of STORED: after). NULL: nobody cares. */
     void (*changed)(void *context, const model_key *key, model_change change);
-    /* A command is executed. `token` may be NULL. */
-    void (*executed)(void *context, unsigned client, model_command command, const char *token,
-                     size_t token_len);
+    /* A command is executed. `key` and `token` may be NULL. */
+    void (*executed)(void *context, unsigned client, model_command command, const char *key,
+                     size_t key_len, const char *token, size_t token_len);
     /* Which one of n keys is dropped from the tracking table. */
     unsigned (*choose)(void *context, unsigned n);
 } model_hooks;
@@ -113,6 +116,7 @@ struct model_server {
     bool script;    /* resplock's script is loaded */
     bool old;       /* knows no HELLO */
     bool no_ids;    /* tells neither ids nor its run_id: nothing can be fenced */
+    bool silent;    /* the command that is executed gets no reply */
     bool deferred_null;
     unsigned deferred_len; /* pushes to the current client, behind its reply */
     unsigned deferred[MODEL_KEYS];

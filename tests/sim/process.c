@@ -43,6 +43,47 @@ static int process_env_random(void *context, void *buf, size_t len)
     return 0;
 }
 
+#ifndef RLK_NO_TRACE
+/* What a lock does, in the words of its trace. */
+static void process_show(const sim_process *process, const rlk_trace *trace)
+{
+    static const char *const words[] = {"is",      "asks", "sends", "is answered",
+                                        "is told", "is",   "is in", "comes to"};
+    const sim_lock *own = trace->lock != NULL ? (const sim_lock *)trace->lock->user : NULL;
+    char who[32];
+    char number[32];
+
+    if (own != NULL && trace->node >= 0)
+        (void)snprintf(who, sizeof who, "lock %u: node %d", own->index, trace->node);
+    else if (own != NULL)
+        (void)snprintf(who, sizeof who, "lock %u", own->index);
+    else
+        (void)snprintf(who, sizeof who, "node %d", trace->node);
+    (void)snprintf(number, sizeof number, ", %lld", (long long)trace->number);
+    world_trace("process %u: %s: it %s %s%s%s", process->index, who, words[trace->kind],
+                trace->what,
+                trace->kind == RLK_TRACE_REPLY    ? number
+                : trace->kind == RLK_TRACE_PHASE  ? ", by "
+                : trace->kind == RLK_TRACE_RESULT ? ", "
+                                                  : "",
+                trace->kind == RLK_TRACE_PHASE    ? rlk_cause_name((rlk_cause)trace->number)
+                : trace->kind == RLK_TRACE_RESULT ? rlk_result_name((rlk_result)trace->number)
+                                                  : "");
+}
+
+static void process_env_trace(void *context, const rlk_trace *trace)
+{
+    const sim_process *process = (const sim_process *)context;
+
+    if (trace->kind == RLK_TRACE_PUSH && trace->number == RLK_CAUSE_LOCAL)
+        row_handed((sim_lock *)trace->lock->user);
+    if (trace->kind == RLK_TRACE_COMMAND)
+        wake_sends((sim_lock *)trace->lock->user, (unsigned)trace->node);
+    if (sim.trace != NULL)
+        process_show(process, trace);
+}
+#endif
+
 /* ---- Life -------------------------------------------------------------------------------- */
 
 static rlk_conn *process_open_link(sim_process *process, unsigned node)
@@ -62,6 +103,7 @@ static rlk_conn *process_open_link(sim_process *process, unsigned node)
     config.backoff_max_ms = PROCESS_BACKOFF_MS;
     config.jitter_seed = sim_bits(&process->rng) | 1u;
     config.resp2_only = process->resp2;
+    config.no_tracking = process->no_tracking;
     config.ring = link->ring;
     config.ring_len =
         (uint16_t)sim_between(&process->rng, RLK_CONN_RING_MIN, (int64_t)COUNT_OF(link->ring));
@@ -71,6 +113,7 @@ static rlk_conn *process_open_link(sim_process *process, unsigned node)
     config.rx = link->rx;
     config.rx_cap = (size_t)sim_between(&process->rng, RLK_CONN_RX_MIN, (int64_t)sizeof link->rx);
     link->stream = -1;
+    link->ready_us = SIM_NEVER;
     link->dialled = SIM_DIAL_NOTHING;
     link->attempt++;
     if (rlk_conn_init(&link->conn, &config, process_now_ms(process)) != RLK_OK)
@@ -87,19 +130,36 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->process = process;
     own->index = (uint8_t)index;
     own->key = (uint8_t)sim_dice(rng, sim.keys);
-    own->retry_ms = sim_between(rng, 5, 40);
+    own->retry_ms = sim_between(rng, 5, SIM_RETRY_MS);
     own->ttl_ms = (sim.faults & SIM_FAULT_LONG_TTL) != 0 ? 3600000 : sim_between(rng, 100, 900);
+    own->node_ms = own->ttl_ms / 3;
+    if (sim_chance(rng, 500))
+        own->node_ms = sim_between(rng, 8, own->ttl_ms < 600 ? 40 : 150);
+    own->safety_ms =
+        sim_chance(rng, 300) ? sim_between(rng, 60, 300) : sim_between(rng, 1000, 3000);
+    own->max_hold_ms = sim_chance(rng, 200) ? own->ttl_ms + sim_dice(rng, 2000) : 0;
+    own->auto_renew = sim_chance(rng, 350);
+    own->elects = sim_chance(rng, 250);
     own->pending = RLK_OP_NONE;
+    own->leads = false;
+    own->again = false;
     own->held = false;
     own->owed = false;
+    own->refused = false;
+    own->unsettled = false;
     own->first = false;
     own->unsent = false;
     own->tainted = false;
     own->commands = 0;
+    own->tried = 0;
+    memset(&own->leader, 0, sizeof own->leader);
     config.ttl_ms = own->ttl_ms;
-    config.node_ms = sim_chance(rng, 500) ? 0 : sim_between(rng, 5, own->ttl_ms < 600 ? 40 : 150);
+    config.node_ms = own->node_ms < RLK_NODE_MS_MAX ? own->node_ms : 0;
     config.retry_min_ms = own->retry_ms;
     config.retry_max_ms = own->retry_ms * 3;
+    config.safety_ms = own->safety_ms;
+    config.max_hold_ms = own->max_hold_ms;
+    config.auto_renew = own->auto_renew;
     config.user = own;
     if (rlk_lock_init(&own->lock, &process->client, keys[own->key], &config) != RLK_OK)
         world_violate(SIM_SELF, "rlk_lock_init");
@@ -118,7 +178,11 @@ void process_begin(sim_process *process)
     process->drawing = NULL;
     process->timer_us = SIM_NEVER;
     process->births++;
-    process->resp2 = sim_chance(&process->rng, 150);
+    wake_forget(process);
+    process->resp2 = sim_chance(&process->rng, 100);
+    process->no_tracking = sim_chance(&process->rng, 100);
+    process->handoffs =
+        (uint8_t)(sim_chance(&process->rng, 500) ? RLK_HANDOFFS : sim_between(&process->rng, 1, 4));
     process->unix_socket = sim_chance(&process->rng, 300);
     for (i = 0; i < sim.nodes; i++)
         conns[i] = process_open_link(process, i);
@@ -126,8 +190,16 @@ void process_begin(sim_process *process)
     config.env.context = process;
     config.env.now_ms = process_env_now;
     config.env.random = process_env_random;
+#ifndef RLK_NO_TRACE
+    config.env.trace = process_env_trace;
+#endif
     config.operation_ms = SIM_OPERATION_MS;
     config.settle_ms = SIM_SETTLE_MS;
+    config.handoffs = process->handoffs;
+    if (sim_chance(&process->rng, 300)) {
+        config.buckets = &process->bucket;
+        config.buckets_len = 1;
+    }
     if (rlk_client_init(&process->client, conns, sim.nodes, &config) != RLK_OK)
         world_violate(SIM_SELF, "rlk_client_init");
     for (i = 0; i < process->locks_len; i++)
@@ -371,8 +443,24 @@ static void process_events(sim_process *process)
 {
     rlk_event event;
 
-    while (rlk_client_next_event(&process->client, &event))
+    for (;;) {
+        const rlk_lock *next = process->client.event_head;
+        uint32_t serial = SIM_SERIALS;
+        uint32_t round = 0;
+        bool any;
+
+        if (next == NULL)
+            return;
+        process->drawing = (sim_lock *)next->user; /* who lost its lead may stand again */
+        (void)check_token_of(process->drawing, &serial, &round);
+        any = rlk_client_next_event(&process->client, &event);
+        if (any && (event.type == RLK_EV_LOST || process->drawing->again))
+            row_begins(process->drawing, RLK_FOREVER, serial, round);
+        process->drawing = NULL;
+        if (!any)
+            return;
         judge_event(process, &event);
+    }
 }
 
 /* Moves what wants to be moved; true if anything did. */
@@ -401,6 +489,7 @@ void process_drive(sim_process *process)
     } while (process_move(process) && sim.verdict->rule == SIM_FINE);
     process_events(process);
     judge_step(process);
+    wake_step(process);
     decision_drive(process);
     deadline_ms = rlk_client_deadline(&process->client);
     if (deadline_ms == RLK_NEVER || !process->alive)
@@ -445,6 +534,7 @@ void process_stall(sim_process *process, int64_t us)
     process->stalled = true;
     process->stall_end_us = sim.now_us + us;
     world_at(process->stall_end_us, SIM_EVENT_RESUME, process->index, 0);
+    fault_trouble(process->index, SIM_SERVERS, process->stall_end_us);
     for (i = 0; i < process->locks_len; i++) {
         sim_lock *own = &process->locks[i];
 

@@ -6,6 +6,9 @@
 #define PROFILE_NETWORK                                                                            \
     (SIM_FAULT_CUT | SIM_FAULT_HALF_OPEN | SIM_FAULT_PARTITION | SIM_FAULT_CLOG | SIM_FAULT_LOSS | \
      SIM_FAULT_SLOW | SIM_FAULT_DRIBBLE)
+#define PROFILE_PUSHES                                                                             \
+    (SIM_FAULT_TOUCH | SIM_FAULT_MUTE | SIM_FAULT_TABLE | SIM_FAULT_FOREIGN | SIM_FAULT_MEDDLE |   \
+     SIM_FAULT_DRIBBLE)
 #define PROFILE_SERVERS                                                                            \
     (SIM_FAULT_STOP | SIM_FAULT_PAUSE | SIM_FAULT_FLUSH | SIM_FAULT_RESTART | SIM_FAULT_EMPTY |    \
      SIM_FAULT_REFUSE | SIM_FAULT_KILL)
@@ -26,6 +29,7 @@ const sim_profile sim_profiles[] = {
     PROFILE_INSIDE("network", "only the network fails", PROFILE_NETWORK, 0),
     PROFILE_INSIDE("servers", "only servers fail", PROFILE_SERVERS, 0),
     PROFILE_INSIDE("processes", "only processes fail", PROFILE_PROCESSES, 0),
+    PROFILE_INSIDE("pushes", "pushes come for nothing, or get lost", PROFILE_PUSHES, 0),
     PROFILE_INSIDE("endless", "TTLs of an hour: nothing goes by itself", SIM_FAULT_INSIDE,
                    SIM_FAULT_LONG_TTL),
     PROFILE_INSIDE("unfenced", "no server can fence a connection that was lost",
@@ -39,6 +43,8 @@ const sim_profile sim_profiles[] = {
     PROFILE_OUTSIDE("failover", "a failover loses the last writes", SIM_FAULT_FAILOVER, 1, 0),
     PROFILE_OUTSIDE("clock-jump", "the server's clock jumps", SIM_FAULT_JUMP, 1, 0),
     PROFILE_OUTSIDE("eviction", "the server evicts the key", SIM_FAULT_EVICT, 1, 0),
+    {"deaf", "outside: pushes get lost, and the judge does not allow for it", 0, SIM_FAULT_MUTE,
+     SIM_WAKE, 1, 0},
     PROFILE_OUTSIDE("node-lists", "clients have different lists of nodes", SIM_FAULT_LISTS, 3, 3),
 };
 

@@ -59,6 +59,7 @@ static void run_servers(sim_rng *rng)
             MET(OLD_SERVER);
             host->model.old = true;
         }
+        host->model.tracked_max = (sim.faults & SIM_FAULT_TABLE) != 0 ? 1 : 0;
     }
 }
 
@@ -76,7 +77,10 @@ static void run_processes(sim_rng *rng)
         process->births = 0;
         process->acts = 0;
         process->handled = 0;
+        process->begins = 0;
+        process->errors = 0;
         process->chunk = 0;
+        memset(process->counts, 0, sizeof process->counts);
         process->pace_us = (uint32_t)sim_between(rng, 2, 40) * 1000;
         process->locks_len = (uint8_t)sim_between(rng, 1, SIM_LOCKS);
         for (n = 0; n < sim.nodes; n++) {
@@ -115,13 +119,15 @@ static void run_shape(sim_rng *rng)
     sim.processes = (unsigned)sim_between(rng, 2, SIM_PROCESSES);
     sim.keys = (unsigned)sim_between(rng, 1, SIM_KEYS);
     sim.faults = sim.profile->always;
-    for (bit = 0; bit < 18; bit++)
+    for (bit = 0; bit < SIM_FAULT_EVENTS_LEN; bit++)
         if (sim_chance(rng, 350))
             sim.faults |= sim.profile->faults & 1u << bit;
     if (sim_chance(rng, 150))
         sim.faults |= sim.profile->faults & SIM_FAULT_NO_IDS;
     if (sim_chance(rng, 150))
         sim.faults |= sim.profile->faults & SIM_FAULT_OLD_SERVER;
+    if (sim_chance(rng, 150))
+        sim.faults |= sim.profile->faults & SIM_FAULT_TABLE;
     if (sim_chance(rng, 250))
         sim.faults |= sim.profile->faults & SIM_FAULT_LONG_TTL;
     if (sim_chance(rng, 50)) /* nothing goes wrong */
@@ -153,6 +159,9 @@ static void run_reset(uint64_t seed, const sim_options *options, sim_verdict *ve
     sim.finishing = false;
     sim.executes = NULL;
     sim.events_len = 0;
+    sim.told = false;
+    memset(sim.trouble_us, 0xff, sizeof sim.trouble_us); /* -1: before it began */
+    memset(sim.watches, 0, sizeof sim.watches);
     for (i = 0; i < SIM_FAULTS; i++)
         sim.active[i].kind = 0;
     for (i = 0; i < SIM_STREAMS; i++) {

@@ -8,8 +8,12 @@
  *   process.c    a process with the library in it: drives ports, timers, events
  *   actor.c      what the application does with its locks
  *   fault.c      what goes wrong, and when it is mended
+ *   others.c     ... because others use the keys
  *   check.c      what must hold: instants and intervals
  *   judge.c      what must hold: results of operations
+ *   event.c      what must hold: events that are no results
+ *   wake.c       what must hold: who waits is woken, and by what; who loses hears of it
+ *   row.c        what must hold: who waits waits in order, and at no cost
  *   decision.c   which state decisions of the design were met
  *   finish.c     the quiet end of a history, and what must hold then
  *   run.c        one history
@@ -33,15 +37,25 @@
 #define SIM_SERIALS   4096
 #define SIM_STREAMS   160
 #define SIM_EVENTS    2048
-#define SIM_PIPE      4096 /* bytes in flight one way; a power of two */
+#define SIM_PIPE      16384 /* bytes in flight one way; a power of two */
 #define SIM_SEGMENTS  32
 #define SIM_FAULTS    24 /* under way at once */
 #define SIM_MS        INT64_C(1000)
 #define SIM_NEVER     INT64_MAX
 
 /* Time limits of the clients, short ones. */
-#define SIM_OPERATION_MS INT64_C(800)
-#define SIM_SETTLE_MS    INT64_C(400)
+#define SIM_RETRY_MS INT64_C(40)
+/* More than an answer takes where nothing is wrong: shorter tries may be in vain. */
+#define SIM_ROUND_TRIP_MS INT64_C(10)
+#define SIM_OPERATION_MS  INT64_C(800)
+#define SIM_SETTLE_MS     INT64_C(400)
+
+/* The design's: of attempts that pushes cause, and that are in vain, so many in a row are let
+ * through at once, and then one in so many ms. */
+#define SIM_IN_VAIN    8
+#define SIM_IN_VAIN_MS 64
+
+#define SIM_CYCLE_MS 100 /* of a server: active expiry, the end of a pause */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -178,6 +192,7 @@ typedef struct sim_host {
     bool down;
     bool stopped;  /* SIGSTOP */
     bool cron;     /* an event is on its way */
+    bool mute;     /* its pushes get lost */
     unsigned hand; /* the model's number of who acts by hand; MODEL_CLIENTS: nobody */
     unsigned instance;
     uint8_t streams[MODEL_CLIENTS]; /* by the model's number */
@@ -206,6 +221,11 @@ void host_bring_back(sim_host *host);
 void host_kill(sim_host *host, unsigned slot);
 /* A command of nobody's: an operator's, or another library's, executed at once. */
 void host_command(sim_host *host, const char *const *words, unsigned count);
+/* The same in another database. */
+void host_command_elsewhere(sim_host *host, const char *const *words, unsigned count);
+/* A key is gone, or all, by nobody's command. */
+void host_drop(sim_host *host, const char *key);
+void host_clear(sim_host *host);
 
 /* ---- process.c --------------------------------------------------------------------------- */
 
@@ -213,7 +233,9 @@ typedef struct sim_process sim_process;
 
 typedef struct sim_link {
     rlk_conn conn;
-    int16_t stream;  /* -1: none */
+    int16_t stream;      /* -1: none */
+    uint32_t generation; /* of the connection, when it became ready last */
+    int64_t ready_us;
     uint8_t dialled; /* what came of the attempt to connect: SIM_DIAL_* */
     uint32_t attempt;
     rlk_conn_entry ring[8];
@@ -227,14 +249,32 @@ enum {
     SIM_DIAL_REFUSED
 };
 
+/* What attempts are due to. */
+typedef struct sim_toll {
+    uint32_t failures; /* of connections */
+    uint32_t errors;   /* of servers */
+    uint32_t pushes;
+    uint32_t own;
+    uint32_t probes;
+    uint32_t turns;
+} sim_toll;
+
 typedef struct sim_lock {
     rlk_lock lock;
     sim_process *process;
     uint8_t index;
     uint8_t key;
+    bool auto_renew;
+    bool elects; /* stands for election rather than to acquire */
+    bool leads;  /* rlk_lead_start, and no end of it yet */
+    bool again;  /* ... and its loss was told: it follows once nothing else is under way */
     rlk_holder holders[SIM_SERVERS];
+    rlk_leader leader;
     int64_t ttl_ms;
-    int64_t retry_ms; /* shortest pause */
+    int64_t node_ms;
+    int64_t retry_ms; /* shortest pause, a third of the longest */
+    int64_t safety_ms;
+    int64_t max_hold_ms; /* 0: none */
     /* operation under way */
     rlk_operation pending;
     bool first;  /* no extend or renew since the acquire */
@@ -247,17 +287,69 @@ typedef struct sim_lock {
     uint32_t serial_before; /* token before an acquire */
     uint32_t round_before;
     uint32_t commands; /* executed for it, since the operation began */
-    uint32_t failures; /* of the connections, when it began */
+    sim_toll toll;     /* what had happened to its process, and its key, when it began */
+    /* waiting */
+    bool once;        /* RLK_TRY: beside the row */
+    uint32_t began;   /* order among the acquires of its process */
+    uint32_t tried;   /* round of the last attempt */
+    bool handed;      /* another one of its process was released, and it has not tried since */
+    bool took_over;   /* ... when it tried last */
+    uint32_t pushed;  /* attempts that pushes caused, since it began */
+    int64_t tries_ms; /* no longer than that */
     /* holding, as the application sees it */
     bool held;
-    bool owed;    /* it was lost, and nothing has said so yet */
-    bool tainted; /* by who deleted the key by hand: exclusion can't be promised */
-    uint32_t serial;
-    uint32_t round;
+    bool owed;     /* it was lost, and nothing has said so yet */
+    bool refused;  /* RENEW_REFUSED was told, and LOST not yet */
+    bool tainted;  /* by who deleted the key by hand: exclusion can't be promised */
+    bool extended; /* the caller asked for another expiry: no cap */
+    bool moved;    /* ... since the last look: it may be less */
+    int64_t since_ms;
     int64_t until_ms;
     int64_t until_us;
     char token[RLK_TOKEN_DIGITS + 1];
+    /* what became of its token is due: SETTLED */
+    bool unsettled;
+    uint32_t settle_serial;
+    uint32_t settle_after; /* rounds behind this one, up to that one */
+    uint32_t settle_upto;
+    uint32_t settle_reported; /* reported before */
+    int64_t asked_ms;         /* latest expiry that was asked for */
+    int64_t settle_from_ms;   /* by time alone not before this, and in any case before that */
+    int64_t settle_by_ms;
 } sim_lock;
+
+/* Of a key, in one process: counted. */
+typedef struct sim_counts {
+    uint32_t pushes;     /* that the servers sent it about the key */
+    uint32_t own;        /* changes of its own commands */
+    uint32_t probes;     /* PTTL */
+    uint32_t turns;      /* changes in the row of its locks */
+    uint32_t chain;      /* hand-overs from one of its locks to the next */
+    int64_t released_us; /* one of its locks had it last, and released it then; -1: no */
+} sim_counts;
+
+/* Word of something that happened to a key: on its way to a process, by that stream. */
+typedef struct sim_word {
+    bool is;
+    bool told; /* ... and was dealt with */
+    int16_t stream;
+    uint32_t generation;
+    uint32_t mark; /* byte of the stream behind it */
+    int64_t at_us; /* when it arrives, if nothing holds it up */
+} sim_word;
+
+/* What a process must have been told of a key on a server. */
+typedef struct sim_watch {
+    sim_word gone;    /* it is free, and the process has not looked since */
+    sim_word changed; /* a token of the process was deleted or replaced by others, and it has not
+                         compared since */
+    uint32_t serial;  /* ... that one */
+    uint32_t round;
+    bool deaf;       /* it can't know: a push was lost, or it left the table */
+    bool restrained; /* it has looked too often in vain, and may wait a little */
+    uint32_t pushes; /* since it looked */
+    uint32_t flushes;
+} sim_watch;
 
 struct sim_process {
     rlk_client client;
@@ -267,8 +359,10 @@ struct sim_process {
     bool stalled;
     bool told; /* something came while it stood still */
     bool resp2;
+    bool no_tracking;
     bool unix_socket; /* no address of its own */
     uint8_t locks_len;
+    uint8_t handoffs;
     uint8_t chunk; /* bytes of a short read or write; 0: all that there are */
     uint8_t server_of[SIM_SERVERS];
     int64_t timer_us; /* an event is on its way for then */
@@ -276,8 +370,12 @@ struct sim_process {
     uint32_t births;
     uint32_t acts;
     uint32_t handled;
+    uint32_t begins;
+    uint32_t errors; /* that servers replied */
     uint32_t pace_us;
     sim_lock *drawing; /* whose token is being drawn */
+    rlk_lock *bucket;  /* the only one, if it has no more */
+    sim_counts counts[SIM_KEYS];
     sim_rng rng;
     sim_link links[SIM_SERVERS];
     sim_lock locks[SIM_LOCKS];
@@ -305,6 +403,8 @@ void actor_sweep(void);
 void actor_close(sim_lock *lock, sim_rng *rng);
 /* Calls, and what must be remembered of them. */
 void actor_acquire(sim_lock *lock, int64_t wait_ms);
+void actor_lead(sim_lock *lock);
+void actor_step_down(sim_lock *lock);
 void actor_release(sim_lock *lock);
 void actor_renew(sim_lock *lock);
 void actor_cancel(sim_lock *lock);
@@ -333,89 +433,68 @@ enum {
     SIM_FAULT_KILL = 1 << 15,
     SIM_FAULT_FOREIGN = 1 << 16,
     SIM_FAULT_MEDDLE = 1 << 17,
-    SIM_FAULT_EVENTS = (1 << 18) - 1, /* those above happen at some time */
+    SIM_FAULT_TOUCH = 1 << 18,        /* pushes for nothing */
+    SIM_FAULT_MUTE = 1 << 19,         /* pushes are lost */
+    SIM_FAULT_EVENTS = (1 << 20) - 1, /* those above happen at some time */
     /* the whole history */
-    SIM_FAULT_NO_IDS = 1 << 18,
-    SIM_FAULT_OLD_SERVER = 1 << 19,
-    SIM_FAULT_LONG_TTL = 1 << 20, /* an hour: nothing goes by itself */
-    SIM_FAULT_INSIDE = (1 << 21) - 1,
+    SIM_FAULT_NO_IDS = 1 << 20,
+    SIM_FAULT_OLD_SERVER = 1 << 21,
+    SIM_FAULT_TABLE = 1 << 22,    /* one key has room in the servers' tracking table */
+    SIM_FAULT_LONG_TTL = 1 << 23, /* an hour: nothing goes by itself */
+    SIM_FAULT_INSIDE = (1 << 24) - 1,
     /* outside of the assumptions */
-    SIM_FAULT_DRIFT = 1 << 21,
-    SIM_FAULT_LOSE = 1 << 22,
-    SIM_FAULT_OLD_DATA = 1 << 23,
-    SIM_FAULT_FAILOVER = 1 << 24,
-    SIM_FAULT_JUMP = 1 << 25,
-    SIM_FAULT_LISTS = 1 << 26,
-    SIM_FAULT_EVICT = 1 << 27
+    SIM_FAULT_DRIFT = 1 << 24,
+    SIM_FAULT_LOSE = 1 << 25,
+    SIM_FAULT_OLD_DATA = 1 << 26,
+    SIM_FAULT_FAILOVER = 1 << 27,
+    SIM_FAULT_JUMP = 1 << 28,
+    SIM_FAULT_LISTS = 1 << 29,
+    SIM_FAULT_EVICT = 1 << 30
 };
+
+#define SIM_FAULT_EVENTS_LEN 20
 
 typedef struct sim_fault {
     int kind; /* 0: free */
     uint8_t process;
     uint8_t server;
-    uint8_t ways;
+    uint8_t ways; /* of TOUCH: how often yet */
 } sim_fault;
 
 void fault_happen(void);
+/* NULL: too many are under way. */
+sim_fault *fault_begin(int kind, int64_t lasts_us);
+/* Between this process and that server something is wrong, or was, until then; SIM_PROCESSES,
+ * SIM_SERVERS: each. */
+void fault_trouble(unsigned process, unsigned server, int64_t until_us);
+/* Nothing was wrong since then between a process and all of its servers. */
+bool fault_was_sound(const sim_process *process, int64_t since_us);
 void fault_mend(unsigned number);
 void fault_mend_all(void);
 
-/* ---- check.c ----------------------------------------------------------------------------- */
+/* ---- others.c ---------------------------------------------------------------------------- */
+
+void others_take(sim_rng *rng);
+void others_give_back(void);
+void others_meddle(sim_host *host, sim_rng *rng);
+void others_touch(sim_host *host, sim_rng *rng, unsigned times);
+
+/* ---- Tokens ------------------------------------------------------------------------------ */
 
 /* A drawn token: who has it. */
 typedef struct sim_serial {
     uint8_t process;
     uint8_t lock;
     uint8_t key;
-    bool exempt;       /* may be left behind: reported as unknown, or its process crashed */
+    bool exempt;       /* may be left behind: closed, or its process crashed */
     bool quorum;       /* may be left behind on fewer than a quorum: closed with less */
-    uint32_t reported; /* as unknown: rounds up to this one */
+    uint32_t reported; /* as unknown: rounds up to this one may be left behind */
     uint8_t dead_len;
     struct {
         uint32_t after; /* rounds after this one up to that one must not come back */
         uint32_t upto;
     } dead[4];
 } sim_serial;
-
-uint32_t check_new_serial(sim_lock *lock);
-/* Numbers of a token of resplock's; false: somebody else's. */
-bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *round);
-/* Token that a lock uses now; false: none yet. */
-bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *round);
-/* On how many of a process's nodes the key holds it, until_us: true time that it must outlast. */
-unsigned check_count(const sim_lock *lock, const char *token, int64_t until_us);
-/* A server's data changed. */
-void check_changed(sim_host *host, const model_key *key, model_change change);
-/* The key was changed by hand: whoever has it, or is about to, can't be blamed. */
-void check_meddled(unsigned key);
-/* Looks at how a lock is held now. */
-void check_hold(sim_lock *lock);
-/* A command of the lock is executed, with a token of it. */
-void check_command(sim_lock *lock, model_command command, uint32_t serial);
-void check_bury(const sim_lock *lock, uint32_t serial, uint32_t after, uint32_t upto);
-/* Notes whether the token is on a quorum now. */
-void check_note(sim_lock *lock);
-int check_key(const char *key, size_t len);
-
-/* ---- judge.c ----------------------------------------------------------------------------- */
-
-void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms);
-/* The result of a call, or the one that an event brought. */
-void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result);
-void judge_event(sim_process *process, const rlk_event *event);
-/* After each step of a process: nothing is late, and deadlines advance. */
-void judge_step(sim_process *process);
-
-/* ---- decision.c -------------------------------------------------------------------------- */
-
-void decision_before(sim_process *process);
-void decision_after(sim_process *process);
-void decision_drive(const sim_process *process);
-void decision_result(const sim_lock *lock, rlk_operation operation, rlk_result result);
-
-/* ---- finish.c ---------------------------------------------------------------------------- */
-
-void finish_history(void);
 
 /* ---- The world --------------------------------------------------------------------------- */
 
@@ -440,7 +519,11 @@ struct sim_world {
     uint32_t serials_len;
     bool finishing;        /* nobody acts, nothing breaks */
     sim_process *executes; /* whose command is executed; NULL: by hand, or to free a lock */
+    model_command command; /* ... and which one */
     unsigned events_len;
+    bool told; /* some word of a change is to leave */
+    int64_t trouble_us[SIM_PROCESSES][SIM_SERVERS];
+    sim_watch watches[SIM_PROCESSES][SIM_SERVERS][SIM_KEYS];
     sim_path paths[SIM_PROCESSES][SIM_SERVERS];
     sim_fault active[SIM_FAULTS];
     sim_event events[SIM_EVENTS];
@@ -451,6 +534,8 @@ struct sim_world {
 };
 
 extern sim_world sim;
+
+#include "judges.h"
 
 /* Reckoned here, not asked of the library. */
 static inline unsigned sim_quorum(void)

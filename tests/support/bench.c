@@ -36,6 +36,8 @@ static bool bench_open_close(bench_link *link)
         link->stream = ++link->server->streams;
         link->up = true;
         link->queue.len = 0;
+        link->tracking = false;
+        memset(link->watched, 0, sizeof link->watched);
         stream_reset(&link->tracker);
         rlk_conn_connected(&link->conn, 0, NULL, b->now_ms);
     }

@@ -62,6 +62,7 @@ typedef struct bench_server {
     rlk_result refusal; /* why; 0: RLK_E_CONNECT */
     bool swallows;      /* attempts to connect: no answer */
     bool mute;          /* does not answer the handshake either */
+    bool tracking;      /* understands CLIENT TRACKING: tells of changes to keys that were read */
     bool no_ids;        /* tells neither id nor run_id, so nothing can be fenced */
     int kill_result;    /* answer of CLIENT KILL */
     unsigned run;       /* instance: part of the run_id */
@@ -82,7 +83,9 @@ typedef struct bench_link {
     bench_server *server;
     unsigned stream; /* id of the one under way */
     bool up;
-    bool stuck; /* takes nothing from the connection: what is sent waits there */
+    bool tracking;
+    char watched[4][24]; /* keys whose change it is told, once */
+    bool stuck;          /* takes nothing from the connection: what is sent waits there */
     stream_tracker tracker;
     bench_queue queue; /* of the stream under way */
     bench_queue loose; /* of streams that ended: may still execute, until they are fenced */
@@ -164,6 +167,9 @@ bool bench_execute(bench_link *link);
 /* Delivers the reply of the oldest command, which must be executed; false: it is not. */
 bool bench_deliver(bench_link *link);
 
+/* The server tells a stream that a key changed, all keys (NULL); behind what it has executed. */
+void bench_push(bench_link *link, const char *key);
+
 /* Bytes of the server, out of turn: the queue is as before. */
 void bench_say(bench_link *link, const void *bytes, size_t len);
 
@@ -176,6 +182,9 @@ void bench_cut(bench *b, unsigned node);
 
 /* Executes the oldest loose command. */
 bool bench_execute_loose(bench_link *link);
+
+/* A change by somebody who is not on the bench: the key is gone, and who watches it is told. */
+void bench_delete(bench *b, unsigned node, const char *key);
 
 /* What a server has under a key, NULL if nothing (any more). */
 bench_entry *bench_find(bench *b, bench_server *server, const char *key);

@@ -12,6 +12,76 @@
 
 /* ---- The store --------------------------------------------------------------------------- */
 
+/* Who reads a key is told when it changes; once. */
+static void bench_watch(bench_link *link, const char *key)
+{
+    size_t i;
+
+    if (!link->tracking)
+        return;
+    for (i = 0; i < COUNT_OF(link->watched); i++)
+        if (strcmp(link->watched[i], key) == 0)
+            return;
+    for (i = 0; i < COUNT_OF(link->watched); i++) {
+        if (link->watched[i][0] == '\0') {
+            (void)snprintf(link->watched[i], sizeof link->watched[i], "%s", key);
+            return;
+        }
+    }
+    fail_msg("no room to watch %s", key);
+}
+
+void bench_push(bench_link *link, const char *key)
+{
+    bench_queue *queue = &link->queue;
+    bench_command *command;
+    size_t at = 0;
+
+    while (at < queue->len && queue->commands[at].executed)
+        at++;
+    (void)bench_add(queue);
+    command = &queue->commands[at];
+    memmove(command + 1, command, (queue->len - 1 - at) * sizeof *command);
+    memset(command, 0, sizeof *command);
+    command->kind = BENCH_OTHER;
+    command->executed = true;
+    if (key == NULL)
+        (void)snprintf(command->reply, sizeof command->reply, ">2\r\n$10\r\ninvalidate\r\n_\r\n");
+    else
+        (void)snprintf(command->reply, sizeof command->reply,
+                       ">2\r\n$10\r\ninvalidate\r\n*1\r\n$%zu\r\n%s\r\n", strlen(key), key);
+}
+
+/* All are told but the one that did it (NOLOOP), whose interest ends all the same. */
+static void bench_changed(bench *b, const bench_server *server, const char *key,
+                          const bench_link *own)
+{
+    unsigned c;
+    unsigned n;
+    size_t i;
+
+    for (c = 0; c < b->clients; c++)
+        for (n = 0; n < b->nodes; n++) {
+            bench_link *link = &b->members[c].links[n];
+
+            for (i = 0; i < COUNT_OF(link->watched) && link->server == server; i++)
+                if (key[0] != '\0' && strcmp(link->watched[i], key) == 0) {
+                    link->watched[i][0] = '\0';
+                    if (link != own && link->up)
+                        bench_push(link, key);
+                }
+        }
+}
+
+void bench_delete(bench *b, unsigned node, const char *key)
+{
+    bench_entry *entry = bench_find(b, &b->servers[node], key);
+
+    assert_non_null(entry);
+    entry->key[0] = '\0';
+    bench_changed(b, &b->servers[node], key, NULL);
+}
+
 bench_entry *bench_find(bench *b, bench_server *server, const char *key)
 {
     size_t i;
@@ -19,8 +89,13 @@ bench_entry *bench_find(bench *b, bench_server *server, const char *key)
     for (i = 0; i < COUNT_OF(server->entries); i++) {
         bench_entry *entry = &server->entries[i];
 
-        if (entry->key[0] != '\0' && entry->expiry_ms <= b->now_ms)
+        if (entry->key[0] != '\0' && entry->expiry_ms <= b->now_ms) {
+            char gone[sizeof entry->key];
+
+            memcpy(gone, entry->key, sizeof gone);
             entry->key[0] = '\0';
+            bench_changed(b, server, gone, NULL);
+        }
         if (strcmp(entry->key, key) == 0)
             return entry;
     }
@@ -66,18 +141,24 @@ static long long bench_pttl(const bench *b, const bench_entry *entry)
     return entry->expiry_ms == RLK_NEVER ? -1 : (long long)(entry->expiry_ms - b->now_ms);
 }
 
-static long long bench_raise(const bench *b, bench_entry *entry, const bench_command *command)
+static long long bench_raise(bench *b, bench_link *link, bench_entry *entry,
+                             const bench_command *command)
 {
     if (entry == NULL || strcmp(entry->token, command->token) != 0)
         return RLKI_NOT_OURS;
-    if (bench_pttl(b, entry) < command->ms)
+    if (bench_pttl(b, entry) < command->ms) {
         entry->expiry_ms = b->now_ms + command->ms;
+        bench_changed(b, link->server, command->key, link);
+    }
+    bench_watch(link, command->key);
     return bench_pttl(b, entry);
 }
 
 /* Does what Redis does with it, and writes the reply. */
-static void bench_perform(bench *b, bench_server *server, bench_command *command)
+static void bench_perform(bench_link *link, bench_command *command)
 {
+    bench *b = link->bench;
+    bench_server *server = link->server;
     bench_entry *entry = bench_find(b, server, command->key);
     bool ours = entry != NULL && strcmp(entry->token, command->token) == 0;
     char *reply = command->reply;
@@ -92,12 +173,14 @@ static void bench_perform(bench *b, bench_server *server, bench_command *command
     switch (command->kind) {
     case BENCH_SET:
         (void)snprintf(reply, cap, entry != NULL ? BENCH_NIL : BENCH_OK);
-        if (entry == NULL)
+        if (entry == NULL) {
             bench_store(b, server, command->key, command->token, command->ms);
+            bench_changed(b, server, command->key, link);
+        }
         break;
     case BENCH_RAISE:
     case BENCH_CHECK:
-        (void)snprintf(reply, cap, ":%lld\r\n", bench_raise(b, entry, command));
+        (void)snprintf(reply, cap, ":%lld\r\n", bench_raise(b, link, entry, command));
         break;
     case BENCH_RELEASE:
     case BENCH_DEL:
@@ -106,16 +189,20 @@ static void bench_perform(bench *b, bench_server *server, bench_command *command
                        ours                             ? 1
                        : command->kind == BENCH_RELEASE ? RLKI_NOT_OURS
                                                         : 0);
-        if (ours)
+        if (ours) {
             entry->key[0] = '\0';
+            bench_changed(b, server, command->key, link);
+        }
         break;
     case BENCH_GET:
+        bench_watch(link, command->key);
         if (entry == NULL)
             (void)snprintf(reply, cap, BENCH_NIL);
         else
             (void)snprintf(reply, cap, "$%zu\r\n%s\r\n", strlen(entry->token), entry->token);
         break;
     default: /* BENCH_PTTL */
+        bench_watch(link, command->key);
         (void)snprintf(reply, cap, ":%lld\r\n", bench_pttl(b, entry));
         break;
     }
@@ -172,6 +259,9 @@ static const char *bench_handshake(bench_link *link, const char *words, char *re
             (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
         else
             (void)snprintf(reply, cap, "%%1\r\n$2\r\nid\r\n:%u\r\n", link->stream);
+    } else if (stream_matches(words, "CLIENT TRACKING")) {
+        link->tracking = server->tracking;
+        (void)snprintf(reply, cap, server->tracking ? BENCH_OK : BENCH_NOPERM);
     } else if (stream_matches(words, "INFO")) {
         if (server->no_ids)
             (void)snprintf(reply, cap, BENCH_NOPERM);
@@ -274,7 +364,7 @@ bool bench_execute(bench_link *link)
         if (link->server->fails != NULL)
             (void)snprintf(command->reply, sizeof command->reply, "%s", link->server->fails);
         else
-            bench_perform(link->bench, link->server, command);
+            bench_perform(link, command);
         return true;
     }
     return false;
@@ -284,7 +374,7 @@ bool bench_execute_loose(bench_link *link)
 {
     if (link->loose.len == 0)
         return false;
-    bench_perform(link->bench, link->server, &link->loose.commands[0]);
+    bench_perform(link, &link->loose.commands[0]);
     bench_shift(&link->loose);
     return true;
 }

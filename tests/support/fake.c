@@ -106,6 +106,17 @@ static void fake_on_changed(void *context, rlk_conn *conn)
         self->on_changed(self);
 }
 
+static void fake_on_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
+{
+    fake *self = (fake *)context;
+
+    assert_int_equal(rlk_conn_now(conn), self->now_ms);
+    assert_int_equal(rlk_conn_get_state(conn), RLK_CONN_READY);
+    self->invalidated += !all;
+    self->invalidated_all += all;
+    self->invalidated_hash = key_hash;
+}
+
 void fake_submit(fake *self, fake_request *request, int number)
 {
     memset(request, 0, sizeof *request);
@@ -287,11 +298,14 @@ void fake_init(fake *self, size_t tx_cap, size_t rx_cap, uint16_t ring_len)
     assert_true(self->config.tx && self->config.rx && self->config.ring && self->out && self->in);
     memset(self->config.tx, 0, self->config.tx_cap); /* tests look for secrets there */
     memset(self->config.rx, 0, self->config.rx_cap);
-    self->config.calls.encode = fake_encode;
-    self->config.calls.reply = fake_on_reply;
-    self->config.calls.lost = fake_on_lost;
-    self->config.calls.changed = fake_on_changed;
-    self->config.calls.context = self;
+    self->calls.encode = fake_encode;
+    self->calls.reply = fake_on_reply;
+    self->calls.lost = fake_on_lost;
+    self->calls.changed = fake_on_changed;
+    self->calls.invalidated = fake_on_invalidated;
+    self->config.calls = &self->calls;
+    self->config.calls_context = self;
+    self->config.no_tracking = true; /* one command less; test_conn_tracking has its own */
     self->config.jitter_seed = 1234;
     self->rules = fake_good_server;
     self->out_max = SIZE_MAX;

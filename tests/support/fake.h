@@ -29,6 +29,7 @@ typedef struct fake_request {
 typedef struct fake {
     rlk_conn conn;
     rlk_conn_config config;
+    rlk_conn_calls calls; /* those of the configuration */
     int64_t now_ms;
     const fake_rule *rules;
     size_t chunk;   /* most bytes moved at once; 0: no limit */
@@ -48,7 +49,10 @@ typedef struct fake {
     unsigned changed; /* calls */
     unsigned became_ready;
     unsigned lost;
-    rlk_reply reply; /* the last one, without its data */
+    unsigned invalidated;      /* keys of pushes */
+    unsigned invalidated_all;  /* pushes of null */
+    uint32_t invalidated_hash; /* of the last key */
+    rlk_reply reply;           /* the last one, without its data */
     char reply_data[128];
     int last_lost; /* number of the request */
     /* called in the middle of a reply, a loss, a change, if set */

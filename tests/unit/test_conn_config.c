@@ -26,21 +26,38 @@ static void no_rx(rlk_conn_config *config)
 {
     config->rx = NULL;
 }
+/* A copy of its own. */
+static rlk_conn_calls *other_calls(rlk_conn_config *config)
+{
+    static rlk_conn_calls calls;
+    calls = *config->calls;
+    config->calls = &calls;
+    return &calls;
+}
+
+static void no_calls(rlk_conn_config *config)
+{
+    config->calls = NULL;
+}
+static void no_invalidated(rlk_conn_config *config)
+{
+    other_calls(config)->invalidated = NULL;
+}
 static void no_encode(rlk_conn_config *config)
 {
-    config->calls.encode = NULL;
+    other_calls(config)->encode = NULL;
 }
 static void no_reply(rlk_conn_config *config)
 {
-    config->calls.reply = NULL;
+    other_calls(config)->reply = NULL;
 }
 static void no_lost(rlk_conn_config *config)
 {
-    config->calls.lost = NULL;
+    other_calls(config)->lost = NULL;
 }
 static void no_changed(rlk_conn_config *config)
 {
-    config->calls.changed = NULL;
+    other_calls(config)->changed = NULL;
 }
 static void name_empty(rlk_conn_config *config)
 {
@@ -156,6 +173,8 @@ static void test_conn_init_checks_its_configuration(void **state)
         {no_reply, RLK_E_ARGUMENT},
         {no_lost, RLK_E_ARGUMENT},
         {no_changed, RLK_E_ARGUMENT},
+        {no_invalidated, RLK_E_ARGUMENT},
+        {no_calls, RLK_E_ARGUMENT},
         {name_empty, RLK_E_ARGUMENT},
         {name_with_space, RLK_E_ARGUMENT},
         {name_with_newline, RLK_E_ARGUMENT},

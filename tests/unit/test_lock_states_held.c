@@ -390,6 +390,8 @@ static void test_lock_release_on_n_nodes(void **state)
             bench_advance(&b, RLK_RETRY_MAX_MS);
             bench_serve(&b, node);
         }
+        if (cases[i].expected == RLK_UNKNOWN)
+            bench_expect_event(&b, RLK_EV_SETTLED, RLK_OK);
         bench_expect_no_event(&b);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }

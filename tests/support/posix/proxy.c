@@ -231,6 +231,7 @@ static void proxy_forget(proxy_state *state)
     memset(state->cuts, 0, sizeof state->cuts);
     memset(state->dribble_us, 0, sizeof state->dribble_us);
     memset(state->delay_ms, 0, sizeof state->delay_ms);
+    state->drop_pushes = false;
 }
 
 void proxy_free(proxy *middle)
@@ -430,6 +431,13 @@ void proxy_delay(proxy *middle, proxy_direction direction, int ms)
 {
     proxy_enter(middle);
     middle->state.delay_ms[direction] = ms;
+    proxy_leave(middle);
+}
+
+void proxy_drop_pushes(proxy *middle, bool drop)
+{
+    proxy_enter(middle);
+    middle->state.drop_pushes = drop;
     proxy_leave(middle);
 }
 

@@ -113,6 +113,9 @@ void proxy_dribble(proxy *middle, proxy_direction direction, int interval_us);
 /* Every byte comes this much later. */
 void proxy_delay(proxy *middle, proxy_direction direction, int ms);
 
+/* True: what servers push (RESP3) gets lost on the way, replies don't. */
+void proxy_drop_pushes(proxy *middle, bool drop);
+
 /* True: new connections are refused; the address stays reserved. */
 void proxy_refuse(proxy *middle, bool refuse);
 

@@ -327,15 +327,21 @@ static void proxy_link_reply(proxy_link *link)
     proxy_link_answer(link);
 }
 
-static void proxy_byte_to_client(proxy_link *link, char byte)
+/* The reply under way is one that a rule wants. */
+static bool proxy_reply_is_due(const proxy_link *link)
+{
+    return link->dues != NULL && link->dues->action != PROXY_ANSWER &&
+           link->dues->number == link->replies;
+}
+
+static void proxy_byte_to_client(const proxy_state *state, proxy_link *link, char byte)
 {
     proxy_lane *lane = &link->lanes[PROXY_TO_CLIENT];
     stream_event event;
 
     if (!lane->tracker.inside)
-        lane->collecting = !lane->tracker.broken && link->dues != NULL &&
-                           link->dues->action != PROXY_ANSWER &&
-                           link->dues->number == link->replies;
+        lane->collecting = !lane->tracker.broken &&
+                           (proxy_reply_is_due(link) || (state->drop_pushes && byte == '>'));
     event = stream_feed(&lane->tracker, byte);
     admin_append(lane->collecting ? &lane->collected : &lane->out, &byte, 1);
     if (event == STREAM_BROKEN && lane->collecting)
@@ -343,7 +349,9 @@ static void proxy_byte_to_client(proxy_link *link, char byte)
     if (event != STREAM_VALUE)
         return;
     if (lane->tracker.push) {
-        if (lane->collecting)
+        if (lane->collecting && state->drop_pushes)
+            lane->collected.len = 0;
+        else if (lane->collecting)
             proxy_lane_flush_collected(lane);
     } else if (lane->collecting) {
         proxy_link_reply(link);
@@ -389,7 +397,7 @@ static void proxy_lane_pump(proxy_state *state, proxy_link *link, int direction,
         else if (direction == PROXY_TO_SERVER)
             proxy_byte_to_server(state, link, byte);
         else
-            proxy_byte_to_client(link, byte);
+            proxy_byte_to_client(state, link, byte);
         if (cut->armed && --cut->left == 0) {
             int64_t never = INT64_MAX;
             cut->armed = false;

@@ -90,6 +90,7 @@ typedef struct proxy_state {
     proxy_cut_rule cuts[2];
     int dribble_us[2];
     int delay_ms[2];
+    bool drop_pushes;
     size_t passed[2];
     char **log; /* words of all commands */
     size_t log_len;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What must hold of the locks of one process that wait for one key: they wait in order, the first
+ * asks the server for all, hand-overs among them leave others their turn. And of what waiting
+ * costs: no command without a reason.
+ */
+#include "world.h"
+
+#include "lock/internal.h"
+
+/* ---- Order ------------------------------------------------------------------------------- */
+
+/* An earlier one waits for the same key, in the same process. */
+void row_in_turn(const sim_lock *own, const char *what)
+{
+    const sim_process *process = own->process;
+    int64_t now_ms = process_now_ms(process);
+    unsigned i;
+
+    for (i = 0; i < process->locks_len && !own->once; i++) {
+        const sim_lock *other = &process->locks[i];
+
+        if (other != own && other->key == own->key && !other->once &&
+            other->pending == RLK_OP_ACQUIRE && other->began < own->began && !other->cancelled &&
+            now_ms < other->tries_ms && rlk_lock_operation(&other->lock) == RLK_OP_ACQUIRE)
+            world_violate(SIM_WAKE, "process %u lock %u: %s, and lock %u waits for longer",
+                          process->index, own->index, what, other->index);
+    }
+}
+
+void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
+{
+    own->once = false;
+    own->handed = false;
+    own->took_over = false;
+    own->pushed = 0;
+    own->began = ++own->process->begins;
+    own->tries_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(own->process) + time_ms;
+    own->serial_before = serial;
+    own->round_before = round;
+}
+
+void row_turned(const sim_lock *own)
+{
+    own->process->counts[own->key].turns++;
+    if (own->lock.place == RLKI_PLACE_ROW)
+        MET(ROW);
+}
+
+static void row_count_cause(const rlk_lock *lock)
+{
+    static const sim_cover covers[RLK_CAUSES] = {
+        SIM_MET_BY_START, SIM_MET_BY_PUSH,   SIM_MET_BY_FLUSH,
+        SIM_MET_BY_LOCAL, SIM_MET_BY_EXPIRY, SIM_MET_BY_SAFETY,
+        SIM_MET_BY_RETRY, SIM_MET_BY_YIELD,  SIM_MET_BY_RECONNECT};
+
+    sim_met[covers[lock->cause]]++;
+}
+
+void row_handed(sim_lock *own)
+{
+    own->handed = own->process->counts[own->key].released_us >= 0;
+}
+
+void row_tries(sim_lock *own)
+{
+    own->tried = own->lock.round;
+    own->took_over = own->handed;
+    own->handed = false;
+    if (own->lock.cause == RLK_CAUSE_PUSH || own->lock.cause == RLK_CAUSE_FLUSH)
+        own->pushed++;
+}
+
+void row_released(const sim_lock *own, bool is)
+{
+    unsigned p;
+
+    for (p = 0; p < sim.processes; p++)
+        sim.members[p].counts[own->key].released_us =
+            is && &sim.members[p] == own->process ? sim.now_us : -1;
+}
+
+/* After so many hand-overs in a row others have their turn. */
+void row_granted(sim_lock *own)
+{
+    sim_process *process = own->process;
+    sim_counts *counts = &process->counts[own->key];
+    unsigned most;
+
+    wake_held(own);
+    row_count_cause(&own->lock);
+    row_in_turn(own, "acquired");
+    if (own->lock.cause == RLK_CAUSE_LOCAL && own->took_over &&
+        counts->released_us > own->started_us)
+        counts->chain++;
+    else
+        counts->chain = 0;
+    row_released(own, false);
+    most = process->handoffs;
+    if (sim.nodes > 1) /* some may still be told of a release when others yield already */
+        most = 2 * most + 4;
+    if (counts->chain > most)
+        world_violate(SIM_WAKE, "process %u: k%u handed over %u times, and others wait",
+                      process->index, own->key, counts->chain);
+}
+
+/* Somebody asks the server for those that stand behind it. */
+void row_check(const sim_lock *own)
+{
+    const sim_process *process = own->process;
+    unsigned i;
+
+    if (own->lock.place != RLKI_PLACE_ROW)
+        return;
+    for (i = 0; i < process->locks_len; i++)
+        if (process->locks[i].key == own->key && process->locks[i].lock.place == RLKI_PLACE_FIRST)
+            return;
+    world_violate(SIM_WAKE, "process %u lock %u: stands in a row, and nobody is the first",
+                  process->index, own->index);
+}
+
+/* ---- Cost -------------------------------------------------------------------------------- */
+
+sim_toll row_toll(const sim_lock *own)
+{
+    sim_process *process = own->process;
+    const sim_counts *counts = &process->counts[own->key];
+    sim_toll toll = {0,           process->errors, counts->pushes,
+                     counts->own, counts->probes,  counts->turns};
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        toll.failures += rlk_conn_failures(&process->links[i].conn);
+    return toll;
+}
+
+/* Nothing came in between that leaves a pause as the only reason to try again. */
+bool row_was_smooth(const sim_lock *own)
+{
+    sim_toll toll = row_toll(own);
+
+    return toll.failures == own->toll.failures && toll.errors == own->toll.errors &&
+           (sim.faults & SIM_FAULT_NO_IDS) == 0 && own->node_ms >= SIM_ROUND_TRIP_MS &&
+           own->pending == RLK_OP_ACQUIRE && fault_was_sound(own->process, own->started_us);
+}
+
+static bool row_is_told(const sim_process *process)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        if (!rlk_conn_is_tracking(&process->links[i].conn))
+            return false;
+    return true;
+}
+
+/* The shortest of those that may be the first. */
+static int64_t row_safety(const sim_lock *own)
+{
+    const sim_process *process = own->process;
+    int64_t least_ms = own->safety_ms;
+    unsigned i;
+
+    for (i = 0; i < process->locks_len; i++)
+        if (process->locks[i].key == own->key && process->locks[i].safety_ms < least_ms)
+            least_ms = process->locks[i].safety_ms;
+    return least_ms;
+}
+
+void row_cost(const sim_lock *own)
+{
+    const sim_toll *then = &own->toll;
+    sim_toll now = row_toll(own);
+    int64_t ms = (sim.now_us - own->started_us) / SIM_MS;
+    int64_t pushes = now.pushes - then->pushes;
+    bool rests = row_is_told(own->process) && row_was_smooth(own);
+    int64_t reasons = 2 + (now.own - then->own) + (now.turns - then->turns) +
+                      (now.failures - then->failures) + (now.errors - then->errors);
+    int64_t commands = own->commands;
+    /* a random time from 1 to SIM_IN_VAIN_MS each, when there are more: not a few short ones */
+    int64_t most = 2 * SIM_IN_VAIN + ms / (SIM_IN_VAIN_MS / 8);
+
+    if (sim.nodes == 1 && own->pushed > most)
+        world_violate(SIM_ADVANCE, "process %u lock %u: %u attempts by pushes in %lld ms",
+                      own->process->index, own->index, own->pushed, (long long)ms);
+    reasons += 2 * pushes;
+    reasons += ms / (rests ? row_safety(own) / 5 : own->retry_ms);
+    if (rests)
+        commands += now.probes - then->probes;
+    if (commands > (int64_t)sim.nodes * (8 + (sim.nodes == 1 ? 2 : 4) * reasons) +
+                       4 * (int64_t)(now.failures - then->failures))
+        world_violate(SIM_ADVANCE, "process %u lock %u: %lld commands in %lld ms, for %lld reasons",
+                      own->process->index, own->index, (long long)commands, (long long)ms,
+                      (long long)reasons);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What must hold of waiting, seen from the servers: of each change that makes a key free a process
+ * is told by its stream, or would have been if it had asked for it; when that has arrived, the
+ * first of its locks that wait looks again, at once or after the short pauses that the design has,
+ * and not because a timer happened to be due: so no timer can hide a lost wake-up. A lock that is
+ * held and was taken away is compared.
+ *
+ * Of what a process can't know (a push that was lost, a key that left the tracking table) nothing
+ * is expected until it has looked again. Looks into the lock, for when it means to look.
+ */
+#include "world.h"
+
+#include "lock/internal.h"
+
+/* The longest pause of any lock, whichever was the first of the row when it began. */
+#define WAKE_SOON_MS (3 * SIM_RETRY_MS + 1)
+
+/* ---- What a process is told -------------------------------------------------------------- */
+
+static sim_link *wake_link(sim_process *process, unsigned server)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        if (process->server_of[i] == server)
+            return &process->links[i];
+    return NULL;
+}
+
+static sim_stream *wake_stream(const sim_link *link)
+{
+    return link != NULL && link->stream >= 0 ? &sim.streams[link->stream] : NULL;
+}
+
+/* It would be told of a change now. */
+static bool wake_is_listening(const sim_process *process, const sim_link *link,
+                              const sim_stream *stream)
+{
+    const model_client *client = &sim.hosts[stream->server].model.clients[stream->slot];
+
+    return process->alive && stream->server_open && !stream->pipes[SIM_DOWN].limited &&
+           client->tracking && client->protocol == 3 &&
+           rlk_conn_get_state(&link->conn) == RLK_CONN_READY;
+}
+
+static void wake_say(sim_word *word, const sim_stream *stream)
+{
+    int16_t number = (int16_t)(stream - sim.streams);
+
+    if (word->is && word->stream == number && word->generation == stream->generation)
+        return; /* of the first change it has not heard yet */
+    word->is = true;
+    word->told = false;
+    word->stream = number;
+    word->generation = stream->generation;
+    word->at_us = SIM_NEVER;
+    sim.told = true;
+}
+
+/* A token that a process has put there. */
+static bool wake_is_of(const model_key *key, const sim_process *process)
+{
+    uint32_t serial;
+    uint32_t round;
+
+    return check_parse(key->value, key->value_len, &serial, &round) &&
+           sim.serials[serial].process == process->index;
+}
+
+/* A lock will hear of what a command of its own has done to the key: of that one, or of any. */
+static bool wake_is_awaited(const sim_process *process, unsigned server, unsigned key,
+                            unsigned command)
+{
+    unsigned i;
+    unsigned n;
+
+    for (i = 0; i < process->locks_len; i++) {
+        const sim_lock *own = &process->locks[i];
+
+        for (n = 0; own->key == key && n < sim.nodes; n++) {
+            const rlk_request *request = &own->lock.seats[n].request;
+
+            if (process->server_of[n] != server || request->state == RLK_REQUEST_IDLE)
+                continue;
+            if (command != RLKI_NO_COMMAND
+                    ? request->tag == command
+                    : request->tag == RLKI_RELEASE || request->tag == RLKI_DEL ||
+                          own->lock.place == RLKI_PLACE_HOLDER)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* NOLOOP: of what a process deletes itself the reply tells it, unless that is an error, or nobody
+ * waits for it any more, or the command only found the key expired. */
+static bool wake_tells_itself(const sim_process *process, const sim_host *host, unsigned key)
+{
+    if (host->model.silent || (sim.command != MODEL_RELEASE && sim.command != MODEL_DEL))
+        return false;
+    return wake_is_awaited(process, host->index, key,
+                           sim.command == MODEL_RELEASE ? RLKI_RELEASE : RLKI_DEL);
+}
+
+void wake_changed(sim_host *host, const model_key *key, model_change change)
+{
+    int number = check_key(key->key, key->key_len);
+    bool gone = change == MODEL_DELETED || change == MODEL_EXPIRED || change == MODEL_LOST;
+    unsigned p;
+
+    for (p = 0; number >= 0 && p < sim.processes; p++) {
+        sim_process *process = &sim.members[p];
+        const sim_link *link = wake_link(process, host->index);
+        const sim_stream *stream = wake_stream(link);
+        sim_watch *watch = &sim.watches[p][host->index][number];
+        bool own = stream != NULL && stream->server_open && host->model.current == stream->slot;
+
+        if (own)
+            process->counts[number].own++;
+        if (stream == NULL || !wake_is_listening(process, link, stream))
+            continue;
+        if (own && !wake_tells_itself(process, host, (unsigned)number)) {
+            watch->deaf = true;
+            continue;
+        }
+        if (gone)
+            wake_say(&watch->gone, stream);
+        /* its own compare says it; its own DEL is of no token */
+        if ((gone || change == MODEL_REPLACED) && wake_is_of(key, process) &&
+            (!own || sim.executes == NULL)) {
+            wake_say(&watch->changed, stream);
+            (void)check_parse(key->value, key->value_len, &watch->serial, &watch->round);
+        }
+    }
+}
+
+/* Where in the stream the word is, and when it comes. What should have been sent, and was not,
+ * would take as long as anything. */
+static void wake_leave(sim_word *word)
+{
+    const sim_stream *stream = &sim.streams[word->stream];
+    const sim_pipe *pipe = &stream->pipes[SIM_DOWN];
+    const sim_path *path = &sim.paths[stream->process][stream->server];
+
+    if (!word->is || word->at_us != SIM_NEVER)
+        return;
+    word->mark = pipe->sent;
+    word->at_us = sim.now_us + path->delay_us + (int64_t)path->jitter_us;
+    if (pipe->used > 0) {
+        int64_t last_us = pipe->segments[(pipe->head + pipe->used - 1u) % SIM_SEGMENTS].at_us;
+
+        if (last_us > word->at_us)
+            word->at_us = last_us;
+    }
+}
+
+void wake_flushed(const sim_host *host)
+{
+    unsigned p;
+    unsigned k;
+
+    if (!sim.told)
+        return;
+    sim.told = false;
+    for (p = 0; p < sim.processes; p++) {
+        for (k = 0; k < sim.keys; k++) {
+            wake_leave(&sim.watches[p][host->index][k].gone);
+            wake_leave(&sim.watches[p][host->index][k].changed);
+        }
+    }
+}
+
+static void wake_pushed_one(const sim_host *host, const sim_stream *stream, unsigned key, bool any)
+{
+    sim_watch *watch = &sim.watches[stream->process][host->index][key];
+
+    if (host->mute) {
+        watch->deaf = sim.profile->finds != SIM_WAKE;
+        return;
+    }
+    sim.members[stream->process].counts[key].pushes++;
+    if (any)
+        watch->flushes++;
+    else
+        watch->pushes++;
+}
+
+bool wake_pushed(const sim_host *host, const sim_stream *stream, const char *key)
+{
+    unsigned i;
+
+    if (host->mute)
+        MET(PUSH_LOST);
+    else if (key == NULL)
+        MET(PUSHED_NULL);
+    else
+        MET(PUSHED);
+    for (i = 0; i < sim.keys; i++)
+        if (key == NULL || check_key(key, 2) == (int)i)
+            wake_pushed_one(host, stream, i, key == NULL);
+    return !host->mute;
+}
+
+/* Of what a command of its own drives out of the table a process hears nothing. */
+void wake_evicted(const sim_host *host, const model_key *key)
+{
+    int number = check_key(key->key, key->key_len);
+    unsigned current = host->model.current;
+
+    MET(TABLE_FULL);
+    if (number < 0 || current == host->hand || current == MODEL_CLIENTS ||
+        (key->readers >> current & 1) == 0)
+        return;
+    sim.watches[sim.streams[host->streams[current]].process][host->index][number].deaf = true;
+}
+
+/* ---- What it does ------------------------------------------------------------------------ */
+
+void wake_executed(sim_host *host, const sim_stream *stream, model_command command,
+                   const char *name, const char *token)
+{
+    unsigned key = (unsigned)check_key(name, 2);
+    const model_key *entry = model_find(&host->model, name, 2);
+    sim_process *process = &sim.members[stream->process];
+    sim_watch *watch = &sim.watches[stream->process][host->index][key];
+    bool compares = command != MODEL_SET && token != NULL && host->model.script;
+
+    if (stream != wake_stream(wake_link(process, host->index)))
+        return; /* late, of an earlier connection */
+    if (command == MODEL_PTTL) {
+        process->counts[key].probes++;
+        if (watch->deaf) /* of that it will not hear */
+            watch->changed.is = false;
+    }
+    /* it looks */
+    if (command == MODEL_PTTL || command == MODEL_SET)
+        watch->gone.is = false;
+    if (command == MODEL_SET || compares)
+        watch->changed.is = false;
+    /* ... and will be told of changes */
+    if (compares && command != MODEL_RELEASE && entry != NULL &&
+        entry->value_len == RLK_TOKEN_DIGITS && memcmp(entry->value, token, RLK_TOKEN_DIGITS) == 0)
+        watch->gone.is = watch->deaf = false;
+    if (command == MODEL_PTTL)
+        watch->deaf = false;
+}
+
+static sim_watch *wake_watch(const sim_lock *own, unsigned node)
+{
+    const sim_process *process = own->process;
+
+    return &sim.watches[process->index][process->server_of[node]][own->key];
+}
+
+/* Of the one server. */
+static void wake_cause(const sim_lock *own, const sim_watch *watch)
+{
+    const rlk_lock *lock = &own->lock;
+    bool wrong = false;
+
+    switch (lock->cause) {
+    case RLK_CAUSE_PUSH:
+        wrong = watch->pushes == 0;
+        break;
+    case RLK_CAUSE_FLUSH:
+        wrong = watch->flushes == 0;
+        break;
+    case RLK_CAUSE_SAFETY: /* unless it would have been restrained for longer than that */
+        wrong = watch->gone.is && watch->gone.told && !watch->deaf && !watch->restrained &&
+                own->safety_ms > WAKE_SOON_MS;
+        break;
+    case RLK_CAUSE_RETRY:
+        wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own);
+        break;
+    default:
+        break;
+    }
+    if (wrong)
+        world_violate(SIM_WAKE, "process %u lock %u: it tries again by %s, and that is no reason",
+                      own->process->index, own->index, rlk_cause_name((rlk_cause)lock->cause));
+}
+
+void wake_sends(sim_lock *own, unsigned node)
+{
+    unsigned command = own->lock.seats[node].request.tag;
+    sim_watch *watch = wake_watch(own, node);
+
+    if (command == RLKI_SET) {
+        row_in_turn(own, "tries");
+        if (sim.nodes == 1 && own->tried != own->lock.round) /* else it is repeated */
+            wake_cause(own, watch);
+        if (own->tried != own->lock.round)
+            row_tries(own);
+    }
+    if (own->lock.place == RLKI_PLACE_FIRST && (command == RLKI_SET || command == RLKI_PROBE)) {
+        watch->pushes = 0;
+        watch->flushes = 0;
+        watch->restrained = false;
+    }
+}
+
+void wake_freed(const sim_lock *own)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        wake_watch(own, i)->deaf = true;
+}
+
+void wake_held(const sim_lock *own)
+{
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++) {
+        if (own->lock.seats[i].verdict == RLKI_YES) /* whoever is next waits for this one's end */
+            wake_watch(own, i)->gone.is = false;
+        else /* of a token before */
+            wake_watch(own, i)->changed.is = false;
+        if (own->once) /* who does not wait is not told while it tries */
+            wake_watch(own, i)->deaf = true;
+    }
+}
+
+/* ---- After each step --------------------------------------------------------------------- */
+
+static void wake_listen(const sim_link *link, sim_word *word)
+{
+    const sim_stream *stream = &sim.streams[word->stream];
+
+    if (!word->is)
+        return;
+    if (link->stream != word->stream || stream->generation != word->generation)
+        word->is = false; /* the next connection will tell */
+    else if (!word->told)
+        word->told =
+            sim.now_us >= word->at_us && (int32_t)(stream->pipes[SIM_DOWN].read - word->mark) >= 0;
+}
+
+static void wake_waiter(const sim_lock *own, unsigned node)
+{
+    const rlk_seat *seat = &own->lock.seats[node];
+    sim_watch *watch = wake_watch(own, node);
+    uint32_t now_ms = (uint32_t)process_now_ms(own->process);
+    int64_t left_ms = (int32_t)(seat->t0 - now_ms);
+    int64_t most_ms = own->safety_ms > WAKE_SOON_MS ? own->safety_ms : WAKE_SOON_MS;
+
+    if ((own->lock.touched >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
+        wake_is_awaited(own->process, own->process->server_of[node], own->key, RLKI_NO_COMMAND) ||
+        rlk_conn_get_state(&own->process->links[node].conn) != RLK_CONN_READY)
+        return;
+    if (left_ms > most_ms + own->retry_ms + 1) /* a TTL that ends before, and a little */
+        world_violate(SIM_WAKE, "process %u lock %u: looks at node %u in %lld ms",
+                      own->process->index, own->index, node, (long long)left_ms);
+    if (own->lock.woken >= SIM_IN_VAIN)
+        watch->restrained = true;
+    if (watch->gone.is && watch->gone.told && !watch->deaf && left_ms > WAKE_SOON_MS)
+        world_violate(SIM_WAKE,
+                      "process %u lock %u: k%u is free on node %u, and it looks in %lld ms",
+                      own->process->index, own->index, own->key, node, (long long)left_ms);
+}
+
+static void wake_holder(const sim_lock *own, unsigned node)
+{
+    const rlk_seat *seat = &own->lock.seats[node];
+    const sim_watch *watch = wake_watch(own, node);
+
+    if (watch->changed.is && watch->changed.told && !watch->deaf &&
+        check_is_current(own, watch->serial, watch->round) &&
+        (own->lock.touched >> node & 1) == 0 && seat->request.tag == RLKI_NO_COMMAND &&
+        !rlki_seat_clean(seat))
+        world_violate(SIM_WAKE,
+                      "process %u lock %u: k%u was taken from it on node %u, and it does "
+                      "not look",
+                      own->process->index, own->index, own->key, node);
+}
+
+static void wake_lock(const sim_lock *own)
+{
+    unsigned i;
+
+    switch (own->lock.place) {
+    case RLKI_PLACE_FIRST:
+        for (i = 0; i < sim.nodes; i++)
+            wake_waiter(own, i);
+        break;
+    case RLKI_PLACE_HOLDER:
+        for (i = 0; i < sim.nodes; i++)
+            wake_holder(own, i);
+        break;
+    default:
+        break;
+    }
+}
+
+void wake_step(sim_process *process)
+{
+    unsigned i;
+    unsigned k;
+
+    for (i = 0; i < sim.nodes; i++) {
+        sim_link *link = &process->links[i];
+        bool fresh = false;
+
+        if (rlk_conn_get_state(&link->conn) != RLK_CONN_READY) {
+            link->ready_us = SIM_NEVER;
+        } else if (link->ready_us == SIM_NEVER ||
+                   link->generation != rlk_conn_generation(&link->conn)) {
+            link->ready_us = sim.now_us;
+            link->generation = rlk_conn_generation(&link->conn);
+            fresh = true;
+        }
+        for (k = 0; k < sim.keys; k++) {
+            sim_watch *watch = &sim.watches[process->index][process->server_of[i]][k];
+
+            watch->deaf = watch->deaf || fresh; /* it has read nothing on this stream */
+            wake_listen(link, &watch->gone);
+            wake_listen(link, &watch->changed);
+        }
+    }
+    for (i = 0; i < process->locks_len; i++) {
+        wake_lock(&process->locks[i]);
+        row_check(&process->locks[i]);
+    }
+}
+
+void wake_forget(const sim_process *process)
+{
+    memset(sim.watches[process->index], 0, sizeof sim.watches[process->index]);
+}

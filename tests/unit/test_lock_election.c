@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Leader and followers: rlk_lead_start, rlk_step_down, rlk_leader_of (election.c).
+ */
+#include "bench.h"
+
+#include <string.h>
+
+#define DRIFT(ms) ((ms) / 100 + 3)
+#define TTL       30000
+#define LEASE     (TTL - DRIFT(TTL))
+#define DUE       (LEASE - (TTL - TTL / 3))
+#define FOREIGN   "foreign"
+
+static bench b;
+
+static void start(void)
+{
+    bench_start(&b, 1);
+}
+
+/* Stands for election on a server where nobody leads, and leads. */
+static void lead(rlk_lock *lock)
+{
+    start();
+    bench_lock(&b, lock, TTL);
+    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* Follows somebody. */
+static void follow(rlk_lock *lock)
+{
+    start();
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
+    bench_lock(&b, lock, TTL);
+    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_no_event(&b);
+}
+
+/* Leads no longer: the key went, and the next renewal says so. */
+static void lose(rlk_lock *lock)
+{
+    bench_entry *entry = bench_find(&b, &b.servers[0], BENCH_KEY);
+    if (entry != NULL)
+        entry->key[0] = '\0';
+    bench_advance(&b, DUE);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    assert_false(rlk_is_held(lock));
+}
+
+/* ---- Leading ------------------------------------------------------------------------------ */
+
+/* It follows for ever, leads, and is renewed without auto_renew. */
+static void test_lock_election_follows_and_leads(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    unsigned i;
+    (void)state;
+    follow(&lock);
+    b.servers[0].automatic = true;
+    assert_false(bench_next_event(&b, &event, 100 * TTL));
+    bench_delete(&b, 0, BENCH_KEY);
+    assert_true(bench_next_event(&b, &event, RLK_RETRY_MAX_MS));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_int_equal(event.operation, RLK_OP_ACQUIRE);
+    for (i = 0; i < 10; i++) {
+        assert_true(bench_next_event(&b, &event, DUE));
+        assert_int_equal(event.type, RLK_EV_RENEWED);
+    }
+    assert_true(rlk_is_held(&lock));
+}
+
+/* It follows again, and not before its loss was heard. */
+static void test_lock_election_follows_again_once_it_heard(void **state)
+{
+    rlk_lock lock;
+    unsigned again;
+    (void)state;
+    lead(&lock);
+    for (again = 1; again < 4; again++) {
+        lose(&lock);
+        bench_advance(&b, 1000);
+        bench_expect_quiet(&b, 0);
+        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+        assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
+        (void)bench_expect(&b, 0, BENCH_SET);
+        bench_serve(&b, 0);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        bench_expect_no_event(&b);
+        assert_int_equal(b.servers[0].count[BENCH_SET], 1 + again);
+    }
+}
+
+/* A query is under way when LOST is pulled: it follows when that is over, and was pulled. */
+static void test_lock_election_follows_again_behind_a_query(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    (void)state;
+    lead(&lock);
+    bench_advance(&b, DUE);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NOT_OURS); /* to the renewal before it */
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_QUERY);
+    bench_serve(&b, 0);
+    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* Lost at its deadline, with the server down: it follows, and leads when that is back. */
+static void test_lock_election_rides_out_an_outage(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    lead(&lock);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    do {
+        assert_true(bench_next_event(&b, &event, LEASE));
+    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_false(bench_next_event(&b, &event, 10 * TTL));
+    b.servers[0].refuses = false;
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MAX_MS + RLK_RETRY_MAX_MS));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+}
+
+/* What no trying mends ends it, also where it would follow again; a start after that is a start. */
+static void test_lock_election_ends_with_a_fatal_error(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    follow(&lock);
+    b.servers[0].hello = BENCH_WRONGPASS;
+    bench_cut(&b, 0);
+    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_int_equal(event.type, RLK_EV_FAILED);
+    assert_result(event.result, RLK_E_AUTH);
+    assert_result(rlk_lead_start(&lock), RLK_E_AUTH);
+    bench_expect_no_event(&b);
+
+    lead(&lock);
+    b.servers[0].hello = BENCH_WRONGPASS;
+    bench_cut(&b, 0);
+    do {
+        assert_true(bench_next_event(&b, &event, LEASE));
+    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(event.type, RLK_EV_LOST);
+    /* of the acquire that followed, while the key may still have the token of the lease before */
+    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    assert_int_equal(event.operation, RLK_OP_ACQUIRE);
+    assert_result(event.result, RLK_UNKNOWN);
+    assert_true(bench_next_event(&b, &event, TTL));
+    assert_int_equal(event.type, RLK_EV_SETTLED);
+    assert_false(bench_next_event(&b, &event, 10 * TTL));
+    b.servers[0].hello = NULL;
+    b.servers[0].automatic = true;
+    assert_result(rlk_client_reset(b.client), RLK_OK);
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, TTL));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+}
+
+/* Without entropy no token, and so no leader. */
+static void test_lock_election_without_entropy(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    lose(&lock);
+    b.no_entropy = true;
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_ENTROPY);
+    bench_expect_no_event(&b);
+    bench_expect_quiet(&b, 0);
+}
+
+static void test_lock_election_start_is_refused(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    assert_result(rlk_lead_start(&lock), RLK_E_STATE);
+    bench_advance(&b, DUE); /* it still leads, and is renewed */
+    (void)bench_expect(&b, 0, BENCH_RAISE);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    follow(&lock);
+    assert_result(rlk_lead_start(&lock), RLK_E_STATE);
+    assert_result(rlk_lead_start(NULL), RLK_E_ARGUMENT);
+    b.forked = true;
+    assert_result(rlk_lead_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_step_down_start(&lock), RLK_E_FORKED);
+    b.forked = false;
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_result(rlk_lead_start(&lock), RLK_E_CLOSED);
+}
+
+/* A plain acquire after it is a plain acquire: not renewed, and nothing follows its loss. */
+static void test_lock_election_ends_with_a_plain_acquire(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    lose(&lock);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_advance(&b, LEASE);
+    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_advance(&b, 1000);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
+}
+
+/* ... and so does a cancel, or a release. */
+static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
+{
+    rlk_lock lock;
+    unsigned way;
+    (void)state;
+    follow(&lock);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
+    for (way = 0; way < 2; way++) {
+        lead(&lock);
+        if (way == 1)
+            lose(&lock);
+        assert_result(rlk_release_start(&lock), way == 0 ? RLK_PENDING : RLK_LOST);
+        bench_serve(&b, 0);
+        if (way == 0)
+            bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+        bench_expect_no_event(&b); /* LOST was dropped, and nothing follows */
+        bench_advance(&b, 2 * TTL);
+        bench_expect_quiet(&b, 0);
+        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    }
+}
+
+/* ---- Stepping down ------------------------------------------------------------------------ */
+
+/* It leads: the results are those of a release. */
+static void test_lock_election_leader_steps_down(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_false(rlk_is_held(&lock));
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
+    bench_advance(&b, 2 * TTL);
+    bench_expect_quiet(&b, 0);
+
+    lead(&lock);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+
+    lead(&lock); /* while a renewal is under way */
+    bench_advance(&b, DUE);
+    (void)bench_expect(&b, 0, BENCH_RAISE);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_expect_no_event(&b);
+}
+
+/* It has lost, and was not told yet: it follows no more. */
+static void test_lock_election_steps_down_when_lost(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    lose(&lock);
+    assert_result(rlk_step_down_start(&lock), RLK_LOST);
+    bench_expect_no_event(&b);
+    bench_advance(&b, 1000);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+}
+
+/* It follows, with nothing under way: at once. With a SET under way: when that is undone. */
+static void test_lock_election_follower_steps_down(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    follow(&lock);
+    assert_result(rlk_step_down_start(&lock), RLK_CANCELLED);
+    bench_expect_no_event(&b);
+    bench_advance(&b, 1000);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+
+    start();
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING); /* it is doing so */
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+
+    start(); /* ... and if that is not answered */
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+}
+
+/* It never stood for election. A lock that was acquired is released all the same. */
+static void test_lock_election_step_down_of_others(void **state)
+{
+    rlk_lock lock;
+    rlk_lock other;
+    (void)state;
+    start();
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
+    assert_result(rlk_step_down_start(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    assert_result(rlk_step_down_start(&lock), RLK_E_STATE); /* as of a release */
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    memset(&other, 0, sizeof other);
+    assert_result(rlk_step_down_start(&other), RLK_E_CLOSED);
+}
+
+static int answer(bench *own)
+{
+    bench_serve(own, 0);
+    return 0;
+}
+
+/* The blocking form. */
+static void test_lock_election_step_down_blocks(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    b.on_wait = answer;
+    assert_result(rlk_step_down(&lock), RLK_OK);
+    assert_result(rlk_step_down(&lock), RLK_NOT_HELD);
+    assert_result(rlk_step_down(NULL), RLK_E_ARGUMENT);
+    bench_expect_no_event(&b);
+
+    follow(&lock);
+    assert_result(rlk_step_down(&lock), RLK_CANCELLED);
+    bench_expect_no_event(&b);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    bench_run(&b);
+    b.on_wait = answer;
+    assert_result(rlk_step_down(&lock), RLK_CANCELLED);
+    bench_expect_no_event(&b);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+}
+
+static void test_lock_election_step_down_cannot_wait(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    lead(&lock);
+    b.client->env.wait = NULL;
+    assert_result(rlk_step_down(&lock), RLK_E_WAIT);
+    assert_true(rlk_is_held(&lock));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_election_follows_and_leads),
+        cmocka_unit_test(test_lock_election_follows_again_once_it_heard),
+        cmocka_unit_test(test_lock_election_follows_again_behind_a_query),
+        cmocka_unit_test(test_lock_election_rides_out_an_outage),
+        cmocka_unit_test(test_lock_election_ends_with_a_fatal_error),
+        cmocka_unit_test(test_lock_election_without_entropy),
+        cmocka_unit_test(test_lock_election_start_is_refused),
+        cmocka_unit_test(test_lock_election_ends_with_a_plain_acquire),
+        cmocka_unit_test(test_lock_election_ends_with_a_cancel_or_a_release),
+        cmocka_unit_test(test_lock_election_leader_steps_down),
+        cmocka_unit_test(test_lock_election_steps_down_when_lost),
+        cmocka_unit_test(test_lock_election_follower_steps_down),
+        cmocka_unit_test(test_lock_election_step_down_of_others),
+        cmocka_unit_test(test_lock_election_step_down_blocks),
+        cmocka_unit_test(test_lock_election_step_down_cannot_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

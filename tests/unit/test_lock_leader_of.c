@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rlk_leader_of: what the answers of a query say of the leader (election.c).
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DIGITS "0123456789012345678901234567890123456789"
+
+static bench b;
+
+/* An answer of a node. ttl_ms -2: nothing is there. */
+static void set_holder(rlk_holder *holder, const char *token, int64_t ttl_ms)
+{
+    memset(holder, 0, sizeof *holder);
+    holder->result = RLK_OK;
+    holder->ttl_ms = ttl_ms;
+    holder->token_len = (uint32_t)strlen(token);
+    (void)snprintf(holder->token, sizeof holder->token, "%s", token);
+}
+
+/* A query by another lock for the key, answered. */
+static void ask(rlk_lock *lock, rlk_holder *holders, rlk_result expected)
+{
+    unsigned i;
+    rlk_event event;
+    assert_result(rlk_query_start(lock, holders, b.nodes), RLK_PENDING);
+    for (i = 0; i < b.nodes; i++)
+        bench_serve(&b, i);
+    assert_true(rlk_client_next_event(b.client, &event));
+    assert_ptr_equal(event.lock, lock);
+    assert_result(event.result, expected);
+}
+
+static void test_lock_leader_of_another(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    rlk_leader leader;
+    (void)state;
+    memset(&leader, 0, sizeof leader);
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    ask(&lock, &holder, RLK_NOT_HELD);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_false(leader.known);
+
+    bench_put(&b, 0, BENCH_KEY, "10.0.0.1:80 " DIGITS, 5000);
+    bench_advance(&b, 100);
+    ask(&lock, &holder, RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_true(leader.known);
+    assert_false(leader.ours);
+    assert_int_equal(leader.name_len, 12);
+    assert_memory_equal(leader.token, "10.0.0.1:80 ", 12);
+    assert_int_equal(leader.since_ms, BENCH_START + 100); /* seen first then */
+    assert_int_equal(leader.until_ms, BENCH_START + 5000);
+
+    /* the same, later: it has led since, and was renewed */
+    bench_advance(&b, 1000);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms = BENCH_START + 9000;
+    ask(&lock, &holder, RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.since_ms, BENCH_START + 100);
+    assert_int_equal(leader.until_ms, BENCH_START + 9000);
+
+    /* another one */
+    bench_put(&b, 0, BENCH_KEY, "10.0.0.2:80 " DIGITS, -1);
+    bench_advance(&b, 1000);
+    ask(&lock, &holder, RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.since_ms, BENCH_START + 2100);
+    assert_int_equal(leader.until_ms, RLK_NEVER);
+
+    /* none, and then the same again: it may have been another's meanwhile */
+    bench_delete(&b, 0, BENCH_KEY);
+    ask(&lock, &holder, RLK_NOT_HELD);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    bench_put(&b, 0, BENCH_KEY, "10.0.0.2:80 " DIGITS, -1);
+    bench_advance(&b, 1000);
+    ask(&lock, &holder, RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.since_ms, BENCH_START + 3100);
+}
+
+/* It is we: since it was acquired, though it is asked for later. */
+static void test_lock_leader_of_ourselves(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock lock;
+    rlk_holder holder;
+    rlk_leader leader;
+    (void)state;
+    memset(&leader, 0, sizeof leader);
+    config.token_prefix = "me";
+    bench_start(&b, 1);
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    bench_advance(&b, 10);
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_advance(&b, 500);
+    ask(&lock, &holder, RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_true(leader.known && leader.ours);
+    assert_int_equal(leader.since_ms, BENCH_START + 10);
+    assert_int_equal(leader.until_ms, BENCH_START + 10 + RLK_TTL_MS);
+    assert_int_equal(leader.name_len, 2);
+    /* the token is still there, but we lead no more: what is known stays */
+    bench_advance(&b, 10);
+    b.client->now_ms = b.now_ms;
+    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_false(leader.ours);
+    assert_int_equal(leader.since_ms, BENCH_START + 10);
+    memset(&leader, 0, sizeof leader);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.since_ms, BENCH_START + 520);
+}
+
+/* A lock of ours holds the key, as far as it knows; but it is another's token that is there. */
+static void test_lock_leader_of_another_than_who_held_it_here(void **state)
+{
+    static const char *const tokens[] = {"9" DIGITS, DIGITS};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(tokens); i++) {
+        rlk_lock lock;
+        rlk_lock asking;
+        rlk_holder holder;
+        rlk_leader leader;
+        memset(&leader, 0, sizeof leader);
+        bench_start(&b, 1);
+        bench_held(&b, &lock, 30000);
+        bench_lock(&b, &asking, 30000);
+        bench_advance(&b, 100);
+        ask(&asking, &holder, RLK_OK);
+        assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_true(leader.ours); /* another lock of this client has it */
+        assert_int_equal(leader.since_ms, BENCH_START);
+        bench_put(&b, 0, BENCH_KEY, tokens[i], 1000);
+        ask(&asking, &holder, RLK_OK);
+        assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_false(leader.ours);
+        assert_int_equal(leader.since_ms, BENCH_START + 100);
+    }
+}
+
+/* What is before the last 40 bytes is a name; what others put there has none. */
+static void test_lock_leader_of_name(void **state)
+{
+    static const struct {
+        const char *token;
+        unsigned name_len;
+    } rows[] = {
+        {"host-7" DIGITS, 6},
+        {DIGITS, 0},
+        {"0123456789abcdef0123456789abcdef", 0}, /* redis-py's */
+        {"", 0},
+        {"x", 0},
+    };
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        rlk_lock lock;
+        rlk_holder holder;
+        rlk_leader leader;
+        memset(&leader, 0, sizeof leader);
+        bench_start(&b, 1);
+        bench_lock(&b, &lock, 30000);
+        bench_put(&b, 0, BENCH_KEY, rows[i].token, 1000);
+        ask(&lock, &holder, RLK_OK);
+        assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+        assert_int_equal(leader.name_len, rows[i].name_len);
+        assert_string_equal(leader.token, rows[i].token);
+    }
+}
+
+/* Longer than any token: of no leader; nor does it stay one that was known. */
+static void test_lock_leader_of_what_is_no_token(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    rlk_leader leader;
+    (void)state;
+    memset(&leader, 0, sizeof leader);
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    set_holder(&holder, "a" DIGITS, 1000);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    holder.token_len = RLK_TOKEN_MAX;
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.name_len, RLK_PREFIX_MAX);
+    holder.token_len = RLK_TOKEN_MAX + 1;
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_false(leader.known);
+}
+
+/* Of several nodes a quorum has to agree, and it leads for as long as a quorum has its token. */
+static void test_lock_leader_of_several_nodes(void **state)
+{
+    /* per node: a, b a token; - nothing; e an error */
+    static const struct {
+        const char *tokens;
+        int64_t ttl_ms[5];
+        rlk_result result;
+        int64_t left_ms; /* RLK_NEVER: for ever */
+    } rows[] = {
+        {"aaa", {1000, 3000, 5000}, RLK_OK, 3000},
+        {"aaa", {5000, 1000, 3000}, RLK_OK, 3000},
+        {"aab", {1000, 3000, 9000}, RLK_OK, 1000},
+        {"baa", {9000, 1000, 3000}, RLK_OK, 1000},
+        {"a-a", {1000, 0, 3000}, RLK_OK, 1000},
+        {"eaa", {0, 1000, 3000}, RLK_OK, 1000},
+        {"aaa", {-1, -1, 3000}, RLK_OK, RLK_NEVER},
+        {"aaa", {-1, 1000, 3000}, RLK_OK, 3000},
+        {"aaa", {-1, 0, 0}, RLK_OK, 0},
+        {"ab-", {1000, 1000, 0}, RLK_NOT_HELD, 0},
+        {"aee", {1000, 0, 0}, RLK_NOT_HELD, 0},
+        {"---", {0}, RLK_NOT_HELD, 0},
+        {"aaabb", {1000, 2000, 3000, 9000, 9000}, RLK_OK, 1000},
+        {"babaa", {9000, 1000, 9000, 2000, 3000}, RLK_OK, 1000},
+        {"aaaaa", {1000, 2000, 3000, 4000, 5000}, RLK_OK, 3000},
+        {"aabb-", {1000, 1000, 1000, 1000, 0}, RLK_NOT_HELD, 0},
+    };
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        unsigned n = (unsigned)strlen(rows[i].tokens);
+        rlk_holder holders[RLK_MAX_NODES];
+        rlk_lock lock;
+        rlk_leader leader;
+        unsigned k;
+        memset(&leader, 0, sizeof leader);
+        bench_start(&b, n);
+        bench_lock(&b, &lock, 30000);
+        for (k = 0; k < n; k++) {
+            char token[2] = {rows[i].tokens[k], '\0'};
+            set_holder(&holders[k], token[0] == '-' ? "" : token,
+                       token[0] == '-' ? -2 : rows[i].ttl_ms[k]);
+            if (token[0] == 'e')
+                holders[k].result = RLK_E_CONNECT;
+        }
+        assert_result(rlk_leader_of(&lock, holders, &leader), rows[i].result);
+        assert_int_equal(leader.known, rows[i].result == RLK_OK);
+        if (rows[i].result != RLK_OK)
+            continue;
+        assert_string_equal(leader.token, "a");
+        if (rows[i].left_ms == RLK_NEVER)
+            assert_int_equal(leader.until_ms, RLK_NEVER);
+        else
+            assert_int_equal(leader.until_ms, b.now_ms + rows[i].left_ms);
+    }
+}
+
+static void test_lock_leader_of_is_refused(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    rlk_leader leader;
+    (void)state;
+    memset(&leader, 0, sizeof leader);
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    set_holder(&holder, "a", 1000);
+    assert_result(rlk_leader_of(NULL, &holder, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader_of(&lock, NULL, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader_of(&lock, &holder, NULL), RLK_E_ARGUMENT);
+    b.forked = true;
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_FORKED);
+    b.forked = false;
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_CLOSED);
+    assert_false(leader.known);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_leader_of_another),
+        cmocka_unit_test(test_lock_leader_of_ourselves),
+        cmocka_unit_test(test_lock_leader_of_another_than_who_held_it_here),
+        cmocka_unit_test(test_lock_leader_of_name),
+        cmocka_unit_test(test_lock_leader_of_what_is_no_token),
+        cmocka_unit_test(test_lock_leader_of_several_nodes),
+        cmocka_unit_test(test_lock_leader_of_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Renewals in the background: when, what is told of them, and what a caller's operation means to
+ * them (rule 7; renew.c).
+ */
+#include "bench.h"
+
+#include <string.h>
+
+/* Of a horizon: 1 % and 2 ms, and one for rounding. */
+#define DRIFT(ms) ((ms) / 100 + 3)
+#define TTL       30000
+#define LEASE     (TTL - DRIFT(TTL))
+#define DUE       (LEASE - (TTL - TTL / 3)) /* after the last one: two thirds are left */
+
+static bench b;
+
+static rlk_lock_config renewing(void)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    config.ttl_ms = TTL;
+    config.node_ms = 500;
+    config.auto_renew = true;
+    return config;
+}
+
+/* Held since b.now_ms on n nodes; nothing is under way. */
+static void hold_with(rlk_lock *lock, unsigned n, const rlk_lock_config *config)
+{
+    unsigned i;
+    bench_start(&b, n);
+    assert_result(rlk_lock_init(lock, b.client, BENCH_KEY, config), RLK_OK);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    for (i = 0; i < n; i++)
+        bench_serve(&b, i);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_expect_quiet(&b, n);
+}
+
+static void hold(rlk_lock *lock, unsigned n)
+{
+    rlk_lock_config config = renewing();
+    hold_with(lock, n, &config);
+}
+
+/* The next renewal is under way, everywhere. */
+static void renewal_comes(unsigned n)
+{
+    bench_advance(&b, DUE - 1);
+    bench_expect_quiet(&b, n);
+    bench_advance(&b, 1);
+    bench_expect_all(&b, 0, n, BENCH_RAISE);
+}
+
+/* ---- When --------------------------------------------------------------------------------- */
+
+/* Rule 7: at a third of the TTL, by the TTL. */
+static void test_lock_renew_at_a_third_of_the_ttl(void **state)
+{
+    rlk_lock lock;
+    unsigned i;
+    (void)state;
+    hold(&lock, 1);
+    for (i = 1; i < 6; i++) {
+        renewal_comes(1);
+        assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL);
+        assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE); /* nobody called for it */
+        assert_int_equal(rlk_remaining_ms(&lock), LEASE - DUE);
+        bench_serve(&b, 0);
+        bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+        bench_expect_no_event(&b);
+        assert_int_equal(rlk_remaining_ms(&lock), LEASE);
+        assert_int_equal(rlk_held_ms(&lock), (int64_t)i * DUE);
+        assert_int_equal(b.servers[0].count[BENCH_RAISE], i);
+    }
+}
+
+static void test_lock_renew_only_where_it_is_configured(void **state)
+{
+    rlk_lock_config config = renewing();
+    rlk_lock lock;
+    (void)state;
+    config.auto_renew = false;
+    hold_with(&lock, 1, &config);
+    bench_advance(&b, LEASE);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+}
+
+/* Released, it is renewed no more; acquired again, it is. */
+static void test_lock_renew_ends_with_the_release(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_advance(&b, 2 * TTL);
+    bench_expect_quiet(&b, 0);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    renewal_comes(1);
+}
+
+/* ---- What is told ------------------------------------------------------------------------- */
+
+/* Of what was not pulled the last counts. */
+static void test_lock_renew_events_coalesce(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    bench_serve(&b, 0);
+    renewal_comes(1);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    bench_expect_no_event(&b);
+    renewal_comes(1);
+    bench_reply(&b, 0, BENCH_NOPERM);
+    bench_advance(&b, RLK_RETRY_MAX_MS + 1);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    bench_expect_no_event(&b);
+}
+
+/* A result comes first, then the renewal, then LOST. */
+static void test_lock_renew_events_in_order(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_advance(&b, DUE);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    assert_false(rlk_is_held(&lock));
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_no_event(&b);
+}
+
+/* Who releases or acquires has no use for what was. */
+static void test_lock_renew_events_are_dropped(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    bench_serve(&b, 0);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_expect_no_event(&b);
+}
+
+/* Refused is lost, and is told as what it was. */
+static void test_lock_renew_refused(void **state)
+{
+    static const struct {
+        const char *reply;
+        rlk_result result;
+    } rows[] = {{BENCH_NOT_OURS, RLK_NOT_OWNER}, {BENCH_WRONGTYPE, RLK_E_WRONGTYPE}};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        rlk_lock lock;
+        hold(&lock, 1);
+        renewal_comes(1);
+        bench_reply(&b, 0, rows[i].reply);
+        assert_false(rlk_is_held(&lock));
+        bench_expect_event(&b, RLK_EV_RENEW_REFUSED, rows[i].result);
+        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+        bench_expect_no_event(&b);
+        bench_advance(&b, 2 * TTL);
+        assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
+    }
+}
+
+/* No answer: unknown, still held, tried again soon; the answer that was lost did no harm. */
+static void test_lock_renew_unknown_is_tried_again(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    int64_t pause_ms;
+    unsigned i;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    for (i = 0; i < 3; i++) {
+        assert_false(bench_next_event(&b, &event, 499));
+        assert_true(bench_next_event(&b, &event, 1));
+        assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+        assert_int_equal(event.operation, RLK_OP_NONE);
+        assert_result(event.result, RLK_UNKNOWN);
+        assert_true(rlk_is_held(&lock));
+        for (pause_ms = 0; b.servers[0].count[BENCH_RAISE] == i + 1; pause_ms++)
+            bench_advance(&b, 1);
+        assert_between(pause_ms, RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS + 1);
+    }
+    bench_serve(&b, 0); /* the late ones too */
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    bench_expect_no_event(&b);
+    assert_int_equal(rlk_remaining_ms(&lock), LEASE);
+}
+
+/* An error that passes is retried within the renewal, and nothing is told unless its time is over.
+ */
+static void test_lock_renew_error_that_passes(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    unsigned i;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    bench_reply(&b, 0, BENCH_READONLY);
+    bench_advance(&b, RLK_RETRY_MAX_MS);
+    bench_expect_no_event(&b);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    bench_advance(&b, DUE);
+    b.servers[0].automatic = true;
+    b.servers[0].fails = BENCH_READONLY;
+    for (i = 0; i < 3; i++) {
+        assert_true(bench_next_event(&b, &event, 501 + RLK_RETRY_MAX_MS));
+        assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+        assert_result(event.result, RLK_E_READONLY);
+    }
+    b.servers[0].fails = NULL;
+    assert_true(bench_next_event(&b, &event, 501 + RLK_RETRY_MAX_MS));
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+}
+
+/* One that does not pass is told at once, and the lease lasts: tried again, without a storm. */
+static void test_lock_renew_error_that_does_not_pass(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    hold(&lock, 1);
+    b.servers[0].automatic = true;
+    b.servers[0].fails = BENCH_NOPERM;
+    assert_true(bench_next_event(&b, &event, DUE));
+    do {
+        assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+        assert_result(event.result, RLK_E_NOPERM);
+        assert_true(rlk_is_held(&lock));
+        assert_true(bench_next_event(&b, &event, RLK_RETRY_MAX_MS + 1));
+    } while (event.type != RLK_EV_LOST);
+    assert_int_equal(b.now_ms, BENCH_START + LEASE);
+    /* when little is left, in half of that each time */
+    assert_between(b.servers[0].count[BENCH_RAISE], (LEASE - DUE) / (RLK_RETRY_MAX_MS + 1),
+                   (LEASE - DUE) / RLK_RETRY_MIN_MS + 10);
+}
+
+/* A lease that is short has more than one try, too. */
+static void test_lock_renew_short_lease(void **state)
+{
+    rlk_lock_config config = renewing();
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    config.ttl_ms = 300;
+    config.node_ms = 40;
+    hold_with(&lock, 1, &config);
+    while (bench_next_event(&b, &event, 300) && event.type != RLK_EV_LOST)
+        assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(b.now_ms, BENCH_START + 300 - DRIFT(300));
+    assert_between(b.servers[0].count[BENCH_RAISE], 3, 300 / 40);
+}
+
+/* LOST comes at the deadline, by our own clock, without any network. */
+static void test_lock_renew_lost_at_the_deadline(void **state)
+{
+    static const unsigned sizes[] = {1, 3, 5};
+    size_t i;
+    unsigned n;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        rlk_lock lock;
+        rlk_event event;
+        unsigned unknown = 0;
+        hold(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++) {
+            b.servers[n].refuses = true;
+            bench_cut(&b, n);
+        }
+        while (bench_next_event(&b, &event, LEASE) && event.type != RLK_EV_LOST) {
+            assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+            assert_result(event.result, RLK_E_CONNECT);
+            unknown++;
+        }
+        assert_int_equal(event.type, RLK_EV_LOST);
+        assert_int_equal(b.now_ms, BENCH_START + LEASE);
+        assert_between(unknown, (LEASE - DUE) / (501 + RLK_RETRY_MAX_MS),
+                       (LEASE - DUE) / (500 + RLK_RETRY_MIN_MS) + 10);
+        bench_expect_no_event(&b);
+    }
+}
+
+/* Fault 86: the answer that would have renewed it is read too late. */
+static void test_fault_86_renewal_in_the_background_answered_too_late(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    assert_true(bench_execute(bench_link_of(&b, 0)));
+    b.now_ms += LEASE - DUE; /* nobody ticked */
+    assert_true(bench_deliver(bench_link_of(&b, 0)));
+    assert_false(rlk_is_held(&lock));
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_no_event(&b);
+}
+
+/* Faults 43, 44: after a long standstill LOST comes first, and nothing is renewed. */
+static void test_fault_43_44_renewing_lock_after_a_standstill(void **state)
+{
+    unsigned way;
+    (void)state;
+    for (way = 0; way < 3; way++) {
+        rlk_lock lock;
+        hold(&lock, 1);
+        b.now_ms += TTL;
+        assert_false(rlk_is_held(&lock));
+        if (way == 0)
+            rlk_client_tick(b.client);
+        else if (way == 1)
+            assert_result(rlk_check_start(&lock), RLK_LOST);
+        else
+            assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_LOST);
+        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+        bench_expect_no_event(&b);
+        (void)bench_expect(&b, 0, BENCH_RELEASE);
+        assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    }
+}
+
+/* ---- Several nodes ------------------------------------------------------------------------ */
+
+static void test_lock_renew_by_a_quorum(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 5);
+    renewal_comes(5);
+    bench_serve(&b, 4);
+    bench_serve(&b, 2);
+    bench_expect_no_event(&b);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), LEASE);
+    bench_serve(&b, 1); /* late: nobody's answer */
+    bench_expect_no_event(&b);
+}
+
+/* Minorities that were renewed add up over several tries, though none of these succeeded. */
+static void test_lock_renew_minorities_add_up(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    int64_t first_ms;
+    (void)state;
+    hold(&lock, 3);
+    renewal_comes(3);
+    first_ms = b.now_ms;
+    bench_serve(&b, 0);
+    assert_true(bench_next_event(&b, &event, 500));
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), BENCH_START + LEASE);
+    while (b.servers[0].count[BENCH_RAISE] == 1)
+        bench_advance(&b, 1);
+    bench_serve(&b, 1); /* both its raises; the first finds nobody */
+    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
+    assert_true(bench_next_event(&b, &event, 500));
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
+}
+
+/* A minority that refuses is no loss; with one more it is. */
+static void test_lock_renew_minority_refuses(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 3);
+    renewal_comes(3);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    bench_serve(&b, 1);
+    bench_serve(&b, 2);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    bench_advance(&b, DUE);
+    bench_expect_quiet(&b, 0); /* it is known not to have it */
+    bench_reply(&b, 1, BENCH_NOT_OURS);
+    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+}
+
+/* A minority that has a key of another type, and the others can't be asked: no refusal. */
+static void test_lock_renew_minority_has_another_type(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    unsigned i;
+    (void)state;
+    hold(&lock, 3);
+    bench_advance(&b, DUE - 1000);
+    for (i = 1; i < 3; i++) {
+        b.servers[i].swallows = true; /* connecting, for some seconds */
+        bench_cut(&b, i);
+    }
+    bench_advance(&b, 1000);
+    bench_reply(&b, 0, BENCH_WRONGTYPE);
+    assert_true(bench_next_event(&b, &event, 500));
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_result(event.result, RLK_UNKNOWN);
+    assert_true(rlk_is_held(&lock));
+    for (i = 1; i < 3; i++) {
+        b.servers[i].swallows = false;
+        b.servers[i].automatic = true;
+    }
+    do {
+        assert_true(bench_next_event(&b, &event, RLK_CONNECT_MS));
+    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+}
+
+/* ---- Connections -------------------------------------------------------------------------- */
+
+/* The stream ends while a renewal is under way: it is repeated on the next one. */
+static void test_lock_renew_stream_ends_in_a_renewal(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    renewal_comes(1);
+    assert_true(bench_execute(bench_link_of(&b, 0)));
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_between(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL - RLK_BACKOFF_MIN_MS, TTL);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0); /* the raise says as much */
+    assert_between(rlk_remaining_ms(&lock), LEASE - RLK_BACKOFF_MIN_MS, LEASE);
+}
+
+/* After a reconnect a lock that renews by itself is looked after; another is its caller's. */
+static void test_lock_renew_looks_after_a_reconnect(void **state)
+{
+    rlk_lock_config config = renewing();
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    bench_serve(&b, 0);
+    bench_expect_no_event(&b);
+    assert_between(rlk_remaining_ms(&lock), LEASE - 2 * RLK_BACKOFF_MIN_MS, LEASE);
+    bench_cut(&b, 0);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0'; /* fault 20: restarted empty */
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_no_event(&b);
+
+    config.auto_renew = false;
+    hold_with(&lock, 1, &config);
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    bench_expect_quiet(&b, 0);
+    assert_true(rlk_is_held(&lock));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_renew_at_a_third_of_the_ttl),
+        cmocka_unit_test(test_lock_renew_only_where_it_is_configured),
+        cmocka_unit_test(test_lock_renew_ends_with_the_release),
+        cmocka_unit_test(test_lock_renew_events_coalesce),
+        cmocka_unit_test(test_lock_renew_events_in_order),
+        cmocka_unit_test(test_lock_renew_events_are_dropped),
+        cmocka_unit_test(test_lock_renew_refused),
+        cmocka_unit_test(test_lock_renew_unknown_is_tried_again),
+        cmocka_unit_test(test_lock_renew_error_that_passes),
+        cmocka_unit_test(test_lock_renew_error_that_does_not_pass),
+        cmocka_unit_test(test_lock_renew_short_lease),
+        cmocka_unit_test(test_lock_renew_lost_at_the_deadline),
+        cmocka_unit_test(test_fault_86_renewal_in_the_background_answered_too_late),
+        cmocka_unit_test(test_fault_43_44_renewing_lock_after_a_standstill),
+        cmocka_unit_test(test_lock_renew_by_a_quorum),
+        cmocka_unit_test(test_lock_renew_minorities_add_up),
+        cmocka_unit_test(test_lock_renew_minority_refuses),
+        cmocka_unit_test(test_lock_renew_minority_has_another_type),
+        cmocka_unit_test(test_lock_renew_stream_ends_in_a_renewal),
+        cmocka_unit_test(test_lock_renew_looks_after_a_reconnect),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

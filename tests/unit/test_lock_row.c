@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Locks of one client that wait for one key: the row (watch.c; fault 78).
+ */
+#include "lock_tracked.h"
+
+#include <string.h>
+
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+static bench b;
+static rlk_lock locks[6];
+
+/* Whether the server tells of changes makes no difference to what is handed over in the client. */
+static const bool kinds[] = {
+    false,
+#ifndef RLK_RESP2_ONLY
+    true,
+#endif
+};
+#define FOR_EACH_KIND(i) for (i = 0; i < COUNT_OF(kinds); i++)
+
+static void start(unsigned nodes, bool tracking, unsigned handoffs)
+{
+    memset(&b.config, 0, sizeof b.config);
+    b.config.handoffs = handoffs;
+    if (tracking) {
+        tracked_start(&b, nodes, 1);
+    } else {
+        bench_open(&b, nodes, 1);
+        bench_advance(&b, 0);
+    }
+}
+
+static int64_t safety_ms; /* of locks that stand in the row from now on; 0: the default */
+
+static void stand(unsigned i, const char *key, int64_t wait_ms)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    config.user = &locks[i];
+    config.retry_min_ms = 400; /* to be told from the rest */
+    config.retry_max_ms = 500;
+    config.safety_ms = safety_ms;
+    assert_result(rlk_lock_init(&locks[i], b.client, key, &config), RLK_OK);
+    assert_result(rlk_acquire_start(&locks[i], wait_ms), RLK_PENDING);
+}
+
+static void serve_all(void)
+{
+    unsigned i;
+    for (i = 0; i < b.nodes; i++)
+        bench_serve(&b, i);
+}
+
+/* locks[0..n) stand in a row, in this order, behind a foreign key. */
+static void row(unsigned n)
+{
+    unsigned i;
+    for (i = 0; i < b.nodes; i++)
+        bench_put(&b, i, BENCH_KEY, FOREIGN, DAY_MS);
+    for (i = 0; i < n; i++)
+        stand(i, BENCH_KEY, RLK_FOREVER);
+    serve_all();
+    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+}
+
+/* The foreign key goes, and the first waiter has it at its next look. */
+static void first_acquires(unsigned i)
+{
+    unsigned n;
+    for (n = 0; n < b.nodes; n++)
+        bench_find(&b, &b.servers[n], BENCH_KEY)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), -1);
+    serve_all();
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(rlk_is_held(&locks[i]));
+}
+
+/* locks[i] releases; locks[next] has it without a moment between, by one SET. */
+static void hands_over(unsigned i, unsigned next)
+{
+    unsigned sets = b.servers[0].count[BENCH_SET];
+    int64_t now_ms = b.now_ms;
+    assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_expect_no_event(&b);
+    assert_true(rlk_is_held(&locks[next]));
+    assert_int_equal(locks[next].cause, RLK_CAUSE_LOCAL);
+    assert_int_equal(b.servers[0].count[BENCH_SET], sets + 1);
+    assert_int_equal(b.now_ms, now_ms);
+}
+
+/* ---- Order -------------------------------------------------------------------------------- */
+
+/* Five waiters cost the server one, and have the lock in their order. */
+static void test_fault_78_row_in_order(void **state)
+{
+    size_t k;
+    unsigned i;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        start(1, kinds[k], 0);
+        row(5);
+        first_acquires(0);
+        for (i = 0; i < 4; i++)
+            hands_over(i, i + 1);
+        assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
+        bench_serve(&b, 0);
+        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+        bench_expect_quiet(&b, 0);
+        assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    }
+}
+
+/* Whoever comes back stands at the end. */
+static void test_lock_row_comes_again(void **state)
+{
+    (void)state;
+    start(1, false, 0);
+    row(3);
+    first_acquires(0);
+    hands_over(0, 1);
+    assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
+    hands_over(1, 2);
+    hands_over(2, 0);
+}
+
+/* The first has it: the next knows as much, and does not ask before its end is told here. */
+static void test_lock_row_next_knows_that_it_is_held_here(void **state)
+{
+    size_t k;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        start(1, kinds[k], 0);
+        row(2);
+        first_acquires(0);
+        assert_between(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
+                       RLK_SAFETY_MS);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
+    }
+}
+
+/* Those in the middle and at the end leave, by each way out; the others keep their order. */
+static void test_lock_row_others_leave(void **state)
+{
+    unsigned i;
+    (void)state;
+    for (i = 0; i < 2; i++) {
+        start(1, false, 0);
+        row(6);
+        if (i == 0) {
+            assert_result(rlk_cancel(&locks[1]), RLK_OK); /* next to the first */
+            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+            assert_result(rlk_lock_close(&locks[3]), RLK_OK); /* in the middle */
+            assert_result(rlk_cancel(&locks[5]), RLK_OK);     /* the last */
+            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+        } else {
+            assert_result(rlk_lock_close(&locks[5]), RLK_OK);
+            assert_result(rlk_lock_close(&locks[1]), RLK_OK);
+            assert_result(rlk_lock_close(&locks[3]), RLK_OK);
+        }
+        bench_expect_quiet(&b, 0);
+        stand(1, BENCH_KEY, RLK_FOREVER); /* comes again, behind 4 */
+        first_acquires(0);
+        hands_over(0, 2);
+        hands_over(2, 4);
+        hands_over(4, 1);
+    }
+}
+
+/* The only one behind the first leaves, and another comes. */
+static void test_lock_row_is_empty_and_filled_again(void **state)
+{
+    (void)state;
+    start(1, false, 0);
+    row(2);
+    assert_result(rlk_cancel(&locks[1]), RLK_OK);
+    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    stand(2, BENCH_KEY, RLK_FOREVER);
+    stand(3, BENCH_KEY, RLK_FOREVER);
+    first_acquires(0);
+    hands_over(0, 2);
+    hands_over(2, 3);
+}
+
+/* In the row a deadline is as good as at its head. */
+static void test_lock_row_deadline(void **state)
+{
+    rlk_event event;
+    (void)state;
+    start(1, false, 0);
+    row(1);
+    stand(1, BENCH_KEY, 300);
+    stand(2, BENCH_KEY, 200);
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, 1000));
+    assert_ptr_equal(event.user, &locks[2]);
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_int_equal(b.now_ms, BENCH_START + 200);
+    assert_true(bench_next_event(&b, &event, 1000));
+    assert_ptr_equal(event.user, &locks[1]);
+    assert_result(event.result, RLK_TIMED_OUT);
+    assert_int_equal(b.now_ms, BENCH_START + 300);
+}
+
+/* ---- The first leaves --------------------------------------------------------------------- */
+
+/* What it knew is passed on: the next asks nobody, and looks when it would have looked. */
+static void test_lock_row_inherits_what_the_first_knew(void **state)
+{
+    size_t k;
+    unsigned way;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        for (way = 0; way < 3; way++) {
+            uint32_t look_ms;
+            start(1, kinds[k], 0);
+            bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
+            stand(0, BENCH_KEY, way == 0 ? 300 : RLK_FOREVER);
+            stand(1, BENCH_KEY, RLK_FOREVER);
+            bench_serve(&b, 0);
+            look_ms = locks[0].seats[0].t0;
+            if (way == 0)
+                bench_advance(&b, 300);
+            else if (way == 1)
+                assert_result(rlk_cancel(&locks[0]), RLK_OK);
+            else
+                assert_result(rlk_lock_close(&locks[0]), RLK_OK);
+            if (way < 2)
+                bench_expect_event(&b, way == 0 ? RLK_EV_TIMED_OUT : RLK_EV_CANCELLED,
+                                   way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
+            bench_expect_quiet(&b, 0);
+            assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), -1);
+            assert_int_equal((uint32_t)b.now_ms, look_ms);
+            assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_SAFETY : RLK_CAUSE_RETRY);
+            bench_serve(&b, 0);
+            first_acquires(1);
+        }
+    }
+}
+
+#ifndef RLK_RESP2_ONLY
+/* ... unless that is later than the next would look by itself. */
+static void test_lock_row_has_a_safety_time_of_its_own(void **state)
+{
+    (void)state;
+    start(1, true, 0);
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
+    safety_ms = 100000;
+    stand(0, BENCH_KEY, RLK_FOREVER);
+    safety_ms = 500;
+    stand(1, BENCH_KEY, RLK_FOREVER);
+    safety_ms = 0;
+    bench_serve(&b, 0);
+    assert_result(rlk_cancel(&locks[0]), RLK_OK);
+    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 100, 500);
+    assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
+}
+#endif
+
+/* It knew nothing yet: the next tries at once, behind the undo. */
+static void test_lock_row_first_leaves_in_the_middle_of_its_try(void **state)
+{
+    size_t k;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        start(1, kinds[k], 0);
+        stand(0, BENCH_KEY, RLK_FOREVER);
+        stand(1, BENCH_KEY, RLK_FOREVER);
+        (void)bench_expect(&b, 0, BENCH_SET);
+        assert_result(rlk_cancel(&locks[0]), RLK_OK);
+        bench_advance(&b, 1);
+        assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+        bench_serve(&b, 0);
+        bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(rlk_is_held(&locks[1]));
+        assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
+    }
+}
+
+/* ... closed in the middle of it: its SET is nobody's, and takes its time. */
+static void test_lock_row_first_is_closed_in_the_middle_of_its_try(void **state)
+{
+    (void)state;
+    start(1, false, 0);
+    stand(0, BENCH_KEY, RLK_FOREVER);
+    stand(1, BENCH_KEY, RLK_FOREVER);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    assert_result(rlk_lock_close(&locks[0]), RLK_UNKNOWN);
+    bench_advance(&b, 1);
+    bench_serve(&b, 0);
+    bench_expect_no_event(&b);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 2); /* nil: the orphan has it */
+    bench_advance(&b, 500);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+}
+
+/* What is hopeless for the first is for all. */
+static void test_lock_row_fatal_error_ends_all(void **state)
+{
+    unsigned i;
+    (void)state;
+    start(1, false, 0);
+    row(4);
+    b.servers[0].hello = BENCH_WRONGPASS;
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    for (i = 0; i < 4; i++) {
+        bench_expect_event(&b, RLK_EV_FAILED, RLK_E_AUTH);
+        assert_int_equal(rlk_lock_operation(&locks[i]), RLK_OP_NONE);
+    }
+    bench_expect_no_event(&b);
+}
+
+/* A connection that comes and goes is ridden out by all of them. */
+static void test_lock_row_reconnect(void **state)
+{
+    (void)state;
+    start(1, false, 0);
+    row(2);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, 3000);
+    bench_expect_no_event(&b);
+    b.servers[0].refuses = false;
+    first_acquires(0);
+    hands_over(0, 1);
+}
+
+/* Held, waiting and in the row when the client ends: each is closed. */
+static void test_lock_row_when_the_client_ends(void **state)
+{
+    unsigned i;
+    (void)state;
+    start(1, false, 0);
+    row(4);
+    first_acquires(0);
+    rlk_client_deinit(b.client);
+    for (i = 0; i < 4; i++) {
+        assert_result(rlk_cancel(&locks[i]), RLK_E_CLOSED);
+        assert_result(rlk_lock_close(&locks[i]), RLK_E_CLOSED);
+    }
+}
+
+/* ---- Hand-over ---------------------------------------------------------------------------- */
+
+/* The holder's lease runs out: its undo hands over, and not the end of the key's TTL. */
+static void test_lock_row_lost_hands_over(void **state)
+{
+    size_t k;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        int64_t ms;
+        start(1, kinds[k], 0);
+        row(2);
+        first_acquires(0);
+        ms = rlk_remaining_ms(&locks[0]);
+        b.now_ms += ms; /* nobody ticked meanwhile */
+        bench_advance(&b, 0);
+        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+        bench_serve(&b, 0);
+        assert_true(rlk_is_held(&locks[1]));
+    }
+}
+
+/* An operator's force_release wakes as well; and the holder, where it is in this client, is
+ * checked. */
+static void test_lock_row_force_release_hands_over(void **state)
+{
+    rlk_lock operator_lock;
+    (void)state;
+    start(1, false, 0);
+    row(2);
+    assert_result(rlk_lock_init(&operator_lock, b.client, BENCH_KEY, NULL), RLK_OK);
+    assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(locks[0].cause, RLK_CAUSE_LOCAL);
+    assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
+    (void)bench_execute(bench_link_of(&b, 0));
+    bench_run(&b);
+    (void)bench_execute(bench_link_of(&b, 0));
+    (void)bench_deliver(bench_link_of(&b, 0));
+    bench_run(&b);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1); /* whose key was it? */
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    assert_false(rlk_is_held(&locks[0]));
+    assert_true(rlk_is_held(&locks[1]));
+}
+
+/* A release that deletes nothing may have been somebody's chance all the same; who holds the key by
+ * another lock of the client is not asked for it. */
+static void test_lock_row_release_of_what_was_not_ours(void **state)
+{
+    rlk_lock second;
+    (void)state;
+    start(1, false, 0);
+    row(1);
+    first_acquires(0);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0'; /* by hand: nobody is told */
+    assert_result(rlk_lock_init(&second, b.client, BENCH_KEY, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(&second, RLK_TRY), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    assert_true(rlk_is_held(&second));
+}
+
+/* An error to the release hands nothing over. */
+static void test_lock_row_refused_release_hands_nothing_over(void **state)
+{
+    (void)state;
+    start(1, false, 0);
+    row(2);
+    first_acquires(0);
+    assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_READONLY);
+    bench_expect_quiet(&b, 0);
+    bench_advance(&b, 500);
+    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    assert_true(rlk_is_held(&locks[1]));
+}
+
+/* On several nodes each is asked as its release is answered; then there is a round. */
+static void test_lock_row_hands_over_on_several_nodes(void **state)
+{
+    size_t k;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        unsigned sets;
+        start(3, kinds[k], 0);
+        row(3);
+        bench_advance(&b, 500);
+        serve_all();
+        bench_delete(&b, 0, BENCH_KEY);
+        bench_delete(&b, 1, BENCH_KEY);
+        bench_delete(&b, 2, BENCH_KEY);
+        tracked_automatic(&b, true);
+        bench_advance(&b, kinds[k] ? 500 : 1500);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(rlk_is_held(&locks[0]));
+        sets = b.servers[0].count[BENCH_SET];
+        assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
+        bench_advance(&b, 400); /* the spread pause is up to retry_min_ms */
+        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(rlk_is_held(&locks[1]));
+        assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
+        assert_int_equal(b.servers[0].count[BENCH_SET], sets + 1);
+    }
+}
+
+/* The first has it on two of three nodes, whose end it will tell. Of the third the next knows what
+ * the first knew: it asks there. */
+static void test_lock_row_next_knows_the_nodes_that_were_won(void **state)
+{
+    (void)state;
+    start(3, false, 0);
+    stand(0, BENCH_KEY, RLK_FOREVER);
+    stand(1, BENCH_KEY, RLK_FOREVER);
+    bench_run(&b);
+    bench_put(&b, 2, BENCH_KEY, FOREIGN, DAY_MS);
+    bench_serve(&b, 2);
+    bench_serve(&b, 0);
+    bench_serve(&b, 1);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_between(tracked_until(&b, 2, BENCH_PTTL, 1000), 400, 500);
+    assert_int_equal(b.servers[2].count[BENCH_SET], 1);
+    bench_expect_quiet(&b, 0);
+    bench_expect_quiet(&b, 1);
+    assert_between(tracked_until(&b, 0, BENCH_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5 - 500,
+                   RLK_SAFETY_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fault_78_row_in_order),
+        cmocka_unit_test(test_lock_row_comes_again),
+        cmocka_unit_test(test_lock_row_next_knows_that_it_is_held_here),
+        cmocka_unit_test(test_lock_row_others_leave),
+        cmocka_unit_test(test_lock_row_is_empty_and_filled_again),
+        cmocka_unit_test(test_lock_row_deadline),
+        cmocka_unit_test(test_lock_row_inherits_what_the_first_knew),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_lock_row_has_a_safety_time_of_its_own),
+#endif
+        cmocka_unit_test(test_lock_row_first_leaves_in_the_middle_of_its_try),
+        cmocka_unit_test(test_lock_row_first_is_closed_in_the_middle_of_its_try),
+        cmocka_unit_test(test_lock_row_fatal_error_ends_all),
+        cmocka_unit_test(test_lock_row_reconnect),
+        cmocka_unit_test(test_lock_row_when_the_client_ends),
+        cmocka_unit_test(test_lock_row_lost_hands_over),
+        cmocka_unit_test(test_lock_row_force_release_hands_over),
+        cmocka_unit_test(test_lock_row_release_of_what_was_not_ours),
+        cmocka_unit_test(test_lock_row_refused_release_hands_nothing_over),
+        cmocka_unit_test(test_lock_row_hands_over_on_several_nodes),
+        cmocka_unit_test(test_lock_row_next_knows_the_nodes_that_were_won),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The row and the rest of the world: hand-overs in a row are bounded, so that other processes have
+ * their turn; and keys that share a bucket of the index, or a hash, share nothing else (watch.c).
+ */
+#include "lock_tracked.h"
+
+#include <string.h>
+
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+/* Two keys with one hash, of different length. */
+#define TWIN_A "costarring"
+#define TWIN_B "liquid"
+
+static bench b;
+static rlk_lock locks[8];
+
+static void start(unsigned clients, unsigned handoffs, rlk_lock **buckets, size_t buckets_len)
+{
+    memset(&b.config, 0, sizeof b.config);
+    b.config.handoffs = handoffs;
+    b.config.buckets = buckets;
+    b.config.buckets_len = buckets_len;
+#ifdef RLK_RESP2_ONLY
+    bench_open(&b, 1, clients);
+    bench_advance(&b, 0);
+#else
+    tracked_start(&b, 1, clients);
+#endif
+}
+
+static void stand(unsigned i, unsigned client, const char *key)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    config.retry_min_ms = 400; /* to be told from the rest */
+    config.retry_max_ms = 500;
+    config.safety_ms = 1000;
+    assert_result(rlk_lock_init(&locks[i], &b.members[client].client, key, &config), RLK_OK);
+    assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
+}
+
+/* Releases; the next has it at once, or (false) does not. */
+static bool hands_over(unsigned i, unsigned next)
+{
+    assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    if (!rlk_is_held(&locks[next]))
+        return false;
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    return true;
+}
+
+/* Two that take turns: K hand-overs at once, then a pause of a retry time, and from the start. */
+static void hand_over_until_it_yields(unsigned handoffs, unsigned expected, unsigned times)
+{
+    unsigned holder = 0;
+    unsigned i;
+    start(1, handoffs, NULL, 0);
+    stand(0, 0, BENCH_KEY);
+    stand(1, 0, BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    for (i = 0; i < times * (expected + 1); i++) {
+        bool at_once = hands_over(holder, 1 - holder);
+        assert_int_equal(at_once, i % (expected + 1) != expected);
+        if (!at_once) {
+            assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 400, 500);
+            assert_int_equal(locks[1 - holder].cause, RLK_CAUSE_YIELD);
+            bench_serve(&b, 0);
+            bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        }
+        assert_result(rlk_acquire_start(&locks[holder], RLK_FOREVER), RLK_PENDING);
+        bench_serve(&b, 0); /* the only one that waits: it asks */
+        holder = 1 - holder;
+    }
+}
+
+static void test_lock_row_yields_after_handoffs(void **state)
+{
+    (void)state;
+    hand_over_until_it_yields(1, 1, 5);
+    hand_over_until_it_yields(2, 2, 4);
+    hand_over_until_it_yields(0, RLK_HANDOFFS, 3);
+    hand_over_until_it_yields(254, 254, 2);
+}
+
+/* What is not handed over at once begins the count anew: another process had its turn. */
+static void test_lock_row_counts_hand_overs_in_a_row(void **state)
+{
+    unsigned i;
+    (void)state;
+    start(1, 2, NULL, 0);
+    for (i = 0; i < 6; i++)
+        stand(i, 0, BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    assert_true(hands_over(1, 2));
+    /* the third is not released here: it is deleted, and the next waiter is told by the server */
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_not_equal(locks[3].cause, RLK_CAUSE_LOCAL);
+    assert_true(hands_over(3, 4));
+    assert_true(hands_over(4, 5));
+}
+
+#ifndef RLK_RESP2_ONLY
+/* Three locks of one client that are taken again as soon as they are released; a lock of another
+ * client has its turn, without its own safety check being what brings it. */
+static void test_lock_row_yields_to_another_process(void **state)
+{
+    rlk_event event;
+    unsigned turns = 0;
+    unsigned i;
+    (void)state;
+    start(2, 5, NULL, 0);
+    b.servers[0].automatic = true;
+    for (i = 0; i < 3; i++)
+        stand(i, 0, BENCH_KEY);
+    stand(3, 1, BENCH_KEY);
+    do {
+        assert_true(bench_next_event(&b, &event, 1000));
+        if (event.type == RLK_EV_ACQUIRED && event.lock != &locks[3]) {
+            assert_result(rlk_release_start(event.lock), RLK_PENDING);
+            turns++;
+        } else if (event.type == RLK_EV_RELEASED) {
+            assert_result(rlk_acquire_start(event.lock, RLK_FOREVER), RLK_PENDING);
+        }
+        assert_true(turns < 10);
+    } while (event.lock != &locks[3]);
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_int_equal(locks[3].cause, RLK_CAUSE_PUSH);
+    assert_int_equal(turns, 6); /* the first, and five that were handed over */
+    assert_true(b.now_ms - BENCH_START < 200);
+}
+
+/* While it yields, the server's word is as good as ever. */
+static void test_lock_row_yielding_waiter_is_woken(void **state)
+{
+    (void)state;
+    start(1, 1, NULL, 0);
+    stand(0, 0, BENCH_KEY);
+    stand(1, 0, BENCH_KEY);
+    stand(2, 0, BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    assert_false(hands_over(1, 2));
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(b.now_ms, BENCH_START);
+}
+#endif
+
+/* ---- The index ---------------------------------------------------------------------------- */
+
+/* Many keys in one bucket, some waiting, some held; each has its own row. */
+static void test_lock_row_keys_in_one_bucket(void **state)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    rlk_lock *bucket[1];
+    unsigned i;
+    (void)state;
+    start(1, 0, bucket, 1);
+    for (i = 0; i < 3; i++) {
+        stand(i, 0, keys[i]);     /* acquires */
+        stand(3 + i, 0, keys[i]); /* waits for it */
+    }
+    bench_serve(&b, 0);
+    for (i = 0; i < 3; i++)
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+    assert_true(hands_over(1, 4));
+    assert_int_equal(b.servers[0].count[BENCH_SET], 4); /* nobody else was woken */
+    assert_true(hands_over(2, 5));
+    assert_true(hands_over(0, 3));
+    assert_int_equal(b.servers[0].count[BENCH_SET], 6);
+    /* holders leave the bucket from its middle and its ends */
+    for (i = 3; i < 6; i++) {
+        assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
+        bench_serve(&b, 0);
+        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    }
+    assert_null(bucket[0]);
+}
+
+/* One hash: what is told of one wakes the other too, which costs an attempt; but they are two rows,
+ * and nobody takes the one for the other. */
+static void test_lock_row_keys_with_one_hash(void **state)
+{
+    (void)state;
+    assert_int_equal(rlk_key_hash(RLK_KEY_HASH, TWIN_A, strlen(TWIN_A)),
+                     rlk_key_hash(RLK_KEY_HASH, TWIN_B, strlen(TWIN_B)));
+    start(1, 0, NULL, 0);
+    bench_put(&b, 0, TWIN_B, FOREIGN, DAY_MS);
+    stand(0, 0, TWIN_A);
+    stand(1, 0, TWIN_B);
+    stand(2, 0, TWIN_A);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    assert_true(hands_over(0, 2));
+    assert_int_equal(b.servers[0].count[BENCH_SET], 4); /* one of them in vain */
+    assert_false(rlk_is_held(&locks[1]));
+    bench_find(&b, &b.servers[0], TWIN_B)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(rlk_is_held(&locks[1]));
+    assert_true(rlk_is_held(&locks[2]));
+}
+
+/* Buckets of the caller are his to give, whatever is in them. */
+static void test_lock_row_own_buckets(void **state)
+{
+    rlk_lock *buckets[64];
+    unsigned used = 0;
+    unsigned i;
+    (void)state;
+    memset(buckets, 0x5a, sizeof buckets);
+    start(1, 0, buckets, 64);
+    for (i = 0; i < 64; i++)
+        assert_null(buckets[i]);
+    stand(0, 0, BENCH_KEY);
+    stand(1, 0, "another");
+    bench_serve(&b, 0);
+    for (i = 0; i < 64; i++)
+        used += buckets[i] != NULL;
+    assert_int_equal(used, 2);
+    for (i = 0; i < COUNT_OF(b.client->own_buckets); i++)
+        assert_true(b.client->own_buckets[i] != &locks[0]);
+}
+
+static void test_lock_row_config_is_checked(void **state)
+{
+    static rlk_lock *buckets[8];
+    static const struct {
+        uint32_t handoffs;
+        bool own;
+        size_t len;
+        rlk_result expected;
+    } rows[] = {
+        {0, false, 0, RLK_OK},
+        {1, false, 3, RLK_OK}, /* of no buckets */
+        {254, true, 1, RLK_OK},
+        {255, true, 8, RLK_E_ARGUMENT},
+        {UINT32_MAX, false, 0, RLK_E_ARGUMENT},
+        {0, true, 8, RLK_OK},
+        {0, true, 0, RLK_E_ARGUMENT},
+        {0, true, 3, RLK_E_ARGUMENT},
+        {0, true, 6, RLK_E_ARGUMENT},
+        {0, true, SIZE_MAX, RLK_E_ARGUMENT},
+        {0, true, SIZE_MAX / 2 + 1, RLK_E_ARGUMENT}, /* a power of two */
+    };
+    size_t i;
+    (void)state;
+    start(1, 0, NULL, 0);
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        rlk_client_config config = b.config;
+        rlk_conn *conns[1];
+        rlk_client client;
+        if (rows[i].len == SIZE_MAX / 2 + 1 && SIZE_MAX <= UINT32_MAX)
+            continue; /* there it is one that could be */
+        memset(&client, 0, sizeof client);
+        conns[0] = &bench_link_of(&b, 0)->conn;
+        config.env = b.client->env;
+        config.handoffs = rows[i].handoffs;
+        config.buckets = rows[i].own ? buckets : NULL;
+        config.buckets_len = rows[i].len;
+        assert_result(rlk_client_init(&client, conns, 1, &config), rows[i].expected);
+        if (rows[i].expected == RLK_OK)
+            assert_int_equal(client.handoffs, rows[i].handoffs ? rows[i].handoffs : RLK_HANDOFFS);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_row_yields_after_handoffs),
+        cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_lock_row_yields_to_another_process),
+        cmocka_unit_test(test_lock_row_yielding_waiter_is_woken),
+#endif
+        cmocka_unit_test(test_lock_row_keys_in_one_bucket),
+        cmocka_unit_test(test_lock_row_keys_with_one_hash),
+        cmocka_unit_test(test_lock_row_own_buckets),
+        cmocka_unit_test(test_lock_row_config_is_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

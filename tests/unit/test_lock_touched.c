@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A lock that is held, whose key changed as the server tells: looked at at once, and believed only
+ * when the key itself says so (rule 7; rlki_hold_look).
+ */
+#include "lock_tracked.h"
+
+#include <string.h>
+
+#define DRIFT(ms) ((ms) / 100 + 3)
+#define TTL       30000
+#define LEASE     (TTL - DRIFT(TTL))
+
+static bench b;
+
+static void start(unsigned n)
+{
+    memset(&b.config, 0, sizeof b.config);
+    tracked_start(&b, n, 1);
+}
+
+static void take(rlk_lock *lock, const char *key)
+{
+    unsigned i;
+    assert_result(rlk_lock_init(lock, b.client, key, NULL), RLK_OK);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    for (i = 0; i < b.nodes; i++)
+        bench_serve(&b, i);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* Held on n nodes, and all is answered. */
+static void hold(rlk_lock *lock, unsigned n)
+{
+    start(n);
+    take(lock, BENCH_KEY);
+    bench_expect_quiet(&b, n);
+}
+
+static void expect_lost(rlk_lock *lock)
+{
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    bench_expect_no_event(&b);
+    assert_false(rlk_is_held(lock));
+}
+
+/* ---- What happened to the key ------------------------------------------------------------- */
+
+/* Fault 23, where the server tells: at once, though nobody asked. */
+static void test_fault_23_deleted_key_is_noticed_at_once(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_advance(&b, 1234);
+    bench_delete(&b, 0, BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    assert_true(rlk_is_held(&lock)); /* not believed before it is checked */
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+    assert_int_equal(b.now_ms, BENCH_START + 1234);
+    bench_expect_quiet(&b, 0); /* there is nothing to undo */
+    assert_result(rlk_release_start(&lock), RLK_LOST);
+}
+
+/* Fault 24: overwritten; what is there now is left alone. */
+static void test_fault_24_overwritten_key_is_noticed_at_once(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+    bench_advance(&b, 2 * TTL);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, FOREIGN), 1);
+}
+
+/* A type that no lock has. */
+static void test_lock_touched_key_of_another_type(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->wrong_type = true;
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+}
+
+/* Merely touched, or for nothing (faults 76, 85): it stays held, for as long as it was. */
+static void test_lock_touched_for_nothing(void **state)
+{
+    static const char *const keys[] = {BENCH_KEY, NULL};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(keys); i++) {
+        rlk_lock lock;
+        unsigned push;
+        hold(&lock, 1);
+        for (push = 1; push < 4; push++) {
+            bench_advance(&b, 100);
+            bench_push(bench_link_of(&b, 0), keys[i]);
+            (void)bench_expect(&b, 0, BENCH_CHECK);
+            bench_serve(&b, 0);
+            bench_expect_no_event(&b);
+            bench_expect_quiet(&b, 0);
+            /* or what is left has less drift by now */
+            assert_between(rlk_remaining_ms(&lock), LEASE - 100 * (int)push,
+                           LEASE - 100 * (int)push + (int)push);
+            assert_int_equal(b.servers[0].count[BENCH_CHECK], push);
+        }
+        bench_delete(&b, 0, BENCH_KEY); /* each look has made the server tell again */
+        bench_serve(&b, 0);
+        expect_lost(&lock);
+    }
+}
+
+/* Somebody changed its TTL: less counts, more does not (rule 8). */
+static void test_lock_touched_ttl_was_changed(void **state)
+{
+    rlk_lock lock;
+    bench_entry *entry;
+    (void)state;
+    hold(&lock, 1);
+    entry = bench_find(&b, &b.servers[0], BENCH_KEY);
+    entry->expiry_ms = b.now_ms + 4 * TTL;
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    assert_int_equal(rlk_remaining_ms(&lock), LEASE);
+    entry->expiry_ms = RLK_NEVER;
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    assert_int_equal(rlk_remaining_ms(&lock), LEASE);
+    entry->expiry_ms = b.now_ms + 5000;
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
+    bench_advance(&b, 5000 - DRIFT(5000));
+    expect_lost(&lock);
+}
+
+/* A push of another key, and one after the release, are nobody's. */
+static void test_lock_touched_not_ours(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_push(bench_link_of(&b, 0), "another");
+    bench_expect_quiet(&b, 0);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_push(bench_link_of(&b, 0), NULL);
+    bench_expect_quiet(&b, 0);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+}
+
+/* A null push: all that are held are looked at. */
+static void test_lock_touched_flush(void **state)
+{
+    rlk_lock locks[3];
+    unsigned i;
+    (void)state;
+    start(1);
+    take(&locks[0], "a");
+    take(&locks[1], "b");
+    take(&locks[2], "c");
+    bench_find(&b, &b.servers[0], "a")->key[0] = '\0';
+    bench_find(&b, &b.servers[0], "c")->key[0] = '\0';
+    bench_push(bench_link_of(&b, 0), NULL);
+    bench_serve(&b, 0);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 3);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(rlk_is_held(&locks[i]), i == 1);
+}
+
+/* Gone between the OK and the PTTL behind it: whose doing was that? */
+static void test_lock_touched_gone_behind_the_ok(void **state)
+{
+    static const char *const others[] = {":30000\r\n", ":-1\r\n", BENCH_READONLY};
+    rlk_lock lock;
+    size_t i;
+    (void)state;
+    start(1);
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_run(&b);
+    assert_true(bench_execute(bench_link_of(&b, 0)));
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    expect_lost(&lock);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1);
+    for (i = 0; i < COUNT_OF(others); i++) { /* any other answer is none of its business */
+        start(1);
+        bench_lock(&b, &lock, TTL);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        bench_reply(&b, 0, BENCH_OK);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        bench_reply(&b, 0, others[i]);
+        bench_expect_quiet(&b, 0);
+        assert_true(rlk_is_held(&lock));
+    }
+}
+
+/* ... released before that PTTL is answered: nothing more to look at. */
+static void test_lock_touched_gone_behind_the_ok_of_what_is_released(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    start(1);
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_OK);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, ":-2\r\n");
+    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+}
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+/* An error that passes: looked at again. One that does not: what we know stands. */
+static void test_lock_touched_and_the_server_refuses(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_delete(&b, 0, BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    bench_reply(&b, 0, BENCH_READONLY);
+    bench_expect_quiet(&b, 0);
+    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+    assert_true(rlk_is_held(&lock));
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+
+    hold(&lock, 1);
+    bench_delete(&b, 0, BENCH_KEY);
+    bench_run(&b);
+    bench_reply(&b, 0, BENCH_NOPERM);
+    assert_int_equal(tracked_until(&b, 0, BENCH_CHECK, 1000), -1);
+    assert_true(rlk_is_held(&lock));
+    bench_advance(&b, LEASE - 1000);
+    expect_lost(&lock);
+}
+
+/* The look is lost with its stream, and repeated on the next. */
+static void test_lock_touched_and_the_stream_ends(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_delete(&b, 0, BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    bench_cut(&b, 0);
+    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 2);
+}
+
+/* A stream that came again: of what happened meanwhile nobody told. */
+static void test_lock_touched_reconnect(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_cut(&b, 0);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
+    bench_serve(&b, 0);
+    expect_lost(&lock);
+}
+
+/* ---- Beside commands under way ------------------------------------------------------------ */
+
+/* A command that compares, and is not answered, sees what was told before. */
+static void test_lock_touched_while_it_is_compared(void **state)
+{
+    unsigned way;
+    (void)state;
+    for (way = 0; way < 3; way++) {
+        rlk_lock lock;
+        hold(&lock, 1);
+        if (way == 0)
+            assert_result(rlk_check_start(&lock), RLK_PENDING);
+        else if (way == 1)
+            assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+        else
+            bench_push(bench_link_of(&b, 0), BENCH_KEY);
+        bench_run(&b);
+        bench_delete(&b, 0, BENCH_KEY);
+        bench_run(&b);
+        assert_int_equal(b.servers[0].count[BENCH_CHECK] + b.servers[0].count[BENCH_RAISE], 1);
+        bench_serve(&b, 0);
+        assert_int_equal(b.servers[0].count[BENCH_CHECK] + b.servers[0].count[BENCH_RAISE], 1);
+        if (way < 2)
+            bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        expect_lost(&lock);
+    }
+}
+
+/* Any other command is answered first. */
+static void test_lock_touched_while_it_is_busy(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    (void)state;
+    hold(&lock, 1);
+    assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_GET);
+    bench_delete(&b, 0, BENCH_KEY);
+    bench_run(&b);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    bench_serve(&b, 0);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1);
+    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD); /* nobody has it */
+    expect_lost(&lock);
+
+    start(1);
+    bench_lock(&b, &lock, TTL);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_OK);
+    bench_push(bench_link_of(&b, 0), NULL); /* before its PTTL is answered */
+    bench_run(&b);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    bench_reply(&b, 0, ":30000\r\n");
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+}
+
+/* The look goes on behind an operation that ends, and is taken over by one that asks the same. */
+static void test_lock_touched_and_then_called(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, ":30000\r\n"); /* to the first: no answer to what was asked later */
+    bench_expect_no_event(&b);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_run(&b);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    bench_expect_no_event(&b);
+}
+
+/* What is due comes first: a lock that is over is not looked at. */
+static void test_lock_touched_when_it_is_over(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    b.now_ms += LEASE; /* nobody ticked */
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    bench_run(&b);
+    expect_lost(&lock);
+    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+}
+
+/* ---- Several nodes ------------------------------------------------------------------------ */
+
+/* The node that told is looked at, and no other; LOST when a quorum is out of reach. */
+static void test_lock_touched_on_several_nodes(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 3);
+    bench_delete(&b, 0, BENCH_KEY);
+    bench_serve(&b, 0);
+    bench_expect_quiet(&b, 3);
+    assert_true(rlk_is_held(&lock));
+    bench_push(bench_link_of(&b, 0), BENCH_KEY); /* known not to have it */
+    bench_push(bench_link_of(&b, 0), NULL);
+    bench_expect_quiet(&b, 3);
+    bench_push(bench_link_of(&b, 2), BENCH_KEY);
+    (void)bench_expect(&b, 2, BENCH_CHECK);
+    bench_serve(&b, 2);
+    assert_true(rlk_is_held(&lock));
+    bench_delete(&b, 1, BENCH_KEY);
+    bench_serve(&b, 1);
+    expect_lost(&lock);
+    (void)bench_expect(&b, 2, BENCH_RELEASE);
+}
+
+/* ---- rlk_keep ----------------------------------------------------------------------------- */
+
+static unsigned answer_at; /* wait at which the server answers; 0: never */
+
+static int answer_late(bench *own)
+{
+    if (own->waits == answer_at)
+        bench_serve(own, 0);
+    return 0;
+}
+
+/* It looks for what came, and waits for the look that this causes. */
+static void test_lock_touched_keep_waits_for_the_check(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    b.on_wait = answer_late;
+    answer_at = 2;
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.waits, 1); /* a look, and nothing had come */
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    b.waits = 0;
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.waits, 2);
+    bench_expect_quiet(&b, 0);
+    bench_delete(&b, 0, BENCH_KEY);
+    b.waits = 0;
+    assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
+    expect_lost(&lock);
+    assert_result(rlk_keep(&lock), RLK_LOST);
+}
+
+/* ... for no longer than one try takes; the lease lasts. */
+static void test_lock_touched_keep_without_an_answer(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 1);
+    b.on_wait = answer_late;
+    answer_at = 0;
+    bench_delete(&b, 0, BENCH_KEY);
+    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_int_equal(b.now_ms - BENCH_START, RLK_NODE_MS_MAX);
+    assert_true(rlk_is_held(&lock));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fault_23_deleted_key_is_noticed_at_once),
+        cmocka_unit_test(test_fault_24_overwritten_key_is_noticed_at_once),
+        cmocka_unit_test(test_lock_touched_key_of_another_type),
+        cmocka_unit_test(test_lock_touched_for_nothing),
+        cmocka_unit_test(test_lock_touched_ttl_was_changed),
+        cmocka_unit_test(test_lock_touched_not_ours),
+        cmocka_unit_test(test_lock_touched_flush),
+        cmocka_unit_test(test_lock_touched_gone_behind_the_ok),
+        cmocka_unit_test(test_lock_touched_gone_behind_the_ok_of_what_is_released),
+        cmocka_unit_test(test_lock_touched_and_the_server_refuses),
+        cmocka_unit_test(test_lock_touched_and_the_stream_ends),
+        cmocka_unit_test(test_lock_touched_reconnect),
+        cmocka_unit_test(test_lock_touched_while_it_is_compared),
+        cmocka_unit_test(test_lock_touched_while_it_is_busy),
+        cmocka_unit_test(test_lock_touched_and_then_called),
+        cmocka_unit_test(test_lock_touched_when_it_is_over),
+        cmocka_unit_test(test_lock_touched_on_several_nodes),
+        cmocka_unit_test(test_lock_touched_keep_waits_for_the_check),
+        cmocka_unit_test(test_lock_touched_keep_without_an_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is counted, and what rlk_env.trace sees: each transition and each command once, and never a
+ * token or a password (trace.c).
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PASSWORD "hunter2"
+#define USER     "arthur"
+#define FOREIGN  "foreign-token"
+
+#ifdef RLK_NO_TEXT
+#define WORD(word) ((void)(word), "")
+#else
+#define WORD(word) (word)
+#endif
+
+static bench b;
+
+typedef struct seen {
+    rlk_trace_kind kind;
+    const rlk_lock *lock;
+    int node;
+    const char *what;
+    int64_t number;
+} seen;
+
+static seen traces[2048];
+static size_t traced;
+static size_t checked; /* of them looked at by expect() */
+
+static void record(void *context, const rlk_trace *trace)
+{
+    const bench_client *member = (const bench_client *)context;
+    seen *one = &traces[traced++];
+    assert_true(traced < COUNT_OF(traces));
+    assert_ptr_equal(trace->client, &member->client);
+    assert_int_equal(trace->now_ms, member->bench->now_ms);
+    assert_non_null(trace->what);
+    one->kind = trace->kind;
+    one->lock = trace->lock;
+    one->node = trace->node;
+    one->what = trace->what;
+    one->number = trace->number;
+}
+
+static void start(unsigned nodes, bool tracking)
+{
+    unsigned i;
+    memset(&b.config, 0, sizeof b.config);
+    b.config.env.trace = record;
+    traced = 0;
+    checked = 0;
+    bench_open(&b, nodes, 1);
+    for (i = 0; i < nodes; i++)
+        b.servers[i].tracking = tracking;
+    bench_advance(&b, 0);
+}
+
+/* All that was traced so far is not looked at. */
+static void skip_all(void)
+{
+    checked = traced;
+}
+
+/* The next that was traced is this. */
+#define expect(kind, lock, node, what, number)                                                     \
+    expect_at((kind), (lock), (node), (what), (number), __LINE__)
+static void expect_at(rlk_trace_kind kind, const rlk_lock *lock, int node, const char *what,
+                      int64_t number, int line)
+{
+    const seen *one = &traces[checked];
+    const char *word = kind == RLK_TRACE_STEP ? what : WORD(what); /* steps have names anyway */
+    if (checked == traced)
+        support_fail_at(__FILE__, line, "nothing was traced, expected %d \"%s\"", (int)kind, what);
+    if (one->kind != kind || one->lock != lock || one->node != node || one->number != number ||
+        strcmp(one->what, word) != 0)
+        support_fail_at(__FILE__, line,
+                        "traced %d \"%s\" %d of node %d, expected %d \"%s\" %d of node %d",
+                        (int)one->kind, one->what, (int)one->number, one->node, (int)kind, what,
+                        (int)number, node);
+    checked++;
+}
+
+static void expect_no_more(void)
+{
+    if (checked != traced)
+        support_fail("traced %d \"%s\" %d, expected no more", (int)traces[checked].kind,
+                     traces[checked].what, (int)traces[checked].number);
+}
+
+/* ---- What is traced ----------------------------------------------------------------------- */
+
+static void expect_connects(rlk_result before)
+{
+    expect(RLK_TRACE_CONN, NULL, 0, "CONNECTING", before);
+    expect(RLK_TRACE_CONN, NULL, 0, "HANDSHAKE", before);
+#ifndef RLK_RESP2_ONLY
+    expect(RLK_TRACE_STEP, NULL, 0, "HELLO", before);
+    expect(RLK_TRACE_STEP, NULL, 0, "CLIENT TRACKING", before);
+#else
+    expect(RLK_TRACE_STEP, NULL, 0, "CLIENT ID", before);
+#endif
+    expect(RLK_TRACE_STEP, NULL, 0, "INFO", before);
+    if (before == RLK_E_EOF)
+        expect(RLK_TRACE_STEP, NULL, 0, "CLIENT KILL", before);
+    expect(RLK_TRACE_STEP, NULL, 0, "SCRIPT LOAD", before);
+    expect(RLK_TRACE_CONN, NULL, 0, "READY", RLK_OK);
+}
+
+/* A connection: its states with what it ended for, and the steps of its handshake. */
+static void test_lock_trace_of_a_connection(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    start(1, true);
+    expect_connects(RLK_E_NOT_CONNECTED);
+    expect_no_more();
+    /* one that has to be fenced */
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_run(&b);
+    skip_all();
+    bench_cut(&b, 0);
+    expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_EOF);
+    expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_EOF);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    expect_connects(RLK_E_EOF);
+    skip_all();
+    bench_say(bench_link_of(&b, 0), "what?\r\n", 7); /* nonsense: its stream is given up */
+    expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_PROTOCOL);
+    bench_run(&b);
+    expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_PROTOCOL);
+    bench_advance(&b, RLK_BACKOFF_MAX_MS);
+    skip_all();
+    b.servers[0].hello = BENCH_WRONGPASS;
+    bench_cut(&b, 0);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_conn_get_state(&bench_link_of(&b, 0)->conn), RLK_CONN_FATAL);
+    expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_EOF);
+    expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_EOF);
+    expect(RLK_TRACE_CONN, NULL, 0, "CONNECTING", RLK_E_EOF);
+    expect(RLK_TRACE_CONN, NULL, 0, "HANDSHAKE", RLK_E_EOF);
+#ifndef RLK_RESP2_ONLY
+    expect(RLK_TRACE_STEP, NULL, 0, "HELLO", RLK_E_EOF);
+    expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_AUTH);
+    expect(RLK_TRACE_CONN, NULL, 0, "FATAL", RLK_E_AUTH);
+#endif
+}
+
+/* A lock from its acquire to its release, each transition and each command once. */
+static void test_lock_trace_of_a_lock(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    start(1, false);
+    skip_all();
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_serve(&b, 0);
+    expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 1);
+    expect(RLK_TRACE_REPLY, &lock, 0, "SET", 2);
+    expect(RLK_TRACE_STATE, &lock, -1, "HELD", 30000 - 303);
+    expect(RLK_TRACE_RESULT, &lock, -1, "acquire", RLK_OK);
+    expect_no_more();
+
+    assert_result(rlk_extend_start(&lock, 10000), RLK_PENDING);
+    bench_serve(&b, 0);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (raise)", 1);
+    expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (raise)", 40000);
+    expect(RLK_TRACE_RESULT, &lock, -1, "extend", RLK_OK);
+
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_READONLY);
+    bench_advance(&b, RLK_RETRY_MAX_MS);
+    bench_serve(&b, 0);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
+    expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (check)", RLK_E_READONLY);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
+    assert_int_equal(traces[checked].kind, RLK_TRACE_REPLY);
+    checked++;
+    expect(RLK_TRACE_RESULT, &lock, -1, "check", RLK_OK);
+
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    expect(RLK_TRACE_STATE, &lock, -1, "FREE", 0);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (release)", 1);
+    expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (release)", 1);
+    expect(RLK_TRACE_RESULT, &lock, -1, "release", RLK_OK);
+    expect_no_more();
+}
+
+/* Loss: by its deadline, and its undo. */
+static void test_lock_trace_of_a_loss(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    start(1, false);
+    bench_held(&b, &lock, 3000);
+    skip_all();
+    bench_advance(&b, 3000);
+    expect(RLK_TRACE_STATE, &lock, -1, "LOST", 0);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (release)", 1);
+    expect_no_more();
+}
+
+#ifndef RLK_RESP2_ONLY
+/* Waiting: in the row, told by the server, settled. */
+static void test_lock_trace_of_waiting(void **state)
+{
+    rlk_lock lock;
+    rlk_lock second;
+    (void)state;
+    start(1, true);
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, 60000);
+    bench_lock(&b, &lock, 30000);
+    bench_lock(&b, &second, 30000);
+    skip_all();
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
+    bench_serve(&b, 0);
+    expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
+    expect(RLK_TRACE_PHASE, &second, -1, "ROW", RLK_CAUSE_START);
+    expect(RLK_TRACE_REPLY, &lock, 0, "SET", 0); /* nil */
+    assert_int_equal(traces[checked].kind, RLK_TRACE_REPLY);
+    assert_string_equal(traces[checked].what, WORD("PTTL"));
+    assert_int_equal(traces[checked++].number, 60000);
+    expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
+    expect_no_more();
+    bench_delete(&b, 0, BENCH_KEY);
+    bench_run(&b);
+    expect(RLK_TRACE_PUSH, &lock, 0, "PUSH", RLK_CAUSE_PUSH);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_PUSH);
+    expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
+    expect_no_more();
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    expect(RLK_TRACE_PHASE, &lock, -1, "SETTLE", RLK_CAUSE_PUSH);
+    bench_serve(&b, 0);
+    skip_all();
+    bench_advance(&b, 1);
+    bench_serve(&b, 0);
+    assert_true(rlk_is_held(&second));
+    bench_push(bench_link_of(&b, 0), NULL);
+    skip_all();
+    bench_run(&b);
+    expect(RLK_TRACE_PUSH, &second, 0, "FLUSH", RLK_CAUSE_FLUSH);
+    expect(RLK_TRACE_COMMAND, &second, 0, "EVALSHA (check)", 1);
+}
+
+/* Several nodes: which one, questions, pauses. */
+static void test_lock_trace_of_several_nodes(void **state)
+{
+    rlk_lock lock;
+    unsigned probes = 0;
+    unsigned pauses = 0;
+    size_t i;
+    (void)state;
+    start(3, true);
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
+    bench_put(&b, 1, BENCH_KEY, FOREIGN, -1);
+    bench_lock(&b, &lock, 30000);
+    skip_all();
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    for (i = 0; i < 3; i++)
+        b.servers[i].automatic = true;
+    bench_advance(&b, 500);
+    skip_all();
+    bench_delete(&b, 1, BENCH_KEY);
+    bench_advance(&b, RLK_RETRY_MIN_MS);
+    expect(RLK_TRACE_PUSH, &lock, 1, "PUSH", RLK_CAUSE_PUSH);
+    expect(RLK_TRACE_COMMAND, &lock, 1, "PTTL", 1);
+    expect(RLK_TRACE_REPLY, &lock, 1, "PTTL", -2);
+    expect(RLK_TRACE_PHASE, &lock, -1, "PAUSE", RLK_CAUSE_PUSH);
+    for (i = 0; i < traced; i++) {
+        pauses += traces[i].kind == RLK_TRACE_PHASE && strcmp(traces[i].what, WORD("PAUSE")) == 0;
+        probes += traces[i].kind == RLK_TRACE_COMMAND && strcmp(traces[i].what, WORD("PTTL")) == 0;
+    }
+#ifndef RLK_NO_TEXT
+    assert_int_equal(pauses, 2);
+    assert_int_equal(probes, b.client->stats.probes);
+#endif
+    assert_true(rlk_is_held(&lock));
+}
+#endif
+
+/* Whatever is done, no token and no password is in it. */
+static void test_lock_trace_tells_no_secrets(void **state)
+{
+    rlk_url url;
+    rlk_lock lock;
+    rlk_holder holder;
+    char token[RLK_TOKEN_MAX + 1];
+    size_t i;
+    (void)state;
+    memset(&url, 0, sizeof url);
+    url.host = "n0";
+    url.host_len = 2;
+    url.port = 6379;
+    url.user = USER;
+    url.user_len = (uint16_t)strlen(USER);
+    url.password = PASSWORD;
+    url.password_len = (uint16_t)strlen(PASSWORD);
+#ifndef RLK_RESP2_ONLY /* where it is in HELLO, which the bench understands */
+    b.url = &url;
+#endif
+    start(1, true);
+    b.url = NULL;
+    b.servers[0].automatic = true;
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    (void)rlk_lock_token(&lock, token, sizeof token);
+    assert_result(rlk_extend(&lock, 1000), RLK_OK);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, 60000);
+    assert_result(rlk_acquire(&lock, 500), RLK_TIMED_OUT);
+    assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
+    assert_result(rlk_force_release(&lock), RLK_OK);
+    b.servers[0].fails = "-ERR " PASSWORD " " FOREIGN "\r\n";
+    assert_int_not_equal(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    b.servers[0].hello = "-WRONGPASS " USER " " PASSWORD "\r\n";
+    bench_cut(&b, 0);
+    bench_advance(&b, 1000);
+    assert_true(traced > 60);
+    for (i = 0; i < traced; i++) {
+        assert_null(strstr(traces[i].what, PASSWORD));
+        assert_null(strstr(traces[i].what, USER));
+        assert_null(strstr(traces[i].what, FOREIGN));
+        assert_null(strstr(traces[i].what, token));
+        assert_true(strlen(traces[i].what) < 24);
+    }
+    assert_int_equal(token[0] != '\0', true);
+}
+
+static void test_lock_trace_key(void **state)
+{
+    rlk_lock lock;
+    size_t len;
+    const uint8_t *key;
+    (void)state;
+    start(1, false);
+    assert_result(rlk_lock_init_n(&lock, b.client, "a\0b", 3, NULL), RLK_OK);
+    key = rlk_lock_key(&lock, &len);
+    assert_int_equal(len, 3);
+    assert_memory_equal(key, "a\0b", 3);
+}
+
+static void test_lock_trace_cause_names(void **state)
+{
+    static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "SAFETY", "RETRY", "YIELD", "RECONNECT"};
+    int cause;
+    (void)state;
+    for (cause = 0; cause < RLK_CAUSES; cause++)
+        assert_string_equal(rlk_cause_name((rlk_cause)cause), WORD(names[cause]));
+    assert_string_equal(rlk_cause_name(RLK_CAUSES), WORD("?"));
+}
+
+/* ---- What is counted ---------------------------------------------------------------------- */
+
+static void test_lock_trace_stats_of_attempts(void **state)
+{
+    rlk_lock lock;
+    rlk_lock second;
+    rlk_stats stats;
+    unsigned sum = 0;
+    unsigned i;
+    (void)state;
+    start(1, false);
+    b.servers[0].automatic = true;
+    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
+    bench_lock(&b, &lock, 3000);
+    bench_lock(&b, &second, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
+    assert_result(rlk_acquire(&lock, 1000), RLK_TIMED_OUT);
+    bench_delete(&b, 0, BENCH_KEY);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
+    bench_run(&b);
+    assert_result(rlk_release(&lock), RLK_OK); /* hands over */
+    assert_true(rlk_is_held(&second));
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.attempts, b.servers[0].count[BENCH_SET]);
+    assert_int_equal(stats.acquired, 2);
+    assert_int_equal(stats.causes[RLK_CAUSE_START], 4);
+    assert_int_equal(stats.causes[RLK_CAUSE_LOCAL], 1);
+    for (i = 0; i < RLK_CAUSES; i++)
+        sum += stats.causes[i];
+    assert_int_equal(sum, stats.attempts);
+    assert_int_equal(stats.causes[RLK_CAUSE_RETRY], sum - 5);
+    assert_int_equal(stats.probes, 0);
+    assert_int_equal(stats.lost, 0);
+    bench_advance(&b, 3000);
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.lost, 1);
+    assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused, 0);
+}
+
+static void test_lock_trace_stats_of_renewals(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock lock;
+    rlk_stats stats;
+    rlk_event event;
+    unsigned told[3] = {0, 0, 0};
+    (void)state;
+    config.auto_renew = true;
+    start(1, false);
+    b.servers[0].automatic = true;
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    bench_advance(&b, 35000);
+    b.servers[0].fails = BENCH_NOPERM;
+    bench_advance(&b, 8000);
+    b.servers[0].fails = NULL;
+    bench_advance(&b, RLK_RETRY_MAX_MS);
+    bench_delete(&b, 0, BENCH_KEY);
+    while (bench_next_event(&b, &event, 30000) && event.type != RLK_EV_LOST) {
+        told[0] += event.type == RLK_EV_RENEWED;
+        told[1] += event.type == RLK_EV_RENEW_UNKNOWN;
+        told[2] += event.type == RLK_EV_RENEW_REFUSED;
+    }
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.renewed, 4); /* at each third, and when it was mended */
+    assert_between(stats.renew_unknown, 1, 8000 / RLK_RETRY_MIN_MS);
+    assert_int_equal(stats.renew_refused, 1);
+    assert_int_equal(stats.lost, 1);
+    assert_int_equal(told[2], 1);
+    assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused,
+                     b.servers[0].count[BENCH_RAISE]);
+}
+
+/* Connections: those that became ready, fences, bytes. */
+static void test_lock_trace_stats_of_connections(void **state)
+{
+    rlk_lock lock;
+    rlk_stats stats;
+    uint32_t sent;
+    uint32_t received;
+    (void)state;
+    start(3, false);
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.connects, 3);
+    assert_int_equal(stats.fences, 0);
+    assert_true(stats.bytes_sent > 3 * 100 && stats.bytes_received > 3 * 100);
+    sent = stats.bytes_sent;
+    received = stats.bytes_received;
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    bench_run(&b);
+    bench_reply(&b, 0, BENCH_OK);
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.bytes_received, received + strlen(BENCH_OK));
+    assert_true(stats.bytes_sent > sent && (stats.bytes_sent - sent) % 3 == 0);
+    bench_cut(&b, 0); /* nothing was under way here */
+    bench_cut(&b, 1);
+    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    rlk_client_stats(b.client, &stats);
+    assert_int_equal(stats.connects, 5);
+    assert_int_equal(stats.fences, 1);
+}
+
+static void test_lock_trace_stats_without_a_client(void **state)
+{
+    rlk_stats stats;
+    rlk_stats none;
+    (void)state;
+    memset(&stats, 0x5a, sizeof stats);
+    memset(&none, 0, sizeof none);
+    rlk_client_stats(NULL, &stats);
+    assert_memory_equal(&stats, &none, sizeof none);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_trace_of_a_connection),
+        cmocka_unit_test(test_lock_trace_of_a_lock),
+        cmocka_unit_test(test_lock_trace_of_a_loss),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_lock_trace_of_waiting),
+        cmocka_unit_test(test_lock_trace_of_several_nodes),
+#endif
+        cmocka_unit_test(test_lock_trace_tells_no_secrets),
+        cmocka_unit_test(test_lock_trace_key),
+        cmocka_unit_test(test_lock_trace_cause_names),
+        cmocka_unit_test(test_lock_trace_stats_of_attempts),
+        cmocka_unit_test(test_lock_trace_stats_of_renewals),
+        cmocka_unit_test(test_lock_trace_stats_of_connections),
+        cmocka_unit_test(test_lock_trace_stats_without_a_client),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
