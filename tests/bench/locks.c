@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define LOCKS_MAX      100000
+#define LOCKS_BUCKETS  65536 /* the caller's, for so many: see rlk_client_config */
 #define LOCKS_KEY_CAP  16
 #define LOCKS_STRIDE   7919 /* a prime: every lock once, and not the next one in memory */
 #define LOCKS_BEGIN_MS 1000000
@@ -135,11 +136,14 @@ static void locks_open(char *const *addresses, size_t count)
         .rx_cap = sizeof locks.rx,
         .resp2_only = true,
     };
-    rlk_client_config client_config = {.env = {.now_ms = locks_now_ms, .random = locks_random}};
+    rlk_client_config client_config = {.env = {.now_ms = locks_now_ms, .random = locks_random},
+                                       .buckets_len = LOCKS_BUCKETS};
 
     (void)addresses;
     rounds_require(count == 0);
     locks.now_ms = LOCKS_BEGIN_MS;
+    client_config.buckets = calloc(LOCKS_BUCKETS, sizeof *client_config.buckets);
+    rounds_require(client_config.buckets != NULL);
     rlk_client_conn_config(&locks.client, &config);
     rounds_require(rlk_conn_init(&locks.conn, &config, locks.now_ms) == RLK_OK);
     rounds_require(rlk_client_init(&locks.client, conns, 1, &client_config) == RLK_OK);

@@ -89,6 +89,19 @@ static uint32_t rounds_percentile(unsigned percent)
     return rounds_laps.len == 0 ? 0 : rounds_laps.ns[(rounds_laps.len - 1) * percent / 100];
 }
 
+/* ---- Notes ---- */
+
+static struct {
+    uint64_t figures[ROUNDS_NOTES];
+    size_t len;
+} rounds_notes;
+
+void rounds_note(uint64_t figure)
+{
+    rounds_require(rounds_notes.len < ROUNDS_NOTES);
+    rounds_notes.figures[rounds_notes.len++] = figure;
+}
+
 /* ---- Rounds ---- */
 
 void rounds_fail(const char *format, ...)
@@ -107,8 +120,10 @@ static void rounds_run(const rounds_contender *contender, const char *name, unsi
     unsigned long allocations;
     uint64_t wall;
     uint64_t cpu;
+    size_t i;
 
     rounds_laps_begin(units);
+    rounds_notes.len = 0;
     allocations = rounds_allocations;
     cpu = rounds_clock(CLOCK_PROCESS_CPUTIME_ID);
     wall = rounds_clock(CLOCK_MONOTONIC);
@@ -121,9 +136,12 @@ static void rounds_run(const rounds_contender *contender, const char *name, unsi
     cpu = rounds_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     allocations = rounds_allocations - allocations;
     qsort(rounds_laps.ns, rounds_laps.len, sizeof *rounds_laps.ns, rounds_compare);
-    (void)printf("%lu %llu %llu %u %u %lu\n", units, (unsigned long long)wall,
+    (void)printf("%lu %llu %llu %u %u %lu", units, (unsigned long long)wall,
                  (unsigned long long)cpu, rounds_percentile(50), rounds_percentile(99),
                  allocations);
+    for (i = 0; i < rounds_notes.len; i++)
+        (void)printf(" %llu", (unsigned long long)rounds_notes.figures[i]);
+    (void)putchar('\n');
     (void)fflush(stdout);
 }
 
@@ -138,6 +156,7 @@ static const rounds_contender *rounds_find(const char *part, const char *name)
         {cycle_contenders, COUNT_OF(cycle_contenders)},
         {flight_contenders, COUNT_OF(flight_contenders)},
         {locks_contenders, COUNT_OF(locks_contenders)},
+        {handoff_contenders, COUNT_OF(handoff_contenders)},
     };
     size_t i;
     size_t k;

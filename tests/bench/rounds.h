@@ -29,10 +29,15 @@ extern const rounds_contender encode_contenders[4];
 extern const rounds_contender cycle_contenders[3];
 extern const rounds_contender flight_contenders[3];
 extern const rounds_contender locks_contenders[1];
+extern const rounds_contender handoff_contenders[3];
 
 /* A unit is over: its latency is the time since the last call, or since the round began. Costs
  * nothing where instructions are counted. */
 void rounds_lap(void);
+
+/* A figure of this round besides its costs: comes behind them in the answer. */
+#define ROUNDS_NOTES 512
+void rounds_note(uint64_t figure);
 
 /* The benchmark can't go on: says why and ends the process. */
 void rounds_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
