@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Four processes that contend for one lock, two in event loops with auto_renew, two by blocking
+ * calls and rlk_keep, while their connections are killed, their server stands still and is
+ * restarted, and they themselves are stopped and killed. They write into shared memory until when
+ * each may believe to hold the lock; no two of them may at a time, and all go on to get it.
+ */
+#define _GNU_SOURCE
+#include "nodes.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KEY       "foobar"
+#define PROCESSES 4
+#define TTL_MS    600
+#define ROUNDS    14
+
+/* All atomic. */
+typedef struct board {
+    int stop;
+    int overlaps;
+    struct {
+        int64_t until_ms; /* it holds the lock until then, on the clock of this machine; 0: not */
+        int acquired;
+        int renewed;
+        int lost;
+    } of[PROCESSES];
+} board;
+
+static board *shared;
+static server *redis;
+static rlk_client client;
+static rlk_lock lock;
+static pid_t pids[PROCESSES];
+
+static int64_t scaled(int64_t ms)
+{
+    return ms * support_time_factor();
+}
+
+static bool is_over(void)
+{
+    return __atomic_load_n(&shared->stop, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* ---- A process ---- */
+
+/* In a child an assertion would end the parent's test twice: the line number tells instead. */
+#define CHILD_CHECK(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            print_error("child: line %d: %s: %s\n", __LINE__, #condition, rlk_lock_error(&lock));  \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static void write_until(int me, int64_t until_ms)
+{
+    __atomic_store_n(&shared->of[me].until_ms, until_ms, __ATOMIC_SEQ_CST);
+}
+
+/* What it may believe now; and whether another may believe the same at this moment. It may be
+ * stopped between any two of these lines. */
+static bool believe(int me)
+{
+    int64_t now_ms = rlk_system_now_ms(NULL);
+    int64_t left_ms = rlk_remaining_ms(&lock);
+    int64_t mine_ms = now_ms + left_ms;
+    int other;
+    write_until(me, left_ms > 0 ? mine_ms : 0);
+    if (left_ms == 0)
+        return false;
+    for (other = 0; other < PROCESSES; other++) {
+        int64_t until_ms = __atomic_load_n(&shared->of[other].until_ms, __ATOMIC_SEQ_CST);
+        now_ms = rlk_system_now_ms(NULL);
+        if (other != me && until_ms > now_ms && mine_ms > now_ms)
+            __atomic_add_fetch(&shared->overlaps, 1, __ATOMIC_SEQ_CST);
+    }
+    return true;
+}
+
+static void leave(int me)
+{
+    bool held = rlk_is_held(&lock);
+    rlk_result result;
+    write_until(me, 0);
+    result = rlk_release(&lock);
+    if (!held)
+        __atomic_add_fetch(&shared->of[me].lost, 1, __ATOMIC_SEQ_CST);
+    CHILD_CHECK(result != RLK_E_STATE && result != RLK_E_WAIT);
+}
+
+/* Mostly short; sometimes for several TTLs. */
+static int64_t time_to_hold(unsigned *seed)
+{
+    *seed = *seed * 1103515245u + 12345u;
+    return *seed >> 16 & 7u ? (int64_t)(*seed >> 20 & 31u) : 2 * scaled(TTL_MS);
+}
+
+static void hold_in_a_loop(int me, int64_t ms)
+{
+    int64_t end_ms = support_now_ms() + ms;
+    __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
+    while (believe(me) && support_now_ms() < end_ms) {
+        rlk_event event;
+        if (loop_next_event(&client, &event, 3) && event.type == RLK_EV_RENEWED)
+            __atomic_add_fetch(&shared->of[me].renewed, 1, __ATOMIC_SEQ_CST);
+    }
+    leave(me);
+}
+
+static void run_in_a_loop(int me, unsigned seed)
+{
+    while (!is_over()) {
+        rlk_event event;
+        CHILD_CHECK(rlk_acquire_start(&lock, RLK_FOREVER) == RLK_PENDING);
+        do
+            event.type = RLK_EV_DONE; /* none */
+        while (!is_over() &&
+               (!loop_next_event(&client, &event, 10) || event.operation != RLK_OP_ACQUIRE));
+        if (event.type == RLK_EV_ACQUIRED)
+            hold_in_a_loop(me, time_to_hold(&seed));
+        else if (rlk_lock_operation(&lock) != RLK_OP_NONE)
+            (void)rlk_cancel(&lock);
+        if (rlk_lock_operation(&lock) != RLK_OP_NONE)
+            (void)loop_next_event(&client, &event, scaled(5000));
+    }
+}
+
+static void run_blocking(int me, unsigned seed)
+{
+    while (!is_over()) {
+        int64_t end_ms;
+        if (rlk_acquire(&lock, scaled(200)) != RLK_OK)
+            continue;
+        __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
+        end_ms = support_now_ms() + time_to_hold(&seed);
+        while (believe(me) && support_now_ms() < end_ms) {
+            if (rlk_keep(&lock) != RLK_OK)
+                break;
+            support_sleep_ms(3);
+        }
+        leave(me);
+    }
+}
+
+static void run(int me)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_options options;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    memset(&options, 0, sizeof options);
+    options.backoff_max_ms = 50;
+    options.response_ms = scaled(150);
+    options.operation_ms = scaled(1000);
+    options.settle_ms = scaled(300);
+    config.ttl_ms = scaled(TTL_MS);
+    config.auto_renew = me % 2 == 0;
+    config.safety_ms = scaled(1000);
+    CHILD_CHECK(rlk_client_open(&client, server_url(redis), &options) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&lock, &client, KEY, &config) == RLK_OK);
+    if (me % 2 == 0)
+        run_in_a_loop(me, (unsigned)getpid());
+    else
+        run_blocking(me, (unsigned)getpid());
+    rlk_client_close(&client);
+    _exit(0);
+}
+
+static void start_process(int me)
+{
+    fflush(NULL);
+    pids[me] = fork();
+    if (pids[me] == 0)
+        run(me);
+    assert_true(pids[me] > 0);
+}
+
+/* ---- What befalls them ---- */
+
+static void stop_process(int me)
+{
+    int status;
+    assert_int_equal(kill(pids[me], SIGSTOP), 0);
+    assert_int_equal(waitpid(pids[me], &status, WUNTRACED), pids[me]);
+    assert_true(WIFSTOPPED(status));
+}
+
+static void continue_process(int me)
+{
+    assert_int_equal(kill(pids[me], SIGCONT), 0);
+}
+
+/* Whoever holds the lock now, or the next one. */
+static int a_holder(void)
+{
+    int i = 0;
+    wait_until(
+        (i = (i + 1) % PROCESSES,
+         __atomic_load_n(&shared->of[i].until_ms, __ATOMIC_SEQ_CST) > rlk_system_now_ms(NULL)));
+    return i;
+}
+
+static void kill_connections(void)
+{
+    int i;
+    for (i = 0; i < 5; i++) {
+        server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes");
+        support_sleep_ms(20);
+    }
+}
+
+static void stop_a_holder(void)
+{
+    int holder = a_holder();
+    stop_process(holder);
+    support_sleep_ms(scaled(TTL_MS) * 5 / 4);
+    continue_process(holder);
+}
+
+static void kill_a_holder(void)
+{
+    int holder = a_holder();
+    assert_int_equal(kill(pids[holder], SIGKILL), 0);
+    assert_int_equal(waitpid(pids[holder], NULL, 0), pids[holder]);
+    start_process(holder);
+}
+
+static void stop_the_server(void)
+{
+    server_pause(redis);
+    support_sleep_ms(scaled(300)); /* longer than connections wait */
+    server_resume(redis);
+}
+
+/* With all of its data: nobody changes it between the saving and the end. */
+static void restart_the_server(void)
+{
+    int i;
+    for (i = 0; i < PROCESSES; i++)
+        stop_process(i);
+    server_save(redis);
+    server_restart(redis, true);
+    for (i = 0; i < PROCESSES; i++)
+        continue_process(i);
+}
+
+static void touch_the_key(void)
+{
+    int i;
+    for (i = 0; i < 20; i++) {
+        server_text(redis, "EVAL %s 0",
+                    "local v=redis.call('GET','" KEY "') if v then "
+                    "redis.call('SET','" KEY "',v,'KEEPTTL') end");
+        support_sleep_ms(5);
+    }
+}
+
+static void test_loss_of_anything_leaves_one_holder(void **state)
+{
+    static void (*const blows[])(void) = {kill_connections, stop_a_holder, stop_the_server,
+                                          kill_a_holder,    touch_the_key, restart_the_server,
+                                          kill_connections};
+    int before[PROCESSES];
+    int i;
+    (void)state;
+    redis = server_start(NULL);
+    shared = (board *)mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                           -1, 0);
+    assert_true(shared != MAP_FAILED);
+    for (i = 0; i < PROCESSES; i++)
+        start_process(i);
+    for (i = 0; i < ROUNDS; i++) {
+        (void)a_holder();
+        blows[(size_t)i % COUNT_OF(blows)]();
+    }
+    /* afterwards all of them go on */
+    for (i = 0; i < PROCESSES; i++)
+        before[i] = __atomic_load_n(&shared->of[i].acquired, __ATOMIC_SEQ_CST);
+    for (i = 0; i < PROCESSES; i++)
+        wait_until(__atomic_load_n(&shared->of[i].acquired, __ATOMIC_SEQ_CST) > before[i]);
+    __atomic_store_n(&shared->stop, 1, __ATOMIC_SEQ_CST);
+    for (i = 0; i < PROCESSES; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    assert_int_equal(shared->overlaps, 0);
+    assert_true(shared->of[0].renewed + shared->of[2].renewed > 0);
+    wait_until(server_integer(redis, "DBSIZE") == 0); /* at the latest by its TTL */
+    munmap(shared, sizeof *shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_loss_of_anything_leaves_one_holder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Connections that are lost under a lock that waits, on real servers: it asks again on the next
+ * connection, has the server tell it again, and is woken as if nothing had been. The time after
+ * which it would look by itself is so long here that it can't be the cause.
+ */
+#include "proxied.h"
+
+#include <string.h>
+
+#define KEY "foobar"
+
+static proxied world; /* the waiter's */
+static nodes others;  /* past the proxies */
+static rlk_lock waiter;
+static rlk_lock holder;
+
+static const size_t sizes[] = {1, 3};
+
+static rlk_client *client(void)
+{
+    return &world.set.client;
+}
+
+static int64_t scaled(int64_t ms)
+{
+    return ms * support_time_factor();
+}
+
+static void start_with(size_t count, int64_t safety_ms)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_holder holders[RLK_MAX_NODES];
+    config.safety_ms = safety_ms;
+    proxied_start(&world, count, true, NULL, NULL);
+    nodes_open_again(&others, &world.set, NULL);
+    assert_result(rlk_lock_init(&waiter, client(), KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&holder, &others.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+}
+
+static void start(size_t count)
+{
+    start_with(count, 3600000);
+}
+
+static void stop(void)
+{
+    nodes_close(&others);
+    proxied_close(&world);
+    support_teardown(NULL);
+}
+
+static void everywhere(void (*act)(server *redis))
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        act(world.set.servers[i]);
+}
+
+static void give_to_a_stranger(server *redis)
+{
+    server_do(redis, "SET " KEY " stranger");
+}
+
+static void free_it(server *redis)
+{
+    assert_int_equal(server_integer(redis, "DEL " KEY), 1);
+}
+
+static bool all_ready(void)
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        if (rlk_conn_get_state(rlk_client_conn(client(), i)) != RLK_CONN_READY)
+            return false;
+    return true;
+}
+
+/* Waits, and all servers that it asked are to tell it. */
+static void begin_to_wait(void)
+{
+    int asked = proxied_count(&world, "PTTL");
+    assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
+    serve_until(client(), proxied_count(&world, "PTTL") >= asked + (int)world.set.count);
+    proxied_calm(&world);
+    loop_quiet(client(), 1);
+}
+
+/* The next event is that it has the lock, and it comes soon. */
+static void assert_acquired(const char *after)
+{
+    int64_t start_ms = support_now_ms();
+    rlk_event event;
+    if (!loop_next_event(client(), &event, scaled(10000)))
+        support_fail("%s: not woken", after);
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_ptr_equal(event.lock, &waiter);
+    assert_between(support_now_ms() - start_ms, 0, scaled(1500));
+    assert_true(rlk_is_held(&waiter));
+    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
+}
+
+/* ---- Ways to lose it ---- */
+
+static void cut_fin(void)
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        proxy_cut(world.proxies[i], PROXY_FIN);
+}
+
+static void cut_rst(void)
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        proxy_cut(world.proxies[i], PROXY_RST);
+}
+
+static void kill_one(server *redis)
+{
+    assert_true(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes") >= 1);
+}
+
+static void client_kill(void)
+{
+    everywhere(kill_one);
+}
+
+static void restart_one(server *redis)
+{
+    server_save(redis);
+    server_restart(redis, true);
+}
+
+static void restart_with_data(void)
+{
+    everywhere(restart_one);
+}
+
+/* The push is on its way when the connection ends. */
+static void lose_a_push(void)
+{
+    size_t i;
+    proxied_hold(&world, PROXY_TO_CLIENT);
+    everywhere(free_it);
+    everywhere(give_to_a_stranger);
+    for (i = 0; i < world.set.count; i++)
+        wait_until(proxy_held(world.proxies[i], PROXY_TO_CLIENT) > 0);
+    cut_rst();
+}
+
+typedef struct loss {
+    const char *name;
+    void (*happen)(void);
+} loss;
+
+static const loss losses[] = {
+    {"FIN", cut_fin},
+    {"RST", cut_rst},
+    {"CLIENT KILL", client_kill},
+    {"restart with the data", restart_with_data},
+    {"lost push", lose_a_push},
+};
+
+/* Once more, and then released by whoever has it. */
+static void woken_after(const loss *what, size_t count)
+{
+    int round;
+    start(count);
+    everywhere(give_to_a_stranger);
+    begin_to_wait();
+    for (round = 0; round < 2; round++) {
+        int accepted = proxied_accepted(&world);
+        int asked = proxied_count(&world, "PTTL");
+        what->happen();
+        /* each node is asked again; on several of them there may have been a pause just then */
+        serve_until(client(), proxied_accepted(&world) >= accepted + (int)count &&
+                                  proxied_count(&world, "PTTL") >= asked + (int)count);
+        proxied_calm(&world);
+        loop_quiet(client(), 1);
+        assert_int_equal(rlk_lock_operation(&waiter), RLK_OP_ACQUIRE);
+    }
+    everywhere(free_it);
+    assert_acquired(what->name);
+    assert_result(rlk_release(&waiter), RLK_OK);
+    stop();
+}
+
+static void test_loss_under_a_waiter_that_is_woken_after_it(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(losses) * COUNT_OF(sizes); i++)
+        woken_after(&losses[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+}
+
+/* Released while there is no connection: had with the first one. */
+static void refuse(bool yes)
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++)
+        proxy_refuse(world.proxies[i], yes);
+}
+
+static void restart_without_data(server *redis)
+{
+    server_restart(redis, false);
+}
+
+static void free_meanwhile(size_t count)
+{
+    start(count);
+    everywhere(give_to_a_stranger);
+    begin_to_wait();
+    refuse(true);
+    cut_fin();
+    serve_until(client(), !all_ready());
+    everywhere(free_it);
+    loop_quiet(client(), 50);
+    refuse(false);
+    assert_acquired("released meanwhile");
+    assert_result(rlk_release(&waiter), RLK_OK);
+
+    /* or gone with the server's data */
+    everywhere(give_to_a_stranger);
+    begin_to_wait();
+    everywhere(restart_without_data);
+    assert_acquired("restarted without data");
+    assert_result(rlk_release(&waiter), RLK_OK);
+    stop();
+}
+
+static void test_loss_under_a_waiter_that_is_free_after_it(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++)
+        free_meanwhile(sizes[i]);
+}
+
+/* ---- In the middle of what is told, and of what is asked ---- */
+
+/* Cut behind each byte of the push. */
+static void test_loss_at_every_byte_of_a_push(void **state)
+{
+    size_t len = 0;
+    size_t n;
+    (void)state;
+    start(1);
+    for (n = 0; n == 0 || n <= len; n++) {
+        everywhere(give_to_a_stranger);
+        begin_to_wait();
+        if (n == 0) { /* its length */
+            proxied_hold(&world, PROXY_TO_CLIENT);
+            everywhere(free_it);
+            wait_until((len = proxy_held(world.proxies[0], PROXY_TO_CLIENT)) > 0);
+            assert_int_equal(len, strlen(">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nfoobar\r\n"));
+            proxied_release(&world);
+        } else {
+            proxy_cut_after(world.proxies[0], PROXY_TO_CLIENT, n,
+                            n % 2 == 0 ? PROXY_FIN : PROXY_RST, true);
+            everywhere(free_it);
+        }
+        assert_acquired("cut in a push");
+        assert_result(rlk_release(&waiter), RLK_OK);
+        serve_until(client(), proxied_accepted(&world) == 1 + (int)n && all_ready());
+    }
+    stop();
+}
+
+/* One byte at a time: pushes in between replies change nothing. */
+static void test_fault_32_pushes_byte_by_byte(void **state)
+{
+    int round;
+    (void)state;
+    start(1);
+    proxy_dribble(world.proxies[0], PROXY_TO_CLIENT, 20);
+    proxy_dribble(world.proxies[0], PROXY_TO_SERVER, 20);
+    for (round = 0; round < 10; round++) {
+        int touch;
+        everywhere(give_to_a_stranger);
+        begin_to_wait();
+        for (touch = 0; touch < 5; touch++)
+            assert_int_equal(server_integer(world.set.servers[0], "PEXPIRE " KEY " 3600000"), 1);
+        everywhere(free_it);
+        assert_acquired("byte by byte");
+        assert_result(rlk_release(&waiter), RLK_OK);
+    }
+    assert_int_equal(proxied_accepted(&world), 1); /* nothing was taken for a fault */
+    stop();
+}
+
+/* Fault 30 of an attempt that a push has caused. */
+static void cut_in_the_attempt(size_t count, const char *command, proxy_action action)
+{
+    int sets;
+    start(count);
+    everywhere(give_to_a_stranger);
+    begin_to_wait();
+    sets = (int)server_calls(world.set.servers[0], "set");
+    proxied_on(&world, command, action);
+    everywhere(free_it);
+    assert_acquired(command);
+    proxied_calm(&world);
+    assert_true(proxied_accepted(&world) > (int)count);
+    if (action == PROXY_CUT_REPLY && strcmp(command, "SET") == 0)
+        assert_int_equal(server_calls(world.set.servers[0], "set"), sets + 1); /* recognised */
+    proxied_release(&world);
+    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
+    assert_result(rlk_release(&waiter), RLK_OK);
+    proxied_calm(&world);
+    assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
+    stop();
+}
+
+static void test_fault_30_cut_in_the_attempt_of_a_waiter(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        cut_in_the_attempt(sizes[i], "SET", PROXY_CUT_REPLY);
+        cut_in_the_attempt(sizes[i], "SET", PROXY_CUT_BEFORE);
+        cut_in_the_attempt(sizes[i], "SET", PROXY_CUT_LATE);
+        cut_in_the_attempt(sizes[i], "PTTL", PROXY_CUT_REPLY);
+        cut_in_the_attempt(sizes[i], "PTTL", PROXY_CUT_BEFORE);
+    }
+}
+
+/* The question that has the server tell is lost, behind a SET that was answered nil: the key goes
+ * before it is asked again. */
+static void test_loss_between_nil_and_the_ttl(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        start(sizes[i]);
+        everywhere(give_to_a_stranger);
+        proxied_on(&world, "PTTL", PROXY_CUT_BEFORE);
+        assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
+        serve_until(client(), proxied_count(&world, "PTTL") >= (int)client()->quorum);
+        everywhere(free_it);
+        assert_acquired("cut between nil and TTL");
+        assert_result(rlk_release(&waiter), RLK_OK);
+        stop();
+    }
+}
+
+/* ---- Half-open ---- */
+
+/* Fault 81: nothing comes any more, and the holder's TTL is a day: the look after a while goes
+ * unanswered, and the next connection knows. */
+static void half_open(size_t count, bool free_before)
+{
+    int accepted;
+    size_t i;
+    start_with(count, scaled(500));
+    for (i = 0; i < count; i++)
+        server_do(world.set.servers[i], "SET " KEY " stranger PX 86400000");
+    begin_to_wait();
+    accepted = proxied_accepted(&world);
+    for (i = 0; i < count; i++)
+        proxy_half_open(world.proxies[i]);
+    if (!free_before) {
+        serve_until(client(), proxied_accepted(&world) >= accepted + (int)count && all_ready());
+        proxied_calm(&world);
+        loop_quiet(client(), 1);
+    }
+    everywhere(free_it);
+    assert_event(client(), RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release(&waiter), RLK_OK);
+    stop();
+}
+
+static void test_fault_81_half_open_waiter(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        half_open(sizes[i], true);
+        half_open(sizes[i], false);
+    }
+}
+
+/* ---- The deadline while there is no connection ---- */
+
+static void test_loss_until_the_deadline_of_a_waiter(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        rlk_event event;
+        int64_t start_ms;
+        start(sizes[i]);
+        everywhere(give_to_a_stranger);
+        start_ms = support_now_ms();
+        assert_result(rlk_acquire_start(&waiter, scaled(500)), RLK_PENDING);
+        serve_until(client(), proxied_count(&world, "SET") >= (int)sizes[i]);
+        proxied_calm(&world);
+        refuse(true);
+        cut_fin();
+        assert_true(loop_next_event(client(), &event, scaled(5000)));
+        assert_result(event.result, RLK_TIMED_OUT); /* it was seen that somebody has it */
+        assert_between(support_now_ms() - start_ms, scaled(500), scaled(1200));
+        assert_int_equal(nodes_holding(&others, KEY, "stranger"), sizes[i]);
+        stop();
+    }
+}
+
+/* ---- A holder who renews, a waiter, and connections that end all the time ---- */
+
+#define CHAOS_ROUNDS 12
+
+/* Neither notices; and then it is handed over, and back. */
+static void chaos(size_t count)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_event event;
+    int round;
+    start(count);
+    rlk_lock_close(&holder);
+    config.ttl_ms = scaled(1200);
+    config.auto_renew = true;
+    assert_result(rlk_lock_init(&holder, &others.client, KEY, &config), RLK_OK);
+    assert_result(rlk_acquire(&holder, RLK_TRY), RLK_OK);
+    begin_to_wait();
+    for (round = 0; round < CHAOS_ROUNDS; round++) {
+        int accepted = proxied_accepted(&world);
+        int64_t until = support_now_ms() + scaled(100);
+        switch (round % 3) {
+        case 0:
+            client_kill(); /* both clients' */
+            break;
+        case 1:
+            cut_rst();
+            break;
+        default:
+            kill_one(world.set.servers[0]);
+            break;
+        }
+        do {
+            while (loop_next_event(&others.client, &event, 3))
+                assert_int_equal(event.type, RLK_EV_RENEWED);
+            loop_quiet(client(), 3);
+            assert_true(rlk_is_held(&holder));
+        } while (support_now_ms() < until || proxied_accepted(&world) == accepted);
+    }
+    assert_int_equal(rlk_lock_operation(&waiter), RLK_OP_ACQUIRE);
+    assert_result(rlk_release(&holder), RLK_OK);
+    assert_acquired("after many losses");
+    assert_result(rlk_release(&waiter), RLK_OK);
+    stop();
+}
+
+static void test_loss_again_and_again(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++)
+        chaos(sizes[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_loss_under_a_waiter_that_is_woken_after_it),
+        support_test(test_loss_under_a_waiter_that_is_free_after_it),
+        support_test(test_loss_at_every_byte_of_a_push),
+        support_test(test_fault_32_pushes_byte_by_byte),
+        support_test(test_fault_30_cut_in_the_attempt_of_a_waiter),
+        support_test(test_loss_between_nil_and_the_ttl),
+        support_test(test_fault_81_half_open_waiter),
+        support_test(test_loss_until_the_deadline_of_a_waiter),
+        support_test(test_loss_again_and_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
