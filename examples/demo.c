@@ -81,7 +81,7 @@ static void must(rlk_result result, const char *who, rlk_lock *lock)
 static void open_lock(rlk_client *client, rlk_lock *lock, const char *key, const char *prefix,
                       int64_t ttl_ms)
 {
-    rlk_lock_config config = {.ttl_ms = ttl_ms, .retry_max_ms = 100, .token_prefix = prefix};
+    rlk_lock_config config = {.ttl_ms = ttl_ms, .token_prefix = prefix};
 
     if (rlk_client_open(client, url, NULL) != RLK_OK ||
         rlk_lock_init(lock, client, key, &config) != RLK_OK)
@@ -138,6 +138,16 @@ static void bob(void)
 
 /* ---- A leader and a follower ---- */
 
+/* The token begins with the leader's name. */
+static void say_who_leads(const char *colour, const char *name, rlk_lock *lock)
+{
+    rlk_holder holder;
+    rlk_leader leader = {0};
+
+    if (rlk_query(lock, &holder, 1) == RLK_OK && rlk_leader_of(lock, &holder, &leader) == RLK_OK)
+        say(colour, name, "follows %.*s", leader.name_len, leader.token);
+}
+
 static void lead(const char *colour, const char *name, int64_t lead_ms)
 {
     rlk_client client;
@@ -146,6 +156,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
     int turn = 1;
 
     open_lock(&client, &lock, "demo:leader", name, LEADER_TTL_MS);
+    say_who_leads(colour, name, &lock);
     must(rlk_acquire(&lock, WAIT_MS), name, &lock);
     say(colour, name, "leads");
     end_ms = now_ms() + lead_ms;
@@ -167,7 +178,6 @@ static void carol(void)
 static void dave(void)
 {
     pause_ms(300);
-    say(CYAN, "dave", "follows: waits for the lead");
     lead(CYAN, "dave", 1800);
 }
 

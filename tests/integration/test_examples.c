@@ -145,6 +145,131 @@ static void test_examples_leader_follows_while_the_server_stands(void **state)
     program_expect(anna, "anna leads");
 }
 
+/* ---- election ---- */
+
+static program *stand(const server *redis, const char *name)
+{
+    return program_start(program_example("election"), server_url(redis), "service", name, NULL);
+}
+
+static void test_examples_election(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna = stand(redis, "10.0.0.7:8080");
+    program *bert;
+    program *carl;
+
+    (void)state;
+    program_expect(anna, "10.0.0.7:8080 leads\n");
+    bert = stand(redis, "bert");
+    program_expect(bert, "bert follows 10.0.0.7:8080, whose lease is for 2");
+    /* longer than the TTL: it is renewed */
+    support_sleep_ms(3500);
+    assert_memory_equal(server_text(redis, "GET service"), "10.0.0.7:8080", 13);
+    program_signal(anna, SIGKILL);
+    assert_int_equal(program_wait(anna), 128 + SIGKILL);
+    assert_null(strstr(program_output(anna), "yet"));
+    program_expect(bert, "bert leads\n");
+
+    carl = stand(redis, "carl");
+    program_expect(carl, "carl follows bert");
+    program_signal(bert, SIGTERM);
+    assert_int_equal(program_wait(bert), 0);
+    program_expect(bert, "bert steps down: OK\n");
+    program_expect(carl, "carl leads\n");
+    bert = stand(redis, "bert");
+    program_expect(bert, "bert follows carl");
+    program_signal(bert, SIGINT);
+    assert_int_equal(program_wait(bert), 0);
+    program_expect(bert, "bert steps down: CANCELLED\n");
+    program_signal(carl, SIGTERM);
+    assert_int_equal(program_wait(carl), 0);
+    assert_int_equal(server_integer(redis, "EXISTS service"), 0);
+}
+
+static void test_examples_election_learns_that_it_lost(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna = stand(redis, "anna");
+
+    (void)state;
+    program_expect(anna, "anna leads\n");
+    server_do(redis, "SET service usurper");
+    program_expect(anna, "anna leads no longer\n");
+    program_expect(anna, "anna follows somebody\n");
+    assert_string_equal(server_text(redis, "GET service"), "usurper");
+    server_do(redis, "SET service x-0123456789012345678901234567890123456789 PX 60000");
+    program_expect(anna, "anna follows x-, whose lease is for 59");
+    assert_int_equal(server_integer(redis, "DEL service"), 1);
+    program_expect(anna, "anna leads\n");
+}
+
+static void test_examples_election_waits_for_the_server(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna;
+
+    (void)state;
+    server_kill(redis);
+    anna = stand(redis, "anna");
+    program_expect(anna, "anna: query \"service\": E_CONNECT: ");
+    server_restart(redis, false);
+    program_expect(anna, "anna leads\n");
+    server_pause(redis);
+    program_expect(anna, " ms yet: ");
+    program_expect(anna, "anna leads no longer\n");
+    server_resume(redis);
+    program_expect(anna, "anna leads\n");
+    server_kill(redis);
+    program_signal(anna, SIGTERM);
+    assert_int_equal(program_wait(anna), 0);
+    program_expect(anna, "anna steps down: UNKNOWN\n");
+}
+
+static void test_examples_election_outlives_a_fatal_error(void **state)
+{
+    server *redis = server_start(NULL);
+    program *anna;
+    program *bert;
+
+    (void)state;
+    server_do(redis, "CONFIG SET requirepass secret");
+    anna = stand(redis, "anna");
+    bert = stand(redis, "bert");
+    program_expect(anna, "anna: acquire \"service\": E_AUTH");
+    program_expect(bert, "bert: acquire \"service\": E_AUTH");
+    program_signal(bert, SIGTERM);
+    assert_int_equal(program_wait(bert), 0);
+    program_expect(bert, "bert steps down: ");
+    server_do(redis, "ACL SETUSER default nopass");
+    program_expect(anna, "anna leads\n");
+}
+
+static void test_examples_election_refuses_what_is_wrong(void **state)
+{
+    char long_name[RLK_PREFIX_MAX + 2];
+    const char *path = program_example("election");
+    program *run = program_start(path, "redis://localhost", "service", NULL);
+
+    (void)state;
+    assert_int_equal(program_wait(run), 2);
+    assert_contains(program_output(run), "usage: ");
+    assert_contains(program_output(run), " URL KEY NAME\n");
+    run = program_start(path, "http://localhost", "service", "anna", NULL);
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "E_URL_SCHEME: ");
+    run = program_start(path, "redis://localhost", "", "anna", NULL);
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "E_KEY: ");
+    memset(long_name, 'x', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    run = program_start(path, "redis://localhost", "service", long_name, NULL);
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "E_PREFIX: ");
+}
+
+/* ---- demo ---- */
+
 static void test_examples_demo(void **state)
 {
     server *redis = server_start(NULL);
@@ -158,6 +283,7 @@ static void test_examples_demo(void **state)
     program_expect(run, "bob    has the lock");
     program_expect(run, "bob    has released the lock");
     program_expect(run, "carol  leads");
+    program_expect(run, "dave   follows carol\n");
     program_expect(run, "kill -9 carol");
     program_expect(run, "dave   leads");
     program_expect(run, "dave   steps down");
@@ -203,6 +329,11 @@ int main(void)
         support_test(test_examples_leader_learns_that_it_lost),
         support_test(test_examples_leader_outlives_a_fatal_error),
         support_test(test_examples_leader_follows_while_the_server_stands),
+        support_test(test_examples_election),
+        support_test(test_examples_election_learns_that_it_lost),
+        support_test(test_examples_election_waits_for_the_server),
+        support_test(test_examples_election_outlives_a_fatal_error),
+        support_test(test_examples_election_refuses_what_is_wrong),
         support_test(test_examples_demo),
         support_test(test_examples_demo_refuses_a_bad_url),
         support_test(test_examples_demo_ends_without_a_server),

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Leader election in an event loop: start it several times; one leads, the others follow and say
+ * whom. When the leader ends, the next one leads at once; when it dies, after the TTL at the
+ * latest. SIGTERM and SIGINT end it in good order. Its name, or the address where it is to be
+ * reached, goes into the token, where the others find it:
+ *     election redis://127.0.0.1 my-service 10.0.0.7:8080
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "resplock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define TTL_MS 3000
+#define ASK_MS 500 /* how often a follower asks who leads; and its pause after an error */
+
+static const char *name;
+static rlk_client client;
+static rlk_lock candidate;
+static rlk_lock question; /* the candidate's own operation is to follow: another one asks */
+static rlk_holder holder; /* one for each server */
+static rlk_leader leader; /* what is known: zero at first */
+static rlk_result answer; /* of the last question */
+static int64_t ask_ms;    /* when to ask next */
+static int64_t stand_ms;  /* when to stand again, after an error; RLK_NEVER */
+static bool ending;
+static bool done;
+
+/* A signal can come at any time: a byte in a pipe ends the next poll, too. */
+static int signals[2];
+
+static void on_signal(int number)
+{
+    int before = errno;
+    ssize_t written = write(signals[1], "", 1);
+
+    (void)number;
+    (void)written;
+    errno = before;
+}
+
+static int64_t now_ms(void)
+{
+    return rlk_system_now_ms(NULL);
+}
+
+/* ---- Leading ---- */
+
+static void stand(void)
+{
+    rlk_result result = rlk_lead_start(&candidate);
+
+    stand_ms = RLK_NEVER;
+    if (result != RLK_PENDING) {
+        printf("%s: %s\n", name, rlk_lock_error(&candidate));
+        stand_ms = now_ms() + ASK_MS;
+    }
+}
+
+static void step_down(void)
+{
+    rlk_result result;
+
+    if (ending)
+        return;
+    ending = true;
+    stand_ms = RLK_NEVER;
+    result = rlk_step_down_start(&candidate);
+    if (result == RLK_PENDING)
+        return; /* an event tells */
+    printf("%s steps down: %s\n", name, rlk_result_name(result));
+    done = true;
+}
+
+static void on_candidate(const rlk_event *event)
+{
+    switch (event->type) {
+    case RLK_EV_ACQUIRED:
+        printf("%s leads\n", name);
+        break;
+    case RLK_EV_LOST: /* somebody else may lead already: stop at once. It follows again by itself */
+        printf("%s leads no longer\n", name);
+        leader.known = false;
+        ask_ms = now_ms();
+        break;
+    case RLK_EV_RENEWED:
+        break;
+    case RLK_EV_RENEW_UNKNOWN: /* leads on, and tries again */
+        printf("%s leads for %" PRId64 " ms yet: %s\n", name, rlk_remaining_ms(&candidate),
+               rlk_result_name(event->result));
+        break;
+    case RLK_EV_FAILED: /* a fatal error: nothing is tried until rlk_client_reset */
+    case RLK_EV_UNKNOWN:
+        if (event->operation == RLK_OP_ACQUIRE) {
+            printf("%s: %s\n", name, rlk_lock_error(&candidate));
+            stand_ms = now_ms() + ASK_MS;
+            break;
+        }
+        /* fall through */
+    case RLK_EV_RELEASED:
+    case RLK_EV_CANCELLED:
+    case RLK_EV_NOT_HELD:
+        printf("%s steps down: %s\n", name, rlk_result_name(event->result));
+        done = true;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Following ---- */
+
+static void ask(void)
+{
+    ask_ms = now_ms() + ASK_MS;
+    if (!rlk_is_held(&candidate))
+        (void)rlk_query_start(&question, &holder, 1);
+}
+
+static void tell_leader(void)
+{
+    if (leader.name_len > 0)
+        printf("%s follows %.*s", name, leader.name_len, leader.token);
+    else /* a lock of another library, or made without token_prefix */
+        printf("%s follows somebody", name);
+    if (leader.until_ms != RLK_NEVER)
+        printf(", whose lease is for %" PRId64 " ms yet", leader.until_ms - now_ms());
+    printf("\n");
+}
+
+/* Says what is new. */
+static void on_question(const rlk_event *event)
+{
+    int64_t since_ms = leader.known ? leader.since_ms : RLK_NEVER;
+
+    if (event->result < 0 && event->result != answer)
+        printf("%s: %s\n", name, rlk_lock_error(&question));
+    answer = event->result;
+    if (answer != RLK_OK || rlk_leader_of(&question, &holder, &leader) != RLK_OK)
+        leader.known = false;
+    else if (leader.since_ms != since_ms && !rlk_is_held(&candidate))
+        tell_leader();
+}
+
+/* ---- The loop ---- */
+
+static int until(int64_t when_ms, int timeout_ms)
+{
+    int64_t left_ms = when_ms - now_ms();
+
+    if (left_ms < 0)
+        left_ms = 0;
+    return timeout_ms < 0 || left_ms < timeout_ms ? (int)left_ms : timeout_ms;
+}
+
+static void turn(void)
+{
+    struct pollfd fds[RLK_MAX_FDS + 1];
+    nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+    int timeout_ms = until(ask_ms, rlk_client_timeout(&client));
+    rlk_event event;
+    char byte;
+
+    fds[n] = (struct pollfd){.fd = signals[0], .events = POLLIN};
+    if (stand_ms != RLK_NEVER)
+        timeout_ms = until(stand_ms, timeout_ms);
+    if (poll(fds, n + 1, timeout_ms) < 0)
+        fds[n].revents = 0; /* a signal; its byte is found next time */
+    rlk_client_service(&client, fds, n);
+    while (rlk_client_next_event(&client, &event)) {
+        if (event.lock == &candidate)
+            on_candidate(&event);
+        else
+            on_question(&event);
+    }
+    if (now_ms() >= ask_ms)
+        ask();
+    if (now_ms() >= stand_ms) {
+        rlk_client_reset(&client);
+        stand();
+    }
+    if (fds[n].revents & POLLIN && read(signals[0], &byte, 1) == 1)
+        step_down();
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    rlk_lock_config config = {.ttl_ms = TTL_MS};
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s URL KEY NAME\n", argv[0]);
+        return 2;
+    }
+    name = argv[3];
+    config.token_prefix = name;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK ||
+        rlk_lock_init(&candidate, &client, argv[2], &config) != RLK_OK ||
+        rlk_lock_init(&question, &client, argv[2], NULL) != RLK_OK) {
+        fprintf(stderr, "%s\n", rlk_client_error(&client));
+        return 1;
+    }
+    if (pipe(signals) != 0) {
+        perror("pipe");
+        return 1;
+    }
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+
+    ask_ms = now_ms();
+    stand();
+    while (!done)
+        turn();
+
+    rlk_lock_close(&question);
+    rlk_lock_close(&candidate);
+    rlk_client_close(&client);
+    return 0;
+}
