@@ -207,7 +207,7 @@ typedef enum rlk_cause {
 } rlk_cause;
 
 #ifndef RLK_NO_TRACE
-/* Counted since rlk_client_init; modulo their range. */
+/* Counted since rlk_client_init, of connections since rlk_conn_init; modulo their range. */
 typedef struct rlk_stats {
     uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
     uint32_t acquired;           /* of them won */
@@ -647,7 +647,7 @@ RLK_API rlk_lock_config rlk_lock_config_default(void);
 RLK_API const char *rlk_cause_name(rlk_cause cause);
 
 #ifndef RLK_NO_TRACE
-/* What was counted so far. */
+/* What was counted so far; zeros of a client that is not open. */
 RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
 
 typedef enum rlk_trace_kind {
@@ -656,7 +656,8 @@ typedef enum rlk_trace_kind {
     RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
     RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
                           come (2 of a SET: PTTL follows in the same write) */
-    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, or the rlk_result of an error */
+    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
+                          rlk_result of an error */
     RLK_TRACE_PUSH,    /* a lock's key changed at the server */
     RLK_TRACE_STATE,   /* a lock's state: "FREE", "HELD", "LOST"; number: ms that it is valid */
     RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";

@@ -223,7 +223,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
         asking == RLKI_RAISE)
         return; /* its PTTL will see what happened before */
-    if ((one || cause == RLK_CAUSE_RECONNECT) && !(lock->touched & acquire_bit(node)))
+    if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
+        !(lock->touched & acquire_bit(node)))
         return; /* not known to be held: an attempt is due anyway */
     if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
         lock->streak = 0;

@@ -54,7 +54,7 @@ void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
 {
     unsigned i;
     memset(stats, 0, sizeof(*stats));
-    if (!client)
+    if (!client || client->state != RLKI_CLIENT_OPEN)
         return;
     *stats = client->stats;
     for (i = 0; i < client->nodes; i++) {

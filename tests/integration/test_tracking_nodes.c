@@ -38,9 +38,12 @@ static void end(void)
 
 static void hold_on_all(void)
 {
+    rlk_holder holders[NODES];
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     while (nodes_holding(&set, "foobar", NULL) < NODES)
         loop_quiet(&set.client, 1);
+    /* and the holder has heard it from all: a query is answered behind the SET */
+    assert_result(rlk_query(&held, holders, NODES), RLK_OK);
 }
 
 /* The third has lost it: it is free there, and the holder has heard of that. */

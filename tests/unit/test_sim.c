@@ -83,6 +83,10 @@ static void test_sim_shows_what_the_assumptions_are_for(void **state)
     for (i = 0; i < sim_profiles_len; i++) {
         if (sim_profiles[i].finds == SIM_FINE || sim_profiles[i].least_nodes > RLK_MAX_NODES)
             continue;
+#ifdef RLK_RESP2_ONLY
+        if (sim_profiles[i].finds == SIM_WAKE)
+            continue; /* without pushes none gets lost */
+#endif
         (void)first_found(&sim_profiles[i]);
         outside++;
     }
