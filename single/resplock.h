@@ -7165,7 +7165,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
         asking == RLKI_RAISE)
         return; /* its PTTL will see what happened before */
-    if ((one || cause == RLK_CAUSE_RECONNECT) && !(lock->touched & acquire_bit(node)))
+    if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
+        !(lock->touched & acquire_bit(node)))
         return; /* not known to be held: an attempt is due anyway */
     if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
         lock->streak = 0;
@@ -10652,10 +10653,11 @@ static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
 /* A refused command is repeated for the operation that wants it. A raise of a renewal that another
  * operation overtook is not: the renewal comes again. Nor is the check of a key that was touched,
  * while an operation waits for its place: it comes again too. */
-static bool seat_retries(const rlk_lock *lock, unsigned command)
+static bool seat_retries(const rlk_lock *lock, const rlk_seat *seat, unsigned command)
 {
     if (command == RLKI_CHECK)
-        return lock->operation == RLK_OP_CHECK || lock->operation == RLK_OP_NONE;
+        return lock->operation == RLK_OP_CHECK || lock->operation == RLK_OP_NONE ||
+               seat->verdict != RLKI_NONE; /* waits for other nodes */
     return lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW;
 }
 
@@ -10677,7 +10679,7 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     } else if (!seat_reload(seat, command, reply->error)) {
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
             seat_error(seat, command, reply->error);
-        else if (seat_retries(lock, command))
+        else if (seat_retries(lock, seat, command))
             seat_retry(seat, command, reply->error);
     }
     if (lock->state == RLKI_HELD && seat->request.tag == RLKI_NO_COMMAND && /* looked at */
