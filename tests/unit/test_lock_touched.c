@@ -396,6 +396,25 @@ static void test_lock_touched_on_several_nodes(void **state)
     (void)bench_expect(&b, 2, BENCH_RELEASE);
 }
 
+/* A check that is refused is asked again after a pause, also while an operation that this node has
+ * answered waits for another node. */
+static void test_lock_touched_refused_during_a_query(void **state)
+{
+    rlk_holder holders[3];
+    rlk_lock lock;
+    (void)state;
+    hold(&lock, 3);
+    assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
+    bench_serve(&b, 0); /* the others don't answer */
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    bench_reply(&b, 0, BENCH_READONLY);
+    bench_expect_quiet(&b, 0);
+    bench_advance(&b, RLK_RETRY_MAX_MS);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    assert_true(rlk_is_held(&lock));
+}
+
 /* ---- rlk_keep ----------------------------------------------------------------------------- */
 
 static unsigned answer_at; /* wait at which the server answers; 0: never */
@@ -463,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_lock_touched_and_then_called),
         cmocka_unit_test(test_lock_touched_when_it_is_over),
         cmocka_unit_test(test_lock_touched_on_several_nodes),
+        cmocka_unit_test(test_lock_touched_refused_during_a_query),
         cmocka_unit_test(test_lock_touched_keep_waits_for_the_check),
         cmocka_unit_test(test_lock_touched_keep_without_an_answer),
     };

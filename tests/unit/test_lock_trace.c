@@ -477,6 +477,11 @@ static void test_lock_trace_stats_without_a_client(void **state)
     memset(&none, 0, sizeof none);
     rlk_client_stats(NULL, &stats);
     assert_memory_equal(&stats, &none, sizeof none);
+    bench_start(&b, 1);
+    rlk_client_deinit(b.client);
+    memset(&stats, 0x5a, sizeof stats);
+    rlk_client_stats(b.client, &stats);
+    assert_memory_equal(&stats, &none, sizeof none);
 }
 
 int main(void)
