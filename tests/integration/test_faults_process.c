@@ -520,6 +520,37 @@ static void test_fault_55_wall_clock_has_no_effect(void **state)
     end();
 }
 
+/* Fault 55 of one that renews itself and one that waits for it. */
+static void test_fault_55_wall_clock_and_renewals(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock other;
+    int round;
+    (void)state;
+    redis = server_start(NULL);
+    begin(server_url(redis), NULL);
+    rlk_lock_close(&lock);
+    config.ttl_ms = INT64_C(600) * support_time_factor();
+    config.auto_renew = true;
+    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&other, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
+    wall_asked = 0;
+    for (round = 0; round < 6; round++) {
+        wall_jump(round % 2 == 0 ? 86400 : -2 * 86400);
+        assert_event(&client, RLK_EV_RENEWED, RLK_OK);
+        assert_between(rlk_remaining_ms(&lock), config.ttl_ms / 3, config.ttl_ms);
+        assert_int_equal(rlk_lock_operation(&other), RLK_OP_ACQUIRE);
+    }
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    wall_watched = false;
+    assert_int_equal(wall_asked, 0);
+    rlk_lock_close(&other);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +562,7 @@ int main(void)
         support_test(test_fault_48_no_sigpipe),
         support_test(test_fault_49_no_entropy_no_lock),
         support_test(test_fault_55_wall_clock_has_no_effect),
+        support_test(test_fault_55_wall_clock_and_renewals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

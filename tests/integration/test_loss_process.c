@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What happens to a process whose locks wait and renew themselves, by the faults' numbers of
- * docs/correctness.md: it forks, is stopped for longer than the TTL, sleeps with its machine, has
- * no time for its loop. On a real server.
+ * docs/correctness.md: it is stopped for longer than the TTL, sleeps with its machine, has no time
+ * for its loop. On a real server.
  */
 #define _GNU_SOURCE
 #include "clock.h"
@@ -92,182 +92,6 @@ static int exit_code_of(pid_t pid)
             _exit(1);                                                                              \
         }                                                                                          \
     } while (0)
-
-/* ---- Fault 45: fork ------------------------------------------------------------------------ */
-
-/* A child is refused in every call on every lock, and sends nothing. */
-static void forked_calls(rlk_lock *lock)
-{
-    rlk_leader leader = {0};
-    rlk_holder holder = {0};
-    CHILD_CHECK(!rlk_is_held(lock));
-    CHILD_CHECK(!rlk_is_held_at(lock, 0));
-    CHILD_CHECK(rlk_remaining_ms(lock) == 0);
-    CHILD_CHECK(rlk_held_ms(lock) == 0);
-    CHILD_CHECK(rlk_acquire(lock, RLK_TRY) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_acquire_start(lock, RLK_TRY) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_release(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_release_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_extend(lock, 1000) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_extend_start(lock, 1000) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_renew(lock, RLK_DEFAULT) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_renew_start(lock, RLK_DEFAULT) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_keep(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_check(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_check_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_query(lock, &holder, 1) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_query_start(lock, &holder, 1) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_force_release(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_force_release_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_lead_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_step_down(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_step_down_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_leader_of(lock, &holder, &leader) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_cancel(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_lock_close(lock) == RLK_E_FORKED);
-}
-
-/* Nor does it, for as long as it lives, in the parent's loop that it inherited. */
-static void forked_loop(int64_t ms)
-{
-    int64_t until = support_now_ms() + ms;
-    do {
-        struct pollfd fds[RLK_MAX_FDS];
-        rlk_event event;
-        CHILD_CHECK(rlk_client_pollfds(&client, fds, RLK_MAX_FDS) == 0);
-        CHILD_CHECK(rlk_client_timeout(&client) == -1);
-        CHILD_CHECK(rlk_client_deadline(&client) == RLK_NEVER);
-        CHILD_CHECK(rlk_client_service(&client, NULL, 0) == RLK_E_FORKED);
-        CHILD_CHECK(!rlk_client_next_event(&client, &event));
-        rlk_client_tick(&client);
-        support_sleep_ms(5);
-    } while (support_now_ms() < until);
-}
-
-typedef enum child_end {
-    CHILD_CLOSES,
-    CHILD_LEAVES_SCOPES,
-    CHILD_EXITS,
-    CHILD_ENDS
-} child_end;
-
-/* For two TTLs, so that all that is due in the parent would be due here. */
-static void forked_child(child_end how)
-{
-    rlk_lock *const locks[] = {&renewing, &waiting, &row};
-    size_t i;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (i = 0; i < COUNT_OF(locks); i++)
-        forked_calls(locks[i]);
-    forked_loop(2 * scaled(TTL_MS));
-    switch (how) {
-    case CHILD_CLOSES:
-        rlk_client_close(&client);
-        for (i = 0; i < COUNT_OF(locks); i++)
-            CHILD_CHECK(rlk_acquire(locks[i], RLK_TRY) != RLK_OK && !rlk_is_held(locks[i]));
-        break;
-    case CHILD_LEAVES_SCOPES:
-        for (i = 0; i < COUNT_OF(locks); i++)
-            rlki_lock_scope_end(locks[i]); /* as if it left their blocks */
-        break;
-    case CHILD_EXITS:
-        exit(0); /* with whatever is registered for that */
-    default:
-        break;
-    }
-    _exit(0);
-}
-
-/* The parent goes on renewing and waiting; its stream is never disturbed, and all that the server
- * was asked was asked by it. */
-static void fork_as(child_end how, const char *url)
-{
-    char token[RLK_TOKEN_MAX + 1];
-    unsigned renewed = 0;
-    rlk_event event;
-    int status = 0;
-    pid_t pid;
-    begin(url, NULL, TTL_MS);
-    assert_true(rlk_lock_token(&renewing, token, sizeof token) > 0);
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0)
-        forked_child(how);
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (loop_next_event(&client, &event, 5)) {
-            assert_int_equal(event.type, RLK_EV_RENEWED);
-            assert_ptr_equal(event.lock, &renewing);
-            renewed++;
-        }
-        assert_true(rlk_is_held(&renewing));
-        assert_string_equal(server_text(redis, "GET held"), token);
-    }
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    assert_true(renewed >= 3);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
-    while (loop_next_event(&client, &event, scaled(TTL_MS)))
-        if (event.type == RLK_EV_RENEWED)
-            break;
-    assert_int_equal(event.type, RLK_EV_RENEWED);
-    assert_int_equal(server_integer(redis, "DEL wanted"), 1);
-    assert_acquired(&waiting);
-    assert_result(rlk_release(&waiting), RLK_OK);
-    assert_acquired(&row);
-    assert_result(rlk_release(&row), RLK_OK);
-    assert_result(rlk_release(&renewing), RLK_OK);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
-    rlk_client_close(&client);
-}
-
-static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
-{
-    static const child_end ends[] = {CHILD_CLOSES, CHILD_LEAVES_SCOPES, CHILD_EXITS, CHILD_ENDS};
-    size_t i;
-    (void)state;
-    redis = server_start(&(server_config){.tcp = true});
-    for (i = 0; i < COUNT_OF(ends); i++)
-        fork_as(ends[i], i % 2 == 0 ? server_url(redis) : server_tcp_url(redis));
-}
-
-/* A client of its own is a stranger to the parent's: it waits, and is woken, and loses its own. */
-static void test_fault_45_child_waits_for_the_parent(void **state)
-{
-    static rlk_client own;
-    int64_t start_ms;
-    pid_t pid;
-    (void)state;
-    redis = server_start(NULL);
-    begin(server_url(redis), NULL, TTL_MS);
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        rlk_lock_config config = config_of(TTL_MS);
-        rlk_lock mine;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        CHILD_CHECK(rlk_client_open(&own, server_url(redis), NULL) == RLK_OK);
-        CHILD_CHECK(rlk_lock_init(&mine, &own, "held", &config) == RLK_OK);
-        CHILD_CHECK(rlk_acquire(&mine, scaled(20000)) == RLK_OK);
-        CHILD_CHECK(rlk_is_held(&mine));
-        CHILD_CHECK(!rlk_is_held(&renewing));
-        CHILD_CHECK(rlk_release(&mine) == RLK_OK);
-        rlk_client_close(&own);
-        _exit(0);
-    }
-    start_ms = support_now_ms();
-    while (support_now_ms() - start_ms < 2 * scaled(TTL_MS)) {
-        rlk_event event;
-        if (loop_next_event(&client, &event, 5))
-            assert_int_equal(event.type, RLK_EV_RENEWED);
-        assert_true(rlk_is_held(&renewing));
-    }
-    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* it waits yet */
-    assert_result(rlk_release(&renewing), RLK_OK);
-    start_ms = support_now_ms();
-    assert_int_equal(exit_code_of(pid), 0);
-    assert_between(support_now_ms() - start_ms, 0, scaled(1000));
-    end();
-}
 
 /* ---- Fault 43: stopped for longer than the TTL --------------------------------------------- */
 
@@ -627,8 +451,6 @@ static void test_fault_87_renewals_by_a_clock_that_stands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_fault_45_fork_with_waiting_and_renewing_locks),
-        support_test(test_fault_45_child_waits_for_the_parent),
         support_test(test_fault_43_stopped_between_renewals),
         support_test(test_fault_43_stopped_in_a_renewal),
         support_test(test_fault_43_stopped_while_it_waits),

@@ -217,7 +217,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
 {
     rlk_event event;
     size_t i;
-    start(count, 1500);
+    start(count, 4000);
     hold();
     save();
     for (i = 0; i < count; i++)
@@ -226,19 +226,19 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
         serve_until(client(), proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
     restart(keep_data);
     do {
-        if (!loop_next_event(client(), &event, scaled(5000)))
+        if (!loop_next_event(client(), &event, scaled(8000)))
             support_fail("no event came");
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     if (keep_data) {
         assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&lock));
-        assert_true(rlk_remaining_ms(&lock) <= scaled(1500));
+        assert_true(rlk_remaining_ms(&lock) <= scaled(4000));
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
     } else {
         if (event.type == RLK_EV_RENEW_REFUSED) {
             assert_result(event.result, RLK_NOT_OWNER);
-            assert_true(loop_next_event(client(), &event, scaled(5000)));
+            assert_true(loop_next_event(client(), &event, scaled(8000)));
         }
         assert_int_equal(event.type, RLK_EV_LOST);
     }

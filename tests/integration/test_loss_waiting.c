@@ -350,7 +350,17 @@ static void test_loss_between_nil_and_the_ttl(void **state)
 
 /* Fault 81: nothing comes any more, and the holder's TTL is a day: the look after a while goes
  * unanswered, and the next connection knows. */
-static void half_open(size_t count, bool free_before)
+static void close_without_a_word(proxy *middle)
+{
+    proxy_half_open(middle);
+}
+
+static void swallow_replies(proxy *middle)
+{
+    proxy_hold(middle, PROXY_TO_CLIENT);
+}
+
+static void half_open(size_t count, void (*happen)(proxy *middle), bool free_before)
 {
     int accepted;
     size_t i;
@@ -360,7 +370,7 @@ static void half_open(size_t count, bool free_before)
     begin_to_wait();
     accepted = proxied_accepted(&world);
     for (i = 0; i < count; i++)
-        proxy_half_open(world.proxies[i]);
+        happen(world.proxies[i]);
     if (!free_before) {
         serve_until(client(), proxied_accepted(&world) >= accepted + (int)count && all_ready());
         proxied_calm(&world);
@@ -377,8 +387,19 @@ static void test_fault_81_half_open_waiter(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        half_open(sizes[i], true);
-        half_open(sizes[i], false);
+        half_open(sizes[i], close_without_a_word, true);
+        half_open(sizes[i], close_without_a_word, false);
+    }
+}
+
+/* Fault 36: it goes on hearing us. */
+static void test_fault_36_waiter_that_hears_nothing(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        half_open(sizes[i], swallow_replies, true);
+        half_open(sizes[i], swallow_replies, false);
     }
 }
 
@@ -470,6 +491,7 @@ int main(void)
         support_test(test_fault_30_cut_in_the_attempt_of_a_waiter),
         support_test(test_loss_between_nil_and_the_ttl),
         support_test(test_fault_81_half_open_waiter),
+        support_test(test_fault_36_waiter_that_hears_nothing),
         support_test(test_loss_until_the_deadline_of_a_waiter),
         support_test(test_loss_again_and_again),
     };

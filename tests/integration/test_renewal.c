@@ -187,6 +187,11 @@ static void test_renewal_among_other_calls(void **state)
 
 /* ---- It can't be had ---- */
 
+static void forget_scripts(server *redis)
+{
+    server_do(redis, "SCRIPT FLUSH");
+}
+
 static void swallow(void)
 {
     size_t i;
@@ -203,6 +208,16 @@ static void heal(void)
     for (i = 0; i < world.set.count; i++)
         proxy_mute(world.proxies[i], false);
     proxied_release(&world);
+}
+
+/* Only what the servers say: they go on hearing us. */
+static void swallow_replies(void)
+{
+    size_t i;
+    for (i = 0; i < world.set.count; i++) {
+        proxy_mute(world.proxies[i], true);
+        proxy_hold(world.proxies[i], PROXY_TO_CLIENT);
+    }
 }
 
 static void refuse(void)
@@ -289,32 +304,65 @@ static void test_renewal_unknown_then_lost_without_the_network(void **state)
 }
 
 /* The outage ends before the lease does: tried again soon, and renewed. */
+static void renewed_after_an_outage(const outage *what, size_t count)
+{
+    rlk_lock_config config = renewing(1500);
+    rlk_event event;
+    int64_t ended_ms;
+    config.node_ms = scaled(150);
+    start(count, &config);
+    what->begin();
+    event = next_event();
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_true(rlk_is_held(&lock));
+    what->end();
+    ended_ms = support_now_ms();
+    do
+        event = next_event();
+    while (event.type == RLK_EV_RENEW_UNKNOWN); /* the try that was under way */
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+    assert_between(support_now_ms() - ended_ms, 0, scaled(1000)); /* not when due again */
+    assert_between(rlk_remaining_ms(&lock), config.ttl_ms / 2, config.ttl_ms);
+    assert_result(rlk_release(&lock), RLK_OK);
+    stop();
+}
+
 static void test_renewal_unknown_then_renewed(void **state)
 {
     size_t i;
     (void)state;
-    for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++) {
-        const outage *what = &outages[i / COUNT_OF(sizes)];
-        rlk_lock_config config = renewing(1500);
-        rlk_event event;
-        int64_t ended_ms;
-        config.node_ms = scaled(150);
-        start(sizes[i % COUNT_OF(sizes)], &config);
-        what->begin();
-        event = next_event();
-        assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-        assert_true(rlk_is_held(&lock));
-        what->end();
-        ended_ms = support_now_ms();
-        do
-            event = next_event();
-        while (event.type == RLK_EV_RENEW_UNKNOWN); /* the try that was under way */
-        assert_int_equal(event.type, RLK_EV_RENEWED);
-        assert_between(support_now_ms() - ended_ms, 0, scaled(1000)); /* not when due again */
-        assert_between(rlk_remaining_ms(&lock), config.ttl_ms / 2, config.ttl_ms);
-        assert_result(rlk_release(&lock), RLK_OK);
-        stop();
+    for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
+        renewed_after_an_outage(&outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+}
+
+/* The servers renew, and nobody hears of it: the key lives, the lease does not. */
+static void test_fault_36_renewals_that_nobody_hears_of(void **state)
+{
+    static const outage unheard = {"nobody hears the servers", swallow_replies, heal};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        lost_in_an_outage(&unheard, sizes[i]);
+        renewed_after_an_outage(&unheard, sizes[i]);
     }
+}
+
+/* Faults 7 and 8: the server forgets the script before each renewal. */
+static void test_fault_07_08_renewals_without_their_script(void **state)
+{
+    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    int round;
+    (void)state;
+    start(3, &config);
+    for (round = 0; round < 4; round++) {
+        everywhere(forget_scripts);
+        assert_event(client(), RLK_EV_RENEWED, RLK_OK);
+        assert_true(rlk_is_held(&lock));
+        assert_true(rlk_remaining_ms(&lock) > config.ttl_ms / 2);
+    }
+    everywhere(forget_scripts);
+    assert_result(rlk_release(&lock), RLK_OK);
+    stop();
 }
 
 /* rlk_keep in an outage: OK while the lease lasts, and takes at most the time of one try. */
@@ -479,6 +527,8 @@ int main(void)
         support_test(test_renewal_among_other_calls),
         support_test(test_renewal_unknown_then_lost_without_the_network),
         support_test(test_renewal_unknown_then_renewed),
+        support_test(test_fault_36_renewals_that_nobody_hears_of),
+        support_test(test_fault_07_08_renewals_without_their_script),
         support_test(test_renewal_by_keep_in_an_outage),
         support_test(test_renewal_refused_then_lost),
         support_test(test_renewal_by_a_server_that_does_not_write),

@@ -10,6 +10,7 @@ static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result res
 {
     if (result == RLK_E_STATE || result == RLK_NOT_HELD) {
         check_hold(lock);
+        lock->moved = false;
         return;
     }
     sim.operations++;
@@ -232,6 +233,12 @@ static void actor_query(sim_lock *lock)
                  SIM_OPERATION_MS);
 }
 
+static void actor_free(sim_lock *lock)
+{
+    actor_called(lock, RLK_OP_FORCE_RELEASE, rlk_force_release_start(&lock->lock),
+                 SIM_OPERATION_MS);
+}
+
 static void actor_try(sim_lock *lock, sim_rng *rng)
 {
     if (lock->elects && sim_chance(rng, 700)) {
@@ -303,8 +310,7 @@ static void actor_while_free(sim_lock *lock, sim_rng *rng)
     else if (dice < 93)
         actor_close(lock, rng);
     else if (dice < 95 && (sim.faults & SIM_FAULT_MEDDLE) != 0)
-        actor_called(lock, RLK_OP_FORCE_RELEASE, rlk_force_release_start(&lock->lock),
-                     SIM_OPERATION_MS);
+        actor_free(lock);
 }
 
 static void actor_one(sim_lock *lock, sim_rng *rng)

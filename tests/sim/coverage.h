@@ -101,6 +101,7 @@
     X(FENCE_HIT, "... which was still there")                                                      \
     X(NO_IDS, "server that can't fence")                                                           \
     X(OLD_SERVER, "server without HELLO")                                                          \
+    X(UNTRACKED, "server that refuses to tell of changes")                                         \
     X(EXPIRED_LAZILY, "key expired, seen by a command or the cycle")                               \
     /* others */                                                                                   \
     X(FOREIGN, "key held by another library")                                                      \

@@ -228,6 +228,7 @@ void host_start(unsigned server)
     host->stopped = false;
     host->cron = false;
     host->mute = false;
+    memset(host->lives, 0, sizeof host->lives);
     host->hand = MODEL_CLIENTS;
     host->instance = 0;
     host->dirty_len = 0;

@@ -286,8 +286,6 @@ void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
         if (result == RLK_OK)
             MET(FORCED);
         row_released(lock, false);
-        if (result != RLK_OK || sim.nodes > 1) /* some answers are not waited for */
-            wake_freed(lock);
         break;
     default:
         judge_held(lock, operation, result);
@@ -318,6 +316,7 @@ void judge_event(sim_process *process, const rlk_event *event)
     judge_commands(lock);
     judge_result(lock, pending, event->result);
     lock->pending = RLK_OP_NONE;
+    lock->moved = false;
     event_follow(lock);
     actor_handle(lock, pending, event->result);
 }

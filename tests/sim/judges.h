@@ -58,6 +58,8 @@ void event_step(const sim_lock *lock, int64_t now_ms);
 
 /* A command of the lock leaves. */
 void wake_sends(sim_lock *lock, unsigned node);
+/* It has an answer: an integer, or an error's number. */
+void wake_answered(sim_lock *lock, unsigned node, int64_t number);
 /* A command of a process on a key is about to be executed; token: NULL, or what it is about. */
 void wake_executed(sim_host *host, const sim_stream *stream, model_command command,
                    const char *name, const char *token);
@@ -97,6 +99,8 @@ void row_granted(sim_lock *lock);
 void row_in_turn(const sim_lock *lock, const char *what);
 /* After each step of a process. */
 void row_check(const sim_lock *lock);
+/* The shortest safety_ms of the locks that may be the first. */
+int64_t row_safety(const sim_lock *lock);
 /* Since the acquire began nothing failed, and nothing was refused. */
 bool row_was_smooth(const sim_lock *lock);
 /* The commands of an acquire that ends are not more than there were reasons for. */

@@ -131,6 +131,8 @@ static void command_client(model_server *server, const model_word *words, unsign
         if (server->pause_until_ms != INT64_MIN)
             server->pause_until_ms = server->now_ms; /* who waits goes on when time does */
         model_reply(server, "+OK\r\n");
+    } else if (command_is(what, "TRACKING") && server->untracked) {
+        model_reply(server, COMMAND_NOPERM);
     } else if (command_is(what, "TRACKING")) {
         model_track(server, command_is(words[2], "ON"), count > 3);
         model_reply(server, "+OK\r\n");

@@ -353,6 +353,7 @@ void model_start(model_server *server, const model_hooks *hooks, uint64_t instan
     server->pause_all = false;
     server->old = false;
     server->no_ids = false;
+    server->untracked = false;
     server->silent = false;
     model_new_instance(server, instance);
 }

@@ -116,6 +116,7 @@ struct model_server {
     bool script;    /* resplock's script is loaded */
     bool old;       /* knows no HELLO */
     bool no_ids;    /* tells neither ids nor its run_id: nothing can be fenced */
+    bool untracked; /* refuses CLIENT TRACKING */
     bool silent;    /* the command that is executed gets no reply */
     bool deferred_null;
     unsigned deferred_len; /* pushes to the current client, behind its reply */

@@ -127,7 +127,8 @@ void net_flush(sim_stream *stream, sim_way way)
 {
     sim_pipe *pipe = &stream->pipes[way];
 
-    if (pipe->limited || pipe->ending) { /* into the void; there is always room */
+    /* into the void; there is always room */
+    if (pipe->limited || pipe->ending || (way == SIM_DOWN && !stream->client_open)) {
         pipe->written = pipe->sent;
         return;
     }

@@ -102,7 +102,7 @@ void others_touch(sim_host *host, sim_rng *rng, unsigned times)
     MET(TOUCHED);
     if (times < 2)
         return;
-    again = fault_begin(SIM_FAULT_TOUCH, sim_between(rng, 500, 6000));
+    again = fault_begin(SIM_FAULT_TOUCH, sim_between(rng, 300, 2500));
     if (again == NULL)
         return;
     again->server = (uint8_t)host->index;

@@ -77,6 +77,8 @@ static void process_env_trace(void *context, const rlk_trace *trace)
 
     if (trace->kind == RLK_TRACE_PUSH && trace->number == RLK_CAUSE_LOCAL)
         row_handed((sim_lock *)trace->lock->user);
+    if (trace->kind == RLK_TRACE_REPLY)
+        wake_answered((sim_lock *)trace->lock->user, (unsigned)trace->node, trace->number);
     if (trace->kind == RLK_TRACE_COMMAND)
         wake_sends((sim_lock *)trace->lock->user, (unsigned)trace->node);
     if (sim.trace != NULL)

@@ -43,8 +43,10 @@ const sim_profile sim_profiles[] = {
     PROFILE_OUTSIDE("failover", "a failover loses the last writes", SIM_FAULT_FAILOVER, 1, 0),
     PROFILE_OUTSIDE("clock-jump", "the server's clock jumps", SIM_FAULT_JUMP, 1, 0),
     PROFILE_OUTSIDE("eviction", "the server evicts the key", SIM_FAULT_EVICT, 1, 0),
+#ifndef RLK_RESP2_ONLY /* else there are none */
     {"deaf", "outside: pushes get lost, and the judge does not allow for it", 0, SIM_FAULT_MUTE,
      SIM_WAKE, 1, 0},
+#endif
     PROFILE_OUTSIDE("node-lists", "clients have different lists of nodes", SIM_FAULT_LISTS, 3, 3),
 };
 

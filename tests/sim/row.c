@@ -34,6 +34,7 @@ void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
     own->handed = false;
     own->took_over = false;
     own->pushed = 0;
+    own->seen = 0;
     own->began = ++own->process->begins;
     own->tries_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(own->process) + time_ms;
     own->serial_before = serial;
@@ -154,8 +155,7 @@ static bool row_is_told(const sim_process *process)
     return true;
 }
 
-/* The shortest of those that may be the first. */
-static int64_t row_safety(const sim_lock *own)
+int64_t row_safety(const sim_lock *own)
 {
     const sim_process *process = own->process;
     int64_t least_ms = own->safety_ms;

@@ -58,6 +58,9 @@ static void run_servers(sim_rng *rng)
         if ((sim.faults & SIM_FAULT_OLD_SERVER) != 0 && sim_chance(rng, 500)) {
             MET(OLD_SERVER);
             host->model.old = true;
+        } else if ((sim.faults & SIM_FAULT_OLD_SERVER) != 0 && sim_chance(rng, 500)) {
+            MET(UNTRACKED);
+            host->model.untracked = true;
         }
         host->model.tracked_max = (sim.faults & SIM_FAULT_TABLE) != 0 ? 1 : 0;
     }

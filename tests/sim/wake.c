@@ -68,39 +68,46 @@ static bool wake_is_of(const model_key *key, const sim_process *process)
            sim.serials[serial].process == process->index;
 }
 
-/* A lock will hear of what a command of its own has done to the key: of that one, or of any. */
-static bool wake_is_awaited(const sim_process *process, unsigned server, unsigned key,
-                            unsigned command)
+/* A lock of the process waits for the answer to its release. */
+static bool wake_is_releasing(const sim_process *process, unsigned server, unsigned key)
 {
     unsigned i;
     unsigned n;
 
     for (i = 0; i < process->locks_len; i++) {
-        const sim_lock *own = &process->locks[i];
+        const rlk_lock *lock = &process->locks[i].lock;
 
-        for (n = 0; own->key == key && n < sim.nodes; n++) {
-            const rlk_request *request = &own->lock.seats[n].request;
-
-            if (process->server_of[n] != server || request->state == RLK_REQUEST_IDLE)
-                continue;
-            if (command != RLKI_NO_COMMAND
-                    ? request->tag == command
-                    : request->tag == RLKI_RELEASE || request->tag == RLKI_DEL ||
-                          own->lock.place == RLKI_PLACE_HOLDER)
+        for (n = 0; process->locks[i].key == key && n < sim.nodes; n++)
+            if (process->server_of[n] == server && lock->seats[n].request.tag == RLKI_RELEASE &&
+                lock->seats[n].request.state != RLK_REQUEST_IDLE)
                 return true;
-        }
     }
     return false;
 }
 
-/* NOLOOP: of what a process deletes itself the reply tells it, unless that is an error, or nobody
- * waits for it any more, or the command only found the key expired. */
+/* A lock of the process has something to do there whose answer will be told to others. */
+static bool wake_is_busy(const sim_process *process, unsigned node, unsigned key)
+{
+    unsigned i;
+
+    for (i = 0; i < process->locks_len; i++) {
+        const rlk_lock *lock = &process->locks[i].lock;
+        unsigned command = lock->seats[node].request.tag;
+
+        if (process->locks[i].key == key &&
+            (command == RLKI_RELEASE || command == RLKI_DEL ||
+             (command != RLKI_NO_COMMAND && lock->place == RLKI_PLACE_HOLDER)))
+            return true;
+    }
+    return false;
+}
+
+/* NOLOOP: of what a process deletes itself the answer to its release tells it, unless that is an
+ * error, or nobody waits for it any more. */
 static bool wake_tells_itself(const sim_process *process, const sim_host *host, unsigned key)
 {
-    if (host->model.silent || (sim.command != MODEL_RELEASE && sim.command != MODEL_DEL))
-        return false;
-    return wake_is_awaited(process, host->index, key,
-                           sim.command == MODEL_RELEASE ? RLKI_RELEASE : RLKI_DEL);
+    return !host->model.silent && sim.command == MODEL_RELEASE &&
+           wake_is_releasing(process, host->index, key);
 }
 
 void wake_changed(sim_host *host, const model_key *key, model_change change)
@@ -109,6 +116,8 @@ void wake_changed(sim_host *host, const model_key *key, model_change change)
     bool gone = change == MODEL_DELETED || change == MODEL_EXPIRED || change == MODEL_LOST;
     unsigned p;
 
+    if (number >= 0)
+        host->lives[number] += gone;
     for (p = 0; number >= 0 && p < sim.processes; p++) {
         sim_process *process = &sim.members[p];
         const sim_link *link = wake_link(process, host->index);
@@ -126,9 +135,7 @@ void wake_changed(sim_host *host, const model_key *key, model_change change)
         }
         if (gone)
             wake_say(&watch->gone, stream);
-        /* its own compare says it; its own DEL is of no token */
-        if ((gone || change == MODEL_REPLACED) && wake_is_of(key, process) &&
-            (!own || sim.executes == NULL)) {
+        if ((gone || change == MODEL_REPLACED) && wake_is_of(key, process) && !own) {
             wake_say(&watch->changed, stream);
             (void)check_parse(key->value, key->value_len, &watch->serial, &watch->round);
         }
@@ -234,6 +241,8 @@ void wake_executed(sim_host *host, const sim_stream *stream, model_command comma
             watch->changed.is = false;
     }
     /* it looks */
+    if (command == MODEL_PTTL || command == MODEL_SET || compares)
+        watch->fresh = false;
     if (command == MODEL_PTTL || command == MODEL_SET)
         watch->gone.is = false;
     if (command == MODEL_SET || compares)
@@ -268,7 +277,7 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
         break;
     case RLK_CAUSE_SAFETY: /* unless it would have been restrained for longer than that */
         wrong = watch->gone.is && watch->gone.told && !watch->deaf && !watch->restrained &&
-                own->safety_ms > WAKE_SOON_MS;
+                row_safety(own) > WAKE_SOON_MS;
         break;
     case RLK_CAUSE_RETRY:
         wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own);
@@ -281,11 +290,41 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
                       own->process->index, own->index, rlk_cause_name((rlk_cause)lock->cause));
 }
 
+/* A round, at so many nodes that it knows to be taken that no quorum is left. */
+static void wake_round(const sim_lock *own)
+{
+    unsigned taken = 0;
+    unsigned i;
+
+    for (i = 0; i < sim.nodes; i++)
+        taken += (own->seen >> i & 1) != 0 &&
+                 sim.hosts[own->process->server_of[i]].lives[own->key] == own->life[i];
+    if (sim.nodes > 1 && taken > sim.nodes - sim_quorum())
+        world_violate(SIM_WAKE, "process %u lock %u: tries, and knows that %u nodes are taken",
+                      own->process->index, own->index, taken);
+}
+
+void wake_answered(sim_lock *own, unsigned node, int64_t number)
+{
+    unsigned command = own->lock.seats[node].request.tag;
+
+    if ((command == RLKI_SET_NIL || command == RLKI_PROBE) && number >= -1)
+        own->seen |= (uint8_t)(1u << node);
+}
+
 void wake_sends(sim_lock *own, unsigned node)
 {
     unsigned command = own->lock.seats[node].request.tag;
     sim_watch *watch = wake_watch(own, node);
 
+    if (command == RLKI_SET && own->tried != own->lock.round) {
+        wake_round(own);
+        own->seen = 0;
+    }
+    if (command == RLKI_SET || command == RLKI_PROBE) {
+        own->seen &= (uint8_t) ~(1u << node);
+        own->life[node] = sim.hosts[own->process->server_of[node]].lives[own->key];
+    }
     if (command == RLKI_SET) {
         row_in_turn(own, "tries");
         if (sim.nodes == 1 && own->tried != own->lock.round) /* else it is repeated */
@@ -337,6 +376,22 @@ static void wake_listen(const sim_link *link, sim_word *word)
             sim.now_us >= word->at_us && (int32_t)(stream->pipes[SIM_DOWN].read - word->mark) >= 0;
 }
 
+/* By the server, or by the lock of its own process that has the key. */
+static bool wake_is_told(const sim_lock *own, unsigned node)
+{
+    const sim_process *process = own->process;
+    const sim_stream *stream = wake_stream(&process->links[node]);
+    unsigned i;
+
+    for (i = 0; i < process->locks_len; i++)
+        if (process->locks[i].key == own->key &&
+            (process->locks[i].lock.place == RLKI_PLACE_HOLDER ||
+             process->locks[i].lock.seats[node].request.tag == RLKI_RELEASE))
+            return true;
+    return stream == NULL || !stream->server_open ||
+           sim.hosts[stream->server].model.clients[stream->slot].tracking;
+}
+
 static void wake_waiter(const sim_lock *own, unsigned node)
 {
     const rlk_seat *seat = &own->lock.seats[node];
@@ -346,11 +401,18 @@ static void wake_waiter(const sim_lock *own, unsigned node)
     int64_t most_ms = own->safety_ms > WAKE_SOON_MS ? own->safety_ms : WAKE_SOON_MS;
 
     if ((own->lock.touched >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
-        wake_is_awaited(own->process, own->process->server_of[node], own->key, RLKI_NO_COMMAND) ||
+        wake_is_busy(own->process, node, own->key) ||
         rlk_conn_get_state(&own->process->links[node].conn) != RLK_CONN_READY)
         return;
     if (left_ms > most_ms + own->retry_ms + 1) /* a TTL that ends before, and a little */
         world_violate(SIM_WAKE, "process %u lock %u: looks at node %u in %lld ms",
+                      own->process->index, own->index, node, (long long)left_ms);
+    if (left_ms > WAKE_SOON_MS && !wake_is_told(own, node))
+        world_violate(SIM_WAKE,
+                      "process %u lock %u: looks at node %u, which tells nothing, in %lld ms",
+                      own->process->index, own->index, node, (long long)left_ms);
+    if (left_ms > WAKE_SOON_MS && watch->fresh)
+        world_violate(SIM_WAKE, "process %u lock %u: looks at node %u, which is back, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
     if (own->lock.woken >= SIM_IN_VAIN)
         watch->restrained = true;
@@ -413,6 +475,7 @@ void wake_step(sim_process *process)
         for (k = 0; k < sim.keys; k++) {
             sim_watch *watch = &sim.watches[process->index][process->server_of[i]][k];
 
+            watch->fresh = watch->fresh || fresh;
             watch->deaf = watch->deaf || fresh; /* it has read nothing on this stream */
             wake_listen(link, &watch->gone);
             wake_listen(link, &watch->changed);

@@ -190,10 +190,11 @@ typedef struct sim_host {
     sim_clock clock;
     unsigned index;
     bool down;
-    bool stopped;  /* SIGSTOP */
-    bool cron;     /* an event is on its way */
-    bool mute;     /* its pushes get lost */
-    unsigned hand; /* the model's number of who acts by hand; MODEL_CLIENTS: nobody */
+    bool stopped;             /* SIGSTOP */
+    bool cron;                /* an event is on its way */
+    bool mute;                /* its pushes get lost */
+    uint32_t lives[SIM_KEYS]; /* how often a key was freed */
+    unsigned hand;            /* the model's number of who acts by hand; MODEL_CLIENTS: nobody */
     unsigned instance;
     uint8_t streams[MODEL_CLIENTS]; /* by the model's number */
     unsigned dirty_len;
@@ -289,13 +290,15 @@ typedef struct sim_lock {
     uint32_t commands; /* executed for it, since the operation began */
     sim_toll toll;     /* what had happened to its process, and its key, when it began */
     /* waiting */
-    bool once;        /* RLK_TRY: beside the row */
-    uint32_t began;   /* order among the acquires of its process */
-    uint32_t tried;   /* round of the last attempt */
-    bool handed;      /* another one of its process was released, and it has not tried since */
-    bool took_over;   /* ... when it tried last */
-    uint32_t pushed;  /* attempts that pushes caused, since it began */
-    int64_t tries_ms; /* no longer than that */
+    bool once;       /* RLK_TRY: beside the row */
+    uint32_t began;  /* order among the acquires of its process */
+    uint32_t tried;  /* round of the last attempt */
+    bool handed;     /* another one of its process was released, and it has not tried since */
+    bool took_over;  /* ... when it tried last */
+    uint32_t pushed; /* attempts that pushes caused, since it began */
+    uint8_t seen;    /* nodes whose last answer said that somebody has it, a bit each */
+    uint32_t life[SIM_SERVERS]; /* of the key there, when they were asked */
+    int64_t tries_ms;           /* no longer than that */
     /* holding, as the application sees it */
     bool held;
     bool owed;     /* it was lost, and nothing has said so yet */
@@ -345,6 +348,7 @@ typedef struct sim_watch {
                          compared since */
     uint32_t serial;  /* ... that one */
     uint32_t round;
+    bool fresh;      /* the process has not looked since it is connected */
     bool deaf;       /* it can't know: a push was lost, or it left the table */
     bool restrained; /* it has looked too often in vain, and may wait a little */
     uint32_t pushes; /* since it looked */
