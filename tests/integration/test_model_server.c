@@ -419,11 +419,24 @@ static void kill_peer(unsigned by, unsigned victim)
     }
 }
 
+/* What changes in another database: clients are told of it by the names of its keys. */
+static void random_elsewhere(unsigned p)
+{
+    if (model_is_paused(&model))
+        return; /* a write would wait, and what follows it with it */
+    COMMAND(p, "SELECT", "1");
+    if (sim_chance(&rng, 800))
+        COMMAND(p, "SET", ANY(keys), ANY(tokens));
+    else
+        COMMAND(p, "FLUSHDB");
+    COMMAND(p, "SELECT", "0");
+}
+
 static void random_connection(unsigned p)
 {
     unsigned other = sim_dice(&rng, PEERS);
 
-    switch (sim_dice(&rng, 12)) {
+    switch (sim_dice(&rng, 14)) {
     case 0:
     case 1:
     case 2:
@@ -450,6 +463,10 @@ static void random_connection(unsigned p)
     case 8:
         if (sim_chance(&rng, 200))
             COMMAND(p, "FLUSHALL");
+        break;
+    case 9:
+    case 10:
+        random_elsewhere(p);
         break;
     default:
         COMMAND(p, "CLIENT", "ID");
@@ -623,6 +640,47 @@ static void test_model_flush(void **state)
     end();
 }
 
+/* FLUSHDB of another database leaves the keys of this one, but nobody tracks them any more. */
+static void test_model_other_database(void **state)
+{
+    (void)state;
+    begin();
+    connect_peer(0, true);
+    connect_peer(1, true);
+    COMMAND(0, "CLIENT", "TRACKING", "ON", "NOLOOP");
+    COMMAND(1, "SET", "k0", "x");
+    COMMAND(0, "GET", "k0");
+    COMMAND(1, "SELECT", "1");
+    COMMAND(1, "SET", "k0", "y");
+    COMMAND(1, "SET", "k0", "z"); /* told already */
+    COMMAND(1, "SELECT", "0");
+    COMMAND(0, "GET", "k0");
+    COMMAND(1, "SELECT", "1");
+    COMMAND(1, "FLUSHDB");
+    COMMAND(1, "SELECT", "0");
+    COMMAND(1, "SET", "k0", "y");
+    COMMAND(0, "GET", "k0");
+    COMMAND(1, "FLUSHDB");
+    COMMAND(0, "GET", "k0");
+    end();
+}
+
+/* A user who must not track: an error, and nothing is told. */
+static void test_model_tracking_refused(void **state)
+{
+    (void)state;
+    begin();
+    connect_peer(0, true);
+    connect_peer(1, true);
+    server_do(redis, "ACL SETUSER default -client|tracking");
+    model.untracked = true;
+    COMMAND(0, "CLIENT", "TRACKING", "ON", "NOLOOP");
+    COMMAND(0, "GET", "k0");
+    COMMAND(1, "SET", "k0", "x");
+    expect_silence(&peers[0]);
+    end();
+}
+
 static void test_model_pause_all(void **state)
 {
     (void)state;
@@ -719,6 +777,8 @@ int main(void)
         support_test(test_model_tracking_table_eviction),
         support_test(test_model_active_expiry),
         support_test(test_model_flush),
+        support_test(test_model_other_database),
+        support_test(test_model_tracking_refused),
         support_test(test_model_pause_all),
         support_test(test_model_refusals),
         support_test(test_model_restart),

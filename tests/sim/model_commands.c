@@ -132,7 +132,8 @@ static void command_client(model_server *server, const model_word *words, unsign
             server->pause_until_ms = server->now_ms; /* who waits goes on when time does */
         model_reply(server, "+OK\r\n");
     } else if (command_is(what, "TRACKING") && server->untracked) {
-        model_reply(server, COMMAND_NOPERM);
+        model_reply(server, "-NOPERM this user has no permissions to run the 'client|tracking' "
+                            "command\r\n");
     } else if (command_is(what, "TRACKING")) {
         model_track(server, command_is(words[2], "ON"), count > 3);
         model_reply(server, "+OK\r\n");
