@@ -413,6 +413,13 @@ static void test_lock_touched_refused_during_a_query(void **state)
     bench_advance(&b, RLK_RETRY_MAX_MS);
     (void)bench_expect(&b, 0, BENCH_CHECK);
     assert_true(rlk_is_held(&lock));
+    /* one that stands before the query makes way for it */
+    hold(&lock, 1);
+    bench_push(bench_link_of(&b, 0), BENCH_KEY);
+    (void)bench_expect(&b, 0, BENCH_CHECK);
+    assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_READONLY);
+    (void)bench_expect(&b, 0, BENCH_GET);
 }
 
 /* ---- rlk_keep ----------------------------------------------------------------------------- */
