@@ -99,6 +99,17 @@ static void settle_fence(world *w, const replies *r)
             w->open = !is_fenced(w, &w->commands[i], r, r->at[i]);
 }
 
+/* The server has promised to tell of changes. */
+static bool is_told(const world *w, const replies *r)
+{
+    unsigned i;
+
+    for (i = 0; i < w->commands_len; i++)
+        if (stream_matches(w->commands[i].name, "CLIENT TRACKING"))
+            return r->at[i]->type == RLK_RESP_SIMPLE;
+    return false;
+}
+
 /* Each step was answered as it must be. Fenced: nothing was open, the old connection was killed, or
  * the server told of another instance of itself. */
 static void check_ready(world *w)
@@ -112,6 +123,7 @@ static void check_ready(world *w)
     FUZZ_REQUIRE(rlk_conn_result(conn) == RLK_OK && rlk_conn_text(conn)[0] == '\0');
     FUZZ_REQUIRE(rlk_conn_protocol(conn) == 2 ||
                  (rlk_conn_protocol(conn) == 3 && !w->config.resp2_only));
+    FUZZ_REQUIRE(rlk_conn_is_tracking(conn) == is_told(w, &r));
     FUZZ_REQUIRE(w->config.url.db == 0 || sent_step(w, "SELECT"));
     FUZZ_REQUIRE(w->config.url.password == NULL || sent_step(w, "HELLO") || sent_step(w, "AUTH"));
     FUZZ_REQUIRE(w->config.scripts_len == 0 || sent_step(w, "SCRIPT LOAD"));
@@ -123,6 +135,7 @@ static void check_ready(world *w)
                      rlk_conn_run_id(conn) != NULL);
     w->open = false; /* from here on it is the generation that says what is not fenced */
     w->ready = true;
+    w->greeted = w->said_len - (conn->rx_end - conn->rx_begin);
 }
 
 /* Something of the stream that ends may still execute. */
@@ -134,6 +147,80 @@ static void note_open(world *w)
     w->has_old_run_id = run_id != NULL;
     if (run_id != NULL)
         memcpy(w->old_run_id, run_id, sizeof w->old_run_id);
+}
+
+/* ---- What the server said of changes ----------------------------------------------------- */
+
+static bool is_string(const resp_event *event)
+{
+    return event->type == RLK_RESP_BULK || event->type == RLK_RESP_SIMPLE;
+}
+
+/* The reader of pushes: what the one under way is. */
+typedef struct pushes {
+    bool is_invalidation;
+    bool is_vague; /* from here on nothing is judged */
+} pushes;
+
+static bool is_word(const resp_log *log, const resp_event *event, pushes *p)
+{
+    static const char word[] = "invalidate";
+    const uint8_t *text = log->bytes + event->at;
+
+    /* in fragments of any size: a piece may be the word */
+    p->is_vague |= is_string(event) && (event->value < 0 || event->len > RLK_CONN_RX_MIN - 2);
+    return is_string(event) && event->len == sizeof word - 1 &&
+           memcmp(text, word, sizeof word - 1) == 0;
+}
+
+/* True if this event tells of a change. */
+static bool read_change(const resp_log *log, const resp_event *event, pushes *p, change *c)
+{
+    if ((event->flags & RLK_RESP_IN_PUSH) == 0 || (event->flags & RLK_RESP_IN_ATTRIBUTE) != 0)
+        return false;
+    if (event->depth == 0)
+        p->is_invalidation = false;
+    else if (event->depth == 1 && is_string(event))
+        p->is_invalidation = is_word(log, event, p);
+    c->all = event->depth == 1 && event->type == RLK_RESP_NULL;
+    c->key_hash = 0;
+    if (event->depth == 2 && is_string(event))
+        c->key_hash = rlk_key_hash(RLK_KEY_HASH, log->bytes + event->at, event->len);
+    return p->is_invalidation && (c->all || (event->depth == 2 && is_string(event)));
+}
+
+/* Nothing else was told than the server said, in its order. */
+static void check_changes(const world *w, bool all_of_them)
+{
+    static resp_log log;
+    pushes p = {false, false};
+    unsigned n = 0;
+    size_t i;
+
+    resp_reader_read(&log, w->said, w->greeted);
+    if (log.outcome != RESP_COMPLETE)
+        return;
+    i = log.count;
+    resp_reader_read(&log, w->said, w->said_len);
+    for (; i < log.count && !p.is_vague; i++) {
+        change c;
+
+        if (!read_change(&log, &log.events[i], &p, &c))
+            continue;
+        if (n == w->changes_len) { /* it has not come to it */
+            FUZZ_REQUIRE(!all_of_them);
+            return;
+        }
+        FUZZ_REQUIRE(w->changes[n].all == c.all && w->changes[n].key_hash == c.key_hash);
+        n++;
+    }
+    FUZZ_REQUIRE(p.is_vague || n == w->changes_len);
+}
+
+void conn_judge_changes(const world *w)
+{
+    if (rlk_conn_get_state(&w->conn) == RLK_CONN_READY)
+        check_changes(w, true);
 }
 
 static bool is_distrust(rlk_result result)
@@ -193,7 +280,9 @@ void conn_judge_stream(world *w)
             ordinal++;
         check_delivery(w, &r, &w->deliveries[i], ordinal);
     }
-    if (!w->ready)
+    if (w->ready)
+        check_changes(w, false);
+    else
         settle_fence(w, &r);
     for (i = r.len; i < w->commands_len; i++) /* sent, and never answered */
         if (w->commands[i].echo != 0)

@@ -150,6 +150,10 @@ static void on_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, boo
 
     FUZZ_REQUIRE(rlk_conn_get_state(conn) == RLK_CONN_READY);
     FUZZ_REQUIRE(!all || key_hash == 0);
+    FUZZ_REQUIRE(w->changes_len < CHANGES_MAX);
+    w->changes[w->changes_len].key_hash = key_hash;
+    w->changes[w->changes_len].all = all;
+    w->changes_len++;
     meddle(w);
 }
 

@@ -15,6 +15,7 @@
 #define REQUESTS     6
 #define STREAM_MAX   (64u * 1024)
 #define COMMANDS_MAX 2048
+#define CHANGES_MAX  STREAM_MAX /* less than one a byte */
 #define PLAIN        "s3cr:tE!" /* the password */
 
 /* A request of the layer above: 1 to 3 times "ECHO n", n unlike any other. */
@@ -44,6 +45,12 @@ typedef struct delivery {
     bool has_data;
 } delivery;
 
+/* What the layer above was told that has changed. */
+typedef struct change {
+    uint32_t key_hash;
+    bool all;
+} change;
+
 typedef struct world {
     rlk_conn conn;
     rlk_conn_config config;
@@ -65,6 +72,8 @@ typedef struct world {
     size_t delivered_len;
     unsigned honest; /* commands that the honest server has answered, or skipped */
     bool ready;      /* was */
+    size_t greeted;  /* of what was said: read when it became so */
+    unsigned changes_len;
 
     bool open; /* something of an earlier stream may still execute, on that instance */
     bool has_old_run_id;
@@ -76,6 +85,7 @@ typedef struct world {
     uint8_t delivered[STREAM_MAX];
     command commands[COMMANDS_MAX];
     delivery deliveries[COMMANDS_MAX];
+    change changes[CHANGES_MAX];
 } world;
 
 /* ---- conn_layer.c: the layer above ---- */
@@ -93,6 +103,9 @@ bool conn_holds(const uint8_t *memory, size_t len, const char *text);
 
 /* The connection has changed: what must hold of the handshake that ended. */
 void conn_judge_change(world *w);
+
+/* While it is up: the layer above knows of each change that was told. */
+void conn_judge_changes(const world *w);
 
 /* A stream is over: its replies went to who asked, and what it left open is noted. */
 void conn_judge_stream(world *w);

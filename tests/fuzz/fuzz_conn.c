@@ -12,6 +12,7 @@
  *   - bytes that were shown do not move and do not change until they are acknowledged;
  *   - the deadline advances with each tick, and there is one while anything is awaited;
  *   - a connection is ready only after a good answer to each step that must have one;
+ *   - what a server tells of changes reaches the layer above, once, in order, and nothing else;
  *   - it says "fenced" only where nothing was left open, or the old connection was dealt with;
  *   - no password is left in the buffers when the handshake is over.
  */
@@ -36,6 +37,7 @@ static void begin_stream(world *w)
     w->commands_len = 0;
     w->said_len = 0;
     w->deliveries_len = 0;
+    w->changes_len = 0;
     w->delivered_len = 0;
     w->honest = 0;
     w->ready = false;
@@ -141,6 +143,16 @@ static void act_answer(world *w)
         strlen(answers[i][1] != NULL ? answers[i][1] : reply));
 }
 
+/* What the server tells unasked; of keys also. */
+static const char *push(const world *w)
+{
+    static const char *const pushes[] = {">2\r\n+a\r\n+b\r\n",
+                                         ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n",
+                                         ">2\r\n$10\r\ninvalidate\r\n_\r\n"};
+
+    return pushes[w->honest % (sizeof pushes / sizeof pushes[0])];
+}
+
 /* Replies of the wrong kind, and what is no reply. */
 static void act_answer_wrong(world *w)
 {
@@ -156,7 +168,7 @@ static void act_answer_wrong(world *w)
         ":1\r\n",
         "_\r\n",
         "$-1\r\n",
-        ">2\r\n+a\r\n+b\r\n",
+        NULL,
         "|1\r\n+a\r\n:1\r\n",
         "*2\r\n:1\r\n*0\r\n",
         "$?\r\n;2\r\nab\r\n;0\r\n",
@@ -166,6 +178,8 @@ static void act_answer_wrong(world *w)
     };
     const char *answer = answers[fuzz_below(w->input, sizeof answers / sizeof answers[0])];
 
+    if (answer == NULL)
+        answer = push(w);
     w->honest += answer[0] != '>' && answer[0] != '|';
     say(w, answer, strlen(answer));
 }
@@ -191,6 +205,7 @@ static void act_close(world *w)
 {
     static const rlk_result why[] = {RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_OK};
 
+    conn_judge_changes(w);
     rlk_conn_closed(&w->conn, why[fuzz_below(w->input, 4)], 0, w->now_ms);
 }
 
@@ -330,6 +345,7 @@ static void configure(world *w)
     FUZZ_REQUIRE(rlk_url_parse(&config->url, urls[flags & 3u]) == RLK_OK);
     config->client_name = (flags & 4u) != 0 ? "fuzzer" : NULL;
     config->resp2_only = (flags & 8u) != 0;
+    config->no_tracking = (sizes & 0xc0u) == 0xc0;
     config->scripts = scripts;
     config->scripts_len = (uint8_t)((flags >> 4) % 3u);
     config->jitter_seed = flags;
@@ -358,6 +374,7 @@ static void finish(world *w)
 {
     unsigned i;
 
+    conn_judge_changes(w);
     if (rlk_conn_get_state(&w->conn) != RLK_CONN_CLOSED) {
         rlk_conn_closed(&w->conn, RLK_E_EOF, 0, w->now_ms);
         rlk_conn_reset(&w->conn, w->now_ms);

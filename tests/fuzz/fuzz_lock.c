@@ -3,13 +3,18 @@
  * A client and its locks over servers that lie: any answer to any command, at any time, cuts, time
  * that passes or jumps, calls of the user.
  *
- * Input: a byte of configuration, then steps: a byte that chooses one, and what it takes.
+ * Input: a byte of configuration, then steps: a byte that chooses one, and what it takes. Of the
+ * first byte 128 to 159 mean that the servers tell of changes (CLIENT TRACKING), truly or out of
+ * turn, and that locks renew by themselves and stand for election.
  *
  * What a server says may be wrong. But whatever it says:
  *   - an operation is RLK_OK only if a quorum of nodes has said yes to its own commands;
  *   - BUSY only if a node said that somebody else has the lock;
  *   - no lease is longer than what a quorum of nodes was asked for, from when it was asked, and an
  *     extend or renew that failed has lengthened none;
+ *   - a renewal in the background is told as done only if a quorum said yes to it, and as refused
+ *     only if the lock is not held any more;
+ *   - who stands for election follows again after each loss that was told, until it steps down;
  *   - a token for which a release was sent to a node is never set there again;
  *   - each operation ends once, within its deadline and the settling time, and an acquire,
  *     extend or renew never well by an answer that is read at its deadline or later;
@@ -26,6 +31,7 @@
 #define LOCKS      3
 #define TTL_MS     4000
 #define LEDGER_MAX 256
+#define LATE_MS    1  /* an end that comes while the place in the row is handed on: the next tick */
 #define LOOSE_MAX  12 /* the bench has room for what three more streams leave behind */
 
 typedef struct subject {
@@ -36,6 +42,9 @@ typedef struct subject {
     int64_t limit_ms; /* when its result is due */
     int64_t valid_ms; /* lease when it began, 0 if none */
     unsigned began;   /* number of the last answer before it */
+    unsigned renewed; /* the same of a renewal in the background: the last one that was told */
+    bool renews;
+    bool leads;
 } subject;
 
 /* What a node has said of a token: numbers of the answers, 0 if there is none. */
@@ -58,6 +67,7 @@ static unsigned answers;  /* counted */
 static unsigned refused;  /* number of the last nil to a SET, or "not ours" */
 static int64_t ticked_ms; /* last */
 static int64_t slack_ms;  /* longest time without a tick so far */
+static bool told;         /* the servers tell of changes */
 
 /* ---- The ledger -------------------------------------------------------------------------- */
 
@@ -147,8 +157,8 @@ static void look_at_queue(unsigned node)
     }
 }
 
-/* Nodes that gave the answer after the operation began. */
-static unsigned count(const subject *s, size_t member)
+/* Nodes that gave the answer, after the one of this number. */
+static unsigned count_since(const subject *s, size_t member, unsigned since)
 {
     char token[RLK_TOKEN_MAX + 1];
     unsigned nodes = 0;
@@ -160,9 +170,15 @@ static unsigned count(const subject *s, size_t member)
         const record *r = find(i, token);
 
         nodes += r == NULL || /* the ledger is full */
-                 *(const unsigned *)(const void *)((const char *)r + member) > s->began;
+                 *(const unsigned *)(const void *)((const char *)r + member) > since;
     }
     return nodes;
+}
+
+/* ... since the operation began. */
+static unsigned count(const subject *s, size_t member)
+{
+    return count_since(s, member, s->began);
 }
 
 /* The time up to which a quorum granted the token in use. */
@@ -219,9 +235,47 @@ static void judge(const subject *s, rlk_operation operation, rlk_result result)
         FUZZ_REQUIRE(result == RLK_OK || !rlk_is_held(&s->lock));
     if (operation == RLK_OP_RELEASE)
         FUZZ_REQUIRE(!rlk_is_held(&s->lock));
-    if ((operation == RLK_OP_EXTEND || operation == RLK_OP_RENEW) && result != RLK_OK &&
-        b.nodes == 1 && rlk_is_held(&s->lock))
+    if (!s->renews && !s->leads && (operation == RLK_OP_EXTEND || operation == RLK_OP_RENEW) &&
+        result != RLK_OK && b.nodes == 1 && rlk_is_held(&s->lock))
         FUZZ_REQUIRE(b.now_ms + rlk_remaining_ms(&s->lock) <= s->valid_ms);
+}
+
+/* Events that are no results. */
+static void take_word(subject *s, const rlk_event *event)
+{
+    bool held = rlk_is_held(&s->lock);
+
+    FUZZ_REQUIRE(event->operation == RLK_OP_NONE);
+    switch (event->type) {
+    case RLK_EV_SETTLED:
+        FUZZ_REQUIRE(!held && (event->result == RLK_OK || event->result == RLK_UNKNOWN));
+        return;
+    case RLK_EV_RENEWED:
+        FUZZ_REQUIRE(s->renews || s->leads);
+        FUZZ_REQUIRE(count_since(s, offsetof(record, raised), s->renewed) >= quorum());
+        s->renewed = answers;
+        return;
+    case RLK_EV_RENEW_UNKNOWN:
+        FUZZ_REQUIRE(s->renews || s->leads);
+        return;
+    case RLK_EV_RENEW_REFUSED:
+        FUZZ_REQUIRE(!held && (s->renews || s->leads));
+        return;
+    default:
+        FUZZ_REQUIRE(event->type == RLK_EV_LOST && !held);
+        return;
+    }
+}
+
+/* Who leads begins again by itself, once its loss was told. */
+static void follow(subject *s)
+{
+    if (!s->leads || s->pending != RLK_OP_NONE || rlk_lock_operation(&s->lock) != RLK_OP_ACQUIRE)
+        return;
+    s->pending = RLK_OP_ACQUIRE;
+    s->began = answers;
+    s->try_ms = RLK_FOREVER / 2;
+    s->limit_ms = s->try_ms;
 }
 
 static void take_event(const rlk_event *event)
@@ -229,21 +283,21 @@ static void take_event(const rlk_event *event)
     subject *s = (subject *)event->user;
 
     FUZZ_REQUIRE(event->lock == &s->lock);
-    if (event->type == RLK_EV_LOST) {
-        FUZZ_REQUIRE(!rlk_is_held(&s->lock));
-        return;
-    }
-    if (event->type == RLK_EV_SETTLED) {
-        FUZZ_REQUIRE(event->operation == RLK_OP_NONE && !rlk_is_held(&s->lock));
-        FUZZ_REQUIRE(event->result == RLK_OK || event->result == RLK_UNKNOWN);
+    if (event->type >= RLK_EV_SETTLED) {
+        take_word(s, event);
+        follow(s);
         return;
     }
     FUZZ_REQUIRE(event->operation == s->pending && s->pending != RLK_OP_NONE);
-    FUZZ_REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms);
+    FUZZ_REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
     s->pending = RLK_OP_NONE;
     if (event->type == RLK_EV_ACQUIRED || event->type == RLK_EV_EXTENDED)
         FUZZ_REQUIRE(b.now_ms < s->try_ms);
     judge(s, event->operation, event->result);
+    s->renewed = answers;
+    if (event->operation == RLK_OP_ACQUIRE && event->result != RLK_OK)
+        s->leads = false;
+    follow(s);
 }
 
 static void check(void)
@@ -263,7 +317,7 @@ static void check(void)
         const subject *s = &subjects[i];
 
         FUZZ_REQUIRE(rlk_lock_operation(&s->lock) == s->pending);
-        FUZZ_REQUIRE(s->pending == RLK_OP_NONE || b.now_ms <= s->limit_ms + 2 * slack_ms);
+        FUZZ_REQUIRE(s->pending == RLK_OP_NONE || b.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
         if (rlk_is_held(&s->lock))
             FUZZ_REQUIRE(b.now_ms + rlk_remaining_ms(&s->lock) < granted_until(s));
         else
@@ -280,6 +334,16 @@ static void open_subject(subject *s, fuzz_input *input)
     config.ttl_ms = TTL_MS;
     config.node_ms = 1 + 4 * (int64_t)fuzz_byte(input);
     config.user = s;
+    if (told) {
+        unsigned more = fuzz_byte(input);
+
+        config.auto_renew = (more & 1u) != 0;
+        config.max_hold_ms = (more & 2u) != 0 ? TTL_MS * 2 : 0;
+        config.safety_ms = (more & 4u) != 0 ? 100 : 0;
+    }
+    s->renews = config.auto_renew;
+    s->leads = false;
+    s->renewed = answers;
     FUZZ_REQUIRE(rlk_lock_init(&s->lock, b.client, s == subjects ? "other" : BENCH_KEY, &config) ==
                  RLK_OK);
     s->pending = RLK_OP_NONE;
@@ -303,6 +367,8 @@ static void after_call(subject *s, rlk_operation operation, rlk_result result, i
         FUZZ_REQUIRE(result == RLK_E_STATE);
         return;
     }
+    if (operation == RLK_OP_RELEASE && result != RLK_E_STATE)
+        s->leads = false;
     if (result == RLK_PENDING) {
         s->pending = operation;
         s->try_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : b.now_ms + time_ms;
@@ -321,10 +387,42 @@ static void act_acquire(subject *s, fuzz_input *input)
     after_call(s, RLK_OP_ACQUIRE, rlk_acquire_start(&s->lock, wait_ms), time_ms);
 }
 
+static void act_lead(subject *s)
+{
+    bool free = s->pending == RLK_OP_NONE;
+    rlk_result result = rlk_lead_start(&s->lock);
+
+    after_call(s, RLK_OP_ACQUIRE, result, RLK_FOREVER);
+    if (free && result == RLK_PENDING)
+        s->leads = true;
+}
+
+static void act_step_down(subject *s)
+{
+    bool follows = s->pending == RLK_OP_ACQUIRE;
+    rlk_result result = rlk_step_down_start(&s->lock);
+
+    if (!follows) {
+        after_call(s, RLK_OP_RELEASE, result, RLK_OPERATION_MS);
+        return;
+    }
+    s->leads = false;
+    if (result == RLK_PENDING) {
+        if (s->limit_ms > b.now_ms + RLK_SETTLE_MS)
+            s->limit_ms = b.now_ms + RLK_SETTLE_MS;
+        return;
+    }
+    s->pending = RLK_OP_NONE;
+    FUZZ_REQUIRE(result != RLK_OK);
+    judge(s, RLK_OP_ACQUIRE, result);
+}
+
 static void act_cancel(subject *s)
 {
     rlk_result result = rlk_cancel(&s->lock);
 
+    if (s->pending == RLK_OP_ACQUIRE)
+        s->leads = false;
     FUZZ_REQUIRE(result == (s->pending == RLK_OP_NONE ? RLK_NOT_HELD : RLK_OK));
     if (s->pending != RLK_OP_NONE && s->limit_ms > b.now_ms + RLK_SETTLE_MS)
         s->limit_ms = b.now_ms + RLK_SETTLE_MS;
@@ -344,7 +442,7 @@ static void act_user(fuzz_input *input)
     subject *s = &subjects[fuzz_below(input, LOCKS)];
 
     before_call(s);
-    switch (fuzz_below(input, 14)) {
+    switch (fuzz_below(input, told ? 18 : 14)) {
     case 3:
     case 4:
         after_call(s, RLK_OP_RELEASE, rlk_release_start(&s->lock), RLK_OPERATION_MS);
@@ -374,6 +472,13 @@ static void act_user(fuzz_input *input)
     case 12:
         act_close(s, input);
         break;
+    case 14:
+    case 15:
+        act_lead(s);
+        break;
+    case 16:
+        act_step_down(s);
+        break;
     default:
         act_acquire(s, input);
         break;
@@ -381,6 +486,21 @@ static void act_user(fuzz_input *input)
 }
 
 /* ---- The servers ------------------------------------------------------------------------- */
+
+/* What the server tells of changes stands among its answers. */
+static void push(unsigned node)
+{
+    bench_link *link = bench_link_of(&b, node);
+
+    while (link->up && bench_head(link) != NULL && bench_head(link)->executed &&
+           bench_head(link)->reply[0] == '>') {
+        char text[sizeof bench_head(link)->reply];
+
+        memcpy(text, bench_head(link)->reply, sizeof text);
+        bench_shift(&link->queue);
+        bench_say(link, text, strlen(text));
+    }
+}
 
 /* Bytes that count as answers to the oldest commands, as far as they are any; what breaks off, or
  * is malformed, is the end of the stream. */
@@ -390,6 +510,7 @@ static void answer(unsigned node, const void *bytes, size_t len)
     resp_log log;
     size_t i;
 
+    push(node);
     if (!link->up)
         return;
     look_at_queue(node);
@@ -421,6 +542,7 @@ static void act_honest(unsigned node)
     char reply[sizeof((bench_command *)0)->reply];
     bench_link *link = bench_link_of(&b, node);
 
+    push(node);
     if (bench_head(link) == NULL)
         return;
     if (!bench_head(link)->executed)
@@ -457,6 +579,21 @@ static void act_lie(fuzz_input *input, unsigned node)
                                        "%0\r\n"};
 
     answer_text(node, lies[fuzz_below(input, COUNT_OF(lies))]);
+}
+
+/* Of a key, of another one, of any; or the key goes by another's doing. */
+static void act_push(fuzz_input *input, unsigned node)
+{
+    static const char *const pushes[] = {">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n",
+                                         ">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nother\r\n",
+                                         ">2\r\n$10\r\ninvalidate\r\n_\r\n"};
+    unsigned which = fuzz_below(input, COUNT_OF(pushes) + 1);
+    bench_link *link = bench_link_of(&b, node);
+
+    if (which < COUNT_OF(pushes) && link->up)
+        bench_say(link, pushes[which], strlen(pushes[which]));
+    else if (which == COUNT_OF(pushes) && bench_find(&b, link->server, BENCH_KEY) != NULL)
+        bench_delete(&b, node, BENCH_KEY);
 }
 
 static void act_bytes(fuzz_input *input, unsigned node)
@@ -508,6 +645,12 @@ static void act_server(fuzz_input *input)
         (void)bench_execute(bench_link_of(&b, node));
         bench_cut_link(bench_link_of(&b, node));
         break;
+    case 10:
+        if (told)
+            act_push(input, node);
+        else
+            act_honest(node);
+        break;
     case 9:
         for (node = 0; node < b.nodes; node++)
             act_honest(node);
@@ -553,6 +696,7 @@ static void act_time(fuzz_input *input)
 static void begin(fuzz_input *input)
 {
     static const unsigned sizes[] = {1, 3, 5, 2};
+    unsigned first = fuzz_byte(input);
     unsigned nodes;
     unsigned i;
 
@@ -563,8 +707,11 @@ static void begin(fuzz_input *input)
     refused = 0;
     slack_ms = 0;
     ticked_ms = BENCH_START;
-    nodes = sizes[fuzz_below(input, COUNT_OF(sizes))];
+    nodes = sizes[first % COUNT_OF(sizes)];
+    told = first >> 5 == 4;
     bench_open(&b, nodes < RLK_MAX_NODES ? nodes : RLK_MAX_NODES, 1);
+    for (i = 0; i < b.nodes; i++)
+        b.servers[i].tracking = told;
     for (i = 0; i < LOCKS; i++)
         open_subject(&subjects[i], input);
 }
