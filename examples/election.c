@@ -91,7 +91,7 @@ static void on_candidate(const rlk_event *event)
         break;
     case RLK_EV_RENEW_UNKNOWN: /* leads on, and tries again */
         printf("%s leads for %" PRId64 " ms yet: %s\n", name, rlk_remaining_ms(&candidate),
-               rlk_result_name(event->result));
+               rlk_lock_error(&candidate));
         break;
     case RLK_EV_FAILED: /* a fatal error: nothing is tried until rlk_client_reset */
     case RLK_EV_UNKNOWN:

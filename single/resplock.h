@@ -1760,8 +1760,11 @@ RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
  */
 RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
-/* Last result of this lock in words: node, command, key, what the server said, what to do. In the
- * client's memory, until the next call of it or of rlk_client_error. */
+/*
+ * Last result of this lock in words: node, command, key, what the server said, what to do; of a
+ * lock that was acquired well, also what became of its lease since: a renewal that failed, a loss.
+ * In the client's memory, until the next call of it or of rlk_client_error.
+ */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
 /* All defaults, for languages without designated initialisers. */
@@ -6549,6 +6552,7 @@ enum {
 #define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
+#define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
 
 /* Place of a lock in the client's index. */
 enum {
@@ -6755,7 +6759,9 @@ RLKI_API rlk_result rlki_lock_enter(rlk_lock *lock);
 RLKI_API void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
 /* Ends it with a result, which becomes an event. */
 RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
-/* An event with the result of an operation, of one that could not begin too. */
+/* The lock's last result, of an operation that could not begin too. */
+RLKI_API void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result);
+/* The same, as an event. */
 RLKI_API void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result);
 /* Something changed: goes as far as it can. */
 RLKI_API void rlki_operation_step(rlk_lock *lock);
@@ -9024,12 +9030,8 @@ rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operat
         return (rlk_result)lock->done_result;
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock && lock->client && !rlki_operation_is_on(lock) &&
-        !(lock->events & RLKI_EVENT_RESULT)) {
-        lock->done_operation =
-            (uint8_t)(operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation);
-        lock->done_result = (int16_t)result;
-    }
+    if (lock && lock->client && !rlki_operation_is_on(lock) && !(lock->events & RLKI_EVENT_RESULT))
+        rlki_operation_note(lock, operation == RLKI_OP_KEEP ? RLK_OP_RENEW : operation, result);
     return result;
 }
 
@@ -9275,10 +9277,16 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     }
 }
 
-void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
 {
     lock->done_operation = (uint8_t)operation;
     lock->done_result = (int16_t)result;
+    lock->options &= (uint8_t)~RLKI_OPTION_RENEWED;
+}
+
+void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+{
+    rlki_operation_note(lock, operation, result);
     rlki_event_raise(lock, RLKI_EVENT_RESULT);
 }
 
@@ -10175,6 +10183,7 @@ void rlki_renew_finish(rlk_lock *lock, rlk_result result)
     if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
         result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
     lock->renewal = (int16_t)result;
+    lock->options |= RLKI_OPTION_RENEWED;
     rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
     if (result == RLK_OK) {
         RLKI_COUNT(lock->client, renewed);
@@ -11007,7 +11016,7 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
 
 const char *rlki_operation_name(unsigned operation)
 {
-    static const char *const names[] = {"",      "acquire", "release", "extend",
+    static const char *const names[] = {"lock",  "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
     return names[operation];
 }
@@ -11048,9 +11057,9 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 }
 
 /* "acquire "foobar": " */
-static void text_lock(text_out *out, const rlk_lock *lock)
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
-    text_string(out, rlki_operation_name(lock->done_operation));
+    text_string(out, rlki_operation_name(operation));
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
@@ -11105,10 +11114,11 @@ static void text_command_node(text_out *out, rlk_client *client, unsigned node, 
     text_number(out, node);
 }
 
-static void text_lock(text_out *out, const rlk_lock *lock)
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
     (void)out;
     (void)lock;
+    (void)operation;
 }
 
 static void text_last_error(text_out *out, rlk_result error)
@@ -11156,9 +11166,24 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
+/* What came last: the result of the last call, or what became by itself of a lease that was well
+ * by it. */
+static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
+{
+    bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
+    *operation = lock->done_operation;
+    if (lock->done_result != RLK_OK || !(renewed || lock->state == RLKI_LOST))
+        return (rlk_result)lock->done_result;
+    *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
+    if (lock->state == RLKI_LOST && !(renewed && lock->renewal == RLK_NOT_OWNER))
+        return RLK_LOST;
+    return (rlk_result)lock->renewal;
+}
+
 const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
+    unsigned operation;
     rlk_result result;
     rlk_result error;
     text_out out;
@@ -11166,9 +11191,9 @@ const char *rlk_lock_error(rlk_lock *lock)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_begin(client);
-    result = (rlk_result)lock->done_result;
+    result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
-    text_lock(&out, lock);
+    text_lock(&out, lock, operation);
     text_result(&out, result);
     /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {

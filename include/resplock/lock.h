@@ -634,8 +634,11 @@ RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
  */
 RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
-/* Last result of this lock in words: node, command, key, what the server said, what to do. In the
- * client's memory, until the next call of it or of rlk_client_error. */
+/*
+ * Last result of this lock in words: node, command, key, what the server said, what to do; of a
+ * lock that was acquired well, also what became of its lease since: a renewal that failed, a loss.
+ * In the client's memory, until the next call of it or of rlk_client_error.
+ */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
 /* All defaults, for languages without designated initialisers. */

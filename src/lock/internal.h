@@ -64,6 +64,7 @@ enum {
 #define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
+#define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
 
 /* Place of a lock in the client's index. */
 enum {
@@ -270,7 +271,9 @@ rlk_result rlki_lock_enter(rlk_lock *lock);
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
 /* Ends it with a result, which becomes an event. */
 void rlki_operation_finish(rlk_lock *lock, rlk_result result);
-/* An event with the result of an operation, of one that could not begin too. */
+/* The lock's last result, of an operation that could not begin too. */
+void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result);
+/* The same, as an event. */
 void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result);
 /* Something changed: goes as far as it can. */
 void rlki_operation_step(rlk_lock *lock);

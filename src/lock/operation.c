@@ -120,10 +120,16 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     }
 }
 
-void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
 {
     lock->done_operation = (uint8_t)operation;
     lock->done_result = (int16_t)result;
+    lock->options &= (uint8_t)~RLKI_OPTION_RENEWED;
+}
+
+void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
+{
+    rlki_operation_note(lock, operation, result);
     rlki_event_raise(lock, RLKI_EVENT_RESULT);
 }
 

@@ -90,6 +90,7 @@ void rlki_renew_finish(rlk_lock *lock, rlk_result result)
     if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
         result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
     lock->renewal = (int16_t)result;
+    lock->options |= RLKI_OPTION_RENEWED;
     rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
     if (result == RLK_OK) {
         RLKI_COUNT(lock->client, renewed);

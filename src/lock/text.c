@@ -128,7 +128,7 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
 
 const char *rlki_operation_name(unsigned operation)
 {
-    static const char *const names[] = {"",      "acquire", "release", "extend",
+    static const char *const names[] = {"lock",  "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
     return names[operation];
 }
@@ -169,9 +169,9 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 }
 
 /* "acquire "foobar": " */
-static void text_lock(text_out *out, const rlk_lock *lock)
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
-    text_string(out, rlki_operation_name(lock->done_operation));
+    text_string(out, rlki_operation_name(operation));
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
@@ -226,10 +226,11 @@ static void text_command_node(text_out *out, rlk_client *client, unsigned node, 
     text_number(out, node);
 }
 
-static void text_lock(text_out *out, const rlk_lock *lock)
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
     (void)out;
     (void)lock;
+    (void)operation;
 }
 
 static void text_last_error(text_out *out, rlk_result error)
@@ -277,9 +278,24 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
+/* What came last: the result of the last call, or what became by itself of a lease that was well
+ * by it. */
+static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
+{
+    bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
+    *operation = lock->done_operation;
+    if (lock->done_result != RLK_OK || !(renewed || lock->state == RLKI_LOST))
+        return (rlk_result)lock->done_result;
+    *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
+    if (lock->state == RLKI_LOST && !(renewed && lock->renewal == RLK_NOT_OWNER))
+        return RLK_LOST;
+    return (rlk_result)lock->renewal;
+}
+
 const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
+    unsigned operation;
     rlk_result result;
     rlk_result error;
     text_out out;
@@ -287,9 +303,9 @@ const char *rlk_lock_error(rlk_lock *lock)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_begin(client);
-    result = (rlk_result)lock->done_result;
+    result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
-    text_lock(&out, lock);
+    text_lock(&out, lock, operation);
     text_result(&out, result);
     /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {

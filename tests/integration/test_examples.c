@@ -216,7 +216,7 @@ static void test_examples_election_waits_for_the_server(void **state)
     server_restart(redis, false);
     program_expect(anna, "anna leads\n");
     server_pause(redis);
-    program_expect(anna, " ms yet: ");
+    program_expect(anna, " ms yet: renew \"");
     program_expect(anna, "anna leads no longer\n");
     server_resume(redis);
     program_expect(anna, "anna leads\n");

@@ -124,6 +124,68 @@ static void test_lock_text_of_an_outcome(void **state)
     assert_string_equal(rlk_client_error(b.client), "");
 }
 
+/* After an acquire that went well: what became of the lease by itself, until the next result. */
+static void test_lock_text_of_a_lease(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    config.auto_renew = true;
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_contains(rlk_lock_error(&lock), "lock \"k\": OK");
+    b.servers[0].automatic = true;
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, 1));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
+    b.servers[0].fails = BENCH_NOPERM;
+    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_contains(rlk_lock_error(&lock), "renew \"k\": E_NOPERM: ");
+    assert_contains(rlk_lock_error(&lock), "node 0, n0:6379, EVALSHA (raise)");
+    assert_contains(rlk_lock_error(&lock), "this user has no permissions");
+    b.servers[0].fails = NULL;
+    assert_result(rlk_extend_start(&lock, RLK_TTL_MS), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, 1));
+    assert_int_equal(event.type, RLK_EV_EXTENDED);
+    assert_contains(rlk_lock_error(&lock), "extend \"k\": OK");
+    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+    assert_contains(rlk_lock_error(&lock), "renew \"k\": OK");
+    b.servers[0].fails = BENCH_NOPERM;
+    do {
+        assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_contains(rlk_lock_error(&lock), "renew \"k\": LOST: ");
+    assert_contains(rlk_lock_error(&lock), "last error E_NOPERM (node 0");
+    assert_result(rlk_extend_start(&lock, 1000), RLK_LOST);
+    assert_contains(rlk_lock_error(&lock), "extend \"k\": LOST: ");
+
+    b.servers[0].fails = NULL;
+    bench_advance(&b, 1000); /* the server's TTL is over, too */
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
+    bench_delete(&b, 0, BENCH_KEY);
+    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
+    assert_contains(rlk_lock_error(&lock), "renew \"k\": NOT_OWNER: ");
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+
+    bench_lock(&b, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    assert_true(bench_next_event(&b, &event, 1));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
+    assert_null(strstr(rlk_lock_error(&lock), "node"));
+}
+
 /* Beside a result of wrong use stands no error of a connection that has nothing to do with it, but
  * one that a connection alone can tell. */
 static void test_lock_text_of_wrong_use(void **state)
@@ -253,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_lock_text_of_a_node_that_stays_away),
         cmocka_unit_test(test_lock_text_beside_an_outcome),
         cmocka_unit_test(test_lock_text_of_an_outcome),
+        cmocka_unit_test(test_lock_text_of_a_lease),
         cmocka_unit_test(test_lock_text_of_wrong_use),
         cmocka_unit_test(test_lock_text_is_bounded),
         cmocka_unit_test(test_lock_text_names_the_address),
