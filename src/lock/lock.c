@@ -400,7 +400,8 @@ rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operat
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock && lock->client && !rlki_operation_is_on(lock) && !(lock->events & RLKI_EVENT_RESULT))
-        rlki_operation_note(lock, operation == RLKI_OP_KEEP ? RLK_OP_RENEW : operation, result);
+        rlki_operation_note(lock, operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation,
+                            result);
     return result;
 }
 
