@@ -30,6 +30,8 @@ static void tell_holder(rlk_lock *lock)
 
     if (rlk_query(lock, &holder, 1) == RLK_OK)
         printf("%s has it, for %" PRId64 " ms yet\n", holder.token, holder.ttl_ms);
+    else
+        fprintf(stderr, "%s\n", rlk_lock_error(lock));
 }
 
 int main(int argc, char **argv)
@@ -57,6 +59,8 @@ int main(int argc, char **argv)
         work();
         result = rlk_release(&lock);
         printf("release: %s\n", rlk_result_name(result));
+        if (result != RLK_OK)
+            fprintf(stderr, "%s\n", rlk_lock_error(&lock));
         break;
     case RLK_TIMED_OUT:
         tell_holder(&lock);

@@ -372,9 +372,9 @@ static int work_under_lock(const char *key)
         /* the work */
         result = rlk_release(&lock);
         printf("release: %s\n", rlk_result_name(result));
-    } else {
-        fprintf(stderr, "%s\n", rlk_lock_error(&lock));
     }
+    if (result != RLK_OK)
+        fprintf(stderr, "%s\n", rlk_lock_error(&lock));
     rlk_lock_close(&lock);
     return result == RLK_OK ? 0 : 1;
 }

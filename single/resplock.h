@@ -269,7 +269,8 @@ typedef enum rlk_result {
     RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
     RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
     RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
-    RLK_LOST = 6,      /* its validity ran out before it was released or renewed */
+    RLK_LOST = 6,      /* its validity ran out before it was released or renewed, or the key was
+                          deleted or overwritten */
     RLK_GONE = 7,      /* of a release: it is not there now; an earlier try whose reply was lost
                           may have removed it, or it expired */
     RLK_UNKNOWN = 8,   /* the outcome can't be known (yet): see rlk_acquire, rlk_release */
@@ -283,7 +284,7 @@ typedef enum rlk_result {
     RLK_E_URL_SCHEME = -5, /* neither redis:// nor unix:// */
     RLK_E_URL_HOST = -6,   /* host missing or malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
-    RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647 */
+    RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
     RLK_E_URL_ESCAPE = -9, /* a % not followed by two hex digits */
     RLK_E_URL_PATH = -10,  /* socket path missing or too long */
     RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know */
@@ -297,7 +298,7 @@ typedef enum rlk_result {
     RLK_E_PREFIX = -19,    /* token prefix too long */
     RLK_E_CLOSED = -20,    /* the client or the lock was closed */
     RLK_E_ENTROPY = -21,   /* no random bytes to be had, so no token */
-    RLK_E_TIMES = -22,     /* a time limit negative or too large */
+    RLK_E_TIMES = -22, /* a time limit negative or too large; max_hold_ms not from TTL to TTL_MAX */
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
@@ -377,7 +378,7 @@ RLK_API const char *rlk_version(void);
  * resplock/resp.h: the codec. Bytes to RESP2/RESP3 tokens and commands to bytes.
  *
  * Knows nothing of sockets, connections or locks; keeps no memory but the caller's; calls nothing
- * but memcpy, memchr-like loops of its own, and so can be used alone.
+ * but memcpy and memcmp, and so can be used alone.
  *
  * Source of the rules: the RESP specification (redis.io/docs/reference/protocol-spec) and the
  * RESP3 specification (github.com/antirez/RESP3), named beside each rule.
@@ -1239,7 +1240,8 @@ typedef enum rlk_event_type {
                              with RLK_UNKNOWN or an error:
                              RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
                              nobody answered until its TTL had passed, or an orphan is possible */
-    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts */
+    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
+                             one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
     RLK_EV_LOST           /* the lock was held and is not any more */
@@ -1339,7 +1341,7 @@ typedef struct rlk_stats {
     uint32_t acquired;           /* of them won */
     uint32_t causes[RLK_CAUSES]; /* attempts by cause */
     uint32_t probes;             /* of a quorum's nodes: is the key still there? */
-    uint32_t renewed;            /* auto_renew: by outcome */
+    uint32_t renewed;            /* in the background, by outcome; none that a call overtook */
     uint32_t renew_unknown;
     uint32_t renew_refused;
     uint32_t lost;       /* locks */
@@ -1458,7 +1460,7 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
-    int64_t wait_ms;      /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
     int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
     int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
@@ -1587,7 +1589,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 /*
  * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
  * Of the client's locks that wait for one key, those that came first have it first; one attempt
- * only does not stand in that row. RLK_OK         held; rlk_remaining_ms() tells for how long
+ * only does not stand in that row.
+ *
+ *   RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
  *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
  *   RLK_CANCELLED  by rlk_cancel
@@ -1971,7 +1975,7 @@ typedef struct rlk_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
     const char *password;
     int db;                           /* > 0: overrides the URL's */
-    const char *client_name;          /* NULL: "resplock" */
+    const char *client_name;          /* no spaces, at most 64 bytes; NULL: "resplock" */
     rlk_credentials_hook credentials; /* overrides user and password */
     void *credentials_context;
     rlk_resolver_hook resolver;
@@ -2750,7 +2754,8 @@ static const result_row result_rows[] = {
      "the server does not have our token under this key: it expired or was deleted"},
     {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
     {RLK_LOST, "LOST",
-     "the lease ran out before it was released or renewed; stop using what it protects"},
+     "the lease is over: it ran out, or the key was deleted or overwritten; stop using what it "
+     "protects"},
     {RLK_GONE, "GONE",
      "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
     {RLK_UNKNOWN, "UNKNOWN",
@@ -2763,11 +2768,13 @@ static const result_row result_rows[] = {
      "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
-    {RLK_E_URL_SCHEME, "E_URL_SCHEME", "the URL's scheme is neither redis:// nor unix://"},
+    {RLK_E_URL_SCHEME, "E_URL_SCHEME",
+     "the URL's scheme is neither redis:// nor unix:// (TLS: see examples/tls.c)"},
     {RLK_E_URL_HOST, "E_URL_HOST",
      "the URL's host is missing or malformed; an IPv6 address stands in brackets"},
     {RLK_E_URL_PORT, "E_URL_PORT", "the URL's port is not a number from 1 to 65535"},
-    {RLK_E_URL_DB, "E_URL_DB", "the URL's database is not a number from 0 to 2147483647"},
+    {RLK_E_URL_DB, "E_URL_DB",
+     "the URL's database is not a number from 0 to 2147483647, or it names two"},
     {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
      "the URL has a % that two hex digits do not follow; a % itself is %25"},
     {RLK_E_URL_PATH, "E_URL_PATH", "the URL's socket path is missing, too long, or has a NUL"},
@@ -2788,18 +2795,22 @@ static const result_row result_rows[] = {
     {RLK_E_PREFIX, "E_PREFIX", "the token prefix is longer than RLK_PREFIX_MAX"},
     {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
     {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
-    {RLK_E_TIMES, "E_TIMES", "a time limit is negative or too large"},
+    {RLK_E_TIMES, "E_TIMES",
+     "a time limit is negative or above RLK_TIME_LIMIT_MAX, or max_hold_ms is not from the TTL to "
+     "RLK_TTL_MAX"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
      "the credentials hook gave none, or they do not fit the transmit buffer"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
-    {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED", "not connected yet"},
+    {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
+     "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},
-    {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT", "the server does not answer"},
+    {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT",
+     "the server does not answer: is it stopped, or another kind of server?"},
     {RLK_E_EOF, "E_EOF", "the server closed the connection"},
     {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
     {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},

@@ -68,7 +68,8 @@ typedef enum rlk_result {
     RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
     RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
     RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
-    RLK_LOST = 6,      /* its validity ran out before it was released or renewed */
+    RLK_LOST = 6,      /* its validity ran out before it was released or renewed, or the key was
+                          deleted or overwritten */
     RLK_GONE = 7,      /* of a release: it is not there now; an earlier try whose reply was lost
                           may have removed it, or it expired */
     RLK_UNKNOWN = 8,   /* the outcome can't be known (yet): see rlk_acquire, rlk_release */
@@ -82,7 +83,7 @@ typedef enum rlk_result {
     RLK_E_URL_SCHEME = -5, /* neither redis:// nor unix:// */
     RLK_E_URL_HOST = -6,   /* host missing or malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
-    RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647 */
+    RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
     RLK_E_URL_ESCAPE = -9, /* a % not followed by two hex digits */
     RLK_E_URL_PATH = -10,  /* socket path missing or too long */
     RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know */
@@ -96,7 +97,7 @@ typedef enum rlk_result {
     RLK_E_PREFIX = -19,    /* token prefix too long */
     RLK_E_CLOSED = -20,    /* the client or the lock was closed */
     RLK_E_ENTROPY = -21,   /* no random bytes to be had, so no token */
-    RLK_E_TIMES = -22,     /* a time limit negative or too large */
+    RLK_E_TIMES = -22, /* a time limit negative or too large; max_hold_ms not from TTL to TTL_MAX */
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */

@@ -113,7 +113,8 @@ typedef enum rlk_event_type {
                              with RLK_UNKNOWN or an error:
                              RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
                              nobody answered until its TTL had passed, or an orphan is possible */
-    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts */
+    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
+                             one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
     RLK_EV_LOST           /* the lock was held and is not any more */
@@ -213,7 +214,7 @@ typedef struct rlk_stats {
     uint32_t acquired;           /* of them won */
     uint32_t causes[RLK_CAUSES]; /* attempts by cause */
     uint32_t probes;             /* of a quorum's nodes: is the key still there? */
-    uint32_t renewed;            /* auto_renew: by outcome */
+    uint32_t renewed;            /* in the background, by outcome; none that a call overtook */
     uint32_t renew_unknown;
     uint32_t renew_refused;
     uint32_t lost;       /* locks */
@@ -332,7 +333,7 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
-    int64_t wait_ms;      /* of RLK_DEFAULT; default RLK_WAIT_MS */
+    int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
     int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
     int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
@@ -461,7 +462,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 /*
  * Acquires. wait_ms: RLK_TRY one attempt; a time; RLK_FOREVER; RLK_DEFAULT the configuration's.
  * Of the client's locks that wait for one key, those that came first have it first; one attempt
- * only does not stand in that row. RLK_OK         held; rlk_remaining_ms() tells for how long
+ * only does not stand in that row.
+ *
+ *   RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
  *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
  *   RLK_CANCELLED  by rlk_cancel

@@ -27,7 +27,7 @@ typedef struct rlk_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
     const char *password;
     int db;                           /* > 0: overrides the URL's */
-    const char *client_name;          /* NULL: "resplock" */
+    const char *client_name;          /* no spaces, at most 64 bytes; NULL: "resplock" */
     rlk_credentials_hook credentials; /* overrides user and password */
     void *credentials_context;
     rlk_resolver_hook resolver;

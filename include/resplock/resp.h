@@ -3,7 +3,7 @@
  * resplock/resp.h: the codec. Bytes to RESP2/RESP3 tokens and commands to bytes.
  *
  * Knows nothing of sockets, connections or locks; keeps no memory but the caller's; calls nothing
- * but memcpy, memchr-like loops of its own, and so can be used alone.
+ * but memcpy and memcmp, and so can be used alone.
  *
  * Source of the rules: the RESP specification (redis.io/docs/reference/protocol-spec) and the
  * RESP3 specification (github.com/antirez/RESP3), named beside each rule.

@@ -29,7 +29,7 @@
 
 #define HANDOFF_MS        INT64_C(1000000)
 #define HANDOFF_APART_NS  (1 * HANDOFF_MS)    /* beginnings of waiters */
-#define HANDOFF_IDLE_NS   (1 * HANDOFF_MS)    /* of 2., for each waiter */
+#define HANDOFF_IDLE_NS   (20 * HANDOFF_MS)   /* of 2., for each waiter */
 #define HANDOFF_HOLD_NS   INT64_C(500000)     /* of 3.: at least, and */
 #define HANDOFF_HERD_NS   INT64_C(40000)      /* for each waiter that must be told no, and */
 #define HANDOFF_RANDOM_NS INT64_C(500000)     /* a random part of this, or of what pollers need */

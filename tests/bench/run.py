@@ -439,8 +439,9 @@ def part_handoff(bench):
     bench.say(textwrap.fill(
         "Commands: those that clients sent, per hand-off. Each holder keeps the lock for 0.5 ms, 40 "
         "µs a waiter, and a random time of up to 0.5 ms, or, where they poll, up to 100 ms shared "
-        "by the waiters. Until each had it: every holder releases at once. Idle: none releases.",
-        100))
+        "by the waiters. Until each had it: every holder releases at once. Idle: none releases, for "
+        "2 s; each waiter of resplock asks after one to five seconds, and again, because a push can "
+        "be lost.", 100))
 
 
 PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes,

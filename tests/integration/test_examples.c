@@ -28,6 +28,11 @@ static void test_examples_blocking(void **state)
     program_expect(run, "somebody has it, for 5");
     assert_string_equal(server_text(redis, "GET key"), "somebody");
 
+    server_integer(redis, "RPUSH list something");
+    run = program_start(program_example("blocking"), server_url(redis), "list", NULL);
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "query \"list\": E_WRONGTYPE: ");
+
     server_kill(redis);
     run = program_start(program_example("blocking"), server_url(redis), "key", NULL);
     assert_int_equal(program_wait(run), 1);
