@@ -1378,6 +1378,7 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
+    int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see watch.c */
     uint32_t buckets_mask;
     rlk_lock *own_buckets[RLK_BUCKETS];
@@ -1582,7 +1583,8 @@ RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const vo
  * Unties the lock: always due, whatever its state; O(nodes). An operation under way ends without
  * an event; nothing more is sent for it than is encoded already, and pending events are dropped.
  * RLK_OK: our token is not on a quorum, and never will be. RLK_UNKNOWN: an orphan is possible,
- * which blocks others until its TTL ends; also if the lock is still held.
+ * which blocks others until its TTL ends; also if the lock is still held. RLK_E_FORKED, in a child:
+ * untied there, and nothing is sent.
  */
 RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 
@@ -1765,9 +1767,9 @@ RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
 RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
- * Last result of this lock in words: node, command, key, what the server said, what to do; of a
- * lock that was acquired well, also what became of its lease since: a renewal that failed, a loss.
- * In the client's memory, until the next call of it or of rlk_client_error.
+ * Last result of this lock in words: node, command, key, what the server said, what to do; or what
+ * became of its lease by itself since then: a renewal in the background, a loss. In the client's
+ * memory, until the next call of it or of rlk_client_error.
  */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
@@ -6564,6 +6566,7 @@ enum {
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x20u /* lost by itself since then */
 
 /* Place of a lock in the client's index. */
 enum {
@@ -6787,6 +6790,8 @@ static inline bool rlki_operation_is_on(const rlk_lock *lock)
 RLKI_API void rlki_lock_rearm(rlk_lock *lock);
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 RLKI_API void rlki_lock_validate(rlk_lock *lock);
+/* Expiry that the lock may claim, before drift. */
+RLKI_API int64_t rlki_lock_expiry(const rlk_lock *lock);
 /* Expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
 RLKI_API void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
 /* Undoes every seat, in the background too; the token is retired. */
@@ -6862,6 +6867,9 @@ RLKI_API void rlki_lead_again(rlk_lock *lock);
 RLKI_API void rlki_release_begin(rlk_lock *lock);
 RLKI_API bool rlki_release_step(rlk_lock *lock);
 
+/* Nobody waits any more for what an earlier force_release sent: whoever waits for the key, or holds
+ * it, is told now, for his command goes behind it. */
+RLKI_API void rlki_query_forget(rlk_lock *lock);
 RLKI_API void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
 RLKI_API bool rlki_query_step(rlk_lock *lock);
 RLKI_API void rlki_query_cancel(rlk_lock *lock);
@@ -7002,6 +7010,9 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
 #define ACQUIRE_WOKEN_MAX 8
 #define ACQUIRE_WOKEN_MS  64
 
+/* No time to look again is further away: a TTL below the safety time, and a pause. */
+#define ACQUIRE_LOOK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
+
 static uint32_t acquire_bit(unsigned node)
 {
     return UINT32_C(1) << node;
@@ -7025,6 +7036,7 @@ static void acquire_watch_begin(rlk_lock *lock)
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
+    rlki_query_forget(lock);
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
     lock->tries = 0;
@@ -7300,7 +7312,7 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
             continue;
         if (lock->touched & acquire_bit(i) && seat->request.tag == RLKI_NO_COMMAND) {
             int32_t left_ms = (int32_t)(seat->t0 - (uint32_t)now_ms);
-            if (left_ms <= 0)
+            if (left_ms <= 0 || left_ms > ACQUIRE_LOOK_MAX_MS) /* by so much: long past */
                 acquire_look(lock, seat);
             else if (now_ms + left_ms < lock->wake_ms)
                 lock->wake_ms = now_ms + left_ms;
@@ -7536,25 +7548,35 @@ static void blocking_give_up(rlk_lock *lock)
     rlki_lock_rearm(lock);
 }
 
+/* Of the call's own operation: its event may have been pulled while waiting, and then another one
+ * may have followed by itself (rlki_lead_again). */
+static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
+{
+    return rlki_operation_is_on(lock) && lock->operation == operation;
+}
+
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
+    unsigned operation = lock->operation;
     rlk_result result;
-    while (rlki_operation_is_on(lock)) { /* its event may have been pulled while waiting */
-        if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
-            if (lock->client != client)
-                return RLK_E_CLOSED;
+    while (blocking_is_on(lock, operation)) {
+        int failed = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+        if (lock->client != client) /* closed by whoever was called while waiting */
+            return RLK_E_CLOSED;
+        if (!blocking_is_on(lock, operation))
+            break;
+        if (failed) {
             blocking_give_up(lock);
             break;
         }
-        if (lock->client != client) /* closed by whoever was called while waiting */
-            return RLK_E_CLOSED;
-        if (rlki_operation_is_on(lock))
-            rlk_client_tick(client);
+        rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
     result = (rlk_result)lock->done_result;
+    if (rlki_operation_is_on(lock))
+        return result;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
         rlki_lead_again(lock);
     return result;
@@ -7645,6 +7667,7 @@ rlk_result rlk_keep(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD; /* does not follow again */
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait)
         (void)blocking_wait(lock);
@@ -8186,6 +8209,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
 #endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
+    client->hurried_ms = client->now_ms;
     rlki_wheel_init(&client->wheel, client->now_ms);
     if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
@@ -8378,6 +8402,8 @@ rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *
     memcpy(leader->token, holder->token, sizeof(leader->token));
     leader->known = true;
     own = rlki_watch_owner(lock, holder->token, holder->token_len);
+    if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
+        own = NULL;
     leader->ours = own != NULL;
     if (own)
         leader->since_ms = own->since_ms;
@@ -8796,7 +8822,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_lock_enter(lock);
-    if (result != RLK_OK)
+    if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -8817,11 +8843,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     lock->state = RLKI_CLOSED;
     lock->operation = RLK_OP_NONE;
     lock->client = NULL;
+    if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
+        return result;
     /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
      * their SETs go behind it. */
     for (i = 0; i < rlki_nodes(client); i++)
         if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
-            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
 }
 
@@ -8866,19 +8894,6 @@ static rlk_result lock_release(rlk_lock *lock)
     return RLK_PENDING;
 }
 
-/* Expiry that this lock may claim, before drift. */
-static int64_t lock_expiry(const rlk_lock *lock)
-{
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
-    unsigned i = 0;
-    do /* one at least: compilers that look as far as the quorum warn of none */
-        expiry_ms[i] = lock->seats[i].expiry_ms;
-    while (++i < rlki_nodes(lock->client));
-    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
-    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
-}
-
 static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
 {
     int64_t expiry_ms;
@@ -8886,7 +8901,7 @@ static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline
     int64_t most_ms;
     if (added_ms < 1 || added_ms > RLK_TTL_MAX)
         return RLK_E_TTL;
-    expiry_ms = lock_expiry(lock);
+    expiry_ms = rlki_lock_expiry(lock);
     target_ms = rlki_later(expiry_ms, added_ms);
     most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
     if (target_ms > most_ms)
@@ -8933,14 +8948,17 @@ static rlk_result lock_keep(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
     int64_t target_ms = rlki_renew_target(lock);
-    if (lock_is_checking(lock)) {
+    uint32_t due_ms = lock->ttl_ms - lock->ttl_ms / 3;
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    if (lease_ms <= due_ms) /* so much is drift that a fresh lease would be due */
+        due_ms = lease_ms - lease_ms / 3;
+    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
+    if (lock->valid_ms - now_ms <= (int64_t)due_ms && target_ms != RLK_NEVER)
+        rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    else if (lock_is_checking(lock))
         rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-        return RLK_PENDING;
-    }
-    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3) ||
-        target_ms == RLK_NEVER)
+    else
         return RLK_OK; /* not due, or not any more */
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
     return RLK_PENDING;
 }
 
@@ -9234,6 +9252,18 @@ void rlki_lock_validate(rlk_lock *lock)
         lock->valid_ms = lock->limit_ms;
 }
 
+int64_t rlki_lock_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i = 0;
+    do /* one at least: compilers that look as far as the quorum warn of none */
+        expiry_ms[i] = lock->seats[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
+}
+
 void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 {
     uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
@@ -9267,11 +9297,16 @@ static void operation_conn_failed(rlk_lock *lock, unsigned seat)
 
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
 {
+    rlk_client *client = lock->client;
     unsigned i;
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
+    /* the renewals of a thousand locks leave the connections their backoff */
+    bool hurries = !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_ms;
     /* whoever starts the next has no use for the result of the last one */
     if (!background)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (hurries)
+        client->hurried_ms = client->now_ms;
     lock->operation = (uint8_t)operation;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = background ? RLKI_LOCK_BACKGROUND : 0;
@@ -9280,10 +9315,11 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     rlki_seats_forget_retries(lock);
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
+    for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
-        rlk_conn_hurry(conn, lock->client->now_ms);
+        if (hurries)
+            rlk_conn_hurry(conn, client->now_ms);
         if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
@@ -9293,7 +9329,7 @@ void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
 {
     lock->done_operation = (uint8_t)operation;
     lock->done_result = (int16_t)result;
-    lock->options &= (uint8_t)~RLKI_OPTION_RENEWED;
+    lock->options = (uint8_t)(lock->options & ~(RLKI_OPTION_RENEWED | RLKI_OPTION_FELL));
 }
 
 void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
@@ -9311,6 +9347,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
+    if (result == RLK_OK)
+        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
     lock->operation = RLK_OP_NONE;
     lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
@@ -9329,6 +9367,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);
@@ -9843,14 +9882,21 @@ bool rlki_query_is_on(const rlk_lock *lock, unsigned command)
            (command == RLKI_QUERY ? (unsigned)RLK_OP_QUERY : (unsigned)RLK_OP_FORCE_RELEASE);
 }
 
+void rlki_query_forget(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].request.tag == RLKI_DEL) {
+            (void)rlki_seat_abandon(&lock->seats[i]);
+            rlki_watch_tell(lock->client, i, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+        }
+}
+
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
 {
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) /* an earlier DEL is no answer to this one */
-        if (lock->seats[i].request.tag == RLKI_DEL)
-            (void)rlki_seat_abandon(&lock->seats[i]);
+    rlki_query_forget(lock); /* an earlier DEL is no answer to this one */
     rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
     lock->phase_ms = now_ms + (int64_t)lock->node_ms;
     rlki_operation_step(lock);
@@ -10131,9 +10177,8 @@ static bool renew_is_wanted(const rlk_lock *lock)
 
 bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms)
 {
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
-    if (horizon_ms <= 0)
-        return false;
+    int64_t horizon_ms =
+        target_ms - lock->client->now_ms; /* > 0: a TTL from now, or beyond the expiry */
     return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
            lock->valid_ms;
 }
@@ -10144,8 +10189,7 @@ int64_t rlki_renew_target(const rlk_lock *lock)
     int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
         target_ms = cap_ms;
-        /* asked for already (an acquire claims without end): only its drift would shrink */
-        if (cap_ms <= lock->claim_ms && lock->claim_ms != RLK_NEVER)
+        if (cap_ms <= rlki_lock_expiry(lock)) /* it has it: only its drift would shrink */
             return RLK_NEVER;
     }
     return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
@@ -10175,8 +10219,10 @@ void rlki_renew_due(rlk_lock *lock)
     if (lock->operation != RLK_OP_NONE)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_renew_target(lock);
-    if (target_ms == RLK_NEVER)
+    if (target_ms == RLK_NEVER) {
+        rlki_renew_schedule_next(lock); /* with much drift nothing is to be gained yet */
         return;
+    }
     rlki_lock_claim(lock, target_ms, now_ms);
     lock->flags = RLKI_LOCK_BACKGROUND;
     rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_ms));
@@ -11178,18 +11224,17 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
-/* What came last: the result of the last call, or what became by itself of a lease that was well
- * by it. */
+/* What came last: the result of the last call, or what became of the lease by itself since then. */
 static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
+    bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
     *operation = lock->done_operation;
-    if (lock->done_result != RLK_OK || !(renewed || lock->state == RLKI_LOST))
-        return (rlk_result)lock->done_result;
-    *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
-    if (lock->state == RLKI_LOST && !(renewed && lock->renewal == RLK_NOT_OWNER))
+    if (renewed || fell)
+        *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
+    if (fell && !(renewed && lock->renewal == RLK_NOT_OWNER))
         return RLK_LOST;
-    return (rlk_result)lock->renewal;
+    return (rlk_result)(renewed ? lock->renewal : lock->done_result);
 }
 
 const char *rlk_lock_error(rlk_lock *lock)

@@ -251,6 +251,7 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
+    int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see watch.c */
     uint32_t buckets_mask;
     rlk_lock *own_buckets[RLK_BUCKETS];
@@ -455,7 +456,8 @@ RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const vo
  * Unties the lock: always due, whatever its state; O(nodes). An operation under way ends without
  * an event; nothing more is sent for it than is encoded already, and pending events are dropped.
  * RLK_OK: our token is not on a quorum, and never will be. RLK_UNKNOWN: an orphan is possible,
- * which blocks others until its TTL ends; also if the lock is still held.
+ * which blocks others until its TTL ends; also if the lock is still held. RLK_E_FORKED, in a child:
+ * untied there, and nothing is sent.
  */
 RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
 
@@ -638,9 +640,9 @@ RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
 RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
- * Last result of this lock in words: node, command, key, what the server said, what to do; of a
- * lock that was acquired well, also what became of its lease since: a renewal that failed, a loss.
- * In the client's memory, until the next call of it or of rlk_client_error.
+ * Last result of this lock in words: node, command, key, what the server said, what to do; or what
+ * became of its lease by itself since then: a renewal in the background, a loss. In the client's
+ * memory, until the next call of it or of rlk_client_error.
  */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 

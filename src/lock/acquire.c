@@ -43,6 +43,9 @@
 #define ACQUIRE_WOKEN_MAX 8
 #define ACQUIRE_WOKEN_MS  64
 
+/* No time to look again is further away: a TTL below the safety time, and a pause. */
+#define ACQUIRE_LOOK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
+
 static uint32_t acquire_bit(unsigned node)
 {
     return UINT32_C(1) << node;
@@ -66,6 +69,7 @@ static void acquire_watch_begin(rlk_lock *lock)
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
+    rlki_query_forget(lock);
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
     lock->tries = 0;
@@ -341,7 +345,7 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
             continue;
         if (lock->touched & acquire_bit(i) && seat->request.tag == RLKI_NO_COMMAND) {
             int32_t left_ms = (int32_t)(seat->t0 - (uint32_t)now_ms);
-            if (left_ms <= 0)
+            if (left_ms <= 0 || left_ms > ACQUIRE_LOOK_MAX_MS) /* by so much: long past */
                 acquire_look(lock, seat);
             else if (now_ms + left_ms < lock->wake_ms)
                 lock->wake_ms = now_ms + left_ms;

@@ -16,25 +16,35 @@ static void blocking_give_up(rlk_lock *lock)
     rlki_lock_rearm(lock);
 }
 
+/* Of the call's own operation: its event may have been pulled while waiting, and then another one
+ * may have followed by itself (rlki_lead_again). */
+static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
+{
+    return rlki_operation_is_on(lock) && lock->operation == operation;
+}
+
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
+    unsigned operation = lock->operation;
     rlk_result result;
-    while (rlki_operation_is_on(lock)) { /* its event may have been pulled while waiting */
-        if (client->env.wait(client->env.context, client, rlk_client_deadline(client)) != 0) {
-            if (lock->client != client)
-                return RLK_E_CLOSED;
+    while (blocking_is_on(lock, operation)) {
+        int failed = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+        if (lock->client != client) /* closed by whoever was called while waiting */
+            return RLK_E_CLOSED;
+        if (!blocking_is_on(lock, operation))
+            break;
+        if (failed) {
             blocking_give_up(lock);
             break;
         }
-        if (lock->client != client) /* closed by whoever was called while waiting */
-            return RLK_E_CLOSED;
-        if (rlki_operation_is_on(lock))
-            rlk_client_tick(client);
+        rlk_client_tick(client);
     }
     client->served_ms = client->now_ms;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
     result = (rlk_result)lock->done_result;
+    if (rlki_operation_is_on(lock))
+        return result;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
         rlki_lead_again(lock);
     return result;
@@ -125,6 +135,7 @@ rlk_result rlk_keep(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD; /* does not follow again */
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait)
         (void)blocking_wait(lock);

@@ -273,6 +273,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
 #endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
+    client->hurried_ms = client->now_ms;
     rlki_wheel_init(&client->wheel, client->now_ms);
     if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */

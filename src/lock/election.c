@@ -97,6 +97,8 @@ rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *
     memcpy(leader->token, holder->token, sizeof(leader->token));
     leader->known = true;
     own = rlki_watch_owner(lock, holder->token, holder->token_len);
+    if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
+        own = NULL;
     leader->ours = own != NULL;
     if (own)
         leader->since_ms = own->since_ms;

@@ -65,6 +65,7 @@ enum {
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x20u /* lost by itself since then */
 
 /* Place of a lock in the client's index. */
 enum {
@@ -288,6 +289,8 @@ static inline bool rlki_operation_is_on(const rlk_lock *lock)
 void rlki_lock_rearm(rlk_lock *lock);
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 void rlki_lock_validate(rlk_lock *lock);
+/* Expiry that the lock may claim, before drift. */
+int64_t rlki_lock_expiry(const rlk_lock *lock);
 /* Expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
 void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
 /* Undoes every seat, in the background too; the token is retired. */
@@ -363,6 +366,9 @@ void rlki_lead_again(rlk_lock *lock);
 void rlki_release_begin(rlk_lock *lock);
 bool rlki_release_step(rlk_lock *lock);
 
+/* Nobody waits any more for what an earlier force_release sent: whoever waits for the key, or holds
+ * it, is told now, for his command goes behind it. */
+void rlki_query_forget(rlk_lock *lock);
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
 bool rlki_query_step(rlk_lock *lock);
 void rlki_query_cancel(rlk_lock *lock);

@@ -154,7 +154,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_lock_enter(lock);
-    if (result != RLK_OK)
+    if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -175,11 +175,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     lock->state = RLKI_CLOSED;
     lock->operation = RLK_OP_NONE;
     lock->client = NULL;
+    if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
+        return result;
     /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
      * their SETs go behind it. */
     for (i = 0; i < rlki_nodes(client); i++)
         if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
-            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
 }
 
@@ -224,19 +226,6 @@ static rlk_result lock_release(rlk_lock *lock)
     return RLK_PENDING;
 }
 
-/* Expiry that this lock may claim, before drift. */
-static int64_t lock_expiry(const rlk_lock *lock)
-{
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
-    unsigned i = 0;
-    do /* one at least: compilers that look as far as the quorum warn of none */
-        expiry_ms[i] = lock->seats[i].expiry_ms;
-    while (++i < rlki_nodes(lock->client));
-    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
-    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
-}
-
 static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
 {
     int64_t expiry_ms;
@@ -244,7 +233,7 @@ static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline
     int64_t most_ms;
     if (added_ms < 1 || added_ms > RLK_TTL_MAX)
         return RLK_E_TTL;
-    expiry_ms = lock_expiry(lock);
+    expiry_ms = rlki_lock_expiry(lock);
     target_ms = rlki_later(expiry_ms, added_ms);
     most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
     if (target_ms > most_ms)
@@ -291,14 +280,17 @@ static rlk_result lock_keep(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
     int64_t target_ms = rlki_renew_target(lock);
-    if (lock_is_checking(lock)) {
+    uint32_t due_ms = lock->ttl_ms - lock->ttl_ms / 3;
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    if (lease_ms <= due_ms) /* so much is drift that a fresh lease would be due */
+        due_ms = lease_ms - lease_ms / 3;
+    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
+    if (lock->valid_ms - now_ms <= (int64_t)due_ms && target_ms != RLK_NEVER)
+        rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
+    else if (lock_is_checking(lock))
         rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-        return RLK_PENDING;
-    }
-    if (lock->valid_ms - now_ms > (int64_t)(lock->ttl_ms - lock->ttl_ms / 3) ||
-        target_ms == RLK_NEVER)
+    else
         return RLK_OK; /* not due, or not any more */
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
     return RLK_PENDING;
 }
 

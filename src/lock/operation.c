@@ -65,6 +65,18 @@ void rlki_lock_validate(rlk_lock *lock)
         lock->valid_ms = lock->limit_ms;
 }
 
+int64_t rlki_lock_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i = 0;
+    do /* one at least: compilers that look as far as the quorum warn of none */
+        expiry_ms[i] = lock->seats[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
+}
+
 void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 {
     uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
@@ -98,11 +110,16 @@ static void operation_conn_failed(rlk_lock *lock, unsigned seat)
 
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
 {
+    rlk_client *client = lock->client;
     unsigned i;
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
+    /* the renewals of a thousand locks leave the connections their backoff */
+    bool hurries = !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_ms;
     /* whoever starts the next has no use for the result of the last one */
     if (!background)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (hurries)
+        client->hurried_ms = client->now_ms;
     lock->operation = (uint8_t)operation;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = background ? RLKI_LOCK_BACKGROUND : 0;
@@ -111,10 +128,11 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     rlki_seats_forget_retries(lock);
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
+    for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
-        rlk_conn_hurry(conn, lock->client->now_ms);
+        if (hurries)
+            rlk_conn_hurry(conn, client->now_ms);
         if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
@@ -124,7 +142,7 @@ void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
 {
     lock->done_operation = (uint8_t)operation;
     lock->done_result = (int16_t)result;
-    lock->options &= (uint8_t)~RLKI_OPTION_RENEWED;
+    lock->options = (uint8_t)(lock->options & ~(RLKI_OPTION_RENEWED | RLKI_OPTION_FELL));
 }
 
 void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
@@ -142,6 +160,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
+    if (result == RLK_OK)
+        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
     lock->operation = RLK_OP_NONE;
     lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
@@ -160,6 +180,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);

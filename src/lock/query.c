@@ -15,14 +15,21 @@ bool rlki_query_is_on(const rlk_lock *lock, unsigned command)
            (command == RLKI_QUERY ? (unsigned)RLK_OP_QUERY : (unsigned)RLK_OP_FORCE_RELEASE);
 }
 
+void rlki_query_forget(rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->seats[i].request.tag == RLKI_DEL) {
+            (void)rlki_seat_abandon(&lock->seats[i]);
+            rlki_watch_tell(lock->client, i, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+        }
+}
+
 void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
 {
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) /* an earlier DEL is no answer to this one */
-        if (lock->seats[i].request.tag == RLKI_DEL)
-            (void)rlki_seat_abandon(&lock->seats[i]);
+    rlki_query_forget(lock); /* an earlier DEL is no answer to this one */
     rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
     lock->phase_ms = now_ms + (int64_t)lock->node_ms;
     rlki_operation_step(lock);

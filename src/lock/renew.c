@@ -26,9 +26,8 @@ static bool renew_is_wanted(const rlk_lock *lock)
 
 bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms)
 {
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
-    if (horizon_ms <= 0)
-        return false;
+    int64_t horizon_ms =
+        target_ms - lock->client->now_ms; /* > 0: a TTL from now, or beyond the expiry */
     return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
            lock->valid_ms;
 }
@@ -39,8 +38,7 @@ int64_t rlki_renew_target(const rlk_lock *lock)
     int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
         target_ms = cap_ms;
-        /* asked for already (an acquire claims without end): only its drift would shrink */
-        if (cap_ms <= lock->claim_ms && lock->claim_ms != RLK_NEVER)
+        if (cap_ms <= rlki_lock_expiry(lock)) /* it has it: only its drift would shrink */
             return RLK_NEVER;
     }
     return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
@@ -70,8 +68,10 @@ void rlki_renew_due(rlk_lock *lock)
     if (lock->operation != RLK_OP_NONE)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_renew_target(lock);
-    if (target_ms == RLK_NEVER)
+    if (target_ms == RLK_NEVER) {
+        rlki_renew_schedule_next(lock); /* with much drift nothing is to be gained yet */
         return;
+    }
     rlki_lock_claim(lock, target_ms, now_ms);
     lock->flags = RLKI_LOCK_BACKGROUND;
     rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_ms));

@@ -278,18 +278,17 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
-/* What came last: the result of the last call, or what became by itself of a lease that was well
- * by it. */
+/* What came last: the result of the last call, or what became of the lease by itself since then. */
 static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
+    bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
     *operation = lock->done_operation;
-    if (lock->done_result != RLK_OK || !(renewed || lock->state == RLKI_LOST))
-        return (rlk_result)lock->done_result;
-    *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
-    if (lock->state == RLKI_LOST && !(renewed && lock->renewal == RLK_NOT_OWNER))
+    if (renewed || fell)
+        *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
+    if (fell && !(renewed && lock->renewal == RLK_NOT_OWNER))
         return RLK_LOST;
-    return (rlk_result)lock->renewal;
+    return (rlk_result)(renewed ? lock->renewal : lock->done_result);
 }
 
 const char *rlk_lock_error(rlk_lock *lock)

@@ -126,7 +126,7 @@ void decision_result(const sim_lock *own, rlk_operation operation, rlk_result re
     unsigned i;
 
     if (operation == RLK_OP_ACQUIRE && result == RLK_OK &&
-        rlk_result_class((rlk_result)lock->error) == RLK_KIND_TRANSPORT)
+        row_toll(own).failures > own->toll.failures)
         MET(D_RIDDEN_OUT);
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && result != RLK_OK &&
         lock->state == RLKI_HELD)

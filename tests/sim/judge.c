@@ -26,15 +26,18 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
 }
 
 /* Commands for each state change are bounded: those of a caller's operation that does not wait are
- * tried again after a pause, and a connection that is lost repeats what was on it. */
+ * tried again after a pause, a connection that is lost repeats what was on it, and of what is held
+ * each change that is told is looked at. */
 static void judge_commands(const sim_lock *lock)
 {
     int64_t tries = (sim.now_us - lock->started_us) / SIM_MS / lock->retry_ms + 1;
-    uint32_t failures = row_toll(lock).failures - lock->toll.failures;
+    sim_toll toll = row_toll(lock);
+    uint32_t failures = toll.failures - lock->toll.failures;
+    uint32_t pushes = toll.pushes - lock->toll.pushes;
 
     if (lock->pending == RLK_OP_ACQUIRE)
         row_cost(lock);
-    else if (lock->commands > sim.nodes * (8 + 4 * tries) + 4 * failures)
+    else if (lock->commands > sim.nodes * (8 + 4 * tries) + 4 * failures + pushes)
         world_violate(SIM_ADVANCE, "process %u lock %u: %u commands in %lld tries",
                       lock->process->index, lock->index, lock->commands, (long long)tries);
 }

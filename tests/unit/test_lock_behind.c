@@ -61,12 +61,14 @@ static void answer_one(void)
 /* ---- A DEL -------------------------------------------------------------------------------- */
 
 /* force_release is cancelled, or given up: a DEL that was sent deletes, and who waits in this
- * client is told by its answer, for the server tells nobody. */
+ * client is told by its answer, for the server tells nobody; or now, if the lock has something else
+ * to do, so that its answer is nobody's. */
 static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
 {
     unsigned way;
     (void)state;
-    for (way = 0; way < 2; way++) {
+    for (way = 0; way < 3; way++) {
+        rlk_holder holder;
         rlk_lock waiter;
         rlk_lock lock;
         start();
@@ -79,17 +81,21 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
         if (way == 0) {
             answer_one();
-        } else { /* its answer is no answer to another one */
-            rlk_holder holder;
+        } else if (way == 1) {
             assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-            bench_serve(&b, 0);
-            bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD);
-            continue;
+        } else {
+            assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+            assert_result(rlk_cancel(&lock), RLK_OK);
+            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
         }
-        (void)bench_expect(&b, 0, BENCH_SET);
+        bench_run(&b);
+        assert_int_equal(b.servers[0].count[BENCH_SET], 2);
         assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
         bench_serve(&b, 0);
         bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        if (way == 1)
+            bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+        bench_expect_no_event(&b);
     }
 }
 
@@ -354,6 +360,25 @@ static void test_lock_behind_renewal_that_is_due(void **state)
     (void)bench_expect(&b, 0, BENCH_RAISE);
 }
 
+/* A lock that is closed tells those of this client that hold the key, too. */
+static void test_lock_behind_del_of_a_closed_lock_under_a_holder(void **state)
+{
+    static rlk_lock holder;
+    static rlk_lock other;
+    (void)state;
+    start();
+    bench_held(&b, &holder, TTL);
+    bench_lock(&b, &other, TTL);
+    assert_result(rlk_force_release_start(&other), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_DEL);
+    assert_result(rlk_lock_close(&other), RLK_OK);
+    b.servers[0].automatic = true;
+    bench_serve(&b, 0);
+    bench_advance(&b, 100);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    assert_false(rlk_is_held(&holder));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_lock_behind_raise_goes_on),
         cmocka_unit_test(test_lock_behind_raise_of_what_is_shortened),
         cmocka_unit_test(test_lock_behind_renewal_that_is_due),
+        cmocka_unit_test(test_lock_behind_del_of_a_closed_lock_under_a_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,6 +302,62 @@ static void test_lock_blocking_scope_in_a_child(void **state)
     assert_int_equal(b.servers[0].count[BENCH_RELEASE], 0);
 }
 
+/* Serves, and pulls what comes of it. */
+static int pull_at_second(bench *own)
+{
+    rlk_event event;
+    if (own->waits == 1)
+        return 0;
+    bench_serve(own, 0);
+    while (rlk_client_next_event(own->client, &event)) {
+    }
+    return own->waits > 50 ? -1 : 0;
+}
+
+/* The loss of a leader and the result of its query are pulled while the query blocks: then it
+ * follows again, which is not what the query waits for. */
+static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
+{
+    static rlk_lock lead;
+    rlk_holder holder;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lead, 30000);
+    assert_result(rlk_lead_start(&lead), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+    bench_advance(&b, 11000); /* a renewal is under way, and will be refused */
+    b.on_wait = pull_at_second;
+    b.waits = 0;
+    assert_result(rlk_query(&lead, &holder, 1), RLK_OK);
+    b.on_wait = NULL;
+    assert_string_equal(holder.token, "foreign");
+    assert_int_equal(rlk_lock_operation(&lead), RLK_OP_ACQUIRE);
+}
+
+/* A leader's scope ends while it is lost and asks: it does not follow again. */
+static void test_lock_blocking_scope_of_a_leader_that_is_lost(void **state)
+{
+    static rlk_lock lead;
+    rlk_holder holder;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lead, 30000);
+    assert_result(rlk_lead_start(&lead), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_advance(&b, 11000);
+    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    assert_result(rlk_query_start(&lead, &holder, 1), RLK_PENDING);
+    bench_reply(&b, 0, BENCH_NOT_OURS);
+    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    rlki_lock_scope_end(&lead);
+    b.servers[0].automatic = true;
+    bench_advance(&b, 100);
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_lock_blocking_keep_at_the_end_of_the_lease),
         cmocka_unit_test(test_lock_blocking_scope_releases),
         cmocka_unit_test(test_lock_blocking_scope_in_a_child),
+        cmocka_unit_test(test_lock_blocking_query_of_a_leader_that_is_lost),
+        cmocka_unit_test(test_lock_blocking_scope_of_a_leader_that_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

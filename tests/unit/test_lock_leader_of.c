@@ -276,6 +276,32 @@ static void test_lock_leader_of_is_refused(void **state)
     assert_false(leader.known);
 }
 
+/* Asked before the lock itself has heard that its lease is over. */
+static void test_lock_leader_of_a_lease_that_is_over(void **state)
+{
+    rlk_lock lock;
+    rlk_lock asks;
+    rlk_holder holder;
+    rlk_leader leader;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    bench_lock(&b, &asks, 30000);
+    assert_result(rlk_query_start(&asks, &holder, 1), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    memset(&leader, 0, sizeof leader);
+    assert_result(rlk_leader_of(&asks, &holder, &leader), RLK_OK);
+    assert_true(leader.known && leader.ours);
+    b.now_ms += 30000;
+    (void)rlk_leader_of(&asks, &holder, &leader);
+    assert_false(leader.ours);
+    assert_false(rlk_is_held(&lock));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_lock_leader_of_what_is_no_token),
         cmocka_unit_test(test_lock_leader_of_several_nodes),
         cmocka_unit_test(test_lock_leader_of_is_refused),
+        cmocka_unit_test(test_lock_leader_of_a_lease_that_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
  */
 #include "bench.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Of a horizon: 1 % and 2 ms, and one for rounding. */
@@ -475,6 +476,82 @@ static void test_lock_renew_looks_after_a_reconnect(void **state)
     assert_true(rlk_is_held(&lock));
 }
 
+/* ---- At its bounds ------------------------------------------------------------------------ */
+
+/* The last renewal, up to max_hold_ms, is tried again like any other. */
+static void test_lock_renew_to_the_cap_is_tried_again(void **state)
+{
+    rlk_lock_config config = renewing();
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    config.max_hold_ms = TTL + 9000;
+    hold_with(&lock, 1, &config);
+    assert_true(bench_next_event(&b, &event, TTL));
+    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    b.servers[0].automatic = true;
+    bench_serve(&b, 0);
+    assert_true(bench_next_event(&b, &event, TTL));
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+    assert_true(bench_next_event(&b, &event, 2 * TTL));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_between(b.now_ms, BENCH_START + config.max_hold_ms - DRIFT(config.max_hold_ms),
+                   BENCH_START + config.max_hold_ms);
+}
+
+/* More than a third of the TTL is drift: when two thirds are left nothing is to be gained yet. */
+static void test_lock_renew_with_much_drift_after_an_extend(void **state)
+{
+    rlk_lock_config config = renewing();
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    memset(&b.config, 0, sizeof b.config);
+    b.config.drift_ms = 400;
+    bench_open(&b, 1, 1);
+    bench_advance(&b, 0);
+    b.servers[0].automatic = true;
+    config.ttl_ms = 1000;
+    config.node_ms = 0;
+    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_true(bench_next_event(&b, &event, 1000));
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+    assert_result(rlk_extend(&lock, 2000), RLK_OK);
+    assert_true(bench_next_event(&b, &event, 4000));
+    assert_int_equal(event.type, RLK_EV_RENEWED);
+    memset(&b.config, 0, sizeof b.config);
+}
+
+/* The renewals of many locks leave the connection its pauses between attempts. */
+static void test_lock_renew_many_of_a_server_that_is_down(void **state)
+{
+    static rlk_lock locks[200];
+    static char keys[COUNT_OF(locks)][8];
+    rlk_lock_config config = renewing();
+    uint32_t before;
+    int64_t end_ms;
+    unsigned i;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    for (i = 0; i < COUNT_OF(locks); i++) {
+        rlk_event event;
+        b.servers[0].entries[0].key[0] = '\0'; /* the bench's memory is small */
+        (void)snprintf(keys[i], sizeof keys[i], "k%u", i);
+        assert_result(rlk_lock_init(&locks[i], b.client, keys[i], &config), RLK_OK);
+        assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_OK);
+        assert_false(rlk_client_next_event(b.client, &event));
+        bench_advance(&b, 3);
+    }
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    bench_advance(&b, TTL / 3);
+    before = rlk_conn_failures(&bench_link_of(&b, 0)->conn);
+    for (end_ms = b.now_ms + 8000; b.now_ms < end_ms;)
+        bench_advance(&b, 100);
+    assert_between(rlk_conn_failures(&bench_link_of(&b, 0)->conn) - before, 2, 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +575,9 @@ int main(void)
         cmocka_unit_test(test_lock_renew_minority_has_another_type),
         cmocka_unit_test(test_lock_renew_stream_ends_in_a_renewal),
         cmocka_unit_test(test_lock_renew_looks_after_a_reconnect),
+        cmocka_unit_test(test_lock_renew_to_the_cap_is_tried_again),
+        cmocka_unit_test(test_lock_renew_with_much_drift_after_an_extend),
+        cmocka_unit_test(test_lock_renew_many_of_a_server_that_is_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

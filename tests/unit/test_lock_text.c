@@ -307,6 +307,45 @@ static void test_lock_text_of_what_was_refused(void **state)
     assert_null(strstr(rlk_client_error(b.client), "node 0"));
 }
 
+/* A loss behind a result that was none. */
+static void test_lock_text_of_a_loss_after_an_extend_without_an_answer(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_held(&b, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    bench_run(&b);
+    b.servers[0].refuses = true;
+    bench_cut(&b, 0);
+    assert_true(bench_next_event(&b, &event, 30000));
+    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+    assert_contains(rlk_lock_error(&lock), "extend \"k\": UNKNOWN: ");
+    assert_true(bench_next_event(&b, &event, 30000));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
+}
+
+/* What the acquire rode out is not why the lease ended. */
+static void test_lock_text_of_a_loss_after_an_error_that_passed(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    bench_start(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)bench_expect(&b, 0, BENCH_SET);
+    bench_reply(&b, 0, BENCH_READONLY);
+    b.servers[0].automatic = true;
+    assert_true(bench_next_event(&b, &event, 5000));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_true(bench_next_event(&b, &event, 30000));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_null(strstr(rlk_lock_error(&lock), "READONLY"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_lock_text_names_the_address),
         cmocka_unit_test(test_lock_text_suspects_tls),
         cmocka_unit_test(test_lock_text_of_what_was_refused),
+        cmocka_unit_test(test_lock_text_of_a_loss_after_an_extend_without_an_answer),
+        cmocka_unit_test(test_lock_text_of_a_loss_after_an_error_that_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

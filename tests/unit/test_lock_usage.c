@@ -269,7 +269,6 @@ static void test_lock_usage_45_forked_child(void **state)
     assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
     assert_result(rlk_keep(&lock), RLK_E_FORKED);
     assert_result(rlk_cancel(&lock), RLK_E_FORKED);
-    assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
     assert_result(rlk_lock_init(&fresh, b.client, "x", NULL), RLK_E_FORKED);
     assert_result(rlk_client_reset(b.client), RLK_E_FORKED);
     assert_false(rlk_client_next_event(b.client, &event));
@@ -300,6 +299,22 @@ static void test_lock_usage_87_backward_clock(void **state)
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
 }
 
+/* In a child a lock is closed, its memory goes, and then the client is. */
+static void test_lock_usage_45_forked_child_closes_all(void **state)
+{
+    static rlk_lock lock;
+    (void)state;
+    bench_start_automatic(&b, 1);
+    bench_lock(&b, &lock, 30000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    b.forked = true;
+    assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
+    memset(&lock, 0xa5, sizeof lock);
+    rlk_client_deinit(b.client);
+    b.forked = false;
+    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_lock_usage_close_in_any_order),
         cmocka_unit_test(test_lock_usage_45_forked_child),
         cmocka_unit_test(test_lock_usage_87_backward_clock),
+        cmocka_unit_test(test_lock_usage_45_forked_child_closes_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

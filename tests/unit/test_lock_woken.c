@@ -312,6 +312,19 @@ static void test_lock_waiting_restraint_is_for_the_servers_word(void **state)
     }
 }
 
+/* Times of seats have 32 bits: a suspend of more than half of that is long past, too. */
+static void test_lock_waiting_after_a_month_of_standstill(void **state)
+{
+    rlk_lock lock;
+    bench_link *link = bench_link_of(&b, 0);
+    (void)state;
+    tracked_behind(&b, &lock, 20000);
+    b.servers[0].automatic = true;
+    memset(link->watched, 0, sizeof link->watched); /* nothing is told */
+    b.now_ms += (INT64_C(1) << 31) + 10000;
+    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_restraint_is_not_put_off),
         cmocka_unit_test(test_lock_waiting_restraint_when_it_is_gone_each_time),
         cmocka_unit_test(test_lock_waiting_restraint_is_for_the_servers_word),
+        cmocka_unit_test(test_lock_waiting_after_a_month_of_standstill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
