@@ -10177,8 +10177,8 @@ static bool renew_is_wanted(const rlk_lock *lock)
 
 bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms)
 {
-    int64_t horizon_ms =
-        target_ms - lock->client->now_ms; /* > 0: a TTL from now, or beyond the expiry */
+    /* > 0: a TTL from now, or beyond the expiry of what is held */
+    int64_t horizon_ms = target_ms - lock->client->now_ms;
     return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
            lock->valid_ms;
 }
