@@ -469,6 +469,53 @@ static void test_lock_touched_keep_without_an_answer(void **state)
     assert_true(rlk_is_held(&lock));
 }
 
+static unsigned silent; /* the node that is not served */
+
+static int serve_others(bench *own)
+{
+    unsigned i;
+    for (i = 0; i < own->nodes; i++)
+        if (i != silent)
+            bench_serve(own, i);
+    return 0;
+}
+
+/* A node of three told of a change, and then says nothing any more, or is gone: what it owes does
+ * not keep the others from being renewed. */
+static void test_lock_touched_keep_while_a_node_owes_a_check(void **state)
+{
+    unsigned way;
+    (void)state;
+    for (way = 0; way < 2; way++) {
+        rlk_lock lock;
+        int64_t begin_ms;
+        silent = 3;
+        memset(&b.config, 0, sizeof b.config);
+        tracked_start(&b, 3, 1);
+        assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, NULL), RLK_OK);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        (void)serve_others(&b);
+        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        begin_ms = b.now_ms;
+        silent = 2;
+        bench_push(bench_link_of(&b, 2), BENCH_KEY);
+        while (bench_deliver(bench_link_of(&b, 2))) {
+        }
+        (void)bench_expect(&b, 2, BENCH_CHECK);
+        if (way == 1) {
+            b.servers[2].refuses = true;
+            bench_cut(&b, 2);
+        }
+        b.on_wait = serve_others;
+        while (b.now_ms < begin_ms + INT64_C(2) * TTL) {
+            assert_result(rlk_keep(&lock), RLK_OK);
+            bench_advance(&b, 1000);
+            (void)serve_others(&b);
+        }
+        b.on_wait = NULL;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_lock_touched_refused_during_a_query),
         cmocka_unit_test(test_lock_touched_keep_waits_for_the_check),
         cmocka_unit_test(test_lock_touched_keep_without_an_answer),
+        cmocka_unit_test(test_lock_touched_keep_while_a_node_owes_a_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
