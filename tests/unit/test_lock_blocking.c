@@ -314,6 +314,15 @@ static int pull_at_second(bench *own)
     return own->waits > 50 ? -1 : 0;
 }
 
+static void start_leading(rlk_lock *lead)
+{
+    bench_start(&b, 1);
+    bench_lock(&b, lead, 30000);
+    assert_result(rlk_lead_start(lead), RLK_PENDING);
+    bench_serve(&b, 0);
+    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+}
+
 /* The loss of a leader and the result of its query are pulled while the query blocks: then it
  * follows again, which is not what the query waits for. */
 static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
@@ -321,11 +330,7 @@ static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
     static rlk_lock lead;
     rlk_holder holder;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lead, 30000);
-    assert_result(rlk_lead_start(&lead), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    start_leading(&lead);
     bench_put(&b, 0, BENCH_KEY, "foreign", -1);
     bench_advance(&b, 11000); /* a renewal is under way, and will be refused */
     b.on_wait = pull_at_second;
@@ -342,11 +347,7 @@ static void test_lock_blocking_scope_of_a_leader_that_is_lost(void **state)
     static rlk_lock lead;
     rlk_holder holder;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lead, 30000);
-    assert_result(rlk_lead_start(&lead), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    start_leading(&lead);
     bench_advance(&b, 11000);
     bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
     assert_result(rlk_query_start(&lead, &holder, 1), RLK_PENDING);
