@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Faults of the network, played on real servers behind a proxy: by the numbers of
- * docs/correctness.md. Nodes of a quorum that are cut off: test_faults_cut_off.c.
+ * docs/correctness.md. Nodes of a quorum that are cut off: test_quorum_cut_off.c.
  */
 #include "hostile.h"
 #include "nodes.h"

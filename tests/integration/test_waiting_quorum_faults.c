@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A waiter on three nodes, each behind a proxy, where what is told gets lost or comes at the wrong
- * moment (rules 9 and 10): as test_tracking_faults, with nodes that are asked before a round.
+ * moment (rules 9 and 10): as test_waiting_notification_faults, with nodes that are asked before a
+ * round.
  */
 #include "crowd.h"
 #include "proxied.h"

@@ -2,7 +2,7 @@
  *
  * The same operations on 1, 3 and 5 real servers, of which as many as a quorum can spare are
  * killed, stopped, or restarted with and without their data, before and during the operation. What
- * a minority says of a lock that is held: test_nodes_held.c.
+ * a minority says of a lock that is held: test_quorum_votes.c.
  */
 #include "nodes.h"
 

@@ -396,8 +396,8 @@ static void test_renewal_by_keep_in_an_outage(void **state)
 
 /* ---- It is refused ---- */
 
-/* Where pushes come, a change is heard of before the next renewal (test_loss_told.c): here there
- * are none. */
+/* Where pushes come, a change is heard of before the next renewal (test_loss_notified.c): here
+ * there are none. */
 static const rlk_options *deaf(void)
 {
     static rlk_options options;

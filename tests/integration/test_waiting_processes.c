@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Processes that wait for one key in rlk_acquire: as test_tracking_counts, with real processes and
+ * Processes that wait for one key in rlk_acquire: as test_waiting_commands, with real processes and
  * the blocking call, which none of them leaves but by the server's word.
  */
 #include "crowd.h"
