@@ -18,10 +18,10 @@
  *   - a token for which a release was sent to a node is never set there again;
  *   - each operation ends once, within its deadline and the settling time, and an acquire,
  *     extend or renew never well by an answer that is read at its deadline or later;
- *   - deadlines advance, and no command asks for a TTL of 0 or less (the bench looks);
+ *   - deadlines advance, and no command asks for a TTL of 0 or less (the harness checks);
  *   - once the servers are honest again all comes to rest, and locks work.
  */
-#include "bench.h"
+#include "harness.h"
 #include "input.h"
 #include "resp_reader.h"
 
@@ -32,7 +32,7 @@
 #define TTL_MS     4000
 #define LEDGER_MAX 256
 #define LATE_MS    1  /* an end that comes while the place in the row is handed on: the next tick */
-#define LOOSE_MAX  12 /* the bench has room for what three more streams leave behind */
+#define LOOSE_MAX  12 /* the harness has room for what three more streams leave behind */
 
 typedef struct subject {
     rlk_lock lock;
@@ -59,7 +59,7 @@ typedef struct record {
     bool released; /* a release was seen */
 } record;
 
-static bench b;
+static harness h;
 static subject subjects[LOCKS];
 static record ledger[LEDGER_MAX];
 static unsigned ledger_len;
@@ -88,10 +88,10 @@ static record *find(unsigned node, const char *token)
 
 static unsigned quorum(void)
 {
-    return b.nodes / 2 + 1;
+    return h.nodes / 2 + 1;
 }
 
-static void note_grant(record *r, const bench_command *command)
+static void note_grant(record *r, const harness_command *command)
 {
     r->granted = answers;
     r->checked = answers;
@@ -100,7 +100,7 @@ static void note_grant(record *r, const bench_command *command)
 }
 
 /* Enters what this answer means for this command. */
-static void note_answer(unsigned node, const bench_command *command, const resp_log *log,
+static void note_answer(unsigned node, const harness_command *command, const resp_log *log,
                         const resp_event *event)
 {
     record *r = find(node, command->token);
@@ -110,14 +110,14 @@ static void note_answer(unsigned node, const bench_command *command, const resp_
     if (r == NULL)
         return;
     switch (command->kind) {
-    case BENCH_SET:
+    case HARNESS_SET:
         if (event->type == RLK_RESP_SIMPLE && event->len == 2 &&
             memcmp(log->bytes + event->at, "OK", 2) == 0)
             note_grant(r, command);
         if (event->type == RLK_RESP_NULL)
             refused = answers;
         break;
-    case BENCH_RAISE:
+    case HARNESS_RAISE:
         if (integer && event->value >= -1) {
             note_grant(r, command);
             r->raised = answers;
@@ -125,11 +125,11 @@ static void note_answer(unsigned node, const bench_command *command, const resp_
         if (!integer || event->value < -1)
             refused = answers; /* WRONGTYPE is such an answer, too */
         break;
-    case BENCH_CHECK:
+    case HARNESS_CHECK:
         if (integer && event->value >= -1)
             r->checked = answers;
         break;
-    case BENCH_RELEASE:
+    case HARNESS_RELEASE:
         if (integer && event->value > 0)
             r->deleted = answers;
         break;
@@ -141,19 +141,19 @@ static void note_answer(unsigned node, const bench_command *command, const resp_
 /* Looks at what waits at a node, once. */
 static void look_at_queue(unsigned node)
 {
-    const bench_link *link = bench_link_of(&b, node);
+    const harness_link *link = harness_link_of(&h, node);
     size_t i;
 
     for (i = 0; i < link->queue.len; i++) {
-        const bench_command *command = &link->queue.commands[i];
+        const harness_command *command = &link->queue.commands[i];
         record *r = command->token[0] != '\0' ? find(node, command->token) : NULL;
 
         if (r == NULL)
             continue;
-        if (command->kind == BENCH_RELEASE)
+        if (command->kind == HARNESS_RELEASE)
             r->released = true;
         /* rule 3; in one stream, so that what comes later was sent later */
-        FUZZ_REQUIRE(command->kind != BENCH_SET || !r->released || r->deleted == 0);
+        FUZZ_REQUIRE(command->kind != HARNESS_SET || !r->released || r->deleted == 0);
     }
 }
 
@@ -166,7 +166,7 @@ static unsigned count_since(const subject *s, size_t member, unsigned since)
 
     if (rlk_lock_token(&s->lock, token, sizeof token) == 0)
         return 0;
-    for (i = 0; i < b.nodes; i++) {
+    for (i = 0; i < h.nodes; i++) {
         const record *r = find(i, token);
 
         nodes += r == NULL || /* the ledger is full */
@@ -190,7 +190,7 @@ static int64_t granted_until(const subject *s)
     unsigned k;
 
     (void)rlk_lock_token(&s->lock, token, sizeof token);
-    for (i = 0; i < b.nodes; i++) {
+    for (i = 0; i < h.nodes; i++) {
         const record *r = find(i, token);
         int64_t own = r != NULL ? r->until_ms : RLK_NEVER;
 
@@ -236,8 +236,8 @@ static void judge(const subject *s, rlk_operation operation, rlk_result result)
     if (operation == RLK_OP_RELEASE)
         FUZZ_REQUIRE(!rlk_is_held(&s->lock));
     if (!s->renews && !s->leads && (operation == RLK_OP_EXTEND || operation == RLK_OP_RENEW) &&
-        result != RLK_OK && b.nodes == 1 && rlk_is_held(&s->lock))
-        FUZZ_REQUIRE(b.now_ms + rlk_remaining_ms(&s->lock) <= s->valid_ms);
+        result != RLK_OK && h.nodes == 1 && rlk_is_held(&s->lock))
+        FUZZ_REQUIRE(h.now_ms + rlk_remaining_ms(&s->lock) <= s->valid_ms);
 }
 
 /* Events that are no results. */
@@ -289,10 +289,10 @@ static void take_event(const rlk_event *event)
         return;
     }
     FUZZ_REQUIRE(event->operation == s->pending && s->pending != RLK_OP_NONE);
-    FUZZ_REQUIRE(b.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
+    FUZZ_REQUIRE(h.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
     s->pending = RLK_OP_NONE;
     if (event->type == RLK_EV_ACQUIRED || event->type == RLK_EV_EXTENDED)
-        FUZZ_REQUIRE(b.now_ms < s->try_ms);
+        FUZZ_REQUIRE(h.now_ms < s->try_ms);
     judge(s, event->operation, event->result);
     s->renewed = answers;
     if (event->operation == RLK_OP_ACQUIRE && event->result != RLK_OK)
@@ -305,21 +305,21 @@ static void check(void)
     rlk_event event;
     unsigned i;
 
-    bench_run(&b);
-    for (i = 0; i < b.nodes; i++) {
+    harness_run(&h);
+    for (i = 0; i < h.nodes; i++) {
         look_at_queue(i);
-        while (bench_link_of(&b, i)->loose.len > LOOSE_MAX)
-            (void)bench_execute_loose(bench_link_of(&b, i));
+        while (harness_link_of(&h, i)->loose.len > LOOSE_MAX)
+            (void)harness_execute_loose(harness_link_of(&h, i));
     }
-    while (rlk_client_next_event(b.client, &event))
+    while (rlk_client_next_event(h.client, &event))
         take_event(&event);
     for (i = 0; i < LOCKS; i++) {
         const subject *s = &subjects[i];
 
         FUZZ_REQUIRE(rlk_lock_operation(&s->lock) == s->pending);
-        FUZZ_REQUIRE(s->pending == RLK_OP_NONE || b.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
+        FUZZ_REQUIRE(s->pending == RLK_OP_NONE || h.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
         if (rlk_is_held(&s->lock))
-            FUZZ_REQUIRE(b.now_ms + rlk_remaining_ms(&s->lock) < granted_until(s));
+            FUZZ_REQUIRE(h.now_ms + rlk_remaining_ms(&s->lock) < granted_until(s));
         else
             FUZZ_REQUIRE(rlk_remaining_ms(&s->lock) == 0);
     }
@@ -344,21 +344,21 @@ static void open_subject(subject *s, fuzz_input *input)
     s->renews = config.auto_renew;
     s->leads = false;
     s->renewed = answers;
-    FUZZ_REQUIRE(rlk_lock_init(&s->lock, b.client, s == subjects ? "other" : BENCH_KEY, &config) ==
-                 RLK_OK);
+    FUZZ_REQUIRE(rlk_lock_init(&s->lock, h.client, s == subjects ? "other" : HARNESS_KEY,
+                               &config) == RLK_OK);
     s->pending = RLK_OP_NONE;
 }
 
 /* A call looks at the clock, and may end what was under way before it begins its own. */
 static void before_call(subject *s)
 {
-    rlk_client_tick(b.client);
-    ticked_ms = b.now_ms;
+    rlk_client_tick(h.client);
+    ticked_ms = h.now_ms;
     check();
     if (s->pending != RLK_OP_NONE)
         return;
     s->began = answers;
-    s->valid_ms = rlk_is_held(&s->lock) ? b.now_ms + rlk_remaining_ms(&s->lock) : 0;
+    s->valid_ms = rlk_is_held(&s->lock) ? h.now_ms + rlk_remaining_ms(&s->lock) : 0;
 }
 
 static void after_call(subject *s, rlk_operation operation, rlk_result result, int64_t time_ms)
@@ -371,7 +371,7 @@ static void after_call(subject *s, rlk_operation operation, rlk_result result, i
         s->leads = false;
     if (result == RLK_PENDING) {
         s->pending = operation;
-        s->try_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : b.now_ms + time_ms;
+        s->try_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : h.now_ms + time_ms;
         s->limit_ms = s->try_ms + (operation == RLK_OP_ACQUIRE ? RLK_SETTLE_MS : 0);
     } else if (result != RLK_OK && result != RLK_E_STATE) { /* OK: a renew that shortens */
         judge(s, operation, result);
@@ -408,8 +408,8 @@ static void act_step_down(subject *s)
     }
     s->leads = false;
     if (result == RLK_PENDING) {
-        if (s->limit_ms > b.now_ms + RLK_SETTLE_MS)
-            s->limit_ms = b.now_ms + RLK_SETTLE_MS;
+        if (s->limit_ms > h.now_ms + RLK_SETTLE_MS)
+            s->limit_ms = h.now_ms + RLK_SETTLE_MS;
         return;
     }
     s->pending = RLK_OP_NONE;
@@ -424,8 +424,8 @@ static void act_cancel(subject *s)
     if (s->pending == RLK_OP_ACQUIRE)
         s->leads = false;
     FUZZ_REQUIRE(result == (s->pending == RLK_OP_NONE ? RLK_NOT_HELD : RLK_OK));
-    if (s->pending != RLK_OP_NONE && s->limit_ms > b.now_ms + RLK_SETTLE_MS)
-        s->limit_ms = b.now_ms + RLK_SETTLE_MS;
+    if (s->pending != RLK_OP_NONE && s->limit_ms > h.now_ms + RLK_SETTLE_MS)
+        s->limit_ms = h.now_ms + RLK_SETTLE_MS;
 }
 
 static void act_close(subject *s, fuzz_input *input)
@@ -490,15 +490,15 @@ static void act_user(fuzz_input *input)
 /* What the server tells of changes stands among its answers. */
 static void push(unsigned node)
 {
-    bench_link *link = bench_link_of(&b, node);
+    harness_link *link = harness_link_of(&h, node);
 
-    while (link->up && bench_head(link) != NULL && bench_head(link)->executed &&
-           bench_head(link)->reply[0] == '>') {
-        char text[sizeof bench_head(link)->reply];
+    while (link->up && harness_head(link) != NULL && harness_head(link)->executed &&
+           harness_head(link)->reply[0] == '>') {
+        char text[sizeof harness_head(link)->reply];
 
-        memcpy(text, bench_head(link)->reply, sizeof text);
-        bench_shift(&link->queue);
-        bench_say(link, text, strlen(text));
+        memcpy(text, harness_head(link)->reply, sizeof text);
+        harness_shift(&link->queue);
+        harness_say(link, text, strlen(text));
     }
 }
 
@@ -506,7 +506,7 @@ static void push(unsigned node)
  * is malformed, is the end of the stream. */
 static void answer(unsigned node, const void *bytes, size_t len)
 {
-    bench_link *link = bench_link_of(&b, node);
+    harness_link *link = harness_link_of(&h, node);
     resp_log log;
     size_t i;
 
@@ -516,18 +516,18 @@ static void answer(unsigned node, const void *bytes, size_t len)
     look_at_queue(node);
     memset(&log, 0, sizeof log);
     resp_reader_read(&log, (const uint8_t *)bytes, len);
-    for (i = 0; i < log.count && bench_head(link) != NULL; i++) {
+    for (i = 0; i < log.count && harness_head(link) != NULL; i++) {
         const resp_event *event = &log.events[i];
 
         if (event->depth != 0 || event->type == RLK_RESP_END ||
             (event->flags & (RLK_RESP_IN_ATTRIBUTE | RLK_RESP_IN_PUSH)) != 0)
             continue;
-        note_answer(node, bench_head(link), &log, event);
-        bench_shift(&link->queue);
+        note_answer(node, harness_head(link), &log, event);
+        harness_shift(&link->queue);
     }
-    bench_say(link, bytes, len);
+    harness_say(link, bytes, len);
     if (log.outcome != RESP_COMPLETE)
-        bench_cut_link(link);
+        harness_cut_link(link);
     resp_log_free(&log);
 }
 
@@ -539,27 +539,27 @@ static void answer_text(unsigned node, const char *text)
 /* Executes, and says so. */
 static void act_honest(unsigned node)
 {
-    char reply[sizeof((bench_command *)0)->reply];
-    bench_link *link = bench_link_of(&b, node);
+    char reply[sizeof((harness_command *)0)->reply];
+    harness_link *link = harness_link_of(&h, node);
 
     push(node);
-    if (bench_head(link) == NULL)
+    if (harness_head(link) == NULL)
         return;
-    if (!bench_head(link)->executed)
-        (void)bench_execute(link);
-    memcpy(reply, bench_head(link)->reply, sizeof reply);
+    if (!harness_head(link)->executed)
+        (void)harness_execute(link);
+    memcpy(reply, harness_head(link)->reply, sizeof reply);
     answer_text(node, reply);
 }
 
 static void act_lie(fuzz_input *input, unsigned node)
 {
-    static const char *const lies[] = {BENCH_OK,
-                                       BENCH_NIL,
-                                       BENCH_NOT_OURS,
-                                       BENCH_READONLY,
-                                       BENCH_NOSCRIPT,
-                                       BENCH_WRONGTYPE,
-                                       BENCH_NOPERM,
+    static const char *const lies[] = {HARNESS_OK,
+                                       HARNESS_NIL,
+                                       HARNESS_NOT_OURS,
+                                       HARNESS_READONLY,
+                                       HARNESS_NOSCRIPT,
+                                       HARNESS_WRONGTYPE,
+                                       HARNESS_NOPERM,
                                        ":0\r\n",
                                        ":1\r\n",
                                        ":-1\r\n",
@@ -588,12 +588,12 @@ static void act_push(fuzz_input *input, unsigned node)
                                          ">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nother\r\n",
                                          ">2\r\n$10\r\ninvalidate\r\n_\r\n"};
     unsigned which = fuzz_below(input, COUNT_OF(pushes) + 1);
-    bench_link *link = bench_link_of(&b, node);
+    harness_link *link = harness_link_of(&h, node);
 
     if (which < COUNT_OF(pushes) && link->up)
-        bench_say(link, pushes[which], strlen(pushes[which]));
-    else if (which == COUNT_OF(pushes) && bench_find(&b, link->server, BENCH_KEY) != NULL)
-        bench_delete(&b, node, BENCH_KEY);
+        harness_say(link, pushes[which], strlen(pushes[which]));
+    else if (which == COUNT_OF(pushes) && harness_find(&h, link->server, HARNESS_KEY) != NULL)
+        harness_delete(&h, node, HARNESS_KEY);
 }
 
 static void act_bytes(fuzz_input *input, unsigned node)
@@ -606,7 +606,7 @@ static void act_bytes(fuzz_input *input, unsigned node)
 
 static void act_mood(fuzz_input *input, unsigned node)
 {
-    bench_link *link = bench_link_of(&b, node);
+    harness_link *link = harness_link_of(&h, node);
     unsigned mood = fuzz_byte(input);
 
     link->server->refuses = (mood & 0x03u) == 1;
@@ -620,7 +620,7 @@ static void act_mood(fuzz_input *input, unsigned node)
 static void act_server(fuzz_input *input)
 {
     unsigned choice = fuzz_byte(input);
-    unsigned node = (choice >> 4) % b.nodes;
+    unsigned node = (choice >> 4) % h.nodes;
 
     switch (choice & 15u) {
     case 0:
@@ -633,17 +633,17 @@ static void act_server(fuzz_input *input)
         act_lie(input, node);
         break;
     case 5:
-        bench_cut_link(bench_link_of(&b, node));
+        harness_cut_link(harness_link_of(&h, node));
         break;
     case 6:
-        (void)bench_execute_loose(bench_link_of(&b, node));
+        (void)harness_execute_loose(harness_link_of(&h, node));
         break;
     case 7:
         act_mood(input, node);
         break;
     case 8: /* executed, and the answer never comes */
-        (void)bench_execute(bench_link_of(&b, node));
-        bench_cut_link(bench_link_of(&b, node));
+        (void)harness_execute(harness_link_of(&h, node));
+        harness_cut_link(harness_link_of(&h, node));
         break;
     case 10:
         if (told)
@@ -652,7 +652,7 @@ static void act_server(fuzz_input *input)
             act_honest(node);
         break;
     case 9:
-        for (node = 0; node < b.nodes; node++)
+        for (node = 0; node < h.nodes; node++)
             act_honest(node);
         break;
     default:
@@ -666,14 +666,14 @@ static void act_server(fuzz_input *input)
 /* Passes, and each event is looked at when it comes. */
 static void pass(int64_t ms)
 {
-    int64_t end_ms = b.now_ms + ms;
+    int64_t end_ms = h.now_ms + ms;
     rlk_event event;
 
-    while (bench_next_event(&b, &event, end_ms - b.now_ms)) {
+    while (harness_next_event(&h, &event, end_ms - h.now_ms)) {
         take_event(&event);
         check();
     }
-    ticked_ms = b.now_ms;
+    ticked_ms = h.now_ms;
 }
 
 static void act_time(fuzz_input *input)
@@ -686,9 +686,9 @@ static void act_time(fuzz_input *input)
         pass(ms);
         return;
     }
-    b.now_ms += ms; /* the process stands still: input comes before the tick */
-    if (b.now_ms - ticked_ms > slack_ms)
-        slack_ms = b.now_ms - ticked_ms;
+    h.now_ms += ms; /* the process stands still: input comes before the tick */
+    if (h.now_ms - ticked_ms > slack_ms)
+        slack_ms = h.now_ms - ticked_ms;
 }
 
 /* ---- One input --------------------------------------------------------------------------- */
@@ -700,18 +700,18 @@ static void begin(fuzz_input *input)
     unsigned nodes;
     unsigned i;
 
-    memset(&b.config, 0, sizeof b.config);
-    b.random = 1;
+    memset(&h.config, 0, sizeof h.config);
+    h.random = 1;
     ledger_len = 0;
     answers = 0;
     refused = 0;
     slack_ms = 0;
-    ticked_ms = BENCH_START;
+    ticked_ms = HARNESS_START;
     nodes = sizes[first % COUNT_OF(sizes)];
     told = first >> 5 == 4;
-    bench_open(&b, nodes < RLK_MAX_NODES ? nodes : RLK_MAX_NODES, 1);
-    for (i = 0; i < b.nodes; i++)
-        b.servers[i].tracking = told;
+    harness_open(&h, nodes < RLK_MAX_NODES ? nodes : RLK_MAX_NODES, 1);
+    for (i = 0; i < h.nodes; i++)
+        h.servers[i].tracking = told;
     for (i = 0; i < LOCKS; i++)
         open_subject(&subjects[i], input);
 }
@@ -721,12 +721,12 @@ static void end(void)
 {
     unsigned i;
 
-    for (i = 0; i < b.nodes; i++) {
-        bench_link *link = bench_link_of(&b, i);
+    for (i = 0; i < h.nodes; i++) {
+        harness_link *link = harness_link_of(&h, i);
 
-        while (bench_execute_loose(link)) {
+        while (harness_execute_loose(link)) {
         }
-        bench_cut_link(link);
+        harness_cut_link(link);
         link->loose.len = 0;
         link->stuck = false;
         link->server->refuses = false;
@@ -734,21 +734,21 @@ static void end(void)
         link->server->mute = false;
         link->server->automatic = true;
     }
-    FUZZ_REQUIRE(rlk_client_reset(b.client) == RLK_OK);
+    FUZZ_REQUIRE(rlk_client_reset(h.client) == RLK_OK);
     for (i = 0; i < LOCKS; i++) {
         (void)rlk_cancel(&subjects[i].lock);
         (void)rlk_lock_close(&subjects[i].lock);
     }
-    bench_advance(&b, INT64_C(60000));
+    harness_advance(&h, INT64_C(60000));
     for (i = 0; i < LOCKS; i++) {
         rlk_lock *lock = &subjects[i].lock;
 
-        FUZZ_REQUIRE(rlk_lock_init(lock, b.client, "last", NULL) == RLK_OK);
+        FUZZ_REQUIRE(rlk_lock_init(lock, h.client, "last", NULL) == RLK_OK);
         FUZZ_REQUIRE(rlk_acquire(lock, RLK_TRY) == RLK_OK);
         FUZZ_REQUIRE(rlk_release(lock) == RLK_OK);
         FUZZ_REQUIRE(rlk_lock_close(lock) == RLK_OK);
     }
-    FUZZ_REQUIRE(rlk_client_deadline(b.client) == RLK_NEVER);
+    FUZZ_REQUIRE(rlk_client_deadline(h.client) == RLK_NEVER);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * fake.h: a connection on the bench. The engine, the layer above it, and a scripted server that
+ * fake.h: a connection in a harness. The engine, the layer above it, and a scripted server that
  * answers command by command, with any number of bytes at a time; no socket, no real time.
  */
 #ifndef TEST_FAKE_H

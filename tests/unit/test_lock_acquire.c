@@ -2,18 +2,18 @@
  *
  * Acquire: validity, tokens, rounds, retries, and what the server may answer to a SET.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 
 static void make_unfenced(unsigned node)
 {
-    b.servers[node].no_ids = true;
-    bench_cut(&b, node);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    h.servers[node].no_ids = true;
+    harness_cut(&h, node);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
 }
 
 /* ---- Validity (rule 2) ---- */
@@ -22,31 +22,31 @@ static void test_lock_acquire_validity_counts_from_before_the_first_byte(void **
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    bench_link_of(&b, 0)->stuck = true;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_advance(&b, 300); /* in our own buffer */
-    bench_link_of(&b, 0)->stuck = false;
-    assert_int_equal(bench_expect(&b, 0, BENCH_SET)->ms, 3000);
-    bench_advance(&b, 400); /* at the server */
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 300); /* in our own buffer */
+    harness_link_of(&h, 0)->stuck = false;
+    assert_int_equal(harness_expect(&h, 0, HARNESS_SET)->ms, 3000);
+    harness_advance(&h, 400); /* at the server */
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 700); /* drift: 1 % + 2 ms, rounded up */
-    assert_true(rlk_is_held_at(&lock, BENCH_START + 3000 - 34));
-    assert_false(rlk_is_held_at(&lock, BENCH_START + 3000 - 33));
+    assert_true(rlk_is_held_at(&lock, HARNESS_START + 3000 - 34));
+    assert_false(rlk_is_held_at(&lock, HARNESS_START + 3000 - 33));
 }
 
 static void test_lock_acquire_drift_is_configurable(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    b.config.drift_ppm = 250000;
-    b.config.drift_ms = 100;
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
-    bench_held(&b, &lock, 4000);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.drift_ppm = 250000;
+    h.config.drift_ms = 100;
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
+    harness_held(&h, &lock, 4000);
     assert_int_equal(rlk_remaining_ms(&lock), 4000 - 1000 - 100 - 1);
 }
 
@@ -55,22 +55,22 @@ static void test_lock_acquire_validity_is_the_qth_largest(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    b.servers[2].mute = true; /* its handshake takes 200 ms */
-    bench_cut(&b, 2);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    b.now_ms = BENCH_START + 100;
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    h.servers[2].mute = true; /* its handshake takes 200 ms */
+    harness_cut(&h, 2);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    h.now_ms = HARNESS_START + 100;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_advance(&b, 200);
-    b.servers[2].mute = false;
-    (void)bench_expect(&b, 2, BENCH_SET);
-    bench_reply(&b, 2, BENCH_OK);
-    bench_expect_no_event(&b);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 200);
+    h.servers[2].mute = false;
+    (void)harness_expect(&h, 2, HARNESS_SET);
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_expect_no_event(&h);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 200); /* {100, 300}: the 2nd largest */
-    bench_reply(&b, 1, BENCH_NIL);
+    harness_reply(&h, 1, HARNESS_NIL);
     assert_int_equal(rlk_remaining_ms(&lock), 3000 - 33 - 200);
 }
 
@@ -83,15 +83,15 @@ static void test_lock_acquire_tokens(void **state)
     char first[RLK_TOKEN_MAX + 1];
     char text[RLK_TOKEN_MAX + 1];
     (void)state;
-    bench_start_automatic(&b, 1);
+    harness_start_automatic(&h, 1);
     config.token_prefix = "host-7:";
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_int_equal(rlk_lock_token(&lock, text, sizeof text), 0); /* none yet */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(rlk_lock_token(&lock, first, sizeof first), 7 + RLK_TOKEN_DIGITS);
     assert_int_equal(strncmp(first, "host-7:", 7), 0);
     assert_int_equal(strspn(first + 7, "0123456789abcdef"), RLK_TOKEN_DIGITS);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, first), 1);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, first), 1);
     text[0] = 'x'; /* no room: not written, but counted */
     assert_int_equal(rlk_lock_token(&lock, text, 7 + RLK_TOKEN_DIGITS), 7 + RLK_TOKEN_DIGITS);
     assert_int_equal(text[0], 'x');
@@ -108,13 +108,13 @@ static void test_lock_acquire_without_entropy_sends_nothing(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    b.no_entropy = true;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    h.no_entropy = true;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_ENTROPY);
-    bench_expect_quiet(&b, 0);
-    bench_expect_no_event(&b);
-    b.no_entropy = false;
+    harness_expect_quiet(&h, 0);
+    harness_expect_no_event(&h);
+    h.no_entropy = false;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
 }
 
@@ -125,23 +125,23 @@ static void test_lock_acquire_keeps_the_random_part_while_a_node_is_unresolved(v
     rlk_lock lock;
     rlk_event event;
     char old[RLK_TOKEN_MAX + 1];
-    const bench_command *command;
+    const harness_command *command;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    (void)snprintf(old, sizeof old, "%s", bench_expect(&b, 2, BENCH_SET)->token);
-    bench_reply_all(&b, 0, 2, BENCH_NIL);
-    assert_true(bench_next_event(&b, &event, 100));
+    (void)snprintf(old, sizeof old, "%s", harness_expect(&h, 2, HARNESS_SET)->token);
+    harness_reply_all(&h, 0, 2, HARNESS_NIL);
+    assert_true(harness_next_event(&h, &event, 100));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_advance(&b, 1000); /* node 2 is waited for */
-    command = bench_expect(&b, 0, BENCH_SET);
+    harness_advance(&h, 1000); /* node 2 is waited for */
+    command = harness_expect(&h, 0, HARNESS_SET);
     assert_int_equal(strncmp(command->token, old, 32), 0);
     assert_string_not_equal(command->token, old);
-    bench_cut(&b, 2); /* the undo is sent anew, with the old token */
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_string_equal(bench_expect(&b, 2, BENCH_RELEASE)->token, old);
+    harness_cut(&h, 2); /* the undo is sent anew, with the old token */
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_string_equal(harness_expect(&h, 2, HARNESS_RELEASE)->token, old);
 }
 
 /* ---- A lost SET (rules 4 and 5) ---- */
@@ -149,22 +149,22 @@ static void test_lock_acquire_keeps_the_random_part_while_a_node_is_unresolved(v
 static void test_lock_acquire_lost_set_fenced_and_found(void **state)
 {
     rlk_lock lock;
-    const bench_command *raise;
+    const harness_command *raise;
     int64_t t0_ms;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    (void)bench_execute(bench_link_of(&b, 0));
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    raise = bench_expect(&b, 0, BENCH_RAISE);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    (void)harness_execute(harness_link_of(&h, 0));
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    raise = harness_expect(&h, 0, HARNESS_RAISE);
     assert_int_equal(raise->ms, 30000);
     t0_ms = raise->sent_ms;
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(rlk_remaining_ms(&lock), t0_ms + 30000 - 303 - b.now_ms);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(rlk_remaining_ms(&lock), t0_ms + 30000 - 303 - h.now_ms);
 }
 
 /* Fenced and not found: it was never executed. So the same token again, and nil means BUSY. */
@@ -174,17 +174,17 @@ static void test_lock_acquire_lost_set_fenced_and_not_found(void **state)
     rlk_event event;
     char token[RLK_TOKEN_MAX + 1];
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);
-    (void)snprintf(token, sizeof token, "%s", bench_expect(&b, 0, BENCH_SET)->token);
-    bench_cut(&b, 0);
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    assert_string_equal(bench_expect(&b, 0, BENCH_SET)->token, token);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 1000));
+    (void)snprintf(token, sizeof token, "%s", harness_expect(&h, 0, HARNESS_SET)->token);
+    harness_cut(&h, 0);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    assert_string_equal(harness_expect(&h, 0, HARNESS_SET)->token, token);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
@@ -194,26 +194,26 @@ static void test_lock_acquire_nil_while_an_earlier_set_is_unresolved(void **stat
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     make_unfenced(0);
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    assert_true(bench_execute_loose(bench_link_of(&b, 0))); /* the first SET, late */
-    (void)bench_execute(bench_link_of(&b, 0));
-    assert_string_equal(bench_head(bench_link_of(&b, 0))->reply, BENCH_NIL);
-    (void)bench_deliver(bench_link_of(&b, 0));
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_true(harness_execute_loose(harness_link_of(&h, 0))); /* the first SET, late */
+    (void)harness_execute(harness_link_of(&h, 0));
+    assert_string_equal(harness_head(harness_link_of(&h, 0))->reply, HARNESS_NIL);
+    (void)harness_deliver(harness_link_of(&h, 0));
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     /* found: the loose SET is used up, so the release is certain */
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
 }
 
 /* ... and when somebody else has it, the loose SET stays possible: UNKNOWN, no other token */
@@ -222,16 +222,16 @@ static void test_lock_acquire_nil_of_another_while_an_earlier_set_is_unresolved(
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     make_unfenced(0);
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_put(&b, 0, BENCH_KEY, "foreign", 1000);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 500));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", 1000);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 500));
     assert_result(event.result, RLK_UNKNOWN);
 }
 
@@ -242,23 +242,23 @@ static void test_lock_acquire_loose_set_is_not_used_up_by_a_later_one(void **sta
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     make_unfenced(0);
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_cancel(&lock), RLK_OK); /* before its answer */
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 1);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
-    assert_true(bench_next_event(&b, &event, 0));
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 1);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_UNKNOWN);
-    assert_true(bench_execute_loose(bench_link_of(&b, 0)));
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+    assert_true(harness_execute_loose(harness_link_of(&h, 0)));
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }
 
 /* The same with a second SET that was lost too, but fenced. */
@@ -267,28 +267,28 @@ static void test_lock_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **st
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     make_unfenced(0);
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    b.servers[0].no_ids = false;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    (void)bench_execute(bench_link_of(&b, 0));
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(b.servers[0].kills, 1);
-    bench_serve(&b, 0); /* found: by the second */
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    h.servers[0].no_ids = false;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    (void)harness_execute(harness_link_of(&h, 0));
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(h.servers[0].kills, 1);
+    harness_serve(&h, 0); /* found: by the second */
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, 0));
+    harness_serve(&h, 0);
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_UNKNOWN);
-    assert_true(bench_execute_loose(bench_link_of(&b, 0)));
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+    assert_true(harness_execute_loose(harness_link_of(&h, 0)));
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }
 
 /* One attempt: a lost SET is not tried again, but undone before the result. */
@@ -299,22 +299,22 @@ static void test_lock_acquire_once_and_lost(void **state)
     (void)state;
     for (i = 0; i < 2; i++) {
         rlk_lock lock;
-        bench_start(&b, 1);
+        harness_start(&h, 1);
         if (!fenced[i])
             make_unfenced(0);
-        bench_lock(&b, &lock, 30000);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_cut(&b, 0);
-        bench_expect_no_event(&b);
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        (void)bench_expect(&b, 0, BENCH_RELEASE);
-        bench_serve(&b, 0);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_cut(&h, 0);
+        harness_expect_no_event(&h);
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        harness_serve(&h, 0);
         if (fenced[i])
-            bench_expect_event(&b, RLK_EV_FAILED, RLK_E_EOF);
+            harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
         else
-            bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+            harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     }
 }
 
@@ -323,15 +323,15 @@ static void test_lock_acquire_set_that_never_left(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     make_unfenced(0);
-    bench_lock(&b, &lock, 30000);
-    bench_link_of(&b, 0)->stuck = true;
+    harness_lock(&h, &lock, 30000);
+    harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_run(&b);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_EOF);
+    harness_run(&h);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -341,18 +341,18 @@ static void test_lock_acquire_unsettled_is_unknown(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    b.servers[0].mute = true;
-    assert_false(bench_next_event(&b, &event, 100 + RLK_SETTLE_MS - 1));
-    assert_true(bench_next_event(&b, &event, 1));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    h.servers[0].mute = true;
+    assert_false(harness_next_event(&h, &event, 100 + RLK_SETTLE_MS - 1));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_result(event.result, RLK_UNKNOWN);
-    b.servers[0].mute = false;
-    b.servers[0].automatic = true;
-    bench_advance(&b, RLK_RESPONSE_MS + RLK_BACKOFF_MAX_MS + RLK_CONNECT_MS);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    h.servers[0].mute = false;
+    h.servers[0].automatic = true;
+    harness_advance(&h, RLK_RESPONSE_MS + RLK_BACKOFF_MAX_MS + RLK_CONNECT_MS);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -364,30 +364,30 @@ static void test_lock_acquire_late_compare_only_looks(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 3600000), RLK_PENDING);
-    bench_reply_all(&b, 0, 3, ":3630000\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    harness_reply_all(&h, 0, 3, ":3630000\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_reply_all(&b, 0, 3, ":1\r\n");
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_reply_all(&h, 0, 3, ":1\r\n");
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_expect_all(&b, 0, 3, BENCH_SET);
-    bench_cut(&b, 2);
-    bench_reply_all(&b, 0, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    (void)bench_expect(&b, 2, BENCH_CHECK);
+    harness_expect_all(&h, 0, 3, HARNESS_SET);
+    harness_cut(&h, 2);
+    harness_reply_all(&h, 0, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    (void)harness_expect(&h, 2, HARNESS_CHECK);
     /* and its answer is none to an extend that begins meanwhile */
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    bench_reply(&b, 0, ":30950\r\n");
-    bench_reply(&b, 2, ":29950\r\n");
-    bench_expect_no_event(&b);
-    bench_expect_all(&b, 1, 3, BENCH_RAISE);
-    bench_reply(&b, 2, ":30950\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    harness_reply(&h, 0, ":30950\r\n");
+    harness_reply(&h, 2, ":29950\r\n");
+    harness_expect_no_event(&h);
+    harness_expect_all(&h, 1, 3, HARNESS_RAISE);
+    harness_reply(&h, 2, ":30950\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
 }
 
 /* An undo of another round's token that is answered "deleted" says nothing of the token that is
@@ -397,23 +397,23 @@ static void test_lock_acquire_late_undo_is_no_answer_to_a_release(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 1500);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 1500);
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    bench_reply_all(&b, 0, 2, BENCH_NIL);
-    assert_true(bench_next_event(&b, &event, 100));
+    harness_reply_all(&h, 0, 2, HARNESS_NIL);
+    assert_true(harness_next_event(&h, &event, 100));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_advance(&b, 500);
-    bench_reply_all(&b, 0, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 500);
+    harness_reply_all(&h, 0, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":1\r\n");
-    bench_reply(&b, 2, BENCH_OK); /* to the SET of the first round, */
-    bench_reply(&b, 2, ":1\r\n"); /* and to its undo */
-    bench_expect_no_event(&b);    /* one of three, not two */
-    bench_reply(&b, 1, ":0\r\n");
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_reply(&h, 0, ":1\r\n");
+    harness_reply(&h, 2, HARNESS_OK); /* to the SET of the first round, */
+    harness_reply(&h, 2, ":1\r\n");   /* and to its undo */
+    harness_expect_no_event(&h);      /* one of three, not two */
+    harness_reply(&h, 1, ":0\r\n");
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
 }
 
 /* A connection that was shut down by hand does not come back, and is no reason to say that all is
@@ -422,17 +422,17 @@ static void test_lock_acquire_after_shutdown(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    rlk_conn_shutdown(&bench_link_of(&b, 0)->conn, b.now_ms);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    rlk_conn_shutdown(&harness_link_of(&h, 0)->conn, h.now_ms);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_CLOSED);
     assert_result(rlk_force_release_start(&lock), RLK_E_CLOSED);
     assert_false(rlk_is_held(&lock));
 
-    bench_start_automatic(&b, 3); /* a quorum is left */
-    bench_lock(&b, &lock, 30000);
-    rlk_conn_shutdown(&bench_link_of(&b, 1)->conn, b.now_ms);
+    harness_start_automatic(&h, 3); /* a quorum is left */
+    harness_lock(&h, &lock, 30000);
+    rlk_conn_shutdown(&harness_link_of(&h, 1)->conn, h.now_ms);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);

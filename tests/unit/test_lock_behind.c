@@ -3,13 +3,13 @@
  * Commands that an operation leaves behind when it is over, or is overtaken: a DEL that was sent, a
  * check of a touched key, a raise that was refused; and who is told of what they do.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
 #define TTL 30000
 
-static bench b;
+static harness h;
 
 static rlk_lock_config slow_retry(bool renewing)
 {
@@ -23,39 +23,39 @@ static rlk_lock_config slow_retry(bool renewing)
 
 static void start(void)
 {
-    memset(&b.config, 0, sizeof b.config);
-    b.config.handoffs = 1;
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.handoffs = 1;
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
 }
 
 /* A lock that has been acquired. */
 static void take(rlk_lock *lock, bool renewing)
 {
     rlk_lock_config config = slow_retry(renewing);
-    assert_result(rlk_lock_init(lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* A lock that waits, and knows it. */
 static void await(rlk_lock *lock)
 {
     rlk_lock_config config = slow_retry(false);
-    assert_result(rlk_lock_init(lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
 }
 
 /* Answers the oldest command, and no more. */
 static void answer_one(void)
 {
-    bench_run(&b);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    assert_true(bench_deliver(bench_link_of(&b, 0)));
-    bench_run(&b);
+    harness_run(&h);
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    assert_true(harness_deliver(harness_link_of(&h, 0)));
+    harness_run(&h);
 }
 
 /* ---- A DEL -------------------------------------------------------------------------------- */
@@ -72,13 +72,13 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         rlk_lock waiter;
         rlk_lock lock;
         start();
-        bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+        harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
         await(&waiter);
-        bench_lock(&b, &lock, TTL);
+        harness_lock(&h, &lock, TTL);
         assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_DEL);
+        (void)harness_expect(&h, 0, HARNESS_DEL);
         assert_result(rlk_cancel(&lock), RLK_OK);
-        bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
         if (way == 0) {
             answer_one();
         } else if (way == 1) {
@@ -86,16 +86,16 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         } else {
             assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
             assert_result(rlk_cancel(&lock), RLK_OK);
-            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
         }
-        bench_run(&b);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+        harness_run(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
         assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         if (way == 1)
-            bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-        bench_expect_no_event(&b);
+            harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -105,18 +105,18 @@ static void test_lock_behind_del_is_lost(void **state)
     rlk_lock lock;
     (void)state;
     start();
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
-    bench_lock(&b, &lock, TTL);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_expect_quiet(&b, 0);
-    bench_expect_no_event(&b);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_quiet(&h, 0);
+    harness_expect_no_event(&h);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)harness_expect(&h, 0, HARNESS_SET);
 }
 
 /* A second force_release has a DEL of its own. */
@@ -125,18 +125,18 @@ static void test_lock_behind_del_is_no_answer_to_the_next(void **state)
     rlk_lock lock;
     (void)state;
     start();
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_DEL], 2);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_DEL], 2);
     answer_one();
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
     answer_one();
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
 }
 
 /* Closed while a DEL is under way: who waits in this client is told now, since the answer will be
@@ -147,25 +147,25 @@ static void test_lock_behind_del_of_a_closed_lock(void **state)
     rlk_lock lock;
     (void)state;
     start();
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
     await(&waiter);
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&waiter));
 
     start();
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
     await(&waiter);
-    b.servers[0].swallows = true;
-    bench_cut(&b, 0);
-    bench_lock(&b, &lock, TTL);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    h.servers[0].swallows = true;
+    harness_cut(&h, 0);
+    harness_lock(&h, &lock, TTL);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_int_equal(waiter.due[0], RLK_CAUSE_RETRY); /* not told */
@@ -184,12 +184,12 @@ static void test_lock_behind_a_closed_holder(void **state)
         await(&waiter);
         if (way == 1)
             assert_result(rlk_release_start(&lock), RLK_PENDING);
-        bench_run(&b);
+        harness_run(&h);
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-        bench_run(&b);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+        harness_run(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
         assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
-        bench_serve(&b, 0);
+        harness_serve(&h, 0);
         assert_int_equal(rlk_is_held(&waiter), way == 1);
     }
 }
@@ -209,33 +209,33 @@ static void test_lock_behind_release_of_a_yielding_waiter(void **state)
     start();
     take(&waiter, false);
     assert_result(rlk_release_start(&waiter), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY); /* repeated in 400 ms at the earliest */
+    harness_reply(&h, 0, HARNESS_READONLY); /* repeated in 400 ms at the earliest */
     assert_result(rlk_cancel(&waiter), RLK_OK);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     take(&first, false);
     await(&second);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_release_start(&first), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&second));
-    bench_advance(&b, 350);
+    harness_advance(&h, 350);
     assert_result(rlk_release_start(&second), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_int_equal(waiter.due[0], RLK_CAUSE_YIELD);
-    yields_ms = b.now_ms;
-    bench_advance(&b, 150);
-    (void)bench_expect(&b, 0, BENCH_RELEASE); /* its own */
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 1000));
+    yields_ms = h.now_ms;
+    harness_advance(&h, 150);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE); /* its own */
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_int_equal(waiter.cause, RLK_CAUSE_YIELD);
-    assert_between(b.now_ms - yields_ms, 150 + 400, 150 + 500); /* it begins again */
+    assert_between(h.now_ms - yields_ms, 150 + 400, 150 + 500); /* it begins again */
 }
 
 /* ... whose undo finds what stood in its way: it is there at once. */
@@ -246,15 +246,15 @@ static void test_lock_behind_release_of_the_waiter_itself(void **state)
     start();
     take(&lock, false);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1); /* behind it */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.now_ms, BENCH_START);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1); /* behind it */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.now_ms, HARNESS_START);
 }
 
 /* ---- A renewal that is overtaken ---------------------------------------------------------- */
@@ -266,15 +266,15 @@ static void test_lock_behind_raise_that_was_refused(void **state)
     (void)state;
     start();
     take(&lock, true);
-    bench_advance(&b, TTL / 3);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_expect_quiet(&b, 0);
+    harness_advance(&h, TTL / 3);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_advance(&b, 1);
-    (void)bench_expect(&b, 0, BENCH_RAISE); /* the renewal comes again */
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_advance(&h, 1);
+    (void)harness_expect(&h, 0, HARNESS_RAISE); /* the renewal comes again */
 }
 
 /* ... or is refused only then: it is not repeated either. */
@@ -287,18 +287,18 @@ static void test_lock_behind_raise_that_is_refused(void **state)
         rlk_holder holder;
         start();
         take(&lock, true);
-        bench_advance(&b, TTL / 3);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
+        harness_advance(&h, TTL / 3);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
         if (way == 0)
             assert_result(rlk_check_start(&lock), RLK_PENDING);
         else
             assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-        bench_reply(&b, 0, BENCH_READONLY);
-        (void)bench_expect(&b, 0, way == 0 ? BENCH_CHECK : BENCH_GET);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-        bench_advance(&b, 1);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
+        harness_reply(&h, 0, HARNESS_READONLY);
+        (void)harness_expect(&h, 0, way == 0 ? HARNESS_CHECK : HARNESS_GET);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_advance(&h, 1);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
     }
 }
 
@@ -311,8 +311,8 @@ static void test_lock_behind_raise_goes_on(void **state)
         rlk_lock lock;
         start();
         take(&lock, true);
-        bench_advance(&b, TTL / 3);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
+        harness_advance(&h, TTL / 3);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
         if (way == 0)
             assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
         else if (way == 1)
@@ -320,10 +320,10 @@ static void test_lock_behind_raise_goes_on(void **state)
         else
             assert_result(rlk_renew_start(&lock, 0), RLK_E_TTL);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-        bench_expect_no_event(&b);
-        assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+        harness_expect_no_event(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
     }
 }
 
@@ -334,12 +334,12 @@ static void test_lock_behind_raise_of_what_is_shortened(void **state)
     (void)state;
     start();
     take(&lock, true);
-    bench_advance(&b, TTL / 3);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    harness_advance(&h, TTL / 3);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
     assert_result(rlk_renew_start(&lock, 12000), RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 12000 - 123);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
     assert_int_equal(rlk_remaining_ms(&lock), 12000 - 123);
 }
 
@@ -350,14 +350,14 @@ static void test_lock_behind_renewal_that_is_due(void **state)
     (void)state;
     start();
     take(&lock, true);
-    bench_advance(&b, 9000);
+    harness_advance(&h, 9000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    b.now_ms += 1000; /* nobody ticked: the renewal is due by now */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_advance(&b, 1);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    h.now_ms += 1000; /* nobody ticked: the renewal is due by now */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_advance(&h, 1);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
 }
 
 /* A lock that is closed tells those of this client that hold the key, too. */
@@ -367,15 +367,15 @@ static void test_lock_behind_del_of_a_closed_lock_under_a_holder(void **state)
     static rlk_lock other;
     (void)state;
     start();
-    bench_held(&b, &holder, TTL);
-    bench_lock(&b, &other, TTL);
+    harness_held(&h, &holder, TTL);
+    harness_lock(&h, &other, TTL);
     assert_result(rlk_force_release_start(&other), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_lock_close(&other), RLK_OK);
-    b.servers[0].automatic = true;
-    bench_serve(&b, 0);
-    bench_advance(&b, 100);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    h.servers[0].automatic = true;
+    harness_serve(&h, 0);
+    harness_advance(&h, 100);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_false(rlk_is_held(&holder));
 }
 

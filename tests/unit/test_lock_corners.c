@@ -2,12 +2,12 @@
  *
  * Corners of the lock room: full buffers, environments without fork check, refusals to the end.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 
 /* More locks than the ring and the buffer have room for: full only delays. */
 static void test_lock_corners_more_locks_than_room(void **state)
@@ -19,20 +19,20 @@ static void test_lock_corners_more_locks_than_room(void **state)
     size_t i;
     (void)state;
     for (width = 2; width < 22; width++) { /* the buffer is full at one place or another */
-        bench_start(&b, 1);
+        harness_start(&h, 1);
         for (i = 0; i < 40; i++) {
             (void)snprintf(keys[i], sizeof keys[i], "k%0*zu", width, i);
-            assert_result(rlk_lock_init(&locks[i], b.client, keys[i], NULL), RLK_OK);
+            assert_result(rlk_lock_init(&locks[i], h.client, keys[i], NULL), RLK_OK);
             assert_result(rlk_acquire_start(&locks[i], RLK_TRY), RLK_PENDING);
         }
         for (i = 0; i < 40; i++) {
-            assert_string_equal(bench_expect(&b, 0, BENCH_SET)->key, keys[i]);
-            bench_reply(&b, 0, BENCH_OK);
-            assert_true(rlk_client_next_event(b.client, &event));
+            assert_string_equal(harness_expect(&h, 0, HARNESS_SET)->key, keys[i]);
+            harness_reply(&h, 0, HARNESS_OK);
+            assert_true(rlk_client_next_event(h.client, &event));
             assert_ptr_equal(event.lock, &locks[i]);
             assert_int_equal(event.type, RLK_EV_ACQUIRED);
         }
-        bench_expect_quiet(&b, 0);
+        harness_expect_quiet(&h, 0);
     }
 }
 
@@ -44,24 +44,24 @@ static void test_lock_corners_more_loose_sets_than_are_counted(void **state)
     rlk_event event;
     unsigned i;
     (void)state;
-    bench_start(&b, 1);
-    b.servers[0].no_ids = true; /* nothing can be fenced */
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &long_try), RLK_OK);
+    harness_start(&h, 1);
+    h.servers[0].no_ids = true; /* nothing can be fenced */
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &long_try), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 300; i++) {
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_cut(&b, 0);
-        bench_link_of(&b, 0)->loose.len = 0; /* the test's own memory of them */
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
-        bench_reply(&b, 0, BENCH_NOT_OURS);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_cut(&h, 0);
+        harness_link_of(&h, 0)->loose.len = 0; /* the test's own memory of them */
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        harness_reply(&h, 0, HARNESS_NOT_OURS);
     }
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":0\r\n");
-    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":0\r\n");
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
     assert_result(event.result, RLK_UNKNOWN);
 }
 
@@ -71,23 +71,23 @@ static void test_lock_corners_late_nil_beside_a_loose_set(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    b.servers[0].no_ids = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 3);
+    h.servers[0].no_ids = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    bench_reply(&b, 1, BENCH_OK);
-    bench_reply(&b, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_expect_quiet(&b, 0);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    harness_reply(&h, 1, HARNESS_OK);
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -95,9 +95,9 @@ static void test_lock_corners_no_fork_check(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    b.client->env.same_process = NULL;
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 1);
+    h.client->env.same_process = NULL;
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_release(&lock), RLK_OK);
@@ -112,15 +112,15 @@ static void test_lock_corners_release_refused_to_the_deadline(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         for (node = 0; node < n; node++) {
-            b.servers[node].fails = BENCH_READONLY;
-            b.servers[node].automatic = true;
+            h.servers[node].fails = HARNESS_READONLY;
+            h.servers[node].automatic = true;
         }
-        assert_false(bench_next_event(&b, &event, RLK_OPERATION_MS - 1));
-        assert_true(bench_next_event(&b, &event, 1));
+        assert_false(harness_next_event(&h, &event, RLK_OPERATION_MS - 1));
+        assert_true(harness_next_event(&h, &event, 1));
         assert_result(event.result, RLK_E_READONLY);
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
     }
@@ -131,12 +131,12 @@ static void test_lock_corners_final_error_of_one_node(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 1, BENCH_NIL);
-    bench_reply(&b, 0, BENCH_NOPERM);
-    bench_expect_event(&b, RLK_EV_BUSY, RLK_BUSY);
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_reply(&h, 0, HARNESS_NOPERM);
+    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
 }
 
 /* A streamed string, whose length is not known, is no token. */
@@ -145,11 +145,11 @@ static void test_lock_corners_query_of_a_streamed_string(void **state)
     rlk_lock lock;
     rlk_holder holders[1];
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    bench_reply(&b, 0, "$?\r\n;1\r\nx\r\n;0\r\n");
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_UNEXPECTED);
+    harness_reply(&h, 0, "$?\r\n;1\r\nx\r\n;0\r\n");
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_UNEXPECTED);
 }
 
 static void test_lock_corners_nothing_given(void **state)
@@ -168,12 +168,12 @@ static void test_lock_corners_questions(void **state)
     char token[RLK_TOKEN_MAX + 1];
     (void)state;
     memset(&lock, 0, sizeof lock);
-    assert_false(rlk_is_held_at(NULL, BENCH_START));
-    assert_false(rlk_is_held_at(&lock, BENCH_START));
+    assert_false(rlk_is_held_at(NULL, HARNESS_START));
+    assert_false(rlk_is_held_at(&lock, HARNESS_START));
     assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    assert_false(rlk_is_held_at(&lock, BENCH_START));
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    assert_false(rlk_is_held_at(&lock, HARNESS_START));
     assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
 }
 
@@ -184,15 +184,15 @@ static void test_lock_corners_stream_ends_before_the_tick(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY); /* again in a while */
-    b.now_ms += RLK_RETRY_MAX_MS;
-    bench_cut(&b, 0);
-    assert_true(rlk_client_deadline(b.client) > b.now_ms);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS + 1));
+    harness_reply(&h, 0, HARNESS_READONLY); /* again in a while */
+    h.now_ms += RLK_RETRY_MAX_MS;
+    harness_cut(&h, 0);
+    assert_true(rlk_client_deadline(h.client) > h.now_ms);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS + 1));
     assert_result(event.result, RLK_OK);
 }
 

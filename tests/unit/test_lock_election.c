@@ -2,7 +2,7 @@
  *
  * Leader and followers: rlk_lead_start, rlk_step_down, rlk_leader_of (election.c).
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
@@ -12,43 +12,43 @@
 #define DUE       (LEASE - (TTL - TTL / 3))
 #define FOREIGN   "foreign"
 
-static bench b;
+static harness h;
 
 static void start(void)
 {
-    bench_start(&b, 1);
+    harness_start(&h, 1);
 }
 
 /* Stands for election on a server where nobody leads, and leads. */
 static void lead(rlk_lock *lock)
 {
     start();
-    bench_lock(&b, lock, TTL);
+    harness_lock(&h, lock, TTL);
     assert_result(rlk_lead_start(lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Follows somebody. */
 static void follow(rlk_lock *lock)
 {
     start();
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_lock(&b, lock, TTL);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_lock(&h, lock, TTL);
     assert_result(rlk_lead_start(lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
 }
 
 /* Leads no longer: the key went, and the next renewal says so. */
 static void lose(rlk_lock *lock)
 {
-    bench_entry *entry = bench_find(&b, &b.servers[0], BENCH_KEY);
+    harness_entry *entry = harness_find(&h, &h.servers[0], HARNESS_KEY);
     if (entry != NULL)
         entry->key[0] = '\0';
-    bench_advance(&b, DUE);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    harness_advance(&h, DUE);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    harness_expect_event(&h, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
     assert_false(rlk_is_held(lock));
 }
 
@@ -62,14 +62,14 @@ static void test_lock_election_follows_and_leads(void **state)
     unsigned i;
     (void)state;
     follow(&lock);
-    b.servers[0].automatic = true;
-    assert_false(bench_next_event(&b, &event, 100 * TTL));
-    bench_delete(&b, 0, BENCH_KEY);
-    assert_true(bench_next_event(&b, &event, RLK_RETRY_MAX_MS));
+    h.servers[0].automatic = true;
+    assert_false(harness_next_event(&h, &event, 100 * TTL));
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     for (i = 0; i < 10; i++) {
-        assert_true(bench_next_event(&b, &event, DUE));
+        assert_true(harness_next_event(&h, &event, DUE));
         assert_int_equal(event.type, RLK_EV_RENEWED);
     }
     assert_true(rlk_is_held(&lock));
@@ -84,15 +84,15 @@ static void test_lock_election_follows_again_once_it_heard(void **state)
     lead(&lock);
     for (again = 1; again < 4; again++) {
         lose(&lock);
-        bench_advance(&b, 1000);
-        bench_expect_quiet(&b, 0);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+        harness_advance(&h, 1000);
+        harness_expect_quiet(&h, 0);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        bench_expect_no_event(&b);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1 + again);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        harness_expect_no_event(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + again);
     }
 }
 
@@ -103,18 +103,18 @@ static void test_lock_election_follows_again_behind_a_query(void **state)
     rlk_holder holder;
     (void)state;
     lead(&lock);
-    bench_advance(&b, DUE);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    harness_advance(&h, DUE);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NOT_OURS); /* to the renewal before it */
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_reply(&h, 0, HARNESS_NOT_OURS); /* to the renewal before it */
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_QUERY);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Lost at its deadline, with the server down: it follows, and leads when that is back. */
@@ -124,16 +124,16 @@ static void test_lock_election_rides_out_an_outage(void **state)
     rlk_event event;
     (void)state;
     lead(&lock);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
     do {
-        assert_true(bench_next_event(&b, &event, LEASE));
+        assert_true(harness_next_event(&h, &event, LEASE));
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_LOST);
-    assert_false(bench_next_event(&b, &event, 10 * TTL));
-    b.servers[0].refuses = false;
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MAX_MS + RLK_RETRY_MAX_MS));
+    assert_false(harness_next_event(&h, &event, 10 * TTL));
+    h.servers[0].refuses = false;
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MAX_MS + RLK_RETRY_MAX_MS));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
 }
 
@@ -144,33 +144,33 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     rlk_event event;
     (void)state;
     follow(&lock);
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
     assert_int_equal(event.type, RLK_EV_FAILED);
     assert_result(event.result, RLK_E_AUTH);
     assert_result(rlk_lead_start(&lock), RLK_E_AUTH);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
 
     lead(&lock);
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
     do {
-        assert_true(bench_next_event(&b, &event, LEASE));
+        assert_true(harness_next_event(&h, &event, LEASE));
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_LOST);
     /* of the acquire that followed, while the key may still have the token of the lease before */
-    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_result(event.result, RLK_UNKNOWN);
-    assert_true(bench_next_event(&b, &event, TTL));
+    assert_true(harness_next_event(&h, &event, TTL));
     assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_false(bench_next_event(&b, &event, 10 * TTL));
-    b.servers[0].hello = NULL;
-    b.servers[0].automatic = true;
-    assert_result(rlk_client_reset(b.client), RLK_OK);
+    assert_false(harness_next_event(&h, &event, 10 * TTL));
+    h.servers[0].hello = NULL;
+    h.servers[0].automatic = true;
+    assert_result(rlk_client_reset(h.client), RLK_OK);
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, TTL));
+    assert_true(harness_next_event(&h, &event, TTL));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
 }
 
@@ -181,11 +181,11 @@ static void test_lock_election_without_entropy(void **state)
     (void)state;
     lead(&lock);
     lose(&lock);
-    b.no_entropy = true;
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_ENTROPY);
-    bench_expect_no_event(&b);
-    bench_expect_quiet(&b, 0);
+    h.no_entropy = true;
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_ENTROPY);
+    harness_expect_no_event(&h);
+    harness_expect_quiet(&h, 0);
 }
 
 static void test_lock_election_start_is_refused(void **state)
@@ -194,17 +194,17 @@ static void test_lock_election_start_is_refused(void **state)
     (void)state;
     lead(&lock);
     assert_result(rlk_lead_start(&lock), RLK_E_STATE);
-    bench_advance(&b, DUE); /* it still leads, and is renewed */
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, DUE); /* it still leads, and is renewed */
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     follow(&lock);
     assert_result(rlk_lead_start(&lock), RLK_E_STATE);
     assert_result(rlk_lead_start(NULL), RLK_E_ARGUMENT);
-    b.forked = true;
+    h.forked = true;
     assert_result(rlk_lead_start(&lock), RLK_E_FORKED);
     assert_result(rlk_step_down_start(&lock), RLK_E_FORKED);
-    b.forked = false;
+    h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_result(rlk_lead_start(&lock), RLK_E_CLOSED);
 }
@@ -217,13 +217,13 @@ static void test_lock_election_ends_with_a_plain_acquire(void **state)
     lead(&lock);
     lose(&lock);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_advance(&b, LEASE);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_advance(&b, 1000);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, LEASE);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_advance(&h, 1000);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
 }
 
@@ -235,20 +235,20 @@ static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
     (void)state;
     follow(&lock);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
     assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
     for (way = 0; way < 2; way++) {
         lead(&lock);
         if (way == 1)
             lose(&lock);
         assert_result(rlk_release_start(&lock), way == 0 ? RLK_PENDING : RLK_LOST);
-        bench_serve(&b, 0);
+        harness_serve(&h, 0);
         if (way == 0)
-            bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-        bench_expect_no_event(&b); /* LOST was dropped, and nothing follows */
-        bench_advance(&b, 2 * TTL);
-        bench_expect_quiet(&b, 0);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+            harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_no_event(&h); /* LOST was dropped, and nothing follows */
+        harness_advance(&h, 2 * TTL);
+        harness_expect_quiet(&h, 0);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     }
 }
 
@@ -262,25 +262,25 @@ static void test_lock_election_leader_steps_down(void **state)
     lead(&lock);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
     assert_false(rlk_is_held(&lock));
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
-    bench_advance(&b, 2 * TTL);
-    bench_expect_quiet(&b, 0);
+    harness_advance(&h, 2 * TTL);
+    harness_expect_quiet(&h, 0);
 
     lead(&lock);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
 
     lead(&lock); /* while a renewal is under way */
-    bench_advance(&b, DUE);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    harness_advance(&h, DUE);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* It has lost, and was not told yet: it follows no more. */
@@ -291,9 +291,9 @@ static void test_lock_election_steps_down_when_lost(void **state)
     lead(&lock);
     lose(&lock);
     assert_result(rlk_step_down_start(&lock), RLK_LOST);
-    bench_expect_no_event(&b);
-    bench_advance(&b, 1000);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    harness_expect_no_event(&h);
+    harness_advance(&h, 1000);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
 /* It follows, with nothing under way: at once. With a SET under way: when that is undone. */
@@ -304,26 +304,26 @@ static void test_lock_election_follower_steps_down(void **state)
     (void)state;
     follow(&lock);
     assert_result(rlk_step_down_start(&lock), RLK_CANCELLED);
-    bench_expect_no_event(&b);
-    bench_advance(&b, 1000);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    harness_expect_no_event(&h);
+    harness_advance(&h, 1000);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 
     start();
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING); /* it is doing so */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 
     start(); /* ... and if that is not answered */
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
 }
 
@@ -334,26 +334,26 @@ static void test_lock_election_step_down_of_others(void **state)
     rlk_lock other;
     (void)state;
     start();
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
     assert_result(rlk_step_down_start(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     assert_result(rlk_step_down_start(&lock), RLK_E_STATE); /* as of a release */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     memset(&other, 0, sizeof other);
     assert_result(rlk_step_down_start(&other), RLK_E_CLOSED);
 }
 
-static int answer(bench *own)
+static int answer(harness *own)
 {
-    bench_serve(own, 0);
+    harness_serve(own, 0);
     return 0;
 }
 
@@ -363,22 +363,22 @@ static void test_lock_election_step_down_blocks(void **state)
     rlk_lock lock;
     (void)state;
     lead(&lock);
-    b.on_wait = answer;
+    h.on_wait = answer;
     assert_result(rlk_step_down(&lock), RLK_OK);
     assert_result(rlk_step_down(&lock), RLK_NOT_HELD);
     assert_result(rlk_step_down(NULL), RLK_E_ARGUMENT);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
 
     follow(&lock);
     assert_result(rlk_step_down(&lock), RLK_CANCELLED);
-    bench_expect_no_event(&b);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
+    harness_expect_no_event(&h);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    bench_run(&b);
-    b.on_wait = answer;
+    harness_run(&h);
+    h.on_wait = answer;
     assert_result(rlk_step_down(&lock), RLK_CANCELLED);
-    bench_expect_no_event(&b);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_expect_no_event(&h);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
 static void test_lock_election_step_down_cannot_wait(void **state)
@@ -386,7 +386,7 @@ static void test_lock_election_step_down_cannot_wait(void **state)
     rlk_lock lock;
     (void)state;
     lead(&lock);
-    b.client->env.wait = NULL;
+    h.client->env.wait = NULL;
     assert_result(rlk_step_down(&lock), RLK_E_WAIT);
     assert_true(rlk_is_held(&lock));
 }

@@ -3,12 +3,12 @@
  * What the application sees: events and their order, second operations, cancel and close in each
  * phase, the blocking calls and env.wait.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 
 /* ---- Events ---- */
 
@@ -20,23 +20,23 @@ static void test_lock_events_carry_lock_and_user(void **state)
     rlk_event event;
     size_t i;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     for (i = 0; i < 3; i++) {
         config.user = &locks[i];
-        assert_result(rlk_lock_init(&locks[i], b.client, keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], h.client, keys[i], &config), RLK_OK);
         assert_result(rlk_acquire_start(&locks[i], RLK_TRY), RLK_PENDING);
     }
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     for (i = 0; i < 3; i++) { /* in the order in which they happened */
-        assert_true(rlk_client_next_event(b.client, &event));
+        assert_true(rlk_client_next_event(h.client, &event));
         assert_ptr_equal(event.lock, &locks[i]);
         assert_ptr_equal(event.user, &locks[i]);
         assert_int_equal(event.type, RLK_EV_ACQUIRED);
         assert_int_equal(event.operation, RLK_OP_ACQUIRE);
         assert_result(event.result, RLK_OK);
     }
-    bench_expect_no_event(&b);
-    assert_false(rlk_client_next_event(b.client, NULL));
+    harness_expect_no_event(&h);
+    assert_false(rlk_client_next_event(h.client, NULL));
     assert_false(rlk_client_next_event(NULL, &event));
 }
 
@@ -50,20 +50,20 @@ static void test_lock_events_of_a_closed_lock_are_dropped(void **state)
         rlk_lock locks[3];
         rlk_event event;
         unsigned i;
-        bench_start(&b, 1);
+        harness_start(&h, 1);
         for (i = 0; i < 3; i++) {
-            assert_result(rlk_lock_init(&locks[i], b.client, keys[i], NULL), RLK_OK);
+            assert_result(rlk_lock_init(&locks[i], h.client, keys[i], NULL), RLK_OK);
             assert_result(rlk_acquire_start(&locks[i], RLK_TRY), RLK_PENDING);
         }
-        bench_serve(&b, 0);
+        harness_serve(&h, 0);
         assert_result(rlk_lock_close(&locks[closed]), RLK_UNKNOWN);
         for (i = 0; i < 3; i++) {
             if (i == closed)
                 continue;
-            assert_true(rlk_client_next_event(b.client, &event));
+            assert_true(rlk_client_next_event(h.client, &event));
             assert_ptr_equal(event.lock, &locks[i]);
         }
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -72,24 +72,24 @@ static void test_lock_events_result_then_lost(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
     assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-    bench_advance(&b, 60000);                          /* nobody answers, nobody pulls */
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST); /* of the renewal */
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
-    bench_advance(&b, 60000);
-    bench_expect_no_event(&b);
+    harness_advance(&h, 60000);                          /* nobody answers, nobody pulls */
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST); /* of the renewal */
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
+    harness_advance(&h, 60000);
+    harness_expect_no_event(&h);
 
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_advance(&b, 3000);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_advance(&h, 3000);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 }
 
 /* Acquire and release take the LOST of the lease before with them: their own result says it. */
@@ -97,18 +97,18 @@ static void test_lock_events_lost_is_dropped_by_acquire_and_release(void **state
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    bench_advance(&b, 3000);
-    bench_serve(&b, 0);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
+    harness_advance(&h, 3000);
+    harness_serve(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_advance(&b, 3000);
-    bench_serve(&b, 0);
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 3000);
+    harness_serve(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
 }
 
@@ -117,17 +117,17 @@ static void test_lock_events_survive_a_call_that_fails(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
     assert_result(rlk_force_release_start(&lock), RLK_E_STATE);
     assert_result(rlk_extend_start(&lock, 0), RLK_E_TTL);
     assert_result(rlk_renew_start(&lock, 0), RLK_E_TTL);
     assert_result(rlk_query_start(&lock, NULL, 0), RLK_E_ARGUMENT);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* ... one that begins something does: who starts the next has no use for it */
@@ -135,15 +135,15 @@ static void test_lock_events_give_way_to_the_next_operation(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* ---- Second operations ---- */
@@ -156,11 +156,11 @@ static void test_lock_second_operation_is_refused(void **state)
     (void)state;
     for (i = 0; i < 7; i++) {
         rlk_operation operation;
-        bench_start(&b, 1);
+        harness_start(&h, 1);
         if (i < 5 && i > 0)
-            bench_held(&b, &lock, 3000);
+            harness_held(&h, &lock, 3000);
         else
-            bench_lock(&b, &lock, 3000);
+            harness_lock(&h, &lock, 3000);
         switch (i) {
         case 0:
             assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
@@ -195,7 +195,7 @@ static void test_lock_second_operation_is_refused(void **state)
         assert_result(rlk_force_release_start(&lock), RLK_E_STATE);
         assert_result(rlk_keep(&lock), i >= 2 && i <= 4 ? RLK_OK : RLK_E_STATE);
         assert_int_equal(rlk_lock_operation(&lock), operation);
-        bench_serve(&b, 0);
+        harness_serve(&h, 0);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
     }
 }
@@ -204,8 +204,8 @@ static void test_lock_operations_of_a_lock_that_is_not_held(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
     assert_result(rlk_extend_start(&lock, 1000), RLK_NOT_HELD);
     assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_NOT_HELD);
@@ -213,10 +213,10 @@ static void test_lock_operations_of_a_lock_that_is_not_held(void **state)
     assert_result(rlk_keep(&lock), RLK_NOT_HELD);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
     assert_int_equal(rlk_remaining_ms(&lock), 0);
-    bench_expect_quiet(&b, 0);
-    bench_expect_no_event(&b);
-    bench_held(&b, &lock, 3000);
-    bench_advance(&b, 3000);
+    harness_expect_quiet(&h, 0);
+    harness_expect_no_event(&h);
+    harness_held(&h, &lock, 3000);
+    harness_advance(&h, 3000);
     assert_result(rlk_extend_start(&lock, 1000), RLK_LOST);
     assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_LOST);
     assert_result(rlk_check_start(&lock), RLK_LOST);
@@ -230,82 +230,82 @@ static void test_lock_cancel_acquire_in_each_phase(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    bench_open(&b, 1, 1);
-    bench_lock(&b, &lock, 3000);
+    memset(&h.config, 0, sizeof h.config);
+    harness_open(&h, 1, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
 
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_no_event(&b); /* not before the undo is answered */
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h); /* not before the undo is answered */
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_no_event(&h);
     assert_result(rlk_cancel(&lock), RLK_OK); /* again: no harm */
-    bench_reply(&b, 0, ":1\r\n");
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_reply(&h, 0, ":1\r\n");
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_expect_quiet(&b, 0);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
 
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_advance(&b, 200);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_advance(&h, 200);
     assert_result(rlk_cancel(&lock), RLK_OK); /* it would have been TIMED_OUT */
-    bench_advance(&b, RLK_SETTLE_MS - 101);
-    bench_expect_no_event(&b);
-    bench_advance(&b, 1);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-    bench_expect_no_event(&b);
+    harness_advance(&h, RLK_SETTLE_MS - 101);
+    harness_expect_no_event(&h);
+    harness_advance(&h, 1);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_no_event(&h);
 }
 
 static void test_lock_cancel_the_others(void **state)
 {
     static const struct {
-        bench_kind kind;
+        harness_kind kind;
         rlk_result unsent;
         rlk_result sent;
     } cases[] = {
-        {BENCH_RAISE, RLK_CANCELLED, RLK_UNKNOWN}, {BENCH_CHECK, RLK_CANCELLED, RLK_CANCELLED},
-        {BENCH_RELEASE, RLK_UNKNOWN, RLK_UNKNOWN}, {BENCH_GET, RLK_CANCELLED, RLK_CANCELLED},
-        {BENCH_DEL, RLK_CANCELLED, RLK_UNKNOWN},
+        {HARNESS_RAISE, RLK_CANCELLED, RLK_UNKNOWN}, {HARNESS_CHECK, RLK_CANCELLED, RLK_CANCELLED},
+        {HARNESS_RELEASE, RLK_UNKNOWN, RLK_UNKNOWN}, {HARNESS_GET, RLK_CANCELLED, RLK_CANCELLED},
+        {HARNESS_DEL, RLK_CANCELLED, RLK_UNKNOWN},
     };
     size_t i;
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(cases); i++) {
-        bench_kind kind = cases[i / 2].kind;
+        harness_kind kind = cases[i / 2].kind;
         bool sent = i % 2 != 0;
         rlk_lock lock;
         rlk_holder holders[1];
         rlk_event event;
-        bench_start(&b, 1);
-        if (kind == BENCH_DEL)
-            bench_lock(&b, &lock, 30000);
+        harness_start(&h, 1);
+        if (kind == HARNESS_DEL)
+            harness_lock(&h, &lock, 30000);
         else
-            bench_held(&b, &lock, 30000);
+            harness_held(&h, &lock, 30000);
         if (!sent) {
-            b.servers[0].refuses = true;
-            bench_cut(&b, 0);
+            h.servers[0].refuses = true;
+            harness_cut(&h, 0);
         }
         switch (kind) {
-        case BENCH_RAISE:
+        case HARNESS_RAISE:
             assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
             break;
-        case BENCH_CHECK:
+        case HARNESS_CHECK:
             assert_result(rlk_check_start(&lock), RLK_PENDING);
             break;
-        case BENCH_RELEASE:
+        case HARNESS_RELEASE:
             assert_result(rlk_release_start(&lock), RLK_PENDING);
             break;
-        case BENCH_GET:
+        case HARNESS_GET:
             assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
             break;
         default:
@@ -313,21 +313,21 @@ static void test_lock_cancel_the_others(void **state)
             break;
         }
         if (sent)
-            (void)bench_expect(&b, 0, kind);
+            (void)harness_expect(&h, 0, kind);
         assert_result(rlk_cancel(&lock), RLK_OK);
-        assert_true(rlk_client_next_event(b.client, &event));
+        assert_true(rlk_client_next_event(h.client, &event));
         assert_result(event.result, sent ? cases[i / 2].sent : cases[i / 2].unsent);
-        assert_int_equal(rlk_is_held(&lock), kind != BENCH_RELEASE && kind != BENCH_DEL);
-        b.servers[0].refuses = false;
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        if (!sent && kind != BENCH_RELEASE)
-            bench_expect_quiet(&b, 0); /* nor later */
-        bench_serve(&b, 0);            /* late replies find nobody */
-        if (kind == BENCH_RELEASE)
-            bench_expect_event(&b, RLK_EV_SETTLED, RLK_OK);
-        bench_expect_no_event(&b);
-        if (kind == BENCH_RELEASE)
-            assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+        assert_int_equal(rlk_is_held(&lock), kind != HARNESS_RELEASE && kind != HARNESS_DEL);
+        h.servers[0].refuses = false;
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        if (!sent && kind != HARNESS_RELEASE)
+            harness_expect_quiet(&h, 0); /* nor later */
+        harness_serve(&h, 0);            /* late replies find nobody */
+        if (kind == HARNESS_RELEASE)
+            harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
+        harness_expect_no_event(&h);
+        if (kind == HARNESS_RELEASE)
+            assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     }
 }
 
@@ -338,8 +338,8 @@ static void test_lock_close_says_whether_an_orphan_is_possible(void **state)
     rlk_lock lock;
     rlk_holder holders[1];
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_lock_close(&lock), RLK_OK); /* never used */
     assert_result(rlk_lock_close(&lock), RLK_E_CLOSED);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_CLOSED);
@@ -348,22 +348,22 @@ static void test_lock_close_says_whether_an_orphan_is_possible(void **state)
     assert_int_equal(rlk_remaining_ms(&lock), 0);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
 
-    bench_held(&b, &lock, 3000);
+    harness_held(&h, &lock, 3000);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN); /* still in the key */
-    bench_expect_quiet(&b, 0);
+    harness_expect_quiet(&h, 0);
 
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
 
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_GET);
+    (void)harness_expect(&h, 0, HARNESS_GET);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
 }
 
 /* fault 50: the client goes with everything in flight */
@@ -372,26 +372,26 @@ static void test_lock_client_deinit_with_operations_in_flight(void **state)
     rlk_lock locks[3];
     rlk_event event;
     (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &locks[0], 30000);
-    assert_result(rlk_lock_init(&locks[1], b.client, "x", NULL), RLK_OK);
-    assert_result(rlk_lock_init(&locks[2], b.client, "y", NULL), RLK_OK);
+    harness_start(&h, 3);
+    harness_held(&h, &locks[0], 30000);
+    assert_result(rlk_lock_init(&locks[1], h.client, "x", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&locks[2], h.client, "y", NULL), RLK_OK);
     assert_result(rlk_renew_start(&locks[0], 40000), RLK_PENDING);
     assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
+    harness_run(&h);
     assert_result(rlk_acquire_start(&locks[2], RLK_FOREVER), RLK_PENDING);
-    rlk_client_deinit(b.client);
-    rlk_client_deinit(b.client);
+    rlk_client_deinit(h.client);
+    rlk_client_deinit(h.client);
     rlk_client_deinit(NULL);
-    assert_false(rlk_client_next_event(b.client, &event));
+    assert_false(rlk_client_next_event(h.client, &event));
     assert_false(rlk_is_held(&locks[0]));
     assert_result(rlk_release_start(&locks[0]), RLK_E_CLOSED);
     assert_result(rlk_lock_close(&locks[1]), RLK_E_CLOSED);
-    assert_result(rlk_client_reset(b.client), RLK_E_CLOSED);
-    assert_result(rlk_lock_init(&locks[2], b.client, "y", NULL), RLK_E_CLOSED);
-    assert_true(rlk_client_deadline(b.client) == RLK_NEVER);
-    rlk_client_tick(b.client);
-    assert_int_equal(rlk_conn_get_state(&bench_link_of(&b, 0)->conn), RLK_CONN_CLOSED);
+    assert_result(rlk_client_reset(h.client), RLK_E_CLOSED);
+    assert_result(rlk_lock_init(&locks[2], h.client, "y", NULL), RLK_E_CLOSED);
+    assert_true(rlk_client_deadline(h.client) == RLK_NEVER);
+    rlk_client_tick(h.client);
+    assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 0)->conn), RLK_CONN_CLOSED);
 }
 
 int main(void)

@@ -3,11 +3,11 @@
  * Extend, renew, keep, check (rules 6 and 8): the target that is fixed once, failure that keeps
  * the old deadline, and what the server may answer.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
-static bench b;
+static harness h;
 
 #define DRIFT(horizon_ms) ((horizon_ms) / 100 + 3)
 
@@ -17,26 +17,28 @@ static void test_lock_hold_extend_adds_to_the_expiry(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 10000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 10000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 4000);
+    harness_advance(&h, 4000);
     assert_result(rlk_extend(&lock, 5000), RLK_OK);
     /* 10000 + 5000 before drift, of which 4000 are over */
     assert_int_equal(rlk_remaining_ms(&lock), 11000 - DRIFT(11000));
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 15000);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + 15000);
     assert_result(rlk_extend(&lock, 5000), RLK_OK); /* twice is twice: two calls */
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 20000);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + 20000);
 }
 
 static void test_lock_hold_renew_counts_from_now(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 10000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 10000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 4000);
+    harness_advance(&h, 4000);
     assert_result(rlk_renew(&lock, RLK_DEFAULT), RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 10000 - DRIFT(10000));
     assert_result(rlk_renew(&lock, 7777777), RLK_OK);
@@ -48,21 +50,22 @@ static void test_lock_hold_68_extend_reply_lost_and_retried(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 10000);
-    bench_advance(&b, 1000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 10000);
+    harness_advance(&h, 1000);
     assert_result(rlk_extend_start(&lock, 5000), RLK_PENDING);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 14000);
-    (void)bench_execute(bench_link_of(&b, 0));
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms,
-                     14000 - (bench_head(bench_link_of(&b, 0))->sent_ms - BENCH_START - 1000));
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, 14000);
+    (void)harness_execute(harness_link_of(&h, 0));
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms,
+                     14000 -
+                         (harness_head(harness_link_of(&h, 0))->sent_ms - HARNESS_START - 1000));
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     /* later by no more than the second try was under way */
-    assert_between(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 15000,
-                   BENCH_START + 15000 + RLK_BACKOFF_MIN_MS);
+    assert_between(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms, HARNESS_START + 15000,
+                   HARNESS_START + 15000 + RLK_BACKOFF_MIN_MS);
     assert_between(rlk_remaining_ms(&lock), 13950 - DRIFT(14000), 14000 - DRIFT(13950));
 }
 
@@ -71,22 +74,22 @@ static void test_lock_hold_late_set_is_no_answer_to_an_extend(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 10000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 10000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_serve(&b, 1);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_extend_start(&lock, 5000), RLK_PENDING);
-    (void)bench_expect(&b, 2, BENCH_SET);
-    bench_serve(&b, 0);
-    bench_reply(&b, 2, BENCH_OK);
-    bench_expect_no_event(&b);
+    (void)harness_expect(&h, 2, HARNESS_SET);
+    harness_serve(&h, 0);
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_expect_no_event(&h);
     assert_int_equal(rlk_remaining_ms(&lock), 10000 - DRIFT(10000));
     /* now it is asked, as the others were */
-    assert_int_equal(bench_expect(&b, 2, BENCH_RAISE)->ms, 15000);
-    bench_serve(&b, 1);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(harness_expect(&h, 2, HARNESS_RAISE)->ms, 15000);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 15000 - DRIFT(15000));
 }
 
@@ -95,24 +98,25 @@ static void test_lock_hold_67_shortening_renew_sends_nothing(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_renew_start(&lock, 5000), RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
-    bench_expect_quiet(&b, 0);
-    bench_expect_no_event(&b);
+    harness_expect_quiet(&h, 0);
+    harness_expect_no_event(&h);
     /* an extend is of what is claimed now; the key is not cut */
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 6000);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, 6000);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 6000 - DRIFT(6000));
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 30000);
-    bench_advance(&b, 6000 - DRIFT(6000) - 1);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + 30000);
+    harness_advance(&h, 6000 - DRIFT(6000) - 1);
     assert_true(rlk_is_held(&lock));
-    bench_advance(&b, 1);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    harness_advance(&h, 1);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
 }
 
 /* fault 70: a renewal by the TTL after a long extend */
@@ -120,14 +124,15 @@ static void test_lock_hold_70_renew_does_not_cut_an_extend_at_the_server(void **
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_extend(&lock, 60000), RLK_OK);
-    bench_advance(&b, 1500);
+    harness_advance(&h, 1500);
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1); /* not due */
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, BENCH_START + 63000);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1); /* not due */
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + 63000);
     assert_int_equal(rlk_remaining_ms(&lock), 61500 - DRIFT(63000));
 }
 
@@ -135,8 +140,8 @@ static void test_lock_hold_bad_arguments(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
     assert_result(rlk_extend_start(&lock, 0), RLK_E_TTL);
     assert_result(rlk_extend_start(&lock, -1), RLK_E_TTL);
     assert_result(rlk_extend_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
@@ -144,7 +149,7 @@ static void test_lock_hold_bad_arguments(void **state)
     assert_result(rlk_renew_start(&lock, -2), RLK_E_TTL);
     assert_result(rlk_renew_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
     assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL); /* within drift and one try's time */
-    bench_expect_quiet(&b, 0);
+    harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -153,17 +158,17 @@ static void test_lock_hold_sums_are_capped(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_extend(&lock, RLK_TTL_MAX), RLK_OK);
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms,
-                     BENCH_START + RLK_TTL_MAX);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + RLK_TTL_MAX);
     assert_result(rlk_extend(&lock, 1), RLK_E_TTL);
-    bench_advance(&b, 10);
+    harness_advance(&h, 10);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms,
-                     BENCH_START + RLK_TTL_MAX + 10);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + RLK_TTL_MAX + 10);
 }
 
 /* ---- Answers ---- */
@@ -177,15 +182,15 @@ static void test_lock_hold_replies(void **state)
     } cases[] = {
         {":40000\r\n", RLK_OK, true},
         {":0\r\n", RLK_LOST, false}, /* ours, but with no time left */
-        {BENCH_NOT_OURS, RLK_NOT_OWNER, false},
-        {BENCH_WRONGTYPE, RLK_E_WRONGTYPE, false},
-        {BENCH_NOPERM, RLK_E_NOPERM, true},
-        {BENCH_READONLY, RLK_PENDING, true},
+        {HARNESS_NOT_OURS, RLK_NOT_OWNER, false},
+        {HARNESS_WRONGTYPE, RLK_E_WRONGTYPE, false},
+        {HARNESS_NOPERM, RLK_E_NOPERM, true},
+        {HARNESS_READONLY, RLK_PENDING, true},
         {"-LOADING\r\n", RLK_PENDING, true},
         {"-SURPRISE\r\n", RLK_PENDING, true},
         {"-ERR The user executing the script can't run this command\r\n", RLK_E_NOPERM, true},
         {"+OK\r\n", RLK_PENDING, true},
-        {BENCH_NIL, RLK_PENDING, true},
+        {HARNESS_NIL, RLK_PENDING, true},
         {":-4\r\n", RLK_PENDING, true},
     };
     size_t i;
@@ -193,20 +198,20 @@ static void test_lock_hold_replies(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
         rlk_event event;
-        bench_start(&b, 1);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].reply);
+        harness_reply(&h, 0, cases[i].reply);
         assert_int_equal(rlk_is_held(&lock), cases[i].held);
-        assert_int_equal(rlk_client_next_event(b.client, &event), cases[i].expected != RLK_PENDING);
+        assert_int_equal(rlk_client_next_event(h.client, &event), cases[i].expected != RLK_PENDING);
         if (cases[i].expected != RLK_PENDING) {
             assert_result(event.result, cases[i].expected);
             continue;
         }
-        bench_expect_quiet(&b, 0); /* after a pause, for the same target */
-        bench_advance(&b, RLK_RETRY_MAX_MS);
-        assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms,
-                         BENCH_START + 40000 - bench_head(bench_link_of(&b, 0))->sent_ms);
+        harness_expect_quiet(&h, 0); /* after a pause, for the same target */
+        harness_advance(&h, RLK_RETRY_MAX_MS);
+        assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms,
+                         HARNESS_START + 40000 - harness_head(harness_link_of(&h, 0))->sent_ms);
     }
 }
 
@@ -218,7 +223,7 @@ static void test_lock_hold_failure_keeps_the_old_deadline(void **state)
         rlk_result expected;
     } cases[] = {
         {NULL, RLK_UNKNOWN},
-        {BENCH_READONLY, RLK_E_READONLY},
+        {HARNESS_READONLY, RLK_E_READONLY},
         {"-SURPRISE\r\n", RLK_E_SERVER},
     };
     size_t i;
@@ -229,20 +234,20 @@ static void test_lock_hold_failure_keeps_the_old_deadline(void **state)
             rlk_lock lock;
             rlk_event event;
             unsigned node;
-            bench_start(&b, n);
-            bench_held(&b, &lock, 30000);
+            harness_start(&h, n);
+            harness_held(&h, &lock, 30000);
             for (node = 0; node < n; node++) {
-                b.servers[node].automatic = cases[i].reply != NULL;
-                b.servers[node].fails = cases[i].reply;
+                h.servers[node].automatic = cases[i].reply != NULL;
+                h.servers[node].fails = cases[i].reply;
             }
             assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-            assert_false(bench_next_event(&b, &event, RLK_OPERATION_MS - 1));
-            assert_true(bench_next_event(&b, &event, 1));
+            assert_false(harness_next_event(&h, &event, RLK_OPERATION_MS - 1));
+            assert_true(harness_next_event(&h, &event, 1));
             assert_result(event.result, cases[i].expected);
             assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - RLK_OPERATION_MS);
-            bench_advance(&b, 30000 - DRIFT(30000) - RLK_OPERATION_MS);
-            bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-            bench_expect_no_event(&b);
+            harness_advance(&h, 30000 - DRIFT(30000) - RLK_OPERATION_MS);
+            harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+            harness_expect_no_event(&h);
         }
     }
 }
@@ -253,24 +258,24 @@ static void test_lock_hold_unsent_is_an_error(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_result(event.result, RLK_E_CONNECT);
     assert_true(rlk_is_held(&lock));
-    b.servers[0].swallows = true; /* not even a refusal */
-    b.servers[0].refuses = false;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_link_of(&b, 0)->stuck = true;
-    b.servers[0].swallows = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    h.servers[0].swallows = true; /* not even a refusal */
+    h.servers[0].refuses = false;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_link_of(&h, 0)->stuck = true;
+    h.servers[0].swallows = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_true(event.result == RLK_E_CONNECT_TIMEOUT || event.result == RLK_E_RESPONSE_TIMEOUT);
 }
 
@@ -279,16 +284,16 @@ static void test_lock_hold_encoded_and_not_sent(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_link_of(&b, 0)->stuck = true;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_cut(&b, 0);
+    harness_cut(&h, 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_link_of(&b, 0)->stuck = false;
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_expect_quiet(&b, 0);
+    harness_link_of(&h, 0)->stuck = false;
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_quiet(&h, 0);
 }
 
 /* An answer that comes with the deadline is too late, but it was sent: UNKNOWN. (It was said that
@@ -300,18 +305,18 @@ static void test_lock_hold_answer_in_the_tick_of_the_deadline(void **state)
     (void)state;
     for (i = 0; i < 2; i++) {
         rlk_lock lock;
-        memset(&b.config, 0, sizeof b.config);
-        b.config.operation_ms = 1000; /* before the response time */
-        bench_open(&b, 1, 1);
-        bench_advance(&b, 0);
-        bench_held(&b, &lock, 30000);
+        memset(&h.config, 0, sizeof h.config);
+        h.config.operation_ms = 1000; /* before the response time */
+        harness_open(&h, 1, 1);
+        harness_advance(&h, 0);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
-        b.now_ms += 1000;
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        h.now_ms += 1000;
         if (ticked[i])
-            bench_advance(&b, 0);
-        bench_reply(&b, 0, ":90000\r\n");
-        bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+            harness_advance(&h, 0);
+        harness_reply(&h, 0, ":90000\r\n");
+        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
         assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - 1000);
     }
 }
@@ -322,20 +327,20 @@ static void test_lock_hold_fatal_connection(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
     assert_result(event.result, RLK_E_AUTH);
     assert_result(rlk_renew_start(&lock, 60000), RLK_E_AUTH);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_release_start(&lock), RLK_E_AUTH);
-    b.servers[0].hello = NULL;
-    assert_result(rlk_client_reset(b.client), RLK_OK);
-    bench_advance(&b, 0);
-    (void)bench_expect(&b, 0, BENCH_RELEASE); /* the undo has waited for that */
+    h.servers[0].hello = NULL;
+    assert_result(rlk_client_reset(h.client), RLK_OK);
+    harness_advance(&h, 0);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE); /* the undo has waited for that */
 }
 
 /* ... and so is one that can't be attempted: a name without resolver. */
@@ -343,14 +348,14 @@ static void test_lock_hold_final_error_of_a_connection(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    b.servers[0].refuses = true;
-    b.servers[0].refusal = RLK_E_RESOLVER;
-    bench_cut(&b, 0);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    h.servers[0].refuses = true;
+    h.servers[0].refusal = RLK_E_RESOLVER;
+    harness_cut(&h, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_RESOLVER);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESOLVER);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -361,23 +366,23 @@ static void test_lock_hold_74_restored_snapshot(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":5000\r\n");
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_reply(&h, 0, ":5000\r\n");
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
 
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NOT_OURS); /* fault 20: without data */
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_reply(&h, 0, HARNESS_NOT_OURS); /* fault 20: without data */
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
 /* On the same stream a check confirms what is known: the deadline does not move. */
@@ -389,14 +394,14 @@ static void test_lock_hold_check_moves_nothing(void **state)
     for (i = 0; i < COUNT_OF(replies); i++) {
         rlk_lock lock;
         int64_t remaining_ms;
-        bench_start(&b, 1);
-        bench_held(&b, &lock, 30000);
-        bench_advance(&b, 1000);
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        harness_advance(&h, 1000);
         remaining_ms = rlk_remaining_ms(&lock);
         assert_result(rlk_check_start(&lock), RLK_PENDING);
-        bench_advance(&b, 5);
-        bench_reply(&b, 0, replies[i]);
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+        harness_advance(&h, 5);
+        harness_reply(&h, 0, replies[i]);
+        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
         /* drift is of the shorter horizon now: a hundredth of a second that was gone */
         assert_between(rlk_remaining_ms(&lock), remaining_ms - 6, remaining_ms - 5 + 10);
     }
@@ -407,15 +412,15 @@ static void test_lock_hold_check_ends_the_lease(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_advance(&b, 5);
-    bench_reply(&b, 0, ":1\r\n");
+    harness_advance(&h, 5);
+    harness_reply(&h, 0, ":1\r\n");
     assert_false(rlk_is_held(&lock));
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
 }
 
 /* A node on which the lease has run out does not make up for one that lost the key. */
@@ -423,20 +428,20 @@ static void test_lock_hold_of_nodes_that_differ(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY); /* stays at 30 s */
-    bench_reply(&b, 1, ":90000\r\n");
-    bench_reply(&b, 2, ":90000\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    bench_advance(&b, 31000);
+    harness_reply(&h, 0, HARNESS_READONLY); /* stays at 30 s */
+    harness_reply(&h, 1, ":90000\r\n");
+    harness_reply(&h, 2, ":90000\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_advance(&h, 31000);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 2, BENCH_NOT_OURS);
+    harness_reply(&h, 2, HARNESS_NOT_OURS);
     assert_false(rlk_is_held(&lock));
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
 /* ---- Lease and operation ---- */
@@ -446,17 +451,17 @@ static void test_lock_hold_86_ok_after_the_deadline(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    bench_advance(&b, 2900);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
+    harness_advance(&h, 2900);
     assert_result(rlk_renew_start(&lock, 30000), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    b.now_ms += 100; /* no tick */
-    bench_reply(&b, 0, ":29900\r\n");
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    h.now_ms += 100; /* no tick */
+    harness_reply(&h, 0, ":29900\r\n");
     assert_false(rlk_is_held(&lock));
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    (void)bench_expect(&b, 0, BENCH_RELEASE); /* the key lives on: undone */
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE); /* the key lives on: undone */
 }
 
 /* ---- Keep ---- */
@@ -466,18 +471,18 @@ static void test_lock_hold_keep_renews_when_due(void **state)
     rlk_lock lock;
     unsigned i;
     (void)state;
-    bench_start_automatic(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
-    bench_advance(&b, 900);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
+    harness_advance(&h, 900);
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     for (i = 1; i <= 20; i++) { /* a minute, in steps below a third */
-        bench_advance(&b, 990);
+        harness_advance(&h, 990);
         assert_result(rlk_keep(&lock), RLK_OK);
-        assert_int_equal(b.servers[0].count[BENCH_RAISE], i);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], i);
         assert_between(rlk_remaining_ms(&lock), 3000 - DRIFT(3000), 3000 - DRIFT(3000));
     }
 }
@@ -489,32 +494,32 @@ static void test_lock_hold_keep_rides_out_failures(void **state)
     unsigned kept = 0;
     rlk_result result;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 990);
-    b.servers[0].fails = BENCH_READONLY;
+    harness_advance(&h, 990);
+    h.servers[0].fails = HARNESS_READONLY;
     while ((result = rlk_keep(&lock)) == RLK_OK)
         kept++;
     assert_result(result, RLK_LOST);
     assert_int_equal(kept, 1); /* one try takes a third of the TTL */
-    assert_int_equal(b.now_ms, BENCH_START + 3000 - DRIFT(3000));
+    assert_int_equal(h.now_ms, HARNESS_START + 3000 - DRIFT(3000));
     assert_result(rlk_keep(&lock), RLK_LOST);
 
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 1500);
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1); /* fault 24 */
+    harness_advance(&h, 1500);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1); /* fault 24 */
     assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
     assert_result(rlk_keep(&lock), RLK_LOST);
 }
 
 /* The renewal was answered, but the process stood still before the call returned: not held is not
  * OK. */
-static int stand_still(bench *self)
+static int stand_still(harness *self)
 {
-    bench_run(self);
+    harness_run(self);
     self->now_ms += 100000;
     return 0;
 }
@@ -523,11 +528,11 @@ static void test_lock_hold_keep_is_not_ok_after_a_pause(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 990);
-    b.on_wait = stand_still;
+    harness_advance(&h, 990);
+    h.on_wait = stand_still;
     assert_result(rlk_keep(&lock), RLK_LOST);
 }
 
@@ -535,7 +540,7 @@ static void test_lock_hold_keep_is_not_ok_after_a_pause(void **state)
  * server says anew what is left, whether its answer took longer than the first one or not. */
 static int64_t latency_ms;
 
-static int answer_late(bench *self)
+static int answer_late(harness *self)
 {
     self->now_ms += latency_ms;
     return 0;
@@ -549,18 +554,18 @@ static void test_lock_hold_keep_goes_on_after_a_long_extend(void **state)
     for (i = 0; i < COUNT_OF(latencies_ms); i++) {
         rlk_lock lock;
         int64_t end_ms;
-        bench_start_automatic(&b, 3);
-        bench_lock(&b, &lock, 3000);
+        harness_start_automatic(&h, 3);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-        b.on_wait = answer_late;
+        h.on_wait = answer_late;
         latency_ms = latencies_ms[i][0];
         assert_result(rlk_extend(&lock, 1000000), RLK_OK);
         latency_ms = latencies_ms[i][1];
-        end_ms = b.now_ms + 1100000;
-        while (b.now_ms < end_ms) {
-            bench_advance(&b, 900);
+        end_ms = h.now_ms + 1100000;
+        while (h.now_ms < end_ms) {
+            harness_advance(&h, 900);
             assert_result(rlk_keep(&lock), RLK_OK);
-            assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 3);
+            assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 3);
         }
     }
 }

@@ -2,14 +2,14 @@
  *
  * rlk_leader_of: what the answers of a query say of the leader (election.c).
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define DIGITS "0123456789012345678901234567890123456789"
 
-static bench b;
+static harness h;
 
 /* An answer of a node. ttl_ms -2: nothing is there. */
 static void set_holder(rlk_holder *holder, const char *token, int64_t ttl_ms)
@@ -26,10 +26,10 @@ static void ask(rlk_lock *lock, rlk_holder *holders, rlk_result expected)
 {
     unsigned i;
     rlk_event event;
-    assert_result(rlk_query_start(lock, holders, b.nodes), RLK_PENDING);
-    for (i = 0; i < b.nodes; i++)
-        bench_serve(&b, i);
-    assert_true(rlk_client_next_event(b.client, &event));
+    assert_result(rlk_query_start(lock, holders, h.nodes), RLK_PENDING);
+    for (i = 0; i < h.nodes; i++)
+        harness_serve(&h, i);
+    assert_true(rlk_client_next_event(h.client, &event));
     assert_ptr_equal(event.lock, lock);
     assert_result(event.result, expected);
 }
@@ -41,48 +41,48 @@ static void test_lock_leader_of_another(void **state)
     rlk_leader leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     ask(&lock, &holder, RLK_NOT_HELD);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 
-    bench_put(&b, 0, BENCH_KEY, "10.0.0.1:80 " DIGITS, 5000);
-    bench_advance(&b, 100);
+    harness_put(&h, 0, HARNESS_KEY, "10.0.0.1:80 " DIGITS, 5000);
+    harness_advance(&h, 100);
     ask(&lock, &holder, RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known);
     assert_false(leader.ours);
     assert_int_equal(leader.name_len, 12);
     assert_memory_equal(leader.token, "10.0.0.1:80 ", 12);
-    assert_int_equal(leader.since_ms, BENCH_START + 100); /* seen first then */
-    assert_int_equal(leader.until_ms, BENCH_START + 5000);
+    assert_int_equal(leader.since_ms, HARNESS_START + 100); /* seen first then */
+    assert_int_equal(leader.until_ms, HARNESS_START + 5000);
 
     /* the same, later: it has led since, and was renewed */
-    bench_advance(&b, 1000);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms = BENCH_START + 9000;
+    harness_advance(&h, 1000);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms = HARNESS_START + 9000;
     ask(&lock, &holder, RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
-    assert_int_equal(leader.since_ms, BENCH_START + 100);
-    assert_int_equal(leader.until_ms, BENCH_START + 9000);
+    assert_int_equal(leader.since_ms, HARNESS_START + 100);
+    assert_int_equal(leader.until_ms, HARNESS_START + 9000);
 
     /* another one */
-    bench_put(&b, 0, BENCH_KEY, "10.0.0.2:80 " DIGITS, -1);
-    bench_advance(&b, 1000);
+    harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
+    harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
-    assert_int_equal(leader.since_ms, BENCH_START + 2100);
+    assert_int_equal(leader.since_ms, HARNESS_START + 2100);
     assert_int_equal(leader.until_ms, RLK_NEVER);
 
     /* none, and then the same again: it may have been another's meanwhile */
-    bench_delete(&b, 0, BENCH_KEY);
+    harness_delete(&h, 0, HARNESS_KEY);
     ask(&lock, &holder, RLK_NOT_HELD);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
-    bench_put(&b, 0, BENCH_KEY, "10.0.0.2:80 " DIGITS, -1);
-    bench_advance(&b, 1000);
+    harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
+    harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
-    assert_int_equal(leader.since_ms, BENCH_START + 3100);
+    assert_int_equal(leader.since_ms, HARNESS_START + 3100);
 }
 
 /* It is we: since it was acquired, though it is asked for later. */
@@ -95,29 +95,29 @@ static void test_lock_leader_of_ourselves(void **state)
     (void)state;
     memset(&leader, 0, sizeof leader);
     config.token_prefix = "me";
-    bench_start(&b, 1);
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
-    bench_advance(&b, 10);
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    harness_advance(&h, 10);
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_advance(&b, 500);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 500);
     ask(&lock, &holder, RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
-    assert_int_equal(leader.since_ms, BENCH_START + 10);
-    assert_int_equal(leader.until_ms, BENCH_START + 10 + RLK_TTL_MS);
+    assert_int_equal(leader.since_ms, HARNESS_START + 10);
+    assert_int_equal(leader.until_ms, HARNESS_START + 10 + RLK_TTL_MS);
     assert_int_equal(leader.name_len, 2);
     /* the token is still there, but we lead no more: what is known stays */
-    bench_advance(&b, 10);
-    b.client->now_ms = b.now_ms;
+    harness_advance(&h, 10);
+    h.client->now_ms = h.now_ms;
     assert_result(rlk_step_down_start(&lock), RLK_PENDING);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
     assert_false(leader.ours);
-    assert_int_equal(leader.since_ms, BENCH_START + 10);
+    assert_int_equal(leader.since_ms, HARNESS_START + 10);
     memset(&leader, 0, sizeof leader);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
-    assert_int_equal(leader.since_ms, BENCH_START + 520);
+    assert_int_equal(leader.since_ms, HARNESS_START + 520);
 }
 
 /* A lock of ours holds the key, as far as it knows; but it is another's token that is there. */
@@ -132,19 +132,19 @@ static void test_lock_leader_of_another_than_who_held_it_here(void **state)
         rlk_holder holder;
         rlk_leader leader;
         memset(&leader, 0, sizeof leader);
-        bench_start(&b, 1);
-        bench_held(&b, &lock, 30000);
-        bench_lock(&b, &asking, 30000);
-        bench_advance(&b, 100);
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        harness_lock(&h, &asking, 30000);
+        harness_advance(&h, 100);
         ask(&asking, &holder, RLK_OK);
         assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
         assert_true(leader.ours); /* another lock of this client has it */
-        assert_int_equal(leader.since_ms, BENCH_START);
-        bench_put(&b, 0, BENCH_KEY, tokens[i], 1000);
+        assert_int_equal(leader.since_ms, HARNESS_START);
+        harness_put(&h, 0, HARNESS_KEY, tokens[i], 1000);
         ask(&asking, &holder, RLK_OK);
         assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
         assert_false(leader.ours);
-        assert_int_equal(leader.since_ms, BENCH_START + 100);
+        assert_int_equal(leader.since_ms, HARNESS_START + 100);
     }
 }
 
@@ -168,9 +168,9 @@ static void test_lock_leader_of_name(void **state)
         rlk_holder holder;
         rlk_leader leader;
         memset(&leader, 0, sizeof leader);
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 30000);
-        bench_put(&b, 0, BENCH_KEY, rows[i].token, 1000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
+        harness_put(&h, 0, HARNESS_KEY, rows[i].token, 1000);
         ask(&lock, &holder, RLK_OK);
         assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
         assert_int_equal(leader.name_len, rows[i].name_len);
@@ -186,8 +186,8 @@ static void test_lock_leader_of_what_is_no_token(void **state)
     rlk_leader leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a" DIGITS, 1000);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
     holder.token_len = RLK_TOKEN_MAX;
@@ -234,8 +234,8 @@ static void test_lock_leader_of_several_nodes(void **state)
         rlk_leader leader;
         unsigned k;
         memset(&leader, 0, sizeof leader);
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 30000);
         for (k = 0; k < n; k++) {
             char token[2] = {rows[i].tokens[k], '\0'};
             set_holder(&holders[k], token[0] == '-' ? "" : token,
@@ -251,7 +251,7 @@ static void test_lock_leader_of_several_nodes(void **state)
         if (rows[i].left_ms == RLK_NEVER)
             assert_int_equal(leader.until_ms, RLK_NEVER);
         else
-            assert_int_equal(leader.until_ms, b.now_ms + rows[i].left_ms);
+            assert_int_equal(leader.until_ms, h.now_ms + rows[i].left_ms);
     }
 }
 
@@ -262,15 +262,15 @@ static void test_lock_leader_of_is_refused(void **state)
     rlk_leader leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a", 1000);
     assert_result(rlk_leader_of(NULL, &holder, &leader), RLK_E_ARGUMENT);
     assert_result(rlk_leader_of(&lock, NULL, &leader), RLK_E_ARGUMENT);
     assert_result(rlk_leader_of(&lock, &holder, NULL), RLK_E_ARGUMENT);
-    b.forked = true;
+    h.forked = true;
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_FORKED);
-    b.forked = false;
+    h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
@@ -284,19 +284,19 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     rlk_holder holder;
     rlk_leader leader;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_lead_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_lock(&b, &asks, 30000);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_lock(&h, &asks, 30000);
     assert_result(rlk_query_start(&asks, &holder, 1), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     memset(&leader, 0, sizeof leader);
     assert_result(rlk_leader_of(&asks, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
-    b.now_ms += 30000;
+    h.now_ms += 30000;
     (void)rlk_leader_of(&asks, &holder, &leader);
     assert_false(leader.ours);
     assert_false(rlk_is_held(&lock));

@@ -3,15 +3,15 @@
  * What a lease may claim, and how long its undo goes on. Each was found by review: the lock was
  * right in all the tests before these.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
-static bench b;
+static harness h;
 
 static int64_t deadline_of(const rlk_lock *lock)
 {
-    return b.now_ms + rlk_remaining_ms(lock);
+    return h.now_ms + rlk_remaining_ms(lock);
 }
 
 /* Rule 2: "each counts less drift over its own horizon". A slow check that allows what is known
@@ -21,15 +21,15 @@ static void test_lock_slow_check_keeps_the_drift(void **state)
     rlk_lock lock;
     int64_t deadline_ms;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     deadline_ms = deadline_of(&lock);
-    bench_advance(&b, 20000);
+    harness_advance(&h, 20000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_run(&b);
-    bench_advance(&b, 400);
-    bench_reply(&b, 0, ":9700\r\n"); /* the known 10000 at t0 lies between 9700 and 10100 */
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_run(&h);
+    harness_advance(&h, 400);
+    harness_reply(&h, 0, ":9700\r\n"); /* the known 10000 at t0 lies between 9700 and 10100 */
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_int_equal(deadline_of(&lock), deadline_ms);
 }
 
@@ -38,11 +38,11 @@ static void test_lock_check_shortens(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":5000\r\n");
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_reply(&h, 0, ":5000\r\n");
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 5000 - 53, 5000);
 }
 
@@ -52,18 +52,18 @@ static void test_fault_26_server_clock_back(void **state)
     rlk_lock lock;
     int64_t deadline_ms;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     deadline_ms = deadline_of(&lock);
-    bench_advance(&b, 1000);
+    harness_advance(&h, 1000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":3629000\r\n");
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_reply(&h, 0, ":3629000\r\n");
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_true(deadline_of(&lock) <= deadline_ms);
     /* nor does a renewal bring more than it asks for */
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_reply(&b, 0, ":3640000\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    harness_reply(&h, 0, ":3640000\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 40000 - 403, 40000);
 }
 
@@ -73,18 +73,18 @@ static void test_lock_unknown_extend_is_not_claimed_by_a_check(void **state)
     rlk_lock lock;
     int64_t deadline_ms;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     deadline_ms = deadline_of(&lock);
     assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-    bench_run(&b);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
+    harness_run(&h);
+    assert_true(harness_execute(harness_link_of(&h, 0)));
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
-    bench_serve(&b, 0);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_serve(&h, 0);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_int_equal(deadline_of(&lock), deadline_ms);
 }
 
@@ -94,21 +94,21 @@ static void test_lock_undo_outlives_an_extended_key(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    b.servers[0].automatic = true;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
+    h.servers[0].automatic = true;
     assert_result(rlk_extend_start(&lock, 3600000), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 1000));
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_result(event.result, RLK_OK);
-    b.servers[0].fails = "-READONLY You can't write against a read only replica.\r\n";
+    h.servers[0].fails = "-READONLY You can't write against a read only replica.\r\n";
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 10000));
+    assert_true(harness_next_event(&h, &event, 10000));
     assert_result(event.result, RLK_E_READONLY);
-    bench_advance(&b, 10000);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
-    b.servers[0].fails = NULL;
-    bench_advance(&b, 2 * RLK_RETRY_MAX_MS);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_advance(&h, 10000);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
+    h.servers[0].fails = NULL;
+    harness_advance(&h, 2 * RLK_RETRY_MAX_MS);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -119,40 +119,40 @@ static void test_lock_undo_ends_with_the_key(void **state)
     rlk_event event;
     unsigned before;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    b.servers[0].automatic = true;
-    b.servers[0].fails = "-READONLY You can't write against a read only replica.\r\n";
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
+    h.servers[0].automatic = true;
+    h.servers[0].fails = "-READONLY You can't write against a read only replica.\r\n";
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 10000));
-    bench_advance(&b, 4000);
-    before = b.servers[0].count[BENCH_RELEASE];
+    assert_true(harness_next_event(&h, &event, 10000));
+    harness_advance(&h, 4000);
+    before = h.servers[0].count[HARNESS_RELEASE];
     assert_true(before > 3);
-    bench_advance(&b, 60000);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], before);
+    harness_advance(&h, 60000);
+    assert_int_equal(h.servers[0].count[HARNESS_RELEASE], before);
 }
 
 /* A client for loops only: the end of a scope sends the release, and doesn't wait. */
 static void test_lock_scope_without_wait(void **state)
 {
     (void)state;
-    bench_start(&b, 1);
-    b.client->env.wait = NULL;
+    harness_start(&h, 1);
+    h.client->env.wait = NULL;
     {
-        RLK_SCOPED(lock, b.client, BENCH_KEY, NULL);
+        RLK_SCOPED(lock, h.client, HARNESS_KEY, NULL);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING); /* still under way */
     }
-    bench_serve(&b, 0);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_serve(&h, 0);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     {
-        RLK_SCOPED(lock, b.client, BENCH_KEY, NULL);
+        RLK_SCOPED(lock, h.client, HARNESS_KEY, NULL);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_serve(&b, 0);
+        harness_serve(&h, 0);
         assert_true(rlk_is_held(&lock));
     }
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 2);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 2);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
 /* A key that came, or went, between GET and PTTL is held by nobody. */
@@ -176,12 +176,12 @@ static void test_lock_query_between_two_answers(void **state)
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
         rlk_event event;
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].get);
-        bench_reply(&b, 0, cases[i].pttl);
-        assert_true(rlk_client_next_event(b.client, &event));
+        harness_reply(&h, 0, cases[i].get);
+        harness_reply(&h, 0, cases[i].pttl);
+        assert_true(rlk_client_next_event(h.client, &event));
         assert_result(event.result, cases[i].result);
         assert_result(holders[0].result, RLK_OK);
         assert_int_equal(holders[0].ttl_ms, cases[i].ttl_ms);
@@ -196,20 +196,20 @@ static void test_lock_client_error_of_an_operation(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    assert_string_equal(rlk_client_error(b.client), "");
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    assert_string_equal(rlk_client_error(h.client), "");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 0, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
-    assert_true(rlk_client_next_event(b.client, &event));
+    harness_reply(&h, 0, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    assert_true(rlk_client_next_event(h.client, &event));
     assert_result(event.result, RLK_E_OOM);
-    assert_text_contains(rlk_client_error(b.client), "E_OOM: ");
-    assert_text_contains(rlk_client_error(b.client),
+    assert_text_contains(rlk_client_error(h.client), "E_OOM: ");
+    assert_text_contains(rlk_client_error(h.client),
                          "SET; the server said: OOM command not allowed");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_string_equal(rlk_client_error(b.client), "");
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_string_equal(rlk_client_error(h.client), "");
 }
 
 int main(void)

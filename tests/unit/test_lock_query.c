@@ -2,12 +2,12 @@
  *
  * Query and force_release; release; what a client is made of.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 
 /* ---- Query ---- */
 
@@ -17,10 +17,10 @@ static void answer_query(unsigned node, const char *token, int ttl_ms)
     if (token)
         (void)snprintf(reply, sizeof reply, "$%zu\r\n%s\r\n", strlen(token), token);
     else
-        (void)snprintf(reply, sizeof reply, BENCH_NIL);
-    bench_reply(&b, node, reply);
+        (void)snprintf(reply, sizeof reply, HARNESS_NIL);
+    harness_reply(&h, node, reply);
     (void)snprintf(reply, sizeof reply, ":%d\r\n", ttl_ms);
-    bench_reply(&b, node, reply);
+    harness_reply(&h, node, reply);
 }
 
 static void test_lock_query_majority(void **state)
@@ -43,20 +43,20 @@ static void test_lock_query_majority(void **state)
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
         for (node = 0; node < n; node++) {
             char token[] = "token-x";
             token[6] = cases[i].holders[node];
-            bench_expect_no_event(&b);
+            harness_expect_no_event(&h);
             if (token[6] == '-')
                 answer_query(node, NULL, -2);
             else
                 answer_query(node, token, 1000 + (int)node);
         }
-        bench_expect_event(&b, cases[i].expected == RLK_OK ? RLK_EV_DONE : RLK_EV_NOT_HELD,
-                           cases[i].expected);
+        harness_expect_event(&h, cases[i].expected == RLK_OK ? RLK_EV_DONE : RLK_EV_NOT_HELD,
+                             cases[i].expected);
         for (node = 0; node < n; node++) {
             bool there = cases[i].holders[node] != '-';
             assert_result(holders[node].result, RLK_OK);
@@ -76,10 +76,10 @@ static void test_lock_query_knows_our_own_token(void **state)
     rlk_holder holders[3];
     char token[RLK_TOKEN_MAX + 1];
     (void)state;
-    bench_start_automatic(&b, 3);
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 3);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_put(&b, 2, BENCH_KEY, "foreign", -1);
+    harness_put(&h, 2, HARNESS_KEY, "foreign", -1);
     assert_result(rlk_query(&lock, holders, 3), RLK_OK);
     (void)rlk_lock_token(&lock, token, sizeof token);
     assert_string_equal(holders[0].token, token);
@@ -101,15 +101,15 @@ static void test_lock_query_of_a_long_value(void **state)
         rlk_lock lock;
         rlk_holder holders[1];
         int n;
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
         n = snprintf(reply, sizeof reply, "$%zu\r\n", lens[i]);
         memset(reply + n, 'v', lens[i]);
         memcpy(reply + n + lens[i], "\r\n", 3);
-        bench_reply(&b, 0, reply);
-        bench_reply(&b, 0, ":5\r\n");
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+        harness_reply(&h, 0, reply);
+        harness_reply(&h, 0, ":5\r\n");
+        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
         assert_int_equal(holders[0].token_len, lens[i]);
         assert_int_equal(strlen(holders[0].token), lens[i] < 2000 ? RLK_TOKEN_MAX : 0);
     }
@@ -122,9 +122,9 @@ static void test_lock_query_errors(void **state)
         const char *pttl;
         rlk_result expected;
     } cases[] = {
-        {BENCH_WRONGTYPE, ":5\r\n", RLK_E_WRONGTYPE},
-        {"$1\r\nx\r\n", BENCH_NOPERM, RLK_E_NOPERM},
-        {BENCH_NOPERM, BENCH_NOPERM, RLK_E_NOPERM},
+        {HARNESS_WRONGTYPE, ":5\r\n", RLK_E_WRONGTYPE},
+        {"$1\r\nx\r\n", HARNESS_NOPERM, RLK_E_NOPERM},
+        {HARNESS_NOPERM, HARNESS_NOPERM, RLK_E_NOPERM},
         {":1\r\n", NULL, RLK_E_UNEXPECTED}, /* ends the stream */
         {"$1\r\nx\r\n", "+OK\r\n", RLK_E_UNEXPECTED},
         {"$1\r\nx\r\n", ":-3\r\n", RLK_E_UNEXPECTED},
@@ -136,13 +136,13 @@ static void test_lock_query_errors(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
         rlk_holder holders[1];
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].get);
+        harness_reply(&h, 0, cases[i].get);
         if (cases[i].pttl)
-            bench_reply(&b, 0, cases[i].pttl);
-        bench_expect_event(&b, RLK_EV_FAILED, cases[i].expected);
+            harness_reply(&h, 0, cases[i].pttl);
+        harness_expect_event(&h, RLK_EV_FAILED, cases[i].expected);
         assert_result(holders[0].result, cases[i].expected);
     }
 }
@@ -155,13 +155,13 @@ static void test_lock_query_waits_for_late_nodes_for_one_try(void **state)
     rlk_holder holders[3];
     rlk_event event;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
     answer_query(1, "x", 1000);
-    assert_false(bench_next_event(&b, &event, 999));
-    assert_true(bench_next_event(&b, &event, 1));
+    assert_false(harness_next_event(&h, &event, 999));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_result(event.result, RLK_OK);
     assert_result(holders[2].result, RLK_PENDING);
     answer_query(2, "y", 1000); /* finds nobody */
@@ -170,18 +170,18 @@ static void test_lock_query_waits_for_late_nodes_for_one_try(void **state)
     /* no quorum in that time: goes on, and then the second answer ends it */
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
-    bench_advance(&b, 1500);
-    bench_expect_no_event(&b);
+    harness_advance(&h, 1500);
+    harness_expect_no_event(&h);
     answer_query(1, "x", 1000);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_serve(&b, 2);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_serve(&h, 2);
 
-    b.servers[2].refuses = true;
-    bench_cut(&b, 2);
+    h.servers[2].refuses = true;
+    harness_cut(&h, 2);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
     answer_query(1, "x", 1000);
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MAX_MS));
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MAX_MS));
     assert_result(event.result, RLK_OK);
     assert_result(holders[2].result, RLK_E_CONNECT);
 }
@@ -193,28 +193,28 @@ static void test_lock_query_cut_in_half(void **state)
     rlk_holder holders[1];
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    bench_reply(&b, 0, "$1\r\nx\r\n");
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, 0));
+    harness_reply(&h, 0, "$1\r\nx\r\n");
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_E_EOF);
     assert_result(holders[0].result, RLK_E_EOF);
 
     /* a lease that ends in the middle takes the connection for its undo; then it is asked anew */
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_advance(&b, 29500);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_advance(&h, 29500);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_GET);
-    (void)bench_execute(bench_link_of(&b, 0));
-    (void)bench_deliver(bench_link_of(&b, 0));
+    (void)harness_expect(&h, 0, HARNESS_GET);
+    (void)harness_execute(harness_link_of(&h, 0));
+    (void)harness_deliver(harness_link_of(&h, 0));
     assert_true(holders[0].ours);
-    bench_advance(&b, 400);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_advance(&h, 400);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_false(holders[0].ours);
     assert_int_equal(holders[0].token_len, 0);
     assert_int_equal(holders[0].ttl_ms, -2);
@@ -226,26 +226,26 @@ static void test_lock_query_deadline(void **state)
     rlk_holder holders[3];
     rlk_event event;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    b.servers[1].swallows = b.servers[2].swallows = true;
-    bench_cut(&b, 1);
-    bench_cut(&b, 2);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    h.servers[1].swallows = h.servers[2].swallows = true;
+    harness_cut(&h, 1);
+    harness_cut(&h, 2);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS + 1));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS + 1));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_result(holders[0].result, RLK_OK);
     assert_result(rlk_query_start(&lock, holders, 2), RLK_E_ARGUMENT);
     assert_result(rlk_query_start(&lock, NULL, 3), RLK_E_ARGUMENT);
 
-    memset(&b.config, 0, sizeof b.config);
-    b.config.operation_ms = 500; /* before any time limit of the connection */
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
-    bench_lock(&b, &lock, 3000);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.operation_ms = 500; /* before any time limit of the connection */
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 500));
+    assert_true(harness_next_event(&h, &event, 500));
     assert_result(event.result, RLK_TIMED_OUT);
 }
 
@@ -254,15 +254,15 @@ static void test_lock_query_of_a_fatal_connection(void **state)
     rlk_lock lock;
     rlk_holder holders[1];
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_E_AUTH);
     assert_result(holders[0].result, RLK_E_AUTH);
     assert_result(rlk_force_release_start(&lock), RLK_E_AUTH);
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
 }
 
 /* The undo of an earlier acquire waits for its node; a query that fails there leaves it alone. (It
@@ -273,24 +273,24 @@ static void test_lock_query_leaves_an_undo_alone(void **state)
     rlk_holder holders[1];
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, RLK_SETTLE_MS));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
     assert_result(event.result, RLK_UNKNOWN);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_result(event.result, RLK_E_CONNECT);
-    b.servers[0].refuses = false;
-    bench_advance(&b, RLK_BACKOFF_MAX_MS);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
-    bench_serve(&b, 0);
+    h.servers[0].refuses = false;
+    harness_advance(&h, RLK_BACKOFF_MAX_MS);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
+    harness_serve(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* ---- force_release ---- */
@@ -304,8 +304,8 @@ static void test_lock_force_release(void **state)
     } cases[] = {
         {":1\r\n", RLK_OK, RLK_EV_DONE},
         {":0\r\n", RLK_OK, RLK_EV_DONE},
-        {BENCH_READONLY, RLK_E_READONLY, RLK_EV_FAILED},
-        {BENCH_NOPERM, RLK_E_NOPERM, RLK_EV_FAILED},
+        {HARNESS_READONLY, RLK_E_READONLY, RLK_EV_FAILED},
+        {HARNESS_NOPERM, RLK_E_NOPERM, RLK_EV_FAILED},
         {"+OK\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN}, /* no answer to a DEL: executed or not */
         {":-1\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN},
     };
@@ -313,12 +313,12 @@ static void test_lock_force_release(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
-        bench_start(&b, 3);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, 3);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        bench_expect_all(&b, 0, 3, BENCH_DEL);
-        bench_reply_all(&b, 0, 3, cases[i].reply);
-        bench_expect_event(&b, cases[i].type, cases[i].expected);
+        harness_expect_all(&h, 0, 3, HARNESS_DEL);
+        harness_reply_all(&h, 0, 3, cases[i].reply);
+        harness_expect_event(&h, cases[i].type, cases[i].expected);
     }
 }
 
@@ -329,45 +329,45 @@ static void test_lock_force_release_unanswered(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
-    bench_cut(&b, 0);
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
+    harness_cut(&h, 0);
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
 
-    memset(&b.config, 0, sizeof b.config);
-    b.config.operation_ms = 500;
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
-    bench_lock(&b, &lock, 3000);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.operation_ms = 500;
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 500));
+    assert_true(harness_next_event(&h, &event, 500));
     assert_result(event.result, RLK_UNKNOWN);
 
     /* what is under way still is no reason not to draw a token (found by the simulator) */
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, 500));
+    harness_serve(&h, 0);
+    assert_true(harness_next_event(&h, &event, 500));
     assert_result(event.result, RLK_OK);
     assert_int_equal(rlk_lock_token(&lock, token, sizeof token), RLK_TOKEN_DIGITS);
     assert_string_not_equal(token, "0000000000000000000000000000000000000001");
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
 
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_DEL);
-    b.now_ms += 500; /* the answer comes with the deadline */
-    bench_reply(&b, 0, ":1\r\n");
-    bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
+    h.now_ms += 500; /* the answer comes with the deadline */
+    harness_reply(&h, 0, ":1\r\n");
+    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
 
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    bench_link_of(&b, 0)->stuck = true;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    bench_cut(&b, 0); /* it never left */
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_EOF);
+    harness_cut(&h, 0); /* it never left */
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
 }
 
 /* ---- Release ---- */
@@ -380,12 +380,12 @@ static void test_lock_release_replies(void **state)
     } cases[] = {
         {":1\r\n", RLK_OK},
         {":0\r\n", RLK_NOT_OWNER},
-        {BENCH_WRONGTYPE, RLK_E_WRONGTYPE},
-        {BENCH_NOPERM, RLK_E_NOPERM},
-        {BENCH_READONLY, RLK_PENDING},
+        {HARNESS_WRONGTYPE, RLK_E_WRONGTYPE},
+        {HARNESS_NOPERM, RLK_E_NOPERM},
+        {HARNESS_READONLY, RLK_PENDING},
         {"-LOADING\r\n", RLK_PENDING},
         {"+OK\r\n", RLK_PENDING},
-        {BENCH_NIL, RLK_PENDING},
+        {HARNESS_NIL, RLK_PENDING},
         {":-1\r\n", RLK_PENDING},
     };
     size_t i;
@@ -393,12 +393,12 @@ static void test_lock_release_replies(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
         rlk_event event;
-        bench_start(&b, 1);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].reply);
+        harness_reply(&h, 0, cases[i].reply);
         assert_false(rlk_is_held(&lock));
-        assert_int_equal(rlk_client_next_event(b.client, &event), cases[i].expected != RLK_PENDING);
+        assert_int_equal(rlk_client_next_event(h.client, &event), cases[i].expected != RLK_PENDING);
         if (cases[i].expected != RLK_PENDING) {
             assert_result(event.result, cases[i].expected);
             /* a refusal leaves the key there: an orphan is possible */
@@ -406,10 +406,10 @@ static void test_lock_release_replies(void **state)
                           cases[i].expected == RLK_E_NOPERM ? RLK_UNKNOWN : RLK_OK);
             continue;
         }
-        bench_expect_quiet(&b, 0);
-        bench_advance(&b, RLK_RETRY_MAX_MS);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_quiet(&h, 0);
+        harness_advance(&h, RLK_RETRY_MAX_MS);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     }
 }
 
@@ -418,14 +418,14 @@ static void test_lock_release_52_twice(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
-    bench_expect_quiet(&b, 0);
-    bench_expect_no_event(&b);
+    harness_expect_quiet(&h, 0);
+    harness_expect_no_event(&h);
 }
 
 int main(void)

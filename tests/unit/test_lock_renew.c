@@ -3,7 +3,7 @@
  * Renewals in the background: when, what is told of them, and what a caller's operation means to
  * them (rule 7; renew.c).
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #define LEASE     (TTL - DRIFT(TTL))
 #define DUE       (LEASE - (TTL - TTL / 3)) /* after the last one: two thirds are left */
 
-static bench b;
+static harness h;
 
 static rlk_lock_config renewing(void)
 {
@@ -25,17 +25,17 @@ static rlk_lock_config renewing(void)
     return config;
 }
 
-/* Held since b.now_ms on n nodes; nothing is under way. */
+/* Held since h.now_ms on n nodes; nothing is under way. */
 static void hold_with(rlk_lock *lock, unsigned n, const rlk_lock_config *config)
 {
     unsigned i;
-    bench_start(&b, n);
-    assert_result(rlk_lock_init(lock, b.client, BENCH_KEY, config), RLK_OK);
+    harness_start(&h, n);
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, config), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
     for (i = 0; i < n; i++)
-        bench_serve(&b, i);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_expect_quiet(&b, n);
+        harness_serve(&h, i);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_quiet(&h, n);
 }
 
 static void hold(rlk_lock *lock, unsigned n)
@@ -47,10 +47,10 @@ static void hold(rlk_lock *lock, unsigned n)
 /* The next renewal is under way, everywhere. */
 static void renewal_comes(unsigned n)
 {
-    bench_advance(&b, DUE - 1);
-    bench_expect_quiet(&b, n);
-    bench_advance(&b, 1);
-    bench_expect_all(&b, 0, n, BENCH_RAISE);
+    harness_advance(&h, DUE - 1);
+    harness_expect_quiet(&h, n);
+    harness_advance(&h, 1);
+    harness_expect_all(&h, 0, n, HARNESS_RAISE);
 }
 
 /* ---- When --------------------------------------------------------------------------------- */
@@ -64,15 +64,15 @@ static void test_lock_renew_at_a_third_of_the_ttl(void **state)
     hold(&lock, 1);
     for (i = 1; i < 6; i++) {
         renewal_comes(1);
-        assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL);
+        assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, TTL);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE); /* nobody called for it */
         assert_int_equal(rlk_remaining_ms(&lock), LEASE - DUE);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-        bench_expect_no_event(&b);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+        harness_expect_no_event(&h);
         assert_int_equal(rlk_remaining_ms(&lock), LEASE);
         assert_int_equal(rlk_held_ms(&lock), (int64_t)i * DUE);
-        assert_int_equal(b.servers[0].count[BENCH_RAISE], i);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], i);
     }
 }
 
@@ -83,9 +83,9 @@ static void test_lock_renew_only_where_it_is_configured(void **state)
     (void)state;
     config.auto_renew = false;
     hold_with(&lock, 1, &config);
-    bench_advance(&b, LEASE);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    harness_advance(&h, LEASE);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
 }
 
 /* Released, it is renewed no more; acquired again, it is. */
@@ -95,13 +95,13 @@ static void test_lock_renew_ends_with_the_release(void **state)
     (void)state;
     hold(&lock, 1);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_advance(&b, 2 * TTL);
-    bench_expect_quiet(&b, 0);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_advance(&h, 2 * TTL);
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     renewal_comes(1);
 }
 
@@ -114,17 +114,17 @@ static void test_lock_renew_events_coalesce(void **state)
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     renewal_comes(1);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_expect_no_event(&h);
     renewal_comes(1);
-    bench_reply(&b, 0, BENCH_NOPERM);
-    bench_advance(&b, RLK_RETRY_MAX_MS + 1);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_reply(&h, 0, HARNESS_NOPERM);
+    harness_advance(&h, RLK_RETRY_MAX_MS + 1);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* A result comes first, then the renewal, then LOST. */
@@ -134,14 +134,14 @@ static void test_lock_renew_events_in_order(void **state)
     (void)state;
     hold(&lock, 1);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_advance(&b, DUE);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
+    harness_serve(&h, 0);
+    harness_advance(&h, DUE);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
     assert_false(rlk_is_held(&lock));
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_event(&h, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 }
 
 /* Who releases or acquires has no use for what was. */
@@ -151,11 +151,11 @@ static void test_lock_renew_events_are_dropped(void **state)
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* Refused is lost, and is told as what it was. */
@@ -164,20 +164,20 @@ static void test_lock_renew_refused(void **state)
     static const struct {
         const char *reply;
         rlk_result result;
-    } rows[] = {{BENCH_NOT_OURS, RLK_NOT_OWNER}, {BENCH_WRONGTYPE, RLK_E_WRONGTYPE}};
+    } rows[] = {{HARNESS_NOT_OURS, RLK_NOT_OWNER}, {HARNESS_WRONGTYPE, RLK_E_WRONGTYPE}};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         rlk_lock lock;
         hold(&lock, 1);
         renewal_comes(1);
-        bench_reply(&b, 0, rows[i].reply);
+        harness_reply(&h, 0, rows[i].reply);
         assert_false(rlk_is_held(&lock));
-        bench_expect_event(&b, RLK_EV_RENEW_REFUSED, rows[i].result);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-        bench_expect_no_event(&b);
-        bench_advance(&b, 2 * TTL);
-        assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
+        harness_expect_event(&h, RLK_EV_RENEW_REFUSED, rows[i].result);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        harness_expect_no_event(&h);
+        harness_advance(&h, 2 * TTL);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
     }
 }
 
@@ -192,19 +192,19 @@ static void test_lock_renew_unknown_is_tried_again(void **state)
     hold(&lock, 1);
     renewal_comes(1);
     for (i = 0; i < 3; i++) {
-        assert_false(bench_next_event(&b, &event, 499));
-        assert_true(bench_next_event(&b, &event, 1));
+        assert_false(harness_next_event(&h, &event, 499));
+        assert_true(harness_next_event(&h, &event, 1));
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
         assert_int_equal(event.operation, RLK_OP_NONE);
         assert_result(event.result, RLK_UNKNOWN);
         assert_true(rlk_is_held(&lock));
-        for (pause_ms = 0; b.servers[0].count[BENCH_RAISE] == i + 1; pause_ms++)
-            bench_advance(&b, 1);
+        for (pause_ms = 0; h.servers[0].count[HARNESS_RAISE] == i + 1; pause_ms++)
+            harness_advance(&h, 1);
         assert_between(pause_ms, RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS + 1);
     }
-    bench_serve(&b, 0); /* the late ones too */
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0); /* the late ones too */
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_expect_no_event(&h);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
 }
 
@@ -218,21 +218,21 @@ static void test_lock_renew_error_that_passes(void **state)
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_advance(&b, DUE);
-    b.servers[0].automatic = true;
-    b.servers[0].fails = BENCH_READONLY;
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, DUE);
+    h.servers[0].automatic = true;
+    h.servers[0].fails = HARNESS_READONLY;
     for (i = 0; i < 3; i++) {
-        assert_true(bench_next_event(&b, &event, 501 + RLK_RETRY_MAX_MS));
+        assert_true(harness_next_event(&h, &event, 501 + RLK_RETRY_MAX_MS));
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
         assert_result(event.result, RLK_E_READONLY);
     }
-    b.servers[0].fails = NULL;
-    assert_true(bench_next_event(&b, &event, 501 + RLK_RETRY_MAX_MS));
+    h.servers[0].fails = NULL;
+    assert_true(harness_next_event(&h, &event, 501 + RLK_RETRY_MAX_MS));
     assert_int_equal(event.type, RLK_EV_RENEWED);
 }
 
@@ -243,18 +243,18 @@ static void test_lock_renew_error_that_does_not_pass(void **state)
     rlk_event event;
     (void)state;
     hold(&lock, 1);
-    b.servers[0].automatic = true;
-    b.servers[0].fails = BENCH_NOPERM;
-    assert_true(bench_next_event(&b, &event, DUE));
+    h.servers[0].automatic = true;
+    h.servers[0].fails = HARNESS_NOPERM;
+    assert_true(harness_next_event(&h, &event, DUE));
     do {
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
         assert_result(event.result, RLK_E_NOPERM);
         assert_true(rlk_is_held(&lock));
-        assert_true(bench_next_event(&b, &event, RLK_RETRY_MAX_MS + 1));
+        assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS + 1));
     } while (event.type != RLK_EV_LOST);
-    assert_int_equal(b.now_ms, BENCH_START + LEASE);
+    assert_int_equal(h.now_ms, HARNESS_START + LEASE);
     /* when little is left, in half of that each time */
-    assert_between(b.servers[0].count[BENCH_RAISE], (LEASE - DUE) / (RLK_RETRY_MAX_MS + 1),
+    assert_between(h.servers[0].count[HARNESS_RAISE], (LEASE - DUE) / (RLK_RETRY_MAX_MS + 1),
                    (LEASE - DUE) / RLK_RETRY_MIN_MS + 10);
 }
 
@@ -268,10 +268,10 @@ static void test_lock_renew_short_lease(void **state)
     config.ttl_ms = 300;
     config.node_ms = 40;
     hold_with(&lock, 1, &config);
-    while (bench_next_event(&b, &event, 300) && event.type != RLK_EV_LOST)
+    while (harness_next_event(&h, &event, 300) && event.type != RLK_EV_LOST)
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-    assert_int_equal(b.now_ms, BENCH_START + 300 - DRIFT(300));
-    assert_between(b.servers[0].count[BENCH_RAISE], 3, 300 / 40);
+    assert_int_equal(h.now_ms, HARNESS_START + 300 - DRIFT(300));
+    assert_between(h.servers[0].count[HARNESS_RAISE], 3, 300 / 40);
 }
 
 /* LOST comes at the deadline, by our own clock, without any network. */
@@ -287,19 +287,19 @@ static void test_lock_renew_lost_at_the_deadline(void **state)
         unsigned unknown = 0;
         hold(&lock, sizes[i]);
         for (n = 0; n < sizes[i]; n++) {
-            b.servers[n].refuses = true;
-            bench_cut(&b, n);
+            h.servers[n].refuses = true;
+            harness_cut(&h, n);
         }
-        while (bench_next_event(&b, &event, LEASE) && event.type != RLK_EV_LOST) {
+        while (harness_next_event(&h, &event, LEASE) && event.type != RLK_EV_LOST) {
             assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
             assert_result(event.result, RLK_E_CONNECT);
             unknown++;
         }
         assert_int_equal(event.type, RLK_EV_LOST);
-        assert_int_equal(b.now_ms, BENCH_START + LEASE);
+        assert_int_equal(h.now_ms, HARNESS_START + LEASE);
         assert_between(unknown, (LEASE - DUE) / (501 + RLK_RETRY_MAX_MS),
                        (LEASE - DUE) / (500 + RLK_RETRY_MIN_MS) + 10);
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -310,12 +310,12 @@ static void test_fault_86_renewal_in_the_background_answered_too_late(void **sta
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    b.now_ms += LEASE - DUE; /* nobody ticked */
-    assert_true(bench_deliver(bench_link_of(&b, 0)));
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    h.now_ms += LEASE - DUE; /* nobody ticked */
+    assert_true(harness_deliver(harness_link_of(&h, 0)));
     assert_false(rlk_is_held(&lock));
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 }
 
 /* Faults 43, 44: after a long standstill LOST comes first, and nothing is renewed. */
@@ -326,18 +326,18 @@ static void test_fault_43_44_renewing_lock_after_a_standstill(void **state)
     for (way = 0; way < 3; way++) {
         rlk_lock lock;
         hold(&lock, 1);
-        b.now_ms += TTL;
+        h.now_ms += TTL;
         assert_false(rlk_is_held(&lock));
         if (way == 0)
-            rlk_client_tick(b.client);
+            rlk_client_tick(h.client);
         else if (way == 1)
             assert_result(rlk_check_start(&lock), RLK_LOST);
         else
             assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_LOST);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-        bench_expect_no_event(&b);
-        (void)bench_expect(&b, 0, BENCH_RELEASE);
-        assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        harness_expect_no_event(&h);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     }
 }
 
@@ -349,14 +349,14 @@ static void test_lock_renew_by_a_quorum(void **state)
     (void)state;
     hold(&lock, 5);
     renewal_comes(5);
-    bench_serve(&b, 4);
-    bench_serve(&b, 2);
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    harness_serve(&h, 4);
+    harness_serve(&h, 2);
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
-    bench_serve(&b, 1); /* late: nobody's answer */
-    bench_expect_no_event(&b);
+    harness_serve(&h, 1); /* late: nobody's answer */
+    harness_expect_no_event(&h);
 }
 
 /* Minorities that were renewed add up over several tries, though none of these succeeded. */
@@ -368,18 +368,18 @@ static void test_lock_renew_minorities_add_up(void **state)
     (void)state;
     hold(&lock, 3);
     renewal_comes(3);
-    first_ms = b.now_ms;
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, 500));
+    first_ms = h.now_ms;
+    harness_serve(&h, 0);
+    assert_true(harness_next_event(&h, &event, 500));
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), BENCH_START + LEASE);
-    while (b.servers[0].count[BENCH_RAISE] == 1)
-        bench_advance(&b, 1);
-    bench_serve(&b, 1); /* both its raises; the first finds nobody */
-    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
-    assert_true(bench_next_event(&b, &event, 500));
+    assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), HARNESS_START + LEASE);
+    while (h.servers[0].count[HARNESS_RAISE] == 1)
+        harness_advance(&h, 1);
+    harness_serve(&h, 1); /* both its raises; the first finds nobody */
+    assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
+    assert_true(harness_next_event(&h, &event, 500));
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
+    assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), first_ms + LEASE);
 }
 
 /* A minority that refuses is no loss; with one more it is. */
@@ -389,15 +389,15 @@ static void test_lock_renew_minority_refuses(void **state)
     (void)state;
     hold(&lock, 3);
     renewal_comes(3);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    bench_serve(&b, 1);
-    bench_serve(&b, 2);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_advance(&b, DUE);
-    bench_expect_quiet(&b, 0); /* it is known not to have it */
-    bench_reply(&b, 1, BENCH_NOT_OURS);
-    bench_expect_event(&b, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    harness_serve(&h, 1);
+    harness_serve(&h, 2);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, DUE);
+    harness_expect_quiet(&h, 0); /* it is known not to have it */
+    harness_reply(&h, 1, HARNESS_NOT_OURS);
+    harness_expect_event(&h, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
 /* A minority that has a key of another type, and the others can't be asked: no refusal. */
@@ -408,23 +408,23 @@ static void test_lock_renew_minority_has_another_type(void **state)
     unsigned i;
     (void)state;
     hold(&lock, 3);
-    bench_advance(&b, DUE - 1000);
+    harness_advance(&h, DUE - 1000);
     for (i = 1; i < 3; i++) {
-        b.servers[i].swallows = true; /* connecting, for some seconds */
-        bench_cut(&b, i);
+        h.servers[i].swallows = true; /* connecting, for some seconds */
+        harness_cut(&h, i);
     }
-    bench_advance(&b, 1000);
-    bench_reply(&b, 0, BENCH_WRONGTYPE);
-    assert_true(bench_next_event(&b, &event, 500));
+    harness_advance(&h, 1000);
+    harness_reply(&h, 0, HARNESS_WRONGTYPE);
+    assert_true(harness_next_event(&h, &event, 500));
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
     assert_result(event.result, RLK_UNKNOWN);
     assert_true(rlk_is_held(&lock));
     for (i = 1; i < 3; i++) {
-        b.servers[i].swallows = false;
-        b.servers[i].automatic = true;
+        h.servers[i].swallows = false;
+        h.servers[i].automatic = true;
     }
     do {
-        assert_true(bench_next_event(&b, &event, RLK_CONNECT_MS));
+        assert_true(harness_next_event(&h, &event, RLK_CONNECT_MS));
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_RENEWED);
 }
@@ -438,13 +438,13 @@ static void test_lock_renew_stream_ends_in_a_renewal(void **state)
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_between(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL - RLK_BACKOFF_MIN_MS, TTL);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0); /* the raise says as much */
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_between(harness_expect(&h, 0, HARNESS_RAISE)->ms, TTL - RLK_BACKOFF_MIN_MS, TTL);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0); /* the raise says as much */
     assert_between(rlk_remaining_ms(&lock), LEASE - RLK_BACKOFF_MIN_MS, LEASE);
 }
 
@@ -455,24 +455,24 @@ static void test_lock_renew_looks_after_a_reconnect(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
     assert_between(rlk_remaining_ms(&lock), LEASE - 2 * RLK_BACKOFF_MIN_MS, LEASE);
-    bench_cut(&b, 0);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0'; /* fault 20: restarted empty */
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_cut(&h, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* fault 20: restarted empty */
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 
     config.auto_renew = false;
     hold_with(&lock, 1, &config);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_expect_quiet(&b, 0);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -487,16 +487,16 @@ static void test_lock_renew_to_the_cap_is_tried_again(void **state)
     (void)state;
     config.max_hold_ms = TTL + 9000;
     hold_with(&lock, 1, &config);
-    assert_true(bench_next_event(&b, &event, TTL));
+    assert_true(harness_next_event(&h, &event, TTL));
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-    b.servers[0].automatic = true;
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, TTL));
+    h.servers[0].automatic = true;
+    harness_serve(&h, 0);
+    assert_true(harness_next_event(&h, &event, TTL));
     assert_int_equal(event.type, RLK_EV_RENEWED);
-    assert_true(bench_next_event(&b, &event, 2 * TTL));
+    assert_true(harness_next_event(&h, &event, 2 * TTL));
     assert_int_equal(event.type, RLK_EV_LOST);
-    assert_between(b.now_ms, BENCH_START + config.max_hold_ms - DRIFT(config.max_hold_ms),
-                   BENCH_START + config.max_hold_ms);
+    assert_between(h.now_ms, HARNESS_START + config.max_hold_ms - DRIFT(config.max_hold_ms),
+                   HARNESS_START + config.max_hold_ms);
 }
 
 /* More than a third of the TTL is drift: when two thirds are left nothing is to be gained yet. */
@@ -506,21 +506,21 @@ static void test_lock_renew_with_much_drift_after_an_extend(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    b.config.drift_ms = 400;
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
-    b.servers[0].automatic = true;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.drift_ms = 400;
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
+    h.servers[0].automatic = true;
     config.ttl_ms = 1000;
     config.node_ms = 0;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_true(bench_next_event(&b, &event, 1000));
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_int_equal(event.type, RLK_EV_RENEWED);
     assert_result(rlk_extend(&lock, 2000), RLK_OK);
-    assert_true(bench_next_event(&b, &event, 4000));
+    assert_true(harness_next_event(&h, &event, 4000));
     assert_int_equal(event.type, RLK_EV_RENEWED);
-    memset(&b.config, 0, sizeof b.config);
+    memset(&h.config, 0, sizeof h.config);
 }
 
 /* The renewals of many locks leave the connection its pauses between attempts. */
@@ -533,23 +533,23 @@ static void test_lock_renew_many_of_a_server_that_is_down(void **state)
     int64_t end_ms;
     unsigned i;
     (void)state;
-    bench_start_automatic(&b, 1);
+    harness_start_automatic(&h, 1);
     for (i = 0; i < COUNT_OF(locks); i++) {
         rlk_event event;
-        b.servers[0].entries[0].key[0] = '\0'; /* the bench's memory is small */
+        h.servers[0].entries[0].key[0] = '\0'; /* the harness's memory is small */
         (void)snprintf(keys[i], sizeof keys[i], "k%u", i);
-        assert_result(rlk_lock_init(&locks[i], b.client, keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], h.client, keys[i], &config), RLK_OK);
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_OK);
-        assert_false(rlk_client_next_event(b.client, &event));
-        bench_advance(&b, 3);
+        assert_false(rlk_client_next_event(h.client, &event));
+        harness_advance(&h, 3);
     }
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, TTL / 3);
-    before = rlk_conn_failures(&bench_link_of(&b, 0)->conn);
-    for (end_ms = b.now_ms + 8000; b.now_ms < end_ms;)
-        bench_advance(&b, 100);
-    assert_between(rlk_conn_failures(&bench_link_of(&b, 0)->conn) - before, 2, 40);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, TTL / 3);
+    before = rlk_conn_failures(&harness_link_of(&h, 0)->conn);
+    for (end_ms = h.now_ms + 8000; h.now_ms < end_ms;)
+        harness_advance(&h, 100);
+    assert_between(rlk_conn_failures(&harness_link_of(&h, 0)->conn) - before, 2, 40);
 }
 
 int main(void)

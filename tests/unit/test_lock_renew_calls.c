@@ -3,7 +3,7 @@
  * Renewals in the background, and what the caller does meanwhile: his operations come first, what
  * he extended is not cut, and the cap of the hold time (renew.c, rlk_keep).
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #define LEASE     (TTL - DRIFT(TTL))
 #define DUE       (LEASE - (TTL - TTL / 3))
 
-static bench b;
+static harness h;
 
 static rlk_lock_config renewing(void)
 {
@@ -25,11 +25,11 @@ static rlk_lock_config renewing(void)
 
 static void hold_with(rlk_lock *lock, const rlk_lock_config *config)
 {
-    bench_start(&b, 1);
-    assert_result(rlk_lock_init(lock, b.client, BENCH_KEY, config), RLK_OK);
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, config), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Held, and a renewal has just left. */
@@ -37,8 +37,8 @@ static void hold_until_renewal(rlk_lock *lock)
 {
     rlk_lock_config config = renewing();
     hold_with(lock, &config);
-    bench_advance(&b, DUE);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    harness_advance(&h, DUE);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
 }
 
 /* ---- A caller's operation comes first ----------------------------------------------------- */
@@ -57,21 +57,21 @@ static void test_lock_renew_raise_under_way_still_counts(void **state)
         else
             assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
         assert_int_equal(rlk_lock_operation(&lock), way == 0 ? RLK_OP_CHECK : RLK_OP_QUERY);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
-        assert_int_equal(bench_link_of(&b, 0)->queue.len, 1); /* one command at a time */
-        (void)bench_execute(bench_link_of(&b, 0));
-        (void)bench_deliver(bench_link_of(&b, 0));
-        bench_expect_no_event(&b);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        assert_int_equal(harness_link_of(&h, 0)->queue.len, 1); /* one command at a time */
+        (void)harness_execute(harness_link_of(&h, 0));
+        (void)harness_deliver(harness_link_of(&h, 0));
+        harness_expect_no_event(&h);
         assert_int_equal(rlk_remaining_ms(&lock), LEASE);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-        bench_expect_no_event(&b);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_no_event(&h);
         assert_int_equal(rlk_remaining_ms(&lock), LEASE);
         /* the next is due when that one's lease says */
-        bench_advance(&b, DUE - 1);
-        bench_expect_quiet(&b, 0);
-        bench_advance(&b, 1);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
+        harness_advance(&h, DUE - 1);
+        harness_expect_quiet(&h, 0);
+        harness_advance(&h, 1);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
     }
 }
 
@@ -83,18 +83,18 @@ static void test_lock_renew_raise_under_way_is_refused(void **state)
     (void)state;
     hold_until_renewal(&lock);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 
     hold_until_renewal(&lock);
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NOT_OURS);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK); /* the key as it is */
-    bench_expect_no_event(&b);
+    harness_reply(&h, 0, HARNESS_NOT_OURS);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK); /* the key as it is */
+    harness_expect_no_event(&h);
 }
 
 /* Extend, renew: their own raise, behind the one under way, is what is answered. */
@@ -104,16 +104,16 @@ static void test_lock_renew_is_overtaken_by_an_extend(void **state)
     (void)state;
     hold_until_renewal(&lock);
     assert_result(rlk_extend_start(&lock, 50000), RLK_PENDING);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 2);
-    (void)bench_execute(bench_link_of(&b, 0));
-    (void)bench_deliver(bench_link_of(&b, 0)); /* to the renewal: nobody's any more */
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    bench_expect_no_event(&b);
-    assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms,
-                     BENCH_START + TTL + 50000);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 2);
+    (void)harness_execute(harness_link_of(&h, 0));
+    (void)harness_deliver(harness_link_of(&h, 0)); /* to the renewal: nobody's any more */
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_no_event(&h);
+    assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
+                     HARNESS_START + TTL + 50000);
 }
 
 /* Release: not held from the call on; the answer of the renewal changes nothing. */
@@ -124,15 +124,15 @@ static void test_lock_release_called_renewal_in_the_background_in_flight(void **
     hold_until_renewal(&lock);
     assert_result(rlk_release_start(&lock), RLK_PENDING); /* no RLK_E_STATE: it is nobody's call */
     assert_false(rlk_is_held(&lock));
-    bench_run(&b);
-    (void)bench_execute(bench_link_of(&b, 0));
-    (void)bench_deliver(bench_link_of(&b, 0));
+    harness_run(&h);
+    (void)harness_execute(harness_link_of(&h, 0));
+    (void)harness_deliver(harness_link_of(&h, 0));
     assert_false(rlk_is_held(&lock));
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_no_event(&b);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
 /* There is nothing to cancel, and close is close. */
@@ -142,15 +142,15 @@ static void test_lock_renew_is_no_operation_of_the_caller(void **state)
     (void)state;
     hold_until_renewal(&lock);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
-    bench_advance(&b, DUE);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, DUE);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
     assert_result(rlk_force_release_start(&lock), RLK_E_STATE);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN); /* still in the key */
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
 }
 
 /* Who checks or asks without a pause does not keep the lock from being renewed. */
@@ -164,18 +164,18 @@ static void test_lock_renew_is_not_starved(void **state)
         rlk_holder holder;
         rlk_event event;
         hold_with(&lock, &config);
-        while (b.now_ms < BENCH_START + 5 * TTL) {
+        while (h.now_ms < HARNESS_START + 5 * TTL) {
             if (way == 0)
                 assert_result(rlk_check_start(&lock), RLK_PENDING);
             else
                 assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-            bench_advance(&b, 20);
-            bench_serve(&b, 0);
-            while (rlk_client_next_event(b.client, &event))
+            harness_advance(&h, 20);
+            harness_serve(&h, 0);
+            while (rlk_client_next_event(h.client, &event))
                 assert_result(event.result, RLK_OK);
             assert_true(rlk_is_held(&lock));
         }
-        assert_between(b.servers[0].count[BENCH_RAISE], 5 * TTL / DUE - 1, 5 * TTL / DUE + 1);
+        assert_between(h.servers[0].count[HARNESS_RAISE], 5 * TTL / DUE - 1, 5 * TTL / DUE + 1);
     }
 }
 
@@ -191,15 +191,15 @@ static void test_fault_70_renewal_in_the_background_after_an_extend(void **state
     (void)state;
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, 100000), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), lease_ms);
-    bench_advance(&b, lease_ms - (TTL - TTL / 3) - 1);
-    bench_expect_quiet(&b, 0);
-    bench_advance(&b, 1);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, lease_ms - (TTL - TTL / 3) - 1);
+    harness_expect_quiet(&h, 0);
+    harness_advance(&h, 1);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, TTL);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
 }
 
@@ -215,18 +215,18 @@ static void test_fault_70_renewal_after_an_extend_by_days(void **state)
     (void)state;
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, added_ms), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    expiry_ms = bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms;
-    bench_advance(&b, rlk_remaining_ms(&lock) - (TTL - TTL / 3));
-    assert_true(expiry_ms - b.now_ms > 100 * TTL); /* so much is drift */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    expiry_ms = harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms;
+    harness_advance(&h, rlk_remaining_ms(&lock) - (TTL - TTL / 3));
+    assert_true(expiry_ms - h.now_ms > 100 * TTL); /* so much is drift */
     for (i = 0; i < 20; i++) {
-        (void)bench_expect(&b, 0, BENCH_RAISE);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
         assert_between(rlk_remaining_ms(&lock), LEASE - 1, LEASE);
-        assert_int_equal(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms, expiry_ms);
-        bench_advance(&b, DUE);
+        assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms, expiry_ms);
+        harness_advance(&h, DUE);
     }
 }
 
@@ -238,21 +238,21 @@ static void test_lock_renew_after_a_shortening(void **state)
     (void)state;
     hold_with(&lock, &config);
     assert_result(rlk_renew_start(&lock, 25000), RLK_OK);
-    bench_expect_quiet(&b, 0);
+    harness_expect_quiet(&h, 0);
     assert_int_equal(rlk_remaining_ms(&lock), 25000 - DRIFT(25000));
-    bench_advance(&b, 25000 - DRIFT(25000) - (TTL - TTL / 3) - 1);
-    bench_expect_quiet(&b, 0);
-    bench_advance(&b, 1);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, TTL);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RENEWED, RLK_OK);
+    harness_advance(&h, 25000 - DRIFT(25000) - (TTL - TTL / 3) - 1);
+    harness_expect_quiet(&h, 0);
+    harness_advance(&h, 1);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, TTL);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
     /* one that leaves less than two thirds of the TTL is renewed when a third of that is over */
     assert_result(rlk_renew_start(&lock, 5000), RLK_OK);
-    bench_advance(&b, (5000 - DRIFT(5000)) / 3);
-    bench_expect_quiet(&b, 0);
-    bench_advance(&b, 1);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
+    harness_advance(&h, (5000 - DRIFT(5000)) / 3);
+    harness_expect_quiet(&h, 0);
+    harness_advance(&h, 1);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
 }
 
 /* ---- The cap of the hold time ------------------------------------------------------------- */
@@ -270,17 +270,18 @@ static void test_lock_renew_ends_at_the_cap(void **state)
         rlk_event event;
         config.max_hold_ms = caps[i];
         hold_with(&lock, &config);
-        b.servers[0].automatic = true;
-        while (bench_next_event(&b, &event, 4 * TTL) && event.type != RLK_EV_LOST) {
+        h.servers[0].automatic = true;
+        while (harness_next_event(&h, &event, 4 * TTL) && event.type != RLK_EV_LOST) {
             assert_int_equal(event.type, RLK_EV_RENEWED);
-            assert_true(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms <=
-                        BENCH_START + caps[i]);
+            assert_true(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms <=
+                        HARNESS_START + caps[i]);
         }
         assert_int_equal(event.type, RLK_EV_LOST);
         /* its lease is the cap less a drift, of two thirds of a TTL at least */
-        assert_between(b.now_ms - BENCH_START, caps[i] - DRIFT(TTL),
+        assert_between(h.now_ms - HARNESS_START, caps[i] - DRIFT(TTL),
                        caps[i] - DRIFT(TTL - TTL / 3));
-        assert_true(b.servers[0].count[BENCH_RAISE] <= caps[i] / DUE + 4); /* no storm before it */
+        assert_true(h.servers[0].count[HARNESS_RAISE] <=
+                    caps[i] / DUE + 4); /* no storm before it */
     }
 }
 
@@ -293,15 +294,15 @@ static void test_lock_renew_cap_counts_from_the_acquire(void **state)
     (void)state;
     config.max_hold_ms = CAP;
     hold_with(&lock, &config);
-    b.servers[0].automatic = true;
-    while (bench_next_event(&b, &event, 4 * TTL) && event.type != RLK_EV_LOST) {
+    h.servers[0].automatic = true;
+    while (harness_next_event(&h, &event, 4 * TTL) && event.type != RLK_EV_LOST) {
     }
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(rlk_held_ms(&lock), 0);
-    bench_advance(&b, CAP - DRIFT(TTL) - 1);
+    harness_advance(&h, CAP - DRIFT(TTL) - 1);
     assert_true(rlk_is_held(&lock));
     assert_int_equal(rlk_held_ms(&lock), CAP - DRIFT(TTL) - 1);
-    bench_advance(&b, DRIFT(TTL) + 1);
+    harness_advance(&h, DRIFT(TTL) + 1);
     assert_false(rlk_is_held(&lock));
     assert_int_equal(rlk_held_ms(&lock), 0);
 }
@@ -316,14 +317,14 @@ static void test_lock_renew_keep_ends_at_the_cap(void **state)
     config.auto_renew = false;
     config.max_hold_ms = CAP;
     hold_with(&lock, &config);
-    b.servers[0].automatic = true;
+    h.servers[0].automatic = true;
     while ((result = rlk_keep(&lock)) == RLK_OK) {
-        assert_true(bench_find(&b, &b.servers[0], BENCH_KEY)->expiry_ms <= BENCH_START + CAP);
-        bench_advance(&b, 1000);
+        assert_true(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms <= HARNESS_START + CAP);
+        harness_advance(&h, 1000);
     }
     assert_result(result, RLK_LOST);
-    assert_between(b.now_ms - BENCH_START, CAP - DRIFT(TTL), CAP + 1000);
-    assert_true(b.servers[0].count[BENCH_RAISE] <= 6);
+    assert_between(h.now_ms - HARNESS_START, CAP - DRIFT(TTL), CAP + 1000);
+    assert_true(h.servers[0].count[HARNESS_RAISE] <= 6);
 }
 
 /* What the caller asks for himself is his. */
@@ -335,13 +336,13 @@ static void test_lock_renew_cap_is_not_for_calls(void **state)
     config.max_hold_ms = CAP;
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, 2 * CAP), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    bench_advance(&b, TTL + 2 * CAP - DRIFT(TTL + 2 * CAP) - 1);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_advance(&h, TTL + 2 * CAP - DRIFT(TTL + 2 * CAP) - 1);
     assert_result(rlk_keep(&lock), RLK_OK); /* beyond the cap it renews nothing either */
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
-    bench_advance(&b, 1);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
+    harness_advance(&h, 1);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
 /* Extends that got no quorum of answers each have lengthened it all the same, beyond the cap: what
@@ -355,23 +356,23 @@ static void test_lock_renew_keep_beyond_the_cap(void **state)
     (void)state;
     config.auto_renew = false;
     config.max_hold_ms = TTL;
-    bench_start(&b, 3);
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    harness_start(&h, 3);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     for (node = 0; node < 3; node++)
-        bench_serve(&b, node);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_serve(&h, node);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     for (node = 0; node < 2; node++) {
         assert_result(rlk_extend_start(&lock, 2 * TTL), RLK_PENDING);
-        bench_serve(&b, node);
-        assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+        harness_serve(&h, node);
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
         assert_result(event.result, RLK_UNKNOWN);
     }
-    bench_advance(&b, BENCH_START + 2 * TTL + TTL / 2 - b.now_ms);
+    harness_advance(&h, HARNESS_START + 2 * TTL + TTL / 2 - h.now_ms);
     assert_true(rlk_is_held(&lock));
-    b.waits = 0;
+    h.waits = 0;
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.waits, 1); /* a look */
+    assert_int_equal(h.waits, 1); /* a look */
 }
 
 static void test_lock_renew_cap_is_checked(void **state)
@@ -379,22 +380,22 @@ static void test_lock_renew_cap_is_checked(void **state)
     rlk_lock_config config = renewing();
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     config.max_hold_ms = TTL - 1;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_E_TIMES);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
     config.max_hold_ms = -1;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_E_TIMES);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
     config.max_hold_ms = RLK_TTL_MAX + 1;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_E_TIMES);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
     config.max_hold_ms = RLK_TTL_MAX;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
 }
 
 /* ---- Blocking calls ----------------------------------------------------------------------- */
 
 static unsigned renewed; /* events of a program that pulls them while it waits */
 
-static int pull(bench *own)
+static int pull(harness *own)
 {
     rlk_event event;
     while (rlk_client_next_event(own->client, &event))
@@ -410,16 +411,16 @@ static void test_lock_renew_while_another_call_blocks(void **state)
     rlk_lock waiter;
     (void)state;
     hold_with(&lock, &config);
-    bench_put(&b, 0, "another", "foreign", -1);
-    b.servers[0].automatic = true;
+    harness_put(&h, 0, "another", "foreign", -1);
+    h.servers[0].automatic = true;
     config.auto_renew = false;
-    assert_result(rlk_lock_init(&waiter, b.client, "another", &config), RLK_OK);
-    b.on_wait = pull;
+    assert_result(rlk_lock_init(&waiter, h.client, "another", &config), RLK_OK);
+    h.on_wait = pull;
     renewed = 0;
     assert_result(rlk_acquire(&waiter, 5 * TTL), RLK_TIMED_OUT);
     assert_true(rlk_is_held(&lock));
-    assert_between(b.servers[0].count[BENCH_RAISE], 5 * TTL / DUE - 1, 5 * TTL / DUE + 1);
-    assert_int_equal(renewed, b.servers[0].count[BENCH_RAISE]);
+    assert_between(h.servers[0].count[HARNESS_RAISE], 5 * TTL / DUE - 1, 5 * TTL / DUE + 1);
+    assert_int_equal(renewed, h.servers[0].count[HARNESS_RAISE]);
 }
 
 /* rlk_keep of a lock that renews by itself is right, and does nothing but look. */
@@ -429,12 +430,12 @@ static void test_lock_renew_keep_beside_it(void **state)
     rlk_lock lock;
     (void)state;
     hold_with(&lock, &config);
-    b.servers[0].automatic = true;
-    while (b.now_ms < BENCH_START + 3 * TTL) {
+    h.servers[0].automatic = true;
+    while (h.now_ms < HARNESS_START + 3 * TTL) {
         assert_result(rlk_keep(&lock), RLK_OK);
-        bench_advance(&b, 700);
+        harness_advance(&h, 700);
     }
-    assert_between(b.servers[0].count[BENCH_RAISE], 3 * TTL / DUE - 1, 3 * TTL / DUE + 1);
+    assert_between(h.servers[0].count[HARNESS_RAISE], 3 * TTL / DUE - 1, 3 * TTL / DUE + 1);
 }
 
 /* So much is drift that a fresh lease is shorter than two thirds of the TTL. */
@@ -444,25 +445,25 @@ static void test_lock_renew_keep_with_much_drift(void **state)
     rlk_lock lock;
     unsigned i;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    b.config.drift_ms = 400;
-    bench_open(&b, 1, 1);
-    bench_advance(&b, 0);
-    b.servers[0].automatic = true;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.drift_ms = 400;
+    harness_open(&h, 1, 1);
+    harness_advance(&h, 0);
+    h.servers[0].automatic = true;
     config.ttl_ms = 1000;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     for (i = 0; i < 100; i++) {
-        bench_advance(&b, 1);
+        harness_advance(&h, 1);
         assert_result(rlk_keep(&lock), RLK_OK);
     }
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     for (i = 0; i < 20; i++) {
-        bench_advance(&b, 100);
+        harness_advance(&h, 100);
         assert_result(rlk_keep(&lock), RLK_OK);
     }
     /* a lease of 588 ms, of which a third has passed: at each second call */
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 10);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 10);
 }
 
 int main(void)

@@ -3,11 +3,11 @@
  * The rounds of an acquire: what a server may answer, when the next one begins, how many commands
  * that is, and what the arguments of a wait mean.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
-static bench b;
+static harness h;
 
 /* ---- Replies to a SET ---- */
 
@@ -19,11 +19,11 @@ static void test_lock_rounds_reply_to_set(void **state)
         bool undone;         /* it can't be known that it was not executed */
         bool final;          /* ends a longer wait too */
     } cases[] = {
-        {BENCH_OK, RLK_OK, false, true},
-        {BENCH_NIL, RLK_BUSY, false, false},
+        {HARNESS_OK, RLK_OK, false, true},
+        {HARNESS_NIL, RLK_BUSY, false, false},
         {"$-1\r\n", RLK_BUSY, false, false},
         {"*-1\r\n", RLK_BUSY, false, false},
-        {BENCH_READONLY, RLK_E_READONLY, false, false},
+        {HARNESS_READONLY, RLK_E_READONLY, false, false},
         {"-LOADING Redis is loading the dataset in memory\r\n", RLK_E_LOADING, false, false},
         {"-MASTERDOWN Link with MASTER is down\r\n", RLK_E_MASTERDOWN, false, false},
         {"-MISCONF Redis is configured to save RDB snapshots\r\n", RLK_E_MISCONF, false, false},
@@ -41,7 +41,7 @@ static void test_lock_rounds_reply_to_set(void **state)
         {"+OX\r\n", RLK_E_UNEXPECTED, true, false},
         {"$2\r\nOK\r\n", RLK_E_UNEXPECTED, true, false},
         {"*1\r\n+OK\r\n", RLK_E_UNEXPECTED, true, false},
-        {BENCH_NOPERM, RLK_E_NOPERM, false, true},
+        {HARNESS_NOPERM, RLK_E_NOPERM, false, true},
         {"-NOAUTH Authentication required.\r\n", RLK_E_AUTH, false, true},
     };
     size_t i;
@@ -49,29 +49,29 @@ static void test_lock_rounds_reply_to_set(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
         rlk_event event;
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].reply);
+        harness_reply(&h, 0, cases[i].reply);
         if (cases[i].expected == RLK_E_UNEXPECTED) { /* ends the stream: undone on the next */
-            assert_int_equal(b.servers[0].count[BENCH_RELEASE], 0);
-            bench_advance(&b, RLK_BACKOFF_MIN_MS);
-            assert_int_equal(b.servers[0].kills, 1);
+            assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0);
+            harness_advance(&h, RLK_BACKOFF_MIN_MS);
+            assert_int_equal(h.servers[0].kills, 1);
         }
-        assert_int_equal(b.servers[0].count[BENCH_RELEASE], cases[i].undone);
-        assert_int_equal(bench_next_event(&b, &event, 0), !cases[i].undone);
+        assert_int_equal(h.servers[0].count[HARNESS_RELEASE], cases[i].undone);
+        assert_int_equal(harness_next_event(&h, &event, 0), !cases[i].undone);
         if (cases[i].undone) {
-            bench_reply(&b, 0, ":0\r\n");
-            assert_true(bench_next_event(&b, &event, 0));
+            harness_reply(&h, 0, ":0\r\n");
+            assert_true(harness_next_event(&h, &event, 0));
         }
         assert_result(event.result, cases[i].expected);
         assert_result(rlk_lock_close(&lock), cases[i].expected == RLK_OK ? RLK_UNKNOWN : RLK_OK);
 
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        bench_reply(&b, 0, cases[i].reply);
-        assert_int_equal(bench_next_event(&b, &event, 0), cases[i].final);
+        harness_reply(&h, 0, cases[i].reply);
+        assert_int_equal(harness_next_event(&h, &event, 0), cases[i].final);
     }
 }
 
@@ -80,23 +80,23 @@ static void test_lock_rounds_final_errors_of_a_minority(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NOPERM);
-    bench_expect_no_event(&b);
-    bench_reply(&b, 1, BENCH_OK);
-    bench_reply(&b, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_reply(&h, 0, HARNESS_NOPERM);
+    harness_expect_no_event(&h);
+    harness_reply(&h, 1, HARNESS_OK);
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_reply(&b, 1, BENCH_NOPERM);
-    bench_reply(&b, 2, BENCH_NOPERM);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_NOPERM); /* one of three is no quorum, */
-    (void)bench_expect(&b, 0, BENCH_RELEASE);            /* and is being undone */
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_reply(&h, 1, HARNESS_NOPERM);
+    harness_reply(&h, 2, HARNESS_NOPERM);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM); /* one of three is no quorum, */
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);          /* and is being undone */
 }
 
 /* What a raise may answer to an acquire that lost its SET. */
@@ -104,34 +104,34 @@ static void test_lock_rounds_reply_to_the_compare(void **state)
 {
     static const struct {
         const char *reply;
-        bench_kind next;
+        harness_kind next;
         bool ends_stream;
     } cases[] = {
-        {BENCH_NOT_OURS, BENCH_SET, false},     /* again */
-        {BENCH_WRONGTYPE, BENCH_OTHER, false},  /* no use: nothing of ours is there */
-        {BENCH_READONLY, BENCH_RELEASE, false}, /* ends the round */
-        {":-7\r\n", BENCH_RELEASE, true},       /* not what the script says */
-        {"+OK\r\n", BENCH_RELEASE, true},       {":29000\r\n", BENCH_OTHER, false}, /* ours */
-        {":0\r\n", BENCH_RELEASE, false}, /* ours, but with no time left of it */
+        {HARNESS_NOT_OURS, HARNESS_SET, false},     /* again */
+        {HARNESS_WRONGTYPE, HARNESS_OTHER, false},  /* no use: nothing of ours is there */
+        {HARNESS_READONLY, HARNESS_RELEASE, false}, /* ends the round */
+        {":-7\r\n", HARNESS_RELEASE, true},         /* not what the script says */
+        {"+OK\r\n", HARNESS_RELEASE, true},         {":29000\r\n", HARNESS_OTHER, false}, /* ours */
+        {":0\r\n", HARNESS_RELEASE, false}, /* ours, but with no time left of it */
     };
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock lock;
-        bench_start(&b, 1);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_cut(&b, 0);
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        (void)bench_expect(&b, 0, BENCH_RAISE);
-        bench_reply(&b, 0, cases[i].reply);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_cut(&h, 0);
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        harness_reply(&h, 0, cases[i].reply);
         if (cases[i].ends_stream)
-            bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        if (cases[i].next == BENCH_OTHER)
-            bench_expect_quiet(&b, 0);
+            harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        if (cases[i].next == HARNESS_OTHER)
+            harness_expect_quiet(&h, 0);
         else
-            (void)bench_expect(&b, 0, cases[i].next);
+            (void)harness_expect(&h, 0, cases[i].next);
     }
 }
 
@@ -143,22 +143,22 @@ static void test_lock_rounds_undo_meets_noscript(void **state)
     rlk_event event;
     unsigned loads;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, "-SURPRISE\r\n");
-    loads = b.servers[0].loads;
-    bench_reply(&b, 0, BENCH_NOSCRIPT);
-    assert_int_equal(b.servers[0].loads, loads + 1);
-    (void)bench_expect(&b, 0, BENCH_RELEASE); /* once more, at once */
-    bench_reply(&b, 0, BENCH_NOSCRIPT);
-    assert_int_equal(b.servers[0].loads, loads + 1);
-    bench_expect_quiet(&b, 0); /* not in a storm */
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_reply(&b, 0, BENCH_NOSCRIPT);
-    bench_reply(&b, 0, ":0\r\n");
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 1000));
+    harness_reply(&h, 0, "-SURPRISE\r\n");
+    loads = h.servers[0].loads;
+    harness_reply(&h, 0, HARNESS_NOSCRIPT);
+    assert_int_equal(h.servers[0].loads, loads + 1);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE); /* once more, at once */
+    harness_reply(&h, 0, HARNESS_NOSCRIPT);
+    assert_int_equal(h.servers[0].loads, loads + 1);
+    harness_expect_quiet(&h, 0); /* not in a storm */
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_reply(&h, 0, HARNESS_NOSCRIPT);
+    harness_reply(&h, 0, ":0\r\n");
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_result(event.result, RLK_OK);
 }
 
@@ -168,17 +168,17 @@ static void test_lock_rounds_undo_meets_noscript(void **state)
 static unsigned round_times(int64_t *times, unsigned cap, const char *reply, int64_t limit_ms)
 {
     unsigned rounds = 0;
-    int64_t end_ms = b.now_ms + limit_ms;
-    while (b.now_ms < end_ms && rounds < cap) {
-        bench_command *head;
-        bench_run(&b);
-        head = bench_head(bench_link_of(&b, 0));
+    int64_t end_ms = h.now_ms + limit_ms;
+    while (h.now_ms < end_ms && rounds < cap) {
+        harness_command *head;
+        harness_run(&h);
+        head = harness_head(harness_link_of(&h, 0));
         if (head) {
-            assert_int_equal(head->kind, BENCH_SET);
-            times[rounds++] = b.now_ms;
-            bench_reply(&b, 0, reply);
+            assert_int_equal(head->kind, HARNESS_SET);
+            times[rounds++] = h.now_ms;
+            harness_reply(&h, 0, reply);
         } else {
-            bench_advance(&b, 1);
+            harness_advance(&h, 1);
         }
     }
     return rounds;
@@ -194,12 +194,12 @@ static void test_lock_rounds_retry_with_jitter_while_somebody_has_it(void **stat
     int64_t most = 0;
     unsigned i;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     config.retry_min_ms = 20;
     config.retry_max_ms = 60;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    rounds = round_times(times, COUNT_OF(times), BENCH_NIL, 20000);
+    rounds = round_times(times, COUNT_OF(times), HARNESS_NIL, 20000);
     assert_int_equal(rounds, COUNT_OF(times));
     for (i = 1; i < rounds; i++) {
         int64_t pause = times[i] - times[i - 1];
@@ -219,18 +219,18 @@ static void test_lock_rounds_back_off_after_failed_ones(void **state)
     int64_t expected = 100;
     unsigned i;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     config.retry_min_ms = 100;
     config.retry_max_ms = 100;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_int_equal(round_times(times, 8, BENCH_READONLY, 20000), 8);
+    assert_int_equal(round_times(times, 8, HARNESS_READONLY, 20000), 8);
     for (i = 1; i < 8; i++) {
         assert_int_equal(times[i] - times[i - 1], expected);
         expected = expected < 800 ? 2 * expected : 800;
     }
-    assert_int_equal(round_times(times, 1, BENCH_NIL, 20000), 1);
-    assert_int_equal(round_times(times, 3, BENCH_NIL, 20000), 3);
+    assert_int_equal(round_times(times, 1, HARNESS_NIL, 20000), 1);
+    assert_int_equal(round_times(times, 3, HARNESS_NIL, 20000), 3);
     assert_int_equal(times[1] - times[0], 100);
     assert_int_equal(times[2] - times[1], 100);
 }
@@ -242,20 +242,20 @@ static void test_lock_rounds_bounded_commands_of_a_waiter(void **state)
     rlk_lock lock;
     unsigned node;
     (void)state;
-    bench_start_automatic(&b, 3);
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
-    bench_put(&b, 1, BENCH_KEY, "foreign", -1);
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 3);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_put(&h, 1, HARNESS_KEY, "foreign", -1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_advance(&b, 30000);
+    harness_advance(&h, 30000);
     for (node = 0; node < 3; node++)
-        assert_int_equal(b.servers[node].count[BENCH_SET], 1);
+        assert_int_equal(h.servers[node].count[HARNESS_SET], 1);
     for (node = 0; node < 2; node++)
-        assert_between(b.servers[node].count[BENCH_PTTL], 30000 / RLK_RETRY_MAX_MS - 1,
+        assert_between(h.servers[node].count[HARNESS_PTTL], 30000 / RLK_RETRY_MAX_MS - 1,
                        30000 / RLK_RETRY_MIN_MS + 1);
-    assert_int_equal(b.servers[2].count[BENCH_PTTL], 0);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], 0); /* nothing of ours was there */
-    assert_int_equal(b.servers[2].count[BENCH_RELEASE], 1);
+    assert_int_equal(h.servers[2].count[HARNESS_PTTL], 0);
+    assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0); /* nothing of ours was there */
+    assert_int_equal(h.servers[2].count[HARNESS_RELEASE], 1);
 }
 
 /* An uncontended cycle is one command each, on each node. */
@@ -266,20 +266,20 @@ static void test_lock_rounds_bounded_commands_of_a_cycle(void **state)
     for (n = 1; n <= 5; n++) {
         rlk_lock lock;
         unsigned node;
-        bench_start_automatic(&b, n);
-        bench_lock(&b, &lock, 30000);
+        harness_start_automatic(&h, n);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         assert_result(rlk_renew(&lock, 60000), RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
-        bench_advance(&b, 100000);
+        harness_advance(&h, 100000);
         for (node = 0; node < n; node++) {
-            assert_int_equal(b.servers[node].count[BENCH_SET], 1);
-            assert_int_equal(b.servers[node].count[BENCH_RAISE], 1);
-            assert_int_equal(b.servers[node].count[BENCH_RELEASE], 1);
-            assert_int_equal(b.servers[node].count[BENCH_CHECK], 0);
-            assert_int_equal(b.servers[node].streams, 1);
+            assert_int_equal(h.servers[node].count[HARNESS_SET], 1);
+            assert_int_equal(h.servers[node].count[HARNESS_RAISE], 1);
+            assert_int_equal(h.servers[node].count[HARNESS_RELEASE], 1);
+            assert_int_equal(h.servers[node].count[HARNESS_CHECK], 0);
+            assert_int_equal(h.servers[node].streams, 1);
         }
-        assert_true(rlk_client_deadline(b.client) == RLK_NEVER); /* nothing to wake for */
+        assert_true(rlk_client_deadline(h.client) == RLK_NEVER); /* nothing to wake for */
     }
 }
 
@@ -289,22 +289,22 @@ static void test_lock_rounds_one_try_takes_node_ms(void **state)
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     config.node_ms = 123;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_advance(&b, 122);
-    bench_serve(&b, 0); /* in time */
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, 122);
+    harness_serve(&h, 0); /* in time */
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_advance(&b, 123);
-    bench_reply(&b, 0, BENCH_OK); /* late */
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_advance(&h, 123);
+    harness_reply(&h, 0, HARNESS_OK); /* late */
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
 }
 
 /* ---- Waiting for nodes ---- */
@@ -315,16 +315,16 @@ static void test_lock_rounds_wait_for_a_quorum_of_nodes(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    bench_open(&b, 3, 1);
-    b.servers[0].automatic = b.servers[1].automatic = b.servers[2].automatic = true;
-    b.servers[0].mute = b.servers[1].mute = true;
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    harness_open(&h, 3, 1);
+    h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
+    h.servers[0].mute = h.servers[1].mute = true;
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_false(bench_next_event(&b, &event, 500));
-    assert_int_equal(b.servers[2].count[BENCH_SET], 0); /* one of three: no use */
-    b.servers[1].mute = false;
-    assert_true(bench_next_event(&b, &event, 0));
+    assert_false(harness_next_event(&h, &event, 500));
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 0); /* one of three: no use */
+    h.servers[1].mute = false;
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_OK);
 }
 
@@ -333,14 +333,14 @@ static void test_lock_rounds_do_not_wait_out_a_backoff(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start_automatic(&b, 1);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, 10000); /* up to 2 s between attempts by now */
-    b.servers[0].refuses = false;
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 1);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, 10000); /* up to 2 s between attempts by now */
+    h.servers[0].refuses = false;
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 0));
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_OK);
 }
 
@@ -366,23 +366,23 @@ static void test_lock_rounds_wait_arguments(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = rlk_lock_config_default();
-        bench_start_automatic(&b, 1);
-        bench_put(&b, 0, BENCH_KEY, "foreign", -1);
+        harness_start_automatic(&h, 1);
+        harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
         config.wait_ms = cases[i].config_ms;
-        assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
         assert_result(rlk_acquire_start(&lock, cases[i].wait_ms), RLK_PENDING);
-        assert_true(bench_next_event(&b, &event, 100000));
+        assert_true(harness_next_event(&h, &event, 100000));
         assert_result(event.result, cases[i].result);
-        assert_int_equal(b.now_ms, BENCH_START + cases[i].ends_ms);
+        assert_int_equal(h.now_ms, HARNESS_START + cases[i].ends_ms);
     }
-    bench_start_automatic(&b, 1);
-    bench_put(&b, 0, BENCH_KEY, "foreign", -1);
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 1);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, -2), RLK_E_TIMES);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_false(bench_next_event(&b, &event, 3600000));
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    assert_true(bench_next_event(&b, &event, RLK_RETRY_MAX_MS));
+    assert_false(harness_next_event(&h, &event, 3600000));
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
     assert_result(event.result, RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE); /* held already */
 }

@@ -8,7 +8,7 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static bench b;
+static harness h;
 static rlk_lock locks[6];
 
 /* Whether the server tells of changes makes no difference to what is handed over in the client. */
@@ -22,13 +22,13 @@ static const bool kinds[] = {
 
 static void start(unsigned nodes, bool tracking, unsigned handoffs)
 {
-    memset(&b.config, 0, sizeof b.config);
-    b.config.handoffs = handoffs;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.handoffs = handoffs;
     if (tracking) {
-        tracked_start(&b, nodes, 1);
+        tracked_start(&h, nodes, 1);
     } else {
-        bench_open(&b, nodes, 1);
-        bench_advance(&b, 0);
+        harness_open(&h, nodes, 1);
+        harness_advance(&h, 0);
     }
 }
 
@@ -41,55 +41,55 @@ static void stand(unsigned i, const char *key, int64_t wait_ms)
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
     config.safety_ms = safety_ms;
-    assert_result(rlk_lock_init(&locks[i], b.client, key, &config), RLK_OK);
+    assert_result(rlk_lock_init(&locks[i], h.client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], wait_ms), RLK_PENDING);
 }
 
 static void serve_all(void)
 {
     unsigned i;
-    for (i = 0; i < b.nodes; i++)
-        bench_serve(&b, i);
+    for (i = 0; i < h.nodes; i++)
+        harness_serve(&h, i);
 }
 
 /* locks[0..n) stand in a row, in this order, behind a foreign key. */
 static void row(unsigned n)
 {
     unsigned i;
-    for (i = 0; i < b.nodes; i++)
-        bench_put(&b, i, BENCH_KEY, FOREIGN, DAY_MS);
+    for (i = 0; i < h.nodes; i++)
+        harness_put(&h, i, HARNESS_KEY, FOREIGN, DAY_MS);
     for (i = 0; i < n; i++)
-        stand(i, BENCH_KEY, RLK_FOREVER);
+        stand(i, HARNESS_KEY, RLK_FOREVER);
     serve_all();
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
 /* The foreign key goes, and the first waiter has it at its next look. */
 static void first_acquires(unsigned i)
 {
     unsigned n;
-    for (n = 0; n < b.nodes; n++)
-        bench_find(&b, &b.servers[n], BENCH_KEY)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), -1);
+    for (n = 0; n < h.nodes; n++)
+        harness_find(&h, &h.servers[n], HARNESS_KEY)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), -1);
     serve_all();
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&locks[i]));
 }
 
 /* locks[i] releases; locks[next] has it without a moment between, by one SET. */
 static void hands_over(unsigned i, unsigned next)
 {
-    unsigned sets = b.servers[0].count[BENCH_SET];
-    int64_t now_ms = b.now_ms;
+    unsigned sets = h.servers[0].count[HARNESS_SET];
+    int64_t now_ms = h.now_ms;
     assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_no_event(&h);
     assert_true(rlk_is_held(&locks[next]));
     assert_int_equal(locks[next].cause, RLK_CAUSE_LOCAL);
-    assert_int_equal(b.servers[0].count[BENCH_SET], sets + 1);
-    assert_int_equal(b.now_ms, now_ms);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], sets + 1);
+    assert_int_equal(h.now_ms, now_ms);
 }
 
 /* ---- Order -------------------------------------------------------------------------------- */
@@ -108,10 +108,10 @@ static void test_fault_78_row_in_order(void **state)
         for (i = 0; i < 4; i++)
             hands_over(i, i + 1);
         assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-        bench_expect_quiet(&b, 0);
-        assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_quiet(&h, 0);
+        assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     }
 }
 
@@ -138,7 +138,7 @@ static void test_lock_row_next_knows_that_it_is_held_here(void **state)
         start(1, kinds[k], 0);
         row(2);
         first_acquires(0);
-        assert_between(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
+        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
                        RLK_SAFETY_MS);
         assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
     }
@@ -154,17 +154,17 @@ static void test_lock_row_others_leave(void **state)
         row(6);
         if (i == 0) {
             assert_result(rlk_cancel(&locks[1]), RLK_OK); /* next to the first */
-            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
             assert_result(rlk_lock_close(&locks[3]), RLK_OK); /* in the middle */
             assert_result(rlk_cancel(&locks[5]), RLK_OK);     /* the last */
-            bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
         } else {
             assert_result(rlk_lock_close(&locks[5]), RLK_OK);
             assert_result(rlk_lock_close(&locks[1]), RLK_OK);
             assert_result(rlk_lock_close(&locks[3]), RLK_OK);
         }
-        bench_expect_quiet(&b, 0);
-        stand(1, BENCH_KEY, RLK_FOREVER); /* comes again, behind 4 */
+        harness_expect_quiet(&h, 0);
+        stand(1, HARNESS_KEY, RLK_FOREVER); /* comes again, behind 4 */
         first_acquires(0);
         hands_over(0, 2);
         hands_over(2, 4);
@@ -179,9 +179,9 @@ static void test_lock_row_is_empty_and_filled_again(void **state)
     start(1, false, 0);
     row(2);
     assert_result(rlk_cancel(&locks[1]), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    stand(2, BENCH_KEY, RLK_FOREVER);
-    stand(3, BENCH_KEY, RLK_FOREVER);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    stand(2, HARNESS_KEY, RLK_FOREVER);
+    stand(3, HARNESS_KEY, RLK_FOREVER);
     first_acquires(0);
     hands_over(0, 2);
     hands_over(2, 3);
@@ -194,17 +194,17 @@ static void test_lock_row_deadline(void **state)
     (void)state;
     start(1, false, 0);
     row(1);
-    stand(1, BENCH_KEY, 300);
-    stand(2, BENCH_KEY, 200);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 1000));
+    stand(1, HARNESS_KEY, 300);
+    stand(2, HARNESS_KEY, 200);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_ptr_equal(event.user, &locks[2]);
     assert_result(event.result, RLK_TIMED_OUT);
-    assert_int_equal(b.now_ms, BENCH_START + 200);
-    assert_true(bench_next_event(&b, &event, 1000));
+    assert_int_equal(h.now_ms, HARNESS_START + 200);
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_ptr_equal(event.user, &locks[1]);
     assert_result(event.result, RLK_TIMED_OUT);
-    assert_int_equal(b.now_ms, BENCH_START + 300);
+    assert_int_equal(h.now_ms, HARNESS_START + 300);
 }
 
 /* ---- The first leaves --------------------------------------------------------------------- */
@@ -220,25 +220,25 @@ static void test_lock_row_inherits_what_the_first_knew(void **state)
         for (way = 0; way < 3; way++) {
             uint32_t look_ms;
             start(1, kinds[k], 0);
-            bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
-            stand(0, BENCH_KEY, way == 0 ? 300 : RLK_FOREVER);
-            stand(1, BENCH_KEY, RLK_FOREVER);
-            bench_serve(&b, 0);
+            harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
+            stand(0, HARNESS_KEY, way == 0 ? 300 : RLK_FOREVER);
+            stand(1, HARNESS_KEY, RLK_FOREVER);
+            harness_serve(&h, 0);
             look_ms = locks[0].seats[0].t0;
             if (way == 0)
-                bench_advance(&b, 300);
+                harness_advance(&h, 300);
             else if (way == 1)
                 assert_result(rlk_cancel(&locks[0]), RLK_OK);
             else
                 assert_result(rlk_lock_close(&locks[0]), RLK_OK);
             if (way < 2)
-                bench_expect_event(&b, way == 0 ? RLK_EV_TIMED_OUT : RLK_EV_CANCELLED,
-                                   way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
-            bench_expect_quiet(&b, 0);
-            assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), -1);
-            assert_int_equal((uint32_t)b.now_ms, look_ms);
+                harness_expect_event(&h, way == 0 ? RLK_EV_TIMED_OUT : RLK_EV_CANCELLED,
+                                     way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
+            harness_expect_quiet(&h, 0);
+            assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), -1);
+            assert_int_equal((uint32_t)h.now_ms, look_ms);
             assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_SAFETY : RLK_CAUSE_RETRY);
-            bench_serve(&b, 0);
+            harness_serve(&h, 0);
             first_acquires(1);
         }
     }
@@ -250,16 +250,16 @@ static void test_lock_row_has_a_safety_time_of_its_own(void **state)
 {
     (void)state;
     start(1, true, 0);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
     safety_ms = 100000;
-    stand(0, BENCH_KEY, RLK_FOREVER);
+    stand(0, HARNESS_KEY, RLK_FOREVER);
     safety_ms = 500;
-    stand(1, BENCH_KEY, RLK_FOREVER);
+    stand(1, HARNESS_KEY, RLK_FOREVER);
     safety_ms = 0;
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 100, 500);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 100, 500);
     assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
 }
 #endif
@@ -272,15 +272,15 @@ static void test_lock_row_first_leaves_in_the_middle_of_its_try(void **state)
     FOR_EACH_KIND(k)
     {
         start(1, kinds[k], 0);
-        stand(0, BENCH_KEY, RLK_FOREVER);
-        stand(1, BENCH_KEY, RLK_FOREVER);
-        (void)bench_expect(&b, 0, BENCH_SET);
+        stand(0, HARNESS_KEY, RLK_FOREVER);
+        stand(1, HARNESS_KEY, RLK_FOREVER);
+        (void)harness_expect(&h, 0, HARNESS_SET);
         assert_result(rlk_cancel(&locks[0]), RLK_OK);
-        bench_advance(&b, 1);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_advance(&h, 1);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
         assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
     }
@@ -291,16 +291,16 @@ static void test_lock_row_first_is_closed_in_the_middle_of_its_try(void **state)
 {
     (void)state;
     start(1, false, 0);
-    stand(0, BENCH_KEY, RLK_FOREVER);
-    stand(1, BENCH_KEY, RLK_FOREVER);
-    (void)bench_expect(&b, 0, BENCH_SET);
+    stand(0, HARNESS_KEY, RLK_FOREVER);
+    stand(1, HARNESS_KEY, RLK_FOREVER);
+    (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_lock_close(&locks[0]), RLK_UNKNOWN);
-    bench_advance(&b, 1);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2); /* nil: the orphan has it */
-    bench_advance(&b, 500);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+    harness_advance(&h, 1);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2); /* nil: the orphan has it */
+    harness_advance(&h, 500);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
 }
 
 /* What is hopeless for the first is for all. */
@@ -310,14 +310,14 @@ static void test_lock_row_fatal_error_ends_all(void **state)
     (void)state;
     start(1, false, 0);
     row(4);
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     for (i = 0; i < 4; i++) {
-        bench_expect_event(&b, RLK_EV_FAILED, RLK_E_AUTH);
+        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_AUTH);
         assert_int_equal(rlk_lock_operation(&locks[i]), RLK_OP_NONE);
     }
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
 }
 
 /* A connection that comes and goes is ridden out by all of them. */
@@ -326,11 +326,11 @@ static void test_lock_row_reconnect(void **state)
     (void)state;
     start(1, false, 0);
     row(2);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, 3000);
-    bench_expect_no_event(&b);
-    b.servers[0].refuses = false;
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, 3000);
+    harness_expect_no_event(&h);
+    h.servers[0].refuses = false;
     first_acquires(0);
     hands_over(0, 1);
 }
@@ -343,7 +343,7 @@ static void test_lock_row_when_the_client_ends(void **state)
     start(1, false, 0);
     row(4);
     first_acquires(0);
-    rlk_client_deinit(b.client);
+    rlk_client_deinit(h.client);
     for (i = 0; i < 4; i++) {
         assert_result(rlk_cancel(&locks[i]), RLK_E_CLOSED);
         assert_result(rlk_lock_close(&locks[i]), RLK_E_CLOSED);
@@ -364,10 +364,10 @@ static void test_lock_row_lost_hands_over(void **state)
         row(2);
         first_acquires(0);
         ms = rlk_remaining_ms(&locks[0]);
-        b.now_ms += ms; /* nobody ticked meanwhile */
-        bench_advance(&b, 0);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-        bench_serve(&b, 0);
+        h.now_ms += ms; /* nobody ticked meanwhile */
+        harness_advance(&h, 0);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        harness_serve(&h, 0);
         assert_true(rlk_is_held(&locks[1]));
     }
 }
@@ -380,21 +380,21 @@ static void test_lock_row_force_release_hands_over(void **state)
     (void)state;
     start(1, false, 0);
     row(2);
-    assert_result(rlk_lock_init(&operator_lock, b.client, BENCH_KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&operator_lock, h.client, HARNESS_KEY, NULL), RLK_OK);
     assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(locks[0].cause, RLK_CAUSE_LOCAL);
     assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
-    (void)bench_execute(bench_link_of(&b, 0));
-    bench_run(&b);
-    (void)bench_execute(bench_link_of(&b, 0));
-    (void)bench_deliver(bench_link_of(&b, 0));
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1); /* whose key was it? */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+    (void)harness_execute(harness_link_of(&h, 0));
+    harness_run(&h);
+    (void)harness_execute(harness_link_of(&h, 0));
+    (void)harness_deliver(harness_link_of(&h, 0));
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1); /* whose key was it? */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     assert_false(rlk_is_held(&locks[0]));
     assert_true(rlk_is_held(&locks[1]));
 }
@@ -408,15 +408,15 @@ static void test_lock_row_release_of_what_was_not_ours(void **state)
     start(1, false, 0);
     row(1);
     first_acquires(0);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0'; /* by hand: nobody is told */
-    assert_result(rlk_lock_init(&second, b.client, BENCH_KEY, NULL), RLK_OK);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* by hand: nobody is told */
+    assert_result(rlk_lock_init(&second, h.client, HARNESS_KEY, NULL), RLK_OK);
     assert_result(rlk_acquire_start(&second, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
     assert_true(rlk_is_held(&second));
 }
 
@@ -428,12 +428,12 @@ static void test_lock_row_refused_release_hands_nothing_over(void **state)
     row(2);
     first_acquires(0);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_expect_quiet(&b, 0);
-    bench_advance(&b, 500);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_expect_quiet(&h, 0);
+    harness_advance(&h, 500);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_true(rlk_is_held(&locks[1]));
 }
 
@@ -447,23 +447,23 @@ static void test_lock_row_hands_over_on_several_nodes(void **state)
         unsigned sets;
         start(3, kinds[k], 0);
         row(3);
-        bench_advance(&b, 500);
+        harness_advance(&h, 500);
         serve_all();
-        bench_delete(&b, 0, BENCH_KEY);
-        bench_delete(&b, 1, BENCH_KEY);
-        bench_delete(&b, 2, BENCH_KEY);
-        tracked_automatic(&b, true);
-        bench_advance(&b, kinds[k] ? 500 : 1500);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_delete(&h, 0, HARNESS_KEY);
+        harness_delete(&h, 1, HARNESS_KEY);
+        harness_delete(&h, 2, HARNESS_KEY);
+        tracked_automatic(&h, true);
+        harness_advance(&h, kinds[k] ? 500 : 1500);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[0]));
-        sets = b.servers[0].count[BENCH_SET];
+        sets = h.servers[0].count[HARNESS_SET];
         assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-        bench_advance(&b, 400); /* the spread pause is up to retry_min_ms */
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_advance(&h, 400); /* the spread pause is up to retry_min_ms */
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
         assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
-        assert_int_equal(b.servers[0].count[BENCH_SET], sets + 1);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], sets + 1);
     }
 }
 
@@ -473,19 +473,19 @@ static void test_lock_row_next_knows_the_nodes_that_were_won(void **state)
 {
     (void)state;
     start(3, false, 0);
-    stand(0, BENCH_KEY, RLK_FOREVER);
-    stand(1, BENCH_KEY, RLK_FOREVER);
-    bench_run(&b);
-    bench_put(&b, 2, BENCH_KEY, FOREIGN, DAY_MS);
-    bench_serve(&b, 2);
-    bench_serve(&b, 0);
-    bench_serve(&b, 1);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(tracked_until(&b, 2, BENCH_PTTL, 1000), 400, 500);
-    assert_int_equal(b.servers[2].count[BENCH_SET], 1);
-    bench_expect_quiet(&b, 0);
-    bench_expect_quiet(&b, 1);
-    assert_between(tracked_until(&b, 0, BENCH_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5 - 500,
+    stand(0, HARNESS_KEY, RLK_FOREVER);
+    stand(1, HARNESS_KEY, RLK_FOREVER);
+    harness_run(&h);
+    harness_put(&h, 2, HARNESS_KEY, FOREIGN, DAY_MS);
+    harness_serve(&h, 2);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_between(tracked_until(&h, 2, HARNESS_PTTL, 1000), 400, 500);
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 1);
+    harness_expect_quiet(&h, 0);
+    harness_expect_quiet(&h, 1);
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5 - 500,
                    RLK_SAFETY_MS);
 }
 

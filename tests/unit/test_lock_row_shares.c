@@ -13,20 +13,20 @@
 #define TWIN_A "costarring"
 #define TWIN_B "liquid"
 
-static bench b;
+static harness h;
 static rlk_lock locks[8];
 
 static void start(unsigned clients, unsigned handoffs, rlk_lock **buckets, size_t buckets_len)
 {
-    memset(&b.config, 0, sizeof b.config);
-    b.config.handoffs = handoffs;
-    b.config.buckets = buckets;
-    b.config.buckets_len = buckets_len;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.handoffs = handoffs;
+    h.config.buckets = buckets;
+    h.config.buckets_len = buckets_len;
 #ifdef RLK_RESP2_ONLY
-    bench_open(&b, 1, clients);
-    bench_advance(&b, 0);
+    harness_open(&h, 1, clients);
+    harness_advance(&h, 0);
 #else
-    tracked_start(&b, 1, clients);
+    tracked_start(&h, 1, clients);
 #endif
 }
 
@@ -36,7 +36,7 @@ static void stand(unsigned i, unsigned client, const char *key)
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
     config.safety_ms = 1000;
-    assert_result(rlk_lock_init(&locks[i], &b.members[client].client, key, &config), RLK_OK);
+    assert_result(rlk_lock_init(&locks[i], &h.members[client].client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
 }
 
@@ -44,11 +44,11 @@ static void stand(unsigned i, unsigned client, const char *key)
 static bool hands_over(unsigned i, unsigned next)
 {
     assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     if (!rlk_is_held(&locks[next]))
         return false;
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     return true;
 }
 
@@ -58,21 +58,21 @@ static void hand_over_until_it_yields(unsigned handoffs, unsigned expected, unsi
     unsigned holder = 0;
     unsigned i;
     start(1, handoffs, NULL, 0);
-    stand(0, 0, BENCH_KEY);
-    stand(1, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     for (i = 0; i < times * (expected + 1); i++) {
         bool at_once = hands_over(holder, 1 - holder);
         assert_int_equal(at_once, i % (expected + 1) != expected);
         if (!at_once) {
-            assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 400, 500);
+            assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
             assert_int_equal(locks[1 - holder].cause, RLK_CAUSE_YIELD);
-            bench_serve(&b, 0);
-            bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+            harness_serve(&h, 0);
+            harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         }
         assert_result(rlk_acquire_start(&locks[holder], RLK_FOREVER), RLK_PENDING);
-        bench_serve(&b, 0); /* the only one that waits: it asks */
+        harness_serve(&h, 0); /* the only one that waits: it asks */
         holder = 1 - holder;
     }
 }
@@ -93,16 +93,16 @@ static void test_lock_row_counts_hand_overs_in_a_row(void **state)
     (void)state;
     start(1, 2, NULL, 0);
     for (i = 0; i < 6; i++)
-        stand(i, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        stand(i, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
     assert_true(hands_over(1, 2));
     /* the third is not released here: it is deleted, and the next waiter is told by the server */
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_not_equal(locks[3].cause, RLK_CAUSE_LOCAL);
     assert_true(hands_over(3, 4));
     assert_true(hands_over(4, 5));
@@ -118,12 +118,12 @@ static void test_lock_row_yields_to_another_process(void **state)
     unsigned i;
     (void)state;
     start(2, 5, NULL, 0);
-    b.servers[0].automatic = true;
+    h.servers[0].automatic = true;
     for (i = 0; i < 3; i++)
-        stand(i, 0, BENCH_KEY);
-    stand(3, 1, BENCH_KEY);
+        stand(i, 0, HARNESS_KEY);
+    stand(3, 1, HARNESS_KEY);
     do {
-        assert_true(bench_next_event(&b, &event, 1000));
+        assert_true(harness_next_event(&h, &event, 1000));
         if (event.type == RLK_EV_ACQUIRED && event.lock != &locks[3]) {
             assert_result(rlk_release_start(event.lock), RLK_PENDING);
             turns++;
@@ -135,7 +135,7 @@ static void test_lock_row_yields_to_another_process(void **state)
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_int_equal(locks[3].cause, RLK_CAUSE_PUSH);
     assert_int_equal(turns, 6); /* the first, and five that were handed over */
-    assert_true(b.now_ms - BENCH_START < 200);
+    assert_true(h.now_ms - HARNESS_START < 200);
 }
 
 /* While it yields, the server's word is as good as ever. */
@@ -143,17 +143,17 @@ static void test_lock_row_yielding_waiter_is_woken(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
-    stand(0, 0, BENCH_KEY);
-    stand(1, 0, BENCH_KEY);
-    stand(2, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    stand(2, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
     assert_false(hands_over(1, 2));
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.now_ms, BENCH_START);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.now_ms, HARNESS_START);
 }
 #endif
 
@@ -171,20 +171,20 @@ static void test_lock_row_keys_in_one_bucket(void **state)
         stand(i, 0, keys[i]);     /* acquires */
         stand(3 + i, 0, keys[i]); /* waits for it */
     }
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
     assert_true(hands_over(1, 4));
-    assert_int_equal(b.servers[0].count[BENCH_SET], 4); /* nobody else was woken */
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* nobody else was woken */
     assert_true(hands_over(2, 5));
     assert_true(hands_over(0, 3));
-    assert_int_equal(b.servers[0].count[BENCH_SET], 6);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
     /* holders leave the bucket from its middle and its ends */
     for (i = 3; i < 6; i++) {
         assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     }
     assert_null(bucket[0]);
 }
@@ -197,20 +197,20 @@ static void test_lock_row_keys_with_one_hash(void **state)
     assert_int_equal(rlk_key_hash(RLK_KEY_HASH, TWIN_A, strlen(TWIN_A)),
                      rlk_key_hash(RLK_KEY_HASH, TWIN_B, strlen(TWIN_B)));
     start(1, 0, NULL, 0);
-    bench_put(&b, 0, TWIN_B, FOREIGN, DAY_MS);
+    harness_put(&h, 0, TWIN_B, FOREIGN, DAY_MS);
     stand(0, 0, TWIN_A);
     stand(1, 0, TWIN_B);
     stand(2, 0, TWIN_A);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
     assert_true(hands_over(0, 2));
-    assert_int_equal(b.servers[0].count[BENCH_SET], 4); /* one of them in vain */
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them in vain */
     assert_false(rlk_is_held(&locks[1]));
-    bench_find(&b, &b.servers[0], TWIN_B)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_find(&h, &h.servers[0], TWIN_B)->key[0] = '\0';
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&locks[1]));
     assert_true(rlk_is_held(&locks[2]));
 }
@@ -226,14 +226,14 @@ static void test_lock_row_own_buckets(void **state)
     start(1, 0, buckets, 64);
     for (i = 0; i < 64; i++)
         assert_null(buckets[i]);
-    stand(0, 0, BENCH_KEY);
+    stand(0, 0, HARNESS_KEY);
     stand(1, 0, "another");
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     for (i = 0; i < 64; i++)
         used += buckets[i] != NULL;
     assert_int_equal(used, 2);
-    for (i = 0; i < COUNT_OF(b.client->own_buckets); i++)
-        assert_true(b.client->own_buckets[i] != &locks[0]);
+    for (i = 0; i < COUNT_OF(h.client->own_buckets); i++)
+        assert_true(h.client->own_buckets[i] != &locks[0]);
 }
 
 static void test_lock_row_config_is_checked(void **state)
@@ -261,14 +261,14 @@ static void test_lock_row_config_is_checked(void **state)
     (void)state;
     start(1, 0, NULL, 0);
     for (i = 0; i < COUNT_OF(rows); i++) {
-        rlk_client_config config = b.config;
+        rlk_client_config config = h.config;
         rlk_conn *conns[1];
         rlk_client client;
         if (rows[i].len == SIZE_MAX / 2 + 1 && SIZE_MAX <= UINT32_MAX)
             continue; /* there it is one that could be */
         memset(&client, 0, sizeof client);
-        conns[0] = &bench_link_of(&b, 0)->conn;
-        config.env = b.client->env;
+        conns[0] = &harness_link_of(&h, 0)->conn;
+        config.env = h.client->env;
         config.handoffs = rows[i].handoffs;
         config.buckets = rows[i].own ? buckets : NULL;
         config.buckets_len = rows[i].len;

@@ -2,12 +2,12 @@
  *
  * The state decisions of docs/correctness.md, row by row: while trying, on 1, 3 and 5 nodes.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 static const unsigned sizes[] = {1, 3, 5};
 
 #define FOR_EACH_SIZE(i, n, q)                                                                     \
@@ -33,24 +33,24 @@ static void test_lock_trying_ok_when_validity_is_past(void **state)
         rlk_lock lock;
         char first[RLK_TOKEN_MAX + 1];
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_SET);
-        (void)snprintf(first, sizeof first, "%s", bench_expect(&b, 0, BENCH_SET)->token);
-        b.now_ms += 3000; /* the process stood still: no tick */
+        harness_expect_all(&h, 0, n, HARNESS_SET);
+        (void)snprintf(first, sizeof first, "%s", harness_expect(&h, 0, HARNESS_SET)->token);
+        h.now_ms += 3000; /* the process stood still: no tick */
         for (node = 0; node < n; node++) {
-            bench_reply(&b, node, BENCH_OK);
+            harness_reply(&h, node, HARNESS_OK);
             assert_false(rlk_is_held(&lock));
         }
         for (node = 0; node < n; node++)
-            assert_string_equal(bench_expect(&b, node, BENCH_RELEASE)->token, first);
-        bench_reply_all(&b, 0, n, ":0\r\n");
-        bench_advance(&b, RLK_RETRY_MAX_MS);
+            assert_string_equal(harness_expect(&h, node, HARNESS_RELEASE)->token, first);
+        harness_reply_all(&h, 0, n, ":0\r\n");
+        harness_advance(&h, RLK_RETRY_MAX_MS);
         for (node = 0; node < n; node++)
-            assert_string_not_equal(bench_expect(&b, node, BENCH_SET)->token, first);
-        bench_reply_all(&b, 0, q, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+            assert_string_not_equal(harness_expect(&h, node, HARNESS_SET)->token, first);
+        harness_reply_all(&h, 0, q, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&lock));
     }
 }
@@ -67,29 +67,29 @@ static void test_lock_trying_quorum_out_of_reach(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
-        bench_link_of(&b, n - 1)->stuck = n > 1;
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
+        harness_link_of(&h, n - 1)->stuck = n > 1;
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        bench_reply_all(&b, 0, n - q, BENCH_OK);
-        bench_reply_all(&b, n - q, n - q + n / 2, BENCH_NIL); /* q - 1: not decided yet */
+        harness_reply_all(&h, 0, n - q, HARNESS_OK);
+        harness_reply_all(&h, n - q, n - q + n / 2, HARNESS_NIL); /* q - 1: not decided yet */
         if (n == 1)
-            bench_reply(&b, 0, BENCH_NIL);
+            harness_reply(&h, 0, HARNESS_NIL);
         else
-            bench_expect_quiet(&b, n);
-        assert_false(bench_next_event(&b, &event, 0));
+            harness_expect_quiet(&h, n);
+        assert_false(harness_next_event(&h, &event, 0));
         if (n > 1) {
             /* the last one: its SET was encoded, but not a byte of it was taken */
-            bench_advance(&b, 999);
-            bench_expect_quiet(&b, n);
-            bench_advance(&b, 1);
+            harness_advance(&h, 999);
+            harness_expect_quiet(&h, n);
+            harness_advance(&h, 1);
         }
         for (node = 0; node < n - q; node++)
-            (void)bench_expect(&b, node, BENCH_RELEASE);
+            (void)harness_expect(&h, node, HARNESS_RELEASE);
         for (; node < n - q + n / 2; node++)
-            assert_null(bench_head(bench_link_of(&b, node))); /* nothing of ours is there */
-        bench_serve(&b, 0);
-        assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+            assert_null(harness_head(harness_link_of(&h, node))); /* nothing of ours is there */
+        harness_serve(&h, 0);
+        assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }
 }
@@ -101,35 +101,35 @@ static void test_lock_trying_quorum_out_of_reach_drops_unsent_sets(void **state)
     rlk_event event;
     unsigned node;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    b.servers[2].swallows = true;
-    bench_cut(&b, 2);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS); /* now it is connecting */
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    h.servers[2].swallows = true;
+    harness_cut(&h, 2);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS); /* now it is connecting */
     assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);
     for (node = 0; node < 3; node++) {
-        bench_put(&b, node, BENCH_KEY, "foreign", 60000);
-        b.servers[node].automatic = true;
+        harness_put(&h, node, HARNESS_KEY, "foreign", 60000);
+        h.servers[node].automatic = true;
     }
-    assert_true(bench_next_event(&b, &event, 1000));
+    assert_true(harness_next_event(&h, &event, 1000));
     assert_result(event.result, RLK_TIMED_OUT);
-    b.servers[2].swallows = false;
-    bench_advance(&b, RLK_CONNECT_MS + RLK_BACKOFF_MAX_MS);
-    assert_int_equal(rlk_conn_get_state(&bench_link_of(&b, 2)->conn), RLK_CONN_READY);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
-    assert_between(b.servers[0].count[BENCH_PTTL], 4, 20); /* is it free yet? */
-    assert_int_equal(b.servers[2].count[BENCH_SET], 0);
-    assert_int_equal(b.servers[2].count[BENCH_RELEASE], 0);
+    h.servers[2].swallows = false;
+    harness_advance(&h, RLK_CONNECT_MS + RLK_BACKOFF_MAX_MS);
+    assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 2)->conn), RLK_CONN_READY);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+    assert_between(h.servers[0].count[HARNESS_PTTL], 4, 20); /* is it free yet? */
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 0);
+    assert_int_equal(h.servers[2].count[HARNESS_RELEASE], 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
 /* Lets time pass until so many commands came in all, at most `ms`. */
-static void advance_to(unsigned node, bench_kind kind, unsigned count, int64_t ms)
+static void advance_to(unsigned node, harness_kind kind, unsigned count, int64_t ms)
 {
-    int64_t end_ms = b.now_ms + ms;
-    while (b.servers[node].count[kind] < count && b.now_ms < end_ms)
-        bench_advance(&b, 1);
-    assert_int_equal(b.servers[node].count[kind], count);
+    int64_t end_ms = h.now_ms + ms;
+    while (h.servers[node].count[kind] < count && h.now_ms < end_ms)
+        harness_advance(&h, 1);
+    assert_int_equal(h.servers[node].count[kind], count);
 }
 
 /* trying x node with an unresolved token: the node is skipped in later rounds until it is
@@ -139,33 +139,33 @@ static void test_lock_trying_skips_unresolved_nodes(void **state)
     rlk_lock lock;
     char old[RLK_TOKEN_MAX + 1];
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 900); /* one try: 300 ms */
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 900); /* one try: 300 ms */
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)snprintf(old, sizeof old, "%s", bench_expect(&b, 2, BENCH_SET)->token);
-    bench_reply_all(&b, 0, 2, BENCH_NIL);
-    bench_expect_quiet(&b, 0);
+    (void)snprintf(old, sizeof old, "%s", harness_expect(&h, 2, HARNESS_SET)->token);
+    harness_reply_all(&h, 0, 2, HARNESS_NIL);
+    harness_expect_quiet(&h, 0);
     /* who is known to be held is asked before there is a round again */
-    advance_to(0, BENCH_PTTL, 1, RLK_RETRY_MAX_MS);
-    advance_to(1, BENCH_PTTL, 1, RLK_RETRY_MAX_MS);
-    bench_reply_all(&b, 0, 2, ":-2\r\n");
+    advance_to(0, HARNESS_PTTL, 1, RLK_RETRY_MAX_MS);
+    advance_to(1, HARNESS_PTTL, 1, RLK_RETRY_MAX_MS);
+    harness_reply_all(&h, 0, 2, ":-2\r\n");
     /* the undo of node 2 is waited for, before and behind a pause, for one try's time each */
-    advance_to(0, BENCH_SET, 2, 2 * 300 + RLK_RETRY_MIN_MS);
-    assert_string_not_equal(bench_expect(&b, 0, BENCH_SET)->token, old);
-    assert_int_equal(b.servers[2].count[BENCH_SET], 1);
-    assert_int_equal(b.servers[2].count[BENCH_RELEASE], 1);
-    bench_reply(&b, 0, BENCH_NIL); /* with two nodes left this one is enough */
-    bench_reply(&b, 1, BENCH_NIL);
-    bench_reply(&b, 1, BENCH_NOT_OURS);
-    bench_reply(&b, 2, BENCH_OK); /* to the first SET, at last */
-    assert_string_equal(bench_expect(&b, 2, BENCH_RELEASE)->token, old);
-    bench_reply(&b, 2, ":1\r\n");
-    advance_to(0, BENCH_PTTL, 2, RLK_RETRY_MAX_MS);
-    bench_reply(&b, 0, ":-2\r\n");
-    advance_to(2, BENCH_SET, 2, RLK_RETRY_MIN_MS); /* resolved: takes part again */
-    bench_reply(&b, 0, BENCH_OK);
-    bench_reply(&b, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    advance_to(0, HARNESS_SET, 2, 2 * 300 + RLK_RETRY_MIN_MS);
+    assert_string_not_equal(harness_expect(&h, 0, HARNESS_SET)->token, old);
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 1);
+    assert_int_equal(h.servers[2].count[HARNESS_RELEASE], 1);
+    harness_reply(&h, 0, HARNESS_NIL); /* with two nodes left this one is enough */
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_reply(&h, 1, HARNESS_NOT_OURS);
+    harness_reply(&h, 2, HARNESS_OK); /* to the first SET, at last */
+    assert_string_equal(harness_expect(&h, 2, HARNESS_RELEASE)->token, old);
+    harness_reply(&h, 2, ":1\r\n");
+    advance_to(0, HARNESS_PTTL, 2, RLK_RETRY_MAX_MS);
+    harness_reply(&h, 0, ":-2\r\n");
+    advance_to(2, HARNESS_SET, 2, RLK_RETRY_MIN_MS); /* resolved: takes part again */
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* trying x transport error: ridden out until the deadline, then that error */
@@ -181,15 +181,15 @@ static void test_lock_trying_transport_error_until_deadline(void **state)
         rlk_event event;
         unsigned node;
         (void)q;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
         for (node = 0; node < n; node++) {
-            b.servers[node].refuses = true;
-            bench_cut(&b, node);
+            h.servers[node].refuses = true;
+            harness_cut(&h, node);
         }
         assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
-        assert_false(bench_next_event(&b, &event, 9999));
-        assert_true(bench_next_event(&b, &event, 1));
+        assert_false(harness_next_event(&h, &event, 9999));
+        assert_true(harness_next_event(&h, &event, 1));
         assert_int_equal(event.type, RLK_EV_FAILED);
         assert_result(event.result, RLK_E_CONNECT);
     }
@@ -201,15 +201,15 @@ static void test_lock_trying_transport_error_after_a_holder_was_seen(void **stat
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, 10000));
+    harness_reply(&h, 0, HARNESS_NIL);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, 10000));
     assert_int_equal(event.type, RLK_EV_TIMED_OUT);
-    assert_int_equal(b.now_ms, BENCH_START + 10000);
+    assert_int_equal(h.now_ms, HARNESS_START + 10000);
 }
 
 /* ... and survived, if the server is back in time */
@@ -224,21 +224,21 @@ static void test_lock_trying_transport_error_ridden_out(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
         for (node = 0; node < n; node++) {
-            b.servers[node].refuses = true;
-            bench_cut(&b, node);
+            h.servers[node].refuses = true;
+            harness_cut(&h, node);
         }
-        bench_advance(&b, 3000);
+        harness_advance(&h, 3000);
         for (node = 0; node < q; node++) {
-            b.servers[node].refuses = false;
-            b.servers[node].automatic = true;
+            h.servers[node].refuses = false;
+            h.servers[node].automatic = true;
         }
-        assert_true(bench_next_event(&b, &event, 6999));
+        assert_true(harness_next_event(&h, &event, 6999));
         assert_result(event.result, RLK_OK);
-        assert_int_equal(bench_holding(&b, BENCH_KEY, token_of(&lock)), q);
+        assert_int_equal(harness_holding(&h, HARNESS_KEY, token_of(&lock)), q);
     }
 }
 
@@ -253,17 +253,17 @@ static void test_lock_trying_once_returns_transport_errors_at_once(void **state)
     {
         rlk_lock lock;
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
         for (node = 0; node < q; node++) { /* n - q good ones are not enough */
-            b.servers[node].refuses = true;
-            bench_cut(&b, node);
+            h.servers[node].refuses = true;
+            harness_cut(&h, node);
         }
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_run(&b);
-        bench_expect_event(&b, RLK_EV_FAILED, RLK_E_CONNECT);
-        assert_int_equal(b.now_ms, BENCH_START);
-        bench_expect_quiet(&b, n);
+        harness_run(&h);
+        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+        assert_int_equal(h.now_ms, HARNESS_START);
+        harness_expect_quiet(&h, n);
     }
 }
 
@@ -278,18 +278,18 @@ static void test_lock_trying_returns_fatal_errors_at_once(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
         for (node = 0; node < q; node++) {
-            b.servers[node].hello = BENCH_WRONGPASS;
-            bench_cut(&b, node);
+            h.servers[node].hello = HARNESS_WRONGPASS;
+            harness_cut(&h, node);
         }
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+        assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
         assert_result(event.result, RLK_E_AUTH);
         /* and the next call knows at once */
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_AUTH);
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
     }
 }
 

@@ -3,12 +3,12 @@
  * The state decisions of docs/correctness.md, row by row: from acquired to destroyed, on 1, 3 and 5
  * nodes.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bench b;
+static harness h;
 static const unsigned sizes[] = {1, 3, 5};
 
 #define FOR_EACH_SIZE(i, n, q)                                                                     \
@@ -24,27 +24,27 @@ static void test_lock_acquired_late_ok_of_the_minority(void **state)
         rlk_lock lock;
         int64_t remaining_ms;
         (void)state;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 3000);
-        bench_link_of(&b, 0)->stuck = true; /* its SET, encoded at once, has the oldest t0 */
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
+        harness_link_of(&h, 0)->stuck = true; /* its SET, encoded at once, has the oldest t0 */
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_advance(&b, 10);
-        bench_reply_all(&b, 1, q + 1, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_advance(&h, 10);
+        harness_reply_all(&h, 1, q + 1, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         remaining_ms = rlk_remaining_ms(&lock);
-        bench_link_of(&b, 0)->stuck = false;
-        bench_reply(&b, 0, BENCH_OK);
+        harness_link_of(&h, 0)->stuck = false;
+        harness_reply(&h, 0, HARNESS_OK);
         assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
         /* it is one of the quorum when another node turns out not to be */
         assert_result(rlk_check_start(&lock), RLK_PENDING);
-        bench_reply(&b, 1, BENCH_NOT_OURS);
-        bench_reply_all(&b, 2, q + 1, ":2990\r\n");
-        bench_reply(&b, 0, ":2990\r\n");
-        bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
+        harness_reply(&h, 1, HARNESS_NOT_OURS);
+        harness_reply_all(&h, 2, q + 1, ":2990\r\n");
+        harness_reply(&h, 0, ":2990\r\n");
+        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
         assert_true(rlk_is_held(&lock));
         assert_result(rlk_release_start(&lock), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_RELEASE);
-        assert_int_equal(b.servers[1].count[BENCH_RELEASE], 0); /* known not to have it */
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        assert_int_equal(h.servers[1].count[HARNESS_RELEASE], 0); /* known not to have it */
     }
 }
 
@@ -53,18 +53,18 @@ static void test_lock_acquired_release_follows_a_late_ok(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply_all(&b, 0, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_reply_all(&h, 0, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_reply_all(&b, 0, 2, ":1\r\n");
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_serve(&b, 2);
-    assert_int_equal(b.servers[2].count[BENCH_SET], 1);
-    assert_int_equal(b.servers[2].count[BENCH_RELEASE], 1);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_reply_all(&h, 0, 2, ":1\r\n");
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 2);
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 1);
+    assert_int_equal(h.servers[2].count[HARNESS_RELEASE], 1);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -78,27 +78,27 @@ static void test_lock_held_minority_says_not_owner(void **state)
     FOR_EACH_SIZE(i, n, q)
     {
         rlk_lock lock;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_held(&h, &lock, 3000);
         assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_RAISE);
-        bench_reply_all(&b, 0, n - q, BENCH_NOT_OURS);
+        harness_expect_all(&h, 0, n, HARNESS_RAISE);
+        harness_reply_all(&h, 0, n - q, HARNESS_NOT_OURS);
         assert_true(rlk_is_held(&lock));
         if (n > 1) {
-            bench_reply_all(&b, n - q, n, ":6000\r\n");
-            bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-            bench_expect_no_event(&b);
+            harness_reply_all(&h, n - q, n, ":6000\r\n");
+            harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+            harness_expect_no_event(&h);
             assert_true(rlk_is_held(&lock));
             /* the minority is not asked again, and does not count */
             assert_result(rlk_renew_start(&lock, 9000), RLK_PENDING);
-            assert_null(bench_head(bench_link_of(&b, 0)));
-            bench_expect_all(&b, n - q, n, BENCH_RAISE);
+            assert_null(harness_head(harness_link_of(&h, 0)));
+            harness_expect_all(&h, n - q, n, HARNESS_RAISE);
         }
-        bench_reply(&b, n - 1, BENCH_NOT_OURS); /* one more: q is out of reach */
+        harness_reply(&h, n - 1, HARNESS_NOT_OURS); /* one more: q is out of reach */
         assert_false(rlk_is_held(&lock));
-        bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-        bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-        bench_expect_no_event(&b);
+        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -108,16 +108,16 @@ static void test_lock_held_minority_says_not_owner_before_a_late_node(void **sta
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply_all(&b, 0, 2, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_reply_all(&h, 0, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-    bench_reply(&b, 1, BENCH_NOT_OURS);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_LOST);
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_reply(&h, 1, HARNESS_NOT_OURS);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
 }
 
 /* held x a minority renewed: kept per node, adds up across rounds */
@@ -127,23 +127,23 @@ static void test_lock_held_minority_renewed_adds_up(void **state)
     int64_t remaining_ms;
     rlk_event event;
     (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 20000);
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 20000);
     remaining_ms = rlk_remaining_ms(&lock);
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_reply(&b, 0, ":40000\r\n"); /* one of three */
+    harness_reply(&h, 0, ":40000\r\n"); /* one of three */
     assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_result(event.result, RLK_UNKNOWN);
     assert_int_equal(rlk_remaining_ms(&lock), remaining_ms - RLK_OPERATION_MS);
     /* the next: another one of three; node 0 has it already */
-    bench_cut(&b, 1);
-    bench_cut(&b, 2);
-    bench_advance(&b, 100);
+    harness_cut(&h, 1);
+    harness_cut(&h, 2);
+    harness_advance(&h, 100);
     assert_result(rlk_renew_start(&lock, 40000 - RLK_OPERATION_MS - 100), RLK_PENDING);
-    bench_reply(&b, 0, ":34900\r\n");
-    bench_reply(&b, 1, ":34900\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    harness_reply(&h, 0, ":34900\r\n");
+    harness_reply(&h, 1, ":34900\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 34900 - 352, 34900);
 }
 
@@ -153,17 +153,17 @@ static void test_lock_held_minority_renewed_adds_up_within_a_renewal(void **stat
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_held(&b, &lock, 20000);
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 20000);
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
-    bench_reply(&b, 0, ":40000\r\n");
-    bench_reply_all(&b, 1, 3, BENCH_READONLY);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_expect_quiet(&b, 0);
-    bench_reply_all(&b, 1, 2, ":39700\r\n");
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 1);
-    assert_int_equal(b.servers[1].count[BENCH_RAISE], 2);
+    harness_reply(&h, 0, ":40000\r\n");
+    harness_reply_all(&h, 1, 3, HARNESS_READONLY);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_expect_quiet(&h, 0);
+    harness_reply_all(&h, 1, 2, ":39700\r\n");
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
+    assert_int_equal(h.servers[1].count[HARNESS_RAISE], 2);
 }
 
 /* release called x renewal in flight: not held from the call on; the reply is ignored. (A second
@@ -178,22 +178,22 @@ static void test_lock_release_called_renewal_in_flight(void **state)
     {
         rlk_lock lock;
         unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
+        harness_start(&h, n);
+        harness_held(&h, &lock, 3000);
         assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_RAISE);
+        harness_expect_all(&h, 0, n, HARNESS_RAISE);
         assert_result(rlk_release_start(&lock), RLK_E_STATE);
         assert_result(rlk_cancel(&lock), RLK_OK);
-        bench_expect_event(&b, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
         assert_true(rlk_is_held(&lock));
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         assert_false(rlk_is_held(&lock));
-        bench_reply_all(&b, 0, n, ":6000\r\n"); /* of the raise */
+        harness_reply_all(&h, 0, n, ":6000\r\n"); /* of the raise */
         assert_false(rlk_is_held(&lock));
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
         for (node = 0; node < q; node++)
-            bench_reply(&b, node, ":1\r\n");
-        bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+            harness_reply(&h, node, ":1\r\n");
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     }
 }
 
@@ -208,21 +208,21 @@ static void test_lock_releasing_zero_after_an_unanswered_release(void **state)
     {
         rlk_lock lock;
         unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_RELEASE);
+        harness_expect_all(&h, 0, n, HARNESS_RELEASE);
         for (node = 0; node < n; node++) {
-            (void)bench_execute(bench_link_of(&b, node));
-            bench_cut(&b, node); /* the reply is lost */
+            (void)harness_execute(harness_link_of(&h, node));
+            harness_cut(&h, node); /* the reply is lost */
         }
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        bench_expect_all(&b, 0, n, BENCH_RELEASE);
-        bench_reply_all(&b, 0, q, ":0\r\n");
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_expect_all(&h, 0, n, HARNESS_RELEASE);
+        harness_reply_all(&h, 0, q, ":0\r\n");
         if (n > q) /* who has not answered may still have deleted it */
-            bench_reply_all(&b, q, n, ":0\r\n");
-        bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_GONE);
-        bench_expect_no_event(&b);
+            harness_reply_all(&h, q, n, ":0\r\n");
+        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_GONE);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -233,20 +233,20 @@ static void test_lock_releasing_zero_after_an_error(void **state)
     static const struct {
         const char *error;
         rlk_result result;
-    } rows[] = {{"-ODD words of a proxy\r\n", RLK_GONE}, {BENCH_READONLY, RLK_NOT_OWNER}};
+    } rows[] = {{"-ODD words of a proxy\r\n", RLK_GONE}, {HARNESS_READONLY, RLK_NOT_OWNER}};
     unsigned i;
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         rlk_lock lock;
-        bench_start(&b, 1);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
-        (void)bench_expect(&b, 0, BENCH_RELEASE);
-        bench_reply(&b, 0, rows[i].error);
-        bench_advance(&b, RLK_RETRY_MAX_MS);
-        bench_reply(&b, 0, BENCH_NOT_OURS);
-        bench_expect_event(&b, RLK_EV_NOT_HELD, rows[i].result);
-        bench_expect_no_event(&b);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        harness_reply(&h, 0, rows[i].error);
+        harness_advance(&h, RLK_RETRY_MAX_MS);
+        harness_reply(&h, 0, HARNESS_NOT_OURS);
+        harness_expect_event(&h, RLK_EV_NOT_HELD, rows[i].result);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -255,15 +255,15 @@ static void test_lock_releasing_zero_after_an_unsent_release(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_link_of(&b, 0)->stuck = true;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_cut(&b, 0);
-    bench_link_of(&b, 0)->stuck = false;
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_reply(&b, 0, ":0\r\n");
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_cut(&h, 0);
+    harness_link_of(&h, 0)->stuck = false;
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_reply(&h, 0, ":0\r\n");
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
 }
 
 /* released x an unfenced earlier SET of this token: UNKNOWN */
@@ -278,39 +278,39 @@ static void test_lock_released_with_an_unfenced_earlier_set(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
+        harness_start(&h, n);
         for (node = 0; node < n; node++) { /* streams without identity */
-            b.servers[node].no_ids = true;
-            bench_cut(&b, node);
+            h.servers[node].no_ids = true;
+            harness_cut(&h, node);
         }
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        bench_lock(&b, &lock, 30000);
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_SET);
+        harness_expect_all(&h, 0, n, HARNESS_SET);
         for (node = 0; node < q; node++)
-            bench_cut(&b, node);
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
-        bench_expect_all(&b, 0, q, BENCH_RAISE);
-        bench_reply_all(&b, 0, q, BENCH_NOT_OURS);
-        bench_expect_all(&b, 0, q, BENCH_SET); /* again, the same token */
-        bench_reply_all(&b, 0, q, BENCH_OK);
-        assert_true(bench_next_event(&b, &event, 0));
+            harness_cut(&h, node);
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_expect_all(&h, 0, q, HARNESS_RAISE);
+        harness_reply_all(&h, 0, q, HARNESS_NOT_OURS);
+        harness_expect_all(&h, 0, q, HARNESS_SET); /* again, the same token */
+        harness_reply_all(&h, 0, q, HARNESS_OK);
+        assert_true(harness_next_event(&h, &event, 0));
         assert_result(event.result, RLK_OK);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
-        bench_reply_all(&b, 0, q, ":1\r\n");
-        bench_run(&b);
-        if (n > q && !bench_next_event(&b, &event, 0)) {
+        harness_reply_all(&h, 0, q, ":1\r\n");
+        harness_run(&h);
+        if (n > q && !harness_next_event(&h, &event, 0)) {
             for (node = q; node < n; node++)
-                bench_serve(&b, node);
-            assert_true(bench_next_event(&b, &event, 0));
+                harness_serve(&h, node);
+            assert_true(harness_next_event(&h, &event, 0));
         } else if (n == q) {
-            assert_true(bench_next_event(&b, &event, 0));
+            assert_true(harness_next_event(&h, &event, 0));
         }
         assert_result(event.result, RLK_UNKNOWN);
         /* and rightly so */
         for (node = 0; node < q; node++)
-            assert_true(bench_execute_loose(bench_link_of(&b, node)));
-        assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), q);
+            assert_true(harness_execute_loose(harness_link_of(&h, node)));
+        assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), q);
     }
 }
 
@@ -320,20 +320,20 @@ static void test_lock_released_with_a_fenced_earlier_set(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(b.servers[0].kills, 1);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_serve(&b, 0);
-    assert_true(bench_next_event(&b, &event, 0));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(h.servers[0].kills, 1);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    harness_serve(&h, 0);
+    assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -369,30 +369,30 @@ static void test_lock_release_on_n_nodes(void **state)
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         for (node = 0; node < n; node++)
             if (cases[i].answers[node] != '-')
-                bench_reply(&b, node, cases[i].answers[node] == 'd' ? ":1\r\n" : ":0\r\n");
-        assert_int_equal(bench_next_event(&b, &event, 0), cases[i].expected != RLK_UNKNOWN);
+                harness_reply(&h, node, cases[i].answers[node] == 'd' ? ":1\r\n" : ":0\r\n");
+        assert_int_equal(harness_next_event(&h, &event, 0), cases[i].expected != RLK_UNKNOWN);
         if (cases[i].expected == RLK_UNKNOWN)
-            assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+            assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
         assert_result(event.result, cases[i].expected);
         /* stragglers: cleaning goes on behind the result */
         for (node = 0; node < n; node++) {
             if (cases[i].answers[node] != '-')
                 continue;
-            bench_cut(&b, node);
-            bench_advance(&b, RLK_BACKOFF_MIN_MS);
-            (void)bench_expect(&b, node, BENCH_RELEASE);
-            bench_reply(&b, node, BENCH_READONLY);
-            bench_advance(&b, RLK_RETRY_MAX_MS);
-            bench_serve(&b, node);
+            harness_cut(&h, node);
+            harness_advance(&h, RLK_BACKOFF_MIN_MS);
+            (void)harness_expect(&h, node, HARNESS_RELEASE);
+            harness_reply(&h, node, HARNESS_READONLY);
+            harness_advance(&h, RLK_RETRY_MAX_MS);
+            harness_serve(&h, node);
         }
         if (cases[i].expected == RLK_UNKNOWN)
-            bench_expect_event(&b, RLK_EV_SETTLED, RLK_OK);
-        bench_expect_no_event(&b);
+            harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
+        harness_expect_no_event(&h);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }
 }
@@ -404,18 +404,18 @@ static void test_lock_release_stragglers_are_given_up_at_the_ttl(void **state)
     rlk_event event;
     unsigned count;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 3000);
-    b.servers[0].fails = BENCH_READONLY;
-    b.servers[0].automatic = true;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 3000);
+    h.servers[0].fails = HARNESS_READONLY;
+    h.servers[0].automatic = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_result(event.result, RLK_E_READONLY);
-    bench_advance(&b, 3000);
-    count = b.servers[0].count[BENCH_RELEASE];
+    harness_advance(&h, 3000);
+    count = h.servers[0].count[HARNESS_RELEASE];
     assert_between(count, 3000 / RLK_RETRY_MAX_MS, 3000 / RLK_RETRY_MIN_MS + 2);
-    bench_advance(&b, 60000);
-    assert_int_equal(b.servers[0].count[BENCH_RELEASE], count);
+    harness_advance(&h, 60000);
+    assert_int_equal(h.servers[0].count[HARNESS_RELEASE], count);
 }
 
 /* lost: best-effort undo on all nodes */
@@ -430,12 +430,12 @@ static void test_lock_lost_is_undone_on_all_nodes(void **state)
         rlk_lock lock;
         rlk_event event;
         (void)q;
-        bench_start(&b, n);
-        bench_held(&b, &lock, 3000);
-        assert_true(bench_next_event(&b, &event, 3000));
+        harness_start(&h, n);
+        harness_held(&h, &lock, 3000);
+        assert_true(harness_next_event(&h, &event, 3000));
         assert_int_equal(event.type, RLK_EV_LOST);
-        assert_int_equal(b.now_ms, BENCH_START + 3000 - 33); /* 1 % + 2 ms, rounded up */
-        bench_expect_all(&b, 0, n, BENCH_RELEASE);
+        assert_int_equal(h.now_ms, HARNESS_START + 3000 - 33); /* 1 % + 2 ms, rounded up */
+        harness_expect_all(&h, 0, n, HARNESS_RELEASE);
         assert_result(rlk_release(&lock), RLK_LOST);
     }
 }
@@ -451,17 +451,17 @@ static void test_lock_timeout_and_ok_in_the_same_tick(void **state)
     {
         rlk_lock lock;
         (void)q;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_SET);
-        b.now_ms += 500; /* no tick: the input is there first */
-        bench_reply_all(&b, 0, n, BENCH_OK);
+        harness_expect_all(&h, 0, n, HARNESS_SET);
+        h.now_ms += 500; /* no tick: the input is there first */
+        harness_reply_all(&h, 0, n, HARNESS_OK);
         assert_false(rlk_is_held(&lock));
-        bench_expect_no_event(&b);
-        bench_expect_all(&b, 0, n, BENCH_RELEASE);
-        bench_reply_all(&b, 0, n, ":1\r\n");
-        bench_expect_event(&b, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+        harness_expect_no_event(&h);
+        harness_expect_all(&h, 0, n, HARNESS_RELEASE);
+        harness_reply_all(&h, 0, n, ":1\r\n");
+        harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }
 }
@@ -471,13 +471,13 @@ static void test_lock_ok_just_before_the_timeout(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    b.now_ms += 499;
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    h.now_ms += 499;
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* destroy while unknown: entries become ownerless; the possible orphan is reported */
@@ -491,20 +491,20 @@ static void test_lock_destroy_while_unknown(void **state)
     {
         rlk_lock lock;
         rlk_lock other;
-        bench_start(&b, n);
-        bench_lock(&b, &lock, 30000);
-        assert_result(rlk_lock_init(&other, b.client, "other", NULL), RLK_OK);
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_lock_init(&other, h.client, "other", NULL), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
         assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
-        bench_expect_all(&b, 0, n, BENCH_SET);
-        bench_reply_all(&b, 0, n - q, BENCH_NIL); /* q nodes unknown */
+        harness_expect_all(&h, 0, n, HARNESS_SET);
+        harness_reply_all(&h, 0, n - q, HARNESS_NIL); /* q nodes unknown */
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-        memset(&lock, 0x5a, sizeof lock);        /* the caller may do so */
-        bench_reply_all(&b, n - q, n, BENCH_OK); /* finds nobody */
-        bench_expect_all(&b, 0, n, BENCH_SET);   /* of the other lock */
-        bench_reply_all(&b, 0, n, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        bench_expect_no_event(&b);
+        memset(&lock, 0x5a, sizeof lock);            /* the caller may do so */
+        harness_reply_all(&h, n - q, n, HARNESS_OK); /* finds nobody */
+        harness_expect_all(&h, 0, n, HARNESS_SET);   /* of the other lock */
+        harness_reply_all(&h, 0, n, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        harness_expect_no_event(&h);
     }
 }
 
@@ -513,10 +513,10 @@ static void test_lock_destroy_while_a_minority_is_unknown(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply_all(&b, 0, 2, BENCH_NIL);
+    harness_reply_all(&h, 0, 2, HARNESS_NIL);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 

@@ -2,11 +2,11 @@
  *
  * Errors in words: what rlk_client_error and rlk_lock_error say, and how long it may become.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
-static bench b;
+static harness h;
 
 /* ---- Locks ---- */
 
@@ -16,13 +16,13 @@ static void test_lock_text_names_what_failed(void **state)
     static const char long_key[] =
         "0123456789012345678901234567890123456789012345678901234567890123456789";
     (void)state;
-    bench_start(&b, 3);
-    assert_string_equal(rlk_client_error(b.client), "");
-    bench_lock(&b, &lock, 3000);
+    harness_start(&h, 3);
+    assert_string_equal(rlk_client_error(h.client), "");
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 1, BENCH_NOPERM);
-    bench_reply(&b, 2, BENCH_NOPERM);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_NOPERM);
+    harness_reply(&h, 1, HARNESS_NOPERM);
+    harness_reply(&h, 2, HARNESS_NOPERM);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_NOPERM");
     assert_contains(rlk_lock_error(&lock), "node 2, n2:6379, SET");
     assert_contains(rlk_lock_error(&lock), "this user has no permissions");
@@ -30,18 +30,18 @@ static void test_lock_text_names_what_failed(void **state)
     assert_contains(rlk_lock_error(&lock), "closed");
     assert_contains(rlk_lock_error(NULL), "closed");
 
-    assert_result(rlk_lock_init(&lock, b.client, long_key, NULL), RLK_OK);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    b.servers[1].refuses = true;
-    bench_cut(&b, 1);
+    assert_result(rlk_lock_init(&lock, h.client, long_key, NULL), RLK_OK);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    h.servers[1].refuses = true;
+    harness_cut(&h, 1);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
     assert_contains(rlk_lock_error(&lock), "...\"");
     assert_contains(rlk_lock_error(&lock), "errno 111");
-    assert_contains(rlk_client_error(b.client), "E_CONNECT");
-    assert_contains(rlk_client_error(b.client), "node 0, n0:6379");
+    assert_contains(rlk_client_error(h.client), "E_CONNECT");
+    assert_contains(rlk_client_error(h.client), "node 0, n0:6379");
     assert_true(strlen(rlk_lock_error(&lock)) < RLK_TEXT_CAP);
     assert_result(rlk_extend_start(&lock, 1), RLK_NOT_HELD);
     assert_contains(rlk_lock_error(&lock), "extend");
@@ -58,13 +58,13 @@ static void test_lock_text_of_an_old_failure(void **state)
     rlk_event event;
     char first[RLK_TEXT_CAP];
     (void)state;
-    bench_start(&b, 3);
-    bench_lock(&b, &lock, 3000);
-    b.servers[1].hello = b.servers[2].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 1);
-    bench_cut(&b, 2);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    h.servers[1].hello = h.servers[2].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 1);
+    harness_cut(&h, 2);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_BACKOFF_MIN_MS));
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
     assert_result(event.result, RLK_E_AUTH);
     strcpy(first, rlk_lock_error(&lock));
     assert_contains(first, "acquire \"k\": E_AUTH");
@@ -78,15 +78,15 @@ static void test_lock_text_of_a_node_that_stays_away(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 3000);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, 2000);
-    b.servers[0].refuses = false;
-    b.servers[0].swallows = true;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, 2000);
+    h.servers[0].refuses = false;
+    h.servers[0].swallows = true;
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 100));
+    assert_true(harness_next_event(&h, &event, 100));
     assert_result(event.result, RLK_E_CONNECT);
     assert_contains(rlk_lock_error(&lock), "node 0, n0:6379; errno 111");
 }
@@ -97,13 +97,13 @@ static void test_lock_text_beside_an_outcome(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    assert_result(rlk_lock_init_n(&lock, b.client, "a\001b", 3, NULL), RLK_OK);
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init_n(&lock, h.client, "a\001b", 3, NULL), RLK_OK);
     assert_result(rlk_acquire_start(&lock, 3000), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, 3000));
+    harness_reply(&h, 0, HARNESS_NIL);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, 3000));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_contains(rlk_lock_error(&lock), "\"a?b\": TIMED_OUT");
     assert_contains(rlk_lock_error(&lock), "last error E_CONNECT");
@@ -114,14 +114,14 @@ static void test_lock_text_of_an_outcome(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_expect_event(&b, RLK_EV_BUSY, RLK_BUSY);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": BUSY: ");
     assert_null(strstr(rlk_lock_error(&lock), "node"));
-    assert_string_equal(rlk_client_error(b.client), "");
+    assert_string_equal(rlk_client_error(h.client), "");
 }
 
 /* After an acquire that went well: what became of the lease by itself, until the next result. */
@@ -131,32 +131,32 @@ static void test_lock_text_of_a_lease(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     config.auto_renew = true;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_contains(rlk_lock_error(&lock), "lock \"k\": OK");
-    b.servers[0].automatic = true;
+    h.servers[0].automatic = true;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 1));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
-    b.servers[0].fails = BENCH_NOPERM;
-    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    h.servers[0].fails = HARNESS_NOPERM;
+    assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": E_NOPERM: ");
     assert_contains(rlk_lock_error(&lock), "node 0, n0:6379, EVALSHA (raise)");
     assert_contains(rlk_lock_error(&lock), "this user has no permissions");
-    b.servers[0].fails = NULL;
+    h.servers[0].fails = NULL;
     assert_result(rlk_extend_start(&lock, RLK_TTL_MS), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 1));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_int_equal(event.type, RLK_EV_EXTENDED);
     assert_contains(rlk_lock_error(&lock), "extend \"k\": OK");
-    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_RENEWED);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": OK");
-    b.servers[0].fails = BENCH_NOPERM;
+    h.servers[0].fails = HARNESS_NOPERM;
     do {
-        assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+        assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": LOST: ");
@@ -164,23 +164,23 @@ static void test_lock_text_of_a_lease(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_LOST);
     assert_contains(rlk_lock_error(&lock), "extend \"k\": LOST: ");
 
-    b.servers[0].fails = NULL;
-    bench_advance(&b, 1000); /* the server's TTL is over, too */
+    h.servers[0].fails = NULL;
+    harness_advance(&h, 1000); /* the server's TTL is over, too */
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
-    bench_delete(&b, 0, BENCH_KEY);
-    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": NOT_OWNER: ");
     assert_result(rlk_lock_close(&lock), RLK_OK);
 
-    bench_lock(&b, &lock, 3000);
+    harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_true(bench_next_event(&b, &event, 1));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_true(bench_next_event(&b, &event, RLK_TTL_MS));
+    assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
     assert_null(strstr(rlk_lock_error(&lock), "node"));
@@ -192,14 +192,14 @@ static void test_lock_text_of_wrong_use(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
-    b.servers[0].refuses = true;
-    b.servers[0].refusal = RLK_E_RESOLVER;
-    bench_cut(&b, 0);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    h.servers[0].refuses = true;
+    h.servers[0].refusal = RLK_E_RESOLVER;
+    harness_cut(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_FAILED, RLK_E_RESOLVER);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESOLVER);
     assert_contains(rlk_lock_error(&lock), "hook");
     assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379)");
     assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
@@ -223,21 +223,21 @@ static void test_lock_text_is_bounded(void **state)
     memset(key, 'k', sizeof key - 1);
     key[0] = '\x7f';
     key[1] = '\xff';
-    b.url = &url;
-    bench_start(&b, 1);
-    b.url = NULL;
-    b.servers[0].automatic = true;
-    assert_result(rlk_lock_init(&lock, b.client, key, NULL), RLK_OK);
+    h.url = &url;
+    harness_start(&h, 1);
+    h.url = NULL;
+    h.servers[0].automatic = true;
+    assert_result(rlk_lock_init(&lock, h.client, key, NULL), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    b.servers[0].automatic = false;
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    h.servers[0].automatic = false;
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    bench_run(&b);
-    b.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and tells more about it "
+    harness_run(&h);
+    h.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and tells more about it "
                          "than anybody wants to know\r\n";
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, RLK_OPERATION_MS));
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_result(event.result, RLK_UNKNOWN);
     text = rlk_lock_error(&lock);
     assert_int_equal(strlen(text), RLK_TEXT_CAP - 1);
@@ -251,20 +251,20 @@ static void test_lock_text_is_bounded(void **state)
 /* What a client says whose one connection, to this URL, came to such an end. */
 static const char *text_of(const char *text, bool connected, rlk_result why, int sys_errno)
 {
-    rlk_conn *conn = &bench_link_of(&b, 0)->conn;
+    rlk_conn *conn = &harness_link_of(&h, 0)->conn;
     rlk_url url;
     assert_result(rlk_url_parse(&url, text), RLK_OK);
-    b.url = &url;
-    bench_start(&b, 1);
-    b.url = NULL;
-    bench_cut(&b, 0);
-    b.servers[0].mute = true;
-    b.servers[0].swallows = true;
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    h.url = &url;
+    harness_start(&h, 1);
+    h.url = NULL;
+    harness_cut(&h, 0);
+    h.servers[0].mute = true;
+    h.servers[0].swallows = true;
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     if (connected)
-        rlk_conn_connected(conn, 0, NULL, b.now_ms);
-    rlk_conn_closed(conn, why, sys_errno, b.now_ms);
-    return rlk_client_error(b.client);
+        rlk_conn_connected(conn, 0, NULL, h.now_ms);
+    rlk_conn_closed(conn, why, sys_errno, h.now_ms);
+    return rlk_client_error(h.client);
 }
 
 static void test_lock_text_names_the_address(void **state)
@@ -286,11 +286,11 @@ static void test_lock_text_suspects_tls(void **state)
     assert_contains(text_of("redis://h", true, RLK_E_EOF, 0), hint);
     assert_contains(text_of("redis://h", true, RLK_E_IO, 104), hint);
     assert_null(strstr(text_of("redis://h", true, RLK_E_RESPONSE_TIMEOUT, 0), hint));
-    bench_start(&b, 1);
-    bench_cut(&b, 0); /* one that has spoken RESP */
-    assert_contains(rlk_client_error(b.client), "E_EOF: ");
-    assert_null(strstr(rlk_client_error(b.client), hint));
-    assert_null(strstr(rlk_client_error(b.client), "errno"));
+    harness_start(&h, 1);
+    harness_cut(&h, 0); /* one that has spoken RESP */
+    assert_contains(rlk_client_error(h.client), "E_EOF: ");
+    assert_null(strstr(rlk_client_error(h.client), hint));
+    assert_null(strstr(rlk_client_error(h.client), "errno"));
 }
 
 static void test_lock_text_of_what_was_refused(void **state)
@@ -301,10 +301,10 @@ static void test_lock_text_of_what_was_refused(void **state)
     (void)state;
     memset(&client, 0, sizeof client);
     assert_string_equal(rlk_client_error(&client), "");
-    bench_start(&b, 1);
-    assert_result(rlk_lock_init(&lock, b.client, "k", &negative), RLK_E_TTL);
-    assert_contains(rlk_client_error(b.client), "E_TTL: ");
-    assert_null(strstr(rlk_client_error(b.client), "node 0"));
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init(&lock, h.client, "k", &negative), RLK_E_TTL);
+    assert_contains(rlk_client_error(h.client), "E_TTL: ");
+    assert_null(strstr(rlk_client_error(h.client), "node 0"));
 }
 
 /* A loss behind a result that was none. */
@@ -313,16 +313,16 @@ static void test_lock_text_of_a_loss_after_an_extend_without_an_answer(void **st
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    bench_run(&b);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    assert_true(bench_next_event(&b, &event, 30000));
+    harness_run(&h);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, 30000));
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
     assert_contains(rlk_lock_error(&lock), "extend \"k\": UNKNOWN: ");
-    assert_true(bench_next_event(&b, &event, 30000));
+    assert_true(harness_next_event(&h, &event, 30000));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
 }
@@ -333,15 +333,15 @@ static void test_lock_text_of_a_loss_after_an_error_that_passed(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_reply(&b, 0, BENCH_READONLY);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 5000));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 5000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_true(bench_next_event(&b, &event, 30000));
+    assert_true(harness_next_event(&h, &event, 30000));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_null(strstr(rlk_lock_error(&lock), "READONLY"));
 }

@@ -11,36 +11,36 @@
 #define TTL       30000
 #define LEASE     (TTL - DRIFT(TTL))
 
-static bench b;
+static harness h;
 
 static void start(unsigned n)
 {
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, n, 1);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, n, 1);
 }
 
 static void take(rlk_lock *lock, const char *key)
 {
     unsigned i;
-    assert_result(rlk_lock_init(lock, b.client, key, NULL), RLK_OK);
+    assert_result(rlk_lock_init(lock, h.client, key, NULL), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    for (i = 0; i < b.nodes; i++)
-        bench_serve(&b, i);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    for (i = 0; i < h.nodes; i++)
+        harness_serve(&h, i);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Held on n nodes, and all is answered. */
 static void hold(rlk_lock *lock, unsigned n)
 {
     start(n);
-    take(lock, BENCH_KEY);
-    bench_expect_quiet(&b, n);
+    take(lock, HARNESS_KEY);
+    harness_expect_quiet(&h, n);
 }
 
 static void expect_lost(rlk_lock *lock)
 {
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
-    bench_expect_no_event(&b);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
     assert_false(rlk_is_held(lock));
 }
 
@@ -52,14 +52,14 @@ static void test_fault_23_deleted_key_is_noticed_at_once(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_advance(&b, 1234);
-    bench_delete(&b, 0, BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
+    harness_advance(&h, 1234);
+    harness_delete(&h, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
     assert_true(rlk_is_held(&lock)); /* not believed before it is checked */
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect_lost(&lock);
-    assert_int_equal(b.now_ms, BENCH_START + 1234);
-    bench_expect_quiet(&b, 0); /* there is nothing to undo */
+    assert_int_equal(h.now_ms, HARNESS_START + 1234);
+    harness_expect_quiet(&h, 0); /* there is nothing to undo */
     assert_result(rlk_release_start(&lock), RLK_LOST);
 }
 
@@ -69,12 +69,12 @@ static void test_fault_24_overwritten_key_is_noticed_at_once(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     expect_lost(&lock);
-    bench_advance(&b, 2 * TTL);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, FOREIGN), 1);
+    harness_advance(&h, 2 * TTL);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, FOREIGN), 1);
 }
 
 /* A type that no lock has. */
@@ -83,16 +83,16 @@ static void test_lock_touched_key_of_another_type(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->wrong_type = true;
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->wrong_type = true;
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     expect_lost(&lock);
 }
 
 /* Merely touched, or for nothing (faults 76, 85): it stays held, for as long as it was. */
 static void test_lock_touched_for_nothing(void **state)
 {
-    static const char *const keys[] = {BENCH_KEY, NULL};
+    static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(keys); i++) {
@@ -100,19 +100,19 @@ static void test_lock_touched_for_nothing(void **state)
         unsigned push;
         hold(&lock, 1);
         for (push = 1; push < 4; push++) {
-            bench_advance(&b, 100);
-            bench_push(bench_link_of(&b, 0), keys[i]);
-            (void)bench_expect(&b, 0, BENCH_CHECK);
-            bench_serve(&b, 0);
-            bench_expect_no_event(&b);
-            bench_expect_quiet(&b, 0);
+            harness_advance(&h, 100);
+            harness_push(harness_link_of(&h, 0), keys[i]);
+            (void)harness_expect(&h, 0, HARNESS_CHECK);
+            harness_serve(&h, 0);
+            harness_expect_no_event(&h);
+            harness_expect_quiet(&h, 0);
             /* or what is left has less drift by now */
             assert_between(rlk_remaining_ms(&lock), LEASE - 100 * (int)push,
                            LEASE - 100 * (int)push + (int)push);
-            assert_int_equal(b.servers[0].count[BENCH_CHECK], push);
+            assert_int_equal(h.servers[0].count[HARNESS_CHECK], push);
         }
-        bench_delete(&b, 0, BENCH_KEY); /* each look has made the server tell again */
-        bench_serve(&b, 0);
+        harness_delete(&h, 0, HARNESS_KEY); /* each look has made the server tell again */
+        harness_serve(&h, 0);
         expect_lost(&lock);
     }
 }
@@ -121,23 +121,23 @@ static void test_lock_touched_for_nothing(void **state)
 static void test_lock_touched_ttl_was_changed(void **state)
 {
     rlk_lock lock;
-    bench_entry *entry;
+    harness_entry *entry;
     (void)state;
     hold(&lock, 1);
-    entry = bench_find(&b, &b.servers[0], BENCH_KEY);
-    entry->expiry_ms = b.now_ms + 4 * TTL;
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    entry = harness_find(&h, &h.servers[0], HARNESS_KEY);
+    entry->expiry_ms = h.now_ms + 4 * TTL;
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
     entry->expiry_ms = RLK_NEVER;
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(rlk_remaining_ms(&lock), LEASE);
-    entry->expiry_ms = b.now_ms + 5000;
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    entry->expiry_ms = h.now_ms + 5000;
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
-    bench_advance(&b, 5000 - DRIFT(5000));
+    harness_advance(&h, 5000 - DRIFT(5000));
     expect_lost(&lock);
 }
 
@@ -147,16 +147,16 @@ static void test_lock_touched_not_ours(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_push(bench_link_of(&b, 0), "another");
-    bench_expect_quiet(&b, 0);
+    harness_push(harness_link_of(&h, 0), "another");
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_expect_quiet(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_expect_quiet(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
 }
 
 /* A null push: all that are held are looked at. */
@@ -169,11 +169,11 @@ static void test_lock_touched_flush(void **state)
     take(&locks[0], "a");
     take(&locks[1], "b");
     take(&locks[2], "c");
-    bench_find(&b, &b.servers[0], "a")->key[0] = '\0';
-    bench_find(&b, &b.servers[0], "c")->key[0] = '\0';
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 3);
+    harness_find(&h, &h.servers[0], "a")->key[0] = '\0';
+    harness_find(&h, &h.servers[0], "c")->key[0] = '\0';
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 3);
     for (i = 0; i < 3; i++)
         assert_int_equal(rlk_is_held(&locks[i]), i == 1);
 }
@@ -181,28 +181,28 @@ static void test_lock_touched_flush(void **state)
 /* Gone between the OK and the PTTL behind it: whose doing was that? */
 static void test_lock_touched_gone_behind_the_ok(void **state)
 {
-    static const char *const others[] = {":30000\r\n", ":-1\r\n", BENCH_READONLY};
+    static const char *const others[] = {":30000\r\n", ":-1\r\n", HARNESS_READONLY};
     rlk_lock lock;
     size_t i;
     (void)state;
     start(1);
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_run(&b);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_run(&h);
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     expect_lost(&lock);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
     for (i = 0; i < COUNT_OF(others); i++) { /* any other answer is none of its business */
         start(1);
-        bench_lock(&b, &lock, TTL);
+        harness_lock(&h, &lock, TTL);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        bench_reply(&b, 0, BENCH_OK);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        bench_reply(&b, 0, others[i]);
-        bench_expect_quiet(&b, 0);
+        harness_reply(&h, 0, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        harness_reply(&h, 0, others[i]);
+        harness_expect_quiet(&h, 0);
         assert_true(rlk_is_held(&lock));
     }
 }
@@ -213,16 +213,16 @@ static void test_lock_touched_gone_behind_the_ok_of_what_is_released(void **stat
     rlk_lock lock;
     (void)state;
     start(1);
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":-2\r\n");
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    harness_reply(&h, 0, ":-2\r\n");
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
 }
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -233,22 +233,22 @@ static void test_lock_touched_and_the_server_refuses(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_delete(&b, 0, BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_expect_quiet(&b, 0);
-    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+    harness_delete(&h, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_expect_quiet(&h, 0);
+    assert_between(tracked_until(&h, 0, HARNESS_CHECK, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
     assert_true(rlk_is_held(&lock));
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect_lost(&lock);
 
     hold(&lock, 1);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_run(&b);
-    bench_reply(&b, 0, BENCH_NOPERM);
-    assert_int_equal(tracked_until(&b, 0, BENCH_CHECK, 1000), -1);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_run(&h);
+    harness_reply(&h, 0, HARNESS_NOPERM);
+    assert_int_equal(tracked_until(&h, 0, HARNESS_CHECK, 1000), -1);
     assert_true(rlk_is_held(&lock));
-    bench_advance(&b, LEASE - 1000);
+    harness_advance(&h, LEASE - 1000);
     expect_lost(&lock);
 }
 
@@ -258,13 +258,13 @@ static void test_lock_touched_and_the_stream_ends(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_delete(&b, 0, BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_cut(&b, 0);
-    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_cut(&h, 0);
+    assert_between(tracked_until(&h, 0, HARNESS_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
+    harness_serve(&h, 0);
     expect_lost(&lock);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 2);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 2);
 }
 
 /* A stream that came again: of what happened meanwhile nobody told. */
@@ -273,10 +273,10 @@ static void test_lock_touched_reconnect(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_cut(&b, 0);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    assert_between(tracked_until(&b, 0, BENCH_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
-    bench_serve(&b, 0);
+    harness_cut(&h, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    assert_between(tracked_until(&h, 0, HARNESS_CHECK, 1000), 0, RLK_BACKOFF_MIN_MS);
+    harness_serve(&h, 0);
     expect_lost(&lock);
 }
 
@@ -295,15 +295,15 @@ static void test_lock_touched_while_it_is_compared(void **state)
         else if (way == 1)
             assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
         else
-            bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        bench_run(&b);
-        bench_delete(&b, 0, BENCH_KEY);
-        bench_run(&b);
-        assert_int_equal(b.servers[0].count[BENCH_CHECK] + b.servers[0].count[BENCH_RAISE], 1);
-        bench_serve(&b, 0);
-        assert_int_equal(b.servers[0].count[BENCH_CHECK] + b.servers[0].count[BENCH_RAISE], 1);
+            harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        harness_run(&h);
+        harness_delete(&h, 0, HARNESS_KEY);
+        harness_run(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_CHECK] + h.servers[0].count[HARNESS_RAISE], 1);
+        harness_serve(&h, 0);
+        assert_int_equal(h.servers[0].count[HARNESS_CHECK] + h.servers[0].count[HARNESS_RAISE], 1);
         if (way < 2)
-            bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+            harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
         expect_lost(&lock);
     }
 }
@@ -316,24 +316,24 @@ static void test_lock_touched_while_it_is_busy(void **state)
     (void)state;
     hold(&lock, 1);
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_GET);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 1);
-    bench_expect_event(&b, RLK_EV_NOT_HELD, RLK_NOT_HELD); /* nobody has it */
+    (void)harness_expect(&h, 0, HARNESS_GET);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD); /* nobody has it */
     expect_lost(&lock);
 
     start(1);
-    bench_lock(&b, &lock, TTL);
+    harness_lock(&h, &lock, TTL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_push(bench_link_of(&b, 0), NULL); /* before its PTTL is answered */
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
-    bench_reply(&b, 0, ":30000\r\n");
-    (void)bench_expect(&b, 0, BENCH_CHECK);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_push(harness_link_of(&h, 0), NULL); /* before its PTTL is answered */
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
+    harness_reply(&h, 0, ":30000\r\n");
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
 }
 
 /* The look goes on behind an operation that ends, and is taken over by one that asks the same. */
@@ -342,19 +342,19 @@ static void test_lock_touched_and_then_called(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, ":30000\r\n"); /* to the first: no answer to what was asked later */
-    bench_expect_no_event(&b);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_DONE, RLK_OK);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_run(&b);
+    harness_reply(&h, 0, ":30000\r\n"); /* to the first: no answer to what was asked later */
+    harness_expect_no_event(&h);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_run(&h);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_RELEASED, RLK_OK);
-    bench_expect_no_event(&b);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
 }
 
 /* What is due comes first: a lock that is over is not looked at. */
@@ -363,12 +363,12 @@ static void test_lock_touched_when_it_is_over(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    b.now_ms += LEASE; /* nobody ticked */
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_run(&b);
+    h.now_ms += LEASE; /* nobody ticked */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_run(&h);
     expect_lost(&lock);
-    (void)bench_expect(&b, 0, BENCH_RELEASE);
-    assert_int_equal(b.servers[0].count[BENCH_CHECK], 0);
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
 }
 
 /* ---- Several nodes ------------------------------------------------------------------------ */
@@ -379,21 +379,21 @@ static void test_lock_touched_on_several_nodes(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 3);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_quiet(&b, 3);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_quiet(&h, 3);
     assert_true(rlk_is_held(&lock));
-    bench_push(bench_link_of(&b, 0), BENCH_KEY); /* known not to have it */
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_expect_quiet(&b, 3);
-    bench_push(bench_link_of(&b, 2), BENCH_KEY);
-    (void)bench_expect(&b, 2, BENCH_CHECK);
-    bench_serve(&b, 2);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY); /* known not to have it */
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_expect_quiet(&h, 3);
+    harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+    (void)harness_expect(&h, 2, HARNESS_CHECK);
+    harness_serve(&h, 2);
     assert_true(rlk_is_held(&lock));
-    bench_delete(&b, 1, BENCH_KEY);
-    bench_serve(&b, 1);
+    harness_delete(&h, 1, HARNESS_KEY);
+    harness_serve(&h, 1);
     expect_lost(&lock);
-    (void)bench_expect(&b, 2, BENCH_RELEASE);
+    (void)harness_expect(&h, 2, HARNESS_RELEASE);
 }
 
 /* A check that is refused is asked again after a pause, also while an operation that this node has
@@ -405,31 +405,31 @@ static void test_lock_touched_refused_during_a_query(void **state)
     (void)state;
     hold(&lock, 3);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
-    bench_serve(&b, 0); /* the others don't answer */
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_expect_quiet(&b, 0);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
+    harness_serve(&h, 0); /* the others don't answer */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_expect_quiet(&h, 0);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
     assert_true(rlk_is_held(&lock));
     /* one that stands before the query makes way for it */
     hold(&lock, 1);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY);
-    (void)bench_expect(&b, 0, BENCH_GET);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    (void)harness_expect(&h, 0, HARNESS_GET);
 }
 
 /* ---- rlk_keep ----------------------------------------------------------------------------- */
 
 static unsigned answer_at; /* wait at which the server answers; 0: never */
 
-static int answer_late(bench *own)
+static int answer_late(harness *own)
 {
     if (own->waits == answer_at)
-        bench_serve(own, 0);
+        harness_serve(own, 0);
     return 0;
 }
 
@@ -439,17 +439,17 @@ static void test_lock_touched_keep_waits_for_the_check(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    b.on_wait = answer_late;
+    h.on_wait = answer_late;
     answer_at = 2;
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.waits, 1); /* a look, and nothing had come */
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    b.waits = 0;
+    assert_int_equal(h.waits, 1); /* a look, and nothing had come */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    h.waits = 0;
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.waits, 2);
-    bench_expect_quiet(&b, 0);
-    bench_delete(&b, 0, BENCH_KEY);
-    b.waits = 0;
+    assert_int_equal(h.waits, 2);
+    harness_expect_quiet(&h, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    h.waits = 0;
     assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
     expect_lost(&lock);
     assert_result(rlk_keep(&lock), RLK_LOST);
@@ -461,22 +461,22 @@ static void test_lock_touched_keep_without_an_answer(void **state)
     rlk_lock lock;
     (void)state;
     hold(&lock, 1);
-    b.on_wait = answer_late;
+    h.on_wait = answer_late;
     answer_at = 0;
-    bench_delete(&b, 0, BENCH_KEY);
+    harness_delete(&h, 0, HARNESS_KEY);
     assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(b.now_ms - BENCH_START, RLK_NODE_MS_MAX);
+    assert_int_equal(h.now_ms - HARNESS_START, RLK_NODE_MS_MAX);
     assert_true(rlk_is_held(&lock));
 }
 
 static unsigned silent; /* the node that is not served */
 
-static int serve_others(bench *own)
+static int serve_others(harness *own)
 {
     unsigned i;
     for (i = 0; i < own->nodes; i++)
         if (i != silent)
-            bench_serve(own, i);
+            harness_serve(own, i);
     return 0;
 }
 
@@ -490,29 +490,29 @@ static void test_lock_touched_keep_while_a_node_owes_a_check(void **state)
         rlk_lock lock;
         int64_t begin_ms;
         silent = 3;
-        memset(&b.config, 0, sizeof b.config);
-        tracked_start(&b, 3, 1);
-        assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, NULL), RLK_OK);
+        memset(&h.config, 0, sizeof h.config);
+        tracked_start(&h, 3, 1);
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        (void)serve_others(&b);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        begin_ms = b.now_ms;
+        (void)serve_others(&h);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        begin_ms = h.now_ms;
         silent = 2;
-        bench_push(bench_link_of(&b, 2), BENCH_KEY);
-        while (bench_deliver(bench_link_of(&b, 2))) {
+        harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+        while (harness_deliver(harness_link_of(&h, 2))) {
         }
-        (void)bench_expect(&b, 2, BENCH_CHECK);
+        (void)harness_expect(&h, 2, HARNESS_CHECK);
         if (way == 1) {
-            b.servers[2].refuses = true;
-            bench_cut(&b, 2);
+            h.servers[2].refuses = true;
+            harness_cut(&h, 2);
         }
-        b.on_wait = serve_others;
-        while (b.now_ms < begin_ms + INT64_C(2) * TTL) {
+        h.on_wait = serve_others;
+        while (h.now_ms < begin_ms + INT64_C(2) * TTL) {
             assert_result(rlk_keep(&lock), RLK_OK);
-            bench_advance(&b, 1000);
-            (void)serve_others(&b);
+            harness_advance(&h, 1000);
+            (void)serve_others(&h);
         }
-        b.on_wait = NULL;
+        h.on_wait = NULL;
     }
 }
 

@@ -3,7 +3,7 @@
  * What is counted, and what rlk_env.trace sees: each transition and each command once, and never a
  * token or a password (trace.c).
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #define WORD(word) (word)
 #endif
 
-static bench b;
+static harness h;
 
 typedef struct seen {
     rlk_trace_kind kind;
@@ -34,11 +34,11 @@ static size_t checked; /* of them looked at by expect() */
 
 static void record(void *context, const rlk_trace *trace)
 {
-    const bench_client *member = (const bench_client *)context;
+    const harness_client *member = (const harness_client *)context;
     seen *one = &traces[traced++];
     assert_true(traced < COUNT_OF(traces));
     assert_ptr_equal(trace->client, &member->client);
-    assert_int_equal(trace->now_ms, member->bench->now_ms);
+    assert_int_equal(trace->now_ms, member->harness->now_ms);
     assert_non_null(trace->what);
     one->kind = trace->kind;
     one->lock = trace->lock;
@@ -50,14 +50,14 @@ static void record(void *context, const rlk_trace *trace)
 static void start(unsigned nodes, bool tracking)
 {
     unsigned i;
-    memset(&b.config, 0, sizeof b.config);
-    b.config.env.trace = record;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.env.trace = record;
     traced = 0;
     checked = 0;
-    bench_open(&b, nodes, 1);
+    harness_open(&h, nodes, 1);
     for (i = 0; i < nodes; i++)
-        b.servers[i].tracking = tracking;
-    bench_advance(&b, 0);
+        h.servers[i].tracking = tracking;
+    harness_advance(&h, 0);
 }
 
 /* All that was traced so far is not looked at. */
@@ -120,26 +120,26 @@ static void test_lock_trace_of_a_connection(void **state)
     expect_connects(RLK_E_NOT_CONNECTED);
     expect_no_more();
     /* one that has to be fenced */
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
+    harness_run(&h);
     skip_all();
-    bench_cut(&b, 0);
+    harness_cut(&h, 0);
     expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_EOF);
     expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_EOF);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
     expect_connects(RLK_E_EOF);
     skip_all();
-    bench_say(bench_link_of(&b, 0), "what?\r\n", 7); /* nonsense: its stream is given up */
+    harness_say(harness_link_of(&h, 0), "what?\r\n", 7); /* nonsense: its stream is given up */
     expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_PROTOCOL);
-    bench_run(&b);
+    harness_run(&h);
     expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_PROTOCOL);
-    bench_advance(&b, RLK_BACKOFF_MAX_MS);
+    harness_advance(&h, RLK_BACKOFF_MAX_MS);
     skip_all();
-    b.servers[0].hello = BENCH_WRONGPASS;
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(rlk_conn_get_state(&bench_link_of(&b, 0)->conn), RLK_CONN_FATAL);
+    h.servers[0].hello = HARNESS_WRONGPASS;
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 0)->conn), RLK_CONN_FATAL);
     expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_EOF);
     expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_EOF);
     expect(RLK_TRACE_CONN, NULL, 0, "CONNECTING", RLK_E_EOF);
@@ -158,9 +158,9 @@ static void test_lock_trace_of_a_lock(void **state)
     (void)state;
     start(1, false);
     skip_all();
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
     expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 1);
@@ -170,15 +170,15 @@ static void test_lock_trace_of_a_lock(void **state)
     expect_no_more();
 
     assert_result(rlk_extend_start(&lock, 10000), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (raise)", 1);
     expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (raise)", 40000);
     expect(RLK_TRACE_RESULT, &lock, -1, "extend", RLK_OK);
 
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_READONLY);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_serve(&b, 0);
+    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_serve(&h, 0);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
     expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (check)", RLK_E_READONLY);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
@@ -187,7 +187,7 @@ static void test_lock_trace_of_a_lock(void **state)
     expect(RLK_TRACE_RESULT, &lock, -1, "check", RLK_OK);
 
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect(RLK_TRACE_STATE, &lock, -1, "FREE", 0);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (release)", 1);
     expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (release)", 1);
@@ -201,9 +201,9 @@ static void test_lock_trace_of_a_loss(void **state)
     rlk_lock lock;
     (void)state;
     start(1, false);
-    bench_held(&b, &lock, 3000);
+    harness_held(&h, &lock, 3000);
     skip_all();
-    bench_advance(&b, 3000);
+    harness_advance(&h, 3000);
     expect(RLK_TRACE_STATE, &lock, -1, "LOST", 0);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (release)", 1);
     expect_no_more();
@@ -217,13 +217,13 @@ static void test_lock_trace_of_waiting(void **state)
     rlk_lock second;
     (void)state;
     start(1, true);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, 60000);
-    bench_lock(&b, &lock, 30000);
-    bench_lock(&b, &second, 30000);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, 60000);
+    harness_lock(&h, &lock, 30000);
+    harness_lock(&h, &second, 30000);
     skip_all();
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
     expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
@@ -234,22 +234,22 @@ static void test_lock_trace_of_waiting(void **state)
     assert_int_equal(traces[checked++].number, 60000);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
     expect_no_more();
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_run(&b);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_run(&h);
     expect(RLK_TRACE_PUSH, &lock, 0, "PUSH", RLK_CAUSE_PUSH);
     expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_PUSH);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
     expect_no_more();
     assert_result(rlk_cancel(&lock), RLK_OK);
     expect(RLK_TRACE_PHASE, &lock, -1, "SETTLE", RLK_CAUSE_PUSH);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     skip_all();
-    bench_advance(&b, 1);
-    bench_serve(&b, 0);
+    harness_advance(&h, 1);
+    harness_serve(&h, 0);
     assert_true(rlk_is_held(&second));
-    bench_push(bench_link_of(&b, 0), NULL);
+    harness_push(harness_link_of(&h, 0), NULL);
     skip_all();
-    bench_run(&b);
+    harness_run(&h);
     expect(RLK_TRACE_PUSH, &second, 0, "FLUSH", RLK_CAUSE_FLUSH);
     expect(RLK_TRACE_COMMAND, &second, 0, "EVALSHA (check)", 1);
 }
@@ -263,17 +263,17 @@ static void test_lock_trace_of_several_nodes(void **state)
     size_t i;
     (void)state;
     start(3, true);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_put(&b, 1, BENCH_KEY, FOREIGN, -1);
-    bench_lock(&b, &lock, 30000);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_put(&h, 1, HARNESS_KEY, FOREIGN, -1);
+    harness_lock(&h, &lock, 30000);
     skip_all();
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 3; i++)
-        b.servers[i].automatic = true;
-    bench_advance(&b, 500);
+        h.servers[i].automatic = true;
+    harness_advance(&h, 500);
     skip_all();
-    bench_delete(&b, 1, BENCH_KEY);
-    bench_advance(&b, RLK_RETRY_MIN_MS);
+    harness_delete(&h, 1, HARNESS_KEY);
+    harness_advance(&h, RLK_RETRY_MIN_MS);
     expect(RLK_TRACE_PUSH, &lock, 1, "PUSH", RLK_CAUSE_PUSH);
     expect(RLK_TRACE_COMMAND, &lock, 1, "PTTL", 1);
     expect(RLK_TRACE_REPLY, &lock, 1, "PTTL", -2);
@@ -284,7 +284,7 @@ static void test_lock_trace_of_several_nodes(void **state)
     }
 #ifndef RLK_NO_TEXT
     assert_int_equal(pauses, 2);
-    assert_int_equal(probes, b.client->stats.probes);
+    assert_int_equal(probes, h.client->stats.probes);
 #endif
     assert_true(rlk_is_held(&lock));
 }
@@ -307,28 +307,28 @@ static void test_lock_trace_tells_no_secrets(void **state)
     url.user_len = (uint16_t)strlen(USER);
     url.password = PASSWORD;
     url.password_len = (uint16_t)strlen(PASSWORD);
-#ifndef RLK_RESP2_ONLY /* where it is in HELLO, which the bench understands */
-    b.url = &url;
+#ifndef RLK_RESP2_ONLY /* where it is in HELLO, which the harness understands */
+    h.url = &url;
 #endif
     start(1, true);
-    b.url = NULL;
-    b.servers[0].automatic = true;
-    bench_lock(&b, &lock, 30000);
+    h.url = NULL;
+    h.servers[0].automatic = true;
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     (void)rlk_lock_token(&lock, token, sizeof token);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, 60000);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, 60000);
     assert_result(rlk_acquire(&lock, 500), RLK_TIMED_OUT);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_result(rlk_force_release(&lock), RLK_OK);
-    b.servers[0].fails = "-ERR " PASSWORD " " FOREIGN "\r\n";
+    h.servers[0].fails = "-ERR " PASSWORD " " FOREIGN "\r\n";
     assert_int_not_equal(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    b.servers[0].hello = "-WRONGPASS " USER " " PASSWORD "\r\n";
-    bench_cut(&b, 0);
-    bench_advance(&b, 1000);
+    h.servers[0].hello = "-WRONGPASS " USER " " PASSWORD "\r\n";
+    harness_cut(&h, 0);
+    harness_advance(&h, 1000);
     assert_true(traced > 60);
     for (i = 0; i < traced; i++) {
         assert_null(strstr(traces[i].what, PASSWORD));
@@ -347,7 +347,7 @@ static void test_lock_trace_key(void **state)
     const uint8_t *key;
     (void)state;
     start(1, false);
-    assert_result(rlk_lock_init_n(&lock, b.client, "a\0b", 3, NULL), RLK_OK);
+    assert_result(rlk_lock_init_n(&lock, h.client, "a\0b", 3, NULL), RLK_OK);
     key = rlk_lock_key(&lock, &len);
     assert_int_equal(len, 3);
     assert_memory_equal(key, "a\0b", 3);
@@ -375,20 +375,20 @@ static void test_lock_trace_stats_of_attempts(void **state)
     unsigned i;
     (void)state;
     start(1, false);
-    b.servers[0].automatic = true;
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_lock(&b, &lock, 3000);
-    bench_lock(&b, &second, 3000);
+    h.servers[0].automatic = true;
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_lock(&h, &lock, 3000);
+    harness_lock(&h, &second, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
     assert_result(rlk_acquire(&lock, 1000), RLK_TIMED_OUT);
-    bench_delete(&b, 0, BENCH_KEY);
+    harness_delete(&h, 0, HARNESS_KEY);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
+    harness_run(&h);
     assert_result(rlk_release(&lock), RLK_OK); /* hands over */
     assert_true(rlk_is_held(&second));
-    rlk_client_stats(b.client, &stats);
-    assert_int_equal(stats.attempts, b.servers[0].count[BENCH_SET]);
+    rlk_client_stats(h.client, &stats);
+    assert_int_equal(stats.attempts, h.servers[0].count[HARNESS_SET]);
     assert_int_equal(stats.acquired, 2);
     assert_int_equal(stats.causes[RLK_CAUSE_START], 4);
     assert_int_equal(stats.causes[RLK_CAUSE_LOCAL], 1);
@@ -398,8 +398,8 @@ static void test_lock_trace_stats_of_attempts(void **state)
     assert_int_equal(stats.causes[RLK_CAUSE_RETRY], sum - 5);
     assert_int_equal(stats.probes, 0);
     assert_int_equal(stats.lost, 0);
-    bench_advance(&b, 3000);
-    rlk_client_stats(b.client, &stats);
+    harness_advance(&h, 3000);
+    rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.lost, 1);
     assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused, 0);
 }
@@ -414,28 +414,28 @@ static void test_lock_trace_stats_of_renewals(void **state)
     (void)state;
     config.auto_renew = true;
     start(1, false);
-    b.servers[0].automatic = true;
-    assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &config), RLK_OK);
+    h.servers[0].automatic = true;
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    bench_advance(&b, 35000);
-    b.servers[0].fails = BENCH_NOPERM;
-    bench_advance(&b, 8000);
-    b.servers[0].fails = NULL;
-    bench_advance(&b, RLK_RETRY_MAX_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    while (bench_next_event(&b, &event, 30000) && event.type != RLK_EV_LOST) {
+    harness_advance(&h, 35000);
+    h.servers[0].fails = HARNESS_NOPERM;
+    harness_advance(&h, 8000);
+    h.servers[0].fails = NULL;
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_delete(&h, 0, HARNESS_KEY);
+    while (harness_next_event(&h, &event, 30000) && event.type != RLK_EV_LOST) {
         told[0] += event.type == RLK_EV_RENEWED;
         told[1] += event.type == RLK_EV_RENEW_UNKNOWN;
         told[2] += event.type == RLK_EV_RENEW_REFUSED;
     }
-    rlk_client_stats(b.client, &stats);
+    rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.renewed, 4); /* at each third, and when it was mended */
     assert_between(stats.renew_unknown, 1, 8000 / RLK_RETRY_MIN_MS);
     assert_int_equal(stats.renew_refused, 1);
     assert_int_equal(stats.lost, 1);
     assert_int_equal(told[2], 1);
     assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused,
-                     b.servers[0].count[BENCH_RAISE]);
+                     h.servers[0].count[HARNESS_RAISE]);
 }
 
 /* Connections: those that became ready, fences, bytes. */
@@ -447,23 +447,23 @@ static void test_lock_trace_stats_of_connections(void **state)
     uint32_t received;
     (void)state;
     start(3, false);
-    rlk_client_stats(b.client, &stats);
+    rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.connects, 3);
     assert_int_equal(stats.fences, 0);
     assert_true(stats.bytes_sent > 3 * 100 && stats.bytes_received > 3 * 100);
     sent = stats.bytes_sent;
     received = stats.bytes_received;
-    bench_lock(&b, &lock, 30000);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    bench_reply(&b, 0, BENCH_OK);
-    rlk_client_stats(b.client, &stats);
-    assert_int_equal(stats.bytes_received, received + strlen(BENCH_OK));
+    harness_run(&h);
+    harness_reply(&h, 0, HARNESS_OK);
+    rlk_client_stats(h.client, &stats);
+    assert_int_equal(stats.bytes_received, received + strlen(HARNESS_OK));
     assert_true(stats.bytes_sent > sent && (stats.bytes_sent - sent) % 3 == 0);
-    bench_cut(&b, 0); /* nothing was under way here */
-    bench_cut(&b, 1);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    rlk_client_stats(b.client, &stats);
+    harness_cut(&h, 0); /* nothing was under way here */
+    harness_cut(&h, 1);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.connects, 5);
     assert_int_equal(stats.fences, 1);
 }
@@ -477,10 +477,10 @@ static void test_lock_trace_stats_without_a_client(void **state)
     memset(&none, 0, sizeof none);
     rlk_client_stats(NULL, &stats);
     assert_memory_equal(&stats, &none, sizeof none);
-    bench_start(&b, 1);
-    rlk_client_deinit(b.client);
+    harness_start(&h, 1);
+    rlk_client_deinit(h.client);
     memset(&stats, 0x5a, sizeof stats);
-    rlk_client_stats(b.client, &stats);
+    rlk_client_stats(h.client, &stats);
     assert_memory_equal(&stats, &none, sizeof none);
 }
 

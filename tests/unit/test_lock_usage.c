@@ -2,11 +2,11 @@
  *
  * Wrong use of clients and locks, fork, alias, and the texts of errors.
  */
-#include "bench.h"
+#include "harness.h"
 
 #include <string.h>
 
-static bench b;
+static harness h;
 
 static int64_t now_never_asked(void *context)
 {
@@ -38,9 +38,9 @@ static void test_lock_usage_client_init(void **state)
     rlk_client client;
     size_t i;
     (void)state;
-    bench_start(&b, 5);
+    harness_start(&h, 5);
     for (i = 0; i < 5; i++)
-        conns[i] = &bench_link_of(&b, (unsigned)i)->conn;
+        conns[i] = &harness_link_of(&h, (unsigned)i)->conn;
     conns[5] = conns[0];
     memset(&good, 0, sizeof good);
     good.env.now_ms = now_never_asked;
@@ -88,8 +88,8 @@ static void test_lock_usage_client_times(void **state)
     rlk_conn *conns[1];
     size_t i;
     (void)state;
-    bench_start(&b, 1);
-    conns[0] = &bench_link_of(&b, 0)->conn;
+    harness_start(&h, 1);
+    conns[0] = &harness_link_of(&h, 0)->conn;
     for (i = 0; i < 7; i++) {
         rlk_client client;
         rlk_client_config config;
@@ -108,17 +108,17 @@ static void test_lock_usage_client_times(void **state)
 static void test_lock_usage_88_alias_is_warned_of(void **state)
 {
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    bench_open(&b, 3, 1);
-    b.servers[0].run = 1; /* the run_id is made of run * 10 + node */
-    b.servers[1].run = 0;
-    bench_advance(&b, 0);
-    assert_int_equal(rlk_client_warnings(b.client), 0);
-    b.servers[1].alias_of = 1;
-    b.servers[1].run = 1;
-    bench_cut(&b, 1);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(rlk_client_warnings(b.client), RLK_WARN_ALIAS);
+    memset(&h.config, 0, sizeof h.config);
+    harness_open(&h, 3, 1);
+    h.servers[0].run = 1; /* the run_id is made of run * 10 + node */
+    h.servers[1].run = 0;
+    harness_advance(&h, 0);
+    assert_int_equal(rlk_client_warnings(h.client), 0);
+    h.servers[1].alias_of = 1;
+    h.servers[1].run = 1;
+    harness_cut(&h, 1);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_client_warnings(h.client), RLK_WARN_ALIAS);
 }
 
 /* ---- Locks ---- */
@@ -158,28 +158,28 @@ static void test_lock_usage_lock_init(void **state)
     rlk_lock lock;
     size_t i;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     for (i = 0; i < COUNT_OF(cases); i++) {
-        assert_result(rlk_lock_init(&lock, b.client, BENCH_KEY, &cases[i].config),
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &cases[i].config),
                       cases[i].expected);
         assert_result(rlk_lock_close(&lock), cases[i].expected == RLK_OK ? RLK_OK : RLK_E_CLOSED);
     }
-    assert_result(rlk_lock_init(NULL, b.client, BENCH_KEY, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, NULL, BENCH_KEY, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, b.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(NULL, h.client, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, NULL, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlk_acquire(NULL, RLK_TRY), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, b.client, "", NULL), RLK_E_KEY); /* faults 60, 61 */
-    assert_result(rlk_lock_init_n(&lock, b.client, "\0\r\n ", 4, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, "", NULL), RLK_E_KEY); /* faults 60, 61 */
+    assert_result(rlk_lock_init_n(&lock, h.client, "\0\r\n ", 4, NULL), RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     memset(key, 'k', sizeof key);
-    assert_result(rlk_lock_init_n(&lock, b.client, key, (1024 - 160) / 2, NULL), RLK_OK);
+    assert_result(rlk_lock_init_n(&lock, h.client, key, (1024 - 160) / 2, NULL), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-    assert_result(rlk_lock_init_n(&lock, b.client, key, (1024 - 160) / 2 + 1, NULL), RLK_E_KEY);
-    assert_result(rlki_lock_init(&lock, b.client, BENCH_KEY, NULL, sizeof lock, RLK_LAYOUT + 1),
+    assert_result(rlk_lock_init_n(&lock, h.client, key, (1024 - 160) / 2 + 1, NULL), RLK_E_KEY);
+    assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock, RLK_LAYOUT + 1),
                   RLK_E_LAYOUT);
-    assert_result(rlki_lock_init(&lock, b.client, BENCH_KEY, NULL, sizeof lock - 8, RLK_LAYOUT),
+    assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock - 8, RLK_LAYOUT),
                   RLK_E_LAYOUT);
     assert_false(rlk_is_held(NULL));
     assert_false(rlk_is_held_at(NULL, 0));
@@ -232,15 +232,15 @@ static void test_lock_usage_close_in_any_order(void **state)
     size_t i;
     unsigned k;
     (void)state;
-    bench_start(&b, 1);
+    harness_start(&h, 1);
     for (i = 0; i < COUNT_OF(orders); i++) {
         rlk_lock locks[3];
         for (k = 0; k < 3; k++)
-            assert_result(rlk_lock_init(&locks[k], b.client, BENCH_KEY, NULL), RLK_OK);
+            assert_result(rlk_lock_init(&locks[k], h.client, HARNESS_KEY, NULL), RLK_OK);
         for (k = 0; k < 3; k++)
             assert_result(rlk_lock_close(&locks[orders[i][k]]), RLK_OK);
-        bench_cut(&b, 0); /* tells every lock that is left: none */
-        bench_advance(&b, RLK_BACKOFF_MIN_MS);
+        harness_cut(&h, 0); /* tells every lock that is left: none */
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
     }
 }
 
@@ -252,13 +252,13 @@ static void test_lock_usage_45_forked_child(void **state)
     rlk_holder holders[1];
     rlk_event event;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    bench_serve(&b, 0); /* an event to pull */
-    b.forked = true;
+    harness_serve(&h, 0); /* an event to pull */
+    h.forked = true;
     assert_false(rlk_is_held(&lock));
-    assert_false(rlk_is_held_at(&lock, b.now_ms));
+    assert_false(rlk_is_held_at(&lock, h.now_ms));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_FORKED);
     assert_result(rlk_release_start(&lock), RLK_E_FORKED);
@@ -269,14 +269,14 @@ static void test_lock_usage_45_forked_child(void **state)
     assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
     assert_result(rlk_keep(&lock), RLK_E_FORKED);
     assert_result(rlk_cancel(&lock), RLK_E_FORKED);
-    assert_result(rlk_lock_init(&fresh, b.client, "x", NULL), RLK_E_FORKED);
-    assert_result(rlk_client_reset(b.client), RLK_E_FORKED);
-    assert_false(rlk_client_next_event(b.client, &event));
-    assert_true(rlk_client_deadline(b.client) == RLK_NEVER);
-    rlk_client_tick(b.client);
-    bench_expect_quiet(&b, 0);
-    b.forked = false; /* the parent goes on */
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
+    assert_result(rlk_lock_init(&fresh, h.client, "x", NULL), RLK_E_FORKED);
+    assert_result(rlk_client_reset(h.client), RLK_E_FORKED);
+    assert_false(rlk_client_next_event(h.client, &event));
+    assert_true(rlk_client_deadline(h.client) == RLK_NEVER);
+    rlk_client_tick(h.client);
+    harness_expect_quiet(&h, 0);
+    h.forked = false; /* the parent goes on */
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_client_reset(NULL), RLK_E_ARGUMENT);
 }
@@ -286,16 +286,16 @@ static void test_lock_usage_87_backward_clock(void **state)
 {
     rlk_lock lock;
     (void)state;
-    bench_start(&b, 1);
-    bench_held(&b, &lock, 30000);
-    bench_advance(&b, 29000);
-    b.now_ms -= 20000;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_advance(&h, 29000);
+    h.now_ms -= 20000;
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303 - 29000);
     assert_result(rlk_renew_start(&lock, 30000), RLK_PENDING);
-    assert_int_equal(bench_expect(&b, 0, BENCH_RAISE)->ms, 30000);
-    bench_reply(&b, 0, ":30000\r\n");
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, 30000);
+    harness_reply(&h, 0, ":30000\r\n");
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303); /* of the clock as it was taken */
-    b.now_ms += 20000;
+    h.now_ms += 20000;
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
 }
 
@@ -304,15 +304,15 @@ static void test_lock_usage_45_forked_child_closes_all(void **state)
 {
     static rlk_lock lock;
     (void)state;
-    bench_start_automatic(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    b.forked = true;
+    h.forked = true;
     assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
     memset(&lock, 0xa5, sizeof lock);
-    rlk_client_deinit(b.client);
-    b.forked = false;
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 1);
+    rlk_client_deinit(h.client);
+    h.forked = false;
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }
 
 int main(void)

@@ -10,7 +10,7 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static bench b;
+static harness h;
 
 /* ---- SET is answered nil, and PTTL ... ---------------------------------------------------- */
 
@@ -19,14 +19,14 @@ static void test_lock_waiting_set_and_pttl_in_one_write(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
-    assert_int_equal(bench_link_of(&b, 0)->queue.len, 2);
-    assert_int_equal(bench_link_of(&b, 0)->queue.commands[1].kind, BENCH_PTTL);
-    assert_string_equal(bench_link_of(&b, 0)->queue.commands[1].key, BENCH_KEY);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_reply(&b, 0, ":30000\r\n");
-    bench_expect_quiet(&b, 0);
+    tracked_unanswered(&h, &lock);
+    assert_int_equal(harness_link_of(&h, 0)->queue.len, 2);
+    assert_int_equal(harness_link_of(&h, 0)->queue.commands[1].kind, HARNESS_PTTL);
+    assert_string_equal(harness_link_of(&h, 0)->queue.commands[1].key, HARNESS_KEY);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_reply(&h, 0, ":30000\r\n");
+    harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -39,15 +39,15 @@ static void test_lock_waiting_looks_again_when_the_ttl_is_over(void **state)
     for (i = 0; i < COUNT_OF(ttls); i++) {
         rlk_lock lock;
         char reply[16];
-        tracked_unanswered(&b, &lock);
-        bench_reply(&b, 0, BENCH_NIL);
+        tracked_unanswered(&h, &lock);
+        harness_reply(&h, 0, HARNESS_NIL);
         (void)snprintf(reply, sizeof reply, ":%d\r\n", (int)ttls[i]);
-        bench_reply(&b, 0, reply);
-        assert_between(tracked_until(&b, 0, BENCH_SET, 2000), ttls[i] + 1,
+        harness_reply(&h, 0, reply);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, 2000), ttls[i] + 1,
                        ttls[i] + 1 + RLK_RETRY_MIN_MS);
         assert_int_equal(lock.cause, RLK_CAUSE_EXPIRY);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     }
 }
 
@@ -64,12 +64,12 @@ static void test_lock_waiting_safety_check(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(ttls); i++) {
         rlk_lock lock;
-        tracked_unanswered(&b, &lock);
+        tracked_unanswered(&h, &lock);
         for (look = 0; look < 30; look++) {
             int64_t ms;
-            bench_reply(&b, 0, BENCH_NIL);
-            bench_reply(&b, 0, ttls[i]);
-            ms = tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS);
+            harness_reply(&h, 0, HARNESS_NIL);
+            harness_reply(&h, 0, ttls[i]);
+            ms = tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS);
             assert_between(ms, RLK_SAFETY_MS / 5, RLK_SAFETY_MS);
             assert_int_equal(lock.cause, RLK_CAUSE_SAFETY);
             least_ms = ms < least_ms ? ms : least_ms;
@@ -87,12 +87,12 @@ static void test_lock_waiting_safety_time_is_configured(void **state)
     unsigned look;
     (void)state;
     config.safety_ms = 600;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 1, 1);
-    tracked_wait(&b, &lock, &config, 1, -1);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    tracked_wait(&h, &lock, &config, 1, -1);
     for (look = 0; look < 20; look++) {
-        assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 120, 600);
-        bench_serve(&b, 0);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 120, 600);
+        harness_serve(&h, 0);
     }
 }
 
@@ -101,13 +101,13 @@ static void test_lock_waiting_gone_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":-2\r\n");
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-    assert_int_equal(b.now_ms, BENCH_START);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    tracked_unanswered(&h, &lock);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":-2\r\n");
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+    assert_int_equal(h.now_ms, HARNESS_START);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Fault 80: the same with a server that does it. */
@@ -115,57 +115,57 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 1, 1);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    bench_delete(&b, 0, BENCH_KEY); /* nobody is told: nobody has read it */
-    bench_serve(&b, 0);
-    assert_int_equal(b.now_ms, BENCH_START);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_run(&h);
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    harness_delete(&h, 0, HARNESS_KEY); /* nobody is told: nobody has read it */
+    harness_serve(&h, 0);
+    assert_int_equal(h.now_ms, HARNESS_START);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* ... an error: what can't be told is asked for, with jitter (state decision "nil to SET, error to
  * the question how long"). */
 static void test_lock_waiting_error_to_pttl(void **state)
 {
-    static const char *const errors[] = {BENCH_NOPERM, BENCH_READONLY, "-ERR what\r\n",
+    static const char *const errors[] = {HARNESS_NOPERM, HARNESS_READONLY, "-ERR what\r\n",
                                          "-NOAUTH Authentication required.\r\n"};
     size_t i;
     unsigned look;
     (void)state;
     for (i = 0; i < COUNT_OF(errors); i++) {
         rlk_lock lock;
-        tracked_unanswered(&b, &lock);
+        tracked_unanswered(&h, &lock);
         for (look = 0; look < 5; look++) {
-            bench_reply(&b, 0, BENCH_NIL);
-            bench_reply(&b, 0, errors[i]);
-            assert_between(tracked_until(&b, 0, BENCH_SET, 1000), RLK_RETRY_MIN_MS,
+            harness_reply(&h, 0, HARNESS_NIL);
+            harness_reply(&h, 0, errors[i]);
+            assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS,
                            RLK_RETRY_MAX_MS);
             assert_int_equal(lock.cause, RLK_CAUSE_RETRY);
         }
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
     }
 }
 
 /* ... nonsense: the stream is not to be trusted. */
 static void test_lock_waiting_nonsense_to_pttl(void **state)
 {
-    static const char *const answers[] = {"+OK\r\n", ":-3\r\n", BENCH_NIL};
+    static const char *const answers[] = {"+OK\r\n", ":-3\r\n", HARNESS_NIL};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(answers); i++) {
         rlk_lock lock;
-        tracked_unanswered(&b, &lock);
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, answers[i]);
-        assert_result(rlk_conn_result(&bench_link_of(&b, 0)->conn), RLK_E_UNEXPECTED);
-        assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 0, RLK_RETRY_MAX_MS);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        tracked_unanswered(&h, &lock);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, answers[i]);
+        assert_result(rlk_conn_result(&harness_link_of(&h, 0)->conn), RLK_E_UNEXPECTED);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_RETRY_MAX_MS);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     }
 }
 
@@ -175,17 +175,17 @@ static void test_lock_waiting_without_tracking_polls(void **state)
     rlk_lock lock;
     unsigned look;
     (void)state;
-    bench_start(&b, 1);
-    bench_lock(&b, &lock, 30000);
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (look = 0; look < 20; look++) {
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_expect_quiet(&b, 0);
-        assert_between(tracked_until(&b, 0, BENCH_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_expect_quiet(&h, 0);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
         assert_int_equal(lock.cause, RLK_CAUSE_RETRY);
     }
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 0);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 0);
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
@@ -195,15 +195,15 @@ static void test_lock_waiting_reconnect_wakes(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    bench_cut(&b, 0);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 0, RLK_BACKOFF_MIN_MS);
+    tracked_behind(&h, &lock, DAY_MS);
+    harness_cut(&h, 0);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_BACKOFF_MIN_MS);
     assert_int_equal(lock.cause, RLK_CAUSE_RECONNECT);
-    bench_serve(&b, 0);
-    bench_expect_no_event(&b);
-    bench_delete(&b, 0, BENCH_KEY); /* the new stream has read it */
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    harness_delete(&h, 0, HARNESS_KEY); /* the new stream has read it */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* A server that no longer tells of changes: from its stream on the waiter polls. */
@@ -211,13 +211,13 @@ static void test_lock_waiting_reconnect_without_tracking(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    b.servers[0].tracking = false;
-    bench_cut(&b, 0);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 0, RLK_BACKOFF_MIN_MS);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 1);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+    tracked_behind(&h, &lock, DAY_MS);
+    h.servers[0].tracking = false;
+    harness_cut(&h, 0);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_BACKOFF_MIN_MS);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 1);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
 }
 
 /* The look that comes due while there is no stream is taken when there is one, and once. */
@@ -225,15 +225,15 @@ static void test_lock_waiting_due_without_a_stream(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    b.servers[0].refuses = true;
-    bench_cut(&b, 0);
-    bench_advance(&b, 2 * RLK_SAFETY_MS);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
-    b.servers[0].refuses = false;
-    assert_between(tracked_until(&b, 0, BENCH_SET, RLK_BACKOFF_MAX_MS), 0, RLK_BACKOFF_MAX_MS);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    tracked_behind(&h, &lock, DAY_MS);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    harness_advance(&h, 2 * RLK_SAFETY_MS);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+    h.servers[0].refuses = false;
+    assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_BACKOFF_MAX_MS), 0, RLK_BACKOFF_MAX_MS);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
 /* Cut between the reply to SET and that to PTTL: nobody knows how long, and the new stream asks. */
@@ -241,18 +241,18 @@ static void test_lock_waiting_lost_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_cut(&b, 0);
+    tracked_unanswered(&h, &lock);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_cut(&h, 0);
     assert_int_equal(lock.phase, 2 /* RLKI_PHASE_WATCH */);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 0, RLK_RETRY_MAX_MS);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-    assert_int_equal(b.servers[0].count[BENCH_RAISE], 0); /* nothing of ours can be there */
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_RETRY_MAX_MS);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0); /* nothing of ours can be there */
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Cut between OK and PTTL: held; that PTTL is not missed. */
@@ -260,17 +260,17 @@ static void test_lock_waiting_lost_between_ok_and_pttl(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
-    assert_true(bench_execute(bench_link_of(&b, 0)));
-    assert_true(bench_deliver(bench_link_of(&b, 0)));
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    bench_cut(&b, 0);
+    tracked_unanswered(&h, &lock);
+    assert_true(harness_execute(harness_link_of(&h, 0)));
+    assert_true(harness_deliver(harness_link_of(&h, 0)));
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_cut(&h, 0);
     assert_true(rlk_is_held(&lock));
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    (void)bench_expect(&b, 0, BENCH_CHECK); /* of what happened meanwhile nobody told */
-    bench_serve(&b, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    (void)harness_expect(&h, 0, HARNESS_CHECK); /* of what happened meanwhile nobody told */
+    harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
-    bench_expect_no_event(&b);
+    harness_expect_no_event(&h);
 }
 
 /* Cut before the reply to SET: it is found out what became of it, as always. */
@@ -278,15 +278,15 @@ static void test_lock_waiting_lost_before_set_is_answered(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
-    bench_cut(&b, 0);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, 700);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    (void)bench_expect(&b, 0, BENCH_RAISE);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2); /* the same token, and PTTL */
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 2);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), 500, 700 + 1 + RLK_RETRY_MIN_MS);
+    tracked_unanswered(&h, &lock);
+    harness_cut(&h, 0);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, 700);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    (void)harness_expect(&h, 0, HARNESS_RAISE);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2); /* the same token, and PTTL */
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 500, 700 + 1 + RLK_RETRY_MIN_MS);
 }
 
 /* Fault 81: half-open behind a TTL of a day. The safety check notices, and what was missed is made
@@ -297,15 +297,15 @@ static void test_fault_81_half_open_behind_a_long_ttl(void **state)
     rlk_event event;
     int64_t noticed_ms;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    bench_link_of(&b, 0)->watched[0][0] = '\0'; /* the push is lost on its way */
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    noticed_ms = tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS);
+    tracked_behind(&h, &lock, DAY_MS);
+    harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost on its way */
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    noticed_ms = tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS);
     assert_between(noticed_ms, RLK_SAFETY_MS / 5, RLK_SAFETY_MS);
-    bench_advance(&b, RLK_RESPONSE_MS + RLK_BACKOFF_MIN_MS); /* no answer: the stream is dead */
-    assert_int_equal(b.servers[0].streams, 2);
-    b.servers[0].automatic = true;
-    assert_true(bench_next_event(&b, &event, 2 * RLK_RETRY_MAX_MS));
+    harness_advance(&h, RLK_RESPONSE_MS + RLK_BACKOFF_MIN_MS); /* no answer: the stream is dead */
+    assert_int_equal(h.servers[0].streams, 2);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 2 * RLK_RETRY_MAX_MS));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
 }
 
@@ -317,19 +317,19 @@ static void test_lock_waiting_ends_at_once(void **state)
     rlk_lock lock;
     rlk_event event;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
+    tracked_behind(&h, &lock, DAY_MS);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_expect_quiet(&b, 0);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_acquire_start(&lock, 700), RLK_PENDING);
-    bench_serve(&b, 0);
-    assert_false(bench_next_event(&b, &event, 699));
-    assert_true(bench_next_event(&b, &event, 1));
+    harness_serve(&h, 0);
+    assert_false(harness_next_event(&h, &event, 699));
+    assert_true(harness_next_event(&h, &event, 1));
     assert_result(event.result, RLK_TIMED_OUT);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_expect_quiet(&b, 0);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_expect_quiet(&h, 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -338,15 +338,15 @@ static void test_lock_waiting_push_while_settling(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_unanswered(&b, &lock);
+    tracked_unanswered(&h, &lock);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_CANCELLED, RLK_CANCELLED);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), 0);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
 /* The deadline of the acquire comes before what is told at the same moment. */
@@ -354,18 +354,18 @@ static void test_lock_waiting_push_at_the_deadline(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 1, 1);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 800), RLK_PENDING);
-    bench_serve(&b, 0);
-    b.now_ms += 800; /* no tick */
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_run(&b);
-    bench_expect_event(&b, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
-    bench_expect_quiet(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 1);
+    harness_serve(&h, 0);
+    h.now_ms += 800; /* no tick */
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_quiet(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
 /* One attempt only does not wait, and is in nobody's way. */
@@ -374,14 +374,14 @@ static void test_lock_waiting_once_does_not_wait(void **state)
     rlk_lock waiter;
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &waiter, DAY_MS);
-    bench_lock(&b, &lock, 30000);
+    tracked_behind(&h, &waiter, DAY_MS);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_BUSY, RLK_BUSY);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&waiter));
 }
 

@@ -11,36 +11,36 @@
 #define NOTHING 2 /* RLKI_PHASE_WATCH: nothing is under way */
 #define PAUSE   4
 
-static bench b;
+static harness h;
 
 /* Executes and answers all that waits, node by node. */
 static void serve_all(void)
 {
     unsigned i;
-    for (i = 0; i < b.nodes; i++)
-        bench_serve(&b, i);
+    for (i = 0; i < h.nodes; i++)
+        harness_serve(&h, i);
 }
 
 /* Behind a foreign key on `held` of n nodes. The pause after the failed round is over, and nodes
  * that the round did not wait for have been asked. */
 static void wait_behind(rlk_lock *lock, unsigned n, unsigned held, int64_t ttl_ms)
 {
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, n, 1);
-    tracked_wait(&b, lock, NULL, held, ttl_ms);
-    bench_advance(&b, RLK_RETRY_MAX_MS);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, n, 1);
+    tracked_wait(&h, lock, NULL, held, ttl_ms);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
     serve_all();
     assert_int_equal(lock->phase, NOTHING);
-    bench_expect_quiet(&b, n);
-    assert_int_equal(bench_holding(&b, BENCH_KEY, NULL), held); /* what was ours is undone */
+    harness_expect_quiet(&h, n);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), held); /* what was ours is undone */
 }
 
 static unsigned sets(void)
 {
     unsigned count = 0;
     unsigned i;
-    for (i = 0; i < b.nodes; i++)
-        count += b.servers[i].count[BENCH_SET];
+    for (i = 0; i < h.nodes; i++)
+        count += h.servers[i].count[HARNESS_SET];
     return count;
 }
 
@@ -50,12 +50,12 @@ static void expect_round(rlk_lock *lock, rlk_cause cause)
 {
     unsigned count = sets();
     assert_int_equal(lock->phase, PAUSE);
-    bench_advance(&b, RLK_RETRY_MIN_MS);
-    assert_int_equal(sets(), count + b.nodes);
+    harness_advance(&h, RLK_RETRY_MIN_MS);
+    assert_int_equal(sets(), count + h.nodes);
     if (cause != RLK_CAUSES)
         assert_int_equal(lock->cause, cause);
     serve_all();
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* One of two holders' nodes came free: it is asked, and with the one that was free it is a quorum.
@@ -65,13 +65,13 @@ static void test_lock_waiting_nodes_push_is_followed_by_a_probe(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_PTTL);
-    bench_expect_quiet(&b, 1);
-    bench_expect_quiet(&b, 2);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_PTTL);
+    harness_expect_quiet(&h, 1);
+    harness_expect_quiet(&h, 2);
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_PUSH);
-    assert_int_equal(b.servers[1].count[BENCH_PTTL], 2); /* its own, with each SET */
+    assert_int_equal(h.servers[1].count[HARNESS_PTTL], 2); /* its own, with each SET */
 }
 
 /* A push at one node of three that are held makes no round. */
@@ -80,15 +80,15 @@ static void test_lock_waiting_nodes_wake_at_one_node_starts_no_round(void **stat
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 3, DAY_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(lock.phase, NOTHING);
-    bench_advance(&b, RLK_SAFETY_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before the safety check */
-    bench_expect_quiet(&b, 3);
+    harness_advance(&h, RLK_SAFETY_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before the safety check */
+    harness_expect_quiet(&h, 3);
     assert_int_equal(sets(), 3);
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 2);
-    bench_delete(&b, 2, BENCH_KEY);
-    bench_serve(&b, 2);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
+    harness_delete(&h, 2, HARNESS_KEY);
+    harness_serve(&h, 2);
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -99,16 +99,16 @@ static void test_lock_waiting_nodes_probe_finds_it_held(void **state)
     unsigned i;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(lock.phase, NOTHING);
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 2);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     for (i = 3; i < 8; i++) {
-        assert_between(tracked_until(&b, 0, BENCH_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
+        assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
                        RLK_SAFETY_MS);
-        assert_int_equal(b.servers[0].count[BENCH_PTTL], i);
-        bench_serve(&b, 0);
-        bench_serve(&b, 1);
+        assert_int_equal(h.servers[0].count[HARNESS_PTTL], i);
+        harness_serve(&h, 0);
+        harness_serve(&h, 1);
     }
     assert_int_equal(sets(), 3);
 }
@@ -119,14 +119,14 @@ static void test_lock_waiting_nodes_both_at_once(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_delete(&b, 1, BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_delete(&h, 1, HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(lock.phase, PAUSE);
-    bench_serve(&b, 1);
+    harness_serve(&h, 1);
     expect_round(&lock, RLK_CAUSE_PUSH);
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 3);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
 /* The TTL of the holder ends: nodes are asked, and it is that which caused the round. */
@@ -136,10 +136,10 @@ static void test_lock_waiting_nodes_look_when_the_ttl_is_over(void **state)
     int64_t ms;
     (void)state;
     wait_behind(&lock, 3, 2, 900);
-    ms = tracked_until(&b, 0, BENCH_PTTL, 1000);
+    ms = tracked_until(&h, 0, HARNESS_PTTL, 1000);
     assert_between(ms, 901 - RLK_RETRY_MAX_MS, 901 + RLK_RETRY_MIN_MS - RLK_RETRY_MAX_MS);
-    bench_find(&b, &b.servers[0], BENCH_KEY); /* expired: nobody was told */
-    bench_serve(&b, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY); /* expired: nobody was told */
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_EXPIRY);
 }
 
@@ -149,10 +149,10 @@ static void test_lock_waiting_nodes_safety_check(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, -1);
-    bench_link_of(&b, 0)->watched[0][0] = '\0'; /* the push is lost */
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    assert_between(tracked_until(&b, 0, BENCH_PTTL, RLK_SAFETY_MS), 1, RLK_SAFETY_MS);
-    bench_serve(&b, 0);
+    harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost */
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), 1, RLK_SAFETY_MS);
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_SAFETY);
 }
 
@@ -163,14 +163,15 @@ static void test_lock_waiting_nodes_error_to_a_probe(void **state)
     unsigned i;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_PTTL);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_PTTL);
     for (i = 0; i < 5; i++) {
-        bench_reply(&b, 0, BENCH_READONLY);
-        assert_between(tracked_until(&b, 0, BENCH_PTTL, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+        harness_reply(&h, 0, HARNESS_READONLY);
+        assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), RLK_RETRY_MIN_MS,
+                       RLK_RETRY_MAX_MS);
     }
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    bench_serve(&b, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_RETRY);
 }
 
@@ -180,13 +181,13 @@ static void test_lock_waiting_nodes_probe_is_lost(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    (void)bench_expect(&b, 0, BENCH_PTTL);
-    bench_cut(&b, 0);
-    bench_expect_quiet(&b, 3);
-    assert_between(tracked_until(&b, 0, BENCH_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
-    bench_serve(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_PTTL], 3);
+    harness_delete(&h, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_PTTL);
+    harness_cut(&h, 0);
+    harness_expect_quiet(&h, 3);
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
+    harness_serve(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3);
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -196,14 +197,14 @@ static void test_lock_waiting_nodes_reconnect(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_cut(&b, 2); /* free, as far as is known */
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    bench_expect_quiet(&b, 3);
-    bench_cut(&b, 0);
-    bench_find(&b, &b.servers[0], BENCH_KEY)->key[0] = '\0';
-    assert_between(tracked_until(&b, 0, BENCH_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
-    bench_expect_quiet(&b, 1);
-    bench_serve(&b, 0);
+    harness_cut(&h, 2); /* free, as far as is known */
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_quiet(&h, 3);
+    harness_cut(&h, 0);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
+    harness_expect_quiet(&h, 1);
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_RECONNECT);
 }
 
@@ -213,15 +214,15 @@ static void test_lock_waiting_nodes_quorum_with_a_node_that_comes_back(void **st
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    b.servers[2].refuses = true;
-    bench_cut(&b, 2);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_advance(&b, 500);
+    h.servers[2].refuses = true;
+    harness_cut(&h, 2);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_advance(&h, 500);
     assert_int_equal(sets(), 3);
-    b.servers[2].refuses = false;
-    while (rlk_conn_get_state(&bench_link_of(&b, 2)->conn) != RLK_CONN_READY)
-        bench_advance(&b, 1);
+    h.servers[2].refuses = false;
+    while (rlk_conn_get_state(&harness_link_of(&h, 2)->conn) != RLK_CONN_READY)
+        harness_advance(&h, 1);
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -231,19 +232,19 @@ static void test_lock_waiting_nodes_quorum_goes_again(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
     assert_int_equal(lock.phase, PAUSE);
-    bench_put(&b, 0, BENCH_KEY, "another", DAY_MS);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY); /* by who was faster */
-    bench_advance(&b, RLK_RETRY_MIN_MS);
-    (void)bench_expect(&b, 0, BENCH_PTTL);
-    bench_serve(&b, 0);
-    bench_expect_quiet(&b, 3);
+    harness_put(&h, 0, HARNESS_KEY, "another", DAY_MS);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY); /* by who was faster */
+    harness_advance(&h, RLK_RETRY_MIN_MS);
+    (void)harness_expect(&h, 0, HARNESS_PTTL);
+    harness_serve(&h, 0);
+    harness_expect_quiet(&h, 3);
     assert_int_equal(sets(), 3);
     /* and when it comes free again, it pauses again */
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -255,20 +256,20 @@ static void test_lock_waiting_nodes_round_takes_over_a_probe(void **state)
     (void)state;
     wait_behind(&lock, 3, 3, DAY_MS);
     for (i = 0; i < 3; i++)
-        bench_delete(&b, i, BENCH_KEY);
-    bench_expect_all(&b, 0, 3, BENCH_PTTL);
-    bench_serve(&b, 1);
-    bench_serve(&b, 2);
+        harness_delete(&h, i, HARNESS_KEY);
+    harness_expect_all(&h, 0, 3, HARNESS_PTTL);
+    harness_serve(&h, 1);
+    harness_serve(&h, 2);
     assert_int_equal(lock.phase, PAUSE);
-    bench_advance(&b, RLK_RETRY_MIN_MS);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2); /* behind it */
-    bench_reply(&b, 0, ":77777\r\n");                   /* to the question: nobody's any more */
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_reply(&b, 1, BENCH_NIL);
-    bench_reply(&b, 1, ":-1\r\n");
-    bench_reply(&b, 2, BENCH_OK);
-    bench_reply(&b, 0, BENCH_OK);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_advance(&h, RLK_RETRY_MIN_MS);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2); /* behind it */
+    harness_reply(&h, 0, ":77777\r\n");                   /* to the question: nobody's any more */
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_reply(&h, 1, ":-1\r\n");
+    harness_reply(&h, 2, HARNESS_OK);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Told in the middle of a round that a node said no to: it is asked first thing after the pause. */
@@ -276,25 +277,25 @@ static void test_lock_waiting_nodes_push_in_the_middle_of_a_round(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 3, 1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 3, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":-1\r\n");
-    bench_push(bench_link_of(&b, 1), BENCH_KEY); /* its SET is under way: ignored */
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_expect_quiet(&b, 0);
-    bench_reply(&b, 1, BENCH_NIL);
-    bench_push(bench_link_of(&b, 1), BENCH_KEY); /* its PTTL is: ignored too */
-    bench_run(&b);
-    bench_reply(&b, 1, ":-1\r\n");
-    bench_serve(&b, 2);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":-1\r\n");
+    harness_push(harness_link_of(&h, 1), HARNESS_KEY); /* its SET is under way: ignored */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_expect_quiet(&h, 0);
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_push(harness_link_of(&h, 1), HARNESS_KEY); /* its PTTL is: ignored too */
+    harness_run(&h);
+    harness_reply(&h, 1, ":-1\r\n");
+    harness_serve(&h, 2);
     assert_int_equal(lock.phase, PAUSE);
-    assert_between(tracked_until(&b, 0, BENCH_PTTL, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
-    bench_expect_quiet(&b, 1);
-    bench_serve(&b, 2); /* not waited for, so it is asked too */
-    bench_reply(&b, 0, ":-2\r\n");
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+    harness_expect_quiet(&h, 1);
+    harness_serve(&h, 2); /* not waited for, so it is asked too */
+    harness_reply(&h, 0, ":-2\r\n");
     expect_round(&lock, RLK_CAUSES);
 }
 
@@ -303,19 +304,19 @@ static void test_lock_waiting_nodes_gone_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 3, 1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 3, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":-2\r\n");
-    bench_reply(&b, 1, BENCH_NIL);
-    bench_reply(&b, 1, ":-1\r\n");
-    bench_serve(&b, 2); /* ours, and undone */
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":-2\r\n");
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_reply(&h, 1, ":-1\r\n");
+    harness_serve(&h, 2); /* ours, and undone */
     assert_int_equal(lock.phase, PAUSE);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
     serve_all();
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Pushes that come again and again, and always in vain, are asked about with pauses; one of a node
@@ -328,22 +329,22 @@ static void test_lock_waiting_nodes_restraint(void **state)
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
     for (push = 0; push < 8; push++) {
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        (void)bench_expect(&b, 0, BENCH_PTTL);
-        bench_serve(&b, 0);
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        (void)harness_expect(&h, 0, HARNESS_PTTL);
+        harness_serve(&h, 0);
     }
-    begin_ms = b.now_ms;
+    begin_ms = h.now_ms;
     for (push = 0; push < 100; push++) {
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        bench_expect_quiet(&b, 0);
-        assert_between(tracked_until(&b, 0, BENCH_PTTL, 100), 1, 64);
-        bench_serve(&b, 0);
-        bench_serve(&b, 1); /* its safety check */
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        harness_expect_quiet(&h, 0);
+        assert_between(tracked_until(&h, 0, HARNESS_PTTL, 100), 1, 64);
+        harness_serve(&h, 0);
+        harness_serve(&h, 1); /* its safety check */
     }
-    assert_between(b.now_ms - begin_ms, 100 * 20, 100 * 64);
-    bench_advance(&b, 30);
-    bench_push(bench_link_of(&b, 2), BENCH_KEY);
-    assert_between(tracked_until(&b, 2, BENCH_PTTL, 100), 0, 64);
+    assert_between(h.now_ms - begin_ms, 100 * 20, 100 * 64);
+    harness_advance(&h, 30);
+    harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+    assert_between(tracked_until(&h, 2, HARNESS_PTTL, 100), 0, 64);
     assert_int_equal(sets(), 3);
 }
 
@@ -354,21 +355,21 @@ static void test_lock_waiting_nodes_push_while_a_set_is_looked_for(void **state)
     rlk_lock lock;
     int64_t asked_ms;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 3, 1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 3, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    bench_cut(&b, 0);
-    bench_advance(&b, RLK_BACKOFF_MIN_MS);
-    asked_ms = bench_expect(&b, 0, BENCH_RAISE)->sent_ms;
-    bench_advance(&b, 100);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_run(&b);
-    bench_reply(&b, 0, ":5000\r\n");
-    bench_serve(&b, 1);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), asked_ms + 5000 - (5000 / 100 + 3));
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    asked_ms = harness_expect(&h, 0, HARNESS_RAISE)->sent_ms;
+    harness_advance(&h, 100);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_run(&h);
+    harness_reply(&h, 0, ":5000\r\n");
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), asked_ms + 5000 - (5000 / 100 + 3));
 }
 
 /* ... and so of a SET that is simply not answered yet. */
@@ -376,18 +377,18 @@ static void test_lock_waiting_nodes_push_while_a_set_is_under_way(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 3, 1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 3, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    bench_advance(&b, 100);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 1), NULL);
-    bench_serve(&b, 0);
-    bench_serve(&b, 1);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(b.now_ms + rlk_remaining_ms(&lock), BENCH_START + 30000 - 303);
+    harness_run(&h);
+    harness_advance(&h, 100);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 1), NULL);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), HARNESS_START + 30000 - 303);
 }
 
 /* Told in the middle of a round that our own token is gone from a node: when the others make it a
@@ -396,25 +397,25 @@ static void test_lock_waiting_nodes_own_token_goes_in_a_round(void **state)
 {
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 5, 1);
-    bench_lock(&b, &lock, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 5, 1);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_run(&b);
-    bench_serve(&b, 0);
-    bench_reply(&b, 4, BENCH_NIL);
-    bench_reply(&b, 4, ":-1\r\n");
-    bench_push(bench_link_of(&b, 4), BENCH_KEY);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_expect_quiet(&b, 0);
-    bench_serve(&b, 1);
-    bench_serve(&b, 2);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    (void)bench_expect(&b, 0, BENCH_CHECK);
-    bench_expect_quiet(&b, 4);
-    bench_serve(&b, 0);
+    harness_run(&h);
+    harness_serve(&h, 0);
+    harness_reply(&h, 4, HARNESS_NIL);
+    harness_reply(&h, 4, ":-1\r\n");
+    harness_push(harness_link_of(&h, 4), HARNESS_KEY);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_expect_quiet(&h, 0);
+    harness_serve(&h, 1);
+    harness_serve(&h, 2);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    harness_expect_quiet(&h, 4);
+    harness_serve(&h, 0);
     /* it counted with two others, so now the lock is lost, unless a late one makes up for it */
-    bench_expect_event(&b, RLK_EV_LOST, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_false(rlk_is_held(&lock));
 }
 
@@ -424,16 +425,16 @@ static void test_lock_waiting_nodes_push_at_a_free_node(void **state)
     rlk_lock lock;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
-    bench_put(&b, 2, BENCH_KEY, "another", DAY_MS);
-    bench_push(bench_link_of(&b, 2), BENCH_KEY);
-    (void)bench_expect(&b, 2, BENCH_PTTL);
-    bench_serve(&b, 2);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_quiet(&b, 3); /* one of three is free now */
+    harness_put(&h, 2, HARNESS_KEY, "another", DAY_MS);
+    harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+    (void)harness_expect(&h, 2, HARNESS_PTTL);
+    harness_serve(&h, 2);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_quiet(&h, 3); /* one of three is free now */
     assert_int_equal(lock.phase, NOTHING);
-    bench_delete(&b, 2, BENCH_KEY);
-    bench_serve(&b, 2);
+    harness_delete(&h, 2, HARNESS_KEY);
+    harness_serve(&h, 2);
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -445,11 +446,11 @@ static void test_lock_waiting_nodes_of_five(void **state)
     for (node = 0; node < 3; node++) {
         rlk_lock lock;
         wait_behind(&lock, 5, 3, DAY_MS);
-        bench_push(bench_link_of(&b, (node + 1) % 3), BENCH_KEY);
-        bench_serve(&b, (node + 1) % 3); /* for nothing */
+        harness_push(harness_link_of(&h, (node + 1) % 3), HARNESS_KEY);
+        harness_serve(&h, (node + 1) % 3); /* for nothing */
         assert_int_equal(lock.phase, NOTHING);
-        bench_delete(&b, node, BENCH_KEY);
-        bench_serve(&b, node);
+        harness_delete(&h, node, HARNESS_KEY);
+        harness_serve(&h, node);
         expect_round(&lock, RLK_CAUSE_PUSH);
     }
 }
@@ -466,17 +467,17 @@ static void test_lock_waiting_nodes_spread(void **state)
     wait_behind(&lock, 3, 2, DAY_MS);
     for (i = 0; i < 40; i++) {
         int64_t ms;
-        bench_delete(&b, 0, BENCH_KEY);
-        bench_serve(&b, 0);
-        ms = tracked_until(&b, 2, BENCH_SET, 1000);
+        harness_delete(&h, 0, HARNESS_KEY);
+        harness_serve(&h, 0);
+        ms = tracked_until(&h, 2, HARNESS_SET, 1000);
         assert_between(ms, 1, RLK_RETRY_MIN_MS);
         different += !seen[ms];
         seen[ms] = true;
-        bench_put(&b, 0, BENCH_KEY, FOREIGN, DAY_MS); /* somebody was faster */
+        harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS); /* somebody was faster */
         serve_all();
-        bench_advance(&b, RLK_RETRY_MAX_MS);
+        harness_advance(&h, RLK_RETRY_MAX_MS);
         serve_all();
-        bench_expect_no_event(&b);
+        harness_expect_no_event(&h);
     }
     assert_true(different > 10);
 }
@@ -490,31 +491,31 @@ static void test_fault_82_waiters_behind_a_minority_that_blocks(void **state)
     unsigned c;
     unsigned i;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 3, 3);
-    bench_put(&b, 0, BENCH_KEY, FOREIGN, -1);
-    bench_put(&b, 1, BENCH_KEY, FOREIGN, -1);
-    tracked_automatic(&b, true);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 3, 3);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    harness_put(&h, 1, HARNESS_KEY, FOREIGN, -1);
+    tracked_automatic(&h, true);
     for (c = 0; c < 3; c++) {
-        assert_result(rlk_lock_init(&locks[c], &b.members[c].client, BENCH_KEY, NULL), RLK_OK);
+        assert_result(rlk_lock_init(&locks[c], &h.members[c].client, HARNESS_KEY, NULL), RLK_OK);
         assert_result(rlk_acquire_start(&locks[c], RLK_FOREVER), RLK_PENDING);
     }
-    assert_false(bench_next_event(&b, &event, 60000));
+    assert_false(harness_next_event(&h, &event, 60000));
     for (i = 0; i < 3; i++) {
-        assert_int_equal(b.servers[i].count[BENCH_SET], 3);
-        assert_between(b.servers[i].count[BENCH_PTTL], 3, 3 * (2 + 60000 / (RLK_SAFETY_MS / 5)));
+        assert_int_equal(h.servers[i].count[HARNESS_SET], 3);
+        assert_between(h.servers[i].count[HARNESS_PTTL], 3, 3 * (2 + 60000 / (RLK_SAFETY_MS / 5)));
     }
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_delete(&b, 1, BENCH_KEY);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_delete(&h, 1, HARNESS_KEY);
     for (i = 0; i < 3; i++) {
         unsigned held = 0;
-        assert_true(bench_next_event(&b, &event, 1000));
+        assert_true(harness_next_event(&h, &event, 1000));
         assert_int_equal(event.type, RLK_EV_ACQUIRED);
         for (c = 0; c < 3; c++)
             held += rlk_is_held(&locks[c]);
         assert_int_equal(held, 1);
         assert_result(rlk_release_start(event.lock), RLK_PENDING);
-        assert_true(bench_next_event(&b, &event, 0));
+        assert_true(harness_next_event(&h, &event, 0));
         assert_int_equal(event.type, RLK_EV_RELEASED);
     }
 }

@@ -9,7 +9,7 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static bench b;
+static harness h;
 
 /* ---- Wake-ups ----------------------------------------------------------------------------- */
 
@@ -20,16 +20,16 @@ static void test_lock_waiting_push_wakes_at_once(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(ttls); i++) {
         rlk_lock lock;
-        tracked_behind(&b, &lock, ttls[i]);
-        bench_advance(&b, 400);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
-        bench_delete(&b, 0, BENCH_KEY);
-        (void)bench_expect(&b, 0, BENCH_SET);
+        tracked_behind(&h, &lock, ttls[i]);
+        harness_advance(&h, 400);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+        harness_delete(&h, 0, HARNESS_KEY);
+        (void)harness_expect(&h, 0, HARNESS_SET);
         assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
-        bench_serve(&b, 0);
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-        assert_int_equal(b.now_ms, BENCH_START + 400);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_int_equal(h.now_ms, HARNESS_START + 400);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
     }
 }
 
@@ -40,20 +40,20 @@ static void test_fault_76_85_push_for_nothing(void **state)
     rlk_lock lock;
     unsigned push;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
+    tracked_behind(&h, &lock, DAY_MS);
     for (push = 0; push < 4; push++) {
-        bench_link_of(&b, 0)->watched[0][0] = '\0'; /* its interest ends with it */
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_serve(&b, 0);
-        bench_expect_no_event(&b);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 2 + push);
-        assert_string_equal(bench_link_of(&b, 0)->watched[0], BENCH_KEY);
-        bench_advance(&b, 100);
+        harness_link_of(&h, 0)->watched[0][0] = '\0'; /* its interest ends with it */
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_serve(&h, 0);
+        harness_expect_no_event(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2 + push);
+        assert_string_equal(harness_link_of(&h, 0)->watched[0], HARNESS_KEY);
+        harness_advance(&h, 100);
     }
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* A push of another key is none of ours. */
@@ -61,35 +61,35 @@ static void test_lock_waiting_push_of_another_key(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    bench_push(bench_link_of(&b, 0), "another");
-    bench_expect_quiet(&b, 0);
+    tracked_behind(&h, &lock, DAY_MS);
+    harness_push(harness_link_of(&h, 0), "another");
+    harness_expect_quiet(&h, 0);
 }
 
 /* What is told before PTTL is answered happened before PTTL saw the key. */
 static void test_lock_waiting_push_before_pttl_is_ignored(void **state)
 {
-    static const char *const keys[] = {BENCH_KEY, NULL};
+    static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(keys); i++) {
         rlk_lock lock;
-        tracked_unanswered(&b, &lock);
-        bench_push(bench_link_of(&b, 0), keys[i]); /* before SET */
-        bench_run(&b);
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1);
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_push(bench_link_of(&b, 0), keys[i]); /* between the two */
-        bench_run(&b);
-        bench_reply(&b, 0, ":-1\r\n");
-        bench_expect_quiet(&b, 0);
-        assert_between(tracked_until(&b, 0, BENCH_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
+        tracked_unanswered(&h, &lock);
+        harness_push(harness_link_of(&h, 0), keys[i]); /* before SET */
+        harness_run(&h);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_push(harness_link_of(&h, 0), keys[i]); /* between the two */
+        harness_run(&h);
+        harness_reply(&h, 0, ":-1\r\n");
+        harness_expect_quiet(&h, 0);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
                        RLK_SAFETY_MS);
         assert_int_equal(lock.cause, RLK_CAUSE_SAFETY);
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, ":-1\r\n");
-        bench_push(bench_link_of(&b, 0), keys[i]); /* behind it */
-        (void)bench_expect(&b, 0, BENCH_SET);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, ":-1\r\n");
+        harness_push(harness_link_of(&h, 0), keys[i]); /* behind it */
+        (void)harness_expect(&h, 0, HARNESS_SET);
     }
 }
 
@@ -98,16 +98,16 @@ static void test_lock_waiting_pushes_do_not_add_up(void **state)
 {
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), NULL);
-    (void)bench_expect(&b, 0, BENCH_SET);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_quiet(&b, 0);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
+    tracked_behind(&h, &lock, DAY_MS);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), NULL);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_quiet(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
 /* A null push: any key may have changed. All that wait are woken, and nobody else. */
@@ -118,25 +118,25 @@ static void test_lock_waiting_flush_wakes_all(void **state)
     rlk_lock idle;
     size_t i;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 1, 1);
-    assert_result(rlk_lock_init(&idle, b.client, "idle", NULL), RLK_OK);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    assert_result(rlk_lock_init(&idle, h.client, "idle", NULL), RLK_OK);
     for (i = 0; i < 3; i++) {
-        bench_put(&b, 0, keys[i], FOREIGN, -1);
-        assert_result(rlk_lock_init(&locks[i], b.client, keys[i], NULL), RLK_OK);
+        harness_put(&h, 0, keys[i], FOREIGN, -1);
+        assert_result(rlk_lock_init(&locks[i], h.client, keys[i], NULL), RLK_OK);
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     }
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
-        bench_find(&b, &b.servers[0], keys[i])->key[0] = '\0'; /* of a FLUSHALL */
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 6);
+        harness_find(&h, &h.servers[0], keys[i])->key[0] = '\0'; /* of a FLUSHALL */
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
     for (i = 0; i < 3; i++)
         assert_int_equal(locks[i].cause, RLK_CAUSE_FLUSH);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
-        bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_lock_close(&idle), RLK_OK);
 }
 
@@ -149,23 +149,23 @@ static void test_lock_waiting_push_without_a_client(void **state)
     rlk_conn *conns[1];
     rlk_lock lock;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
-    config = b.config;
-    config.env = b.client->env;
-    conns[0] = &bench_link_of(&b, 0)->conn;
+    tracked_behind(&h, &lock, DAY_MS);
+    config = h.config;
+    config.env = h.client->env;
+    conns[0] = &harness_link_of(&h, 0)->conn;
     assert_result(rlk_lock_close(&lock), RLK_OK);
     memset(&unused, 0, sizeof unused);
-    rlk_client_conn_config(b.client, &unused);
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_push(bench_link_of(&b, 0), NULL);
-    bench_expect_quiet(&b, 0);
-    assert_result(rlk_client_init(b.client, conns, 1, &config), RLK_OK);
-    bench_lock(&b, &lock, 30000);
+    rlk_client_conn_config(h.client, &unused);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_push(harness_link_of(&h, 0), NULL);
+    harness_expect_quiet(&h, 0);
+    assert_result(rlk_client_init(h.client, conns, 1, &config), RLK_OK);
+    harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 /* Fault 77: what another lock of the connection writes ends the interest of all of them (NOLOOP),
@@ -175,23 +175,23 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     rlk_lock held;
     rlk_lock lock;
     (void)state;
-    memset(&b.config, 0, sizeof b.config);
-    tracked_start(&b, 1, 1);
-    bench_lock(&b, &held, 30000);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    harness_lock(&h, &held, 30000);
     assert_result(rlk_acquire_start(&held, RLK_TRY), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_ACQUIRED, RLK_OK);
-    tracked_wait(&b, &lock, NULL, 0, 0);
-    bench_advance(&b, 500);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    tracked_wait(&h, &lock, NULL, 0, 0);
+    harness_advance(&h, 500);
     assert_result(rlk_renew_start(&held, 60000), RLK_PENDING);
-    bench_serve(&b, 0);
-    bench_expect_event(&b, RLK_EV_EXTENDED, RLK_OK);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 2);
-    bench_delete(&b, 0, BENCH_KEY);
-    bench_run(&b);
-    assert_int_equal(b.servers[0].count[BENCH_SET], 3);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_run(&h);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
     assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
-    bench_serve(&b, 0);
+    harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
     assert_false(rlk_is_held(&held)); /* which was told, too */
 }
@@ -201,39 +201,39 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
 /* A key that changes all the time makes no storm: at once for eight times, then with pauses. */
 static void test_lock_waiting_restraint_after_vain_wake_ups(void **state)
 {
-    static const char *const keys[] = {BENCH_KEY, NULL};
+    static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(keys); i++) {
         rlk_lock lock;
         unsigned push;
         int64_t begin_ms;
-        tracked_behind(&b, &lock, DAY_MS);
-        begin_ms = b.now_ms;
+        tracked_behind(&h, &lock, DAY_MS);
+        begin_ms = h.now_ms;
         for (push = 0; push < 8; push++) {
-            bench_push(bench_link_of(&b, 0), keys[i]);
-            bench_serve(&b, 0);
-            assert_int_equal(b.servers[0].count[BENCH_SET], 2 + push);
+            harness_push(harness_link_of(&h, 0), keys[i]);
+            harness_serve(&h, 0);
+            assert_int_equal(h.servers[0].count[HARNESS_SET], 2 + push);
         }
         for (push = 0; push < 200; push++) {
-            bench_push(bench_link_of(&b, 0), keys[i]);
-            bench_expect_quiet(&b, 0);
-            assert_between(tracked_until(&b, 0, BENCH_SET, 100), 1, 64);
-            bench_serve(&b, 0);
+            harness_push(harness_link_of(&h, 0), keys[i]);
+            harness_expect_quiet(&h, 0);
+            assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 64);
+            harness_serve(&h, 0);
         }
-        assert_between(b.now_ms - begin_ms, 200 * 20, 200 * 64); /* half of 64 on average */
-        bench_expect_no_event(&b);
+        assert_between(h.now_ms - begin_ms, 200 * 20, 200 * 64); /* half of 64 on average */
+        harness_expect_no_event(&h);
         /* forgotten after some time, one in 64 ms */
-        bench_advance(&b, 500);
+        harness_advance(&h, 500);
         for (push = 0; push < 7; push++) {
-            bench_push(bench_link_of(&b, 0), keys[i]);
-            (void)bench_expect(&b, 0, BENCH_SET);
-            bench_serve(&b, 0);
+            harness_push(harness_link_of(&h, 0), keys[i]);
+            (void)harness_expect(&h, 0, HARNESS_SET);
+            harness_serve(&h, 0);
         }
-        bench_push(bench_link_of(&b, 0), keys[i]);
-        bench_serve(&b, 0);
-        bench_push(bench_link_of(&b, 0), keys[i]);
-        bench_expect_quiet(&b, 0);
+        harness_push(harness_link_of(&h, 0), keys[i]);
+        harness_serve(&h, 0);
+        harness_push(harness_link_of(&h, 0), keys[i]);
+        harness_expect_quiet(&h, 0);
     }
 }
 
@@ -245,24 +245,24 @@ static void test_lock_waiting_restraint_is_not_put_off(void **state)
     unsigned push;
     int64_t ms = 0;
     (void)state;
-    tracked_behind(&b, &lock, DAY_MS);
+    tracked_behind(&h, &lock, DAY_MS);
     for (push = 0; push < 8; push++) {
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        bench_serve(&b, 0);
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        harness_serve(&h, 0);
     }
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    bench_run(&b);
-    while (b.servers[0].count[BENCH_SET] == 9) {
-        bench_advance(&b, 1);
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        bench_run(&b);
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_run(&h);
+    while (h.servers[0].count[HARNESS_SET] == 9) {
+        harness_advance(&h, 1);
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        harness_run(&h);
         ms++;
     }
     assert_between(ms, 1, 64);
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":0\r\n"); /* over in 1 to 51 ms */
-    bench_push(bench_link_of(&b, 0), BENCH_KEY);
-    assert_between(tracked_until(&b, 0, BENCH_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":0\r\n"); /* over in 1 to 51 ms */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
 }
 
 /* A key that is gone at each look and there at the next SET is the same. */
@@ -272,22 +272,23 @@ static void test_lock_waiting_restraint_when_it_is_gone_each_time(void **state)
     unsigned look;
     int64_t begin_ms;
     (void)state;
-    tracked_unanswered(&b, &lock);
+    tracked_unanswered(&h, &lock);
     for (look = 1; look < 9; look++) {
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, ":-2\r\n");
-        assert_int_equal(b.servers[0].count[BENCH_SET], 1 + look);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, ":-2\r\n");
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + look);
     }
-    assert_int_equal(b.now_ms, BENCH_START);
-    begin_ms = b.now_ms;
+    assert_int_equal(h.now_ms, HARNESS_START);
+    begin_ms = h.now_ms;
     for (look = 0; look < 200; look++) {
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, ":-2\r\n");
-        if (bench_head(bench_link_of(&b, 0)) == NULL) /* or the last pause made up for one more */
-            assert_between(tracked_until(&b, 0, BENCH_SET, 100), 1, 64);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, ":-2\r\n");
+        if (harness_head(harness_link_of(&h, 0)) ==
+            NULL) /* or the last pause made up for one more */
+            assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 64);
         assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     }
-    assert_between(b.now_ms - begin_ms, 200 * 20, 200 * 64);
+    assert_between(h.now_ms - begin_ms, 200 * 20, 200 * 64);
 }
 
 /* What comes of other causes is not counted. */
@@ -296,19 +297,19 @@ static void test_lock_waiting_restraint_is_for_the_servers_word(void **state)
     rlk_lock lock;
     unsigned look;
     (void)state;
-    tracked_unanswered(&b, &lock);
+    tracked_unanswered(&h, &lock);
     for (look = 0; look < 20; look++) {
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, ":0\r\n");
-        assert_between(tracked_until(&b, 0, BENCH_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, ":0\r\n");
+        assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
     }
-    bench_reply(&b, 0, BENCH_NIL);
-    bench_reply(&b, 0, ":-1\r\n");
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_reply(&h, 0, ":-1\r\n");
     for (look = 0; look < 8; look++) {
-        bench_push(bench_link_of(&b, 0), BENCH_KEY);
-        (void)bench_expect(&b, 0, BENCH_SET);
-        bench_reply(&b, 0, BENCH_NIL);
-        bench_reply(&b, 0, ":-1\r\n");
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_reply(&h, 0, HARNESS_NIL);
+        harness_reply(&h, 0, ":-1\r\n");
     }
 }
 
@@ -316,13 +317,13 @@ static void test_lock_waiting_restraint_is_for_the_servers_word(void **state)
 static void test_lock_waiting_after_a_month_of_standstill(void **state)
 {
     rlk_lock lock;
-    bench_link *link = bench_link_of(&b, 0);
+    harness_link *link = harness_link_of(&h, 0);
     (void)state;
-    tracked_behind(&b, &lock, 20000);
-    b.servers[0].automatic = true;
+    tracked_behind(&h, &lock, 20000);
+    h.servers[0].automatic = true;
     memset(link->watched, 0, sizeof link->watched); /* nothing is told */
-    b.now_ms += (INT64_C(1) << 31) + 10000;
-    assert_int_not_equal(tracked_until(&b, 0, BENCH_SET, 1000), -1);
+    h.now_ms += (INT64_C(1) << 31) + 10000;
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
 }
 
 int main(void)
