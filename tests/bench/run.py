@@ -4,10 +4,13 @@
 
     run.py PROGRAM [--smoke | --write] [PART...]
 
-Contenders take turns, round by round, so that whatever else the machine does meets all of them;
-ratios are medians over the rounds. Instructions are callgrind's, of user space, and repeat; times
-don't. --smoke: few rounds, and an exit status that says if the figures that repeat are reached.
---write: puts the tables into README.md, between the markers there.
+Contenders take turns, round by round: other load on the machine then slows all of them alike.
+Ratios are medians over the rounds. Callgrind counts the instructions of user space, and these
+repeat; times do not.
+
+--smoke: few rounds. The exit status says whether the figures that repeat reach their targets.
+--write: puts the tables into docs/benchmarks.md, between the markers of each part. The tables of
+parts that were not measured stay as they are.
 """
 import argparse
 import collections
@@ -25,8 +28,8 @@ import time
 Cost = collections.namedtuple("Cost", "units wall cpu p50 p99 allocations notes")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-README = os.path.join(HERE, "../../README.md")
-BEGIN, END = "<!-- bench: begin (scripts/bench --write) -->", "<!-- bench: end -->"
+DOCUMENT = os.path.join(HERE, "../../docs/benchmarks.md")
+BEGIN, END = "<!-- bench: begin {} (scripts/bench --write) -->", "<!-- bench: end {} -->"
 FLOOR, HIREDIS, REDIS_PY, RESPLOCK = "floor", "hiredis", "redis-py", "resplock"
 
 # Targets that are missed: name -> (what is reached instead, why).
@@ -128,7 +131,8 @@ class Bench:
         self.folder = folder
         self.servers = []
         self.reached = []  # (target, value, limit)
-        self.tables = []
+        self.tables = {}  # part -> its texts
+        self.part = ""
 
     def server(self, number=0):
         while len(self.servers) <= number:
@@ -201,7 +205,7 @@ class Bench:
             self.reached.append((name, value, limit))
 
     def say(self, text):
-        self.tables.append(text)
+        self.tables.setdefault(self.part, []).append(text)
         print("\n" + text, flush=True)
 
     def table(self, title, head, rows):
@@ -267,8 +271,8 @@ def part_parse(bench):
             if limit:
                 bench.target(f"parse {case}, of {name}", value, limit)
         rows.append((title, *cells, *ratios[:2]))
-    bench.table("Parse: ns / instructions per reply; ratios are of instructions",
-          ("reply", FLOOR, HIREDIS, RESPLOCK, "of the floor", "of hiredis"), rows)
+    bench.table("Parse one reply: ns / instructions; ratios are of instructions",
+                ("reply", FLOOR, HIREDIS, RESPLOCK, "vs floor", "vs hiredis"), rows)
 
 
 def part_encode(bench):
@@ -290,8 +294,8 @@ def part_encode(bench):
     for name in (RESPLOCK, "writer"):
         for command, value in zip(("SET", "EVALSHA"), counted[name]):
             bench.target(f"encode {command}, {name}, instructions", value, 712)
-    bench.table("Encode: ns / instructions per command; ratios are of instructions, of both",
-          ("", "SET NX PX", "EVALSHA", "allocations", "of the floor", "of hiredis"), rows)
+    bench.table("Encode one command: ns / instructions; ratios are of the instructions of both",
+                ("", "SET NX PX", "EVALSHA", "allocations", "vs floor", "vs hiredis"), rows)
 
 
 def cycle_rows(bench, names, addresses, units):
@@ -322,8 +326,8 @@ def cycle_rows(bench, names, addresses, units):
     return rows, counted
 
 
-CYCLE_HEAD = ("", "cycles/s", "of the floor", "p50 µs", "p99 µs", "CPU µs", "instructions",
-              "of the floor", "system calls", "allocations")
+CYCLE_HEAD = ("", "cycles/s", "speed vs floor", "p50 µs", "p99 µs", "CPU µs", "instructions",
+              "instructions vs floor", "system calls", "allocations")
 
 
 def part_cycle(bench):
@@ -334,15 +338,14 @@ def part_cycle(bench):
         bench.target("cycle, instructions of the floor",
                      counted[RESPLOCK][0] / counted[FLOOR][0], 1.2)
         bench.target("cycle, system calls", counted[RESPLOCK][1], 5.1)
-        bench.table(f"Acquire and release, uncontended, one server, {title}: per cycle", CYCLE_HEAD, rows)
+        bench.table(f"One server, {title}: per cycle", CYCLE_HEAD, rows)
 
 
 def part_nodes(bench):
     for nodes in (3, 5):
         addresses = [bench.server(number).path for number in range(nodes)]
         rows, _ = cycle_rows(bench, (FLOOR, RESPLOCK), addresses, bench.units(600))
-        bench.table(f"Acquire and release, uncontended, {nodes} servers, Unix sockets: per cycle",
-              CYCLE_HEAD, rows)
+        bench.table(f"{nodes} servers, Unix sockets: per cycle", CYCLE_HEAD, rows)
 
 
 def part_flight(bench):
@@ -359,9 +362,9 @@ def part_flight(bench):
                 name, f"{1e6 / median(own, 'wall'):.0f}", f"{median(own, 'cpu') / 1e3:.2f}",
                 times(ratio(own, costs[FLOOR], "cpu")), f"{counted[name]:.0f}",
                 times(counted[name] / counted[FLOOR]), f"{median(own, 'allocations'):.0f}"))
-        bench.table(f"{locks} locks in flight on one connection, Unix socket: per acquire and release",
-              ("", "1000/s", "client CPU µs", "of the floor", "instructions", "of the floor",
-               "allocations"), rows)
+        bench.table(f"{locks} locks on one connection, Unix socket: per cycle",
+                    ("", "1000 cycles/s", "client CPU µs", "CPU vs floor", "instructions",
+                     "instructions vs floor", "allocations"), rows)
         if locks == "1000":
             bench.target("1000 in flight, client CPU µs", median(costs[RESPLOCK], "cpu") / 1e3,
                          0.7, timed=True)
@@ -380,14 +383,15 @@ def part_locks(bench):
         bench.target(f"locks, {case}, instructions of 10", instructions / counted[0], 1.5)
     bench.target("locks, 100000, time of 10", median(costs[-1], "cpu") / median(costs[0], "cpu"), 4,
                  timed=True)
-    bench.table("Locks on one client, all of them held: per event, the server in memory",
-          ("locks", "ns", "of 10", "instructions", "of 10"), rows)
+    bench.table("Locks on one client, all of them held: per event",
+                ("locks", "ns", "ns vs 10 locks", "instructions", "instructions vs 10 locks"),
+                rows)
     with Contender(bench, "locks", RESPLOCK) as contender:
         contender.round(cases[0], 1)
         few = contender.resident_bytes()
         contender.round(cases[-1], 1)
         grown = contender.resident_bytes() - few
-    bench.say(f"Memory per lock, measured, with 16 bytes for its key: {grown / cases[-1]:.0f} bytes.")
+    bench.say(f"Memory of one lock with a key of 16 bytes, measured: {grown / cases[-1]:.0f} bytes.")
 
 
 TRACKING, POLLER = "tracking", "poller"
@@ -419,7 +423,7 @@ class Handoffs:
 
 def part_handoff(bench):
     address = (bench.server().path,)
-    head = ("", "hand-offs", "p50 µs", "p99 µs", "p50 of tracking by hand", "commands")
+    head = ("", "hand-offs", "p50 µs", "p99 µs", "p50 vs tracking by hand", "commands")
     for waiters, units, rounds, slow in ((1, 120, 28, (POLLER, REDIS_PY)), (100, 25, 5, ())):
         costs = bench.time("handoff", HANDOFF_NAMES, waiters, units, address, rounds, slow)
         each = {name: Handoffs(costs[name]) for name in HANDOFF_TITLES}
@@ -431,19 +435,12 @@ def part_handoff(bench):
             bench.target("hand-off, 1 waiter, p50 of client tracking by hand",
                          of_tracking[RESPLOCK], 1.1, timed=True)
             bench.target("hand-off, 1 waiter, commands", each[RESPLOCK].commands, 5.1)
-            bench.table("Hand-off, 1 waiter, Unix socket: from the call of release until another "
-                        "has the lock", head, rows)
+            bench.table("1 waiter, Unix socket: per hand-off", head, rows)
             continue
         for row, own in zip(rows, each.values()):
             row += [f"{own.drain_ms:.0f}", f"{own.idle_commands:.0f}"]
-        bench.table(f"Hand-off, {waiters} waiters, Unix socket",
-                    (*head, "until each had it, ms", "commands/s, idle"), rows)
-    bench.say(textwrap.fill(
-        "Commands: those that clients sent, per hand-off. Each holder keeps the lock for 0.5 ms, 40 "
-        "µs a waiter, and a random time of up to 0.5 ms, or, where they poll, up to 100 ms shared "
-        "by the waiters. Until each had it: every holder releases at once. Idle: none releases, for "
-        "2 s; each waiter of resplock asks after one to five seconds, and again, because a push can "
-        "be lost.", 100))
+        bench.table(f"{waiters} waiters, Unix socket: per hand-off",
+                    (*head, "all served, ms", "idle commands/s"), rows)
 
 
 PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes,
@@ -476,19 +473,23 @@ def machine():
         [name, "--version"], capture_output=True, text=True, check=True).stdout)[0]
                for name in ("gcc", "redis-server")}
     return textwrap.fill(
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs "
+        f"Measured on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} CPUs "
         f"({model[1].strip() if model else os.uname().machine}), gcc {version['gcc']} -O2, "
-        f"Redis {version['redis-server']}, Debian's hiredis and redis-py; instructions are those of "
-        "user space, counted by callgrind.", 100)
+        f"Redis {version['redis-server']}.", 100)
 
 
-def write(tables):
-    with open(README, encoding="utf-8") as file:
+def write(tables, measured_on):
+    with open(DOCUMENT, encoding="utf-8") as file:
         text = file.read()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    with open(README, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n" + "\n\n".join(tables) + f"\n{END}{after}")
+    for part, texts in tables.items():
+        begin, end = BEGIN.format(part), END.format(part)
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            sys.exit(f"{DOCUMENT}: the markers of {part} are missing: {begin} ... {end}")
+        before, rest = text.split(begin)
+        after = rest.split(end)[1]
+        text = before + "\n\n".join((begin, *texts, measured_on, end)) + after
+    with open(DOCUMENT, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def main():
@@ -505,14 +506,14 @@ def main():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="resplock-bench.") as folder:
         bench = Bench(arguments.program, arguments.smoke, folder)
-        bench.say(machine())
+        print(machine())
         try:
-            for part in arguments.parts or PARTS:
-                PARTS[part](bench)
+            for bench.part in arguments.parts or PARTS:
+                PARTS[bench.part](bench)
         finally:
             bench.end()
     if arguments.write:
-        write(bench.tables)
+        write(bench.tables, machine())
     status = verdict(bench)
     return status if arguments.smoke else 0
 
