@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * docs/sizing.md: what it says is enough memory is.
+ * What docs/size.md calls enough memory is enough.
  */
 #include "server.h"
 #include "support.h"
@@ -156,7 +156,7 @@ static void test_sizing_less_is_refused(void **state)
     rlk_client_close(&all.client);
 }
 
-/* The figures that docs/sizing.md says in words. */
+/* The figures that docs/size.md has in its text. */
 static void test_sizing_formulas(void **state)
 {
     (void)state;
