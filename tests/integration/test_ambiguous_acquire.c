@@ -10,14 +10,6 @@
 
 #define KEY "foobar"
 
-/* Between two connections it may not kill clients: there is no fence. */
-static const server_config unfenced = {
-    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
-                          "user default on nopass ~* &* +@all -client|kill"),
-    .user = "admin",
-    .user_password = "secret",
-};
-
 static proxied world;
 static rlk_lock lock;
 
@@ -28,10 +20,8 @@ static void on_each_world(void (*body)(void), const server_config *config)
 {
     size_t i;
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
-        rlk_holder holders[RLK_MAX_NODES];
         proxied_start(&world, sizes[i / 2], i % 2 == 1, config, NULL);
-        assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
-        assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+        proxied_lock_init(&world, &lock, KEY, NULL);
         body();
         rlk_lock_close(&lock);
         proxied_close(&world);
@@ -170,7 +160,7 @@ static void late_in_between_body(void)
 static void test_nil_while_a_set_is_unresolved_is_not_busy(void **state)
 {
     (void)state;
-    on_each_world(late_in_between_body, &unfenced);
+    on_each_world(late_in_between_body, &server_unfenced);
 }
 
 /* The same, and the repeated SET is not answered either when the lock is cancelled: the undo behind
@@ -195,7 +185,7 @@ static void doubt_behind_unanswered_body(void)
 static void test_undo_behind_an_unanswered_set_keeps_the_doubt(void **state)
 {
     (void)state;
-    on_each_world(doubt_behind_unanswered_body, &unfenced);
+    on_each_world(doubt_behind_unanswered_body, &server_unfenced);
 }
 
 /* No fence, and the SET executes after the release: the release could not promise it, and says
@@ -217,7 +207,7 @@ static void late_after_release_body(void)
 static void test_fault_34_late_set_after_unlock_is_reported(void **state)
 {
     (void)state;
-    on_each_world(late_after_release_body, &unfenced);
+    on_each_world(late_after_release_body, &server_unfenced);
 }
 
 /* A quorum of deletions is no OK while a quorum may get the token back: here one of the two that
@@ -227,7 +217,7 @@ static void test_release_counts_what_is_unresolved(void **state)
     rlk_holder holders[3];
     const char *token;
     (void)state;
-    proxied_start(&world, 3, true, &unfenced, NULL);
+    proxied_start(&world, 3, true, &server_unfenced, NULL);
     assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
     proxy_on(world.proxies[1], "SET " KEY, 1, PROXY_CUT_LATE, NULL);
@@ -310,8 +300,8 @@ static void try_unfenced_late_body(void)
 static void test_fault_30_one_try_without_a_fence(void **state)
 {
     (void)state;
-    on_each_world(try_unfenced_executed_body, &unfenced);
-    on_each_world(try_unfenced_late_body, &unfenced);
+    on_each_world(try_unfenced_executed_body, &server_unfenced);
+    on_each_world(try_unfenced_late_body, &server_unfenced);
 }
 
 /* Ends an acquire whose SET is on its way. The undo goes behind it on the same connection. */
@@ -524,7 +514,7 @@ static void test_fault_66_late_release_of_a_retired_token(void **state)
 {
     (void)state;
     on_each_world(retired_body, NULL);
-    on_each_world(retired_body, &unfenced);
+    on_each_world(retired_body, &server_unfenced);
 }
 
 int main(void)

@@ -10,13 +10,6 @@
 
 #define KEY "foobar"
 
-static const server_config unfenced = {
-    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
-                          "user default on nopass ~* &* +@all -client|kill"),
-    .user = "admin",
-    .user_password = "secret",
-};
-
 static proxied world;
 static rlk_lock lock;
 static test_clock clock_of_client;
@@ -37,10 +30,8 @@ static rlk_options patient_options(void)
 
 static void start(size_t count, const server_config *config, const rlk_options *options)
 {
-    rlk_holder holders[RLK_MAX_NODES];
     proxied_start(&world, count, true, config, options);
-    assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    proxied_lock_init(&world, &lock, KEY, NULL);
 }
 
 static void stop(void)
@@ -57,9 +48,7 @@ static void on_each_world(void (*body)(void), const server_config *config,
     size_t i;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         start(sizes[i], config, options);
-        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-        serve_until(&world.set.client,
-                    proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+        proxied_acquire(&world, &lock, KEY);
         proxied_calm(&world); /* the minority's reply too */
         body();
         stop();
@@ -147,8 +136,8 @@ static void test_fault_68_extend_reply_lost_and_retried(void **state)
     on_each_world(extend_reply_lost_body, NULL, NULL);
     on_each_world(extend_not_executed_body, NULL, NULL);
     on_each_world(extend_late_body, NULL, NULL);
-    on_each_world(extend_reply_lost_body, &unfenced, NULL);
-    on_each_world(extend_late_body, &unfenced, NULL);
+    on_each_world(extend_reply_lost_body, &server_unfenced, NULL);
+    on_each_world(extend_late_body, &server_unfenced, NULL);
 }
 
 /* No answer until the operation's end: UNKNOWN, and held until the old deadline and no longer,
@@ -289,11 +278,11 @@ static void test_fault_69_release_reply_lost(void **state)
 {
     (void)state;
     on_each_world(release_reply_lost_body, NULL, NULL);
-    on_each_world(release_reply_lost_body, &unfenced, NULL);
+    on_each_world(release_reply_lost_body, &server_unfenced, NULL);
     on_each_world(release_and_stranger_body, NULL, NULL);
     on_each_world(release_not_executed_body, NULL, NULL);
     on_each_world(release_late_body, NULL, NULL);
-    on_each_world(release_late_body, &unfenced, NULL);
+    on_each_world(release_late_body, &server_unfenced, NULL);
 }
 
 /* No answer until the operation's end: UNKNOWN; cleaning goes on, and the next acquire by others

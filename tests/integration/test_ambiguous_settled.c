@@ -4,18 +4,11 @@
  * again behind its result, until it is done or the TTL has passed, and RLK_EV_SETTLED says which.
  * With a renewal under way, and with others that wait.
  */
-#include "proxied.h"
+#include "outage.h"
 
 #include <string.h>
 
 #define KEY "foobar"
-
-static const server_config unfenced = {
-    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
-                          "user default on nopass ~* &* +@all -client|kill"),
-    .user = "admin",
-    .user_password = "secret",
-};
 
 static proxied world;
 static nodes others; /* past the proxies */
@@ -30,29 +23,21 @@ static rlk_client *client(void)
     return &world.set.client;
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 static void start_with(size_t count, int64_t ttl_ms, const server_config *servers)
 {
-    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock_config config = config_renewing(ttl_ms);
     rlk_options options = proxied_options();
     rlk_holder holders[RLK_MAX_NODES];
     options.operation_ms = scaled(200);
     options.settle_ms = scaled(200);
     options.response_ms = scaled(150);
-    config.ttl_ms = scaled(ttl_ms);
     config.node_ms = scaled(100);
-    config.auto_renew = true;
     config.safety_ms = 3600000;
     proxied_start(&world, count, false, servers, &options);
     nodes_open_again(&others, &world.set, NULL);
-    assert_result(rlk_lock_init(&lock, client(), KEY, &config), RLK_OK);
+    proxied_lock_init(&world, &lock, KEY, &config);
     assert_result(rlk_lock_init(&behind, client(), KEY, &config), RLK_OK);
     assert_result(rlk_lock_init(&waiter, &others.client, KEY, &config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
     assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
 }
 
@@ -70,8 +55,7 @@ static void stop(void)
 
 static void hold(void)
 {
-    assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    proxied_acquire(&world, &lock, KEY);
     proxied_calm(&world);
 }
 
@@ -84,102 +68,18 @@ static void on_each_size(void (*body)(size_t count))
 
 /* ---- Outages ---- */
 
-static void everywhere(void (*act)(server *redis))
+static const outage *const outages[] = {&outage_stopped, &outage_swallowed, &outage_refused,
+                                        &outage_killed, &outage_emptied};
+
+static void begin(const outage *what)
 {
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        act(world.set.servers[i]);
+    outage_begin(what, &world, 0, world.set.count);
 }
 
-static void stop_servers(void)
+static void end(const outage *what)
 {
-    everywhere(server_pause);
+    outage_end(what, &world, 0, world.set.count);
 }
-
-static void continue_servers(void)
-{
-    everywhere(server_resume);
-}
-
-static void swallow(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_mute(world.proxies[i], true);
-        proxy_hold(world.proxies[i], PROXY_TO_SERVER);
-        proxy_hold(world.proxies[i], PROXY_TO_CLIENT);
-    }
-}
-
-static void heal(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_mute(world.proxies[i], false);
-        proxy_release(world.proxies[i]);
-    }
-}
-
-static void refuse(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_refuse(world.proxies[i], true);
-        proxy_cut(world.proxies[i], PROXY_FIN);
-    }
-}
-
-static void accept_again(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        proxy_refuse(world.proxies[i], false);
-}
-
-static void save_and_kill(server *redis)
-{
-    server_save(redis);
-    server_kill(redis);
-}
-
-static void kill_servers(void)
-{
-    everywhere(save_and_kill);
-}
-
-static void restart_one(server *redis)
-{
-    server_restart(redis, true);
-}
-
-static void restart_servers(void)
-{
-    everywhere(restart_one);
-}
-
-static void restart_one_empty(server *redis)
-{
-    server_restart(redis, false);
-}
-
-static void restart_servers_empty(void)
-{
-    everywhere(restart_one_empty);
-}
-
-typedef struct outage {
-    const char *name;
-    void (*begin)(void);
-    void (*end)(void);
-} outage;
-
-static const outage outages[] = {
-    {"servers stopped", stop_servers, continue_servers},
-    {"all swallowed", swallow, heal},
-    {"refused", refuse, accept_again},
-    {"killed, data kept", kill_servers, restart_servers},
-    {"killed, data lost", kill_servers, restart_servers_empty},
-};
 
 /* ---- It comes to an end ---- */
 
@@ -188,12 +88,12 @@ static void release_over(const outage *what, size_t count)
 {
     start(count, 60000);
     hold();
-    what->begin();
+    begin(what);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_false(rlk_is_held(&lock));
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     loop_quiet(client(), scaled(100)); /* nothing is known yet */
-    what->end();
+    end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
@@ -208,7 +108,7 @@ static void test_release_survives_an_outage(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
-        release_over(&outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+        release_over(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
 /* Longer than the TTL: given up when that has passed, and said then and not before. Whoever waits
@@ -220,7 +120,7 @@ static void release_given_up(const outage *what, size_t count)
     int64_t left_ms;
     start(count, 1000);
     hold();
-    what->begin();
+    begin(what);
     left_ms = rlk_remaining_ms(&lock);
     start_ms = support_now_ms();
     assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -228,7 +128,7 @@ static void release_given_up(const outage *what, size_t count)
     assert_event(client(), RLK_EV_SETTLED, RLK_UNKNOWN);
     given_up_ms = support_now_ms() - start_ms;
     assert_between(given_up_ms, left_ms, scaled(1000) + scaled(200));
-    what->end();
+    end(what);
     loop_quiet(client(), scaled(50));
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
     assert_result(rlk_acquire(&waiter, scaled(5000)), RLK_OK);
@@ -242,7 +142,7 @@ static void test_release_is_given_up_when_the_ttl_has_passed(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages); i++)
-        release_given_up(&outages[i], sizes[i % COUNT_OF(sizes)]);
+        release_given_up(outages[i], sizes[i % COUNT_OF(sizes)]);
 }
 
 /* Of three nodes one is enough to be without: nothing is left to be settled. */
@@ -270,16 +170,16 @@ static void blocking_body(size_t count)
     rlk_event event;
     start(count, 60000);
     hold();
-    refuse();
+    begin(&outage_refused);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
-    accept_again();
+    end(&outage_refused);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
 
     hold();
-    refuse();
+    begin(&outage_refused);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
-    accept_again();
+    end(&outage_refused);
     assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
     assert_true(proxied_holding(&world, KEY, token_of(&lock)) >= client()->quorum);
     while (loop_next_event(client(), &event, 30))
@@ -309,7 +209,7 @@ static void over_a_renewal(size_t count)
         serve_until(client(), proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_false(rlk_is_held(&lock));
-    heal();
+    proxied_release(&world);
     assert_event(client(), RLK_EV_RELEASED, RLK_OK);
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
     loop_quiet(client(), scaled(600)); /* no RENEWED, and none is due any more */
@@ -353,7 +253,7 @@ static void test_fault_65_renewal_and_release_arrive_late(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         both_arrive_late(sizes[i], NULL);
-        both_arrive_late(sizes[i], &unfenced);
+        both_arrive_late(sizes[i], &server_unfenced);
     }
 }
 
@@ -368,10 +268,10 @@ static void handed_over_after(size_t count, bool same_client)
     hold();
     assert_result(rlk_acquire_start(next, RLK_FOREVER), RLK_PENDING);
     loop_quiet(waiting, scaled(300));
-    refuse();
+    begin(&outage_refused);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     loop_quiet(waiting, 20);
-    accept_again();
+    end(&outage_refused);
     if (same_client) {
         bool settled = false;
         bool acquired = false;
@@ -424,14 +324,14 @@ static void refused_body(size_t count)
     rlk_event event;
     start(count, 60000);
     hold();
-    everywhere(demote);
+    nodes_each(&world.set, demote);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_true(loop_next_event(client(), &event, scaled(5000)));
     assert_int_equal(event.operation, RLK_OP_RELEASE);
     if (event.result != RLK_UNKNOWN) /* a try was under way */
         assert_result(event.result, RLK_E_READONLY);
     loop_quiet(client(), scaled(100));
-    everywhere(promote);
+    nodes_each(&world.set, promote);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
     stop();
@@ -453,11 +353,11 @@ static void acquire_over(const outage *what, size_t count)
     proxied_hold(&world, PROXY_TO_CLIENT);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == count);
-    what->begin();
+    begin(what);
     assert_result(rlk_cancel(&lock), RLK_OK);
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     loop_quiet(client(), scaled(50));
-    what->end();
+    end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
     loop_quiet(client(), 20);
@@ -470,14 +370,14 @@ static void test_acquire_that_was_unknown_is_settled(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
-        acquire_over(&outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+        acquire_over(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
 /* Fault 34: without a fence nobody can know: that is said, and the orphan that comes is one. */
 static void orphan(size_t count)
 {
     rlk_event event;
-    start_with(count, 60000, &unfenced);
+    start_with(count, 60000, &server_unfenced);
     proxied_on(&world, "SET", PROXY_CUT_LATE);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);

@@ -36,21 +36,14 @@ static server *redis(void)
     return world.set.servers[0];
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 /* One is held and renews itself, the others wait for it in their order. */
 static void start(int64_t ttl_ms)
 {
     rlk_options options = proxied_options();
-    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock_config config = config_renewing(ttl_ms);
     size_t i;
     options.response_ms = scaled(10000);
     options.settle_ms = scaled(300);
-    config.ttl_ms = scaled(ttl_ms);
-    config.auto_renew = true;
     config.safety_ms = 3600000;
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {

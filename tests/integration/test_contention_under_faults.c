@@ -40,11 +40,6 @@ static rlk_client client;
 static rlk_lock lock;
 static pid_t pids[PROCESSES];
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 static bool is_over(void)
 {
     return __atomic_load_n(&shared->stop, __ATOMIC_SEQ_CST) != 0;

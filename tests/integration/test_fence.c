@@ -34,10 +34,8 @@ static rlk_lock lock;
 
 static void start(size_t count, bool tcp, const server_config *config)
 {
-    rlk_holder holders[RLK_MAX_NODES];
     proxied_start(&world, count, tcp, config, NULL);
-    assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    proxied_lock_init(&world, &lock, KEY, NULL);
 }
 
 static void stop(void)

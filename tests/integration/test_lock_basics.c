@@ -36,13 +36,6 @@ static void on_each_size(void (*body)(rlk_lock *a, rlk_lock *b), const rlk_lock_
     }
 }
 
-static const char *token_of(const rlk_lock *lock)
-{
-    static char text[RLK_TOKEN_MAX + 1];
-    assert_true(rlk_lock_token(lock, text, sizeof(text)) > 0);
-    return text;
-}
-
 /* The key lives that long on a quorum; the slowest node may have been left as it was. */
 static void assert_quorum_ttl(int64_t low_ms, int64_t high_ms)
 {

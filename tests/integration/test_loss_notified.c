@@ -21,25 +21,22 @@ static rlk_client *client(void)
     return &world.set.client;
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 static int scripts(void)
 {
     return proxied_count(&world, "EVALSHA") - scripts_before;
 }
 
+static void flush_all(server *redis)
+{
+    server_do(redis, "FLUSHALL");
+}
+
 /* Has it on all nodes, from servers without data. */
 static void acquire_anew(void)
 {
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        server_do(world.set.servers[i], "FLUSHALL");
+    nodes_each(&world.set, flush_all);
     proxied_calm(&world);
-    assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    proxied_acquire(&world, &lock, KEY);
     proxied_calm(&world);
     scripts_before = proxied_count(&world, "EVALSHA");
 }
@@ -47,13 +44,10 @@ static void acquire_anew(void)
 /* A renewal is due after 10 s. */
 static void start(size_t count, bool auto_renew)
 {
-    rlk_lock_config config = rlk_lock_config_default();
-    rlk_holder holders[RLK_MAX_NODES];
-    config.ttl_ms = scaled(30000);
+    rlk_lock_config config = config_renewing(30000);
     config.auto_renew = auto_renew;
     proxied_start(&world, count, false, NULL, NULL);
-    assert_result(rlk_lock_init(&lock, client(), KEY, &config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    proxied_lock_init(&world, &lock, KEY, &config);
     acquire_anew();
 }
 
@@ -101,11 +95,6 @@ static void rename_it(server *redis)
 static void delete_in_a_script(server *redis)
 {
     assert_int_equal(server_integer(redis, "EVAL %s 0", "return redis.call('DEL','" KEY "')"), 1);
-}
-
-static void flush_all(server *redis)
-{
-    server_do(redis, "FLUSHALL");
 }
 
 static void flush_db(server *redis)

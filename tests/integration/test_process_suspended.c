@@ -23,11 +23,6 @@ static rlk_lock renewing;
 static rlk_lock waiting;
 static rlk_lock row; /* behind `waiting` */
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 #define TTL_MS 900
 
 static rlk_lock_config config_of(int64_t ttl_ms)

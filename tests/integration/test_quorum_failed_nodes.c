@@ -91,13 +91,6 @@ static void assert_all_gone(void)
     assert_int_equal(nodes_holding(&first, "foobar", NULL), 0);
 }
 
-static const char *token_of(const rlk_lock *lock)
-{
-    static char text[RLK_TOKEN_MAX + 1];
-    assert_true(rlk_lock_token(lock, text, sizeof(text)) > 0);
-    return text;
-}
-
 /* ---- Faults, of one node each --------------------------------------------------------------- */
 
 typedef struct fault {

@@ -19,11 +19,6 @@ static proxy *proxies[NODES];
 static rlk_lock lock;
 static rlk_lock waiter;
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 /* ---- Ways to lose a node ---- */
 
 typedef struct way {

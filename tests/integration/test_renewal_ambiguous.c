@@ -11,13 +11,6 @@
 
 #define KEY "foobar"
 
-static const server_config unfenced = {
-    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
-                          "user default on nopass ~* &* +@all -client|kill"),
-    .user = "admin",
-    .user_password = "secret",
-};
-
 static proxied world;
 static rlk_lock lock;
 static test_clock clock_of_client;
@@ -27,19 +20,6 @@ static const size_t sizes[] = {1, 3};
 static rlk_client *client(void)
 {
     return &world.set.client;
-}
-
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
-static rlk_lock_config renewing(int64_t ttl_ms)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    config.ttl_ms = scaled(ttl_ms);
-    config.auto_renew = true;
-    return config;
 }
 
 /* Whose clock the test moves, and whose connections wait for long. */
@@ -57,12 +37,9 @@ static rlk_options patient_options(void)
 static void start(size_t count, const server_config *servers, const rlk_lock_config *config,
                   const rlk_options *options)
 {
-    rlk_holder holders[RLK_MAX_NODES];
     proxied_start(&world, count, true, servers, options);
-    assert_result(rlk_lock_init(&lock, client(), KEY, config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == count);
+    proxied_lock_init(&world, &lock, KEY, config);
+    proxied_acquire(&world, &lock, KEY);
     proxied_calm(&world);
 }
 
@@ -99,7 +76,7 @@ static int64_t quorum_pttl(void)
 /* Nothing is due while the lease is longer than the TTL, and nothing is sent. */
 static void extended_body(size_t count)
 {
-    rlk_lock_config config = renewing(600);
+    rlk_lock_config config = config_renewing(600);
     rlk_event event;
     int scripts;
     start(count, NULL, &config, NULL);
@@ -120,7 +97,7 @@ static void extended_body(size_t count)
  * executed all the same, before it. */
 static void extended_over_a_renewal_body(size_t count)
 {
-    rlk_lock_config config = renewing(1200);
+    rlk_lock_config config = config_renewing(1200);
     size_t i;
     start(count, NULL, &config, NULL);
     proxied_hold(&world, PROXY_TO_SERVER);
@@ -141,9 +118,9 @@ static void extended_over_a_renewal_body(size_t count)
 /* The renewal arrives from a lost connection, which nobody could fence, when the extend is done. */
 static void renewal_that_arrives_late_body(size_t count)
 {
-    rlk_lock_config config = renewing(1200);
+    rlk_lock_config config = config_renewing(1200);
     rlk_event event;
-    start(count, &unfenced, &config, NULL);
+    start(count, &server_unfenced, &config, NULL);
     proxied_on(&world, "EVALSHA", PROXY_CUT_LATE);
     serve_until(client(), proxied_count(&world, "EVALSHA") >= (int)count);
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
@@ -174,7 +151,7 @@ static void test_fault_70_renewal_leaves_an_extended_lease(void **state)
 /* Repeated on the next connection, to the same target, and told once. */
 static void renewal_lost_on_the_way(size_t count, proxy_action action, const server_config *servers)
 {
-    rlk_lock_config config = renewing(1200);
+    rlk_lock_config config = config_renewing(1200);
     int64_t before_ms;
     int scripts;
     start(count, servers, &config, NULL);
@@ -206,7 +183,7 @@ static void test_fault_68_reply_to_a_renewal_is_lost(void **state)
         size_t count = sizes[i % COUNT_OF(sizes)];
         renewal_lost_on_the_way(count, action, NULL);
         if (action == PROXY_CUT_LATE) /* where a fence makes a difference */
-            renewal_lost_on_the_way(count, action, &unfenced);
+            renewal_lost_on_the_way(count, action, &server_unfenced);
     }
 }
 
@@ -216,7 +193,7 @@ static void test_fault_68_reply_to_a_renewal_is_lost(void **state)
  * deletes. */
 static void paused_body(size_t count)
 {
-    rlk_lock_config config = renewing(900);
+    rlk_lock_config config = config_renewing(900);
     rlk_options options = proxied_options();
     rlk_event event;
     size_t i;
@@ -254,7 +231,7 @@ static void test_fault_64_client_pause_over_renewals(void **state)
 /* The renewal is answered, and the answer there to be read, when the deadline has come. */
 static void late_ok_body(size_t count, bool tick_first)
 {
-    rlk_lock_config config = renewing(30000);
+    rlk_lock_config config = config_renewing(30000);
     rlk_options options = patient_options();
     rlk_event event;
     int scripts;
@@ -305,7 +282,7 @@ static void assert_lost_at_the_cap(int64_t acquired_ms)
 
 static void capped_body(size_t count)
 {
-    rlk_lock_config config = renewing(CAP_TTL_MS);
+    rlk_lock_config config = config_renewing(CAP_TTL_MS);
     unsigned renewed = 0;
     int64_t acquired_ms;
     rlk_event event;
@@ -344,7 +321,7 @@ static void test_renewal_ends_at_the_cap(void **state)
 
 static void test_renewal_by_keep_ends_at_the_cap(void **state)
 {
-    rlk_lock_config config = renewing(CAP_TTL_MS);
+    rlk_lock_config config = config_renewing(CAP_TTL_MS);
     rlk_result result = RLK_OK;
     int64_t acquired_ms;
     int scripts;
@@ -370,7 +347,7 @@ static void test_renewal_by_keep_ends_at_the_cap(void **state)
 /* The key's TTL was cut by hand: the next renewal is due earlier, and comes earlier. */
 static void shortened_body(size_t count, bool kept)
 {
-    rlk_lock_config config = renewing(30000);
+    rlk_lock_config config = config_renewing(30000);
     int64_t left_ms = scaled(3000);
     int scripts;
     size_t i;

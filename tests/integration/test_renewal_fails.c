@@ -4,8 +4,7 @@
  * calls, for many TTLs; where they can't be had, and where they are refused; and what they never
  * do: shorten a lease, or outlast the cap of the hold time.
  */
-#include "clock.h"
-#include "proxied.h"
+#include "outage.h"
 
 #include <string.h>
 
@@ -21,34 +20,17 @@ static rlk_client *client(void)
     return &world.set.client;
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
-static rlk_lock_config renewing(int64_t ttl_ms)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    config.ttl_ms = scaled(ttl_ms);
-    config.auto_renew = true;
-    return config;
-}
-
 /* A client with a lock that is held on all nodes. */
-static void start_with(size_t count, const server_config *servers, const rlk_lock_config *config,
-                       const rlk_options *options)
+static void start_with(size_t count, const rlk_lock_config *config, const rlk_options *options)
 {
-    rlk_holder holders[RLK_MAX_NODES];
-    proxied_start(&world, count, false, servers, options);
-    assert_result(rlk_lock_init(&lock, client(), KEY, config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == count);
+    proxied_start(&world, count, false, NULL, options);
+    proxied_lock_init(&world, &lock, KEY, config);
+    proxied_acquire(&world, &lock, KEY);
 }
 
 static void start(size_t count, const rlk_lock_config *config)
 {
-    start_with(count, NULL, config, NULL);
+    start_with(count, config, NULL);
 }
 
 static void stop(void)
@@ -56,13 +38,6 @@ static void stop(void)
     rlk_lock_close(&lock);
     proxied_close(&world);
     support_teardown(NULL);
-}
-
-static void everywhere(void (*act)(server *redis))
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        act(world.set.servers[i]);
 }
 
 /* The next event, which is not the result of an operation. */
@@ -82,7 +57,7 @@ static rlk_event next_event(void)
 
 static void goes_on(size_t count)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     char token[RLK_TOKEN_MAX + 1];
     unsigned renewed = 0;
     int64_t until;
@@ -129,7 +104,7 @@ static void test_renewal_keeps_a_short_lease_for_long(void **state)
 
 static void keep_goes_on(size_t count)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     char token[RLK_TOKEN_MAX + 1];
     int64_t until;
     int scripts;
@@ -163,7 +138,7 @@ static void test_renewal_by_keep_goes_on_for_long(void **state)
 /* A program that calls for other things all the time is renewed for, too: by whatever it calls. */
 static void test_renewal_among_other_calls(void **state)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     rlk_lock other;
     rlk_holder holder;
     int64_t until;
@@ -192,82 +167,28 @@ static void forget_scripts(server *redis)
     server_do(redis, "SCRIPT FLUSH");
 }
 
-static void swallow(void)
+static const outage *const outages[] = {&outage_stopped, &outage_swallowed, &outage_refused};
+
+static void begin(const outage *what)
 {
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_mute(world.proxies[i], true);
-        proxy_hold(world.proxies[i], PROXY_TO_SERVER);
-        proxy_hold(world.proxies[i], PROXY_TO_CLIENT);
-    }
+    outage_begin(what, &world, 0, world.set.count);
 }
 
-static void heal(void)
+static void end(const outage *what)
 {
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        proxy_mute(world.proxies[i], false);
-    proxied_release(&world);
+    outage_end(what, &world, 0, world.set.count);
 }
-
-/* Only what the servers say: they go on hearing us. */
-static void swallow_replies(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_mute(world.proxies[i], true);
-        proxy_hold(world.proxies[i], PROXY_TO_CLIENT);
-    }
-}
-
-static void refuse(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++) {
-        proxy_refuse(world.proxies[i], true);
-        proxy_cut(world.proxies[i], PROXY_FIN);
-    }
-}
-
-static void accept_again(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        proxy_refuse(world.proxies[i], false);
-}
-
-static void stop_servers(void)
-{
-    everywhere(server_pause);
-}
-
-static void continue_servers(void)
-{
-    everywhere(server_resume);
-}
-
-typedef struct outage {
-    const char *name;
-    void (*begin)(void);
-    void (*end)(void);
-} outage;
-
-static const outage outages[] = {
-    {"the servers stand still", stop_servers, continue_servers},
-    {"the network swallows all", swallow, heal},
-    {"connections are refused", refuse, accept_again},
-};
 
 /* Is still held, and was told so; and at its own deadline lost, without the network. */
 static void lost_in_an_outage(const outage *what, size_t count)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     int64_t start_ms;
     int64_t left_ms;
     unsigned unknown = 0;
     rlk_event event;
     start(count, &config);
-    what->begin();
+    begin(what);
     left_ms = rlk_remaining_ms(&lock);
     start_ms = support_now_ms();
     for (event = next_event(); event.type != RLK_EV_LOST; event = next_event()) {
@@ -285,7 +206,7 @@ static void lost_in_an_outage(const outage *what, size_t count)
     assert_between(support_now_ms() - start_ms, left_ms - 1, left_ms + scaled(150));
     assert_false(rlk_is_held(&lock));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
-    what->end();
+    end(what);
     /* what is left of it is cleaned up, and it is as good as new */
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
     loop_quiet(client(), config.ttl_ms / 2);
@@ -300,22 +221,22 @@ static void test_renewal_unknown_then_lost_without_the_network(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
-        lost_in_an_outage(&outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+        lost_in_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
 /* The outage ends before the lease does: tried again soon, and renewed. */
 static void renewed_after_an_outage(const outage *what, size_t count)
 {
-    rlk_lock_config config = renewing(1500);
+    rlk_lock_config config = config_renewing(1500);
     rlk_event event;
     int64_t ended_ms;
     config.node_ms = scaled(150);
     start(count, &config);
-    what->begin();
+    begin(what);
     event = next_event();
     assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
     assert_true(rlk_is_held(&lock));
-    what->end();
+    end(what);
     ended_ms = support_now_ms();
     do
         event = next_event();
@@ -332,35 +253,34 @@ static void test_renewal_unknown_then_renewed(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
-        renewed_after_an_outage(&outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+        renewed_after_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
 /* The servers renew, and nobody hears of it: the key lives, the lease does not. */
 static void test_fault_36_renewals_that_nobody_hears_of(void **state)
 {
-    static const outage unheard = {"nobody hears the servers", swallow_replies, heal};
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        lost_in_an_outage(&unheard, sizes[i]);
-        renewed_after_an_outage(&unheard, sizes[i]);
+        lost_in_an_outage(&outage_unheard, sizes[i]);
+        renewed_after_an_outage(&outage_unheard, sizes[i]);
     }
 }
 
 /* Faults 7 and 8: the server forgets the script before each renewal. */
 static void test_fault_07_08_renewals_without_their_script(void **state)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     int round;
     (void)state;
     start(3, &config);
     for (round = 0; round < 4; round++) {
-        everywhere(forget_scripts);
+        nodes_each(&world.set, forget_scripts);
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
         assert_true(rlk_is_held(&lock));
         assert_true(rlk_remaining_ms(&lock) > config.ttl_ms / 2);
     }
-    everywhere(forget_scripts);
+    nodes_each(&world.set, forget_scripts);
     assert_result(rlk_release(&lock), RLK_OK);
     stop();
 }
@@ -371,13 +291,13 @@ static void test_renewal_by_keep_in_an_outage(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(outages); i++) {
-        rlk_lock_config config = renewing(900);
+        rlk_lock_config config = config_renewing(900);
         rlk_result result;
         int64_t start_ms;
         int64_t left_ms;
         config.auto_renew = false;
         start(sizes[i % COUNT_OF(sizes)], &config);
-        outages[i].begin();
+        begin(outages[i]);
         left_ms = rlk_remaining_ms(&lock);
         start_ms = support_now_ms();
         do {
@@ -388,7 +308,7 @@ static void test_renewal_by_keep_in_an_outage(void **state)
         } while (result == RLK_OK);
         assert_result(result, RLK_LOST);
         assert_between(support_now_ms() - start_ms, left_ms - 1, left_ms + scaled(150));
-        outages[i].end();
+        end(outages[i]);
         serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
         stop();
     }
@@ -424,13 +344,13 @@ static void put_a_list_there(server *redis)
 
 static void refused(void (*act)(server *redis), rlk_result why, size_t count)
 {
-    rlk_lock_config config = renewing(SHORT_TTL_MS);
+    rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     rlk_event event;
     int64_t start_ms;
     int sets;
-    start_with(count, NULL, &config, deaf());
+    start_with(count, &config, deaf());
     sets = proxied_count(&world, "SET");
-    everywhere(act);
+    nodes_each(&world.set, act);
     start_ms = support_now_ms();
     event = next_event();
     assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
@@ -498,17 +418,17 @@ static void test_renewal_by_a_server_that_does_not_write(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
-        rlk_lock_config config = renewing(1500);
+        rlk_lock_config config = config_renewing(1500);
         rlk_event event;
         config.node_ms = scaled(150);
         start(3, &config);
-        everywhere(cases[i].spoil);
+        nodes_each(&world.set, cases[i].spoil);
         event = next_event();
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
         if (event.result != RLK_UNKNOWN) /* a try was under way when the time was over */
             assert_result(event.result, cases[i].why);
         assert_true(rlk_is_held(&lock));
-        everywhere(cases[i].mend);
+        nodes_each(&world.set, cases[i].mend);
         do
             event = next_event();
         while (event.type == RLK_EV_RENEW_UNKNOWN);

@@ -28,11 +28,6 @@ static nodes waiters;
 static rlk_lock lock;
 static rlk_lock waiter;
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 /* ---- The server's clock ---- */
 
 static int64_t clock_of_server_ms(void)

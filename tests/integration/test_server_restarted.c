@@ -22,23 +22,15 @@ static rlk_client *client(void)
     return &world.set.client;
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 static void start(size_t count, int64_t ttl_ms)
 {
-    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock_config config = config_renewing(ttl_ms);
     rlk_holder holders[RLK_MAX_NODES];
-    config.ttl_ms = scaled(ttl_ms);
-    config.auto_renew = true;
     config.safety_ms = 3600000; /* no waiter looks by itself */
     proxied_start(&world, count, false, NULL, NULL);
     nodes_open_again(&others, &world.set, NULL);
-    assert_result(rlk_lock_init(&lock, client(), KEY, &config), RLK_OK);
+    proxied_lock_init(&world, &lock, KEY, &config);
     assert_result(rlk_lock_init(&waiter, &others.client, KEY, &config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
     assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
 }
 
@@ -51,8 +43,7 @@ static void stop(void)
 
 static void hold(void)
 {
-    assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    proxied_acquire(&world, &lock, KEY);
     proxied_calm(&world);
 }
 
@@ -74,13 +65,6 @@ static void begin_to_wait(void)
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     serve_until(&others.client, is_asked(1));
     loop_quiet(&others.client, 5);
-}
-
-static void save(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        server_save(world.set.servers[i]);
 }
 
 static void restart(bool keep_data)
@@ -152,12 +136,10 @@ static void test_fault_20_restart_without_data_under_renewals(void **state)
 static void test_fault_20_restart_without_data_and_tracking(void **state)
 {
     rlk_options options = proxied_options();
-    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock_config config = config_renewing(900);
     rlk_event event;
     (void)state;
     options.no_tracking = true;
-    config.ttl_ms = scaled(900);
-    config.auto_renew = true;
     proxied_start(&world, 1, false, NULL, &options);
     assert_result(rlk_lock_init(&lock, client(), KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -184,7 +166,7 @@ static void with_data(size_t count)
     begin_to_wait();
     for (round = 0; round < 3; round++) {
         int accepted = proxied_accepted(&world);
-        save();
+        nodes_each(&world.set, server_save);
         restart(true);
         serve_until(client(), (loop_quiet(&others.client, 1),
                                proxied_accepted(&world) >= accepted + (int)count));
@@ -219,7 +201,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     size_t i;
     start(count, 4000);
     hold();
-    save();
+    nodes_each(&world.set, server_save);
     for (i = 0; i < count; i++)
         proxy_hold(world.proxies[i], PROXY_TO_SERVER);
     for (i = 0; i < count; i++)
@@ -269,7 +251,7 @@ static void older_ttl(size_t count)
     for (i = 0; i < count; i++) /* what the snapshot has */
         assert_int_equal(
             server_integer(world.set.servers[i], "PEXPIRE " KEY " %d", (int)scaled(4000)), 1);
-    save();
+    nodes_each(&world.set, server_save);
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
     proxied_calm(&world);
     assert_true(rlk_remaining_ms(&lock) > scaled(50000));
@@ -305,7 +287,7 @@ static void stranger_is_back(size_t count)
     start(count, 30000);
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "SET " KEY " stranger PX %d", (int)scaled(60000));
-    save();
+    nodes_each(&world.set, server_save);
     for (i = 0; i < count; i++)
         assert_int_equal(server_integer(world.set.servers[i], "DEL " KEY), 1);
     hold();
@@ -338,7 +320,7 @@ static void released_is_back(size_t count)
     int64_t start_ms;
     start(count, 2000);
     hold();
-    save();
+    nodes_each(&world.set, server_save);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
     restart(true);

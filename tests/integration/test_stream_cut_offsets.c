@@ -49,13 +49,11 @@ static rlk_result whole_life(void)
 static void start(bool tcp)
 {
     rlk_options options = proxied_options();
-    rlk_holder holder;
     options.backoff_min_ms = 1;
     options.backoff_max_ms = 1;
     options.operation_ms = 20000;
     proxied_start(&world, 1, tcp, NULL, &options);
-    assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
-    assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
+    proxied_lock_init(&world, &lock, KEY, NULL);
 }
 
 static void stop(void)

@@ -20,10 +20,8 @@ static void on_each_world(void (*body)(void))
 {
     size_t i;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_holder holders[RLK_MAX_NODES];
         proxied_start(&world, sizes[i], true, NULL, NULL);
-        assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
-        assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+        proxied_lock_init(&world, &lock, KEY, NULL);
         body();
         rlk_lock_close(&lock);
         proxied_close(&world);
@@ -64,19 +62,11 @@ static uint32_t failures(void)
     return count;
 }
 
-static bool all_ready(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        if (rlk_conn_get_state(rlk_client_conn(&world.set.client, i)) != RLK_CONN_READY)
-            return false;
-    return true;
-}
-
 /* Closed once on each node, and connected again. */
 static void assert_poisoned_once(uint32_t before)
 {
-    serve_until(&world.set.client, failures() == before + (uint32_t)nodes_count() && all_ready());
+    serve_until(&world.set.client,
+                failures() == before + (uint32_t)nodes_count() && nodes_ready(&world.set));
 }
 
 static void release_and_stay_free(void)
@@ -175,7 +165,7 @@ static void inject_in_flight(const char *bytes)
     assert_true(loop_next_event(&world.set.client, &event, 10000));
     assert_int_equal(event.type, RLK_EV_FAILED);
     assert_int_equal(rlk_result_class(event.result), RLK_KIND_PROTOCOL);
-    serve_until(&world.set.client, all_ready());
+    serve_until(&world.set.client, nodes_ready(&world.set));
     loop_quiet(&world.set.client, 100);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);

@@ -22,21 +22,14 @@ static rlk_client *client(void)
     return &world.set.client;
 }
 
-static int64_t scaled(int64_t ms)
-{
-    return ms * support_time_factor();
-}
-
 static void start_with(size_t count, int64_t safety_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_holder holders[RLK_MAX_NODES];
     config.safety_ms = safety_ms;
     proxied_start(&world, count, true, NULL, NULL);
     nodes_open_again(&others, &world.set, NULL);
-    assert_result(rlk_lock_init(&waiter, client(), KEY, &config), RLK_OK);
+    proxied_lock_init(&world, &waiter, KEY, &config);
     assert_result(rlk_lock_init(&holder, &others.client, KEY, NULL), RLK_OK);
-    assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
 }
 
 static void start(size_t count)
@@ -51,13 +44,6 @@ static void stop(void)
     support_teardown(NULL);
 }
 
-static void everywhere(void (*act)(server *redis))
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        act(world.set.servers[i]);
-}
-
 static void give_to_a_stranger(server *redis)
 {
     server_do(redis, "SET " KEY " stranger");
@@ -66,15 +52,6 @@ static void give_to_a_stranger(server *redis)
 static void free_it(server *redis)
 {
     assert_int_equal(server_integer(redis, "DEL " KEY), 1);
-}
-
-static bool all_ready(void)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        if (rlk_conn_get_state(rlk_client_conn(client(), i)) != RLK_CONN_READY)
-            return false;
-    return true;
 }
 
 /* Waits, and all servers that it asked are to tell it. */
@@ -124,7 +101,7 @@ static void kill_one(server *redis)
 
 static void client_kill(void)
 {
-    everywhere(kill_one);
+    nodes_each(&world.set, kill_one);
 }
 
 static void restart_one(server *redis)
@@ -135,7 +112,7 @@ static void restart_one(server *redis)
 
 static void restart_with_data(void)
 {
-    everywhere(restart_one);
+    nodes_each(&world.set, restart_one);
 }
 
 /* The push is on its way when the connection ends. */
@@ -143,8 +120,8 @@ static void lose_a_push(void)
 {
     size_t i;
     proxied_hold(&world, PROXY_TO_CLIENT);
-    everywhere(free_it);
-    everywhere(give_to_a_stranger);
+    nodes_each(&world.set, free_it);
+    nodes_each(&world.set, give_to_a_stranger);
     for (i = 0; i < world.set.count; i++)
         wait_until(proxy_held(world.proxies[i], PROXY_TO_CLIENT) > 0);
     cut_rst();
@@ -168,7 +145,7 @@ static void woken_after(const loss *what, size_t count)
 {
     int round;
     start(count);
-    everywhere(give_to_a_stranger);
+    nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
     for (round = 0; round < 2; round++) {
         int accepted = proxied_accepted(&world);
@@ -181,7 +158,7 @@ static void woken_after(const loss *what, size_t count)
         loop_quiet(client(), 1);
         assert_int_equal(rlk_lock_operation(&waiter), RLK_OP_ACQUIRE);
     }
-    everywhere(free_it);
+    nodes_each(&world.set, free_it);
     assert_acquired(what->name);
     assert_result(rlk_release(&waiter), RLK_OK);
     stop();
@@ -211,21 +188,21 @@ static void restart_without_data(server *redis)
 static void free_meanwhile(size_t count)
 {
     start(count);
-    everywhere(give_to_a_stranger);
+    nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
     refuse(true);
     cut_fin();
-    serve_until(client(), !all_ready());
-    everywhere(free_it);
+    serve_until(client(), !nodes_ready(&world.set));
+    nodes_each(&world.set, free_it);
     loop_quiet(client(), 50);
     refuse(false);
     assert_acquired("released meanwhile");
     assert_result(rlk_release(&waiter), RLK_OK);
 
     /* or gone with the server's data */
-    everywhere(give_to_a_stranger);
+    nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
-    everywhere(restart_without_data);
+    nodes_each(&world.set, restart_without_data);
     assert_acquired("restarted without data");
     assert_result(rlk_release(&waiter), RLK_OK);
     stop();
@@ -249,22 +226,22 @@ static void test_loss_at_every_byte_of_a_push(void **state)
     (void)state;
     start(1);
     for (n = 0; n == 0 || n <= len; n++) {
-        everywhere(give_to_a_stranger);
+        nodes_each(&world.set, give_to_a_stranger);
         begin_to_wait();
         if (n == 0) { /* its length */
             proxied_hold(&world, PROXY_TO_CLIENT);
-            everywhere(free_it);
+            nodes_each(&world.set, free_it);
             wait_until((len = proxy_held(world.proxies[0], PROXY_TO_CLIENT)) > 0);
             assert_int_equal(len, strlen(">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nfoobar\r\n"));
             proxied_release(&world);
         } else {
             proxy_cut_after(world.proxies[0], PROXY_TO_CLIENT, n,
                             n % 2 == 0 ? PROXY_FIN : PROXY_RST, true);
-            everywhere(free_it);
+            nodes_each(&world.set, free_it);
         }
         assert_acquired("cut in a push");
         assert_result(rlk_release(&waiter), RLK_OK);
-        serve_until(client(), proxied_accepted(&world) == 1 + (int)n && all_ready());
+        serve_until(client(), proxied_accepted(&world) == 1 + (int)n && nodes_ready(&world.set));
     }
     stop();
 }
@@ -279,11 +256,11 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
     proxy_dribble(world.proxies[0], PROXY_TO_SERVER, 20);
     for (round = 0; round < 10; round++) {
         int touch;
-        everywhere(give_to_a_stranger);
+        nodes_each(&world.set, give_to_a_stranger);
         begin_to_wait();
         for (touch = 0; touch < 5; touch++)
             assert_int_equal(server_integer(world.set.servers[0], "PEXPIRE " KEY " 3600000"), 1);
-        everywhere(free_it);
+        nodes_each(&world.set, free_it);
         assert_acquired("byte by byte");
         assert_result(rlk_release(&waiter), RLK_OK);
     }
@@ -296,11 +273,11 @@ static void cut_in_the_attempt(size_t count, const char *command, proxy_action a
 {
     int sets;
     start(count);
-    everywhere(give_to_a_stranger);
+    nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
     sets = (int)server_calls(world.set.servers[0], "set");
     proxied_on(&world, command, action);
-    everywhere(free_it);
+    nodes_each(&world.set, free_it);
     assert_acquired(command);
     proxied_calm(&world);
     assert_true(proxied_accepted(&world) > (int)count);
@@ -335,11 +312,11 @@ static void test_loss_between_nil_and_the_ttl(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         start(sizes[i]);
-        everywhere(give_to_a_stranger);
+        nodes_each(&world.set, give_to_a_stranger);
         proxied_on(&world, "PTTL", PROXY_CUT_BEFORE);
         assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
         serve_until(client(), proxied_count(&world, "PTTL") >= (int)client()->quorum);
-        everywhere(free_it);
+        nodes_each(&world.set, free_it);
         assert_acquired("cut between nil and TTL");
         assert_result(rlk_release(&waiter), RLK_OK);
         stop();
@@ -372,11 +349,12 @@ static void half_open(size_t count, void (*happen)(proxy *middle), bool free_bef
     for (i = 0; i < count; i++)
         happen(world.proxies[i]);
     if (!free_before) {
-        serve_until(client(), proxied_accepted(&world) >= accepted + (int)count && all_ready());
+        serve_until(client(),
+                    proxied_accepted(&world) >= accepted + (int)count && nodes_ready(&world.set));
         proxied_calm(&world);
         loop_quiet(client(), 1);
     }
-    everywhere(free_it);
+    nodes_each(&world.set, free_it);
     assert_event(client(), RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&waiter), RLK_OK);
     stop();
@@ -413,7 +391,7 @@ static void test_loss_until_the_deadline_of_a_waiter(void **state)
         rlk_event event;
         int64_t start_ms;
         start(sizes[i]);
-        everywhere(give_to_a_stranger);
+        nodes_each(&world.set, give_to_a_stranger);
         start_ms = support_now_ms();
         assert_result(rlk_acquire_start(&waiter, scaled(500)), RLK_PENDING);
         serve_until(client(), proxied_count(&world, "SET") >= (int)sizes[i]);

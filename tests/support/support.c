@@ -39,3 +39,8 @@ int support_time_factor(void)
 
     return factor > 0 ? factor : 1;
 }
+
+int64_t scaled(int64_t ms)
+{
+    return ms * support_time_factor();
+}

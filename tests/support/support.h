@@ -46,6 +46,9 @@ void support_assert_contains(const char *text, const char *part, const char *fil
 /* 1; more under valgrind and sanitizers: multiply upper bounds of measured times by it. */
 int support_time_factor(void);
 
+/* A time of a test, multiplied by it. */
+int64_t scaled(int64_t ms);
+
 /* What follows is in posix/: not for the tests in unit/, which have no system around them. */
 
 /* ---- Time -------------------------------------------------------------------------------- */

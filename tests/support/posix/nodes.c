@@ -44,6 +44,27 @@ void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options
     nodes_open_servers(set, options);
 }
 
+bool nodes_ready(nodes *set)
+{
+    size_t i;
+    for (i = 0; i < set->count; i++)
+        if (rlk_conn_get_state(rlk_client_conn(&set->client, i)) != RLK_CONN_READY)
+            return false;
+    return true;
+}
+
+void nodes_connect(nodes *set)
+{
+    serve_until(&set->client, nodes_ready(set));
+}
+
+void nodes_each(const nodes *set, void (*act)(server *redis))
+{
+    size_t i;
+    for (i = 0; i < set->count; i++)
+        act(set->servers[i]);
+}
+
 void nodes_close(nodes *set)
 {
     rlk_client_close(&set->client);
@@ -62,6 +83,23 @@ size_t nodes_holding(const nodes *set, const char *key, const char *token)
             holding++;
     }
     return holding;
+}
+
+rlk_lock_config config_renewing(int64_t ttl_ms)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    config.ttl_ms = scaled(ttl_ms);
+    config.auto_renew = true;
+    return config;
+}
+
+const char *token_of(const rlk_lock *lock)
+{
+    static char texts[4][RLK_TOKEN_MAX + 1];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+    assert_true(rlk_lock_token(lock, text, sizeof(texts[0])) > 0);
+    return text;
 }
 
 /* One turn of an event loop; waits at most until `end`. */

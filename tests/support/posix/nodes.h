@@ -29,12 +29,27 @@ void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options
 /* Opens a client over given URLs, no servers of its own. */
 void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rlk_options *options);
 
+/* Serves the client until it is connected to all of them. */
+void nodes_connect(nodes *set);
+
+/* All of them are connected. */
+bool nodes_ready(nodes *set);
+
+/* Does the same to each server. */
+void nodes_each(const nodes *set, void (*act)(server *redis));
+
 /* Closes the client; the servers end with the test. */
 void nodes_close(nodes *set);
 
 /* On how many servers the key holds exactly this text (NULL: any). Servers that are down don't
  * count. */
 size_t nodes_holding(const nodes *set, const char *key, const char *token);
+
+/* A lock that renews itself. The TTL is scaled. */
+rlk_lock_config config_renewing(int64_t ttl_ms);
+
+/* Token of a lock; lives until the fourth next call. */
+const char *token_of(const rlk_lock *lock);
 
 /* Serves the client (pollfds, poll, service) until it has an event, at most `ms`; true if so. */
 bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms);
@@ -44,6 +59,17 @@ void loop_quiet(rlk_client *client, int64_t ms);
 
 /* Serves the client for a time, events stay. */
 void loop_serve(rlk_client *client, int64_t ms);
+
+/* Serves the client until the condition is true; fails the test after 10 s. */
+#define serve_until(client, condition)                                                             \
+    do {                                                                                           \
+        int64_t serve_until_end = support_now_ms() + scaled(10000);                                \
+        while (!(condition)) {                                                                     \
+            if (support_now_ms() > serve_until_end)                                                \
+                support_fail("never came: %s", #condition);                                        \
+            loop_serve((client), 1);                                                               \
+        }                                                                                          \
+    } while (0)
 
 /* The next event must be this one, within 10 s. */
 #define assert_event(client, event_type, expected_result)                                          \

@@ -30,6 +30,33 @@ void proxied_start(proxied *world, size_t count, bool tcp, const server_config *
     nodes_open_urls(&world->set, urls, count, options ? options : &usual);
 }
 
+void proxied_open_again(nodes *set, const proxied *world, const rlk_options *options)
+{
+    const char *urls[RLK_MAX_NODES];
+    size_t i;
+    for (i = 0; i < world->set.count; i++) {
+        set->servers[i] = world->set.servers[i];
+        urls[i] = proxy_url(world->proxies[i]);
+    }
+    nodes_open_urls(set, urls, world->set.count, options);
+}
+
+void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
+                       const rlk_lock_config *config)
+{
+    rlk_holder holders[RLK_MAX_NODES];
+    assert_result(rlk_lock_init(lock, &world->set.client, key, config), RLK_OK);
+    assert_result(rlk_query(lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    nodes_connect(&world->set);
+}
+
+void proxied_acquire(proxied *world, rlk_lock *lock, const char *key)
+{
+    assert_result(rlk_acquire(lock, scaled(5000)), RLK_OK);
+    serve_until(&world->set.client,
+                proxied_holding(world, key, token_of(lock)) == world->set.count);
+}
+
 void proxied_close(proxied *world)
 {
     nodes_close(&world->set);
@@ -110,13 +137,4 @@ void proxied_calm(proxied *world)
 size_t proxied_holding(const proxied *world, const char *key, const char *token)
 {
     return nodes_holding(&world->set, key, token);
-}
-
-const char *token_of(const rlk_lock *lock)
-{
-    static char texts[4][RLK_TOKEN_MAX + 1];
-    static unsigned next;
-    char *text = texts[next++ % 4];
-    assert_true(rlk_lock_token(lock, text, sizeof(texts[0])) > 0);
-    return text;
 }

@@ -24,6 +24,16 @@ void proxied_start(proxied *world, size_t count, bool tcp, const server_config *
                    const rlk_options *options);
 void proxied_close(proxied *world);
 
+/* Opens another client over the same servers, through the same proxies. */
+void proxied_open_again(nodes *set, const proxied *world, const rlk_options *options);
+
+/* A lock of the client under test, on a free key; all servers are connected. */
+void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
+                       const rlk_lock_config *config);
+
+/* The lock is acquired, and on all servers. */
+void proxied_acquire(proxied *world, rlk_lock *lock, const char *key);
+
 /* A rule for the next such command at each proxy. RST where the action cuts and the world has
  * TCP. */
 void proxied_on(proxied *world, const char *words, proxy_action action);
@@ -44,21 +54,7 @@ void proxied_calm(proxied *world);
 /* Servers on which the key holds exactly this (NULL: anything). */
 size_t proxied_holding(const proxied *world, const char *key, const char *token);
 
-/* Serves the client until the condition is true; fails the test after 10 s. */
-#define serve_until(client, condition)                                                             \
-    do {                                                                                           \
-        int64_t serve_until_end = support_now_ms() + INT64_C(10000) * support_time_factor();       \
-        while (!(condition)) {                                                                     \
-            if (support_now_ms() > serve_until_end)                                                \
-                support_fail("never came: %s", #condition);                                        \
-            loop_serve((client), 1);                                                               \
-        }                                                                                          \
-    } while (0)
-
 /* Waits until the server has executed all that was in its sockets when this was called. */
 void server_settle(server *redis);
-
-/* Token of a lock; lives until the fourth next call. */
-const char *token_of(const rlk_lock *lock);
 
 #endif

@@ -408,6 +408,13 @@ static void server_free_all(void)
         server_free(server_all);
 }
 
+const server_config server_unfenced = {
+    .lines = SERVER_LINES("user admin on >secret ~* &* +@all",
+                          "user default on nopass ~* &* +@all -client|kill"),
+    .user = "admin",
+    .user_password = "secret",
+};
+
 server *server_start(const server_config *config)
 {
     static const server_config defaults;

@@ -38,6 +38,10 @@ typedef struct server_config {
 /* Lines for `lines`: NULL-terminated for you. */
 #define SERVER_LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* Servers whose clients may not kill others, so that there is no fence between two connections. The
+ * administrator may do all. */
+extern const server_config server_unfenced;
+
 /* Starts a server, and waits until it answers. NULL: on a Unix socket, without persistence. */
 server *server_start(const server_config *config);
 
