@@ -6,15 +6,12 @@
  * each may believe to hold the lock; no two of them may at a time, and all go on to get it.
  */
 #define _GNU_SOURCE
+#include "child.h"
 #include "nodes.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define KEY       "foobar"
@@ -46,15 +43,6 @@ static bool is_over(void)
 }
 
 /* ---- A process ---- */
-
-/* In a child an assertion would end the parent's test twice: the line number tells instead. */
-#define CHILD_CHECK(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            print_error("child: line %d: %s: %s\n", __LINE__, #condition, rlk_lock_error(&lock));  \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 static void write_until(int me, int64_t until_ms)
 {
@@ -150,7 +138,6 @@ static void run(int me)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_options options;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(&options, 0, sizeof options);
     options.backoff_max_ms = 50;
     options.response_ms = scaled(150);
@@ -171,27 +158,12 @@ static void run(int me)
 
 static void start_process(int me)
 {
-    fflush(NULL);
-    pids[me] = fork();
+    pids[me] = child_fork();
     if (pids[me] == 0)
         run(me);
-    assert_true(pids[me] > 0);
 }
 
 /* ---- What befalls them ---- */
-
-static void stop_process(int me)
-{
-    int status;
-    assert_int_equal(kill(pids[me], SIGSTOP), 0);
-    assert_int_equal(waitpid(pids[me], &status, WUNTRACED), pids[me]);
-    assert_true(WIFSTOPPED(status));
-}
-
-static void continue_process(int me)
-{
-    assert_int_equal(kill(pids[me], SIGCONT), 0);
-}
 
 /* Whoever holds the lock now, or the next one. */
 static int a_holder(void)
@@ -215,16 +187,16 @@ static void kill_connections(void)
 static void stop_a_holder(void)
 {
     int holder = a_holder();
-    stop_process(holder);
+    child_stop(pids[holder]);
     support_sleep_ms(scaled(TTL_MS) * 5 / 4);
-    continue_process(holder);
+    child_continue(pids[holder]);
 }
 
 static void kill_a_holder(void)
 {
     int holder = a_holder();
     assert_int_equal(kill(pids[holder], SIGKILL), 0);
-    assert_int_equal(waitpid(pids[holder], NULL, 0), pids[holder]);
+    assert_int_equal(child_exit_code(pids[holder]), -1);
     start_process(holder);
 }
 
@@ -240,11 +212,11 @@ static void restart_the_server(void)
 {
     int i;
     for (i = 0; i < PROCESSES; i++)
-        stop_process(i);
+        child_stop(pids[i]);
     server_save(redis);
     server_restart(redis, true);
     for (i = 0; i < PROCESSES; i++)
-        continue_process(i);
+        child_continue(pids[i]);
 }
 
 static void touch_the_key(void)
@@ -289,12 +261,8 @@ static void test_loss_of_anything_leaves_one_holder(void **state)
     before = acquired();
     wait_until(acquired() >= before + PROCESSES);
     __atomic_store_n(&shared->stop, 1, __ATOMIC_SEQ_CST);
-    for (i = 0; i < PROCESSES; i++) {
-        int status = 0;
-        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-    }
+    for (i = 0; i < PROCESSES; i++)
+        assert_int_equal(child_exit_code(pids[i]), 0);
     assert_int_equal(shared->overlaps, 0);
     wait_until(server_integer(redis, "DBSIZE") == 0); /* at the latest by its TTL */
     munmap(shared, sizeof *shared);

@@ -3,12 +3,11 @@
  * A candidacy on real servers: rlk_lead_start, and what ends it; rlk_step_down in each state,
  * blocking and started.
  */
-#define _GNU_SOURCE
+#include "child.h"
 #include "proxied.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Tests that mean no renewal see none. */
@@ -300,7 +299,6 @@ static void test_lead_step_down_refused(void **state)
 {
     rlk_holder holders[1];
     rlk_lock closed;
-    int status = 0;
     pid_t pid;
     (void)state;
     begin(1, TTL_MS);
@@ -312,14 +310,13 @@ static void test_lead_step_down_refused(void **state)
     assert_result(rlk_step_down_start(&closed), RLK_E_CLOSED);
     assert_result(rlk_lead_start(&closed), RLK_E_CLOSED);
     lead(&anna, A);
-    pid = fork();
+    pid = child_fork();
     if (pid == 0)
         _exit(rlk_step_down(&anna) == RLK_E_FORKED && rlk_step_down_start(&anna) == RLK_E_FORKED &&
                       rlk_lead_start(&anna) == RLK_E_FORKED
                   ? 0
                   : 1);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_exit_code(pid), 0);
     /* another operation is under way */
     assert_result(rlk_query_start(&anna, holders, 1), RLK_PENDING);
     assert_result(rlk_step_down_start(&anna), RLK_E_STATE);

@@ -2,12 +2,11 @@
  *
  * Who leads, since when and for how long yet: rlk_query and rlk_leader_of, on real servers.
  */
-#define _GNU_SOURCE
+#include "child.h"
 #include "proxied.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ANNA "10.0.0.7:8080"
@@ -338,7 +337,6 @@ static void test_lead_who_of_wrong_arguments(void **state)
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_leader leader = {0};
-    int status = 0;
     rlk_lock closed;
     pid_t pid;
     (void)state;
@@ -351,11 +349,10 @@ static void test_lead_who_of_wrong_arguments(void **state)
     memset(&closed, 0, sizeof closed);
     assert_result(rlk_leader_of(&closed, holders, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
-    pid = fork();
+    pid = child_fork();
     if (pid == 0)
         _exit(rlk_leader_of(&asker, holders, &leader) == RLK_E_FORKED && !leader.known ? 0 : 1);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_exit_code(pid), 0);
     assert_result(rlk_leader_of(&asker, holders, &leader), RLK_OK);
     rlk_lock_close(&asker);
     assert_result(rlk_leader_of(&asker, holders, &leader), RLK_E_CLOSED);

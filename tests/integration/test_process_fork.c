@@ -1,90 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * A process whose locks wait and renew themselves forks, on a real server (fault 45): the child may
- * do nothing with them, whatever it tries and however it ends, and the parent notices nothing.
+ * A process whose locks are held, wait and renew themselves forks, on a real server (fault 45). The
+ * child may do nothing with them, whatever it tries and however it ends; the parent notices
+ * nothing.
  */
-#define _GNU_SOURCE
-#include "nodes.h"
+#include "busy_client.h"
+#include "child.h"
 
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static server *redis;
-static rlk_client client;
-static rlk_lock renewing;
-static rlk_lock waiting;
-static rlk_lock row; /* behind `waiting` */
-
-#define TTL_MS 900
-
-static rlk_lock_config config_of(int64_t ttl_ms)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    config.ttl_ms = scaled(ttl_ms);
-    config.auto_renew = true;
-    config.safety_ms = 3600000;
-    return config;
-}
-
-/* A lock that is held and renews itself, one that waits for a stranger's key, one behind it. */
-static void begin(const char *url, const rlk_options *options, int64_t ttl_ms)
-{
-    rlk_lock_config config = config_of(ttl_ms);
-    assert_result(rlk_client_open(&client, url, options), RLK_OK);
-    assert_result(rlk_lock_init(&renewing, &client, "held", &config), RLK_OK);
-    assert_result(rlk_lock_init(&waiting, &client, "wanted", &config), RLK_OK);
-    assert_result(rlk_lock_init(&row, &client, "wanted", &config), RLK_OK);
-    server_do(redis, "SET wanted stranger");
-    assert_result(rlk_acquire_start(&waiting, RLK_FOREVER), RLK_PENDING);
-    assert_result(rlk_acquire_start(&row, RLK_FOREVER), RLK_PENDING);
-    assert_result(rlk_acquire(&renewing, RLK_TRY), RLK_OK);
-}
+static busy_client busy;
 
 static void end(void)
 {
-    rlk_client_close(&client);
+    rlk_client_close(&busy.client);
     support_teardown(NULL);
 }
-
-/* The next event, in which nothing is renewed. */
-static rlk_event next_event(void)
-{
-    rlk_event event;
-    do {
-        if (!loop_next_event(&client, &event, scaled(10000)))
-            support_fail("no event came");
-    } while (event.type == RLK_EV_RENEWED);
-    return event;
-}
-
-static void assert_acquired(const rlk_lock *lock)
-{
-    rlk_event event = next_event();
-    assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_ptr_equal(event.lock, lock);
-}
-
-static int exit_code_of(pid_t pid)
-{
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* In a child an assertion would end the parent's test twice: the line number tells instead. */
-#define CHILD_CHECK(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            print_error("child: line %d: %s\n", __LINE__, #condition);                             \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 /* ---- Fault 45: fork ------------------------------------------------------------------------ */
 
@@ -120,6 +55,13 @@ static void forked_calls(rlk_lock *lock)
     CHILD_CHECK(rlk_lock_close(lock) == RLK_E_FORKED);
 }
 
+static void forked_client_calls(void)
+{
+    rlk_lock another;
+    CHILD_CHECK(rlk_lock_init(&another, &busy.client, "another", NULL) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_client_reset(&busy.client) == RLK_E_FORKED);
+}
+
 /* Nor does it, for as long as it lives, in the parent's loop that it inherited. */
 static void forked_loop(int64_t ms)
 {
@@ -127,12 +69,12 @@ static void forked_loop(int64_t ms)
     do {
         struct pollfd fds[RLK_MAX_FDS];
         rlk_event event;
-        CHILD_CHECK(rlk_client_pollfds(&client, fds, RLK_MAX_FDS) == 0);
-        CHILD_CHECK(rlk_client_timeout(&client) == -1);
-        CHILD_CHECK(rlk_client_deadline(&client) == RLK_NEVER);
-        CHILD_CHECK(rlk_client_service(&client, NULL, 0) == RLK_E_FORKED);
-        CHILD_CHECK(!rlk_client_next_event(&client, &event));
-        rlk_client_tick(&client);
+        CHILD_CHECK(rlk_client_pollfds(&busy.client, fds, RLK_MAX_FDS) == 0);
+        CHILD_CHECK(rlk_client_timeout(&busy.client) == -1);
+        CHILD_CHECK(rlk_client_deadline(&busy.client) == RLK_NEVER);
+        CHILD_CHECK(rlk_client_service(&busy.client, NULL, 0) == RLK_E_FORKED);
+        CHILD_CHECK(!rlk_client_next_event(&busy.client, &event));
+        rlk_client_tick(&busy.client);
         support_sleep_ms(5);
     } while (support_now_ms() < until);
 }
@@ -144,18 +86,18 @@ typedef enum child_end {
     CHILD_ENDS
 } child_end;
 
-/* For two TTLs, so that all that is due in the parent would be due here. */
+/* For more than a TTL, so that all that is due in the parent would be due here. */
 static void forked_child(child_end how)
 {
-    rlk_lock *const locks[] = {&renewing, &waiting, &row};
+    rlk_lock *const locks[] = {&busy.renewing, &busy.waiting, &busy.behind};
     size_t i;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (i = 0; i < COUNT_OF(locks); i++)
         forked_calls(locks[i]);
-    forked_loop(2 * scaled(TTL_MS));
+    forked_client_calls();
+    forked_loop(scaled(BUSY_TTL_MS) * 4 / 3);
     switch (how) {
     case CHILD_CLOSES:
-        rlk_client_close(&client);
+        rlk_client_close(&busy.client);
         for (i = 0; i < COUNT_OF(locks); i++)
             CHILD_CHECK(rlk_acquire(locks[i], RLK_TRY) != RLK_OK && !rlk_is_held(locks[i]));
         break;
@@ -180,37 +122,36 @@ static void fork_as(child_end how, const char *url)
     rlk_event event;
     int status = 0;
     pid_t pid;
-    begin(url, NULL, TTL_MS);
-    assert_true(rlk_lock_token(&renewing, token, sizeof token) > 0);
-    fflush(NULL);
-    pid = fork();
+    busy_open(&busy, redis, url, NULL, BUSY_TTL_MS);
+    assert_true(rlk_lock_token(&busy.renewing, token, sizeof token) > 0);
+    pid = child_fork();
     if (pid == 0)
         forked_child(how);
     while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (loop_next_event(&client, &event, 5)) {
+        if (loop_next_event(&busy.client, &event, 5)) {
             assert_int_equal(event.type, RLK_EV_RENEWED);
-            assert_ptr_equal(event.lock, &renewing);
+            assert_ptr_equal(event.lock, &busy.renewing);
             renewed++;
         }
-        assert_true(rlk_is_held(&renewing));
+        assert_true(rlk_is_held(&busy.renewing));
         assert_string_equal(server_text(redis, "GET held"), token);
     }
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_true(renewed >= 3);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
-    while (loop_next_event(&client, &event, scaled(TTL_MS)))
+    assert_true(renewed >= 2);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
+    while (loop_next_event(&busy.client, &event, scaled(BUSY_TTL_MS)))
         if (event.type == RLK_EV_RENEWED)
             break;
     assert_int_equal(event.type, RLK_EV_RENEWED);
     assert_int_equal(server_integer(redis, "DEL wanted"), 1);
-    assert_acquired(&waiting);
-    assert_result(rlk_release(&waiting), RLK_OK);
-    assert_acquired(&row);
-    assert_result(rlk_release(&row), RLK_OK);
-    assert_result(rlk_release(&renewing), RLK_OK);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
-    rlk_client_close(&client);
+    busy_assert_acquired(&busy, &busy.waiting);
+    assert_result(rlk_release(&busy.waiting), RLK_OK);
+    busy_assert_acquired(&busy, &busy.behind);
+    assert_result(rlk_release(&busy.behind), RLK_OK);
+    assert_result(rlk_release(&busy.renewing), RLK_OK);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
+    rlk_client_close(&busy.client);
 }
 
 static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
@@ -231,34 +172,126 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
     pid_t pid;
     (void)state;
     redis = server_start(NULL);
-    begin(server_url(redis), NULL, TTL_MS);
-    fflush(NULL);
-    pid = fork();
+    busy_open(&busy, redis, server_url(redis), NULL, BUSY_TTL_MS);
+    pid = child_fork();
     if (pid == 0) {
-        rlk_lock_config config = config_of(TTL_MS);
+        rlk_lock_config config = busy_config(BUSY_TTL_MS);
         rlk_lock mine;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         CHILD_CHECK(rlk_client_open(&own, server_url(redis), NULL) == RLK_OK);
         CHILD_CHECK(rlk_lock_init(&mine, &own, "held", &config) == RLK_OK);
         CHILD_CHECK(rlk_acquire(&mine, scaled(20000)) == RLK_OK);
         CHILD_CHECK(rlk_is_held(&mine));
-        CHILD_CHECK(!rlk_is_held(&renewing));
+        CHILD_CHECK(!rlk_is_held(&busy.renewing));
         CHILD_CHECK(rlk_release(&mine) == RLK_OK);
         rlk_client_close(&own);
         _exit(0);
     }
     start_ms = support_now_ms();
-    while (support_now_ms() - start_ms < 2 * scaled(TTL_MS)) {
+    while (support_now_ms() - start_ms < 2 * scaled(BUSY_TTL_MS)) {
         rlk_event event;
-        if (loop_next_event(&client, &event, 5))
+        if (loop_next_event(&busy.client, &event, 5))
             assert_int_equal(event.type, RLK_EV_RENEWED);
-        assert_true(rlk_is_held(&renewing));
+        assert_true(rlk_is_held(&busy.renewing));
     }
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* it waits yet */
-    assert_result(rlk_release(&renewing), RLK_OK);
+    assert_result(rlk_release(&busy.renewing), RLK_OK);
     start_ms = support_now_ms();
-    assert_int_equal(exit_code_of(pid), 0);
+    assert_int_equal(child_exit_code(pid), 0);
     assert_between(support_now_ms() - start_ms, 0, scaled(1000));
+    end();
+}
+
+/* ---- A child with a client of its own ---- */
+
+#define LONG_TTL_MS 60000 /* no renewal is due in the test */
+
+/* A client of its own works in the child. */
+static void forked_own_client(void)
+{
+    static rlk_client own;
+    rlk_lock mine;
+    CHILD_CHECK(rlk_client_open(&own, server_url(redis), NULL) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&mine, &own, BUSY_HELD, NULL) == RLK_OK);
+    CHILD_CHECK(rlk_acquire(&mine, RLK_TRY) == RLK_BUSY);
+    CHILD_CHECK(rlk_lock_close(&mine) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&mine, &own, "child", NULL) == RLK_OK);
+    CHILD_CHECK(rlk_acquire(&mine, RLK_TRY) == RLK_OK);
+    CHILD_CHECK(rlk_release(&mine) == RLK_OK);
+    rlk_client_close(&own);
+}
+
+static pid_t fork_child(bool closing)
+{
+    pid_t pid = child_fork();
+    if (pid != 0)
+        return pid;
+    forked_calls(&busy.renewing);
+    forked_client_calls();
+    forked_loop(0);
+    if (closing) {
+        rlk_client_close(&busy.client);
+        CHILD_CHECK(rlk_acquire(&busy.renewing, RLK_TRY) != RLK_OK);
+        CHILD_CHECK(!rlk_is_held(&busy.renewing));
+    }
+    forked_own_client();
+    _exit(0);
+}
+
+static void fork_with_lock_held(bool tcp)
+{
+    int closing;
+    redis = server_start(&(server_config){.tcp = tcp});
+    busy_open(&busy, redis, tcp ? server_tcp_url(redis) : server_url(redis), NULL, LONG_TTL_MS);
+    for (closing = 0; closing < 2; closing++) {
+        int64_t calls = server_calls(redis, "evalsha");
+        assert_int_equal(child_exit_code(fork_child(closing != 0)), 0);
+        assert_int_equal(server_calls(redis, "evalsha"), calls + 1); /* the child's own release */
+        assert_true(rlk_is_held(&busy.renewing));
+        assert_result(rlk_check(&busy.renewing), RLK_OK);
+        assert_result(rlk_extend(&busy.renewing, 1000), RLK_OK);
+    }
+    /* the parent's stream was never disturbed */
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
+    assert_result(rlk_release(&busy.renewing), RLK_OK);
+    end();
+}
+
+static void test_fault_45_fork_with_a_lock_held(void **state)
+{
+    (void)state;
+    fork_with_lock_held(false);
+    fork_with_lock_held(true);
+}
+
+/* Fault 45: RLK_SCOPED in a child that leaves its block takes nothing away from the parent; nor
+ * does a fork in the middle of an operation. */
+static void test_fault_45_fork_in_a_scope(void **state)
+{
+    rlk_lock lock;
+    pid_t pid;
+    (void)state;
+    redis = server_start(NULL);
+    busy_open(&busy, redis, server_url(redis), NULL, LONG_TTL_MS);
+    assert_result(rlk_lock_init(&lock, &busy.client, "foobar", NULL), RLK_OK);
+    {
+        RLK_SCOPED(scoped, &busy.client, "scoped", NULL);
+        assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
+        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+        pid = child_fork();
+        if (pid == 0) {
+            rlki_lock_scope_end(&scoped); /* as if it left the block; _exit wouldn't */
+            forked_calls(&lock);
+            forked_client_calls();
+            rlk_client_close(&busy.client);
+            _exit(0);
+        }
+        assert_int_equal(child_exit_code(pid), 0);
+        assert_event(&busy.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(rlk_is_held(&scoped));
+        assert_result(rlk_check(&scoped), RLK_OK);
+    }
+    assert_null(server_text(redis, "GET scoped"));
+    assert_result(rlk_release(&lock), RLK_OK);
     end();
 }
 
@@ -267,6 +300,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_fault_45_fork_with_waiting_and_renewing_locks),
         support_test(test_fault_45_child_waits_for_the_parent),
+        support_test(test_fault_45_fork_with_a_lock_held),
+        support_test(test_fault_45_fork_in_a_scope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

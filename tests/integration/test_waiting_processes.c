@@ -3,13 +3,13 @@
  * Processes that wait for one key in rlk_acquire: as test_waiting_commands, with real processes and
  * the blocking call, which none of them leaves but by the server's word.
  */
+#include "child.h"
 #include "crowd.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,14 +63,13 @@ static rlk_result have_it(rlk_client *client, rlk_lock *lock, int times)
     return result;
 }
 
-static void child(pid_t parent, int times)
+static void have_it_and_exit(int times)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_client client;
     rlk_lock lock;
     config.safety_ms = SAFETY_MS;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || rlk_client_open(&client, server_url(redis), NULL) != RLK_OK ||
+    if (rlk_client_open(&client, server_url(redis), NULL) != RLK_OK ||
         rlk_lock_init(&lock, &client, "foobar", &config) != RLK_OK)
         _exit(100);
     _exit(have_it(&client, &lock, times) == RLK_OK ? 0 : 101);
@@ -79,7 +78,6 @@ static void child(pid_t parent, int times)
 /* All wait for it, while somebody has it. */
 static void begin(int times)
 {
-    pid_t parent = getpid();
     int i;
     redis = server_start(NULL);
     count = support_time_factor() > 3 ? PROCESSES / 5 : PROCESSES; /* each is a valgrind then */
@@ -89,10 +87,9 @@ static void begin(int times)
     support_at_teardown(processes_kill);
     server_do(redis, "SET foobar somebody PX 600000");
     for (i = 0; i < count; i++) {
-        children[i] = fork();
-        assert_true(children[i] >= 0);
+        children[i] = child_fork();
         if (children[i] == 0)
-            child(parent, times);
+            have_it_and_exit(times);
     }
     wait_until(server_count(redis).pttls == count);
 }

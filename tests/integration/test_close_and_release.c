@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Faults of the program that uses a lock, by the numbers of docs/correctness.md: destroying with
- * calls in flight, calls from within handlers, double release, clocks that stand or go back; and
- * what a program leans on when all goes wrong: RLK_SCOPED, rlk_keep, rlk_client_reset.
+ * Locks and clients that are closed with calls in flight, releases from within handlers and twice:
+ * faults 50 to 52. And what a program leans on when all goes wrong: RLK_SCOPED, rlk_keep,
+ * rlk_client_reset. Of locks that wait in a queue: test_close_and_release_queued.c.
  */
-#include "clock.h"
 #include "nodes.h"
 #include "proxy.h"
 
@@ -341,101 +340,6 @@ static void test_fault_52_double_release(void **state)
     end();
 }
 
-/* ---- Fault 87: cached or backward clock ---------------------------------------------------- */
-
-/* A clock that stands, as of a loop that caches its time: what needs no time works, what waits for
- * a time waits without turning in circles, and goes on when the clock does. */
-static void test_fault_87_clock_that_stands(void **state)
-{
-    test_clock clock = TEST_CLOCK_AT(1000000);
-    rlk_options options;
-    unsigned turns = 0;
-    int64_t until;
-    rlk_event event;
-    (void)state;
-    memset(&options, 0, sizeof(options));
-    options.env = test_clock_env(&clock);
-    begin(&options);
-    hold_lock();
-    assert_between(rlk_remaining_ms(&lock), 29690, 29698);
-    assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_result(rlk_check(&lock), RLK_OK);
-    assert_result(rlk_release(&lock), RLK_OK);
-    stranger_has_it();
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
-    assert_result(rlk_acquire_start(&lock, 300), RLK_PENDING);
-    until = support_now_ms() + 300;
-    while (support_now_ms() < until) {
-        struct pollfd fds[RLK_MAX_FDS];
-        nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
-        int timeout = rlk_client_timeout(&client);
-        poll(fds, n, timeout >= 0 && timeout < 100 ? timeout : 100);
-        assert_result(rlk_client_service(&client, fds, n), RLK_OK);
-        assert_false(rlk_client_next_event(&client, &event));
-        turns++;
-    }
-    assert_between(turns, 1, 20);
-    test_clock_jump(&clock, 300);
-    assert_event(&client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
-    end();
-}
-
-/* Read late, the cached time jumps: the lease is over by it, whatever came in between. */
-static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
-{
-    test_clock clock = TEST_CLOCK_AT(1000000);
-    rlk_options options;
-    (void)state;
-    memset(&options, 0, sizeof(options));
-    options.env = test_clock_env(&clock);
-    begin(&options);
-    hold_lock();
-    assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-    loop_serve(&client, 0); /* sent, and perhaps answered: but read at the new time */
-    test_clock_jump(&clock, 100000);
-    assert_false(rlk_is_held(&lock));
-    assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_result(rlk_keep(&lock), RLK_LOST);
-    end();
-}
-
-/* A clock that goes back: time stands until it has caught up; nothing is held for longer, nothing
- * that was lost comes back. */
-static void test_fault_87_backward_clock(void **state)
-{
-    test_clock clock = TEST_CLOCK_AT(100000000);
-    rlk_options options;
-    int64_t left_ms;
-    (void)state;
-    memset(&options, 0, sizeof(options));
-    options.env = test_clock_env(&clock);
-    begin(&options);
-    hold_lock();
-    left_ms = rlk_remaining_ms(&lock);
-    test_clock_jump(&clock, -3600000);
-    assert_int_equal(rlk_remaining_ms(&lock), left_ms);
-    loop_quiet(&client, 0); /* samples the clock */
-    assert_result(rlk_client_service(&client, NULL, 0), RLK_OK);
-    assert_int_equal(rlk_remaining_ms(&lock), left_ms);
-    assert_result(rlk_check(&lock), RLK_OK);
-    assert_result(rlk_keep(&lock), RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), 1, left_ms); /* the server's clock went on */
-    assert_result(rlk_extend(&lock, 5000), RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), left_ms + 1, left_ms + 5000);
-    stranger_has_it();
-    assert_result(rlk_check(&lock), RLK_NOT_OWNER);
-    assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    test_clock_jump(&clock, 3600000 + 30000);
-    assert_result(rlk_keep(&lock), RLK_LOST);
-    test_clock_jump(&clock, -60000);
-    assert_false(rlk_is_held(&lock));
-    assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_result(rlk_extend(&lock, 60000), RLK_LOST);
-    assert_result(rlk_release(&lock), RLK_LOST);
-    end();
-}
-
 /* ---- What a program leans on --------------------------------------------------------------- */
 
 typedef enum way_out {
@@ -567,9 +471,6 @@ int main(void)
         support_test(test_fault_51_release_from_a_handler),
         support_test(test_fault_51_release_from_lost),
         support_test(test_fault_52_double_release),
-        support_test(test_fault_87_clock_that_stands),
-        support_test(test_fault_87_cached_clock_finds_the_lease_over),
-        support_test(test_fault_87_backward_clock),
         support_test(test_scoped_releases_on_every_exit_path),
         support_test(test_keep_over_restarts),
         support_test(test_reset_after_fatal),
