@@ -4,59 +4,36 @@
  * again behind its result, until it is done or the TTL has passed, and RLK_EV_SETTLED says which.
  * With a renewal under way, and with others that wait.
  */
-#include "outage.h"
+#include "rivals.h"
 
 #include <string.h>
 
-#define KEY "foobar"
-
-static proxied world;
-static nodes others; /* past the proxies */
-static rlk_lock lock;
-static rlk_lock behind; /* of the same client, for the same key */
-static rlk_lock waiter; /* of the others */
+static rivals both;
+static rlk_lock behind; /* of the holder's client, for the same key */
 
 static const size_t sizes[] = {1, 3};
 
 static rlk_client *client(void)
 {
-    return &world.set.client;
+    return &both.world.set.client;
 }
 
 static void start_with(size_t count, int64_t ttl_ms, const server_config *servers)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     rlk_options options = proxied_options();
-    rlk_holder holders[RLK_MAX_NODES];
     options.operation_ms = scaled(200);
     options.settle_ms = scaled(200);
     options.response_ms = scaled(150);
     config.node_ms = scaled(100);
     config.safety_ms = 3600000;
-    proxied_start(&world, count, false, servers, &options);
-    nodes_open_again(&others, &world.set, NULL);
-    proxied_lock_init(&world, &lock, KEY, &config);
-    assert_result(rlk_lock_init(&behind, client(), KEY, &config), RLK_OK);
-    assert_result(rlk_lock_init(&waiter, &others.client, KEY, &config), RLK_OK);
-    assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    rivals_open(&both, count, RIVALS_PAST_PROXIES, servers, &options, &config);
+    assert_result(rlk_lock_init(&behind, client(), RIVALS_KEY, &config), RLK_OK);
 }
 
 static void start(size_t count, int64_t ttl_ms)
 {
     start_with(count, ttl_ms, NULL);
-}
-
-static void stop(void)
-{
-    nodes_close(&others);
-    proxied_close(&world);
-    support_teardown(NULL);
-}
-
-static void hold(void)
-{
-    proxied_acquire(&world, &lock, KEY);
-    proxied_calm(&world);
 }
 
 static void on_each_size(void (*body)(size_t count))
@@ -73,12 +50,12 @@ static const outage *const outages[] = {&outage_stopped, &outage_swallowed, &out
 
 static void begin(const outage *what)
 {
-    outage_begin(what, &world, 0, world.set.count);
+    outage_begin(what, &both.world, 0, both.world.set.count);
 }
 
 static void end(const outage *what)
 {
-    outage_end(what, &world, 0, world.set.count);
+    outage_end(what, &both.world, 0, both.world.set.count);
 }
 
 /* ---- It comes to an end ---- */
@@ -87,20 +64,20 @@ static void end(const outage *what)
 static void release_over(const outage *what, size_t count)
 {
     start(count, 60000);
-    hold();
+    rivals_hold(&both);
     begin(what);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_false(rlk_is_held(&lock));
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
+    assert_false(rlk_is_held(&both.lock));
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     loop_quiet(client(), scaled(100)); /* nothing is known yet */
     end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
-    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+    assert_int_equal(rlk_lock_operation(&both.lock), RLK_OP_NONE);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
     loop_quiet(client(), 20); /* once */
-    assert_result(rlk_release(&lock), RLK_NOT_HELD);
-    assert_result(rlk_acquire(&waiter, scaled(5000)), RLK_OK);
-    stop();
+    assert_result(rlk_release(&both.lock), RLK_NOT_HELD);
+    assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_release_survives_an_outage(void **state)
@@ -119,22 +96,22 @@ static void release_given_up(const outage *what, size_t count)
     int64_t given_up_ms;
     int64_t left_ms;
     start(count, 1000);
-    hold();
+    rivals_hold(&both);
     begin(what);
-    left_ms = rlk_remaining_ms(&lock);
+    left_ms = rlk_remaining_ms(&both.lock);
     start_ms = support_now_ms();
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     assert_event(client(), RLK_EV_SETTLED, RLK_UNKNOWN);
     given_up_ms = support_now_ms() - start_ms;
     assert_between(given_up_ms, left_ms, scaled(1000) + scaled(200));
     end(what);
     loop_quiet(client(), scaled(50));
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
-    assert_result(rlk_acquire(&waiter, scaled(5000)), RLK_OK);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+    assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
     loop_quiet(client(), scaled(50)); /* and nothing that comes late takes it away */
-    assert_result(rlk_check(&waiter), RLK_OK);
-    stop();
+    assert_result(rlk_check(&both.waiter), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_release_is_given_up_when_the_ttl_has_passed(void **state)
@@ -150,17 +127,18 @@ static void test_release_with_one_of_three_away(void **state)
 {
     (void)state;
     start(3, 60000);
-    hold();
-    proxy_refuse(world.proxies[1], true);
-    proxy_cut(world.proxies[1], PROXY_FIN);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    rivals_hold(&both);
+    proxy_refuse(both.world.proxies[1], true);
+    proxy_cut(both.world.proxies[1], PROXY_FIN);
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_event(client(), RLK_EV_RELEASED, RLK_OK);
     loop_quiet(client(), scaled(100));
-    assert_int_equal(proxied_holding(&world, KEY, NULL), 1);
-    proxy_refuse(world.proxies[1], false);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0); /* it goes on all the same */
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 1);
+    proxy_refuse(both.world.proxies[1], false);
+    serve_until(client(),
+                proxied_holding(&both.world, RIVALS_KEY, NULL) == 0); /* it goes on all the same */
     loop_quiet(client(), 20);
-    stop();
+    rivals_close(&both);
 }
 
 /* Blocking calls end with the same, and the event is there for whoever serves the client then; one
@@ -169,24 +147,24 @@ static void blocking_body(size_t count)
 {
     rlk_event event;
     start(count, 60000);
-    hold();
+    rivals_hold(&both);
     begin(&outage_refused);
-    assert_result(rlk_release(&lock), RLK_UNKNOWN);
+    assert_result(rlk_release(&both.lock), RLK_UNKNOWN);
     end(&outage_refused);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
 
-    hold();
+    rivals_hold(&both);
     begin(&outage_refused);
-    assert_result(rlk_release(&lock), RLK_UNKNOWN);
+    assert_result(rlk_release(&both.lock), RLK_UNKNOWN);
     end(&outage_refused);
-    assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
-    assert_true(proxied_holding(&world, KEY, token_of(&lock)) >= client()->quorum);
+    assert_result(rlk_acquire(&both.lock, scaled(5000)), RLK_OK);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) >= client()->quorum);
     while (loop_next_event(client(), &event, 30))
         support_fail("event %d", (int)event.type);
-    assert_true(rlk_is_held(&lock));
-    assert_result(rlk_release(&lock), RLK_OK);
-    stop();
+    assert_true(rlk_is_held(&both.lock));
+    assert_result(rlk_release(&both.lock), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_release_survives_in_blocking_programs(void **state)
@@ -203,18 +181,18 @@ static void over_a_renewal(size_t count)
 {
     size_t i;
     start(count, 1500);
-    hold();
-    proxied_hold(&world, PROXY_TO_SERVER);
+    rivals_hold(&both);
+    proxied_hold(&both.world, PROXY_TO_SERVER);
     for (i = 0; i < count; i++)
-        serve_until(client(), proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_false(rlk_is_held(&lock));
-    proxied_release(&world);
+        serve_until(client(), proxy_held(both.world.proxies[i], PROXY_TO_SERVER) > 0);
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
+    assert_false(rlk_is_held(&both.lock));
+    proxied_release(&both.world);
     assert_event(client(), RLK_EV_RELEASED, RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
     loop_quiet(client(), scaled(600)); /* no RENEWED, and none is due any more */
-    assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
-    stop();
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
+    rivals_close(&both);
 }
 
 static void test_release_over_a_renewal_under_way(void **state)
@@ -229,22 +207,23 @@ static void both_arrive_late(size_t count, const server_config *servers)
 {
     rlk_event event;
     start_with(count, 1500, servers);
-    hold();
-    proxied_on(&world, "EVALSHA", PROXY_CUT_LATE);
-    serve_until(client(), proxied_count(&world, "EVALSHA") >= (int)count);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    rivals_hold(&both);
+    proxied_on(&both.world, "EVALSHA", PROXY_CUT_LATE);
+    serve_until(client(), proxied_count(&both.world, "EVALSHA") >= (int)count);
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_true(loop_next_event(client(), &event, scaled(5000)));
     assert_int_equal(event.operation, RLK_OP_RELEASE);
     if (event.result != RLK_OK) /* a release that reached it before its reply was lost */
         assert_result(event.result, RLK_GONE);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
-    assert_result(rlk_acquire(&waiter, scaled(5000)), RLK_OK);
-    proxied_release(&world);
-    proxied_calm(&world);
-    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
-    assert_result(rlk_check(&waiter), RLK_OK);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+    assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
+    proxied_release(&both.world);
+    proxied_calm(&both.world);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.waiter)) >=
+                client()->quorum);
+    assert_result(rlk_check(&both.waiter), RLK_OK);
     loop_quiet(client(), 20);
-    stop();
+    rivals_close(&both);
 }
 
 static void test_fault_65_renewal_and_release_arrive_late(void **state)
@@ -262,14 +241,14 @@ static void test_fault_65_renewal_and_release_arrive_late(void **state)
 /* Of the same client, which has no other connection either, and of another one. */
 static void handed_over_after(size_t count, bool same_client)
 {
-    rlk_client *waiting = same_client ? client() : &others.client;
-    rlk_lock *next = same_client ? &behind : &waiter;
+    rlk_client *waiting = same_client ? client() : &both.others.client;
+    rlk_lock *next = same_client ? &behind : &both.waiter;
     start(count, 60000);
-    hold();
+    rivals_hold(&both);
     assert_result(rlk_acquire_start(next, RLK_FOREVER), RLK_PENDING);
     loop_quiet(waiting, scaled(300));
     begin(&outage_refused);
-    assert_result(rlk_release(&lock), RLK_UNKNOWN);
+    assert_result(rlk_release(&both.lock), RLK_UNKNOWN);
     loop_quiet(waiting, 20);
     end(&outage_refused);
     if (same_client) {
@@ -279,7 +258,7 @@ static void handed_over_after(size_t count, bool same_client)
             rlk_event event;
             if (!loop_next_event(client(), &event, scaled(5000)))
                 support_fail("no event came");
-            if (event.lock == &lock) {
+            if (event.lock == &both.lock) {
                 assert_int_equal(event.type, RLK_EV_SETTLED);
                 assert_result(event.result, RLK_OK);
                 settled = true;
@@ -293,7 +272,7 @@ static void handed_over_after(size_t count, bool same_client)
         assert_event(waiting, RLK_EV_ACQUIRED, RLK_OK);
     }
     assert_result(rlk_release(next), RLK_OK);
-    stop();
+    rivals_close(&both);
 }
 
 static void test_release_that_survived_hands_over(void **state)
@@ -323,18 +302,18 @@ static void refused_body(size_t count)
 {
     rlk_event event;
     start(count, 60000);
-    hold();
-    nodes_each(&world.set, demote);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    rivals_hold(&both);
+    nodes_each(&both.world.set, demote);
+    assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_true(loop_next_event(client(), &event, scaled(5000)));
     assert_int_equal(event.operation, RLK_OP_RELEASE);
     if (event.result != RLK_UNKNOWN) /* a try was under way */
         assert_result(event.result, RLK_E_READONLY);
     loop_quiet(client(), scaled(100));
-    nodes_each(&world.set, promote);
+    nodes_each(&both.world.set, promote);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
-    stop();
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+    rivals_close(&both);
 }
 
 static void test_release_that_was_refused_is_settled(void **state)
@@ -350,19 +329,19 @@ static void test_release_that_was_refused_is_settled(void **state)
 static void acquire_over(const outage *what, size_t count)
 {
     start(count, 60000);
-    proxied_hold(&world, PROXY_TO_CLIENT);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    serve_until(client(), proxied_holding(&world, KEY, token_of(&lock)) == count);
+    proxied_hold(&both.world, PROXY_TO_CLIENT);
+    assert_result(rlk_acquire_start(&both.lock, RLK_FOREVER), RLK_PENDING);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) == count);
     begin(what);
-    assert_result(rlk_cancel(&lock), RLK_OK);
+    assert_result(rlk_cancel(&both.lock), RLK_OK);
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     loop_quiet(client(), scaled(50));
     end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
     loop_quiet(client(), 20);
-    assert_false(rlk_is_held(&lock));
-    stop();
+    assert_false(rlk_is_held(&both.lock));
+    rivals_close(&both);
 }
 
 static void test_acquire_that_was_unknown_is_settled(void **state)
@@ -378,16 +357,16 @@ static void orphan(size_t count)
 {
     rlk_event event;
     start_with(count, 60000, &server_unfenced);
-    proxied_on(&world, "SET", PROXY_CUT_LATE);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    proxied_on(&both.world, "SET", PROXY_CUT_LATE);
+    assert_result(rlk_acquire_start(&both.lock, RLK_TRY), RLK_PENDING);
     assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
     assert_event(client(), RLK_EV_SETTLED, RLK_UNKNOWN);
     while (loop_next_event(client(), &event, 30))
         support_fail("event %d", (int)event.type);
-    assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
-    proxied_release(&world);
-    assert_true(proxied_holding(&world, KEY, NULL) >= client()->quorum);
-    stop();
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
+    proxied_release(&both.world);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, NULL) >= client()->quorum);
+    rivals_close(&both);
 }
 
 static void test_fault_34_possible_orphan_is_never_settled(void **state)

@@ -3,62 +3,17 @@
  * Nodes of a quorum that are cut off, by the numbers of docs/correctness.md: dead, standing still,
  * or behind a network that swallows everything; before the client knew them, or after.
  */
-#include "nodes.h"
-#include "proxy.h"
+#include "outage.h"
 
 #include <string.h>
 
 #define NODES 5
 
-static nodes set;
-static nodes other;
-static proxy *proxies[NODES];
+static proxied world;
+static nodes other; /* past the proxies */
 static rlk_lock lock;
 
-typedef struct way {
-    const char *name;
-    void (*cut)(size_t node);
-    void (*heal)(size_t node);
-} way;
-
-static void kill_node(size_t node)
-{
-    server_kill(set.servers[node]);
-}
-
-static void restart_node(size_t node)
-{
-    server_restart(set.servers[node], false);
-}
-
-static void stop_node(size_t node)
-{
-    server_pause(set.servers[node]);
-}
-
-static void continue_node(size_t node)
-{
-    server_resume(set.servers[node]);
-}
-
-static void mute_node(size_t node)
-{
-    proxy_hold(proxies[node], PROXY_TO_SERVER);
-    proxy_hold(proxies[node], PROXY_TO_CLIENT);
-    proxy_mute(proxies[node], true);
-}
-
-static void unmute_node(size_t node)
-{
-    proxy_mute(proxies[node], false);
-    proxy_release(proxies[node]);
-}
-
-static const way ways[] = {
-    {"killed", kill_node, restart_node},
-    {"stopped", stop_node, continue_node},
-    {"muted", mute_node, unmute_node},
-};
+static const outage *const ways[] = {&outage_emptied, &outage_stopped, &outage_swallowed};
 
 static rlk_options quick(void)
 {
@@ -75,52 +30,28 @@ static rlk_options quick(void)
 static void begin(int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    const char *urls[NODES];
     rlk_options options = quick();
-    size_t i;
-    for (i = 0; i < NODES; i++) {
-        set.servers[i] = server_start(NULL);
-        proxies[i] = proxy_start(server_url(set.servers[i]), false);
-        urls[i] = proxy_url(proxies[i]);
-    }
-    nodes_open_urls(&set, urls, NODES, &options);
-    nodes_open_again(&other, &set, NULL); /* past the proxies */
+    proxied_start(&world, NODES, false, NULL, &options);
+    nodes_open_again(&other, &world.set, NULL);
     config.ttl_ms = ttl_ms * support_time_factor();
     config.node_ms = INT64_C(150) * support_time_factor();
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &world.set.client, "foobar", &config), RLK_OK);
 }
 
 /* All nodes are connected, and idle. */
 static void connect_all(void)
 {
     rlk_holder holders[NODES];
-    size_t i;
     assert_result(rlk_query(&lock, holders, NODES), RLK_NOT_HELD);
-    for (i = 0; i < NODES; i++)
-        wait_until(rlk_conn_get_state(rlk_client_conn(&set.client, i)) == RLK_CONN_READY ||
-                   (loop_serve(&set.client, 1), false));
+    nodes_connect(&world.set);
 }
 
 static void end(void)
 {
     rlk_lock_close(&lock);
     nodes_close(&other);
-    nodes_close(&set);
+    proxied_close(&world);
     support_teardown(NULL);
-}
-
-static void cut(const way *how, size_t count)
-{
-    size_t i;
-    for (i = 0; i < count; i++)
-        how->cut(i);
-}
-
-static void heal(const way *how, size_t count)
-{
-    size_t i;
-    for (i = 0; i < count; i++)
-        how->heal(i);
 }
 
 /* The lock leaves nothing behind: the client is served until no node has its key; a stranger then
@@ -129,28 +60,28 @@ static void assert_nothing_is_left(void)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
     rlk_lock stranger;
-    while (nodes_holding(&set, "foobar", NULL) > 0 && support_now_ms() < limit)
-        loop_serve(&set.client, 10);
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), 0);
+    while (nodes_holding(&world.set, "foobar", NULL) > 0 && support_now_ms() < limit)
+        loop_serve(&world.set.client, 10);
+    assert_int_equal(nodes_holding(&world.set, "foobar", NULL), 0);
     assert_result(rlk_lock_init(&stranger, &other.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&stranger, 10000), RLK_OK);
-    loop_serve(&set.client, 50); /* nothing of the old one is under way any more */
+    loop_serve(&world.set.client, 50); /* nothing of the old one is under way any more */
     assert_result(rlk_check(&stranger), RLK_OK);
-    assert_true(nodes_holding(&set, "foobar", NULL) > NODES / 2);
+    assert_true(nodes_holding(&world.set, "foobar", NULL) > NODES / 2);
     assert_result(rlk_release(&stranger), RLK_OK);
     rlk_lock_close(&stranger);
 }
 
 /* ---- Two of five: a quorum is left -------------------------------------------------------- */
 
-static void two_of_five(const way *how, bool connected)
+static void two_of_five(const outage *how, bool connected)
 {
     rlk_holder holders[NODES];
     char token[RLK_TOKEN_MAX + 1];
     begin(RLK_TTL_MS);
     if (connected)
         connect_all();
-    cut(how, 2);
+    outage_begin(how, &world, 0, 2);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
@@ -166,9 +97,9 @@ static void two_of_five(const way *how, bool connected)
     assert_false(rlk_is_held(&lock));
     assert_result(rlk_acquire(&lock, 5000), RLK_OK); /* and again, with stragglers about */
     rlk_lock_token(&lock, token, sizeof(token));
-    assert_string_equal(server_text(set.servers[NODES - 1], "GET foobar"), token);
+    assert_string_equal(server_text(world.set.servers[NODES - 1], "GET foobar"), token);
     assert_result(rlk_release(&lock), RLK_OK);
-    heal(how, 2);
+    outage_end(how, &world, 0, 2);
     assert_nothing_is_left();
     end();
 }
@@ -178,7 +109,7 @@ static void test_fault_37_two_of_five_cut_off_before_connecting(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
-        two_of_five(&ways[i], false);
+        two_of_five(ways[i], false);
 }
 
 static void test_fault_37_two_of_five_cut_off_when_connected(void **state)
@@ -186,7 +117,7 @@ static void test_fault_37_two_of_five_cut_off_when_connected(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
-        two_of_five(&ways[i], true);
+        two_of_five(ways[i], true);
 }
 
 /* Fault 37: two go while the lock is held. */
@@ -198,11 +129,11 @@ static void test_fault_37_two_of_five_cut_off_while_held(void **state)
         begin(RLK_TTL_MS);
         connect_all();
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-        cut(&ways[i], 2);
+        outage_begin(ways[i], &world, 0, 2);
         assert_result(rlk_extend(&lock, 10000), RLK_OK);
         assert_result(rlk_check(&lock), RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
-        heal(&ways[i], 2);
+        outage_end(ways[i], &world, 0, 2);
         assert_nothing_is_left();
         end();
     }
@@ -219,25 +150,25 @@ static void assert_no_lock(rlk_result result)
     assert_int_equal(rlk_remaining_ms(&lock), 0);
 }
 
-static void three_of_five(const way *how, bool connected)
+static void three_of_five(const outage *how, bool connected)
 {
     int64_t budget = 300 + 700 * support_time_factor();
     int64_t start;
     begin(RLK_TTL_MS);
     if (connected)
         connect_all();
-    cut(how, 3);
+    outage_begin(how, &world, 0, 3);
     start = support_now_ms();
     assert_no_lock(rlk_acquire(&lock, 300));
     assert_between(support_now_ms() - start, 0, budget);
     /* on the nodes that can be asked it is undone, or about to be */
-    wait_until((!server_text(set.servers[3], "GET foobar") &&
-                !server_text(set.servers[4], "GET foobar")) ||
-               (loop_serve(&set.client, 1), false));
+    wait_until((!server_text(world.set.servers[3], "GET foobar") &&
+                !server_text(world.set.servers[4], "GET foobar")) ||
+               (loop_serve(&world.set.client, 1), false));
     start = support_now_ms();
     assert_no_lock(rlk_acquire(&lock, RLK_TRY));
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
-    heal(how, 3);
+    outage_end(how, &world, 0, 3);
     assert_nothing_is_left();
     assert_result(rlk_acquire(&lock, 10000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
@@ -249,7 +180,7 @@ static void test_fault_38_three_of_five_cut_off_before_connecting(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
-        three_of_five(&ways[i], false);
+        three_of_five(ways[i], false);
 }
 
 static void test_fault_38_three_of_five_cut_off_when_connected(void **state)
@@ -257,7 +188,7 @@ static void test_fault_38_three_of_five_cut_off_when_connected(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
-        three_of_five(&ways[i], true);
+        three_of_five(ways[i], true);
 }
 
 /* Fault 38 of one that is held: nothing can be confirmed; the old deadline stands, and is kept. */
@@ -272,7 +203,7 @@ static void test_fault_38_three_of_five_cut_off_while_held(void **state)
         begin(1200);
         connect_all();
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-        cut(&ways[i], 3);
+        outage_begin(ways[i], &world, 0, 3);
         left_ms = rlk_remaining_ms(&lock);
         start = support_now_ms();
         result = rlk_extend(&lock, 10000);
@@ -280,10 +211,10 @@ static void test_fault_38_three_of_five_cut_off_while_held(void **state)
         assert_true(rlk_is_held(&lock));
         assert_between(support_now_ms() - start, 0, 800 * support_time_factor());
         assert_between(rlk_remaining_ms(&lock), 0, left_ms);
-        loop_serve(&set.client, left_ms + 50);
+        loop_serve(&world.set.client, left_ms + 50);
         assert_false(rlk_is_held(&lock));
         assert_result(rlk_release(&lock), RLK_LOST);
-        heal(&ways[i], 3);
+        outage_end(ways[i], &world, 0, 3);
         assert_nothing_is_left();
         end();
     }

@@ -4,54 +4,31 @@
  * their data, with older data, without any. What a restored key may not do (rule 8), and that a
  * restarted server is told from the one before (rule 5).
  */
-#include "proxied.h"
+#include "rivals.h"
 
 #include <string.h>
 
-#define KEY "foobar"
-
-static proxied world; /* the holder's, later the waiter's */
-static nodes others;  /* past the proxies */
-static rlk_lock lock;
-static rlk_lock waiter;
+static rivals both;
 
 static const size_t sizes[] = {1, 3};
 
 static rlk_client *client(void)
 {
-    return &world.set.client;
+    return &both.world.set.client;
 }
 
 static void start(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    rlk_holder holders[RLK_MAX_NODES];
     config.safety_ms = 3600000; /* no waiter looks by itself */
-    proxied_start(&world, count, false, NULL, NULL);
-    nodes_open_again(&others, &world.set, NULL);
-    proxied_lock_init(&world, &lock, KEY, &config);
-    assert_result(rlk_lock_init(&waiter, &others.client, KEY, &config), RLK_OK);
-    assert_result(rlk_query(&waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
-}
-
-static void stop(void)
-{
-    nodes_close(&others);
-    proxied_close(&world);
-    support_teardown(NULL);
-}
-
-static void hold(void)
-{
-    proxied_acquire(&world, &lock, KEY);
-    proxied_calm(&world);
+    rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, NULL, &config);
 }
 
 static bool is_asked(size_t times)
 {
     size_t i;
-    for (i = 0; i < world.set.count; i++)
-        if (server_calls(world.set.servers[i], "pttl") < (int64_t)times)
+    for (i = 0; i < both.world.set.count; i++)
+        if (server_calls(both.world.set.servers[i], "pttl") < (int64_t)times)
             return false;
     return true;
 }
@@ -60,26 +37,26 @@ static bool is_asked(size_t times)
 static void begin_to_wait(void)
 {
     size_t i;
-    for (i = 0; i < world.set.count; i++)
-        server_do(world.set.servers[i], "CONFIG RESETSTAT");
-    assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-    serve_until(&others.client, is_asked(1));
-    loop_quiet(&others.client, 5);
+    for (i = 0; i < both.world.set.count; i++)
+        server_do(both.world.set.servers[i], "CONFIG RESETSTAT");
+    assert_result(rlk_acquire_start(&both.waiter, RLK_FOREVER), RLK_PENDING);
+    serve_until(&both.others.client, is_asked(1));
+    loop_quiet(&both.others.client, 5);
 }
 
 static void restart(bool keep_data)
 {
     size_t i;
-    for (i = 0; i < world.set.count; i++)
-        server_restart(world.set.servers[i], keep_data);
+    for (i = 0; i < both.world.set.count; i++)
+        server_restart(both.world.set.servers[i], keep_data);
 }
 
 static int64_t kills(void)
 {
     int64_t sum = 0;
     size_t i;
-    for (i = 0; i < world.set.count; i++)
-        sum += server_calls(world.set.servers[i], "client|kill");
+    for (i = 0; i < both.world.set.count; i++)
+        sum += server_calls(both.world.set.servers[i], "client|kill");
     return sum;
 }
 
@@ -89,7 +66,7 @@ static rlk_event others_event(void)
 {
     int64_t until = support_now_ms() + scaled(10000);
     rlk_event event;
-    while (!loop_next_event(&others.client, &event, 2)) {
+    while (!loop_next_event(&both.others.client, &event, 2)) {
         rlk_event mine;
         if (support_now_ms() > until)
             support_fail("no event came");
@@ -107,21 +84,22 @@ static void without_data(size_t count)
 {
     int64_t start_ms;
     start(count, 30000);
-    hold();
+    rivals_hold(&both);
     begin_to_wait();
     restart(false);
     start_ms = support_now_ms();
-    assert_true(rlk_is_held(&lock)); /* nobody has told */
+    assert_true(rlk_is_held(&both.lock)); /* nobody has told */
     assert_event(client(), RLK_EV_LOST, RLK_LOST);
     assert_between(support_now_ms() - start_ms, 0, scaled(1500));
     assert_int_equal(others_event().type, RLK_EV_ACQUIRED);
-    assert_false(rlk_is_held(&lock));
+    assert_false(rlk_is_held(&both.lock));
     loop_quiet(client(), 20);
-    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
-    assert_result(rlk_check(&waiter), RLK_OK);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.waiter)) >=
+                client()->quorum);
+    assert_result(rlk_check(&both.waiter), RLK_OK);
     assert_int_equal(kills(), 0); /* fault 71 */
-    assert_result(rlk_release(&waiter), RLK_OK);
-    stop();
+    assert_result(rlk_release(&both.waiter), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_fault_20_restart_without_data_under_renewals(void **state)
@@ -140,9 +118,9 @@ static void test_fault_20_restart_without_data_and_tracking(void **state)
     rlk_event event;
     (void)state;
     options.no_tracking = true;
-    proxied_start(&world, 1, false, NULL, &options);
-    assert_result(rlk_lock_init(&lock, client(), KEY, &config), RLK_OK);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    proxied_start(&both.world, 1, false, NULL, &options);
+    assert_result(rlk_lock_init(&both.lock, client(), RIVALS_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire(&both.lock, RLK_TRY), RLK_OK);
     restart(false);
     do {
         if (!loop_next_event(client(), &event, scaled(5000)))
@@ -150,8 +128,8 @@ static void test_fault_20_restart_without_data_and_tracking(void **state)
         assert_true(event.type == RLK_EV_RENEW_REFUSED || event.type == RLK_EV_RENEW_UNKNOWN ||
                     event.type == RLK_EV_LOST);
     } while (event.type != RLK_EV_LOST);
-    assert_null(server_text(world.set.servers[0], "GET " KEY));
-    proxied_close(&world);
+    assert_null(server_text(both.world.set.servers[0], "GET " RIVALS_KEY));
+    proxied_close(&both.world);
 }
 
 /* ---- With the data ---- */
@@ -162,28 +140,28 @@ static void with_data(size_t count)
     rlk_event event;
     int round;
     start(count, 4000);
-    hold();
+    rivals_hold(&both);
     begin_to_wait();
     for (round = 0; round < 3; round++) {
-        int accepted = proxied_accepted(&world);
-        nodes_each(&world.set, server_save);
+        int accepted = proxied_accepted(&both.world);
+        nodes_each(&both.world.set, server_save);
         restart(true);
-        serve_until(client(), (loop_quiet(&others.client, 1),
-                               proxied_accepted(&world) >= accepted + (int)count));
+        serve_until(client(), (loop_quiet(&both.others.client, 1),
+                               proxied_accepted(&both.world) >= accepted + (int)count));
         while (loop_next_event(client(), &event, 30))
             assert_int_equal(event.type, RLK_EV_RENEWED);
-        assert_true(rlk_is_held(&lock));
-        serve_until(&others.client, is_asked(1)); /* it waits there again */
-        loop_quiet(&others.client, 1);
+        assert_true(rlk_is_held(&both.lock));
+        serve_until(&both.others.client, is_asked(1)); /* it waits there again */
+        loop_quiet(&both.others.client, 1);
     }
     assert_int_equal(kills(), 0);
     assert_event(client(), RLK_EV_RENEWED, RLK_OK);
-    assert_true(rlk_is_held(&lock));
-    assert_result(rlk_release(&lock), RLK_OK);
+    assert_true(rlk_is_held(&both.lock));
+    assert_result(rlk_release(&both.lock), RLK_OK);
     event = others_event();
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_result(rlk_release(&waiter), RLK_OK);
-    stop();
+    assert_result(rlk_release(&both.waiter), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_loss_by_restarts_with_the_data(void **state)
@@ -200,12 +178,12 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     rlk_event event;
     size_t i;
     start(count, 4000);
-    hold();
-    nodes_each(&world.set, server_save);
+    rivals_hold(&both);
+    nodes_each(&both.world.set, server_save);
     for (i = 0; i < count; i++)
-        proxy_hold(world.proxies[i], PROXY_TO_SERVER);
+        proxy_hold(both.world.proxies[i], PROXY_TO_SERVER);
     for (i = 0; i < count; i++)
-        serve_until(client(), proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
+        serve_until(client(), proxy_held(both.world.proxies[i], PROXY_TO_SERVER) > 0);
     restart(keep_data);
     do {
         if (!loop_next_event(client(), &event, scaled(8000)))
@@ -213,10 +191,10 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     if (keep_data) {
         assert_int_equal(event.type, RLK_EV_RENEWED);
-        assert_true(rlk_is_held(&lock));
-        assert_true(rlk_remaining_ms(&lock) <= scaled(4000));
+        assert_true(rlk_is_held(&both.lock));
+        assert_true(rlk_remaining_ms(&both.lock) <= scaled(4000));
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
-        assert_result(rlk_release(&lock), RLK_OK);
+        assert_result(rlk_release(&both.lock), RLK_OK);
     } else {
         if (event.type == RLK_EV_RENEW_REFUSED) {
             assert_result(event.result, RLK_NOT_OWNER);
@@ -225,8 +203,8 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
         assert_int_equal(event.type, RLK_EV_LOST);
     }
     assert_int_equal(kills(), 0); /* another instance: nothing of the old one can come */
-    assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
-    stop();
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
+    rivals_close(&both);
 }
 
 static void test_fault_71_killed_in_a_renewal(void **state)
@@ -247,29 +225,31 @@ static void older_ttl(size_t count)
 {
     size_t i;
     start(count, 30000);
-    hold();
+    rivals_hold(&both);
     for (i = 0; i < count; i++) /* what the snapshot has */
-        assert_int_equal(
-            server_integer(world.set.servers[i], "PEXPIRE " KEY " %d", (int)scaled(4000)), 1);
-    nodes_each(&world.set, server_save);
-    assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
-    proxied_calm(&world);
-    assert_true(rlk_remaining_ms(&lock) > scaled(50000));
+        assert_int_equal(server_integer(both.world.set.servers[i], "PEXPIRE " RIVALS_KEY " %d",
+                                        (int)scaled(4000)),
+                         1);
+    nodes_each(&both.world.set, server_save);
+    assert_result(rlk_extend(&both.lock, scaled(60000)), RLK_OK);
+    proxied_calm(&both.world);
+    assert_true(rlk_remaining_ms(&both.lock) > scaled(50000));
     {
         rlk_event event; /* of the touch */
         while (rlk_client_next_event(client(), &event))
             assert_int_equal(event.type, RLK_EV_RENEWED);
     }
     restart(true);
-    assert_true(rlk_is_held(&lock));
+    assert_true(rlk_is_held(&both.lock));
     assert_event(client(), RLK_EV_RENEWED, RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), scaled(20000), scaled(30000)); /* not what it was */
-    proxied_calm(&world);
+    assert_between(rlk_remaining_ms(&both.lock), scaled(20000),
+                   scaled(30000)); /* not what it was */
+    proxied_calm(&both.world);
     for (i = 0; i < client()->quorum; i++)
-        assert_between(server_integer(world.set.servers[i], "PTTL " KEY), scaled(2000),
+        assert_between(server_integer(both.world.set.servers[i], "PTTL " RIVALS_KEY), scaled(2000),
                        scaled(30000));
-    assert_result(rlk_release(&lock), RLK_OK);
-    stop();
+    assert_result(rlk_release(&both.lock), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_fault_74_older_ttl_is_renewed_at_once(void **state)
@@ -286,22 +266,23 @@ static void stranger_is_back(size_t count)
     size_t i;
     start(count, 30000);
     for (i = 0; i < count; i++)
-        server_do(world.set.servers[i], "SET " KEY " stranger PX %d", (int)scaled(60000));
-    nodes_each(&world.set, server_save);
+        server_do(both.world.set.servers[i], "SET " RIVALS_KEY " stranger PX %d",
+                  (int)scaled(60000));
+    nodes_each(&both.world.set, server_save);
     for (i = 0; i < count; i++)
-        assert_int_equal(server_integer(world.set.servers[i], "DEL " KEY), 1);
-    hold();
+        assert_int_equal(server_integer(both.world.set.servers[i], "DEL " RIVALS_KEY), 1);
+    rivals_hold(&both);
     begin_to_wait();
     restart(true);
     assert_event(client(), RLK_EV_LOST, RLK_LOST);
-    assert_result(rlk_release(&lock), RLK_LOST);
-    serve_until(&others.client, is_asked(1));
-    loop_quiet(&others.client, 20); /* the waiter waits for him, then */
-    assert_int_equal(proxied_holding(&world, KEY, "stranger"), count);
+    assert_result(rlk_release(&both.lock), RLK_LOST);
+    serve_until(&both.others.client, is_asked(1));
+    loop_quiet(&both.others.client, 20); /* the waiter waits for him, then */
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, "stranger"), count);
     for (i = 0; i < count; i++)
-        assert_int_equal(server_integer(world.set.servers[i], "DEL " KEY), 1);
-    assert_event(&others.client, RLK_EV_ACQUIRED, RLK_OK);
-    stop();
+        assert_int_equal(server_integer(both.world.set.servers[i], "DEL " RIVALS_KEY), 1);
+    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_loss_by_a_snapshot_of_another_holder(void **state)
@@ -319,24 +300,24 @@ static void released_is_back(size_t count)
     int64_t left_ms;
     int64_t start_ms;
     start(count, 2000);
-    hold();
-    nodes_each(&world.set, server_save);
-    assert_result(rlk_release(&lock), RLK_OK);
-    proxied_calm(&world);
+    rivals_hold(&both);
+    nodes_each(&both.world.set, server_save);
+    assert_result(rlk_release(&both.lock), RLK_OK);
+    proxied_calm(&both.world);
     restart(true);
-    serve_until(client(), proxied_holding(&world, KEY, NULL) == count);
-    left_ms = server_integer(world.set.servers[0], "PTTL " KEY);
+    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == count);
+    left_ms = server_integer(both.world.set.servers[0], "PTTL " RIVALS_KEY);
     start_ms = support_now_ms();
     assert_between(left_ms, 1, scaled(2000));
-    assert_false(rlk_is_held(&lock));
+    assert_false(rlk_is_held(&both.lock));
     begin_to_wait();
     loop_serve(client(), left_ms / 2);
-    assert_int_equal(proxied_holding(&world, KEY, NULL), count);
-    assert_event(&others.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), count);
+    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start_ms, left_ms - scaled(100), left_ms + scaled(1000));
-    assert_false(rlk_is_held(&lock));
-    assert_result(rlk_release(&waiter), RLK_OK);
-    stop();
+    assert_false(rlk_is_held(&both.lock));
+    assert_result(rlk_release(&both.waiter), RLK_OK);
+    rivals_close(&both);
 }
 
 static void test_fault_74_released_key_is_waited_for(void **state)
@@ -356,21 +337,21 @@ static void replaced(size_t count, bool renewal_under_way)
     rlk_lock behind;
     size_t i;
     start(count, 1500);
-    rlk_lock_close(&waiter);
+    rlk_lock_close(&both.waiter);
     /* both by the proxies, the second behind the first in no way: another key */
     assert_result(rlk_lock_init(&behind, client(), "another", NULL), RLK_OK);
     for (i = 0; i < count; i++)
-        server_do(world.set.servers[i], "SET another stranger");
-    hold();
+        server_do(both.world.set.servers[i], "SET another stranger");
+    rivals_hold(&both);
     assert_result(rlk_acquire_start(&behind, RLK_FOREVER), RLK_PENDING);
-    proxied_calm(&world);
+    proxied_calm(&both.world);
     for (i = 0; i < count; i++) {
         fresh[i] = server_start(NULL);
         if (renewal_under_way)
-            proxy_on(world.proxies[i], "EVALSHA", 1, PROXY_CUT_LATE, NULL);
-        proxy_redirect(world.proxies[i], server_url(fresh[i]));
+            proxy_on(both.world.proxies[i], "EVALSHA", 1, PROXY_CUT_LATE, NULL);
+        proxy_redirect(both.world.proxies[i], server_url(fresh[i]));
         if (!renewal_under_way)
-            proxy_cut(world.proxies[i], PROXY_FIN);
+            proxy_cut(both.world.proxies[i], PROXY_FIN);
     }
     {
         bool lost = false;
@@ -392,10 +373,10 @@ static void replaced(size_t count, bool renewal_under_way)
     }
     for (i = 0; i < count; i++) {
         assert_int_equal(server_calls(fresh[i], "client|kill"), 0);
-        assert_null(server_text(fresh[i], "GET " KEY)); /* never created again */
+        assert_null(server_text(fresh[i], "GET " RIVALS_KEY)); /* never created again */
     }
     assert_result(rlk_release(&behind), RLK_OK);
-    stop();
+    rivals_close(&both);
 }
 
 static void test_fault_91_another_server_at_the_address(void **state)
