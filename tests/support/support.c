@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* TEST_ONLY=test_some_behaviour runs that one test of a program. */
+__attribute__((constructor)) static void support_choose_test(void)
+{
+    const char *only = getenv("TEST_ONLY");
+
+    if (only != NULL)
+        cmocka_set_test_filter(only);
+}
+
 void support_fail_at(const char *file, int line, const char *format, ...)
 {
     va_list arguments;

@@ -18,6 +18,7 @@ enum {
 
 static jmp_buf shim_end; /* of the function under way */
 static int shim_running;
+static const char *shim_only; /* name of the one test that is to run; NULL: all */
 
 void print_message(const char *format, ...)
 {
@@ -132,6 +133,11 @@ static int shim_run(const struct CMUnitTest *test, void *group_state)
     return outcome;
 }
 
+void cmocka_set_test_filter(const char *name)
+{
+    shim_only = name;
+}
+
 int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, size_t len,
                             CMFixtureFunction setup, CMFixtureFunction teardown)
 {
@@ -146,6 +152,8 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
     for (i = 0; i < len; i++) {
         int outcome;
 
+        if (shim_only != NULL && strcmp(shim_only, tests[i].name) != 0)
+            continue;
         print_message("[ RUN      ] %s\n", tests[i].name);
         outcome = shim_run(&tests[i], state);
         count[outcome]++;

@@ -30,6 +30,10 @@ struct CMUnitTest {
     cmocka_run_group_tests_name(#tests, tests, setup, teardown)
 #define cmocka_run_group_tests_name(name, tests, setup, teardown)                                  \
     _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof((tests)[0]), setup, teardown)
+
+/* Of the next groups only the test of this name runs; NULL: all. (cmocka takes a pattern.) */
+void cmocka_set_test_filter(const char *name);
+
 int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, size_t len,
                             CMFixtureFunction setup, CMFixtureFunction teardown);
 

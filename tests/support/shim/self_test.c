@@ -162,6 +162,13 @@ static void run_groups(void)
     expect("group", (unsigned)cmocka_run_group_tests(tests, NULL, NULL), 2);
     expect("tests after a failed one", reached, 2);
     reached = 0;
+    cmocka_set_test_filter("fails_false");
+    expect("one of a group", (unsigned)cmocka_run_group_tests(tests, NULL, NULL), 1);
+    cmocka_set_test_filter("holds_false");
+    expect("another of a group", (unsigned)cmocka_run_group_tests(tests, NULL, NULL), 0);
+    expect("only that one", reached, 1);
+    cmocka_set_test_filter(NULL);
+    reached = 0;
     if (cmocka_run_group_tests(tests, fixture_fails, NULL) == 0)
         expect("setup of the group", 0, 1);
     expect("tests after a failed setup", reached, 0);

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# Parts of scripts/test that search: random histories, planted bugs, branches that no test takes,
+# fuzzing.
+
+# sim BUILD PROFILE HISTORIES OPTIONS...: prints its last lines, speed and findings; all of its output
+# when it fails
+sim() {
+    local name=$1 profile=$2 number=$3 log
+    shift 3
+    log=$(mktemp)
+    if "$build/$name/tests/sim" --profile "$profile" --jobs "$jobs" \
+        --seeds "$first_seed..$((first_seed + number - 1))" "$@" 2>&1 |
+        scripts/progress "$log"; then
+        grep "^$profile: " "$log"
+        pass "$name: $profile"
+    else
+        cat "$log"
+        fail "$name: $profile"
+    fi
+    rm -f "$log"
+}
+
+part_sim() {
+    local before=$failed profile twentieth=$((histories / 20 + 2)) all_met=()
+    title "simulator, $histories histories"
+    check "gcc: build" build_targets gcc sim "${gcc_build[@]}"
+    check "asan: build" build_targets asan sim "${asan_build[@]}"
+    [ "$failed" -eq "$before" ] || return 0
+    # The rarest state decisions come once in twenty histories.
+    [ "$histories" -lt 1000 ] || all_met+=(--all-met)
+    sim gcc standard "$histories" "${all_met[@]}"
+    sim asan standard "$twentieth"
+    for profile in calm network servers processes pushes endless unfenced; do
+        sim gcc "$profile" "$twentieth"
+    done
+    for profile in drift lossy-restart rolling-restarts old-data failover clock-jump eviction deaf \
+        node-lists; do
+        sim gcc "$profile" 500
+    done
+}
+
+part_mutants() {
+    title "planted bugs"
+    if RESPLOCK_BUILD_DIR=$build scripts/mutants; then
+        pass "planted bugs are caught"
+    else
+        fail "planted bugs are caught"
+    fi
+}
+
+part_coverage() {
+    title "coverage"
+    check "branches of the engine, but those that tests/README.md lists" \
+        env RESPLOCK_BUILD_DIR="$build" scripts/coverage --check
+}
+
+# fuzz_one FUZZER SECONDS
+fuzz_one() {
+    local fuzzer=$1 seconds=$2 work=$build/fuzz/$1
+    mkdir -p "$work/corpus" "$work/findings"
+    "$build/fuzz/tests/$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+        -artifact_prefix="$work/findings/" "$work/corpus" "tests/fuzz/seeds/${fuzzer#fuzz_}" \
+        >"$work/log" 2>&1
+}
+
+# As many fuzzers at a time as there are processors, each for its share of the seconds.
+part_fuzz() {
+    local fuzzers=() fuzzer source before=$failed seconds
+    title "fuzzing, $fuzz_seconds s of processors"
+    for source in tests/fuzz/fuzz_*.c; do
+        fuzzers+=("$(basename "$source" .c)")
+    done
+    check "fuzz: build" build_targets fuzz fuzzers -DCMAKE_C_COMPILER=clang \
+        -DRESPLOCK_EXAMPLES=OFF -DRESPLOCK_CHECKS=OFF
+    [ "$failed" -eq "$before" ] || return 0
+    seconds=$((fuzz_seconds / ${#fuzzers[@]} + 1))
+    for fuzzer in "${fuzzers[@]}"; do
+        while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+            wait -n || true
+        done
+        echo "    $fuzzer, $seconds s"
+        rm -f "$build/fuzz/$fuzzer.passed"
+        { fuzz_one "$fuzzer" "$seconds" && touch "$build/fuzz/$fuzzer.passed"; } &
+    done
+    wait
+    for fuzzer in "${fuzzers[@]}"; do
+        if [ -e "$build/fuzz/$fuzzer.passed" ]; then
+            pass "$fuzzer"
+        else
+            cat "$build/fuzz/$fuzzer/log"
+            fail "$fuzzer"
+        fi
+    done
+}
