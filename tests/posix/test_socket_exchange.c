@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The POSIX driver once its stream is up: bytes to and fro.
+ * The POSIX driver once its stream is up: bytes in both directions.
  */
 #include "socket_fixture.h"
 
