@@ -48,7 +48,7 @@ int bare_main(void); /* 0: done */
 
 /* The others call board_done() at their end. */
 void lwip_start(const char *address, uint16_t port); /* in the thread of lwIP: returns at once */
-void lock_task(void *address);                       /* a task of its own */
-void board_done(int status);
+void lock_task(void *server);                        /* a task of its own */
+void board_done(int result);
 
 #endif

@@ -8848,6 +8848,8 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
      * their SETs go behind it. */
     for (i = 0; i < rlki_nodes(client); i++)
+        /* The first loop set each of them.
+         * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
         if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
             rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
