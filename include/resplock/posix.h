@@ -64,8 +64,8 @@ typedef struct rlk_node_memory {
  *     rlk_client_open(client, url, options)
  *
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
- * connects. `options` may be NULL and need not outlive the call, but for its texts. URLs: see
- * rlk_url_parse.
+ * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client. `options`
+ * may be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error()
  * says why, and rlk_client_close is not needed.
@@ -79,8 +79,9 @@ RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const r
  *     rlk_client_open_nodes(client, urls, memory, nodes, options)
  *
  * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
- * with its own memory. Also RLK_E_NODES, RLK_E_SAME_NODE. An even number works but is warned of
- * (rlk_client_warnings). For one server with buffers of another size: nodes 1.
+ * with its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
+ * RLK_E_SAME_NODE. An even number works but is warned of (rlk_client_warnings). For one server with
+ * buffers of another size: nodes 1.
  */
 #define rlk_client_open_nodes(client, urls, memory, nodes, ...)                                    \
     rlki_client_open_nodes((client), (urls), (memory), (nodes), (__VA_ARGS__), sizeof(rlk_client), \

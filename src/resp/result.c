@@ -110,7 +110,7 @@ static const result_row result_rows[] = {
      "the key holds something that is not a string: it is used for something else"},
     {RLK_E_AUTH, "E_AUTH", "wrong or missing user or password"},
     {RLK_E_NOPERM, "E_NOPERM",
-     "the ACL user may not do this: README lists the permissions that are needed"},
+     "the ACL user may not do this: docs/guide.md lists the permissions that it needs"},
     {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},
     {RLK_E_DATABASE, "E_DATABASE", "there is no such database"},
     {RLK_E_UNSUPPORTED, "E_UNSUPPORTED",
