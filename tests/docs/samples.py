@@ -137,13 +137,14 @@ def anchors(text):
 
 
 def links(texts):
-    """Links from these texts, by name, to headings that are not there."""
+    """Links from these texts, by name, to files and headings that are not there."""
     for name, text in texts.items():
         text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", text):
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
             path = os.path.normpath(os.path.join(os.path.dirname(name), target)) if target else name
-            there = texts[path] if path in texts else (TOP / path).read_text()
-            if anchor not in anchors(there):
+            if not (TOP / path).exists():
+                yield f"{name}: no such file: {target}"
+            elif anchor and anchor not in anchors(texts.get(path) or (TOP / path).read_text()):
                 yield f"{name}: no such heading: {target}#{anchor}"
 
 
@@ -271,6 +272,7 @@ def self_test():
     guide = (TOP / GUIDE).read_text()
     for what, said in (
             ("a README that is too long", length("\n" * (README_LINES + 1))),
+            ("a file that is missing", links({README: readme.replace("LICENSE)", "COPYING)")})),
             ("a heading that is missing",
              links({README: readme.replace("## Limits", "## Bounds")})),
             ("a way to build that is not built",
