@@ -313,7 +313,8 @@ static void test_release_not_answered_is_unknown(void **state)
 /* ---- 74: a snapshot comes back ---- */
 
 /* The key has an older, shorter TTL than was confirmed. The old deadline is only the ceiling: what
- * a raise or a check is answered counts. */
+ * a raise or a check is answered counts. The lock checks by itself after a reconnect, at a time of
+ * its own, so what it knows before the test's check is either. */
 static void older_ttl_body(void)
 {
     size_t i;
@@ -327,7 +328,7 @@ static void older_ttl_body(void)
         server_restart(world.set.servers[i], true);
     assert_ttl(10000, 30000);
     serve_until(&world.set.client, proxied_accepted(&world) >= 2 * (int)world.set.count);
-    assert_between(rlk_remaining_ms(&lock), 70000, 90000 - 902); /* the ceiling */
+    assert_between(rlk_remaining_ms(&lock), 10000, 90000 - 902);
     assert_result(rlk_check(&lock), RLK_OK);
     proxied_calm(&world);
     assert_between(rlk_remaining_ms(&lock), 10000, 30000 - 2);
