@@ -19,8 +19,8 @@ static rlk_lock lock;
  * What a call may take that the server refuses to the end, and the time between its tries: so far
  * apart that none is unanswered at the deadline, which would be UNKNOWN.
  */
-#define OPERATION_MS 600
-#define RETRY_MS     800
+#define OPERATION_MS 400
+#define RETRY_MS     600
 
 static void init_lock(int64_t retry_ms)
 {

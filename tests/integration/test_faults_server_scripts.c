@@ -17,8 +17,8 @@ static rlk_lock lock;
  * What a call may take that the server refuses to the end, and the time between its tries: so far
  * apart that none is unanswered at the deadline, which would be UNKNOWN.
  */
-#define OPERATION_MS 600
-#define RETRY_MS     800
+#define OPERATION_MS 400
+#define RETRY_MS     600
 
 /* One client over one server, whose calls give up soon. */
 static void open_with(const char *url, bool no_tracking)

@@ -177,7 +177,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
 {
     rlk_event event;
     size_t i;
-    start(count, 4000);
+    start(count, 2400);
     rivals_hold(&both);
     nodes_each(&both.world.set, server_save);
     for (i = 0; i < count; i++)
@@ -192,7 +192,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     if (keep_data) {
         assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&both.lock));
-        assert_true(rlk_remaining_ms(&both.lock) <= scaled(4000));
+        assert_true(rlk_remaining_ms(&both.lock) <= scaled(2400));
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
         assert_result(rlk_release(&both.lock), RLK_OK);
     } else {
@@ -299,7 +299,7 @@ static void released_is_back(size_t count)
 {
     int64_t left_ms;
     int64_t start_ms;
-    start(count, 2000);
+    start(count, 1500);
     rivals_hold(&both);
     nodes_each(&both.world.set, server_save);
     assert_result(rlk_release(&both.lock), RLK_OK);
@@ -308,7 +308,7 @@ static void released_is_back(size_t count)
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == count);
     left_ms = server_integer(both.world.set.servers[0], "PTTL " RIVALS_KEY);
     start_ms = support_now_ms();
-    assert_between(left_ms, 1, scaled(2000));
+    assert_between(left_ms, 1, scaled(1500));
     assert_false(rlk_is_held(&both.lock));
     begin_to_wait();
     loop_serve(client(), left_ms / 2);
