@@ -3,6 +3,7 @@
  * Who leads, since when and for how long yet: rlk_query and rlk_leader_of, on real servers.
  */
 #include "child.h"
+#include "election.h"
 #include "proxied.h"
 
 #include <stdio.h>
@@ -15,11 +16,8 @@
 /* Tests that mean no renewal see none. */
 #define TTL_MS (INT64_C(30000) * support_time_factor())
 
-static nodes first;
-static nodes second;
-static rlk_lock anna; /* of the first client */
-static rlk_lock bert; /* of the second */
-static rlk_lock asker;
+static election both;
+static rlk_lock asker; /* of the second client */
 
 static const size_t sizes[] = {1, 3};
 
@@ -37,50 +35,32 @@ static void let_time_pass(void)
 
 static void begin(size_t count, int64_t ttl_ms)
 {
-    rlk_lock_config config = rlk_lock_config_default();
-    rlk_holder holders[RLK_MAX_NODES];
-    config.ttl_ms = ttl_ms;
-    nodes_start(&first, count, NULL, NULL);
-    nodes_open_again(&second, &first, NULL);
-    config.token_prefix = ANNA;
-    assert_result(rlk_lock_init(&anna, &first.client, "service", &config), RLK_OK);
-    config.token_prefix = BERT;
-    assert_result(rlk_lock_init(&bert, &second.client, "service", &config), RLK_OK);
-    assert_result(rlk_lock_init(&asker, &second.client, "service", NULL), RLK_OK);
-    /* so that all nodes are connected */
-    assert_result(rlk_query(&anna, holders, count), RLK_NOT_HELD);
-    assert_result(rlk_query(&bert, holders, count), RLK_NOT_HELD);
-}
-
-static void end(void)
-{
-    nodes_close(&second);
-    nodes_close(&first);
-    support_teardown(NULL);
-}
-
-static void lead(rlk_lock *lock, rlk_client *client)
-{
-    assert_result(rlk_lead_start(lock), RLK_PENDING);
-    assert_event(client, RLK_EV_ACQUIRED, RLK_OK);
+    rlk_lock_config anna = rlk_lock_config_default();
+    rlk_lock_config bert = rlk_lock_config_default();
+    anna.ttl_ms = bert.ttl_ms = ttl_ms;
+    anna.token_prefix = ANNA;
+    bert.token_prefix = BERT;
+    election_open(&both, count, &anna, &bert);
+    assert_result(rlk_lock_init(&asker, &both.second.client, ELECTION_KEY, NULL), RLK_OK);
 }
 
 /* Puts a value in the key of all nodes; ttl_ms 0: for ever. */
 static void put(const char *value, int64_t ttl_ms)
 {
     size_t i;
-    for (i = 0; i < first.count; i++) {
-        server_do(first.servers[i], "SET service %s", value);
+    for (i = 0; i < both.first.count; i++) {
+        server_do(both.first.servers[i], "SET service %s", value);
         if (ttl_ms > 0)
             assert_int_equal(
-                server_integer(first.servers[i], "PEXPIRE service %lld", (long long)ttl_ms), 1);
+                server_integer(both.first.servers[i], "PEXPIRE service %lld", (long long)ttl_ms),
+                1);
     }
 }
 
 static rlk_result ask_with(rlk_lock *lock, rlk_leader *leader)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    rlk_result result = rlk_query(lock, holders, first.count);
+    rlk_result result = rlk_query(lock, holders, both.first.count);
     assert_true(result == RLK_OK || result == RLK_NOT_HELD);
     return rlk_leader_of(lock, holders, leader);
 }
@@ -110,17 +90,17 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
         assert_result(ask(&leader), RLK_NOT_HELD);
         assert_false(leader.known);
         before_ms = now_ms();
-        lead(&anna, &first.client);
+        election_lead(&both.anna, &both.first.client);
         assert_result(ask(&leader), RLK_OK);
         assert_true(leader.known);
         assert_false(leader.ours);
         assert_name(&leader, ANNA);
         assert_between(leader.since_ms, before_ms, now_ms());
         assert_between(leader.until_ms, before_ms + TTL_MS - 2, now_ms() + TTL_MS);
-        assert_result(rlk_step_down(&anna), RLK_OK);
+        assert_result(rlk_step_down(&both.anna), RLK_OK);
         assert_result(ask(&leader), RLK_NOT_HELD);
         assert_false(leader.known);
-        end();
+        election_close(&both);
     }
 }
 
@@ -137,7 +117,7 @@ static void test_lead_who_since_when(void **state)
         int64_t after_ms;
         begin(sizes[i], TTL_MS);
         before_ms = now_ms();
-        lead(&anna, &first.client);
+        election_lead(&both.anna, &both.first.client);
         after_ms = now_ms();
         let_time_pass();
         assert_result(ask(&leader), RLK_OK);
@@ -146,18 +126,18 @@ static void test_lead_who_since_when(void **state)
 
         /* the same, though renewed, and asked later */
         let_time_pass();
-        assert_result(rlk_renew(&anna, 2 * TTL_MS), RLK_OK);
+        assert_result(rlk_renew(&both.anna, 2 * TTL_MS), RLK_OK);
         assert_result(ask(&leader), RLK_OK);
         assert_int_equal(leader.since_ms, since_ms);
         assert_between(leader.until_ms, since_ms + 2 * TTL_MS - 2, now_ms() + 2 * TTL_MS);
 
-        assert_result(ask_with(&anna, &own), RLK_OK);
+        assert_result(ask_with(&both.anna, &own), RLK_OK);
         assert_true(own.known && own.ours);
         assert_name(&own, ANNA);
         assert_between(own.since_ms, before_ms, after_ms);
-        assert_result(ask_with(&anna, &own), RLK_OK);
+        assert_result(ask_with(&both.anna, &own), RLK_OK);
         assert_between(own.since_ms, before_ms, after_ms);
-        end();
+        election_close(&both);
     }
 }
 
@@ -172,22 +152,22 @@ static void test_lead_who_leads_again_is_new(void **state)
         int64_t since_ms;
         size_t k;
         begin(sizes[i], TTL_MS);
-        lead(&anna, &first.client);
+        election_lead(&both.anna, &both.first.client);
         assert_result(ask(&leader), RLK_OK);
-        assert_result(ask_with(&anna, &own), RLK_OK);
+        assert_result(ask_with(&both.anna, &own), RLK_OK);
         since_ms = leader.since_ms;
         let_time_pass();
-        for (k = 0; k < first.count; k++)
-            assert_int_equal(server_integer(first.servers[k], "DEL service"), 1);
-        assert_event(&first.client, RLK_EV_LOST, RLK_LOST);
-        assert_event(&first.client, RLK_EV_ACQUIRED, RLK_OK);
+        for (k = 0; k < both.first.count; k++)
+            assert_int_equal(server_integer(both.first.servers[k], "DEL service"), 1);
+        assert_event(&both.first.client, RLK_EV_LOST, RLK_LOST);
+        assert_event(&both.first.client, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, ANNA);
         assert_true(leader.since_ms > since_ms);
-        assert_result(ask_with(&anna, &own), RLK_OK);
+        assert_result(ask_with(&both.anna, &own), RLK_OK);
         assert_true(own.ours);
         assert_true(own.since_ms > since_ms && own.since_ms <= leader.since_ms);
-        end();
+        election_close(&both);
     }
 }
 
@@ -200,20 +180,20 @@ static void test_lead_who_after_a_failover(void **state)
         rlk_leader leader = {0};
         int64_t seen_ms;
         begin(sizes[i], INT64_C(500) * support_time_factor());
-        lead(&anna, &first.client);
-        assert_result(rlk_lead_start(&bert), RLK_PENDING);
+        election_lead(&both.anna, &both.first.client);
+        assert_result(rlk_lead_start(&both.bert), RLK_PENDING);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, ANNA);
-        nodes_close(&first); /* as kill -9: it gives nothing back */
+        nodes_close(&both.first); /* as kill -9: it gives nothing back */
         seen_ms = now_ms();
-        assert_event(&second.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&both.second.client, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, BERT);
         assert_true(leader.since_ms > seen_ms);
         assert_true(leader.ours); /* of the client that asks, though by another lock */
-        assert_result(ask_with(&bert, &leader), RLK_OK);
+        assert_result(ask_with(&both.bert, &leader), RLK_OK);
         assert_true(leader.ours);
-        end();
+        election_close(&both);
     }
 }
 
@@ -252,7 +232,7 @@ static void test_lead_who_of_foreign_tokens(void **state)
                 assert_false(leader.ours);
             }
         }
-        end();
+        election_close(&both);
     }
 }
 
@@ -272,17 +252,17 @@ static void test_lead_who_another_token_is_another_leader(void **state)
     assert_true(leader.since_ms > since_ms);
     since_ms = leader.since_ms;
     let_time_pass();
-    server_do(first.servers[0], "SET service %b", "xy\0z", (size_t)4);
+    server_do(both.first.servers[0], "SET service %b", "xy\0z", (size_t)4);
     assert_result(ask(&leader), RLK_OK);
     assert_true(leader.since_ms > since_ms);
     since_ms = leader.since_ms;
     let_time_pass();
     assert_result(ask(&leader), RLK_OK);
     assert_int_equal(leader.since_ms, since_ms);
-    end();
+    election_close(&both);
 }
 
-/* The lease ends when a quorum is free, not when the last node is, nor the first. */
+/* The lease ends when a quorum is free, not when the last node is, nor the both.first. */
 static void test_lead_who_until_a_quorum_is_free(void **state)
 {
     static const int64_t ttls_ms[] = {60000, 5000, 20000};
@@ -295,26 +275,27 @@ static void test_lead_who_until_a_quorum_is_free(void **state)
     before_ms = now_ms();
     for (i = 0; i < 3; i++)
         assert_int_equal(
-            server_integer(first.servers[i], "PEXPIRE service %lld", (long long)ttls_ms[i]), 1);
+            server_integer(both.first.servers[i], "PEXPIRE service %lld", (long long)ttls_ms[i]),
+            1);
     assert_result(ask(&leader), RLK_OK);
     assert_between(leader.until_ms, before_ms + 20000 - 2, now_ms() + 20000);
 
     /* one has no expiry, then a quorum */
-    assert_int_equal(server_integer(first.servers[1], "PERSIST service"), 1);
+    assert_int_equal(server_integer(both.first.servers[1], "PERSIST service"), 1);
     assert_result(ask(&leader), RLK_OK);
     assert_between(leader.until_ms, before_ms + 60000 - 2, now_ms() + 60000);
-    assert_int_equal(server_integer(first.servers[0], "PERSIST service"), 1);
+    assert_int_equal(server_integer(both.first.servers[0], "PERSIST service"), 1);
     assert_result(ask(&leader), RLK_OK);
     assert_true(leader.until_ms == RLK_NEVER);
 
     /* who is on one node does not count */
-    server_do(first.servers[0], "SET service usurper PX 1000");
+    server_do(both.first.servers[0], "SET service usurper PX 1000");
     assert_result(ask(&leader), RLK_OK);
     assert_string_equal(leader.token, "somebody");
-    server_do(first.servers[1], "SET service another");
+    server_do(both.first.servers[1], "SET service another");
     assert_result(ask(&leader), RLK_NOT_HELD);
     assert_false(leader.known);
-    end();
+    election_close(&both);
 }
 
 static void test_lead_who_of_no_answer(void **state)
@@ -325,12 +306,12 @@ static void test_lead_who_of_no_answer(void **state)
     begin(1, TTL_MS);
     put("somebody", 0);
     assert_result(ask(&leader), RLK_OK);
-    assert_int_equal(server_integer(first.servers[0], "DEL service"), 1);
-    assert_int_equal(server_integer(first.servers[0], "RPUSH service x"), 1);
+    assert_int_equal(server_integer(both.first.servers[0], "DEL service"), 1);
+    assert_int_equal(server_integer(both.first.servers[0], "RPUSH service x"), 1);
     assert_result(rlk_query(&asker, holders, 1), RLK_E_WRONGTYPE);
     assert_result(rlk_leader_of(&asker, holders, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
-    end();
+    election_close(&both);
 }
 
 static void test_lead_who_of_wrong_arguments(void **state)
@@ -356,7 +337,7 @@ static void test_lead_who_of_wrong_arguments(void **state)
     assert_result(rlk_leader_of(&asker, holders, &leader), RLK_OK);
     rlk_lock_close(&asker);
     assert_result(rlk_leader_of(&asker, holders, &leader), RLK_E_CLOSED);
-    end();
+    election_close(&both);
 }
 
 int main(void)
