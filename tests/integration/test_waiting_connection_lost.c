@@ -1,82 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Connections that are lost under a lock that waits, on real servers: it asks again on the next
- * connection, has the server tell it again, and is woken as if nothing had been. The time after
- * which it would look by itself is so long here that it can't be the cause.
+ * connection, has the server notify it again, and is woken as if nothing had been.
  */
-#include "proxied.h"
-
-#include <string.h>
-
-#define KEY "foobar"
-
-static proxied world; /* the waiter's */
-static nodes others;  /* past the proxies */
-static rlk_lock waiter;
-static rlk_lock holder;
-
-static const size_t sizes[] = {1, 3};
-
-static rlk_client *client(void)
-{
-    return &world.set.client;
-}
-
-static void start_with(size_t count, int64_t safety_ms)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
-    proxied_start(&world, count, true, NULL, NULL);
-    nodes_open_again(&others, &world.set, NULL);
-    proxied_lock_init(&world, &waiter, KEY, &config);
-    assert_result(rlk_lock_init(&holder, &others.client, KEY, NULL), RLK_OK);
-}
-
-static void start(size_t count)
-{
-    start_with(count, 3600000);
-}
-
-static void stop(void)
-{
-    nodes_close(&others);
-    proxied_close(&world);
-    support_teardown(NULL);
-}
-
-static void give_to_a_stranger(server *redis)
-{
-    server_do(redis, "SET " KEY " stranger");
-}
-
-static void free_it(server *redis)
-{
-    assert_int_equal(server_integer(redis, "DEL " KEY), 1);
-}
-
-/* Waits, and all servers that it asked are to tell it. */
-static void begin_to_wait(void)
-{
-    int asked = proxied_count(&world, "PTTL");
-    assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-    serve_until(client(), proxied_count(&world, "PTTL") >= asked + (int)world.set.count);
-    proxied_calm(&world);
-    loop_quiet(client(), 1);
-}
-
-/* The next event is that it has the lock, and it comes soon. */
-static void assert_acquired(const char *after)
-{
-    int64_t start_ms = support_now_ms();
-    rlk_event event;
-    if (!loop_next_event(client(), &event, scaled(10000)))
-        support_fail("%s: not woken", after);
-    assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_ptr_equal(event.lock, &waiter);
-    assert_between(support_now_ms() - start_ms, 0, scaled(1500));
-    assert_true(rlk_is_held(&waiter));
-    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
-}
+#include "waiting_lost.h"
 
 /* ---- Ways to lose it ---- */
 
@@ -172,30 +99,22 @@ static void test_loss_under_a_waiter_that_is_woken_after_it(void **state)
         woken_after(&losses[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
-/* Released while there is no connection: had with the first one. */
-static void refuse(bool yes)
-{
-    size_t i;
-    for (i = 0; i < world.set.count; i++)
-        proxy_refuse(world.proxies[i], yes);
-}
-
 static void restart_without_data(server *redis)
 {
     server_restart(redis, false);
 }
 
+/* Released while there is no connection: had with the first one. */
 static void free_meanwhile(size_t count)
 {
     start(count);
     nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
-    refuse(true);
-    cut_fin();
+    outage_begin(&outage_refused, &world, 0, count);
     serve_until(client(), !nodes_ready(&world.set));
     nodes_each(&world.set, free_it);
     loop_quiet(client(), 50);
-    refuse(false);
+    outage_end(&outage_refused, &world, 0, count);
     assert_acquired("released meanwhile");
     assert_result(rlk_release(&waiter), RLK_OK);
 
@@ -323,89 +242,6 @@ static void test_loss_between_nil_and_the_ttl(void **state)
     }
 }
 
-/* ---- Half-open ---- */
-
-/* Fault 81: nothing comes any more, and the holder's TTL is a day: the look after a while goes
- * unanswered, and the next connection knows. */
-static void close_without_a_word(proxy *middle)
-{
-    proxy_half_open(middle);
-}
-
-static void swallow_replies(proxy *middle)
-{
-    proxy_hold(middle, PROXY_TO_CLIENT);
-}
-
-static void half_open(size_t count, void (*happen)(proxy *middle), bool free_before)
-{
-    int accepted;
-    size_t i;
-    start_with(count, scaled(500));
-    for (i = 0; i < count; i++)
-        server_do(world.set.servers[i], "SET " KEY " stranger PX 86400000");
-    begin_to_wait();
-    accepted = proxied_accepted(&world);
-    for (i = 0; i < count; i++)
-        happen(world.proxies[i]);
-    if (!free_before) {
-        serve_until(client(),
-                    proxied_accepted(&world) >= accepted + (int)count && nodes_ready(&world.set));
-        proxied_calm(&world);
-        loop_quiet(client(), 1);
-    }
-    nodes_each(&world.set, free_it);
-    assert_event(client(), RLK_EV_ACQUIRED, RLK_OK);
-    assert_result(rlk_release(&waiter), RLK_OK);
-    stop();
-}
-
-static void test_fault_81_half_open_waiter(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++) {
-        half_open(sizes[i], close_without_a_word, true);
-        half_open(sizes[i], close_without_a_word, false);
-    }
-}
-
-/* Fault 36: it goes on hearing us. */
-static void test_fault_36_waiter_that_hears_nothing(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++) {
-        half_open(sizes[i], swallow_replies, true);
-        half_open(sizes[i], swallow_replies, false);
-    }
-}
-
-/* ---- The deadline while there is no connection ---- */
-
-static void test_loss_until_the_deadline_of_a_waiter(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_event event;
-        int64_t start_ms;
-        start(sizes[i]);
-        nodes_each(&world.set, give_to_a_stranger);
-        start_ms = support_now_ms();
-        assert_result(rlk_acquire_start(&waiter, scaled(500)), RLK_PENDING);
-        serve_until(client(), proxied_count(&world, "SET") >= (int)sizes[i]);
-        proxied_calm(&world);
-        refuse(true);
-        cut_fin();
-        assert_true(loop_next_event(client(), &event, scaled(5000)));
-        assert_result(event.result, RLK_TIMED_OUT); /* it was seen that somebody has it */
-        assert_between(support_now_ms() - start_ms, scaled(500), scaled(1200));
-        assert_int_equal(nodes_holding(&others, KEY, "stranger"), sizes[i]);
-        stop();
-    }
-}
-
 /* ---- A holder who renews, a waiter, and connections that end all the time ---- */
 
 #define CHAOS_ROUNDS 12
@@ -468,9 +304,6 @@ int main(void)
         support_test(test_fault_32_pushes_byte_by_byte),
         support_test(test_fault_30_cut_in_the_attempt_of_a_waiter),
         support_test(test_loss_between_nil_and_the_ttl),
-        support_test(test_fault_81_half_open_waiter),
-        support_test(test_fault_36_waiter_that_hears_nothing),
-        support_test(test_loss_until_the_deadline_of_a_waiter),
         support_test(test_loss_again_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

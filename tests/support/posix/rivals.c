@@ -15,7 +15,7 @@ void rivals_open(rivals *both, size_t count, rivals_way way, const server_config
         proxied_open_again(&both->others, &both->world, options);
     proxied_lock_init(&both->world, &both->lock, RIVALS_KEY, config);
     assert_result(rlk_lock_init(&both->waiter, &both->others.client, RIVALS_KEY, config), RLK_OK);
-    assert_result(rlk_query(&both->waiter, holders, RLK_MAX_NODES), RLK_NOT_HELD);
+    wait_until(rlk_query(&both->waiter, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
     nodes_connect(&both->others);
 }
 
