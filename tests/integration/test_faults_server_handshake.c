@@ -104,7 +104,7 @@ static void test_fault_09_noauth_and_wrongpass(void **state)
         {":guess", "HELLO; the server said: WRONGPASS", false},
         {"nobody:guess", "HELLO; the server said: WRONGPASS", false},
         {":guess", "AUTH; the server said: WRONGPASS", true},
-        {"", "the server said: NOAUTH Authentication required", true},
+        {"", "the server said: NOAUTH", true},
     };
     server_config config = {.password = "sesame"};
     rlk_options options;
@@ -155,8 +155,8 @@ static void test_fault_72_select_refused(void **state)
         const char *said;
         rlk_result result;
     } cases[] = {
-        {false, "SELECT; the server said: ERR DB index is out of range", RLK_E_DATABASE},
-        {true, "SELECT; the server said: ERR DB index is out of range", RLK_E_DATABASE},
+        {false, "SELECT; the server said: ERR", RLK_E_DATABASE},
+        {true, "SELECT; the server said: ERR", RLK_E_DATABASE},
     };
     rlk_options options;
     size_t i;
@@ -315,20 +315,21 @@ static rlk_result denial_call(const denial *what)
     return rlk_force_release(&lock);
 }
 
-/* Fault 10: NOPERM → fatal, names the command. Denials inside a script read differently. */
+/* Fault 10: NOPERM → fatal, names the command. Denials inside a script read differently, and not
+ * the same on all servers. */
 static void test_fault_10_noperm(void **state)
 {
     static const denial cases[] = {
-        {"+set", "acquire", "SET; the server said: ", "to run the 'set' command", false},
+        {"+set", "acquire", "SET; the server said: ", "'set' command", false},
         {"+script|load", "acquire", "SCRIPT LOAD; the server said: ", "'script|load' command",
          false},
         {"+evalsha", "extend", "EVALSHA (raise); the server said: ", "'evalsha' command", true},
         {"+evalsha", "check", "EVALSHA (check); the server said: ", "'evalsha' command", true},
         {"+evalsha", "release", "EVALSHA (release); the server said: ", "'evalsha' command", true},
-        {"+get", "extend", "EVALSHA (raise); the server said: ", "The user executing the", true},
-        {"+pttl", "check", "EVALSHA (check); the server said: ", "The user executing the", true},
-        {"+pexpire", "extend", "EVALSHA (raise); the server said: ", "The user executing", true},
-        {"+del", "release", "EVALSHA (release); the server said: ", "The user executing", true},
+        {"+get", "extend", "EVALSHA (raise); the server said: ", "script", true},
+        {"+pttl", "check", "EVALSHA (check); the server said: ", "script", true},
+        {"+pexpire", "extend", "EVALSHA (raise); the server said: ", "script", true},
+        {"+del", "release", "EVALSHA (release); the server said: ", "script", true},
         {"+get", "query", "GET, PTTL; the server said: ", "'get' command", false},
         {"+del", "force_release", "DEL; the server said: ", "'del' command", false},
     };
@@ -373,7 +374,7 @@ static void test_fault_10_noperm_key_and_database(void **state)
     assert_result(rlk_lock_init(&lock, &set.client, "elsewhere", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_NOPERM);
     assert_contains(rlk_lock_error(&lock), "acquire \"elsewhere\": E_NOPERM");
-    assert_contains(rlk_lock_error(&lock), "no permissions to access one of the keys");
+    assert_contains(rlk_lock_error(&lock), "SET; the server said: NOPERM");
     close_all();
 
     middle = proxy_start(server_url(redis), false);

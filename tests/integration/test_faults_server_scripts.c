@@ -89,7 +89,7 @@ static void test_fault_06_busy_script(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_SCRIPT_BUSY);
     text = rlk_lock_error(&lock);
     assert_contains(text, "acquire \"foobar\": E_SCRIPT_BUSY: the server is busy with somebody's");
-    assert_contains(text, "SET; the server said: BUSY Redis is busy running a script");
+    assert_contains(text, "SET; the server said: BUSY ");
     assert_contains(text, "SCRIPT KILL");
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 600), RLK_E_SCRIPT_BUSY);
@@ -128,7 +128,7 @@ static void test_fault_06_busy_script_in_handshake(void **state)
     nodes_open_urls(&set, &url, 1, &options);
     assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_SCRIPT_BUSY);
-    assert_contains(rlk_lock_error(&lock), "SCRIPT LOAD; the server said: BUSY Redis is busy");
+    assert_contains(rlk_lock_error(&lock), "SCRIPT LOAD; the server said: BUSY ");
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     loop_quiet(&set.client, 200);
     assert_between(proxy_accepted(middle), 1, 30);

@@ -75,7 +75,7 @@ static void retries(const way *how)
     begin(how, WAITERS, NULL);
     before = crowd_calls(&many);
     start = support_now_ms();
-    crowd_serve(&many, 1500);
+    crowd_serve(&many, 800);
     time_ms = support_now_ms() - start;
     after = crowd_calls(&many);
     assert_between(after.sets - before.sets, WAITERS,
