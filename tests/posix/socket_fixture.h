@@ -559,6 +559,38 @@ FIXTURE void client_end(client *c)
     assert_int_equal(open_descriptors(), c->fds_before);
 }
 
+/* ---- Both ---------------------------------------------------------------------------------- */
+
+/* Both ends over TCP; nothing is connected yet. */
+FIXTURE void socket_init(client *c, peer *server)
+{
+    peer_init(server, AF_INET);
+    client_init_port(c, "127.0.0.1", server);
+}
+
+/* The same, and the stream is up. */
+FIXTURE void socket_start(client *c, peer *server)
+{
+    socket_init(c, server);
+    client_ready(c);
+}
+
+/* As socket_start, and a request has been sent; the server only says what the test says. */
+FIXTURE void socket_start_mute(client *c, peer *server, echo *e, const char *text)
+{
+    socket_start(c, server);
+    server->mute = true;
+    client_submit(c, e, text);
+    client_service(c, 0);
+}
+
+/* As client_end, of both. */
+FIXTURE void socket_end(client *c, peer *server)
+{
+    client_end(c);
+    peer_end(server);
+}
+
 FIXTURE int end_faults(void **state)
 {
     memset(&fault, 0, sizeof fault);

@@ -66,14 +66,12 @@ static void test_socket_connect_does_without_its_own_address(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     fault.getsockname = ENOBUFS;
     client_ready(&c);
     assert_string_equal(c.conn.identity.local, "");
     assert_true(c.conn.identity.peer != 0);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 static void test_socket_connect_takes_zones(void **state)
@@ -178,8 +176,7 @@ static void test_socket_connect_unix_is_optimistic(void **state)
     assert_string_equal(c.conn.identity.local, "");
     assert_int_equal(fcntl(rlk_socket_fd(&c.sock), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     client_exchange(&c, "hello");
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     support_folder_remove(folder);
     free(folder);
 }
@@ -231,8 +228,7 @@ static void test_socket_connect_knows_localhost(void **state)
     assert_int_equal(calls.connect, 2);
     assert_int_equal(calls.getaddrinfo, 0);
     assert_int_equal(calls.last_connect.sin6_family, AF_INET6);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     assert_int_equal(close(refuses), 0);
 }
 
@@ -282,8 +278,7 @@ static void test_socket_connect_follows_a_name_that_moves(void **state)
     client_ready(&c);
     assert_int_equal(book.asked, 4);
     assert_int_equal(calls.getaddrinfo, 0);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     assert_int_equal(close(nobody.fd), 0);
 }
 
@@ -363,8 +358,7 @@ static void test_socket_connect_asks_the_system(void **state)
     assert_int_equal(calls.getaddrinfo, 1);
     assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
     assert_ended(&c, RLK_E_CONNECT, EHOSTUNREACH);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Fault 41. */
@@ -418,5 +412,5 @@ int main(void)
         socket_test(test_socket_connect_reports_the_systems_resolver),
     };
 
-    return cmocka_run_group_tests_name("socket_connect", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("socket_connect_addresses", tests, NULL, NULL);
 }

@@ -91,8 +91,7 @@ static void test_socket_connect_shares_its_time(void **state)
     client_ready(&c);
     client_exchange(&c, "hello");
     assert_int_equal(book.asked, 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     hole_end(&nowhere);
 }
 
@@ -143,8 +142,7 @@ static void test_socket_connect_tries_the_second_address(void **state)
     assert_string_equal(book.host, "db.example");
     assert_int_equal(book.port, 7000);
     client_exchange(&c, "hello");
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     assert_int_equal(close(nobody.fd), 0);
 }
 
@@ -217,8 +215,7 @@ static void test_socket_connect_without_descriptors(void **state)
     int next;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     next = dup(server.listener);
     assert_true(next >= 0);
@@ -232,8 +229,7 @@ static void test_socket_connect_without_descriptors(void **state)
     assert_ended(&c, RLK_E_CONNECT, EMFILE);
     client_wait_backoff(&c);
     client_ready(&c);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* SO_ERROR can't be read: the address counts as failed, with that reason. */
@@ -243,15 +239,13 @@ static void test_socket_connect_without_a_verdict(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     client_service(&c, 0);
     fault.getsockopt = ENOBUFS;
     client_service(&c, client_poll(&c, 5000));
     fault.getsockopt = 0;
     assert_ended(&c, RLK_E_CONNECT, ENOBUFS);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Where connect() has nothing to wait for, the first bytes leave in the same call. */
@@ -261,16 +255,14 @@ static void test_socket_connect_at_once(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     fault.connect_at_once = true;
     client_service(&c, 0);
     assert_int_equal(client_state(&c), RLK_CONN_HANDSHAKE);
     assert_int_equal(calls.send, 1);
     client_ready(&c);
     client_exchange(&c, "hello");
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* A client whose own port is by chance the one that it connects to meets itself. */
@@ -316,5 +308,5 @@ int main(void)
         socket_test(test_socket_connect_not_to_itself),
     };
 
-    return cmocka_run_group_tests_name("socket_attempts", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("socket_connect_fails", tests, NULL, NULL);
 }

@@ -16,9 +16,7 @@ static void test_socket_exchanges_over_tcp(void **state)
     int fd;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     client_exchange(&c, "hello");
 
     fd = rlk_socket_fd(&c.sock);
@@ -28,8 +26,7 @@ static void test_socket_exchanges_over_tcp(void **state)
     assert_int_equal(value, 1);
     assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
     assert_int_equal(value, 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* One send for a request, one recv for its reply, and nothing else. */
@@ -40,9 +37,7 @@ static void test_socket_needs_two_calls_for_an_exchange(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
     assert_true(rlk_socket_deadline(&c.sock) == RLK_NEVER);
 
@@ -61,8 +56,7 @@ static void test_socket_needs_two_calls_for_an_exchange(void **state)
 
     client_service(&c, 0); /* nothing to do: no call */
     assert_int_equal(calls.send + calls.recv, 2);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* What a reply sets off leaves in the same call of service. */
@@ -84,8 +78,7 @@ static void test_socket_sends_after_reading(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     c.calls.reply = submit_second;
     client_ready(&c);
     memset(&second, 0, sizeof second);
@@ -101,8 +94,7 @@ static void test_socket_sends_after_reading(void **state)
     assert_int_equal(calls.send, 1);
     client_until(&c, second.replies == 1);
     assert_true(second.good);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Fault 32. */
@@ -115,12 +107,7 @@ static void test_socket_reads_byte_by_byte(void **state)
     size_t i;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
-    server.mute = true;
-    client_submit(&c, &e, "hello");
-    client_service(&c, 0);
+    socket_start_mute(&c, &server, &e, "hello");
     for (i = 0; i < sizeof reply - 1; i++) {
         assert_int_equal(e.replies, 0);
         peer_say(&server, reply + i, 1);
@@ -133,8 +120,7 @@ static void test_socket_reads_byte_by_byte(void **state)
     server.input_len = 0;
     server.mute = false;
     client_exchange(&c, "again");
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* More than the window: read in rounds, whose number in one call is bounded. */
@@ -148,9 +134,7 @@ static void test_socket_bounds_the_reads_of_one_call(void **state)
     int head;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     server.mute = true;
     client_submit(&c, &e, "x");
     client_service(&c, 0);
@@ -166,8 +150,7 @@ static void test_socket_bounds_the_reads_of_one_call(void **state)
     assert_int_equal(calls.recv, RLK_SOCKET_ROUNDS);
     assert_int_equal(e.replies, 0);
     client_until(&c, e.replies == 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Takes up to `len` bytes of what the client sent; 0 if there are none now. */
@@ -246,8 +229,7 @@ static void test_socket_resumes_partial_writes(void **state)
     assert_memory_equal(seen, "*2\r\n$4\r\nECHO\r\n$1048576\r\n", 24);
     assert_memory_equal(seen + 24, payload, PAYLOAD);
     assert_memory_equal(seen + 24 + PAYLOAD, "\r\n", 2);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Fault 33, nothing taken at all: no further call before poll allows it. */
@@ -258,9 +240,7 @@ static void test_socket_waits_when_the_kernel_is_full(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     memset(&calls, 0, sizeof calls);
     fault.send = EAGAIN;
     client_submit(&c, &e, "hello");
@@ -274,8 +254,7 @@ static void test_socket_waits_when_the_kernel_is_full(void **state)
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
     client_until(&c, e.replies == 1);
     assert_true(e.good);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 int main(void)
@@ -290,5 +269,5 @@ int main(void)
         socket_test(test_socket_waits_when_the_kernel_is_full),
     };
 
-    return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("socket_exchange", tests, NULL, NULL);
 }

@@ -18,12 +18,7 @@ static void test_socket_reports_end_of_stream_in_a_reply(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
-    server.mute = true;
-    client_submit(&c, &e, "hello");
-    client_service(&c, 0);
+    socket_start_mute(&c, &server, &e, "hello");
     wait_until(peer_read(&server) && server.input_len > 0); /* unread bytes would make it RST */
     peer_say(&server, "$5\r\nhel", 7);
     peer_hang_up(&server);
@@ -37,8 +32,7 @@ static void test_socket_reports_end_of_stream_in_a_reply(void **state)
     client_ready(&c);
     client_exchange(&c, "hello");
     assert_int_equal(rlk_conn_generation(&c.conn), 2);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Fault 30. */
@@ -49,18 +43,12 @@ static void test_socket_reports_a_reset(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
-    server.mute = true;
-    client_submit(&c, &e, "hello");
-    client_service(&c, 0);
+    socket_start_mute(&c, &server, &e, "hello");
     peer_reset(&server);
     client_until(&c, e.losses == 1);
     assert_true(e.maybe_sent);
     assert_ended(&c, RLK_E_IO, ECONNRESET);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 static volatile sig_atomic_t signals;
@@ -105,8 +93,7 @@ static void test_socket_raises_no_sigpipe(void **state)
     assert_int_equal(late.replies, 0);
     assert_int_equal(late.losses, 1);
     assert_ended(&c, RLK_E_EOF, EPIPE);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
     (void)signal(SIGPIPE, SIG_DFL);
     support_folder_remove(folder);
     free(folder);
@@ -120,8 +107,7 @@ static void test_socket_hears_the_last_words(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     server.mute = true;
     client_service(&c, 0);
     wait_until(peer_accept(&server));
@@ -129,8 +115,7 @@ static void test_socket_hears_the_last_words(void **state)
     peer_hang_up(&server);
     client_until(&c, rlk_socket_fd(&c.sock) < 0);
     assert_ended(&c, RLK_E_SERVER_FULL, 0);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* A stream that the connection gives up: here for a reply to nothing. What comes behind it, more
@@ -143,9 +128,7 @@ static void test_socket_closes_when_told_to(void **state)
     size_t i;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     for (i = 0; i < sizeof words; i += 5) {
         memcpy(words + i, "+OK\r\n", 5);
     }
@@ -155,8 +138,7 @@ static void test_socket_closes_when_told_to(void **state)
     client_service(&c, POLLIN);
     assert_ended(&c, RLK_E_UNSOLICITED, 0);
     assert_int_equal(calls.recv, 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* The tick decides to close; the driver's deadline says that it is to be called at once. */
@@ -167,12 +149,7 @@ static void test_socket_closes_after_response_time(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
-    server.mute = true;
-    client_submit(&c, &e, "hello");
-    client_service(&c, 0);
+    socket_start_mute(&c, &server, &e, "hello");
     c.now_ms += RLK_RESPONSE_MS;
     rlk_conn_tick(&c.conn, c.now_ms);
     assert_int_equal(client_state(&c), RLK_CONN_CLOSING);
@@ -180,8 +157,7 @@ static void test_socket_closes_after_response_time(void **state)
     client_service(&c, POLLIN); /* of the stream that it closes: not read */
     assert_ended(&c, RLK_E_RESPONSE_TIMEOUT, 0);
     assert_int_equal(e.losses, 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 static void test_socket_reports_a_failed_write(void **state)
@@ -191,16 +167,13 @@ static void test_socket_reports_a_failed_write(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     fault.send = ENOBUFS; /* fault 47 */
     client_submit(&c, &e, "hello");
     client_service(&c, 0);
     assert_int_equal(e.losses, 1);
     assert_ended(&c, RLK_E_IO, ENOBUFS);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Shutdown by the owner while the stream is up. */
@@ -210,16 +183,14 @@ static void test_socket_close_needs_no_word(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     rlk_socket_close(&c.sock); /* nothing open: nothing happens */
     client_ready(&c);
     rlk_socket_close(&c.sock);
     rlk_socket_close(&c.sock);
     assert_int_equal(rlk_socket_fd(&c.sock), -1);
     assert_int_equal(client_state(&c), RLK_CONN_READY);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* Fault 45: what a child closes is its own copy. */
@@ -231,9 +202,7 @@ static void test_socket_survives_the_close_of_a_child(void **state)
     int status = 0;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -244,8 +213,7 @@ static void test_socket_survives_the_close_of_a_child(void **state)
     assert_int_equal(status, 0);
     client_exchange(&c, "still here");
     assert_int_equal(rlk_conn_generation(&c.conn), 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* ---- Signals ----------------------------------------------------------------------------- */
@@ -257,8 +225,7 @@ static void test_socket_goes_on_after_interrupted_calls(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     fault.connect_interrupted = true;
     fault.send_interrupts = 3;
     fault.recv_interrupts = 3;
@@ -267,8 +234,7 @@ static void test_socket_goes_on_after_interrupted_calls(void **state)
     assert_int_equal(fault.send_interrupts, 0);
     assert_int_equal(fault.recv_interrupts, 0);
     client_exchange(&c, "hello");
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* A call that is interrupted again and again ends all the same, and nothing is lost. */
@@ -279,9 +245,7 @@ static void test_socket_bounds_interrupted_calls(void **state)
     echo e;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
-    client_ready(&c);
+    socket_start(&c, &server);
     fault.send_interrupts = 1000;
     memset(&calls, 0, sizeof calls);
     client_submit(&c, &e, "hello");
@@ -296,8 +260,7 @@ static void test_socket_bounds_interrupted_calls(void **state)
     client_service(&c, POLLIN); /* nothing there: no harm */
     client_until(&c, e.replies == 1);
     assert_true(e.good);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 /* The same with real signals. */
@@ -314,8 +277,7 @@ static void test_socket_works_under_a_timer(void **state)
     memset(&action, 0, sizeof action);
     action.sa_handler = count_signal; /* without SA_RESTART */
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
-    peer_init(&server, AF_INET);
-    client_init_port(&c, "127.0.0.1", &server);
+    socket_init(&c, &server);
     signals = 0;
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
     client_ready(&c);
@@ -325,8 +287,7 @@ static void test_socket_works_under_a_timer(void **state)
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
     /* a last signal may be on its way: the handler stays */
     assert_int_equal(rlk_conn_generation(&c.conn), 1);
-    client_end(&c);
-    peer_end(&server);
+    socket_end(&c, &server);
 }
 
 int main(void)
@@ -346,5 +307,5 @@ int main(void)
         socket_test(test_socket_works_under_a_timer),
     };
 
-    return cmocka_run_group_tests_name("socket_ends", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("socket_stream_ends", tests, NULL, NULL);
 }
