@@ -46,16 +46,6 @@ FAILED rlk_options patient(void)
     return options;
 }
 
-/* Serves a client until it is connected to all nodes. */
-FAILED void connect_all(rlk_client *client)
-{
-    size_t i;
-    for (i = 0; i < first.count; i++) {
-        wait_until(rlk_conn_get_state(rlk_client_conn(client, i)) == RLK_CONN_READY ||
-                   (loop_serve(client, 1), false));
-    }
-}
-
 /* `count` servers, two clients that are connected to all of them, a lock of each on "foobar". */
 FAILED void begin_with(size_t count, rlk_options options)
 {
@@ -68,8 +58,8 @@ FAILED void begin_with(size_t count, rlk_options options)
     assert_result(rlk_lock_init(&b, &second.client, "foobar", &config), RLK_OK);
     assert_result(rlk_query(&a, holders, count), RLK_NOT_HELD);
     assert_result(rlk_query(&b, holders, count), RLK_NOT_HELD);
-    connect_all(&first.client);
-    connect_all(&second.client);
+    nodes_connect(&first);
+    nodes_connect(&second);
 }
 
 FAILED void begin(size_t count)

@@ -3,7 +3,6 @@
  * A lock that is held, and a command on it that was sent and not answered: extend, renew, check,
  * release. A repeat does no harm, and nothing is claimed that a server has not confirmed.
  */
-#include "clock.h"
 #include "proxied.h"
 
 #include <string.h>
@@ -15,18 +14,6 @@ static rlk_lock lock;
 static test_clock clock_of_client;
 
 static const size_t sizes[] = {1, 3};
-
-/* A client whose clock the test moves, and whose connections and operations wait for long. */
-static rlk_options patient_options(void)
-{
-    static const test_clock real = TEST_CLOCK_REAL;
-    rlk_options options = proxied_options();
-    clock_of_client = real;
-    options.env = test_clock_env(&clock_of_client);
-    options.response_ms = 300000;
-    options.operation_ms = 300000;
-    return options;
-}
 
 static void start(size_t count, const server_config *config, const rlk_options *options)
 {
@@ -215,7 +202,7 @@ static void renew_shorter_body(void)
 
 static void test_fault_67_shortening_renew_sends_nothing(void **state)
 {
-    rlk_options options = patient_options();
+    rlk_options options = proxied_patient_options(&clock_of_client);
     (void)state;
     on_each_world(renew_shorter_body, NULL, &options);
 }
@@ -416,7 +403,7 @@ static void late_ok_with_tick_body(void)
 
 static void test_fault_86_renewal_read_after_the_deadline(void **state)
 {
-    rlk_options options = patient_options();
+    rlk_options options = proxied_patient_options(&clock_of_client);
     (void)state;
     on_each_world(late_ok_after_tick_body, NULL, &options);
     on_each_world(late_ok_with_tick_body, NULL, &options);

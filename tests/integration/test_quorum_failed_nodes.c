@@ -7,8 +7,7 @@
  */
 #include "failed_nodes.h"
 
-/* ---- Before the operation ---------------------------------------------------------------------
- */
+/* ---- Before the operation ---- */
 
 /* Every operation, with as many nodes struck as may be: as if nothing were. */
 static void spared_before_body(const fault *what)
@@ -43,8 +42,7 @@ static void test_nodes_spared_before_each_operation(void **state)
     on_each_fault(spared_before_body, quick());
 }
 
-/* ---- While the lock is held --------------------------------------------------------------------
- */
+/* ---- While the lock is held ---- */
 
 typedef struct operation {
     const char *name;
@@ -117,8 +115,7 @@ static void test_nodes_spared_while_held(void **state)
     on_each_fault(spared_held_body, patient());
 }
 
-/* ---- During an acquire
- * --------------------------------------------------------------------------- */
+/* ---- During an acquire ---- */
 
 /* Struck while the SETs are out, all nodes one after the other: whoever has the lock in the end has
  * it alone, and leaves nothing. */
@@ -136,7 +133,7 @@ static void acquire_during_body(const fault *what)
         if (spare() > 0)
             what->mend(first.servers[i]);
         loop_quiet(&second.client, 10); /* hears of what is broken */
-        connect_all(&second.client);
+        nodes_connect(&second);
         if (spare() > 0) /* one node without its data is no lock that is free */
             assert_result(rlk_acquire(&b, RLK_TRY), RLK_BUSY);
         assert_result(rlk_release(&a), RLK_OK);

@@ -4,8 +4,7 @@
  */
 #include "failed_nodes.h"
 
-/* ---- One too many -------------------------------------------------------------------------------
- */
+/* ---- One too many ---- */
 
 static bool is_no_success(rlk_result result)
 {

@@ -3,16 +3,14 @@
  * The table of state decisions, as far as real servers can play it: what single nodes say, or don't
  * say, of a lock that is held or being released.
  */
-#include "nodes.h"
-#include "proxy.h"
+#include "proxied.h"
 
 #include <string.h>
 
 #define NODES  3
 #define QUORUM 2
 
-static nodes set;
-static proxy *proxies[NODES];
+static proxied world;
 static rlk_lock lock;
 
 static rlk_options quick(void)
@@ -30,20 +28,8 @@ static rlk_options quick(void)
 static void begin_with(const rlk_lock_config *config)
 {
     rlk_options options = quick();
-    rlk_holder holders[NODES];
-    const char *urls[NODES];
-    size_t i;
-    for (i = 0; i < NODES; i++) {
-        set.servers[i] = server_start(NULL);
-        proxies[i] = proxy_start(server_url(set.servers[i]), false);
-        urls[i] = proxy_url(proxies[i]);
-    }
-    nodes_open_urls(&set, urls, NODES, &options);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", config), RLK_OK);
-    assert_result(rlk_query(&lock, holders, NODES), RLK_NOT_HELD);
-    for (i = 0; i < NODES; i++)
-        wait_until(rlk_conn_get_state(rlk_client_conn(&set.client, i)) == RLK_CONN_READY ||
-                   (loop_serve(&set.client, 1), false));
+    proxied_start(&world, NODES, false, NULL, &options);
+    proxied_lock_init(&world, &lock, "foobar", config);
 }
 
 static void begin(void)
@@ -54,16 +40,16 @@ static void begin(void)
 static void end(void)
 {
     rlk_lock_close(&lock);
-    nodes_close(&set);
+    proxied_close(&world);
 }
 
 /* Serves the client until so many nodes have the key. */
 static void assert_comes_to(size_t holding)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
-    while (nodes_holding(&set, "foobar", NULL) != holding && support_now_ms() < limit)
-        loop_serve(&set.client, 5);
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), holding);
+    while (nodes_holding(&world.set, "foobar", NULL) != holding && support_now_ms() < limit)
+        loop_serve(&world.set.client, 5);
+    assert_int_equal(nodes_holding(&world.set, "foobar", NULL), holding);
 }
 
 /* Held on all three, which have said so. */
@@ -71,34 +57,33 @@ static void hold_all(void)
 {
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_comes_to(NODES);
-    loop_quiet(&set.client, 20);
+    loop_quiet(&world.set.client, 20);
 }
 
 static void flush(size_t from, size_t to)
 {
     size_t i;
     for (i = from; i < to; i++)
-        server_do(set.servers[i], "FLUSHALL");
+        server_do(world.set.servers[i], "FLUSHALL");
 }
 
-/* ---- acquired x late OK of the minority: counts; the release follows on that connection
- * ---------- */
+/* ---- acquired x late OK of the minority: counts; the release follows on that connection ---- */
 
 static void test_nodes_late_ok_of_a_minority_counts(void **state)
 {
     (void)state;
     begin();
-    proxy_hold(proxies[0], PROXY_TO_CLIENT); /* it has executed it, and says so late */
+    proxy_hold(world.proxies[0], PROXY_TO_CLIENT); /* it has executed it, and says so late */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_comes_to(NODES);
-    proxy_release(proxies[0]);
-    loop_quiet(&set.client, 50);
+    proxy_release(world.proxies[0]);
+    loop_quiet(&world.set.client, 50);
     /* one of the others has lost it, and the late one can't be asked: its OK makes up the quorum */
     flush(1, 2);
-    server_pause(set.servers[0]);
+    server_pause(world.set.servers[0]);
     assert_result(rlk_check(&lock), RLK_E_RESPONSE_TIMEOUT);
     assert_true(rlk_is_held(&lock));
-    server_resume(set.servers[0]);
+    server_resume(world.set.servers[0]);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_comes_to(0);
@@ -110,19 +95,19 @@ static void test_nodes_release_overtakes_no_late_set(void **state)
 {
     (void)state;
     begin();
-    proxy_hold(proxies[0], PROXY_TO_SERVER); /* on its way */
+    proxy_hold(world.proxies[0], PROXY_TO_SERVER); /* on its way */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_null(server_text(set.servers[0], "GET foobar"));
-    proxy_release(proxies[0]);
-    wait_until(server_calls(set.servers[0], "set") == 1 || (loop_serve(&set.client, 1), false));
+    assert_null(server_text(world.set.servers[0], "GET foobar"));
+    proxy_release(world.proxies[0]);
+    wait_until(server_calls(world.set.servers[0], "set") == 1 ||
+               (loop_serve(&world.set.client, 1), false));
     assert_comes_to(0); /* it came, and was undone */
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    nodes_close(&set);
+    proxied_close(&world);
 }
 
-/* ---- held x a minority says not owner; held x a quorum does
- * -------------------------------------- */
+/* ---- held x a minority says not owner; held x a quorum does ---- */
 
 typedef struct asking {
     const char *name;
@@ -156,9 +141,9 @@ static void test_nodes_minority_not_owner_stays_held(void **state)
         hold_all();
         flush(0, 1);
         assert_result(askings[i].ask(), RLK_OK);
-        loop_quiet(&set.client, 20); /* no LOST */
+        loop_quiet(&world.set.client, 20); /* no LOST */
         assert_true(rlk_is_held(&lock));
-        assert_null(server_text(set.servers[0], "GET foobar")); /* never created again */
+        assert_null(server_text(world.set.servers[0], "GET foobar")); /* never created again */
         assert_result(rlk_release(&lock), RLK_OK);
         assert_comes_to(0);
         end();
@@ -178,7 +163,7 @@ static void test_nodes_quorum_not_owner_is_lost(void **state)
         assert_true(rlk_is_held(&lock)); /* nobody has told */
         assert_result(askings[i].ask(), RLK_NOT_OWNER);
         assert_false(rlk_is_held(&lock));
-        assert_true(rlk_client_next_event(&set.client, &event));
+        assert_true(rlk_client_next_event(&world.set.client, &event));
         assert_int_equal(event.type, RLK_EV_LOST);
         assert_comes_to(0); /* lost: what is left of it is undone */
         assert_result(rlk_release(&lock), RLK_LOST);
@@ -201,8 +186,7 @@ static void test_nodes_minorities_add_up(void **state)
     end();
 }
 
-/* ---- held x a minority renewed: kept per node, adds up across rounds
- * ------------------------------ */
+/* ---- held x a minority renewed: kept per node, adds up across rounds ---- */
 
 static void test_nodes_minorities_renewed_add_up(void **state)
 {
@@ -211,25 +195,24 @@ static void test_nodes_minorities_renewed_add_up(void **state)
     begin();
     hold_all();
     left_ms = rlk_remaining_ms(&lock);
-    server_pause(set.servers[1]);
-    server_pause(set.servers[2]);
+    server_pause(world.set.servers[1]);
+    server_pause(world.set.servers[2]);
     assert_result(rlk_extend(&lock, 60000), RLK_UNKNOWN); /* done on node 0 only */
     assert_between(rlk_remaining_ms(&lock), 1, left_ms);
-    server_resume(set.servers[1]);
-    server_resume(set.servers[2]);
-    loop_serve(&set.client, 50);
-    assert_between(server_integer(set.servers[0], "PTTL foobar"), 60000, 90000);
+    server_resume(world.set.servers[1]);
+    server_resume(world.set.servers[2]);
+    loop_serve(&world.set.client, 50);
+    assert_between(server_integer(world.set.servers[0], "PTTL foobar"), 60000, 90000);
     /* the next one asks for less than node 0 has, which changes nothing there */
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_between(server_integer(set.servers[0], "PTTL foobar"), 60000, 90000);
+    assert_between(server_integer(world.set.servers[0], "PTTL foobar"), 60000, 90000);
     assert_between(rlk_remaining_ms(&lock), 1, 31000);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_comes_to(0);
     end();
 }
 
-/* ---- restarts
- * ------------------------------------------------------------------------------------ */
+/* ---- restarts ---- */
 
 /* Fault 20 on one of three: two go on. */
 static void test_nodes_one_restarted_empty_extend_still_works(void **state)
@@ -237,10 +220,10 @@ static void test_nodes_one_restarted_empty_extend_still_works(void **state)
     (void)state;
     begin();
     hold_all();
-    server_restart(set.servers[0], false);
+    server_restart(world.set.servers[0], false);
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
     assert_true(rlk_is_held(&lock));
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), QUORUM);
+    assert_int_equal(nodes_holding(&world.set, "foobar", NULL), QUORUM);
     assert_result(rlk_keep(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_comes_to(0);
@@ -257,8 +240,8 @@ static void test_nodes_quorum_restarted(void **state)
         begin();
         hold_all();
         for (i = 0; i < QUORUM; i++) {
-            server_save(set.servers[i]);
-            server_restart(set.servers[i], keep != 0);
+            server_save(world.set.servers[i]);
+            server_restart(world.set.servers[i], keep != 0);
         }
         assert_result(rlk_check(&lock), keep ? RLK_OK : RLK_NOT_OWNER);
         assert_int_equal(rlk_is_held(&lock), keep != 0);
@@ -269,24 +252,23 @@ static void test_nodes_quorum_restarted(void **state)
     }
 }
 
-/* ---- release on N nodes
- * ---------------------------------------------------------------------------- */
+/* ---- release on N nodes ---- */
 
 static void test_nodes_release_with_one_dead(void **state)
 {
     (void)state;
     begin();
     hold_all();
-    server_save(set.servers[0]);
-    server_kill(set.servers[0]);
+    server_save(world.set.servers[0]);
+    server_kill(world.set.servers[0]);
     assert_result(rlk_release(&lock), RLK_OK); /* q deletions */
-    assert_int_equal(nodes_holding(&set, "foobar", NULL), 0);
+    assert_int_equal(nodes_holding(&world.set, "foobar", NULL), 0);
     /* the straggler comes back with its data: it is released then */
-    server_restart(set.servers[0], true);
-    assert_non_null(server_text(set.servers[0], "GET foobar"));
+    server_restart(world.set.servers[0], true);
+    assert_non_null(server_text(world.set.servers[0], "GET foobar"));
     assert_comes_to(0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    nodes_close(&set);
+    proxied_close(&world);
 }
 
 static void test_nodes_release_with_one_stopped(void **state)
@@ -294,10 +276,11 @@ static void test_nodes_release_with_one_stopped(void **state)
     (void)state;
     begin();
     hold_all();
-    server_pause(set.servers[0]);
+    server_pause(world.set.servers[0]);
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_quiet(&set.client, INT64_C(700) * support_time_factor()); /* beyond the response time */
-    server_resume(set.servers[0]);
+    loop_quiet(&world.set.client,
+               INT64_C(700) * support_time_factor()); /* beyond the response time */
+    server_resume(world.set.servers[0]);
     assert_comes_to(0);
     end();
 }
@@ -321,13 +304,13 @@ static void test_nodes_release_by_answers(void **state)
         hold_all();
         flush(0, cases[i].flushed);
         for (k = 0; k < cases[i].dead; k++)
-            server_pause(set.servers[NODES - 1 - k]);
+            server_pause(world.set.servers[NODES - 1 - k]);
         start = support_now_ms();
         assert_result(rlk_release(&lock), cases[i].expected);
         assert_between(support_now_ms() - start, 0, 900 * support_time_factor());
         assert_false(rlk_is_held(&lock));
         for (k = 0; k < cases[i].dead; k++)
-            server_resume(set.servers[NODES - 1 - k]);
+            server_resume(world.set.servers[NODES - 1 - k]);
         assert_comes_to(0);
         end();
         support_teardown(NULL);
@@ -343,15 +326,14 @@ static void test_nodes_release_split(void **state)
     begin();
     hold_all();
     flush(0, 1);
-    server_kill(set.servers[2]);
+    server_kill(world.set.servers[2]);
     result = rlk_release(&lock);
     assert_result(result, RLK_UNKNOWN);
     assert_false(rlk_is_held(&lock));
     end();
 }
 
-/* ---- lost
- * ----------------------------------------------------------------------------------------- */
+/* ---- lost ---- */
 
 /* Lost by time: the undo goes to all nodes, also to one that is not there yet. */
 static void test_nodes_lost_is_undone_everywhere(void **state)
@@ -361,10 +343,11 @@ static void test_nodes_lost_is_undone_everywhere(void **state)
     config.ttl_ms = INT64_C(1000) * support_time_factor();
     begin_with(&config);
     hold_all();
-    assert_int_equal(server_integer(set.servers[0], "PERSIST foobar"), 1); /* stays for ever */
-    loop_serve(&set.client, config.ttl_ms + 50);
+    assert_int_equal(server_integer(world.set.servers[0], "PERSIST foobar"),
+                     1); /* stays for ever */
+    loop_serve(&world.set.client, config.ttl_ms + 50);
     assert_false(rlk_is_held(&lock));
-    assert_event(&set.client, RLK_EV_LOST, RLK_LOST);
+    assert_event(&world.set.client, RLK_EV_LOST, RLK_LOST);
     assert_comes_to(0);
     assert_result(rlk_release(&lock), RLK_LOST);
     end();

@@ -3,22 +3,9 @@
  * What renewals never do (rule 7): revive what is over, and outlast the cap of the hold time. And
  * one comes in time where somebody else has shortened the lease.
  */
-#include "clock.h"
 #include "renewal.h"
 
 static test_clock clock_of_client;
-
-/* Whose clock the test moves, and whose connections wait for long. */
-static rlk_options patient_options(void)
-{
-    static const test_clock real = TEST_CLOCK_REAL;
-    rlk_options options = proxied_options();
-    clock_of_client = real;
-    options.env = test_clock_env(&clock_of_client);
-    options.response_ms = 300000;
-    options.operation_ms = 300000;
-    return options;
-}
 
 /* ---- 64: CLIENT PAUSE ---- */
 
@@ -65,7 +52,7 @@ static void test_fault_64_client_pause_over_renewals(void **state)
 static void late_ok_body(size_t count, bool tick_first)
 {
     rlk_lock_config config = config_renewing(30000);
-    rlk_options options = patient_options();
+    rlk_options options = proxied_patient_options(&clock_of_client);
     rlk_event event;
     int scripts;
     start_with(count, NULL, &config, &options);

@@ -16,6 +16,17 @@ rlk_options proxied_options(void)
     return options;
 }
 
+rlk_options proxied_patient_options(test_clock *clock)
+{
+    static const test_clock real = TEST_CLOCK_REAL;
+    rlk_options options = proxied_options();
+    *clock = real;
+    options.env = test_clock_env(clock);
+    options.response_ms = 300000;
+    options.operation_ms = 300000;
+    return options;
+}
+
 void proxied_start(proxied *world, size_t count, bool tcp, const server_config *config,
                    const rlk_options *options)
 {

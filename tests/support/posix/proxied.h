@@ -6,6 +6,7 @@
 #ifndef TEST_PROXIED_H
 #define TEST_PROXIED_H
 
+#include "clock.h"
 #include "nodes.h"
 #include "proxy.h"
 
@@ -18,6 +19,10 @@ typedef struct proxied {
 /* Time limits that are short for a test and long for a server: a response 400 ms, the settling
  * 500, an operation 2000, a reconnect at most 10; longer under valgrind and sanitizers. */
 rlk_options proxied_options(void);
+
+/* The same with operations and responses that take five minutes, and with this clock, which is set
+ * to the real time: for a test that moves it. */
+rlk_options proxied_patient_options(test_clock *clock);
 
 /* tcp: between client and proxies, where there is RST. options NULL: proxied_options. */
 void proxied_start(proxied *world, size_t count, bool tcp, const server_config *config,
