@@ -254,7 +254,7 @@ static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_acquire(a, RLK_FOREVER), RLK_OK);
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 6; i++) {
-        loop_quiet(&second.client, 250); /* the whole takes longer than the TTL of 1 s */
+        loop_quiet(&second.client, 150); /* the whole takes longer than the TTL of 800 ms */
         assert_result(rlk_keep(a), RLK_OK);
     }
     /* the leader stalls: it hears that it is lost, and the follower leads */
@@ -273,7 +273,7 @@ static void test_aioredis_lock_leader_and_follower(void **state)
 {
     static rlk_lock_config config;
     (void)state;
-    config.ttl_ms = 1000;
+    config.ttl_ms = 800;
     on_each_size(aioredis_leader_body, &config);
 }
 

@@ -1,80 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Servers that are restarted, or replaced, under a lock that renews itself and one that waits: with
- * their data, with older data, without any. What a restored key may not do (rule 8), and that a
- * restarted server is told from the one before (rule 5).
+ * their data, without any; and that a restarted server is told from the one before (rule 5). With
+ * older data: test_server_restored.c.
  */
-#include "rivals.h"
-
-#include <string.h>
-
-static rivals both;
-
-static const size_t sizes[] = {1, 3};
-
-static rlk_client *client(void)
-{
-    return &both.world.set.client;
-}
-
-static void start(size_t count, int64_t ttl_ms)
-{
-    rlk_lock_config config = config_renewing(ttl_ms);
-    config.safety_ms = 3600000; /* no waiter looks by itself */
-    rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, NULL, &config);
-}
-
-static bool is_asked(size_t times)
-{
-    size_t i;
-    for (i = 0; i < both.world.set.count; i++)
-        if (server_calls(both.world.set.servers[i], "pttl") < (int64_t)times)
-            return false;
-    return true;
-}
-
-/* Waits, on all servers that answer. */
-static void begin_to_wait(void)
-{
-    size_t i;
-    for (i = 0; i < both.world.set.count; i++)
-        server_do(both.world.set.servers[i], "CONFIG RESETSTAT");
-    assert_result(rlk_acquire_start(&both.waiter, RLK_FOREVER), RLK_PENDING);
-    serve_until(&both.others.client, is_asked(1));
-    loop_quiet(&both.others.client, 5);
-}
-
-static void restart(bool keep_data)
-{
-    size_t i;
-    for (i = 0; i < both.world.set.count; i++)
-        server_restart(both.world.set.servers[i], keep_data);
-}
-
-static int64_t kills(void)
-{
-    int64_t sum = 0;
-    size_t i;
-    for (i = 0; i < both.world.set.count; i++)
-        sum += server_calls(both.world.set.servers[i], "client|kill");
-    return sum;
-}
-
-/* Serves both clients until one of the second has an event. The first may have none but
- * renewals. */
-static rlk_event others_event(void)
-{
-    int64_t until = support_now_ms() + scaled(10000);
-    rlk_event event;
-    while (!loop_next_event(&both.others.client, &event, 2)) {
-        rlk_event mine;
-        if (support_now_ms() > until)
-            support_fail("no event came");
-        while (loop_next_event(client(), &mine, 2))
-            assert_int_equal(mine.type, RLK_EV_RENEWED);
-    }
-    return event;
-}
+#include "server_restarted.h"
 
 /* ---- Without data ---- */
 
@@ -217,117 +147,6 @@ static void test_fault_71_killed_in_a_renewal(void **state)
     }
 }
 
-/* ---- With older data ---- */
-
-/* Fault 74: a shorter TTL is back. The lease is not longer than what is there; the renewal that is
- * due by that comes at once, and nothing is lost. */
-static void older_ttl(size_t count)
-{
-    size_t i;
-    start(count, 30000);
-    rivals_hold(&both);
-    for (i = 0; i < count; i++) /* what the snapshot has */
-        assert_int_equal(server_integer(both.world.set.servers[i], "PEXPIRE " RIVALS_KEY " %d",
-                                        (int)scaled(4000)),
-                         1);
-    nodes_each(&both.world.set, server_save);
-    assert_result(rlk_extend(&both.lock, scaled(60000)), RLK_OK);
-    proxied_calm(&both.world);
-    assert_true(rlk_remaining_ms(&both.lock) > scaled(50000));
-    {
-        rlk_event event; /* of the touch */
-        while (rlk_client_next_event(client(), &event))
-            assert_int_equal(event.type, RLK_EV_RENEWED);
-    }
-    restart(true);
-    assert_true(rlk_is_held(&both.lock));
-    assert_event(client(), RLK_EV_RENEWED, RLK_OK);
-    assert_between(rlk_remaining_ms(&both.lock), scaled(20000),
-                   scaled(30000)); /* not what it was */
-    proxied_calm(&both.world);
-    for (i = 0; i < client()->quorum; i++)
-        assert_between(server_integer(both.world.set.servers[i], "PTTL " RIVALS_KEY), scaled(2000),
-                       scaled(30000));
-    assert_result(rlk_release(&both.lock), RLK_OK);
-    rivals_close(&both);
-}
-
-static void test_fault_74_older_ttl_is_renewed_at_once(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++)
-        older_ttl(sizes[i]);
-}
-
-/* The snapshot has the key as it was when somebody else held it: LOST, and it is left alone. */
-static void stranger_is_back(size_t count)
-{
-    size_t i;
-    start(count, 30000);
-    for (i = 0; i < count; i++)
-        server_do(both.world.set.servers[i], "SET " RIVALS_KEY " stranger PX %d",
-                  (int)scaled(60000));
-    nodes_each(&both.world.set, server_save);
-    for (i = 0; i < count; i++)
-        assert_int_equal(server_integer(both.world.set.servers[i], "DEL " RIVALS_KEY), 1);
-    rivals_hold(&both);
-    begin_to_wait();
-    restart(true);
-    assert_event(client(), RLK_EV_LOST, RLK_LOST);
-    assert_result(rlk_release(&both.lock), RLK_LOST);
-    serve_until(&both.others.client, is_asked(1));
-    loop_quiet(&both.others.client, 20); /* the waiter waits for him, then */
-    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, "stranger"), count);
-    for (i = 0; i < count; i++)
-        assert_int_equal(server_integer(both.world.set.servers[i], "DEL " RIVALS_KEY), 1);
-    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
-    rivals_close(&both);
-}
-
-static void test_loss_by_a_snapshot_of_another_holder(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++)
-        stranger_is_back(sizes[i]);
-}
-
-/* Fault 74: what was released is back. It blocks us and the others like anybody's, is renewed by
- * nobody, and when its TTL has passed the waiter has it: without being told. */
-static void released_is_back(size_t count)
-{
-    int64_t left_ms;
-    int64_t start_ms;
-    start(count, 1500);
-    rivals_hold(&both);
-    nodes_each(&both.world.set, server_save);
-    assert_result(rlk_release(&both.lock), RLK_OK);
-    proxied_calm(&both.world);
-    restart(true);
-    serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == count);
-    left_ms = server_integer(both.world.set.servers[0], "PTTL " RIVALS_KEY);
-    start_ms = support_now_ms();
-    assert_between(left_ms, 1, scaled(1500));
-    assert_false(rlk_is_held(&both.lock));
-    begin_to_wait();
-    loop_serve(client(), left_ms / 2);
-    assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), count);
-    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(support_now_ms() - start_ms, left_ms - scaled(100), left_ms + scaled(1000));
-    assert_false(rlk_is_held(&both.lock));
-    assert_result(rlk_release(&both.waiter), RLK_OK);
-    rivals_close(&both);
-}
-
-static void test_fault_74_released_key_is_waited_for(void **state)
-{
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++)
-        released_is_back(sizes[i]);
-}
-
 /* ---- Another server ---- */
 
 /* Fault 91 behind one address: the holder of the old one is lost, the waiter has the new one's. */
@@ -396,9 +215,6 @@ int main(void)
         support_test(test_fault_20_restart_without_data_and_tracking),
         support_test(test_loss_by_restarts_with_the_data),
         support_test(test_fault_71_killed_in_a_renewal),
-        support_test(test_fault_74_older_ttl_is_renewed_at_once),
-        support_test(test_loss_by_a_snapshot_of_another_holder),
-        support_test(test_fault_74_released_key_is_waited_for),
         support_test(test_fault_91_another_server_at_the_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
