@@ -333,6 +333,8 @@ static void server_launch(server *redis)
     if (pid < 0)
         support_fail("fork: %s", strerror(errno));
     if (pid == 0) {
+        const char *other = getenv("RESPLOCK_TEST_SERVER");
+        const char *program = other != NULL && *other != '\0' ? other : "redis-server";
         sigset_t none;
         int null = open("/dev/null", O_RDWR);
 
@@ -344,7 +346,7 @@ static void server_launch(server *redis)
         dup2(null, 0);
         dup2(null, 1);
         dup2(null, 2);
-        execlp("redis-server", "redis-server", config, (char *)NULL);
+        execlp(program, program, config, (char *)NULL);
         _exit(127);
     }
     redis->pid = pid;
