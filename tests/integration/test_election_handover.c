@@ -296,7 +296,7 @@ static void after_a_death(size_t count, bool told)
     bill_begin();
     rlk_client_stats(B, &first);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(support_now_ms() - start_ms, ttl_ms / 4, ttl_ms + 250 * support_time_factor());
+    assert_between(support_now_ms() - start_ms, ttl_ms / 4, ttl_ms + scaled(800));
     calm();
     rlk_client_stats(B, &last);
     assert_int_equal(last.attempts - first.attempts, 1);

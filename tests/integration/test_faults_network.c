@@ -29,13 +29,18 @@ static rlk_options quick(void)
     return options;
 }
 
-static void open_at(const char *url)
+static void open_with(const char *url, const rlk_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options = quick();
-    config.node_ms = 2 * options.response_ms; /* so that the connection gives up first */
-    assert_result(rlk_client_open(&client, url, &options), RLK_OK);
+    config.node_ms = 2 * options->response_ms; /* so that the connection gives up first */
+    assert_result(rlk_client_open(&client, url, options), RLK_OK);
     assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+}
+
+static void open_at(const char *url)
+{
+    rlk_options options = quick();
+    open_with(url, &options);
 }
 
 static void open_behind_proxy(bool tcp)
@@ -67,7 +72,7 @@ static void refused_at(const char *url, int expected_errno)
     open_at(url);
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT);
-    assert_between(support_now_ms() - start, 0, 200 * support_time_factor());
+    assert_between(support_now_ms() - start, 0, 1000 * support_time_factor());
     assert_int_equal(rlk_conn_errno(rlk_client_conn(&client, 0)), expected_errno);
     assert_contains(rlk_lock_error(&lock), "E_CONNECT");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
@@ -76,7 +81,7 @@ static void refused_at(const char *url, int expected_errno)
     /* what waits rides it out until its deadline, and not longer */
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 200), RLK_E_CONNECT);
-    assert_between(support_now_ms() - start, 200, 600 * support_time_factor());
+    assert_between(support_now_ms() - start, 200, 1500 * support_time_factor());
     assert_result(rlk_lock_close(&lock), RLK_OK); /* nothing was sent */
 }
 
@@ -113,16 +118,21 @@ static void test_fault_27_refused_until_the_server_comes(void **state)
 static void test_fault_28_syn_black_hole_is_a_connect_timeout(void **state)
 {
     hostile *hole = hostile_black_hole();
+    rlk_options patient = quick();
     int64_t start = support_now_ms();
     (void)state;
     open_at(hostile_url(hole));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT_TIMEOUT);
-    assert_between(support_now_ms() - start, 300, 800 * support_time_factor());
+    assert_between(support_now_ms() - start, 300, 2000 * support_time_factor());
     assert_contains(rlk_lock_error(&lock), "E_CONNECT_TIMEOUT");
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    rlk_client_close(&client);
     /* the deadline of a call is shorter than the connect time: it holds all the same */
+    patient.connect_ms = 20000;
+    open_with(hostile_url(hole), &patient);
     start = support_now_ms();
     rlk_acquire(&lock, 100);
-    assert_between(support_now_ms() - start, 100, 290 * support_time_factor());
+    assert_between(support_now_ms() - start, 100, 1500 * support_time_factor());
     assert_result(rlk_lock_close(&lock), RLK_OK);
     close_all();
 }
@@ -404,7 +414,7 @@ static void test_fault_41_dns_fails(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_RESOLVE);
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 200), RLK_E_RESOLVE);
-    assert_between(support_now_ms() - start, 200, 600 * support_time_factor());
+    assert_between(support_now_ms() - start, 200, 1500 * support_time_factor());
     assert_true(book.asked >= 3); /* anew at each attempt */
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     loop_quiet(&client, 50);

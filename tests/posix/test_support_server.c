@@ -117,6 +117,37 @@ static void test_support_server_pauses(void **state)
     assert_true(support_now_ms() - start_ms >= 200);
 }
 
+/* RESPLOCK_TEST_SERVER: the tests take another server than the one on the PATH. */
+static void test_support_server_is_another(void **state)
+{
+    char *folder = support_folder_new();
+    char path[512];
+    char mark[512];
+    const char *before = getenv("RESPLOCK_TEST_SERVER");
+    char *kept = before != NULL ? strdup(before) : NULL;
+    FILE *script;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/another", folder);
+    snprintf(mark, sizeof mark, "%s/mark", folder);
+    script = fopen(path, "w");
+    assert_non_null(script);
+    fprintf(script, "#!/bin/sh\n: >\"$(dirname \"$0\")/mark\"\nexec '%s' \"$@\"\n",
+            kept != NULL ? kept : "redis-server");
+    assert_int_equal(fclose(script), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(setenv("RESPLOCK_TEST_SERVER", path, 1), 0);
+    assert_string_equal(server_text(server_start(NULL), "PING"), "PONG");
+    assert_int_equal(access(mark, F_OK), 0);
+    if (kept != NULL)
+        setenv("RESPLOCK_TEST_SERVER", kept, 1);
+    else
+        unsetenv("RESPLOCK_TEST_SERVER");
+    free(kept);
+    support_folder_remove(folder);
+    free(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +156,7 @@ int main(void)
         support_test(test_support_server_keeps_its_address),
         support_test(test_support_server_many),
         support_test(test_support_server_pauses),
+        support_test(test_support_server_is_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
