@@ -21,11 +21,16 @@ RESTARTED rlk_client *client(void)
     return &both.world.set.client;
 }
 
-RESTARTED void start(size_t count, int64_t ttl_ms)
+RESTARTED void start_with(size_t count, int64_t ttl_ms, const rlk_options *options)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    config.safety_ms = 3600000; /* no waiter looks by itself */
-    rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, NULL, &config);
+    config.safety_ms = 3600000; /* no waiter rechecks without a notification */
+    rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, options, &config);
+}
+
+RESTARTED void start(size_t count, int64_t ttl_ms)
+{
+    start_with(count, ttl_ms, NULL);
 }
 
 RESTARTED bool is_asked(size_t times)

@@ -13,7 +13,7 @@ static void test_loss_of_each_node_in_turn(void **state)
     for (i = 0; i < COUNT_OF(ways); i++) {
         if (ways[i] == &outage_emptied) /* its token is not created again */
             continue;
-        begin(900, 300);
+        begin(1200, 300);
         for (k = 0; k < NODES; k++) {
             outage_begin(ways[i], &both.world, k, k + 1);
             rivals_serve(&both, 1, ways[i]->name);

@@ -105,9 +105,11 @@ static void test_loss_by_restarts_with_the_data(void **state)
 /* A renewal is under way when the server dies: repeated at the next one. */
 static void killed_in_a_renewal(size_t count, bool keep_data)
 {
+    rlk_options options = proxied_options();
     rlk_event event;
     size_t i;
-    start(count, 2400);
+    options.response_ms = scaled(10000); /* only the server's end ends the connection */
+    start_with(count, 2400, &options);
     rivals_hold(&both);
     nodes_each(&both.world.set, server_save);
     for (i = 0; i < count; i++)

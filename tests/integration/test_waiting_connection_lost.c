@@ -168,9 +168,11 @@ static void test_loss_at_every_byte_of_a_push(void **state)
 /* One byte at a time: pushes in between replies change nothing. */
 static void test_fault_32_pushes_byte_by_byte(void **state)
 {
+    rlk_options options = proxied_options();
     int round;
     (void)state;
-    start(1);
+    options.response_ms = scaled(10000); /* a command of 150 bytes takes long on a busy machine */
+    start_with(1, 3600000, &options);
     proxy_dribble(world.proxies[0], PROXY_TO_CLIENT, 20);
     proxy_dribble(world.proxies[0], PROXY_TO_SERVER, 20);
     for (round = 0; round < 10; round++) {

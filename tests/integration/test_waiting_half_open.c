@@ -23,7 +23,7 @@ static void half_open(size_t count, void (*happen)(proxy *middle), bool free_bef
 {
     int accepted;
     size_t i;
-    start_with(count, scaled(250));
+    start_with(count, scaled(250), NULL);
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "SET " KEY " stranger PX 86400000");
     begin_to_wait();

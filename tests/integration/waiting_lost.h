@@ -26,11 +26,11 @@ WAITING rlk_client *client(void)
     return &world.set.client;
 }
 
-WAITING void start_with(size_t count, int64_t safety_ms)
+WAITING void start_with(size_t count, int64_t safety_ms, const rlk_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.safety_ms = safety_ms;
-    proxied_start(&world, count, true, NULL, NULL);
+    proxied_start(&world, count, true, NULL, options);
     nodes_open_again(&others, &world.set, NULL);
     proxied_lock_init(&world, &waiter, KEY, &config);
     assert_result(rlk_lock_init(&holder, &others.client, KEY, NULL), RLK_OK);
@@ -38,7 +38,7 @@ WAITING void start_with(size_t count, int64_t safety_ms)
 
 WAITING void start(size_t count)
 {
-    start_with(count, 3600000);
+    start_with(count, 3600000, NULL);
 }
 
 WAITING void stop(void)
