@@ -25,6 +25,13 @@ musl_locks() {
     "$program"
 }
 
+# forks NAME RUNNER: a child of an emulated process may not use its parent's locks, on the real
+# server. What the emulator makes of the system's calls is not what the system makes of them.
+forks() {
+    cmake --build "$build/$1" -j "$jobs" --target test_process_fork || return 1
+    TEST_TIME_FACTOR=3 "$2" "$build/$1/tests/test_process_fork"
+}
+
 # A wine of its own, which downloads nothing and ends with its tests. Its server starts before them
 # and stays for a minute after the last one. If it came and went with each test, a test that begins
 # while another ends could find the folder of its socket gone. What the server starts stays with it,
@@ -54,9 +61,11 @@ part_targets() {
     title "armhf: 32 bits, unsigned char"
     unit_tests armhf -D_FILE_OFFSET_BITS=64 "${linux[@]}" \
         -DCMAKE_C_COMPILER=arm-linux-gnueabihf-gcc -DRESPLOCK_TEST_RUNNER=qemu-arm
+    check "armhf: the child of a fork is refused" forks armhf qemu-arm
     title "s390x: big-endian"
     unit_tests s390x "" "${linux[@]}" \
         -DCMAKE_C_COMPILER=s390x-linux-gnu-gcc -DRESPLOCK_TEST_RUNNER=qemu-s390x
+    check "s390x: the child of a fork is refused" forks s390x qemu-s390x
     title "musl"
     unit_tests musl "" -DCMAKE_C_COMPILER=musl-gcc -DCMAKE_EXE_LINKER_FLAGS=-static
     check "musl: a static program takes locks" musl_locks

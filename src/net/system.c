@@ -134,7 +134,12 @@ int rlk_system_random(void *context, void *buf, size_t len)
 #define SYSTEM_MARK_LEN 4096u
 #define SYSTEM_MARK     1u
 
-/* A page that the kernel hands to a child, and to the child's children, filled with zeros. */
+/* Advice that no kernel knows. A system that accepts it takes any advice and follows none, as
+ * emulators do (fault 118): then it accepts MADV_WIPEONFORK too, and the child finds the mark. */
+#define SYSTEM_NO_ADVICE (-1)
+
+/* A page that the kernel hands to a child, and to the child's children, filled with zeros. NULL:
+ * there is none, and process ids are compared. */
 static volatile uint32_t *system_map_mark(void)
 {
 #ifdef MADV_WIPEONFORK
@@ -145,11 +150,12 @@ static volatile uint32_t *system_map_mark(void)
     if (page == MAP_FAILED) {
         return NULL;
     }
-    if (madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
+    if (madvise(page, SYSTEM_MARK_LEN, SYSTEM_NO_ADVICE) != 0 &&
+        madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
         *mark = SYSTEM_MARK;
         return mark;
     }
-    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14 */
+    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14, an emulator */
 #endif
     return NULL;
 }

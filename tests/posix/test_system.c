@@ -21,18 +21,19 @@
 /* ---- Faults ------------------------------------------------------------------------------ */
 
 static struct {
-    int boottime;        /* errno of that clock; 0: it works; here and below */
-    int monotonic;       /* as well */
-    int getrandom;       /* as well */
-    int madvise;         /* as well */
-    int mmap;            /* as well */
-    int fstat;           /* as well */
-    int read;            /* as well, of /dev/urandom */
-    int interrupts;      /* calls of getrandom and read to be interrupted first */
-    int open_interrupts; /* of open */
-    bool nothing;        /* getrandom gives 0 bytes */
-    size_t most;         /* bytes that getrandom and read give at once; 0: all */
-    const char *urandom; /* opened in place of /dev/urandom; NULL: itself */
+    int boottime;          /* errno of that clock; 0: it works; here and below */
+    int monotonic;         /* as well */
+    int getrandom;         /* as well */
+    int madvise;           /* as well */
+    bool madvise_pretends; /* accepts any advice, and follows none */
+    int mmap;              /* as well */
+    int fstat;             /* as well */
+    int read;              /* as well, of /dev/urandom */
+    int interrupts;        /* calls of getrandom and read to be interrupted first */
+    int open_interrupts;   /* of open */
+    bool nothing;          /* getrandom gives 0 bytes */
+    size_t most;           /* bytes that getrandom and read give at once; 0: all */
+    const char *urandom;   /* opened in place of /dev/urandom; NULL: itself */
 } fault;
 
 static unsigned getrandom_calls;
@@ -136,6 +137,9 @@ int madvise(void *start, size_t len, int advice)
 {
     if (fault.madvise != 0) {
         return fail_with(fault.madvise);
+    }
+    if (fault.madvise_pretends) {
+        return 0;
     }
     return (int)syscall(SYS_madvise, start, len, advice);
 }
@@ -378,6 +382,14 @@ static void test_system_fork_is_noticed_without_wipeonfork(void **state)
     assert_fork_noticed_by_pid();
 }
 
+/* Fault 118: qemu-user, sandboxes. */
+static void test_system_fork_is_noticed_where_any_advice_is_accepted(void **state)
+{
+    (void)state;
+    fault.madvise_pretends = true;
+    assert_fork_noticed_by_pid();
+}
+
 static void test_system_fork_is_noticed_without_memory(void **state)
 {
     (void)state;
@@ -398,6 +410,7 @@ int main(void)
         faulty_test(test_system_random_fails_closed),
         faulty_test(test_system_fork_is_noticed),
         faulty_test(test_system_fork_is_noticed_without_wipeonfork),
+        faulty_test(test_system_fork_is_noticed_where_any_advice_is_accepted),
         faulty_test(test_system_fork_is_noticed_without_memory),
     };
 
