@@ -281,13 +281,13 @@ typedef enum rlk_result {
     RLK_E_TTL = -2,      /* TTL of 0, negative, above RLK_TTL_MAX, or not above drift + node time */
     RLK_E_KEY = -3,      /* empty key, or one that can't fit the transmit buffer */
     RLK_E_URL = -4,      /* not a URL that resplock understands */
-    RLK_E_URL_SCHEME = -5, /* neither redis:// nor unix:// */
-    RLK_E_URL_HOST = -6,   /* host missing or malformed */
+    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, unix:// */
+    RLK_E_URL_HOST = -6,   /* host malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
     RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
-    RLK_E_URL_ESCAPE = -9, /* a % not followed by two hex digits */
+    RLK_E_URL_ESCAPE = -9, /* a character as it is that must be escaped: @ / ? # % + */
     RLK_E_URL_PATH = -10,  /* socket path missing or too long */
-    RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know */
+    RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know, or credentials twice */
     RLK_E_BUFFER = -12,    /* a buffer below its minimum */
     RLK_E_LAYOUT = -13,    /* compiled against another layout of the struct */
     RLK_E_STATE = -14,     /* another operation of this lock is under way, or it is held already */
@@ -302,6 +302,7 @@ typedef enum rlk_result {
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
+    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -603,11 +604,18 @@ typedef struct rlk_url {
 
 /*
  * Parses
- *     redis://[[user]:password@]host[:port][/db][?db=n]  (a lone `user@`: without password)
- *     unix://[[user]:password@]/path/of/socket[?db=n]
- * as the IANA registration of the redis scheme and redis-py have them. Host: a name, an IPv4
- * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
- * path is refused). Returns RLK_OK or the RLK_E_URL_* that names the part; touches no network.
+ *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
+ *     unix://[[user][:password]@]/path/of/socket[?parameters]
+ * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
+ *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
+ *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
+ *   user        alone, as in user@host: with an empty password. A password alone: :password@host
+ *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
+ *               A database may be said twice, if it is the same
+ * White space around the text is not part of it; a slash at the end has no meaning.
+ * Percent-encoding in user, password and path (a NUL in a path is refused). The characters @ / ? #
+ * % must be escaped there, and + & of a parameter: %40 %2F %3F %23 %25 %2B %26. Returns RLK_OK or
+ * the RLK_E_URL_* that names the part; touches no network.
  */
 #ifndef RLK_NO_URL
 RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
@@ -2770,18 +2778,36 @@ static const result_row result_rows[] = {
     {RLK_E_KEY, "E_KEY",
      "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
     {RLK_E_URL, "E_URL",
-     "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
+     "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
+     "valkey://... "
+     "or unix:///path, without quotes or spaces"},
     {RLK_E_URL_SCHEME, "E_URL_SCHEME",
-     "the URL's scheme is neither redis:// nor unix:// (TLS: see examples/tls.c)"},
+     "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
+     "socket"},
+    {RLK_E_URL_TLS, "E_URL_TLS",
+     "rediss:// and valkeys:// are TLS, which the library leaves to a driver: write redis://, and "
+     "connect as examples/tls.c does"},
     {RLK_E_URL_HOST, "E_URL_HOST",
-     "the URL's host is missing or malformed; an IPv6 address stands in brackets"},
-    {RLK_E_URL_PORT, "E_URL_PORT", "the URL's port is not a number from 1 to 65535"},
+     "the URL's host is malformed: it names one server; an IPv6 address stands in brackets, and "
+     "its "
+     "zone behind %25: redis://[fe80::1%25eth0]"},
+    {RLK_E_URL_PORT, "E_URL_PORT",
+     "the URL's port is not a number from 1 to 65535; an @ ends a password: "
+     "redis://:password@host"},
     {RLK_E_URL_DB, "E_URL_DB",
-     "the URL's database is not a number from 0 to 2147483647, or it names two"},
+     "the URL's database is not a number from 0 to 2147483647, or it names two; the path of a "
+     "socket "
+     "is unix:///path"},
     {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
-     "the URL has a % that two hex digits do not follow; a % itself is %25"},
-    {RLK_E_URL_PATH, "E_URL_PATH", "the URL's socket path is missing, too long, or has a NUL"},
-    {RLK_E_URL_QUERY, "E_URL_QUERY", "the URL has a parameter other than db"},
+     "the URL has a character that must be escaped: in user, password and path write @ : / ? # % + "
+     "& "
+     "as %40 %3A %2F %3F %23 %25 %2B %26"},
+    {RLK_E_URL_PATH, "E_URL_PATH",
+     "the URL's socket path is missing, too long, or has a NUL; it begins with a third slash: "
+     "unix:///path"},
+    {RLK_E_URL_QUERY, "E_URL_QUERY",
+     "the URL has a parameter other than db, username and password, or credentials twice; settings "
+     "stand in rlk_options"},
     {RLK_E_BUFFER, "E_BUFFER",
      "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
      "RLK_CONN_RX_MIN"},
@@ -2844,7 +2870,8 @@ static const result_row result_rows[] = {
      "the server has reached its maximum number of clients (maxclients)"},
     {RLK_E_WRONGTYPE, "E_WRONGTYPE",
      "the key holds something that is not a string: it is used for something else"},
-    {RLK_E_AUTH, "E_AUTH", "wrong or missing user or password"},
+    {RLK_E_AUTH, "E_AUTH",
+     "wrong or missing user or password; in a URL a password alone is redis://:password@host"},
     {RLK_E_NOPERM, "E_NOPERM",
      "the ACL user may not do this: docs/guide.md lists the permissions that it needs"},
     {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},
@@ -6011,17 +6038,21 @@ void rlk_system_fork_close(rlk_system_fork *fork_mark)
 
 /* ==== src/net/url.c ====
  *
- * URLs of servers: redis:// and unix://, by RFC 3986 and the registration of the redis scheme.
- * The result points into the text; nothing is copied or decoded here.
+ * URLs of servers: redis://, valkey:// and unix://, by RFC 3986, the registration of the redis
+ * scheme and redis-py. The result points into the text; nothing is copied or decoded here.
  *
  *     redis://user:password@host:6379/0?db=0
  *     |-----| |-----------| |-------| | |---|
  *     scheme   credentials  authority path query
  *                           (host)
  *
- * Where the rules leave a choice: the scheme's letters have no case; a fragment, a space or a
- * control character is refused; credentials end at the last '@'; a database said twice must be the
- * same one.
+ * Where the rules leave a choice: the scheme's letters have no case; white space around the text is
+ * not part of it; an empty host is localhost, an empty port the default; credentials end at the
+ * last
+ * '@' before the path; a database said twice must be the same one, and credentials are said once.
+ *
+ * A character that ends a part too early, because nobody escaped it, must not lead to another
+ * server: an '@' behind the authority and a '#' anywhere are refused.
  */
 
 #include <string.h>
@@ -6042,6 +6073,7 @@ void rlk_system_fork_close(rlk_system_fork *fork_mark)
 #define RLK_URL_PATH_MAX 107
 #endif
 
+#define URL_HOST     "localhost"
 #define URL_PORT     6379u
 #define URL_PORT_MAX 65535u
 #define URL_DB_MAX   2147483647u
@@ -6173,6 +6205,13 @@ static const char *url_find_last(const char *begin, const char *end, char c)
         }
     }
     return end;
+}
+
+static bool url_is_word(const char *begin, const char *end, const char *word)
+{
+    size_t len = strlen(word);
+
+    return (size_t)(end - begin) == len && memcmp(begin, word, len) == 0;
 }
 
 static bool url_is_scheme(const char *begin, const char *end, const char *scheme)
@@ -6319,8 +6358,8 @@ static bool url_is_host(const char *begin, const char *end)
 
 /* ---- Parts ------------------------------------------------------------------------------- */
 
-/* host[:port]. The host ends at the last colon, so that an IPv6 address without its brackets is a
- * wrong host and not a wrong port. */
+/* host[:port], both of which may be empty. The host ends at the last colon, so that an IPv6 address
+ * without its brackets is a wrong host and not a wrong port. */
 static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *end)
 {
     const char *host = begin;
@@ -6341,6 +6380,10 @@ static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *en
     } else {
         colon = url_find_last(begin, end, ':');
         host_end = colon;
+        if (host == host_end) {
+            host = URL_HOST;
+            host_end = host + sizeof URL_HOST - 1;
+        }
         if (!url_is_host(host, host_end)) {
             return RLK_E_URL_HOST;
         }
@@ -6348,7 +6391,7 @@ static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *en
     if (host_end - host > RLK_URL_HOST_MAX) {
         return RLK_E_URL_HOST;
     }
-    if (colon < end && (!url_number(colon + 1, end, URL_PORT_MAX, &port) || port == 0)) {
+    if (end - colon > 1 && (!url_number(colon + 1, end, URL_PORT_MAX, &port) || port == 0)) {
         return RLK_E_URL_PORT;
     }
     url->host = host;
@@ -6399,43 +6442,111 @@ static rlk_result url_parse_path(rlk_url *url, const char *begin, const char *en
     return RLK_OK;
 }
 
-/* name=value pairs joined by '&'; the only name is db. has_db: the path has said it already. */
-static rlk_result url_parse_query(rlk_url *url, const char *begin, const char *end, bool has_db)
+/* /[db][/] */
+static rlk_result url_parse_db(rlk_url *url, const char *begin, const char *end, bool *has_db)
 {
-    while (begin < end) {
-        const char *stop = url_find(begin, end, '&');
-        const char *equals = url_find(begin, stop, '=');
-        uint32_t db;
+    if (begin < end) {
+        begin++;
+    }
+    if (begin < end && end[-1] == '/') {
+        end--;
+    }
+    *has_db = begin < end;
+    return !*has_db || url_number(begin, end, URL_DB_MAX, &url->db) ? RLK_OK : RLK_E_URL_DB;
+}
 
-        if (equals - begin != 2 || memcmp(begin, "db", 2) != 0) {
-            return RLK_E_URL_QUERY;
-        }
-        if (equals == stop || !url_number(equals + 1, stop, URL_DB_MAX, &db) ||
-            (has_db && db != url->db)) {
-            return RLK_E_URL_DB;
-        }
-        url->db = db;
-        has_db = true;
-        begin = stop < end ? stop + 1 : end;
+/* The value of a user or password in the query, where an empty one is none. Of a '+' some make a
+ * space there. */
+static rlk_result url_take_value(const char **text, uint16_t *len, const char *begin,
+                                 const char *end)
+{
+    if (*text != NULL) {
+        return RLK_E_URL_QUERY;
+    }
+    if (!url_escapes_are_good(begin, end) || url_find(begin, end, '+') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
+    if (begin < end) {
+        *text = begin;
+        *len = (uint16_t)(end - begin);
     }
     return RLK_OK;
 }
 
+/* One name=value. has_db: the database was said already. */
+static rlk_result url_parse_pair(rlk_url *url, const char *begin, const char *end, bool *has_db)
+{
+    const char *equals = url_find(begin, end, '=');
+    const char *value = equals < end ? equals + 1 : end;
+    uint32_t db;
+
+    if (url_is_word(begin, equals, "username")) {
+        return url_take_value(&url->user, &url->user_len, value, end);
+    }
+    if (url_is_word(begin, equals, "password")) {
+        return url_take_value(&url->password, &url->password_len, value, end);
+    }
+    if (!url_is_word(begin, equals, "db")) {
+        return RLK_E_URL_QUERY;
+    }
+    if (!url_number(value, end, URL_DB_MAX, &db) || (*has_db && db != url->db)) {
+        return RLK_E_URL_DB;
+    }
+    url->db = db;
+    *has_db = true;
+    return RLK_OK;
+}
+
+/* Pairs joined by '&'. */
+static rlk_result url_parse_query(rlk_url *url, const char *begin, const char *end, bool has_db)
+{
+    rlk_result result = RLK_OK;
+
+    while (begin < end && result == RLK_OK) {
+        const char *stop = url_find(begin, end, '&');
+
+        result = url_parse_pair(url, begin, stop, &has_db);
+        begin = stop < end ? stop + 1 : end;
+    }
+    return result;
+}
+
 /* ---- The whole --------------------------------------------------------------------------- */
 
-/* Where the text ends, or NULL if it has a character that no URL has, a fragment, or no end. */
-static const char *url_end(const char *text)
+static bool url_is_space(char c)
 {
-    size_t len;
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
-    for (len = 0; text[len] != '\0'; len++) {
-        unsigned char c = (unsigned char)text[len];
+/* The text without the white space around it, such as the end of a line. False: it has a character
+ * that no URL has, or no end. */
+static bool url_trim(const char **begin, const char **end)
+{
+    const char *text = *begin;
+    size_t len = 0;
+    size_t i;
 
-        if (len == RLK_URL_MAX || c <= ' ' || c == 0x7f || c == '#') {
-            return NULL;
+    while (url_is_space(*text)) {
+        text++;
+    }
+    while (text[len] != '\0') {
+        if (len++ == RLK_URL_MAX) {
+            return false;
         }
     }
-    return text + len;
+    while (len > 0 && url_is_space(text[len - 1])) {
+        len--;
+    }
+    for (i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c <= ' ' || c == 0x7f || c == '"') {
+            return false;
+        }
+    }
+    *begin = text;
+    *end = text + len;
+    return *text != '\'';
 }
 
 /* What is behind "scheme://". */
@@ -6448,6 +6559,9 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
     bool has_db = false;
     rlk_result result = RLK_OK;
 
+    if (url_find(begin, end, '#') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
     if (at < slash) {
         result = url_parse_credentials(url, begin, at);
         begin = at + 1;
@@ -6455,14 +6569,17 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
     if (result != RLK_OK) {
         return result;
     }
+    /* credentials that a character of theirs has cut short; the path of a socket may have an '@' */
+    if (!(is_unix && begin == slash) && url_find(slash, end, '@') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
     if (is_unix) {
         /* unix://run/redis.sock: a slash was forgotten */
         result = begin < slash ? RLK_E_URL_PATH : url_parse_path(url, slash, question);
     } else {
         result = url_parse_host(url, begin, slash);
-        if (result == RLK_OK && question - slash > 1) {
-            has_db = url_number(slash + 1, question, URL_DB_MAX, &url->db);
-            result = has_db ? RLK_OK : RLK_E_URL_DB;
+        if (result == RLK_OK) {
+            result = url_parse_db(url, slash, question, &has_db);
         }
     }
     return result != RLK_OK ? result : url_parse_query(url, query, end, has_db);
@@ -6470,19 +6587,22 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
 
 static rlk_result url_parse_text(rlk_url *url, const char *text)
 {
-    const char *end = url_end(text);
+    const char *end;
     const char *colon;
     bool is_unix;
 
-    if (end == NULL) {
+    if (!url_trim(&text, &end)) {
         return RLK_E_URL;
     }
     colon = url_find(text, end, ':');
     if (end - colon < 3 || colon[1] != '/' || colon[2] != '/') {
         return RLK_E_URL;
     }
+    if (url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys")) {
+        return RLK_E_URL_TLS;
+    }
     is_unix = url_is_scheme(text, colon, "unix");
-    if (!is_unix && !url_is_scheme(text, colon, "redis")) {
+    if (!is_unix && !url_is_scheme(text, colon, "redis") && !url_is_scheme(text, colon, "valkey")) {
         return RLK_E_URL_SCHEME;
     }
     return url_parse_rest(url, is_unix, colon + 3, end);

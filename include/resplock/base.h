@@ -80,13 +80,13 @@ typedef enum rlk_result {
     RLK_E_TTL = -2,      /* TTL of 0, negative, above RLK_TTL_MAX, or not above drift + node time */
     RLK_E_KEY = -3,      /* empty key, or one that can't fit the transmit buffer */
     RLK_E_URL = -4,      /* not a URL that resplock understands */
-    RLK_E_URL_SCHEME = -5, /* neither redis:// nor unix:// */
-    RLK_E_URL_HOST = -6,   /* host missing or malformed */
+    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, unix:// */
+    RLK_E_URL_HOST = -6,   /* host malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
     RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
-    RLK_E_URL_ESCAPE = -9, /* a % not followed by two hex digits */
+    RLK_E_URL_ESCAPE = -9, /* a character as it is that must be escaped: @ / ? # % + */
     RLK_E_URL_PATH = -10,  /* socket path missing or too long */
-    RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know */
+    RLK_E_URL_QUERY = -11, /* a parameter that resplock doesn't know, or credentials twice */
     RLK_E_BUFFER = -12,    /* a buffer below its minimum */
     RLK_E_LAYOUT = -13,    /* compiled against another layout of the struct */
     RLK_E_STATE = -14,     /* another operation of this lock is under way, or it is held already */
@@ -101,6 +101,7 @@ typedef enum rlk_result {
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
+    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */

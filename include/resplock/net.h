@@ -41,11 +41,18 @@ typedef struct rlk_url {
 
 /*
  * Parses
- *     redis://[[user]:password@]host[:port][/db][?db=n]  (a lone `user@`: without password)
- *     unix://[[user]:password@]/path/of/socket[?db=n]
- * as the IANA registration of the redis scheme and redis-py have them. Host: a name, an IPv4
- * address, or an IPv6 address in brackets. Percent-encoding in user, password and path (a NUL in a
- * path is refused). Returns RLK_OK or the RLK_E_URL_* that names the part; touches no network.
+ *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
+ *     unix://[[user][:password]@]/path/of/socket[?parameters]
+ * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
+ *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
+ *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
+ *   user        alone, as in user@host: with an empty password. A password alone: :password@host
+ *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
+ *               A database may be said twice, if it is the same
+ * White space around the text is not part of it; a slash at the end has no meaning.
+ * Percent-encoding in user, password and path (a NUL in a path is refused). The characters @ / ? #
+ * % must be escaped there, and + & of a parameter: %40 %2F %3F %23 %25 %2B %26. Returns RLK_OK or
+ * the RLK_E_URL_* that names the part; touches no network.
  */
 #ifndef RLK_NO_URL
 RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);

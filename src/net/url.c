@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * URLs of servers: redis:// and unix://, by RFC 3986 and the registration of the redis scheme.
- * The result points into the text; nothing is copied or decoded here.
+ * URLs of servers: redis://, valkey:// and unix://, by RFC 3986, the registration of the redis
+ * scheme and redis-py. The result points into the text; nothing is copied or decoded here.
  *
  *     redis://user:password@host:6379/0?db=0
  *     |-----| |-----------| |-------| | |---|
  *     scheme   credentials  authority path query
  *                           (host)
  *
- * Where the rules leave a choice: the scheme's letters have no case; a fragment, a space or a
- * control character is refused; credentials end at the last '@'; a database said twice must be the
- * same one.
+ * Where the rules leave a choice: the scheme's letters have no case; white space around the text is
+ * not part of it; an empty host is localhost, an empty port the default; credentials end at the
+ * last
+ * '@' before the path; a database said twice must be the same one, and credentials are said once.
+ *
+ * A character that ends a part too early, because nobody escaped it, must not lead to another
+ * server: an '@' behind the authority and a '#' anywhere are refused.
  */
 #include "resplock/net.h"
 
@@ -32,6 +36,7 @@
 #define RLK_URL_PATH_MAX 107
 #endif
 
+#define URL_HOST     "localhost"
 #define URL_PORT     6379u
 #define URL_PORT_MAX 65535u
 #define URL_DB_MAX   2147483647u
@@ -163,6 +168,13 @@ static const char *url_find_last(const char *begin, const char *end, char c)
         }
     }
     return end;
+}
+
+static bool url_is_word(const char *begin, const char *end, const char *word)
+{
+    size_t len = strlen(word);
+
+    return (size_t)(end - begin) == len && memcmp(begin, word, len) == 0;
 }
 
 static bool url_is_scheme(const char *begin, const char *end, const char *scheme)
@@ -309,8 +321,8 @@ static bool url_is_host(const char *begin, const char *end)
 
 /* ---- Parts ------------------------------------------------------------------------------- */
 
-/* host[:port]. The host ends at the last colon, so that an IPv6 address without its brackets is a
- * wrong host and not a wrong port. */
+/* host[:port], both of which may be empty. The host ends at the last colon, so that an IPv6 address
+ * without its brackets is a wrong host and not a wrong port. */
 static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *end)
 {
     const char *host = begin;
@@ -331,6 +343,10 @@ static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *en
     } else {
         colon = url_find_last(begin, end, ':');
         host_end = colon;
+        if (host == host_end) {
+            host = URL_HOST;
+            host_end = host + sizeof URL_HOST - 1;
+        }
         if (!url_is_host(host, host_end)) {
             return RLK_E_URL_HOST;
         }
@@ -338,7 +354,7 @@ static rlk_result url_parse_host(rlk_url *url, const char *begin, const char *en
     if (host_end - host > RLK_URL_HOST_MAX) {
         return RLK_E_URL_HOST;
     }
-    if (colon < end && (!url_number(colon + 1, end, URL_PORT_MAX, &port) || port == 0)) {
+    if (end - colon > 1 && (!url_number(colon + 1, end, URL_PORT_MAX, &port) || port == 0)) {
         return RLK_E_URL_PORT;
     }
     url->host = host;
@@ -389,43 +405,111 @@ static rlk_result url_parse_path(rlk_url *url, const char *begin, const char *en
     return RLK_OK;
 }
 
-/* name=value pairs joined by '&'; the only name is db. has_db: the path has said it already. */
-static rlk_result url_parse_query(rlk_url *url, const char *begin, const char *end, bool has_db)
+/* /[db][/] */
+static rlk_result url_parse_db(rlk_url *url, const char *begin, const char *end, bool *has_db)
 {
-    while (begin < end) {
-        const char *stop = url_find(begin, end, '&');
-        const char *equals = url_find(begin, stop, '=');
-        uint32_t db;
+    if (begin < end) {
+        begin++;
+    }
+    if (begin < end && end[-1] == '/') {
+        end--;
+    }
+    *has_db = begin < end;
+    return !*has_db || url_number(begin, end, URL_DB_MAX, &url->db) ? RLK_OK : RLK_E_URL_DB;
+}
 
-        if (equals - begin != 2 || memcmp(begin, "db", 2) != 0) {
-            return RLK_E_URL_QUERY;
-        }
-        if (equals == stop || !url_number(equals + 1, stop, URL_DB_MAX, &db) ||
-            (has_db && db != url->db)) {
-            return RLK_E_URL_DB;
-        }
-        url->db = db;
-        has_db = true;
-        begin = stop < end ? stop + 1 : end;
+/* The value of a user or password in the query, where an empty one is none. Of a '+' some make a
+ * space there. */
+static rlk_result url_take_value(const char **text, uint16_t *len, const char *begin,
+                                 const char *end)
+{
+    if (*text != NULL) {
+        return RLK_E_URL_QUERY;
+    }
+    if (!url_escapes_are_good(begin, end) || url_find(begin, end, '+') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
+    if (begin < end) {
+        *text = begin;
+        *len = (uint16_t)(end - begin);
     }
     return RLK_OK;
 }
 
+/* One name=value. has_db: the database was said already. */
+static rlk_result url_parse_pair(rlk_url *url, const char *begin, const char *end, bool *has_db)
+{
+    const char *equals = url_find(begin, end, '=');
+    const char *value = equals < end ? equals + 1 : end;
+    uint32_t db;
+
+    if (url_is_word(begin, equals, "username")) {
+        return url_take_value(&url->user, &url->user_len, value, end);
+    }
+    if (url_is_word(begin, equals, "password")) {
+        return url_take_value(&url->password, &url->password_len, value, end);
+    }
+    if (!url_is_word(begin, equals, "db")) {
+        return RLK_E_URL_QUERY;
+    }
+    if (!url_number(value, end, URL_DB_MAX, &db) || (*has_db && db != url->db)) {
+        return RLK_E_URL_DB;
+    }
+    url->db = db;
+    *has_db = true;
+    return RLK_OK;
+}
+
+/* Pairs joined by '&'. */
+static rlk_result url_parse_query(rlk_url *url, const char *begin, const char *end, bool has_db)
+{
+    rlk_result result = RLK_OK;
+
+    while (begin < end && result == RLK_OK) {
+        const char *stop = url_find(begin, end, '&');
+
+        result = url_parse_pair(url, begin, stop, &has_db);
+        begin = stop < end ? stop + 1 : end;
+    }
+    return result;
+}
+
 /* ---- The whole --------------------------------------------------------------------------- */
 
-/* Where the text ends, or NULL if it has a character that no URL has, a fragment, or no end. */
-static const char *url_end(const char *text)
+static bool url_is_space(char c)
 {
-    size_t len;
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
-    for (len = 0; text[len] != '\0'; len++) {
-        unsigned char c = (unsigned char)text[len];
+/* The text without the white space around it, such as the end of a line. False: it has a character
+ * that no URL has, or no end. */
+static bool url_trim(const char **begin, const char **end)
+{
+    const char *text = *begin;
+    size_t len = 0;
+    size_t i;
 
-        if (len == RLK_URL_MAX || c <= ' ' || c == 0x7f || c == '#') {
-            return NULL;
+    while (url_is_space(*text)) {
+        text++;
+    }
+    while (text[len] != '\0') {
+        if (len++ == RLK_URL_MAX) {
+            return false;
         }
     }
-    return text + len;
+    while (len > 0 && url_is_space(text[len - 1])) {
+        len--;
+    }
+    for (i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c <= ' ' || c == 0x7f || c == '"') {
+            return false;
+        }
+    }
+    *begin = text;
+    *end = text + len;
+    return *text != '\'';
 }
 
 /* What is behind "scheme://". */
@@ -438,6 +522,9 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
     bool has_db = false;
     rlk_result result = RLK_OK;
 
+    if (url_find(begin, end, '#') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
     if (at < slash) {
         result = url_parse_credentials(url, begin, at);
         begin = at + 1;
@@ -445,14 +532,17 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
     if (result != RLK_OK) {
         return result;
     }
+    /* credentials that a character of theirs has cut short; the path of a socket may have an '@' */
+    if (!(is_unix && begin == slash) && url_find(slash, end, '@') < end) {
+        return RLK_E_URL_ESCAPE;
+    }
     if (is_unix) {
         /* unix://run/redis.sock: a slash was forgotten */
         result = begin < slash ? RLK_E_URL_PATH : url_parse_path(url, slash, question);
     } else {
         result = url_parse_host(url, begin, slash);
-        if (result == RLK_OK && question - slash > 1) {
-            has_db = url_number(slash + 1, question, URL_DB_MAX, &url->db);
-            result = has_db ? RLK_OK : RLK_E_URL_DB;
+        if (result == RLK_OK) {
+            result = url_parse_db(url, slash, question, &has_db);
         }
     }
     return result != RLK_OK ? result : url_parse_query(url, query, end, has_db);
@@ -460,19 +550,22 @@ static rlk_result url_parse_rest(rlk_url *url, bool is_unix, const char *begin, 
 
 static rlk_result url_parse_text(rlk_url *url, const char *text)
 {
-    const char *end = url_end(text);
+    const char *end;
     const char *colon;
     bool is_unix;
 
-    if (end == NULL) {
+    if (!url_trim(&text, &end)) {
         return RLK_E_URL;
     }
     colon = url_find(text, end, ':');
     if (end - colon < 3 || colon[1] != '/' || colon[2] != '/') {
         return RLK_E_URL;
     }
+    if (url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys")) {
+        return RLK_E_URL_TLS;
+    }
     is_unix = url_is_scheme(text, colon, "unix");
-    if (!is_unix && !url_is_scheme(text, colon, "redis")) {
+    if (!is_unix && !url_is_scheme(text, colon, "redis") && !url_is_scheme(text, colon, "valkey")) {
         return RLK_E_URL_SCHEME;
     }
     return url_parse_rest(url, is_unix, colon + 3, end);

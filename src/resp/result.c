@@ -34,18 +34,36 @@ static const result_row result_rows[] = {
     {RLK_E_KEY, "E_KEY",
      "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
     {RLK_E_URL, "E_URL",
-     "not a URL that resplock knows: redis://[[user]:password@]host[:port][/db] or unix:///path"},
+     "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
+     "valkey://... "
+     "or unix:///path, without quotes or spaces"},
     {RLK_E_URL_SCHEME, "E_URL_SCHEME",
-     "the URL's scheme is neither redis:// nor unix:// (TLS: see examples/tls.c)"},
+     "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
+     "socket"},
+    {RLK_E_URL_TLS, "E_URL_TLS",
+     "rediss:// and valkeys:// are TLS, which the library leaves to a driver: write redis://, and "
+     "connect as examples/tls.c does"},
     {RLK_E_URL_HOST, "E_URL_HOST",
-     "the URL's host is missing or malformed; an IPv6 address stands in brackets"},
-    {RLK_E_URL_PORT, "E_URL_PORT", "the URL's port is not a number from 1 to 65535"},
+     "the URL's host is malformed: it names one server; an IPv6 address stands in brackets, and "
+     "its "
+     "zone behind %25: redis://[fe80::1%25eth0]"},
+    {RLK_E_URL_PORT, "E_URL_PORT",
+     "the URL's port is not a number from 1 to 65535; an @ ends a password: "
+     "redis://:password@host"},
     {RLK_E_URL_DB, "E_URL_DB",
-     "the URL's database is not a number from 0 to 2147483647, or it names two"},
+     "the URL's database is not a number from 0 to 2147483647, or it names two; the path of a "
+     "socket "
+     "is unix:///path"},
     {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
-     "the URL has a % that two hex digits do not follow; a % itself is %25"},
-    {RLK_E_URL_PATH, "E_URL_PATH", "the URL's socket path is missing, too long, or has a NUL"},
-    {RLK_E_URL_QUERY, "E_URL_QUERY", "the URL has a parameter other than db"},
+     "the URL has a character that must be escaped: in user, password and path write @ : / ? # % + "
+     "& "
+     "as %40 %3A %2F %3F %23 %25 %2B %26"},
+    {RLK_E_URL_PATH, "E_URL_PATH",
+     "the URL's socket path is missing, too long, or has a NUL; it begins with a third slash: "
+     "unix:///path"},
+    {RLK_E_URL_QUERY, "E_URL_QUERY",
+     "the URL has a parameter other than db, username and password, or credentials twice; settings "
+     "stand in rlk_options"},
     {RLK_E_BUFFER, "E_BUFFER",
      "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
      "RLK_CONN_RX_MIN"},
@@ -108,7 +126,8 @@ static const result_row result_rows[] = {
      "the server has reached its maximum number of clients (maxclients)"},
     {RLK_E_WRONGTYPE, "E_WRONGTYPE",
      "the key holds something that is not a string: it is used for something else"},
-    {RLK_E_AUTH, "E_AUTH", "wrong or missing user or password"},
+    {RLK_E_AUTH, "E_AUTH",
+     "wrong or missing user or password; in a URL a password alone is redis://:password@host"},
     {RLK_E_NOPERM, "E_NOPERM",
      "the ACL user may not do this: docs/guide.md lists the permissions that it needs"},
     {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define TEXT_MAX 2048
+#define WHITE    " \t\n\v\f\r"
 
 /* Decoding, the slow way. */
 static size_t decode(const char *text, size_t len, char *out)
@@ -68,20 +69,34 @@ static void check_span(const char *text, const char *span, size_t len, const cha
     FUZZ_REQUIRE(strchr(after, span[len]) != NULL); /* the terminator counts */
 }
 
+/* Only around the URL is there white space, and in it no character that it can't have. */
+static void check_characters(const char *text)
+{
+    const char *end = text + strlen(text);
+
+    text += strspn(text, WHITE);
+    while (end > text && strchr(WHITE, end[-1]) != NULL)
+        end--;
+    for (; text < end; text++)
+        FUZZ_REQUIRE((unsigned char)*text > ' ' && *text != 0x7f && *text != '#' && *text != '"');
+}
+
 static void check_parts(const rlk_url *url, const char *text)
 {
-    const char *at;
+    const char *host = url->host;
 
-    for (at = text; *at != '\0'; at++)
-        FUZZ_REQUIRE((unsigned char)*at > ' ' && *at != 0x7f && *at != '#');
-    FUZZ_REQUIRE((url->host != NULL) != (url->path != NULL));
-    FUZZ_REQUIRE((url->host != NULL) == (url->port != 0));
-    FUZZ_REQUIRE(url->host == NULL || url->host_len > 0);
+    check_characters(text);
+    FUZZ_REQUIRE((host != NULL) != (url->path != NULL));
+    FUZZ_REQUIRE((host != NULL) == (url->port != 0));
+    FUZZ_REQUIRE(host == NULL || url->host_len > 0);
     FUZZ_REQUIRE(url->db <= 2147483647u);
-    check_span(text, url->host, url->host_len, "/@[", ":/?]");
-    check_span(text, url->path, url->path_len, "/@", "?");
-    check_span(text, url->user, url->user_len, "/", ":@");
-    check_span(text, url->password, url->password_len, ":", "@");
+    if (host != NULL && (host < text || host > text + strlen(text)))
+        FUZZ_REQUIRE(url->host_len == 9 && memcmp(host, "localhost", 9) == 0); /* none was said */
+    else
+        check_span(text, host, url->host_len, "/@[", ":/?]" WHITE);
+    check_span(text, url->path, url->path_len, "/@", "?" WHITE);
+    check_span(text, url->user, url->user_len, "/=", ":@&" WHITE);
+    check_span(text, url->password, url->password_len, ":=", "@&" WHITE);
     FUZZ_REQUIRE(url->user == NULL || url->user_len > 0);
     FUZZ_REQUIRE(url->password == NULL || url->user != NULL || url->password_len > 0);
 }
@@ -90,7 +105,7 @@ static void check_refusal(const rlk_url *url, rlk_result result)
 {
     static const rlk_url nothing;
 
-    FUZZ_REQUIRE(result <= RLK_E_URL && result >= RLK_E_URL_QUERY);
+    FUZZ_REQUIRE((result <= RLK_E_URL && result >= RLK_E_URL_QUERY) || result == RLK_E_URL_TLS);
     FUZZ_REQUIRE(url->host == NULL && url->path == NULL && url->user == NULL &&
                  url->password == NULL && url->port == nothing.port && url->db == nothing.db);
 }
@@ -117,20 +132,23 @@ static void put_text(writer *out, const char *text)
     put(out, text, strlen(text));
 }
 
-/* As it stands, or with every byte of its meaning escaped. */
-static void put_part(writer *out, const char *part, size_t len, bool escaped)
+/* As it stands, but for the bytes of `special`, or with every byte of its meaning escaped. */
+static void put_part(writer *out, const char *part, size_t len, bool escaped, const char *special)
 {
     char plain[TEXT_MAX];
     char byte[4];
-    size_t n;
+    size_t n = decode(part, len, plain);
     size_t i;
 
     if (!escaped) {
-        put(out, part, len);
-        return;
+        n = len;
+        memcpy(plain, len > 0 ? part : "", len);
     }
-    n = decode(part, len, plain);
     for (i = 0; i < n; i++) {
+        if (!escaped && (plain[i] == '\0' || strchr(special, plain[i]) == NULL)) {
+            put(out, plain + i, 1);
+            continue;
+        }
         (void)snprintf(byte, sizeof byte, "%%%02x", (unsigned)(uint8_t)plain[i]);
         put_text(out, byte);
     }
@@ -144,10 +162,10 @@ static void put_url(writer *out, const rlk_url *url, bool escaped)
     out->len = 0;
     put_text(out, url->host != NULL ? "redis://" : "unix://");
     if (url->user != NULL || url->password != NULL) {
-        put_part(out, url->user, url->user_len, escaped);
+        put_part(out, url->user, url->user_len, escaped, "/?@:");
         if (url->password != NULL) {
             put_text(out, ":");
-            put_part(out, url->password, url->password_len, escaped);
+            put_part(out, url->password, url->password_len, escaped, "/?");
         }
         put_text(out, "@");
     }
@@ -158,7 +176,7 @@ static void put_url(writer *out, const rlk_url *url, bool escaped)
         put_text(out, number);
     } else {
         put_text(out, "/"); /* the first slash of a path says where it begins */
-        put_part(out, url->path + 1, url->path_len - 1u, escaped);
+        put_part(out, url->path + 1, url->path_len - 1u, escaped, "");
     }
     (void)snprintf(number, sizeof number, "?db=%u", (unsigned)url->db);
     put_text(out, number);

@@ -55,7 +55,7 @@ static void assert_open_refused(rlk_result result, rlk_result expected, const ch
 
 /* ---- URLs ---- */
 
-static void test_wrong_input_url(void **state)
+static void test_fault_126_url_is_refused_with_the_remedy(void **state)
 {
     static const struct {
         const char *url;
@@ -66,33 +66,44 @@ static void test_wrong_input_url(void **state)
         {"", RLK_E_URL, "not a URL"},
         {"localhost", RLK_E_URL, "redis://"},
         {"localhost:6379", RLK_E_URL, "redis://"},
+        {"/run/redis.sock", RLK_E_URL, "unix:///path"},
         {"redis:/localhost", RLK_E_URL, "not a URL"},
-        {"redis://local host", RLK_E_URL, "not a URL"},
-        {"redis://localhost\n", RLK_E_URL, "not a URL"},
+        {"redis://local host", RLK_E_URL, "spaces"},
+        {"\"redis://localhost\"", RLK_E_URL, "quotes"},
         {"http://localhost", RLK_E_URL_SCHEME, "scheme"},
-        {"rediss://localhost", RLK_E_URL_SCHEME, "scheme"},
-        {"redis://", RLK_E_URL_HOST, "host"},
-        {"redis://:secret@", RLK_E_URL_HOST, "host"},
+        {"tcp://localhost:6379", RLK_E_URL_SCHEME, "write redis://"},
+        {"redis+socket:///run/redis.sock", RLK_E_URL_SCHEME, "unix:///path"},
+        {"rediss://localhost", RLK_E_URL_TLS, "examples/tls.c"},
+        {"valkeys://localhost", RLK_E_URL_TLS, "examples/tls.c"},
         {"redis://a_b!/0", RLK_E_URL_HOST, "host"},
         {"redis://1.2.3.256", RLK_E_URL_HOST, "host"},
         {"redis://::1:6379", RLK_E_URL_HOST, "brackets"},
         {"redis://[::1", RLK_E_URL_HOST, "brackets"},
+        {"redis://[fe80::1%eth0]", RLK_E_URL_HOST, "[fe80::1%25eth0]"},
+        {"redis://a:1,b:2", RLK_E_URL_HOST, "one server"},
         {"redis://localhost:0", RLK_E_URL_PORT, "port"},
         {"redis://localhost:65536", RLK_E_URL_PORT, "65535"},
-        {"redis://localhost:", RLK_E_URL_PORT, "port"},
         {"redis://localhost:x", RLK_E_URL_PORT, "port"},
+        {"redis://:secret", RLK_E_URL_PORT, "redis://:password@host"},
         {"redis://localhost/-1", RLK_E_URL_DB, "database"},
         {"redis://localhost/x", RLK_E_URL_DB, "database"},
         {"redis://localhost/2147483648", RLK_E_URL_DB, "2147483647"},
+        {"redis:///run/redis.sock", RLK_E_URL_DB, "unix:///path"},
         {"unix:///run/redis.sock?db=x", RLK_E_URL_DB, "database"},
         {"redis://:se%cret@localhost", RLK_E_URL_ESCAPE, "%25"},
-        {"redis://us%4@localhost", RLK_E_URL_ESCAPE, "hex digits"},
-        {"unix:///run/%zz.sock", RLK_E_URL_ESCAPE, "hex digits"},
+        {"redis://us%4@localhost", RLK_E_URL_ESCAPE, "%25"},
+        {"unix:///run/%zz.sock", RLK_E_URL_ESCAPE, "%25"},
+        {"redis://:secret/0@localhost", RLK_E_URL_ESCAPE, "%2F"},
+        {"redis://:secret?0@localhost", RLK_E_URL_ESCAPE, "%3F"},
+        {"redis://:secret#0@localhost", RLK_E_URL_ESCAPE, "%23"},
+        {"redis://localhost?password=secret+1", RLK_E_URL_ESCAPE, "%2B"},
+        {"redis://localhost?password=secret@1", RLK_E_URL_ESCAPE, "%40"},
         {"unix://", RLK_E_URL_PATH, "path"},
-        {"unix://run/redis.sock", RLK_E_URL_PATH, "path"},
+        {"unix://run/redis.sock", RLK_E_URL_PATH, "third slash"},
         {"unix:///run/redis%00.sock", RLK_E_URL_PATH, "NUL"},
-        {"redis://localhost?timeout=3", RLK_E_URL_QUERY, "parameter"},
+        {"redis://localhost?timeout=3", RLK_E_URL_QUERY, "rlk_options"},
         {"unix:///run/redis.sock?database=3", RLK_E_URL_QUERY, "other than db"},
+        {"redis://:secret@localhost?password=secret", RLK_E_URL_QUERY, "twice"},
     };
     size_t i;
     (void)state;
@@ -412,7 +423,7 @@ static void test_fault_61_key_empty_and_oversized(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_wrong_input_url, close_client),
+        cmocka_unit_test_teardown(test_fault_126_url_is_refused_with_the_remedy, close_client),
         cmocka_unit_test_teardown(test_wrong_input_options, close_client),
         cmocka_unit_test_teardown(test_wrong_input_buffers, close_client),
         cmocka_unit_test_teardown(test_wrong_input_buffer_for_credentials, close_client),

@@ -32,6 +32,39 @@ typedef struct good_url {
 } good_url;
 
 static const good_url good_urls[] = {
+    /* fault 125: no host is localhost */
+    {"redis://", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis:///", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis:///1", "localhost", NULL, NULL, NULL, 6379, 1},
+    {"redis://:6379/0", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis://:7000", "localhost", NULL, NULL, NULL, 7000, 0},
+    {"redis://:", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis://?db=1", "localhost", NULL, NULL, NULL, 6379, 1},
+    {"redis://@", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis://:secret@", "localhost", NULL, NULL, "secret", 6379, 0},
+    {"redis://user:secret@:1/0", "localhost", NULL, "user", "secret", 1, 0},
+
+    /* fault 126: what else stands in environments */
+    {"valkey://h:1/2", "h", NULL, NULL, NULL, 1, 2},
+    {"VALKEY://", "localhost", NULL, NULL, NULL, 6379, 0},
+    {"redis://h:", "h", NULL, NULL, NULL, 6379, 0},
+    {"redis://h:/0", "h", NULL, NULL, NULL, 6379, 0},
+    {"redis://[::1]:", "::1", NULL, NULL, NULL, 6379, 0},
+    {"redis://h/3/", "h", NULL, NULL, NULL, 6379, 3},
+    {"redis://h//", "h", NULL, NULL, NULL, 6379, 0},
+    {"redis://h/3/?db=3", "h", NULL, NULL, NULL, 6379, 3},
+    {"redis://h?password=s%40", "h", NULL, NULL, "s%40", 6379, 0},
+    {"redis://h/?username=u&password=p&db=4", "h", NULL, "u", "p", 6379, 4},
+    {"redis://:p@h?username=u", "h", NULL, "u", "p", 6379, 0},
+    {"redis://u@h?password=p=/?:", "h", NULL, "u", "p=/?:", 6379, 0},
+    {"redis://h?password=&username=&db=0", "h", NULL, NULL, NULL, 6379, 0},
+    {"redis://:p@h?username", "h", NULL, NULL, "p", 6379, 0},
+    {"unix://u@/run/r.sock?db=3&password=a@b", NULL, "/run/r.sock", "u", "a@b", 0, 3},
+    {"redis://h\n", "h", NULL, NULL, NULL, 6379, 0},
+    {" \t redis://h/1 \r\n", "h", NULL, NULL, NULL, 6379, 1},
+    {"unix:///a\n", NULL, "/a", NULL, NULL, 0, 0},
+    {"redis://it's:a'b'@h", "h", NULL, "it's", "a'b'", 6379, 0},
+
     /* hosts and ports */
     {"redis://localhost", "localhost", NULL, NULL, NULL, 6379, 0},
     {"REDIS://Local-Host_1.example.", "Local-Host_1.example.", NULL, NULL, NULL, 6379, 0},
@@ -117,25 +150,33 @@ static const bad_url bad_urls[] = {
     {"redis:/", RLK_E_URL},
     {"redis:/h", RLK_E_URL},
     {"redis:h//", RLK_E_URL},
-    {"redis://h/0#frag", RLK_E_URL},
     {"redis://h/ 0", RLK_E_URL},
-    {"redis://h\n", RLK_E_URL},
     {"redis://u:a\tb@h", RLK_E_URL},
     {"redis://h\x7f", RLK_E_URL},
 
+    {" ", RLK_E_URL},
+    {"h:6379", RLK_E_URL},
+    {"/run/redis.sock", RLK_E_URL},
+    {"unix:/run/redis.sock", RLK_E_URL},
+    {"redis://a\nredis://b", RLK_E_URL},
+    {"redis://h\x01", RLK_E_URL},
+    {"\"redis://h\"", RLK_E_URL},
+    {"redis://h\"", RLK_E_URL},
+    {"'redis://h'", RLK_E_URL},
+
+    {"rediss://h", RLK_E_URL_TLS},
+    {"RedisS://", RLK_E_URL_TLS},
+    {"valkeys://h:1/2", RLK_E_URL_TLS},
+
     {"://h", RLK_E_URL_SCHEME},
+    {"tcp://h:6379", RLK_E_URL_SCHEME},
+    {"redis+socket:///run/redis.sock", RLK_E_URL_SCHEME},
+    {"redis-socket:///run/redis.sock", RLK_E_URL_SCHEME},
+    {"valkey+unix:///run/redis.sock", RLK_E_URL_SCHEME},
     {"http://h", RLK_E_URL_SCHEME},
-    {"rediss://h", RLK_E_URL_SCHEME},
     {"redi://h", RLK_E_URL_SCHEME},
     {"unixx:///a", RLK_E_URL_SCHEME},
-    {" redis://h", RLK_E_URL},
 
-    {"redis://", RLK_E_URL_HOST},
-    {"redis:///0", RLK_E_URL_HOST},
-    {"redis://:6379", RLK_E_URL_HOST},
-    {"redis://user:secret@", RLK_E_URL_HOST},
-    {"redis://user:secret@:1/0", RLK_E_URL_HOST},
-    {"redis://?db=1", RLK_E_URL_HOST},
     {"redis://a%41b", RLK_E_URL_HOST},
     {"redis://a,b", RLK_E_URL_HOST},
     {"redis://a~b", RLK_E_URL_HOST},
@@ -176,8 +217,6 @@ static const bad_url bad_urls[] = {
     {"redis://1..2.3", RLK_E_URL_HOST},
     {"redis://127.0.0.1.", RLK_E_URL_HOST},
 
-    {"redis://h:", RLK_E_URL_PORT},
-    {"redis://h:/0", RLK_E_URL_PORT},
     {"redis://h:0", RLK_E_URL_PORT},
     {"redis://h:65536", RLK_E_URL_PORT},
     {"redis://h:4294967297", RLK_E_URL_PORT},
@@ -186,13 +225,15 @@ static const bad_url bad_urls[] = {
     {"redis://h:63x", RLK_E_URL_PORT},
     {"redis://h:-1", RLK_E_URL_PORT},
     {"redis://h:+1", RLK_E_URL_PORT},
-    {"redis://[::1]:", RLK_E_URL_PORT},
     {"redis://[::1]:x", RLK_E_URL_PORT},
 
+    {"redis://:secret", RLK_E_URL_PORT}, /* the @ was forgotten */
+
     {"redis://h/x", RLK_E_URL_DB},
+    {"redis://h/0//", RLK_E_URL_DB},
+    {"redis://h///", RLK_E_URL_DB},
+    {"redis:///run/redis.sock", RLK_E_URL_DB},
     {"redis://h/-1", RLK_E_URL_DB},
-    {"redis://h/0/", RLK_E_URL_DB},
-    {"redis://h//", RLK_E_URL_DB},
     {"redis://h/2147483648", RLK_E_URL_DB},
     {"redis://h/4294967296", RLK_E_URL_DB},
     {"redis://h/18446744073709551616", RLK_E_URL_DB},
@@ -213,6 +254,19 @@ static const bad_url bad_urls[] = {
     {"unix:///a%2", RLK_E_URL_ESCAPE},
     {"unix://%zz@/a", RLK_E_URL_ESCAPE},
 
+    {"redis://h?password=%4", RLK_E_URL_ESCAPE},
+    {"redis://h?username=%zz", RLK_E_URL_ESCAPE},
+    {"redis://h?password=a+b", RLK_E_URL_ESCAPE}, /* a space, for redis-py */
+    /* a password that is not escaped must not lead to another server, or another database */
+    {"redis://:1/2@h", RLK_E_URL_ESCAPE},
+    {"redis://u:1?db=2@h", RLK_E_URL_ESCAPE},
+    {"redis://h?password=a@b", RLK_E_URL_ESCAPE},
+    {"redis://u:a#b@h", RLK_E_URL_ESCAPE},
+    {"redis://h/0#frag", RLK_E_URL_ESCAPE},
+    {"unix://u:a/b@/run/redis.sock", RLK_E_URL_ESCAPE},
+    {"unix://u:a?b@/run/redis.sock", RLK_E_URL_ESCAPE},
+    {"unix:///run/a#b", RLK_E_URL_ESCAPE},
+
     {"unix://", RLK_E_URL_PATH},
     {"unix:///", RLK_E_URL_PATH},
     {"unix://?db=1", RLK_E_URL_PATH},
@@ -223,6 +277,12 @@ static const bad_url bad_urls[] = {
     {"redis://h?foo=1", RLK_E_URL_QUERY},
     {"redis://h?foo", RLK_E_URL_QUERY},
     {"redis://h?=1", RLK_E_URL_QUERY},
+    {"redis://u@h?username=u", RLK_E_URL_QUERY},
+    {"redis://:p@h?password=p", RLK_E_URL_QUERY},
+    {"redis://u:@h?password=p", RLK_E_URL_QUERY},
+    {"redis://h?password=p&password=p", RLK_E_URL_QUERY},
+    {"redis://h?Password=p", RLK_E_URL_QUERY},
+    {"redis://h?pass=p", RLK_E_URL_QUERY},
     {"redis://h?DB=1", RLK_E_URL_QUERY},
     {"redis://h?&db=1", RLK_E_URL_QUERY},
     {"redis://h?db=1&timeout=3", RLK_E_URL_QUERY},
@@ -335,7 +395,10 @@ static void test_url_parse_reads_no_byte_too_many(void **state)
             memcpy(text, good_urls[i].text, n);
             text[n] = '\0';
             if (rlk_url_parse(&url, text) == RLK_OK) {
-                assert_true(url.host == NULL || url.host + url.host_len <= text + n);
+                bool elsewhere = url.host != NULL && (url.host < text || url.host > text + n);
+
+                assert_true(elsewhere || url.host == NULL || url.host + url.host_len <= text + n);
+                assert_true(!elsewhere || strcmp(url.host, "localhost") == 0);
                 assert_true(url.path == NULL || url.path + url.path_len <= text + n);
             } else {
                 assert_null(url.host);
@@ -391,6 +454,7 @@ static void test_url_same_server_compares_where_not_who(void **state)
     } rows[] = {
         {"redis://h", "redis://h:6379/3", true},
         {"redis://u:p@h", "redis://H", true},
+        {"redis://", "valkey://localhost:6379/1", true},
         {"redis://[::A]:1", "redis://[::a]:1", true},
         {"redis://h:1", "redis://h:2", false},
         {"redis://h", "redis://i", false},
