@@ -266,7 +266,7 @@ typedef enum rlk_result {
 
     RLK_PENDING = 1,   /* started; the result comes as an event */
     RLK_BUSY = 2,      /* somebody else has the lock (an attempt with RLK_TRY) */
-    RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
+    RLK_TIMED_OUT = 3, /* somebody else was seen to have it, and it was not acquired in time */
     RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
     RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
     RLK_LOST = 6,      /* its validity ran out before it was released or renewed, or the key was
@@ -309,7 +309,7 @@ typedef enum rlk_result {
     RLK_E_RESOLVE = -102,          /* the host name has no address */
     RLK_E_CONNECT = -103,          /* refused, no route, no such socket: rlk_conn_errno() */
     RLK_E_CONNECT_TIMEOUT = -104,  /* no connection within the connect time */
-    RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time */
+    RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */
     RLK_E_EOF = -106,              /* the server closed the connection */
     RLK_E_IO = -107,               /* reading or writing failed: rlk_conn_errno() */
 
@@ -1178,8 +1178,8 @@ extern "C" {
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
 #define RLK_OPERATION_MS 5000
 #define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
-/* Between attempts on a lock that is held, where the server does not tell of its release (no
- * RESP3, tracking refused), or after an error: a random time from ... to */
+/* Between attempts on a lock that is held, where the server does not notify of its release (no
+ * RESP3, tracking refused, or `no_tracking` set), or after an error: a random time from ... to */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
@@ -1471,12 +1471,13 @@ typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
     int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
-    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
-    int64_t safety_ms;    /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                             acquired, and its lease with them: RLK_LOST. From the TTL to
-                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t retry_min_ms; /* pause between attempts without notifications (no RESP3, tracking */
+    int64_t
+        retry_max_ms;    /* refused, `no_tracking`), or after an error; RLK_RETRY_MIN_MS, _MAX_MS */
+    int64_t safety_ms;   /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                            acquired, and its lease with them: RLK_LOST. From the TTL to
+                            RLK_TTL_MAX, else RLK_E_TIMES; default: never */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
@@ -1603,14 +1604,15 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *
  *   RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
- *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
+ *   RLK_TIMED_OUT  somebody else was seen to have it, and it was not acquired until the deadline
  *   RLK_CANCELLED  by rlk_cancel
  *   RLK_UNKNOWN    a command was sent whose outcome can't be known: our token may be in the key,
  *                  then it goes by itself after the TTL at the latest. The undo goes on while the
  *                  client is served; acquire again when you like
  *   negative       transport, protocol, server: the last error, when no holder was seen until the
- *                  deadline (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held
- *                  already; RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
+ *                  deadline (at once with RLK_TRY); RLK_E_RESPONSE_TIMEOUT: no quorum answered in
+ *                  time, and no error came; fatal errors at once; RLK_E_STATE if held already;
+ *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.
  * The deadline bounds the trying; the result comes within settle_ms after it. An RLK_EV_LOST of the
@@ -1642,8 +1644,9 @@ RLK_API rlk_result rlk_release_start(rlk_lock *lock);
  *   RLK_NOT_OWNER  the server no longer has our token: not held any more (an RLK_EV_LOST follows)
  *   RLK_LOST       its validity ran out before the answer
  *   RLK_NOT_HELD   nothing was held
- *   RLK_UNKNOWN    no answer: held until the old deadline, the key may live longer
- *   negative       nothing reached a quorum, held until the old deadline; RLK_E_TTL: added_ms of
+ *   RLK_UNKNOWN    sent, and no answer: held until the old deadline, the key may live longer
+ *   negative       no quorum did it, and nothing is left unanswered: held until the old deadline;
+ *                  RLK_E_RESPONSE_TIMEOUT: nothing could be sent in time; RLK_E_TTL: added_ms of
  *                  0, negative, or nothing left under the cap
  */
 RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
@@ -1713,7 +1716,7 @@ typedef struct rlk_holder {
  * rlk_client_nodes() entries and stays in use until the result.
  *   RLK_OK        one token is on a quorum
  *   RLK_NOT_HELD  a quorum answered, and no token is on a quorum
- *   else          no quorum answered: an error or RLK_TIMED_OUT
+ *   negative      no quorum answered: the last error, or RLK_E_RESPONSE_TIMEOUT
  */
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
@@ -2758,9 +2761,9 @@ typedef struct result_row {
 static const result_row result_rows[] = {
     {RLK_OK, "OK", "done"},
     {RLK_PENDING, "PENDING", "under way: the result comes as an event"},
-    {RLK_BUSY, "BUSY", "somebody else has the lock; rlk_query tells who and for how long"},
+    {RLK_BUSY, "BUSY", "somebody else has the lock; rlk_query says who and for how long"},
     {RLK_TIMED_OUT, "TIMED_OUT",
-     "not acquired before the deadline; rlk_query tells who has it and for how long"},
+     "somebody else had it until the deadline; rlk_query says who has it and for how long"},
     {RLK_NOT_OWNER, "NOT_OWNER",
      "the server does not have our token under this key: it expired or was deleted"},
     {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
@@ -2770,7 +2773,8 @@ static const result_row result_rows[] = {
     {RLK_GONE, "GONE",
      "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
     {RLK_UNKNOWN, "UNKNOWN",
-     "sent, but not answered in time: the key may hold our token until its TTL is over"},
+     "not answered in time, so the outcome is open: the key may hold our token until its TTL is "
+     "over"},
     {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
     {RLK_E_TTL, "E_TTL",
@@ -2839,7 +2843,7 @@ static const result_row result_rows[] = {
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},
     {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT",
-     "the server does not answer: is it stopped, or another kind of server?"},
+     "no answer in time: is the server stopped, overloaded, or another kind of server?"},
     {RLK_E_EOF, "E_EOF", "the server closed the connection"},
     {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
     {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},
@@ -6681,7 +6685,7 @@ enum {
 /* Flags of a lock. */
 #define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
 #define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
-#define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
+#define RLKI_LOCK_MAYBE_SENT  0x04u /* a raise or DEL was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
 #define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
 #define RLKI_LOCK_BACKGROUND  0x20u /* renew: nobody called for it */
@@ -6822,6 +6826,8 @@ static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 
 /* The client's lock that holds the key of this one by that token; NULL: none. */
 RLKI_API const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
+/* True if a lock of the client holds the key of this one, or waits for it and has seen a holder. */
+RLKI_API bool rlki_watch_is_held(const rlk_lock *lock);
 /* Stands in the row of those that wait for the key; true if it is the first. */
 RLKI_API bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
@@ -6871,7 +6877,8 @@ RLKI_API int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat)
 RLKI_API unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
 RLKI_API void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
-/* Sends again what was refused and waits for it. */
+/* Sends again what was refused and waits for it. No time is left behind: retry_ms is RLK_NEVER
+ * where nothing waits. */
 RLKI_API void rlki_seats_retry(rlk_lock *lock);
 /* Takes back raises and checks that wait for that: another operation comes first. */
 RLKI_API void rlki_seats_forget_retries(rlk_lock *lock);
@@ -6927,6 +6934,8 @@ RLKI_API void rlki_lock_undo(rlk_lock *lock);
 RLKI_API void rlki_lock_lose(rlk_lock *lock, rlk_result result);
 /* Remembers an error for the operation's result and the text. */
 RLKI_API void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error);
+/* What an operation came to that no quorum answered: the last error, or that nobody answered. */
+RLKI_API rlk_result rlki_lock_unanswered(rlk_lock *lock);
 /* Errors that the same call meets again: fatal, and wrong use. */
 RLKI_API bool rlki_is_final(rlk_result result);
 /* The connection of a seat became ready, or failed. */
@@ -7288,6 +7297,10 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
 {
     unsigned i;
     acquire_watch_begin(lock);
+    /* what that one saw, in the time of this call too; or it has the key itself */
+    if (before->state == RLKI_HELD)
+        lock->flags |= RLKI_LOCK_HOLDER;
+    lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->streak = 0; /* not before: its own release may still be telling it to others */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -7363,19 +7376,12 @@ static void acquire_note_conn(rlk_lock *lock, unsigned node)
 /* What the trying came to, when its time is over. */
 static rlk_result acquire_outcome(rlk_lock *lock)
 {
-    unsigned i;
+    /* behind another lock of the client it did not ask, and that one may know */
+    if (lock->phase == RLKI_PHASE_ROW && rlki_watch_is_held(lock))
+        lock->flags |= RLKI_LOCK_HOLDER;
     if (lock->flags & RLKI_LOCK_HOLDER)
         return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
-    if (lock->error < 0)
-        return (rlk_result)lock->error;
-    /* nobody said anything: is it that nobody could be asked? */
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY) {
-            acquire_note_conn(lock, i);
-            return (rlk_result)lock->error;
-        }
-    }
-    return RLK_TIMED_OUT;
+    return rlki_lock_unanswered(lock);
 }
 
 /* True if so many nodes are lost for good that no round can succeed; then lock->error says why. */
@@ -8698,7 +8704,8 @@ static bool hold_abandon(rlk_lock *lock, bool raises)
         rlk_seat *seat = &lock->seats[i];
         if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
             continue;
-        if (!rlki_seat_abandon(seat))
+        bool raise = seat->request.tag == RLKI_RAISE;
+        if (!rlki_seat_abandon(seat) && raise) /* a check that was sent raises nothing */
             sent = true;
     }
     return sent && lock->operation != RLK_OP_CHECK;
@@ -8790,9 +8797,9 @@ bool rlki_hold_step(rlk_lock *lock)
         rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
         rlki_lock_lose(lock, why);
     } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
+        rlk_result unanswered = rlki_lock_unanswered(lock);
         bool sent = hold_abandon(lock, lock->operation != RLK_OP_CHECK);
-        rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
-        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);
+        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : unanswered);
     }
     return false;
 }
@@ -9337,6 +9344,23 @@ void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result 
     lock->error = (int16_t)error;
     lock->error_node = (uint8_t)seat;
     lock->error_command = (uint8_t)command;
+}
+
+rlk_result rlki_lock_unanswered(rlk_lock *lock)
+{
+    unsigned silent = 0;
+    unsigned i;
+    /* nobody said anything: is it that nobody could be asked? */
+    for (i = 0; lock->error == RLK_OK && i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY)
+            rlki_lock_note(lock, i, RLKI_NO_COMMAND, rlk_conn_result(conn));
+        else if (lock->seats[i].verdict == RLKI_NONE)
+            silent = i;
+    }
+    if (lock->error == RLK_OK)
+        rlki_lock_note(lock, silent, lock->seats[silent].request.tag, RLK_E_RESPONSE_TIMEOUT);
+    return (rlk_result)lock->error;
 }
 
 bool rlki_is_final(rlk_result result)
@@ -10152,12 +10176,10 @@ static bool query_abandon(rlk_lock *lock)
 static void query_finish(rlk_lock *lock, bool quorum)
 {
     rlk_result result = RLK_OK;
+    rlk_result unanswered = quorum ? RLK_OK : rlki_lock_unanswered(lock);
     bool sent = query_abandon(lock);
     if (!quorum) {
-        if (sent)
-            result = RLK_UNKNOWN;
-        else
-            result = lock->error < 0 ? (rlk_result)lock->error : RLK_TIMED_OUT;
+        result = sent ? RLK_UNKNOWN : unanswered;
     } else if (lock->operation == RLK_OP_QUERY && !query_held(lock)) {
         result = RLK_NOT_HELD;
     }
@@ -10451,6 +10473,22 @@ static void seat_submit(rlk_seat *seat, unsigned command)
     rlk_conn_submit(seat_conn(seat), &seat->request, rlki_seat_lock(seat)->client->now_ms);
 }
 
+/* It is not sent again. The last one of the lock takes the time with it: else the next operation's
+ * command would be sent again at that time, and not at its own. */
+static void seat_drop_retry(rlk_seat *seat)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned waiting = 0;
+    unsigned i;
+    if (!(seat->flags & RLKI_SEAT_RETRY))
+        return;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        waiting |= lock->seats[i].flags & RLKI_SEAT_RETRY;
+    if (waiting == 0)
+        lock->retry_ms = RLK_NEVER;
+}
+
 void rlki_seat_send(rlk_seat *seat, unsigned command)
 {
     seat_clear(seat, RLKI_SEAT_NOSCRIPT | RLKI_SEAT_RETRY);
@@ -10465,7 +10503,7 @@ bool rlki_seat_abandon(rlk_seat *seat)
     bool answered = seat->request.tag != RLKI_NO_COMMAND &&
                     seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & RLKI_SEAT_RETRY);
     seat->request.tag = RLKI_NO_COMMAND;
-    seat_clear(seat, RLKI_SEAT_RETRY);
+    seat_drop_retry(seat);
     return rlk_conn_withdraw(seat_conn(seat), &seat->request) && !answered;
 }
 
@@ -10780,9 +10818,9 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
-        return integer && (reply->value >= 0 || reply->value == RLKI_NOT_OURS);
+        return integer && (reply->value == 0 || reply->value == 1 || reply->value == RLKI_NOT_OURS);
     default: /* RLKI_DEL */
-        return integer && reply->value >= 0;
+        return integer && (reply->value == 0 || reply->value == 1);
     }
 }
 
@@ -10936,7 +10974,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         wrong.type = RLK_RESP_ERROR;
         wrong.error = RLK_E_UNEXPECTED;
         reply = &wrong;
-        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        if (command == RLKI_RAISE || command == RLKI_DEL)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
     }
     if (left == 0)
         seat->request.tag = RLKI_NO_COMMAND;
@@ -11013,7 +11052,7 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     default: /* RLKI_QUERY, RLKI_DEL */
         if (!rlki_query_is_on(lock, command))
             break;
-        if (maybe_sent)
+        if (maybe_sent && command == RLKI_DEL)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)
             ((rlk_holder *)lock->query)[seat->index].result = why;
@@ -11577,6 +11616,16 @@ const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t
             break;
     }
     return other;
+}
+
+bool rlki_watch_is_held(const rlk_lock *lock)
+{
+    const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    for (; other; other = other->place_next)
+        if (rlki_lock_same_key(lock, other) &&
+            (other->place == RLKI_PLACE_HOLDER || other->flags & RLKI_LOCK_HOLDER))
+            return true;
+    return false;
 }
 
 bool rlki_watch_wait(rlk_lock *lock)

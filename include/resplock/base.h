@@ -65,7 +65,7 @@ typedef enum rlk_result {
 
     RLK_PENDING = 1,   /* started; the result comes as an event */
     RLK_BUSY = 2,      /* somebody else has the lock (an attempt with RLK_TRY) */
-    RLK_TIMED_OUT = 3, /* somebody else had it, or no quorum came together, until the deadline */
+    RLK_TIMED_OUT = 3, /* somebody else was seen to have it, and it was not acquired in time */
     RLK_NOT_OWNER = 4, /* the server says that the lock is not, or no longer, ours */
     RLK_NOT_HELD = 5,  /* nothing to do: this lock is not held (or: nobody has it, of a query) */
     RLK_LOST = 6,      /* its validity ran out before it was released or renewed, or the key was
@@ -108,7 +108,7 @@ typedef enum rlk_result {
     RLK_E_RESOLVE = -102,          /* the host name has no address */
     RLK_E_CONNECT = -103,          /* refused, no route, no such socket: rlk_conn_errno() */
     RLK_E_CONNECT_TIMEOUT = -104,  /* no connection within the connect time */
-    RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time */
+    RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */
     RLK_E_EOF = -106,              /* the server closed the connection */
     RLK_E_IO = -107,               /* reading or writing failed: rlk_conn_errno() */
 

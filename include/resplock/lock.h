@@ -43,8 +43,8 @@ extern "C" {
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
 #define RLK_OPERATION_MS 5000
 #define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
-/* Between attempts on a lock that is held, where the server does not tell of its release (no
- * RESP3, tracking refused), or after an error: a random time from ... to */
+/* Between attempts on a lock that is held, where the server does not notify of its release (no
+ * RESP3, tracking refused, or `no_tracking` set), or after an error: a random time from ... to */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
@@ -336,12 +336,13 @@ typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
     int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS */
-    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
-    int64_t safety_ms;    /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                             acquired, and its lease with them: RLK_LOST. From the TTL to
-                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t retry_min_ms; /* pause between attempts without notifications (no RESP3, tracking */
+    int64_t
+        retry_max_ms;    /* refused, `no_tracking`), or after an error; RLK_RETRY_MIN_MS, _MAX_MS */
+    int64_t safety_ms;   /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                            acquired, and its lease with them: RLK_LOST. From the TTL to
+                            RLK_TTL_MAX, else RLK_E_TIMES; default: never */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
@@ -468,14 +469,15 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *
  *   RLK_OK         held; rlk_remaining_ms() tells for how long
  *   RLK_BUSY       (RLK_TRY) somebody else has it
- *   RLK_TIMED_OUT  somebody else had it, or no quorum came together, until the deadline
+ *   RLK_TIMED_OUT  somebody else was seen to have it, and it was not acquired until the deadline
  *   RLK_CANCELLED  by rlk_cancel
  *   RLK_UNKNOWN    a command was sent whose outcome can't be known: our token may be in the key,
  *                  then it goes by itself after the TTL at the latest. The undo goes on while the
  *                  client is served; acquire again when you like
  *   negative       transport, protocol, server: the last error, when no holder was seen until the
- *                  deadline (at once with RLK_TRY); fatal errors at once; RLK_E_STATE if held
- *                  already; RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
+ *                  deadline (at once with RLK_TRY); RLK_E_RESPONSE_TIMEOUT: no quorum answered in
+ *                  time, and no error came; fatal errors at once; RLK_E_STATE if held already;
+ *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.
  * The deadline bounds the trying; the result comes within settle_ms after it. An RLK_EV_LOST of the
@@ -507,8 +509,9 @@ RLK_API rlk_result rlk_release_start(rlk_lock *lock);
  *   RLK_NOT_OWNER  the server no longer has our token: not held any more (an RLK_EV_LOST follows)
  *   RLK_LOST       its validity ran out before the answer
  *   RLK_NOT_HELD   nothing was held
- *   RLK_UNKNOWN    no answer: held until the old deadline, the key may live longer
- *   negative       nothing reached a quorum, held until the old deadline; RLK_E_TTL: added_ms of
+ *   RLK_UNKNOWN    sent, and no answer: held until the old deadline, the key may live longer
+ *   negative       no quorum did it, and nothing is left unanswered: held until the old deadline;
+ *                  RLK_E_RESPONSE_TIMEOUT: nothing could be sent in time; RLK_E_TTL: added_ms of
  *                  0, negative, or nothing left under the cap
  */
 RLK_API rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms);
@@ -578,7 +581,7 @@ typedef struct rlk_holder {
  * rlk_client_nodes() entries and stays in use until the result.
  *   RLK_OK        one token is on a quorum
  *   RLK_NOT_HELD  a quorum answered, and no token is on a quorum
- *   else          no quorum answered: an error or RLK_TIMED_OUT
+ *   negative      no quorum answered: the last error, or RLK_E_RESPONSE_TIMEOUT
  */
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);

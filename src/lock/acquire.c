@@ -194,6 +194,10 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
 {
     unsigned i;
     acquire_watch_begin(lock);
+    /* what that one saw, in the time of this call too; or it has the key itself */
+    if (before->state == RLKI_HELD)
+        lock->flags |= RLKI_LOCK_HOLDER;
+    lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->streak = 0; /* not before: its own release may still be telling it to others */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -269,19 +273,12 @@ static void acquire_note_conn(rlk_lock *lock, unsigned node)
 /* What the trying came to, when its time is over. */
 static rlk_result acquire_outcome(rlk_lock *lock)
 {
-    unsigned i;
+    /* behind another lock of the client it did not ask, and that one may know */
+    if (lock->phase == RLKI_PHASE_ROW && rlki_watch_is_held(lock))
+        lock->flags |= RLKI_LOCK_HOLDER;
     if (lock->flags & RLKI_LOCK_HOLDER)
         return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
-    if (lock->error < 0)
-        return (rlk_result)lock->error;
-    /* nobody said anything: is it that nobody could be asked? */
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY) {
-            acquire_note_conn(lock, i);
-            return (rlk_result)lock->error;
-        }
-    }
-    return RLK_TIMED_OUT;
+    return rlki_lock_unanswered(lock);
 }
 
 /* True if so many nodes are lost for good that no round can succeed; then lock->error says why. */

@@ -26,7 +26,8 @@ static bool hold_abandon(rlk_lock *lock, bool raises)
         rlk_seat *seat = &lock->seats[i];
         if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
             continue;
-        if (!rlki_seat_abandon(seat))
+        bool raise = seat->request.tag == RLKI_RAISE;
+        if (!rlki_seat_abandon(seat) && raise) /* a check that was sent raises nothing */
             sent = true;
     }
     return sent && lock->operation != RLK_OP_CHECK;
@@ -118,9 +119,9 @@ bool rlki_hold_step(rlk_lock *lock)
         rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
         rlki_lock_lose(lock, why);
     } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
+        rlk_result unanswered = rlki_lock_unanswered(lock);
         bool sent = hold_abandon(lock, lock->operation != RLK_OP_CHECK);
-        rlk_result error = lock->error < 0 ? (rlk_result)lock->error : RLK_E_RESPONSE_TIMEOUT;
-        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : error);
+        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : unanswered);
     }
     return false;
 }

@@ -53,7 +53,7 @@ enum {
 /* Flags of a lock. */
 #define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
 #define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
-#define RLKI_LOCK_MAYBE_SENT  0x04u /* a command was sent whose reply will never come */
+#define RLKI_LOCK_MAYBE_SENT  0x04u /* a raise or DEL was sent whose reply will never come */
 #define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
 #define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
 #define RLKI_LOCK_BACKGROUND  0x20u /* renew: nobody called for it */
@@ -194,6 +194,8 @@ static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 
 /* The client's lock that holds the key of this one by that token; NULL: none. */
 const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
+/* True if a lock of the client holds the key of this one, or waits for it and has seen a holder. */
+bool rlki_watch_is_held(const rlk_lock *lock);
 /* Stands in the row of those that wait for the key; true if it is the first. */
 bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
@@ -243,7 +245,8 @@ int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat);
 unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
 void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
-/* Sends again what was refused and waits for it. */
+/* Sends again what was refused and waits for it. No time is left behind: retry_ms is RLK_NEVER
+ * where nothing waits. */
 void rlki_seats_retry(rlk_lock *lock);
 /* Takes back raises and checks that wait for that: another operation comes first. */
 void rlki_seats_forget_retries(rlk_lock *lock);
@@ -299,6 +302,8 @@ void rlki_lock_undo(rlk_lock *lock);
 void rlki_lock_lose(rlk_lock *lock, rlk_result result);
 /* Remembers an error for the operation's result and the text. */
 void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error);
+/* What an operation came to that no quorum answered: the last error, or that nobody answered. */
+rlk_result rlki_lock_unanswered(rlk_lock *lock);
 /* Errors that the same call meets again: fatal, and wrong use. */
 bool rlki_is_final(rlk_result result);
 /* The connection of a seat became ready, or failed. */

@@ -23,6 +23,23 @@ void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result 
     lock->error_command = (uint8_t)command;
 }
 
+rlk_result rlki_lock_unanswered(rlk_lock *lock)
+{
+    unsigned silent = 0;
+    unsigned i;
+    /* nobody said anything: is it that nobody could be asked? */
+    for (i = 0; lock->error == RLK_OK && i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY)
+            rlki_lock_note(lock, i, RLKI_NO_COMMAND, rlk_conn_result(conn));
+        else if (lock->seats[i].verdict == RLKI_NONE)
+            silent = i;
+    }
+    if (lock->error == RLK_OK)
+        rlki_lock_note(lock, silent, lock->seats[silent].request.tag, RLK_E_RESPONSE_TIMEOUT);
+    return (rlk_result)lock->error;
+}
+
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);

@@ -156,12 +156,10 @@ static bool query_abandon(rlk_lock *lock)
 static void query_finish(rlk_lock *lock, bool quorum)
 {
     rlk_result result = RLK_OK;
+    rlk_result unanswered = quorum ? RLK_OK : rlki_lock_unanswered(lock);
     bool sent = query_abandon(lock);
     if (!quorum) {
-        if (sent)
-            result = RLK_UNKNOWN;
-        else
-            result = lock->error < 0 ? (rlk_result)lock->error : RLK_TIMED_OUT;
+        result = sent ? RLK_UNKNOWN : unanswered;
     } else if (lock->operation == RLK_OP_QUERY && !query_held(lock)) {
         result = RLK_NOT_HELD;
     }

@@ -66,6 +66,22 @@ static void seat_submit(rlk_seat *seat, unsigned command)
     rlk_conn_submit(seat_conn(seat), &seat->request, rlki_seat_lock(seat)->client->now_ms);
 }
 
+/* It is not sent again. The last one of the lock takes the time with it: else the next operation's
+ * command would be sent again at that time, and not at its own. */
+static void seat_drop_retry(rlk_seat *seat)
+{
+    rlk_lock *lock = rlki_seat_lock(seat);
+    unsigned waiting = 0;
+    unsigned i;
+    if (!(seat->flags & RLKI_SEAT_RETRY))
+        return;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        waiting |= lock->seats[i].flags & RLKI_SEAT_RETRY;
+    if (waiting == 0)
+        lock->retry_ms = RLK_NEVER;
+}
+
 void rlki_seat_send(rlk_seat *seat, unsigned command)
 {
     seat_clear(seat, RLKI_SEAT_NOSCRIPT | RLKI_SEAT_RETRY);
@@ -80,7 +96,7 @@ bool rlki_seat_abandon(rlk_seat *seat)
     bool answered = seat->request.tag != RLKI_NO_COMMAND &&
                     seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & RLKI_SEAT_RETRY);
     seat->request.tag = RLKI_NO_COMMAND;
-    seat_clear(seat, RLKI_SEAT_RETRY);
+    seat_drop_retry(seat);
     return rlk_conn_withdraw(seat_conn(seat), &seat->request) && !answered;
 }
 
@@ -395,9 +411,9 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
-        return integer && (reply->value >= 0 || reply->value == RLKI_NOT_OURS);
+        return integer && (reply->value == 0 || reply->value == 1 || reply->value == RLKI_NOT_OURS);
     default: /* RLKI_DEL */
-        return integer && reply->value >= 0;
+        return integer && (reply->value == 0 || reply->value == 1);
     }
 }
 
@@ -551,7 +567,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         wrong.type = RLK_RESP_ERROR;
         wrong.error = RLK_E_UNEXPECTED;
         reply = &wrong;
-        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        if (command == RLKI_RAISE || command == RLKI_DEL)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
     }
     if (left == 0)
         seat->request.tag = RLKI_NO_COMMAND;
@@ -628,7 +645,7 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     default: /* RLKI_QUERY, RLKI_DEL */
         if (!rlki_query_is_on(lock, command))
             break;
-        if (maybe_sent)
+        if (maybe_sent && command == RLKI_DEL)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)
             ((rlk_holder *)lock->query)[seat->index].result = why;

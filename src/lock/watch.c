@@ -71,6 +71,16 @@ const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t
     return other;
 }
 
+bool rlki_watch_is_held(const rlk_lock *lock)
+{
+    const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    for (; other; other = other->place_next)
+        if (rlki_lock_same_key(lock, other) &&
+            (other->place == RLKI_PLACE_HOLDER || other->flags & RLKI_LOCK_HOLDER))
+            return true;
+    return false;
+}
+
 bool rlki_watch_wait(rlk_lock *lock)
 {
     rlk_lock *first = watch_first(lock);

@@ -100,7 +100,7 @@ static void stuck_assert_event(stuck_ending ending)
     if (ending == STUCK_CANCELLED)
         assert_event(&world.set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
     else
-        assert_event(&world.set.client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+        assert_event(&world.set.client, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* Held before the server. */

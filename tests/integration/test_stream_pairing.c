@@ -313,7 +313,7 @@ static void many_collect(size_t count)
 
 static rlk_result many_expected(size_t i)
 {
-    return i == TIMED_OUT ? RLK_TIMED_OUT : i == CANCELLED ? RLK_CANCELLED : RLK_OK;
+    return i == TIMED_OUT ? RLK_E_RESPONSE_TIMEOUT : i == CANCELLED ? RLK_CANCELLED : RLK_OK;
 }
 
 /*
@@ -350,7 +350,7 @@ static void test_fault_90_one_of_a_thousand(void **state)
     {
         rlk_event event;
         assert_true(rlk_client_next_event(&many_client, &event));
-        assert_result(event.result, RLK_TIMED_OUT);
+        assert_result(event.result, RLK_E_RESPONSE_TIMEOUT);
         assert_ptr_equal(event.lock, &many_locks[TIMED_OUT]);
         assert_true(rlk_client_next_event(&many_client, &event));
         assert_result(event.result, RLK_CANCELLED);
@@ -412,7 +412,8 @@ static void test_fault_90_one_in_flight(void **state)
     proxy_release(middle);
     many_collect(5);
     for (i = 0; i < 6; i++) {
-        static const int expected[] = {RLK_OK, RLK_OK, RLK_TIMED_OUT, RLK_CANCELLED, -1, RLK_OK};
+        static const int expected[] = {RLK_OK,        RLK_OK, RLK_E_RESPONSE_TIMEOUT,
+                                       RLK_CANCELLED, -1,     RLK_OK};
         const char *value = server_text(redis, "GET %s", many_keys[i]);
         assert_int_equal(many_results[i], expected[i]);
         if (i == 4)

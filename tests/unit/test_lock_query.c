@@ -234,7 +234,7 @@ static void test_lock_query_deadline(void **state)
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS + 1));
-    assert_result(event.result, RLK_TIMED_OUT);
+    assert_result(event.result, RLK_E_EOF); /* and nobody can be asked anew */
     assert_result(holders[0].result, RLK_OK);
     assert_result(rlk_query_start(&lock, holders, 2), RLK_E_ARGUMENT);
     assert_result(rlk_query_start(&lock, NULL, 3), RLK_E_ARGUMENT);
@@ -246,7 +246,8 @@ static void test_lock_query_deadline(void **state)
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));
-    assert_result(event.result, RLK_TIMED_OUT);
+    assert_result(event.result, RLK_E_RESPONSE_TIMEOUT); /* fault 109 */
+    assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379, GET, PTTL)");
 }
 
 static void test_lock_query_of_a_fatal_connection(void **state)

@@ -304,7 +304,7 @@ static void test_lock_rounds_one_try_takes_node_ms(void **state)
     harness_reply(&h, 0, HARNESS_OK); /* late */
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* ---- Waiting for nodes ---- */

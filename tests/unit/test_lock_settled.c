@@ -131,7 +131,7 @@ static void test_lock_settled_undo_is_answered_at_the_deadline(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 1);
     h.now_ms += 5;
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 2);
     harness_expect_no_event(&h);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);

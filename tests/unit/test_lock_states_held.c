@@ -461,7 +461,7 @@ static void test_lock_timeout_and_ok_in_the_same_tick(void **state)
         harness_expect_no_event(&h);
         harness_expect_all(&h, 0, n, HARNESS_RELEASE);
         harness_reply_all(&h, 0, n, ":1\r\n");
-        harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }
 }
