@@ -137,11 +137,13 @@ typedef enum rlk_result {
     RLK_E_WRONGTYPE = -316,   /* the key holds something that is not a string: not a lock */
 
     /* fatal: stays until rlk_client_reset(); not retried */
-    RLK_E_AUTH = -401,       /* wrong or missing password */
-    RLK_E_NOPERM = -402,     /* the ACL user may not run a command that resplock needs */
-    RLK_E_PROTECTED = -403,  /* the server is in protected mode */
-    RLK_E_DATABASE = -404,   /* SELECT refused: no such database */
-    RLK_E_UNSUPPORTED = -405 /* the server lacks a command that resplock needs */
+    RLK_E_AUTH = -401,        /* wrong or missing password */
+    RLK_E_NOPERM = -402,      /* the ACL user may not run a command that resplock needs */
+    RLK_E_PROTECTED = -403,   /* the server is in protected mode */
+    RLK_E_DATABASE = -404,    /* SELECT refused: no such database, or no SELECT */
+    RLK_E_UNSUPPORTED = -405, /* the server lacks a command that resplock needs */
+    RLK_E_SENTINEL = -406,    /* this is Sentinel's port, which keeps no keys */
+    RLK_E_USER = -407 /* AUTH with a user's name refused: a server before Redis 6 knows none */
 } rlk_result;
 
 /* Range of a result. */

@@ -228,6 +228,14 @@ typedef enum rlk_conn_state {
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
 #define RLK_CONN_LOCAL 48
 
+/* What a stream showed of its server: bits of rlk_conn_server. */
+#define RLK_SERVER_HELLO     0x01u /* took HELLO; else the stream is RESP2, with AUTH */
+#define RLK_SERVER_NAMED     0x02u /* AUTH had a user's name */
+#define RLK_SERVER_DRAGONFLY 0x04u
+#define RLK_SERVER_SENTINEL  0x08u
+#define RLK_SERVER_CLUSTER   0x10u /* a node of a cluster: serves some of the keys */
+#define RLK_SERVER_REPLICA   0x20u /* said so to HELLO; it may be promoted since */
+
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
     uint64_t client_id;         /* 0: not known */
@@ -250,7 +258,8 @@ struct rlk_conn {
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
     uint16_t flags;
-    int16_t result; /* why the last attempt or connection ended; RLK_OK once ready */
+    uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
+    int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
     int16_t sys_errno;
     uint16_t ring_len;
     uint16_t ring_head;
@@ -434,6 +443,9 @@ RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+
+/* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
+RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
 /* Bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);

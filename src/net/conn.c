@@ -342,6 +342,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING);
     conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
+    conn->server = 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -545,6 +546,11 @@ bool rlk_conn_is_tracking(const rlk_conn *conn)
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
 {
     return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+}
+
+unsigned rlk_conn_server(const rlk_conn *conn)
+{
+    return conn->server;
 }
 
 size_t rlk_conn_tx_cap(const rlk_conn *conn)

@@ -2,11 +2,13 @@
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 | --map--> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT LOAD
- *              |                                      ^                                 |
- *              '-unknown, NOPROTO, NOPERM--> AUTH [CLIENT SETNAME]                      ready
+ *    HELLO 3 | --map----> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT
+ * LOAD | --proto 2, array ------------------->  ^                                   |
+ *              '-refused--> AUTH [CLIENT SETNAME] ------'                                   ready
  *
  *    [ ] optional: refused is good enough       | barrier: first all replies before it
+ *
+ * HELLO is refused in any words but those of handshake_hello_refused; the stream goes on as RESP2.
  *
  * Where no fence is due, two round trips. The fence waits for INFO, since that says how.
  *
@@ -130,16 +132,32 @@ size_t rlki_handshake_room(const rlk_url *url)
         handshake_plain_len(secret.texts.password, secret.texts.password_len, true));
 }
 
+/* "standalone", "cluster", "sentinel": as HELLO and INFO have it. */
+static void handshake_take_mode(rlk_conn *conn, uint8_t first, uint8_t second)
+{
+    if (first == 'c')
+        conn->server |= RLK_SERVER_CLUSTER;
+    if (first == 's' && second == 'e')
+        conn->server |= RLK_SERVER_SENTINEL;
+}
+
 /* ---- HELLO ------------------------------------------------------------------------------- */
 
 #ifndef RLK_RESP2_ONLY
 
-/* match: what the next element of the map is. */
+/* match: what the next element of the map is: a key, or the value of which key. */
 enum {
     HANDSHAKE_MAP_KEY,
     HANDSHAKE_MAP_VALUE,
-    HANDSHAKE_MAP_ID
+    HANDSHAKE_MAP_ID,
+    HANDSHAKE_MAP_PROTO,
+    HANDSHAKE_MAP_MODE,
+    HANDSHAKE_MAP_ROLE
 };
+
+/* Dragonfly has "dragonfly_version", and had "dfly_version". */
+#define HANDSHAKE_FLY     "fly_version"
+#define HANDSHAKE_FLY_LEN (sizeof HANDSHAKE_FLY - 1)
 
 static bool handshake_hello_needed(const rlk_conn *conn)
 {
@@ -172,7 +190,47 @@ static rlk_result handshake_hello_encode(rlk_conn *conn, rlk_resp_writer *writer
     return RLK_OK;
 }
 
-/* Finds "id" among the keys. Values may be aggregates: only what stands at depth 1 counts. */
+static bool handshake_is_word(const rlk_resp_token *token, const char *word)
+{
+    size_t n = strlen(word);
+
+    return token->len == n && memcmp(token->data, word, n) == 0;
+}
+
+static uint8_t handshake_hello_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (handshake_is_word(token, "id"))
+        return HANDSHAKE_MAP_ID;
+    if (handshake_is_word(token, "proto"))
+        return HANDSHAKE_MAP_PROTO;
+    if (handshake_is_word(token, "mode"))
+        return HANDSHAKE_MAP_MODE;
+    if (handshake_is_word(token, "role"))
+        return HANDSHAKE_MAP_ROLE;
+    if (token->len > HANDSHAKE_FLY_LEN &&
+        memcmp(token->data + token->len - HANDSHAKE_FLY_LEN, HANDSHAKE_FLY, HANDSHAKE_FLY_LEN) == 0)
+        conn->server |= RLK_SERVER_DRAGONFLY;
+    return HANDSHAKE_MAP_VALUE;
+}
+
+static void handshake_hello_value(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_integer = token->type == RLK_RESP_INTEGER;
+
+    if (conn->match == HANDSHAKE_MAP_ID && is_integer && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    if (conn->match == HANDSHAKE_MAP_PROTO && is_integer && token->value == 2)
+        conn->protocol = 2;
+    if (is_integer || token->len < 2)
+        return;
+    if (conn->match == HANDSHAKE_MAP_MODE)
+        handshake_take_mode(conn, token->data[0], token->data[1]);
+    if (conn->match == HANDSHAKE_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
+        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
+}
+
+/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
+ * depth 1 counts. */
 static void handshake_hello_token(rlk_conn *conn, const rlk_resp_token *token)
 {
     if (token->depth == 0)
@@ -180,29 +238,52 @@ static void handshake_hello_token(rlk_conn *conn, const rlk_resp_token *token)
     if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
         return;
     if (conn->match == HANDSHAKE_MAP_KEY) {
-        bool is_id = token->len == 2 && memcmp(token->data, "id", 2) == 0;
-
-        conn->match = is_id ? HANDSHAKE_MAP_ID : HANDSHAKE_MAP_VALUE;
+        conn->match = handshake_hello_key(conn, token);
         return;
     }
-    if (conn->match == HANDSHAKE_MAP_ID && token->type == RLK_RESP_INTEGER && token->value > 0)
-        conn->identity.client_id = (uint64_t)token->value;
+    handshake_hello_value(conn, token);
     conn->match = HANDSHAKE_MAP_KEY;
 }
 
+/* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
+ * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
+static bool handshake_hello_refused(const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+    case RLK_E_PROTECTED:
+    case RLK_E_SERVER_FULL:
+        return true;
+    default:
+        return reply->error == RLK_E_AUTH && reply->len > 0 &&
+               reply->data[0] == 'W'; /* WRONGPASS */
+    }
+}
+
+/*
+ * An array is a yes too, and so is a map that says proto 2: the stream goes on as RESP2, with AUTH
+ * and SETNAME done (fault 99). Servers that answer so are proxies or other products: whose ids and
+ * run_id theirs are is not known, so the fence goes by address too.
+ */
 static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    if (reply->error == RLK_E_UNSUPPORTED || reply->error == RLK_E_NOPERM) {
+    bool is_map = reply->type == RLK_RESP_MAP;
+
+    if (reply->error != RLK_OK) {
+        if (handshake_hello_refused(reply))
+            return reply->error;
         rlki_conn_forget_text(conn);
         conn->protocol = 2;
         return RLK_OK;
     }
-    if (reply->error != RLK_OK)
-        return reply->error;
-    if (reply->type != RLK_RESP_MAP)
+    if (!is_map && reply->type != RLK_RESP_ARRAY)
         return RLK_E_UNEXPECTED;
-    conn->protocol = 3;
-    return RLK_OK;
+    conn->server |= RLK_SERVER_HELLO;
+    if (conn->protocol == 0)
+        conn->protocol = is_map ? 3 : 2;
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
 }
 
 #endif /* RLK_RESP2_ONLY */
@@ -212,7 +293,15 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
 /* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
 static bool handshake_auth_needed(const rlk_conn *conn)
 {
-    return conn->protocol != 3;
+    return (conn->server & RLK_SERVER_HELLO) == 0;
+}
+
+/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
+ * too (fault 101). */
+static bool handshake_has_name(const handshake_secret *secret)
+{
+    return secret->texts.user_len != 0 &&
+           !(secret->texts.user_len == 7 && memcmp(secret->texts.user, "default", 7) == 0);
 }
 
 static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
@@ -222,20 +311,25 @@ static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
     if (result != RLK_OK || !secret.wanted)
         return result;
-    rlk_resp_put_command(writer, secret.texts.user_len != 0 ? 3 : 2);
+    rlk_resp_put_command(writer, handshake_has_name(&secret) ? 3 : 2);
     handshake_word(writer, "AUTH");
-    if (secret.texts.user_len != 0)
+    if (handshake_has_name(&secret)) {
         handshake_put_user(writer, &secret);
+        conn->server |= RLK_SERVER_NAMED;
+    }
     handshake_put_password(writer, &secret);
     return RLK_OK;
 }
 
+/*
+ * A refusal in words that nobody knows is fatal all the same: the same password would meet the same
+ * words, and servers count failures against a user (fault 108). With a user's name it is most
+ * likely the name that is not known: "wrong number of arguments" (fault 101).
+ */
 static rlk_result handshake_auth_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    (void)conn;
-    /* The plain ERRs of old servers: no password is set, no users before Redis 6, ... */
     if (reply->error == RLK_E_SERVER)
-        return RLK_E_AUTH;
+        return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
     if (reply->error != RLK_OK)
         return reply->error;
     return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
@@ -243,7 +337,7 @@ static rlk_result handshake_auth_reply(rlk_conn *conn, const rlk_reply *reply)
 
 static bool handshake_setname_needed(const rlk_conn *conn)
 {
-    return conn->protocol == 2 && conn->client_name != NULL;
+    return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
 }
 
 static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
@@ -261,15 +355,18 @@ static bool handshake_tracking_needed(const rlk_conn *conn)
     return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
 }
 
-/* NOLOOP: of what this connection changes itself nobody need tell it. */
+/* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
+ * pushes at all. */
 static rlk_result handshake_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    (void)conn;
-    rlk_resp_put_command(writer, 4);
+    bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
+
+    rlk_resp_put_command(writer, noloop ? 4 : 3);
     handshake_word(writer, "CLIENT");
     handshake_word(writer, "TRACKING");
     handshake_word(writer, "ON");
-    handshake_word(writer, "NOLOOP");
+    if (noloop)
+        handshake_word(writer, "NOLOOP");
     return RLK_OK;
 }
 
@@ -315,7 +412,8 @@ static rlk_result handshake_select_encode(rlk_conn *conn, rlk_resp_writer *write
     return RLK_OK;
 }
 
-/* A lock in another database than the others' is none (fault 72). */
+/* A lock in another database than the others' is none (fault 72), whatever the words of the refusal
+ * (fault 104). */
 static rlk_result handshake_select_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     (void)conn;
@@ -329,13 +427,17 @@ static rlk_result handshake_select_reply(rlk_conn *conn, const rlk_reply *reply)
 /* ---- INFO -------------------------------------------------------------------------------- */
 
 /*
- * The line that is looked for, in a text that comes in fragments of any size. match counts what
- * was found of it: the newline before it, its name, its 40 digits. The newline occurs only at the
- * beginning, so a mismatch need not look back.
+ * Two lines of a text that comes in fragments of any size. match counts what was found of one: the
+ * newline before it, its name, its value (40 digits, or two letters). The newline occurs only at
+ * the beginning, so a mismatch need not go back. Both names begin with 'r'; from the letter behind
+ * it on match has HANDSHAKE_MODE_BIT too where it is the mode's.
  */
 #define HANDSHAKE_RUN_ID     "\nrun_id:"
 #define HANDSHAKE_RUN_ID_LEN (sizeof HANDSHAKE_RUN_ID - 1)
 #define HANDSHAKE_DIGITS     40u
+#define HANDSHAKE_MODE       "\nredis_mode:"
+#define HANDSHAKE_MODE_LEN   (sizeof HANDSHAKE_MODE - 1)
+#define HANDSHAKE_MODE_BIT   0x80u
 
 static int handshake_digit(uint8_t byte)
 {
@@ -363,6 +465,25 @@ static bool handshake_run_id_byte(rlk_conn *conn, uint8_t byte)
     return true;
 }
 
+/* "cluster" or "sentinel", by as many letters as tell them from "standalone". */
+static bool handshake_mode_byte(rlk_conn *conn, size_t at, uint8_t byte)
+{
+    if (at < HANDSHAKE_MODE_LEN)
+        return byte == (uint8_t)HANDSHAKE_MODE[at];
+    handshake_take_mode(conn, at == HANDSHAKE_MODE_LEN ? byte : 's', byte);
+    return at == HANDSHAKE_MODE_LEN && byte == 's';
+}
+
+static bool handshake_info_byte(rlk_conn *conn, uint8_t byte)
+{
+    size_t at = conn->match & ~HANDSHAKE_MODE_BIT;
+
+    if (at == 2 && byte == (uint8_t)HANDSHAKE_MODE[2])
+        conn->match |= HANDSHAKE_MODE_BIT;
+    return (conn->match & HANDSHAKE_MODE_BIT) != 0 ? handshake_mode_byte(conn, at, byte)
+                                                   : handshake_run_id_byte(conn, byte);
+}
+
 static rlk_result handshake_info_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)conn;
@@ -374,6 +495,8 @@ static rlk_result handshake_info_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
 {
+    /* A proxy's run_id says nothing of the server behind it. */
+    bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
     size_t i;
 
     if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
@@ -381,12 +504,19 @@ static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
     if ((token->flags & RLK_RESP_FIRST) != 0)
         conn->match = 1; /* the beginning of the text is the beginning of a line */
     for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
-        if (handshake_run_id_byte(conn, token->data[i]))
+        if (handshake_info_byte(conn, token->data[i]))
             conn->match++;
         else
             conn->match = token->data[i] == '\n';
-        conn->identity.has_run_id = conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS;
+        conn->identity.has_run_id =
+            !foreign && conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS;
     }
+}
+
+static rlk_result handshake_info_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)reply;
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
 }
 
 /* ---- The fence --------------------------------------------------------------------------- */
@@ -417,16 +547,20 @@ static void handshake_fenced(rlk_conn *conn)
 static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
+    bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
 
     if (fence == CONN_FENCE_GONE)
         handshake_fenced(conn);
     if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
         return RLK_OK;
-    rlk_resp_put_command(writer, fence == CONN_FENCE_KILL ? 4 : 6);
+    by_id = fence == CONN_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
+    rlk_resp_put_command(writer, fence == CONN_FENCE_KILL_ADDR && by_id ? 6 : 4);
     handshake_word(writer, "CLIENT");
     handshake_word(writer, "KILL");
-    handshake_word(writer, "ID");
-    rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    if (by_id) {
+        handshake_word(writer, "ID");
+        rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    }
     if (fence == CONN_FENCE_KILL_ADDR) {
         handshake_word(writer, "ADDR");
         handshake_word(writer, conn->old.local);
@@ -489,7 +623,8 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
     {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
      handshake_client_id_reply, HANDSHAKE_OPTIONAL},
     {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
-    {"INFO", NULL, handshake_info_encode, handshake_info_token, NULL, HANDSHAKE_OPTIONAL},
+    {"INFO", NULL, handshake_info_encode, handshake_info_token, handshake_info_reply,
+     HANDSHAKE_OPTIONAL},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
      HANDSHAKE_BARRIER},
     {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply, 0},
@@ -571,10 +706,11 @@ static void handshake_hide_arguments(rlk_conn *conn)
     conn->text_len = (uint8_t)i;
 }
 
-/* Errors that say the same at any step. */
-static bool handshake_is_final(rlk_result error)
+/* Errors that say the same at any step; HELLO sees to them itself. */
+static bool handshake_is_final(const handshake_step *step, rlk_result error)
 {
-    return error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL;
+    return step != &handshake_steps[0] &&
+           (error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
 }
 
 rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
@@ -583,7 +719,7 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
 
     if (reply->error == RLK_E_UNSUPPORTED && (step->flags & HANDSHAKE_SECRET) != 0)
         handshake_hide_arguments(conn);
-    if (handshake_is_final(reply->error))
+    if (handshake_is_final(step, reply->error))
         return reply->error;
     if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
         rlki_conn_forget_text(conn);

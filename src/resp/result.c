@@ -132,9 +132,14 @@ static const result_row result_rows[] = {
     {RLK_E_NOPERM, "E_NOPERM",
      "the ACL user may not do this: docs/guide.md lists the permissions that it needs"},
     {RLK_E_PROTECTED, "E_PROTECTED", "the server is in protected mode: set a password or bind it"},
-    {RLK_E_DATABASE, "E_DATABASE", "there is no such database"},
+    {RLK_E_DATABASE, "E_DATABASE",
+     "there is no such database, or no SELECT, as in a cluster or behind a proxy: use database 0"},
     {RLK_E_UNSUPPORTED, "E_UNSUPPORTED",
-     "the server lacks a command that resplock needs: SCRIPT LOAD"},
+     "the server lacks a command that resplock needs, or it has another name there"},
+    {RLK_E_SENTINEL, "E_SENTINEL",
+     "this is a Sentinel's port, which keeps no keys: connect to the primary that it names"},
+    {RLK_E_USER, "E_USER",
+     "the server takes no user's name (before Redis 6, or a proxy): give the password alone"},
 };
 
 static const result_row *result_find(rlk_result result)

@@ -100,7 +100,7 @@ static void test_fault_09_noauth_and_wrongpass(void **state)
         const char *said;
         bool resp2;
     } cases[] = {
-        {"", "HELLO; the server said: NOAUTH", false},
+        {"", "; the server said: NOAUTH", false},
         {":guess", "HELLO; the server said: WRONGPASS", false},
         {"nobody:guess", "HELLO; the server said: WRONGPASS", false},
         {":guess", "AUTH; the server said: WRONGPASS", true},

@@ -119,7 +119,7 @@ static void into_closing(fake *server)
 
 static void into_fatal(fake *server)
 {
-    static const fake_rule rules[] = {{"HELLO", "-NOAUTH no\r\n"}, {NULL, NULL}};
+    static const fake_rule rules[] = {{"HELLO", "-WRONGPASS no\r\n"}, {NULL, NULL}};
 
     server->rules = rules;
     fake_start(server);
@@ -238,7 +238,7 @@ static void test_conn_reset_leaves_fatal(void **state)
     into_fatal(&server);
     assert_int_equal(rlk_conn_wants(&server.conn), 0);
     assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
-    assert_string_equal(rlk_conn_text(&server.conn), "NOAUTH no");
+    assert_string_equal(rlk_conn_text(&server.conn), "WRONGPASS no");
     assert_string_equal(rlk_conn_step(&server.conn), "HELLO");
     rlk_conn_hurry(&server.conn, server.now_ms);
     assert_int_equal(rlk_conn_wants(&server.conn), 0);

@@ -13,6 +13,9 @@
 #define NO_RUN "-NOPERM no\r\n"
 #define NO_ID  "%0\r\n"
 
+#define ARRAY_ID "*4\r\n$2\r\nid\r\n:5\r\n$5\r\nproto\r\n:2\r\n"
+#define FLY_ID   "%2\r\n$2\r\nid\r\n:5\r\n$12\r\ndfly_version\r\n$4\r\nv1.4\r\n"
+
 typedef struct fence_side {
     uint64_t client_id;
     uint64_t peer;
@@ -150,6 +153,38 @@ static void test_conn_fence_is_sent_and_understood(void **state)
         /* restarted; elsewhere */
         {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 0, "l:1", "HELLO 3;INFO server;", true},
         {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 9, "l:1", "HELLO 3;INFO server;", false},
+        /* fault 99: a yes in the shape of a proxy: ids and run_id may be anybody's */
+        {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
+         {{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
+         0,
+         "l:1",
+         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR l:1;",
+         true},
+        {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
+         {{"INFO", RUN_A}, {"HELLO", ARRAY_ID}, {"CLIENT KILL", ":0\r\n"}},
+         0,
+         "l:1",
+         NULL,
+         false},
+        {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
+         {{"INFO", RUN_B}, {"HELLO", ARRAY_ID}, {"CLIENT KILL", ":0\r\n"}},
+         0,
+         "l:1",
+         NULL,
+         false},
+        /* Dragonfly has no run_id, and takes one filter */
+        {{{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
+         {{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
+         0,
+         "l:1",
+         "HELLO 3;INFO server;CLIENT KILL ADDR l:1;",
+         true},
+        {{{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
+         {{"INFO", NO_RUN}, {"HELLO", FLY_ID}, {"CLIENT KILL", ":0\r\n"}},
+         0,
+         "l:1",
+         NULL,
+         false},
         /* no run_id */
         {{{"INFO", NO_RUN}},
          {{"INFO", NO_RUN}},
