@@ -336,6 +336,8 @@ typedef enum rlk_result {
     RLK_E_NOREPLICAS = -314,  /* not enough replicas to write */
     RLK_E_SERVER_FULL = -315, /* max number of clients reached */
     RLK_E_WRONGTYPE = -316,   /* the key holds something that is not a string: not a lock */
+    RLK_E_NOAUTH = -317,      /* the server asks a stream to authenticate that had done so (NOAUTH);
+                                 of a handshake: RLK_E_AUTH */
 
     /* fatal: stays until rlk_client_reset(); not retried */
     RLK_E_AUTH = -401,        /* wrong or missing password */
@@ -639,6 +641,10 @@ RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 #define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
 #define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+/* The time from one visit to all addresses of a server to the next, where each was left because of
+ * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
+ * left: see rlk_conn_is_condemned. */
+#define RLK_CONDEMN_MS     3000
 #define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
 
 /* ---- Requests and replies ---------------------------------------------------------------- */
@@ -699,7 +705,8 @@ typedef struct rlk_conn_calls {
     /*
      * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
      * at least one byte of it was handed to the driver, so that the server may execute it, even
-     * later. Requests in the send list stay there.
+     * later. False also where the server refused it, and with it the stream (READONLY): then
+     * rlk_conn_result says how. Requests in the send list stay there.
      */
     void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
@@ -856,12 +863,17 @@ struct rlk_conn {
     uint32_t connect_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
-    uint32_t backoff_ms; /* bound of the next one */
-    uint32_t jitter;     /* state of the generator of backoff times */
-    uint32_t generation; /* connections that became ready, counted */
-    uint32_t failures;   /* attempts and connections that ended, counted */
-    uint32_t fragment;   /* of the string under way: of a reply its length, UINT32_MAX if that is
-                            not known; of a push the hash of the key so far */
+    uint32_t backoff_ms;  /* bound of the next one */
+    uint32_t jitter;      /* state of the generator of backoff times */
+    uint32_t ready_ms;    /* when it became ready, modulo 2^32 */
+    uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
+    uint32_t condemned;   /* number of the address that was condemned last; 0: none */
+    uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
+    uint32_t round_ms;    /* 0: none did */
+    uint32_t generation;  /* connections that became ready, counted */
+    uint32_t failures;    /* attempts and connections that ended, counted */
+    uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
+                             not known; of a push the hash of the key so far */
 #ifndef RLK_NO_TRACE
     uint32_t bytes_sent; /* modulo 2^32 */
     uint32_t bytes_received;
@@ -893,7 +905,11 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
 RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
 
-/* Leaves FATAL (or WAITING): forgets the last failure and connects at once. No effect elsewhere. */
+/*
+ * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
+ * that were condemned. A stream or an attempt under way ends: what is in flight is lost, and
+ * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver is to close first.
+ */
 RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
 
 /* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
@@ -931,6 +947,16 @@ RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
 
 /* Where to connect to. */
 RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
+
+/*
+ * Asked by a driver, before each attempt, about each address that the host has now; `peer` is its
+ * number for it, as in rlk_conn_connected. True of one address at most: the last one whose server
+ * said that it is not the one to ask (READONLY, NOAUTH on a stream that had authenticated; LOADING
+ * or MASTERDOWN, in a handshake or for RLK_CONDEMN_MS). The attempt begins with the address behind
+ * it, behind the last with the first, and tries all. A driver that knows one address only need not
+ * ask.
+ */
+RLK_API bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer);
 
 /* The driver has begun an attempt: the connect time runs. */
 RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
@@ -1460,7 +1486,13 @@ RLK_API void rlk_client_tick(rlk_client *client);
  * renewal, LOST. */
 RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
 
-/* Leaves fatal states and backoff of all connections: they try again at once. */
+/*
+ * Has all connections connect anew, at once, whatever state they are in; names are resolved anew.
+ * Leaves fatal states. Commands in flight are lost, and fenced: operations under way go on. Locks
+ * that are held are compared on the new connections: LOST where they are not there.
+ * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED. Returns without waiting: the client connects
+ * while it is served, or in the next blocking call.
+ */
 RLK_API rlk_result rlk_client_reset(rlk_client *client);
 
 /* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
@@ -1550,6 +1582,8 @@ struct rlk_lock {
     uint32_t max_hold_ms; /* 0: none */
     uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
                          Of a lock that is held: changed there by somebody */
+    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
+                         one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     const uint8_t *key;
@@ -1624,8 +1658,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *                  then it goes by itself after the TTL at the latest. The undo goes on while the
  *                  client is served; acquire again when you like
  *   negative       transport, protocol, server: the last error, when no holder was seen until the
- *                  deadline (at once with RLK_TRY); RLK_E_RESPONSE_TIMEOUT: no quorum answered in
- *                  time, and no error came; fatal errors at once; RLK_E_STATE if held already;
+ *                  deadline (at once with RLK_TRY, but for one more try where the stream that ended
+ *                  is older than the call, and fenced); RLK_E_RESPONSE_TIMEOUT: no quorum answered
+ *                  in time, and no error came; fatal errors at once; RLK_E_STATE if held already;
  *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.
@@ -2877,9 +2912,11 @@ static const result_row result_rows[] = {
     {RLK_E_NOSCRIPT, "E_NOSCRIPT",
      "the server forgot our script right after loading it; is a proxy between?"},
     {RLK_E_MOVED, "E_MOVED",
-     "the key lives on another node of a cluster, which is not followed yet"},
+     "this is a node of a Redis Cluster, and the key lives on another: connect to a server without "
+     "Cluster"},
     {RLK_E_ASK, "E_ASK",
-     "the key is moving to another node of a cluster, which is not followed yet"},
+     "this is a node of a Redis Cluster, and the key moves to another: connect to a server without "
+     "Cluster"},
     {RLK_E_CLUSTERDOWN, "E_CLUSTERDOWN", "the cluster is down"},
     {RLK_E_TRYAGAIN, "E_TRYAGAIN", "the cluster is moving the key"},
     {RLK_E_CROSSSLOT, "E_CROSSSLOT", "keys of one command are in different slots"},
@@ -2888,6 +2925,8 @@ static const result_row result_rows[] = {
      "the server has reached its maximum number of clients (maxclients)"},
     {RLK_E_WRONGTYPE, "E_WRONGTYPE",
      "the key holds something that is not a string: it is used for something else"},
+    {RLK_E_NOAUTH, "E_NOAUTH",
+     "the server wants a connection to authenticate that had done so; it does at the next one"},
     {RLK_E_AUTH, "E_AUTH",
      "wrong or missing user or password; in a URL a password alone is redis://:password@host"},
     {RLK_E_NOPERM, "E_NOPERM",
@@ -3121,7 +3160,8 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 
 /* ==== src/net/conn_internal.h ====
  *
- * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c, backoff.c.
+ * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c,
+ * backoff.c, condemn.c.
  */
 #ifndef RESPLOCK_NET_CONN_INTERNAL_H
 #define RESPLOCK_NET_CONN_INTERNAL_H
@@ -3136,6 +3176,9 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 #define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
 #define CONN_NO_TRACKING 0x80u /* configured */
 #define CONN_TRACKING    0x100u
+#define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
+#define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
+#define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu
@@ -3285,6 +3328,311 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
     return delay + 1;
 }
 
+/* ==== src/net/condemn.h ====
+ *
+ * Internal: streams that are ended because of what the server says.
+ */
+#ifndef RLKI_NET_CONDEMN_H
+#define RLKI_NET_CONDEMN_H
+
+/* True of an error that can condemn a stream. */
+RLKI_API bool rlki_condemn_is_for(rlk_result error);
+
+/* Takes note of what a request was answered (RLK_OK: no error). True: the stream is to end for it.
+ */
+RLKI_API bool rlki_condemn(rlk_conn *conn, rlk_result error);
+
+/* The same of an error that ends a handshake: the next attempt begins behind this address. */
+RLKI_API void rlki_condemn_address(rlk_conn *conn, rlk_result error);
+
+/* Forgets all streams that were condemned. */
+RLKI_API void rlki_condemn_forget(rlk_conn *conn);
+
+/* From within `changed` that reports READY: true if this stream takes the place of one that was
+ * condemned, or that rlk_conn_reset ended. */
+RLKI_API bool rlki_condemn_was_replaced(const rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/error.h ====
+ *
+ * Internal: whom an error reply concerns.
+ */
+#ifndef RLKI_NET_ERROR_H
+#define RLKI_NET_ERROR_H
+
+typedef enum rlki_scope {
+    RLKI_SCOPE_UNKNOWN, /* no error that servers are known for: the command was executed or not */
+    /* The others say for certain that the command was not executed. */
+    RLKI_SCOPE_COMMAND, /* refused for now: the same may be asked again on this stream */
+    RLKI_SCOPE_STREAM,  /* this stream leads to the wrong server, or says nothing more to us */
+    RLKI_SCOPE_LASTING, /* the same, if it lasts */
+    RLKI_SCOPE_FINAL    /* refused for good: not to be asked again */
+} rlki_scope;
+
+/* Whom the error concerns that rlk_server_error read; RLKI_SCOPE_UNKNOWN of other results. */
+RLKI_API rlki_scope rlki_error_scope(rlk_result error);
+
+#endif
+
+/* ==== src/net/error.c ====
+ *
+ * What the error replies of servers mean.
+ */
+
+#include <string.h>
+
+/*
+ * The one table of errors: what a server says, what that means, and whom it concerns (error.h).
+ * First words of the text.
+ */
+#define ERROR_CODES(X)                                                                             \
+    X("NOSCRIPT", RLK_E_NOSCRIPT, COMMAND)                                                         \
+    X("READONLY", RLK_E_READONLY, STREAM)                                                          \
+    X("LOADING", RLK_E_LOADING, LASTING)                                                           \
+    X("BUSY", RLK_E_SCRIPT_BUSY, COMMAND)                                                          \
+    X("MASTERDOWN", RLK_E_MASTERDOWN, LASTING)                                                     \
+    X("MISCONF", RLK_E_MISCONF, COMMAND)                                                           \
+    X("OOM", RLK_E_OOM, COMMAND)                                                                   \
+    X("WRONGTYPE", RLK_E_WRONGTYPE, COMMAND)                                                       \
+    X("NOREPLICAS", RLK_E_NOREPLICAS, COMMAND)                                                     \
+    X("MOVED", RLK_E_MOVED, FINAL)                                                                 \
+    X("ASK", RLK_E_ASK, FINAL)                                                                     \
+    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN, COMMAND)                                                   \
+    X("TRYAGAIN", RLK_E_TRYAGAIN, COMMAND)                                                         \
+    X("CROSSSLOT", RLK_E_CROSSSLOT, FINAL)                                                         \
+    X("NOPERM", RLK_E_NOPERM, FINAL)                                                               \
+    X("NOAUTH", RLK_E_NOAUTH, STREAM)                                                              \
+    X("WRONGPASS", RLK_E_AUTH, FINAL)                                                              \
+    X("DENIED", RLK_E_PROTECTED, FINAL)                                                            \
+    X("NOPROTO", RLK_E_UNSUPPORTED, FINAL)
+
+/* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
+ * Redis 7.0 and later. */
+#define ERROR_SENTENCES(X)                                                                         \
+    X("max number of clients", RLK_E_SERVER_FULL, COMMAND)                                         \
+    X("unknown command", RLK_E_UNSUPPORTED, FINAL)                                                 \
+    X("unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("Unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("invalid password", RLK_E_AUTH, FINAL)                                                       \
+    X("Client sent AUTH, but no password is set", RLK_E_AUTH, FINAL)                               \
+    X("AUTH <password> called without any password", RLK_E_AUTH, FINAL)                            \
+    X("The user executing the script", RLK_E_NOPERM, FINAL)                                        \
+    X("ACL failure in script", RLK_E_NOPERM, FINAL)
+
+/* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
+#define ERROR_TEXT(text, result, scope)    text "\0"
+#define ERROR_MEANING(text, result, scope) result,
+#define ERROR_SCOPE(text, result, scope)   RLKI_SCOPE_##scope,
+
+#define ERROR_ONE(text, result, scope) +1
+
+enum {
+    ERROR_CODES_LEN = 0 ERROR_CODES(ERROR_ONE),
+    ERROR_LEN = ERROR_CODES_LEN ERROR_SENTENCES(ERROR_ONE)
+};
+
+static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
+static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
+/* Those of the sentences stand behind those of the codes. */
+static const int16_t error_meanings[ERROR_LEN] = {ERROR_CODES(ERROR_MEANING)
+                                                      ERROR_SENTENCES(ERROR_MEANING)};
+static const uint8_t error_scopes[ERROR_LEN] = {ERROR_CODES(ERROR_SCOPE)
+                                                    ERROR_SENTENCES(ERROR_SCOPE)};
+
+/* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
+#define ERROR_IN_SCRIPT "Error running script"
+
+/* Meaning of the first of `texts` that `text` begins with (whole: that it is). */
+static int error_find(const char *texts, const int16_t *meanings, const uint8_t *text, size_t len,
+                      bool whole)
+{
+    for (; *texts != '\0'; meanings++) {
+        size_t n = strlen(texts);
+
+        if ((whole ? len == n : len >= n) && memcmp(text, texts, n) == 0)
+            return *meanings;
+        texts += n + 1;
+    }
+    return RLK_E_SERVER;
+}
+
+static size_t error_word(const uint8_t *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && text[n] != ' ')
+        n++;
+    return n;
+}
+
+static int error_code(const uint8_t *word, size_t len)
+{
+    return error_find(error_codes, error_meanings, word, len, true);
+}
+
+/* The first error code among the words, which old servers precede with a dash. */
+static int error_inside(const uint8_t *text, size_t len)
+{
+    int result = RLK_E_SERVER;
+
+    while (len > 0 && result == RLK_E_SERVER) {
+        size_t n = error_word(text, len);
+        size_t dash = n > 0 && text[0] == '-';
+
+        result = error_code(text + dash, n - dash);
+        if (n < len)
+            n++;
+        text += n;
+        len -= n;
+    }
+    return result;
+}
+
+rlk_result rlk_server_error(const uint8_t *text, size_t len)
+{
+    size_t n = error_word(text, len);
+
+    if (n == len || n != 3 || memcmp(text, "ERR", 3) != 0)
+        return (rlk_result)error_code(text, n);
+    text += n + 1;
+    len -= n + 1;
+    n = sizeof ERROR_IN_SCRIPT - 1;
+    if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
+        return (rlk_result)error_inside(text, len);
+    return (rlk_result)error_find(error_sentences, error_meanings + ERROR_CODES_LEN, text, len,
+                                  false);
+}
+
+rlki_scope rlki_error_scope(rlk_result error)
+{
+    unsigned i;
+
+    for (i = 0; i < ERROR_LEN; i++)
+        if (error_meanings[i] == (int16_t)error)
+            return (rlki_scope)error_scopes[i];
+    return RLKI_SCOPE_UNKNOWN;
+}
+
+/* ==== src/net/condemn.c ====
+ *
+ * Errors that condemn the stream: the server is not, or no longer, the one that the URL means.
+ *
+ *                    READONLY, NOAUTH: the last round began long ago,
+ *                    or this address is not condemned in it yet
+ *           READY ----------------------------------------------------> CLOSING
+ *            |  ^ |    LOADING, MASTERDOWN: the same, once it lasts         |
+ *            |  | |                                                         | resolved anew, from
+ *            |  +-' else the error is the command's own                     | the address behind
+ *            v                                                              v
+ *        (any answer but these: the server serves)              WAITING ... HANDSHAKE
+ *                                                                 ^             | LOADING ...
+ *                                                                 +-------------'
+ *
+ * A server that was demoted keeps its connections, and the name means another by now. So the
+ * stream ends, and the driver resolves the name anew. Of several addresses it takes the one behind
+ * the condemned one. A round is a visit to each of them. A new one begins RLK_CONDEMN_MS after the
+ * last one began: a name without any primary makes no storm of connections.
+ *
+ * The command that was refused is lost with its stream, as one that was never sent. So its owner
+ * asks again on the next stream by the same path as after any other loss, and there is no second
+ * path for calls that end at their first error. A refusal that condemns nothing goes to its owner.
+ */
+
+/* A time in 32 bits, and not 0. What it is compared with is less than 49 days away, or one more
+ * stream is kept for a while. */
+static uint32_t condemn_stamp(const rlk_conn *conn)
+{
+    return (uint32_t)conn->now_ms | 1u;
+}
+
+static bool condemn_is_past(const rlk_conn *conn, uint32_t since)
+{
+    return condemn_stamp(conn) - since >= RLK_CONDEMN_MS;
+}
+
+/* Of an address in 32 bits, and not 0. */
+static uint32_t condemn_number(uint64_t peer)
+{
+    return (uint32_t)peer << 1 | 1u;
+}
+
+/* The server serves: connecting to it is no storm, unless it went from address to address. */
+static void condemn_served(rlk_conn *conn)
+{
+    conn->flags |= CONN_SERVED;
+    conn->lasting_ms = 0;
+    if (conn->round_ms == 0 || condemn_is_past(conn, conn->round_ms))
+        rlki_backoff_reset(conn);
+}
+
+/* It does not, for now. True if that has lasted. */
+static bool condemn_lasts(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_SERVED;
+    if (conn->lasting_ms == 0)
+        conn->lasting_ms = condemn_stamp(conn);
+    return condemn_is_past(conn, conn->lasting_ms);
+}
+
+/* True if a round may go on, or begin, with the address of this stream. */
+static bool condemn_in_round(rlk_conn *conn)
+{
+    uint32_t number = condemn_number(conn->identity.peer);
+
+    if (conn->round_ms != 0 && !condemn_is_past(conn, conn->round_ms))
+        return number != conn->round_first && number != conn->condemned;
+    conn->round_ms = condemn_stamp(conn);
+    conn->round_first = number;
+    return true;
+}
+
+bool rlki_condemn_is_for(rlk_result error)
+{
+    rlki_scope scope = rlki_error_scope(error);
+
+    return scope == RLKI_SCOPE_STREAM || scope == RLKI_SCOPE_LASTING;
+}
+
+bool rlki_condemn(rlk_conn *conn, rlk_result error)
+{
+    if (error == RLK_OK && (conn->flags & CONN_SERVED) != 0)
+        return false;
+    if (!rlki_condemn_is_for(error)) {
+        condemn_served(conn);
+        return false;
+    }
+    if (rlki_error_scope(error) == RLKI_SCOPE_LASTING && !condemn_lasts(conn))
+        return false;
+    if (!condemn_in_round(conn))
+        return false;
+    conn->condemned = condemn_number(conn->identity.peer);
+    conn->flags |= CONN_REPLACED;
+    return true;
+}
+
+void rlki_condemn_address(rlk_conn *conn, rlk_result error)
+{
+    if (rlki_condemn_is_for(error))
+        conn->condemned = condemn_number(conn->identity.peer);
+}
+
+void rlki_condemn_forget(rlk_conn *conn)
+{
+    conn->condemned = 0;
+    conn->round_ms = 0;
+}
+
+bool rlki_condemn_was_replaced(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_REPLACED) != 0;
+}
+
+bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
+{
+    return conn->condemned == condemn_number(peer);
+}
+
 /* ==== src/net/limit.h ====
  *
  * Time limits of a configuration.
@@ -3317,8 +3665,9 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
  *      |  +---------------------------+------------------+---------------------+
  *      |                              |                  |                     |
  *      |    _closed                   v time-out         v refused, time-out   v time-out,
- *      +-------------------------- CLOSING <-------------+---------------------' protocol
- *      |                              |
+ *      +-------------------------- CLOSING <-------------+---------------------' protocol,
+ *      |                              |  ^                                       condemned
+ *      |                              |  '-- _reset, from any of the three: due at once
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
  *
@@ -3326,6 +3675,9 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
  *
  * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
  * arrival in READY, and on arrival in WAITING or FATAL after a failure.
+ *
+ * The backoff grows until a request was answered (condemn.c), or a stream has lasted longer than
+ * the longest pause: a peer that closes after each good handshake makes no storm (fault 117).
  */
 
 #include <string.h>
@@ -3525,16 +3877,35 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
+    if (conn->state == RLK_CONN_READY &&
+        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
+        rlki_backoff_reset(conn);
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;
+}
+
+/* Nothing failed, as far as the next attempt goes; that is due at once. */
+static void conn_begin_anew(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_RESET;
+    conn_enter(conn, RLK_CONN_WAITING);
+    conn->result = RLK_E_NOT_CONNECTED;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    rlki_conn_forget_text(conn);
+    rlki_condemn_forget(conn);
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
 }
 
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_OPEN;
-    if (conn_is_fatal(conn->result)) {
+    if ((conn->flags & CONN_RESET) != 0) {
+        conn_begin_anew(conn);
+    } else if (conn_is_fatal(conn->result)) {
         conn_enter(conn, RLK_CONN_FATAL);
         conn->deadline_ms = RLK_NEVER;
     } else {
@@ -3601,15 +3972,24 @@ void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
 void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
-        return;
-    conn_enter(conn, RLK_CONN_WAITING);
-    conn->result = RLK_E_NOT_CONNECTED;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    rlki_conn_forget_text(conn);
-    rlki_backoff_reset(conn);
-    conn_make_due(conn);
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+    case RLK_CONN_FATAL:
+        conn->flags |= CONN_REPLACED;
+        conn_begin_anew(conn);
+        break;
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        rlki_conn_fail(conn, RLK_E_NOT_CONNECTED);
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    case RLK_CONN_CLOSING:
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    default:
+        break;
+    }
 }
 
 void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
@@ -3646,7 +4026,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     if (conn->state != RLK_CONN_CONNECTING)
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
-    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING);
+    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
+    conn->lasting_ms = 0;
     conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
     conn->server = 0;
     conn->step = 0;
@@ -3673,8 +4054,9 @@ static void conn_become_ready(rlk_conn *conn)
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
-    rlki_backoff_reset(conn);
+    conn->ready_ms = (uint32_t)conn->now_ms;
     conn_changed(conn);
+    conn->flags &= (uint16_t)~CONN_REPLACED;
 }
 
 void rlki_conn_pump(rlk_conn *conn)
@@ -3867,120 +4249,6 @@ size_t rlk_conn_tx_cap(const rlk_conn *conn)
 int rlk_conn_protocol(const rlk_conn *conn)
 {
     return conn->protocol;
-}
-
-/* ==== src/net/error.c ====
- *
- * What the error replies of servers mean.
- */
-
-#include <string.h>
-
-/* Error codes: the first word of the text. */
-#define ERROR_CODES(X)                                                                             \
-    X("NOSCRIPT", RLK_E_NOSCRIPT)                                                                  \
-    X("READONLY", RLK_E_READONLY)                                                                  \
-    X("LOADING", RLK_E_LOADING)                                                                    \
-    X("BUSY", RLK_E_SCRIPT_BUSY)                                                                   \
-    X("MASTERDOWN", RLK_E_MASTERDOWN)                                                              \
-    X("MISCONF", RLK_E_MISCONF)                                                                    \
-    X("OOM", RLK_E_OOM)                                                                            \
-    X("WRONGTYPE", RLK_E_WRONGTYPE)                                                                \
-    X("NOREPLICAS", RLK_E_NOREPLICAS)                                                              \
-    X("MOVED", RLK_E_MOVED)                                                                        \
-    X("ASK", RLK_E_ASK)                                                                            \
-    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN)                                                            \
-    X("TRYAGAIN", RLK_E_TRYAGAIN)                                                                  \
-    X("CROSSSLOT", RLK_E_CROSSSLOT)                                                                \
-    X("NOPERM", RLK_E_NOPERM)                                                                      \
-    X("NOAUTH", RLK_E_AUTH)                                                                        \
-    X("WRONGPASS", RLK_E_AUTH)                                                                     \
-    X("DENIED", RLK_E_PROTECTED)                                                                   \
-    X("NOPROTO", RLK_E_UNSUPPORTED)
-
-/* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
- * Redis 7.0 and later. */
-#define ERROR_SENTENCES(X)                                                                         \
-    X("max number of clients", RLK_E_SERVER_FULL)                                                  \
-    X("unknown command", RLK_E_UNSUPPORTED)                                                        \
-    X("unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
-    X("Unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
-    X("invalid password", RLK_E_AUTH)                                                              \
-    X("Client sent AUTH, but no password is set", RLK_E_AUTH)                                      \
-    X("AUTH <password> called without any password", RLK_E_AUTH)                                   \
-    X("The user executing the script", RLK_E_NOPERM)                                               \
-    X("ACL failure in script", RLK_E_NOPERM)
-
-/* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
-#define ERROR_TEXT(text, result)    text "\0"
-#define ERROR_MEANING(text, result) result,
-
-static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
-static const int16_t error_code_meanings[] = {ERROR_CODES(ERROR_MEANING)};
-static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
-static const int16_t error_sentence_meanings[] = {ERROR_SENTENCES(ERROR_MEANING)};
-
-/* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
-#define ERROR_IN_SCRIPT "Error running script"
-
-/* Meaning of the first of `texts` that `text` begins with (whole: that it is). */
-static int error_find(const char *texts, const int16_t *meanings, const uint8_t *text, size_t len,
-                      bool whole)
-{
-    for (; *texts != '\0'; meanings++) {
-        size_t n = strlen(texts);
-
-        if ((whole ? len == n : len >= n) && memcmp(text, texts, n) == 0)
-            return *meanings;
-        texts += n + 1;
-    }
-    return RLK_E_SERVER;
-}
-
-static size_t error_word(const uint8_t *text, size_t len)
-{
-    size_t n = 0;
-
-    while (n < len && text[n] != ' ')
-        n++;
-    return n;
-}
-
-static int error_code(const uint8_t *word, size_t len)
-{
-    return error_find(error_codes, error_code_meanings, word, len, true);
-}
-
-/* The first error code among the words, which old servers precede with a dash. */
-static int error_inside(const uint8_t *text, size_t len)
-{
-    int result = RLK_E_SERVER;
-
-    while (len > 0 && result == RLK_E_SERVER) {
-        size_t n = error_word(text, len);
-        size_t dash = n > 0 && text[0] == '-';
-
-        result = error_code(text + dash, n - dash);
-        if (n < len)
-            n++;
-        text += n;
-        len -= n;
-    }
-    return result;
-}
-
-rlk_result rlk_server_error(const uint8_t *text, size_t len)
-{
-    size_t n = error_word(text, len);
-
-    if (n == len || n != 3 || memcmp(text, "ERR", 3) != 0)
-        return (rlk_result)error_code(text, n);
-    text += n + 1;
-    len -= n + 1;
-    n = sizeof ERROR_IN_SCRIPT - 1;
-    if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
-        return (rlk_result)error_inside(text, len);
-    return (rlk_result)error_find(error_sentences, error_sentence_meanings, text, len, false);
 }
 
 /* ==== src/net/handshake.c ====
@@ -4694,10 +4962,11 @@ static void handshake_hide_arguments(rlk_conn *conn)
 static bool handshake_is_final(const handshake_step *step, rlk_result error)
 {
     return step != &handshake_steps[0] &&
-           (error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
+           (error == RLK_E_AUTH || error == RLK_E_NOAUTH || error == RLK_E_PROTECTED ||
+            error == RLK_E_SERVER_FULL);
 }
 
-rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+static rlk_result handshake_take_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const handshake_step *step = &handshake_steps[kind];
 
@@ -4710,6 +4979,17 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
         return RLK_OK;
     }
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
+}
+
+/* What makes a handshake fail, and condemns the address. NOAUTH is the credentials' fault here. */
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+{
+    rlk_result result = handshake_take_reply(conn, kind, reply);
+
+    if (result == RLK_E_NOAUTH)
+        result = RLK_E_AUTH;
+    rlki_condemn_address(conn, result);
+    return result;
 }
 
 /* ==== src/net/name.h ====
@@ -5333,6 +5613,10 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
             rlki_conn_fail(conn, result);
             return;
         }
+    } else if (rlki_condemn(conn, reply->error)) {
+        entry->begin = conn->tx_handed; /* lost, and refused: as one that was never sent */
+        rlki_conn_fail(conn, reply->error);
+        return;
     }
     entry->replies--;
     left = entry->replies;
@@ -5512,6 +5796,9 @@ RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int
  *          |   error: RLK_E_IO        +----+                    | without an error
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
+ *
+ * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
+ * attempt pauses. The first address is the one behind that which the connection has condemned.
  *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
  * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
@@ -5700,6 +5987,23 @@ static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
     return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
 }
 
+/* Between two attempts on a server whose queue is full. */
+#define SOCKET_FULL_MS 10
+
+/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
+ * is over before the next attempt. */
+static bool socket_pause(rlk_socket *sock, int64_t now_ms)
+{
+    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
+        return false;
+    }
+    rlk_socket_close(sock);
+    sock->state = SOCKET_CONNECTING;
+    sock->address_next = 0; /* the path, once more */
+    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
+    return true;
+}
+
 /* Tries addresses until one answers at once or is to be waited for, or none is left. */
 static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
@@ -5713,7 +6017,13 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
             return;
         }
         if (outcome == SOCKET_FAILED) {
-            socket_address_failed(sock, errno);
+            int error = errno;
+
+            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                socket_pause(sock, now_ms)) {
+                return;
+            }
+            socket_address_failed(sock, error);
         } else if (socket_connected(sock, now_ms)) {
             return;
         } else {
@@ -5721,6 +6031,27 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
         }
     }
     socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+}
+
+/* Begins with the address behind the one that the connection has left for what its server said
+ * (fault 93). */
+static void socket_turn(rlk_socket *sock)
+{
+    unsigned len = sock->addresses_len;
+    unsigned turns = 0;
+    unsigned i;
+
+    for (i = 0; i < len; i++) {
+        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
+            turns = i + 1;
+        }
+    }
+    for (; turns > 0 && turns < len; turns--) {
+        rlk_address first = sock->addresses[0];
+
+        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
+        sock->addresses[len - 1] = first;
+    }
 }
 
 /* A new attempt, with the addresses that the name has now. */
@@ -5736,6 +6067,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
         sock->addresses_len = 1; /* the path */
     } else {
         result = rlki_resolve(sock, url, may_block);
+        socket_turn(sock);
     }
     if (result != RLK_OK) {
         socket_end(sock, result, sock->last_errno, now_ms);
@@ -5768,8 +6100,15 @@ static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms
 
 static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 {
-    int error = socket_progress(sock, revents, now_ms);
+    int error;
 
+    if (sock->fd < 0) {
+        if (now_ms >= sock->address_deadline_ms) {
+            socket_try(sock, now_ms);
+        }
+        return;
+    }
+    error = socket_progress(sock, revents, now_ms);
     if (error == EINPROGRESS) {
         return;
     }
@@ -7066,6 +7405,9 @@ RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
 RLKI_API rlk_result rlki_lock_enter(rlk_lock *lock);
 /* Begins an operation: no verdicts, trying until deadline_ms. */
 RLKI_API void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
+/* True if the end of a node's stream, before which the operation under way began, is not its
+ * answer. */
+RLKI_API bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node);
 /* Ends it with a result, which becomes an event. */
 RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
 /* The lock's last result, of an operation that could not begin too. */
@@ -7813,13 +8155,16 @@ bool rlki_acquire_step(rlk_lock *lock)
 
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 {
+    /* One attempt goes on upon a second stream only if nothing can come from the first. */
+    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && seat->flags & RLKI_SEAT_FENCE &&
+                    !rlk_conn_fenced(rlki_route(lock, seat->index));
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
-    if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
+    if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
         return;
-    /* A SET that did not leave is not waited for in this round. A lost one is: it has become a
-     * raise (or, of one attempt only, an error). */
-    if (seat->request.tag != RLKI_SET)
+    /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one
+     * attempt only: it has become a raise. */
+    if (seat->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
         return;
     rlki_seat_abandon(seat);
     seat->verdict = RLKI_ERROR;
@@ -9527,7 +9872,8 @@ rlk_result rlki_lock_unanswered(rlk_lock *lock)
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
-    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE;
+    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE ||
+           rlki_error_scope(result) == RLKI_SCOPE_FINAL;
 }
 
 void rlki_lock_rearm(rlk_lock *lock)
@@ -9628,15 +9974,30 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     lock->phase_ms = RLK_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
+    lock->again = 0;
     rlki_seats_forget_retries(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
+        if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+            lock->again |= UINT32_C(1) << i;
         if (hurries)
             rlk_conn_hurry(conn, client->now_ms);
         if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
+}
+
+/* A stream that was there before the call may have been dead already (fault 115): nobody has
+ * looked, and no clock can say. And one that the server condemned says nothing of the next. What
+ * begins anew then, on a stream of its own, ends at the next error. */
+bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, node));
+    return lock->again & UINT32_C(1) << node &&
+           (lock->operation == RLK_OP_QUERY || lock->operation == RLK_OP_FORCE_RELEASE ||
+            lock->flags & RLKI_LOCK_TRY) &&
+           (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }
 
 void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
@@ -9803,11 +10164,17 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
     rlk_seat *seat = &lock->seats[seat_index];
     rlk_conn *conn = rlki_route(lock, seat_index);
     bool ready = rlk_conn_get_state(conn) == RLK_CONN_READY;
+    bool again;
     if (lock->operation == RLK_OP_NONE)
         return;
+    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, seat_index);
+    if (!ready)
+        lock->again &= ~(UINT32_C(1) << seat_index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (lock->operation == RLK_OP_ACQUIRE)
+    if (again)
+        ; /* the next attempt, or stream, answers */
+    else if (lock->operation == RLK_OP_ACQUIRE)
         rlki_acquire_conn_changed(lock, seat, ready);
     else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
         if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
@@ -10917,7 +11284,7 @@ static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, 
  * have errors of their own. */
 static bool seat_refused(rlk_result error)
 {
-    return error <= RLK_E_LOADING;
+    return rlki_error_scope(error) != RLKI_SCOPE_UNKNOWN;
 }
 
 static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
@@ -11178,6 +11545,10 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     unsigned command = seat->request.tag;
     bool acquiring = lock->operation == RLK_OP_ACQUIRE;
     rlk_result why = rlk_conn_result(seat_conn(seat));
+    bool again;
+    if (rlki_condemn_is_for(why))
+        lock->again |= UINT32_C(1) << seat->index;
+    again = rlki_operation_tries_again(lock, seat->index);
     seat->request.tag = RLKI_NO_COMMAND;
     if (command == RLKI_SET && !maybe_sent)
         seat_absent(seat);
@@ -11186,7 +11557,7 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     case RLKI_RAISE:
         if (acquiring && !seat_in_round(lock, seat))
             break;
-        if (acquiring && lock->flags & RLKI_LOCK_TRY) {
+        if (acquiring && lock->flags & RLKI_LOCK_TRY && !again) {
             seat_error(seat, command, why);
             break;
         }
@@ -11213,6 +11584,8 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     default: /* RLKI_QUERY, RLKI_DEL */
         if (!rlki_query_is_on(lock, command))
             break;
+        if (again && (!maybe_sent || command == RLKI_QUERY))
+            break; /* sent again by the operation's next step; a DEL never twice */
         if (maybe_sent && command == RLKI_DEL)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)
@@ -11862,10 +12235,11 @@ void rlki_watch_hold(rlk_lock *lock)
 }
 
 /* A connection that came back: a lock is looked after where the server is to tell of its loss, or
- * where it renews by itself. Others are their caller's. */
+ * where it renews by itself. Others are their caller's, unless it may be another server. */
 static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
+           rlki_condemn_was_replaced(rlki_route(lock, node)) ||
            lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD);
 }
 

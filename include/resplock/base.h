@@ -135,6 +135,8 @@ typedef enum rlk_result {
     RLK_E_NOREPLICAS = -314,  /* not enough replicas to write */
     RLK_E_SERVER_FULL = -315, /* max number of clients reached */
     RLK_E_WRONGTYPE = -316,   /* the key holds something that is not a string: not a lock */
+    RLK_E_NOAUTH = -317,      /* the server asks a stream to authenticate that had done so (NOAUTH);
+                                 of a handshake: RLK_E_AUTH */
 
     /* fatal: stays until rlk_client_reset(); not retried */
     RLK_E_AUTH = -401,        /* wrong or missing password */

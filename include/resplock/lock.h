@@ -311,7 +311,13 @@ RLK_API void rlk_client_tick(rlk_client *client);
  * renewal, LOST. */
 RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
 
-/* Leaves fatal states and backoff of all connections: they try again at once. */
+/*
+ * Has all connections connect anew, at once, whatever state they are in; names are resolved anew.
+ * Leaves fatal states. Commands in flight are lost, and fenced: operations under way go on. Locks
+ * that are held are compared on the new connections: LOST where they are not there.
+ * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED. Returns without waiting: the client connects
+ * while it is served, or in the next blocking call.
+ */
 RLK_API rlk_result rlk_client_reset(rlk_client *client);
 
 /* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
@@ -401,6 +407,8 @@ struct rlk_lock {
     uint32_t max_hold_ms; /* 0: none */
     uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
                          Of a lock that is held: changed there by somebody */
+    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
+                         one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     const uint8_t *key;
@@ -475,8 +483,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *                  then it goes by itself after the TTL at the latest. The undo goes on while the
  *                  client is served; acquire again when you like
  *   negative       transport, protocol, server: the last error, when no holder was seen until the
- *                  deadline (at once with RLK_TRY); RLK_E_RESPONSE_TIMEOUT: no quorum answered in
- *                  time, and no error came; fatal errors at once; RLK_E_STATE if held already;
+ *                  deadline (at once with RLK_TRY, but for one more try where the stream that ended
+ *                  is older than the call, and fenced); RLK_E_RESPONSE_TIMEOUT: no quorum answered
+ *                  in time, and no error came; fatal errors at once; RLK_E_STATE if held already;
  *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
  * bounded by operation_ms.

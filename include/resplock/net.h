@@ -74,6 +74,10 @@ RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 #define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
 #define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+/* The time from one visit to all addresses of a server to the next, where each was left because of
+ * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
+ * left: see rlk_conn_is_condemned. */
+#define RLK_CONDEMN_MS     3000
 #define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
 
 /* ---- Requests and replies ---------------------------------------------------------------- */
@@ -134,7 +138,8 @@ typedef struct rlk_conn_calls {
     /*
      * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
      * at least one byte of it was handed to the driver, so that the server may execute it, even
-     * later. Requests in the send list stay there.
+     * later. False also where the server refused it, and with it the stream (READONLY): then
+     * rlk_conn_result says how. Requests in the send list stay there.
      */
     void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
@@ -291,12 +296,17 @@ struct rlk_conn {
     uint32_t connect_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
-    uint32_t backoff_ms; /* bound of the next one */
-    uint32_t jitter;     /* state of the generator of backoff times */
-    uint32_t generation; /* connections that became ready, counted */
-    uint32_t failures;   /* attempts and connections that ended, counted */
-    uint32_t fragment;   /* of the string under way: of a reply its length, UINT32_MAX if that is
-                            not known; of a push the hash of the key so far */
+    uint32_t backoff_ms;  /* bound of the next one */
+    uint32_t jitter;      /* state of the generator of backoff times */
+    uint32_t ready_ms;    /* when it became ready, modulo 2^32 */
+    uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
+    uint32_t condemned;   /* number of the address that was condemned last; 0: none */
+    uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
+    uint32_t round_ms;    /* 0: none did */
+    uint32_t generation;  /* connections that became ready, counted */
+    uint32_t failures;    /* attempts and connections that ended, counted */
+    uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
+                             not known; of a push the hash of the key so far */
 #ifndef RLK_NO_TRACE
     uint32_t bytes_sent; /* modulo 2^32 */
     uint32_t bytes_received;
@@ -328,7 +338,11 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
 RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
 
-/* Leaves FATAL (or WAITING): forgets the last failure and connects at once. No effect elsewhere. */
+/*
+ * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
+ * that were condemned. A stream or an attempt under way ends: what is in flight is lost, and
+ * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver is to close first.
+ */
 RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
 
 /* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
@@ -366,6 +380,16 @@ RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
 
 /* Where to connect to. */
 RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
+
+/*
+ * Asked by a driver, before each attempt, about each address that the host has now; `peer` is its
+ * number for it, as in rlk_conn_connected. True of one address at most: the last one whose server
+ * said that it is not the one to ask (READONLY, NOAUTH on a stream that had authenticated; LOADING
+ * or MASTERDOWN, in a handshake or for RLK_CONDEMN_MS). The attempt begins with the address behind
+ * it, behind the last with the first, and tries all. A driver that knows one address only need not
+ * ask.
+ */
+RLK_API bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer);
 
 /* The driver has begun an attempt: the connect time runs. */
 RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);

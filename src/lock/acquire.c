@@ -549,13 +549,16 @@ bool rlki_acquire_step(rlk_lock *lock)
 
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
 {
+    /* One attempt goes on upon a second stream only if nothing can come from the first. */
+    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && seat->flags & RLKI_SEAT_FENCE &&
+                    !rlk_conn_fenced(rlki_route(lock, seat->index));
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
-    if (lock->phase != RLKI_PHASE_ROUND || ready || seat->verdict != RLKI_NONE)
+    if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
         return;
-    /* A SET that did not leave is not waited for in this round. A lost one is: it has become a
-     * raise (or, of one attempt only, an error). */
-    if (seat->request.tag != RLKI_SET)
+    /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one
+     * attempt only: it has become a raise. */
+    if (seat->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
         return;
     rlki_seat_abandon(seat);
     seat->verdict = RLKI_ERROR;

@@ -273,6 +273,9 @@ rlki_tally rlki_tally_of(const rlk_lock *lock);
 rlk_result rlki_lock_enter(rlk_lock *lock);
 /* Begins an operation: no verdicts, trying until deadline_ms. */
 void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
+/* True if the end of a node's stream, before which the operation under way began, is not its
+ * answer. */
+bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node);
 /* Ends it with a result, which becomes an event. */
 void rlki_operation_finish(rlk_lock *lock, rlk_result result);
 /* The lock's last result, of an operation that could not begin too. */

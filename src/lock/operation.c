@@ -12,6 +12,8 @@
  * first, so that a late answer can't revive what is over. The steps of an operation read tallies
  * of verdicts only: one node and five are the same code.
  */
+#include "../net/condemn.h"
+#include "../net/error.h"
 #include "internal.h"
 #include "validity.h"
 #include "wheel.h"
@@ -43,7 +45,8 @@ rlk_result rlki_lock_unanswered(rlk_lock *lock)
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
-    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE;
+    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE ||
+           rlki_error_scope(result) == RLKI_SCOPE_FINAL;
 }
 
 void rlki_lock_rearm(rlk_lock *lock)
@@ -144,15 +147,30 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     lock->phase_ms = RLK_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
+    lock->again = 0;
     rlki_seats_forget_retries(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = rlki_route(lock, i);
         lock->seats[i].verdict = RLKI_NONE;
+        if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+            lock->again |= UINT32_C(1) << i;
         if (hurries)
             rlk_conn_hurry(conn, client->now_ms);
         if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
             operation_conn_failed(lock, i);
     }
+}
+
+/* A stream that was there before the call may have been dead already (fault 115): nobody has
+ * looked, and no clock can say. And one that the server condemned says nothing of the next. What
+ * begins anew then, on a stream of its own, ends at the next error. */
+bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, node));
+    return lock->again & UINT32_C(1) << node &&
+           (lock->operation == RLK_OP_QUERY || lock->operation == RLK_OP_FORCE_RELEASE ||
+            lock->flags & RLKI_LOCK_TRY) &&
+           (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }
 
 void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
@@ -319,11 +337,17 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
     rlk_seat *seat = &lock->seats[seat_index];
     rlk_conn *conn = rlki_route(lock, seat_index);
     bool ready = rlk_conn_get_state(conn) == RLK_CONN_READY;
+    bool again;
     if (lock->operation == RLK_OP_NONE)
         return;
+    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, seat_index);
+    if (!ready)
+        lock->again &= ~(UINT32_C(1) << seat_index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (lock->operation == RLK_OP_ACQUIRE)
+    if (again)
+        ; /* the next attempt, or stream, answers */
+    else if (lock->operation == RLK_OP_ACQUIRE)
         rlki_acquire_conn_changed(lock, seat, ready);
     else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
         if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */

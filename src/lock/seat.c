@@ -22,6 +22,8 @@
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
  * sent afterwards on the same stream comes behind it.
  */
+#include "../net/condemn.h"
+#include "../net/error.h"
 #include "internal.h"
 #include "scripts.h"
 #include "validity.h"
@@ -349,7 +351,7 @@ static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, 
  * have errors of their own. */
 static bool seat_refused(rlk_result error)
 {
-    return error <= RLK_E_LOADING;
+    return rlki_error_scope(error) != RLKI_SCOPE_UNKNOWN;
 }
 
 static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
@@ -610,6 +612,10 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     unsigned command = seat->request.tag;
     bool acquiring = lock->operation == RLK_OP_ACQUIRE;
     rlk_result why = rlk_conn_result(seat_conn(seat));
+    bool again;
+    if (rlki_condemn_is_for(why))
+        lock->again |= UINT32_C(1) << seat->index;
+    again = rlki_operation_tries_again(lock, seat->index);
     seat->request.tag = RLKI_NO_COMMAND;
     if (command == RLKI_SET && !maybe_sent)
         seat_absent(seat);
@@ -618,7 +624,7 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     case RLKI_RAISE:
         if (acquiring && !seat_in_round(lock, seat))
             break;
-        if (acquiring && lock->flags & RLKI_LOCK_TRY) {
+        if (acquiring && lock->flags & RLKI_LOCK_TRY && !again) {
             seat_error(seat, command, why);
             break;
         }
@@ -645,6 +651,8 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     default: /* RLKI_QUERY, RLKI_DEL */
         if (!rlki_query_is_on(lock, command))
             break;
+        if (again && (!maybe_sent || command == RLKI_QUERY))
+            break; /* sent again by the operation's next step; a DEL never twice */
         if (maybe_sent && command == RLKI_DEL)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         if (command == RLKI_QUERY)

@@ -18,6 +18,7 @@
  *
  * Two keys with one hash wake each other's locks, which costs an attempt.
  */
+#include "../net/condemn.h"
 #include "internal.h"
 
 static rlk_lock **watch_bucket(const rlk_client *client, uint32_t key_hash)
@@ -154,10 +155,11 @@ void rlki_watch_hold(rlk_lock *lock)
 }
 
 /* A connection that came back: a lock is looked after where the server is to tell of its loss, or
- * where it renews by itself. Others are their caller's. */
+ * where it renews by itself. Others are their caller's, unless it may be another server. */
 static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
+           rlki_condemn_was_replaced(rlki_route(lock, node)) ||
            lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD);
 }
 

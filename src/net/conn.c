@@ -9,8 +9,9 @@
  *      |  +---------------------------+------------------+---------------------+
  *      |                              |                  |                     |
  *      |    _closed                   v time-out         v refused, time-out   v time-out,
- *      +-------------------------- CLOSING <-------------+---------------------' protocol
- *      |                              |
+ *      +-------------------------- CLOSING <-------------+---------------------' protocol,
+ *      |                              |  ^                                       condemned
+ *      |                              |  '-- _reset, from any of the three: due at once
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
  *
@@ -18,8 +19,13 @@
  *
  * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
  * arrival in READY, and on arrival in WAITING or FATAL after a failure.
+ *
+ * The backoff grows until a request was answered (condemn.c), or a stream has lasted longer than
+ * the longest pause: a peer that closes after each good handshake makes no storm (fault 117).
  */
 #include "conn_internal.h"
+
+#include "condemn.h"
 #include "limit.h"
 
 #include <string.h>
@@ -219,16 +225,35 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
+    if (conn->state == RLK_CONN_READY &&
+        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
+        rlki_backoff_reset(conn);
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;
+}
+
+/* Nothing failed, as far as the next attempt goes; that is due at once. */
+static void conn_begin_anew(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_RESET;
+    conn_enter(conn, RLK_CONN_WAITING);
+    conn->result = RLK_E_NOT_CONNECTED;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    rlki_conn_forget_text(conn);
+    rlki_condemn_forget(conn);
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
 }
 
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_OPEN;
-    if (conn_is_fatal(conn->result)) {
+    if ((conn->flags & CONN_RESET) != 0) {
+        conn_begin_anew(conn);
+    } else if (conn_is_fatal(conn->result)) {
         conn_enter(conn, RLK_CONN_FATAL);
         conn->deadline_ms = RLK_NEVER;
     } else {
@@ -295,15 +320,24 @@ void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
 void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (conn->state != RLK_CONN_FATAL && conn->state != RLK_CONN_WAITING)
-        return;
-    conn_enter(conn, RLK_CONN_WAITING);
-    conn->result = RLK_E_NOT_CONNECTED;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    rlki_conn_forget_text(conn);
-    rlki_backoff_reset(conn);
-    conn_make_due(conn);
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+    case RLK_CONN_FATAL:
+        conn->flags |= CONN_REPLACED;
+        conn_begin_anew(conn);
+        break;
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        rlki_conn_fail(conn, RLK_E_NOT_CONNECTED);
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    case RLK_CONN_CLOSING:
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    default:
+        break;
+    }
 }
 
 void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
@@ -340,7 +374,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     if (conn->state != RLK_CONN_CONNECTING)
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
-    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING);
+    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
+    conn->lasting_ms = 0;
     conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
     conn->server = 0;
     conn->step = 0;
@@ -367,8 +402,9 @@ static void conn_become_ready(rlk_conn *conn)
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_conn_forget_text(conn);
-    rlki_backoff_reset(conn);
+    conn->ready_ms = (uint32_t)conn->now_ms;
     conn_changed(conn);
+    conn->flags &= (uint16_t)~CONN_REPLACED;
 }
 
 void rlki_conn_pump(rlk_conn *conn)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c, backoff.c.
+ * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c,
+ * backoff.c, condemn.c.
  */
 #ifndef RESPLOCK_NET_CONN_INTERNAL_H
 #define RESPLOCK_NET_CONN_INTERNAL_H
@@ -17,6 +18,9 @@
 #define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
 #define CONN_NO_TRACKING 0x80u /* configured */
 #define CONN_TRACKING    0x100u
+#define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
+#define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
+#define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu

@@ -2,53 +2,67 @@
  *
  * What the error replies of servers mean.
  */
-#include "resplock/net.h"
+#include "error.h"
 
 #include <string.h>
 
-/* Error codes: the first word of the text. */
+/*
+ * The one table of errors: what a server says, what that means, and whom it concerns (error.h).
+ * First words of the text.
+ */
 #define ERROR_CODES(X)                                                                             \
-    X("NOSCRIPT", RLK_E_NOSCRIPT)                                                                  \
-    X("READONLY", RLK_E_READONLY)                                                                  \
-    X("LOADING", RLK_E_LOADING)                                                                    \
-    X("BUSY", RLK_E_SCRIPT_BUSY)                                                                   \
-    X("MASTERDOWN", RLK_E_MASTERDOWN)                                                              \
-    X("MISCONF", RLK_E_MISCONF)                                                                    \
-    X("OOM", RLK_E_OOM)                                                                            \
-    X("WRONGTYPE", RLK_E_WRONGTYPE)                                                                \
-    X("NOREPLICAS", RLK_E_NOREPLICAS)                                                              \
-    X("MOVED", RLK_E_MOVED)                                                                        \
-    X("ASK", RLK_E_ASK)                                                                            \
-    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN)                                                            \
-    X("TRYAGAIN", RLK_E_TRYAGAIN)                                                                  \
-    X("CROSSSLOT", RLK_E_CROSSSLOT)                                                                \
-    X("NOPERM", RLK_E_NOPERM)                                                                      \
-    X("NOAUTH", RLK_E_AUTH)                                                                        \
-    X("WRONGPASS", RLK_E_AUTH)                                                                     \
-    X("DENIED", RLK_E_PROTECTED)                                                                   \
-    X("NOPROTO", RLK_E_UNSUPPORTED)
+    X("NOSCRIPT", RLK_E_NOSCRIPT, COMMAND)                                                         \
+    X("READONLY", RLK_E_READONLY, STREAM)                                                          \
+    X("LOADING", RLK_E_LOADING, LASTING)                                                           \
+    X("BUSY", RLK_E_SCRIPT_BUSY, COMMAND)                                                          \
+    X("MASTERDOWN", RLK_E_MASTERDOWN, LASTING)                                                     \
+    X("MISCONF", RLK_E_MISCONF, COMMAND)                                                           \
+    X("OOM", RLK_E_OOM, COMMAND)                                                                   \
+    X("WRONGTYPE", RLK_E_WRONGTYPE, COMMAND)                                                       \
+    X("NOREPLICAS", RLK_E_NOREPLICAS, COMMAND)                                                     \
+    X("MOVED", RLK_E_MOVED, FINAL)                                                                 \
+    X("ASK", RLK_E_ASK, FINAL)                                                                     \
+    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN, COMMAND)                                                   \
+    X("TRYAGAIN", RLK_E_TRYAGAIN, COMMAND)                                                         \
+    X("CROSSSLOT", RLK_E_CROSSSLOT, FINAL)                                                         \
+    X("NOPERM", RLK_E_NOPERM, FINAL)                                                               \
+    X("NOAUTH", RLK_E_NOAUTH, STREAM)                                                              \
+    X("WRONGPASS", RLK_E_AUTH, FINAL)                                                              \
+    X("DENIED", RLK_E_PROTECTED, FINAL)                                                            \
+    X("NOPROTO", RLK_E_UNSUPPORTED, FINAL)
 
 /* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
  * Redis 7.0 and later. */
 #define ERROR_SENTENCES(X)                                                                         \
-    X("max number of clients", RLK_E_SERVER_FULL)                                                  \
-    X("unknown command", RLK_E_UNSUPPORTED)                                                        \
-    X("unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
-    X("Unknown subcommand", RLK_E_UNSUPPORTED)                                                     \
-    X("invalid password", RLK_E_AUTH)                                                              \
-    X("Client sent AUTH, but no password is set", RLK_E_AUTH)                                      \
-    X("AUTH <password> called without any password", RLK_E_AUTH)                                   \
-    X("The user executing the script", RLK_E_NOPERM)                                               \
-    X("ACL failure in script", RLK_E_NOPERM)
+    X("max number of clients", RLK_E_SERVER_FULL, COMMAND)                                         \
+    X("unknown command", RLK_E_UNSUPPORTED, FINAL)                                                 \
+    X("unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("Unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("invalid password", RLK_E_AUTH, FINAL)                                                       \
+    X("Client sent AUTH, but no password is set", RLK_E_AUTH, FINAL)                               \
+    X("AUTH <password> called without any password", RLK_E_AUTH, FINAL)                            \
+    X("The user executing the script", RLK_E_NOPERM, FINAL)                                        \
+    X("ACL failure in script", RLK_E_NOPERM, FINAL)
 
 /* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
-#define ERROR_TEXT(text, result)    text "\0"
-#define ERROR_MEANING(text, result) result,
+#define ERROR_TEXT(text, result, scope)    text "\0"
+#define ERROR_MEANING(text, result, scope) result,
+#define ERROR_SCOPE(text, result, scope)   RLKI_SCOPE_##scope,
+
+#define ERROR_ONE(text, result, scope) +1
+
+enum {
+    ERROR_CODES_LEN = 0 ERROR_CODES(ERROR_ONE),
+    ERROR_LEN = ERROR_CODES_LEN ERROR_SENTENCES(ERROR_ONE)
+};
 
 static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
-static const int16_t error_code_meanings[] = {ERROR_CODES(ERROR_MEANING)};
 static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
-static const int16_t error_sentence_meanings[] = {ERROR_SENTENCES(ERROR_MEANING)};
+/* Those of the sentences stand behind those of the codes. */
+static const int16_t error_meanings[ERROR_LEN] = {ERROR_CODES(ERROR_MEANING)
+                                                      ERROR_SENTENCES(ERROR_MEANING)};
+static const uint8_t error_scopes[ERROR_LEN] = {ERROR_CODES(ERROR_SCOPE)
+                                                    ERROR_SENTENCES(ERROR_SCOPE)};
 
 /* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
 #define ERROR_IN_SCRIPT "Error running script"
@@ -78,7 +92,7 @@ static size_t error_word(const uint8_t *text, size_t len)
 
 static int error_code(const uint8_t *word, size_t len)
 {
-    return error_find(error_codes, error_code_meanings, word, len, true);
+    return error_find(error_codes, error_meanings, word, len, true);
 }
 
 /* The first error code among the words, which old servers precede with a dash. */
@@ -110,5 +124,16 @@ rlk_result rlk_server_error(const uint8_t *text, size_t len)
     n = sizeof ERROR_IN_SCRIPT - 1;
     if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
         return (rlk_result)error_inside(text, len);
-    return (rlk_result)error_find(error_sentences, error_sentence_meanings, text, len, false);
+    return (rlk_result)error_find(error_sentences, error_meanings + ERROR_CODES_LEN, text, len,
+                                  false);
+}
+
+rlki_scope rlki_error_scope(rlk_result error)
+{
+    unsigned i;
+
+    for (i = 0; i < ERROR_LEN; i++)
+        if (error_meanings[i] == (int16_t)error)
+            return (rlki_scope)error_scopes[i];
+    return RLKI_SCOPE_UNKNOWN;
 }

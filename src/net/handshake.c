@@ -17,6 +17,7 @@
  * empties them. The server must be known to be the same instance before, since ids begin anew
  * with each instance, and an innocent client may bear the old one.
  */
+#include "condemn.h"
 #include "conn_internal.h"
 
 #include <string.h>
@@ -710,10 +711,11 @@ static void handshake_hide_arguments(rlk_conn *conn)
 static bool handshake_is_final(const handshake_step *step, rlk_result error)
 {
     return step != &handshake_steps[0] &&
-           (error == RLK_E_AUTH || error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
+           (error == RLK_E_AUTH || error == RLK_E_NOAUTH || error == RLK_E_PROTECTED ||
+            error == RLK_E_SERVER_FULL);
 }
 
-rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+static rlk_result handshake_take_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const handshake_step *step = &handshake_steps[kind];
 
@@ -726,4 +728,15 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
         return RLK_OK;
     }
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
+}
+
+/* What makes a handshake fail, and condemns the address. NOAUTH is the credentials' fault here. */
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+{
+    rlk_result result = handshake_take_reply(conn, kind, reply);
+
+    if (result == RLK_E_NOAUTH)
+        result = RLK_E_AUTH;
+    rlki_condemn_address(conn, result);
+    return result;
 }

@@ -13,6 +13,7 @@
  * to the driver, and counts as sent. Replies come in the order of the entries; that order, and
  * that no entry leaves before its last reply, is what keeps a reply from another's request.
  */
+#include "condemn.h"
 #include "conn_internal.h"
 
 /* ---- Entries ----------------------------------------------------------------------------- */
@@ -95,6 +96,10 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
             rlki_conn_fail(conn, result);
             return;
         }
+    } else if (rlki_condemn(conn, reply->error)) {
+        entry->begin = conn->tx_handed; /* lost, and refused: as one that was never sent */
+        rlki_conn_fail(conn, reply->error);
+        return;
     }
     entry->replies--;
     left = entry->replies;

@@ -16,6 +16,9 @@
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
  *
+ * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
+ * attempt pauses. The first address is the one behind that which the connection has condemned.
+ *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
  * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
  * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
@@ -210,6 +213,23 @@ static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
     return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
 }
 
+/* Between two attempts on a server whose queue is full. */
+#define SOCKET_FULL_MS 10
+
+/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
+ * is over before the next attempt. */
+static bool socket_pause(rlk_socket *sock, int64_t now_ms)
+{
+    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
+        return false;
+    }
+    rlk_socket_close(sock);
+    sock->state = SOCKET_CONNECTING;
+    sock->address_next = 0; /* the path, once more */
+    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
+    return true;
+}
+
 /* Tries addresses until one answers at once or is to be waited for, or none is left. */
 static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
@@ -223,7 +243,13 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
             return;
         }
         if (outcome == SOCKET_FAILED) {
-            socket_address_failed(sock, errno);
+            int error = errno;
+
+            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                socket_pause(sock, now_ms)) {
+                return;
+            }
+            socket_address_failed(sock, error);
         } else if (socket_connected(sock, now_ms)) {
             return;
         } else {
@@ -231,6 +257,27 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
         }
     }
     socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+}
+
+/* Begins with the address behind the one that the connection has left for what its server said
+ * (fault 93). */
+static void socket_turn(rlk_socket *sock)
+{
+    unsigned len = sock->addresses_len;
+    unsigned turns = 0;
+    unsigned i;
+
+    for (i = 0; i < len; i++) {
+        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
+            turns = i + 1;
+        }
+    }
+    for (; turns > 0 && turns < len; turns--) {
+        rlk_address first = sock->addresses[0];
+
+        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
+        sock->addresses[len - 1] = first;
+    }
 }
 
 /* A new attempt, with the addresses that the name has now. */
@@ -246,6 +293,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
         sock->addresses_len = 1; /* the path */
     } else {
         result = rlki_resolve(sock, url, may_block);
+        socket_turn(sock);
     }
     if (result != RLK_OK) {
         socket_end(sock, result, sock->last_errno, now_ms);
@@ -278,8 +326,15 @@ static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms
 
 static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 {
-    int error = socket_progress(sock, revents, now_ms);
+    int error;
 
+    if (sock->fd < 0) {
+        if (now_ms >= sock->address_deadline_ms) {
+            socket_try(sock, now_ms);
+        }
+        return;
+    }
+    error = socket_progress(sock, revents, now_ms);
     if (error == EINPROGRESS) {
         return;
     }

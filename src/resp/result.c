@@ -116,9 +116,11 @@ static const result_row result_rows[] = {
     {RLK_E_NOSCRIPT, "E_NOSCRIPT",
      "the server forgot our script right after loading it; is a proxy between?"},
     {RLK_E_MOVED, "E_MOVED",
-     "the key lives on another node of a cluster, which is not followed yet"},
+     "this is a node of a Redis Cluster, and the key lives on another: connect to a server without "
+     "Cluster"},
     {RLK_E_ASK, "E_ASK",
-     "the key is moving to another node of a cluster, which is not followed yet"},
+     "this is a node of a Redis Cluster, and the key moves to another: connect to a server without "
+     "Cluster"},
     {RLK_E_CLUSTERDOWN, "E_CLUSTERDOWN", "the cluster is down"},
     {RLK_E_TRYAGAIN, "E_TRYAGAIN", "the cluster is moving the key"},
     {RLK_E_CROSSSLOT, "E_CROSSSLOT", "keys of one command are in different slots"},
@@ -127,6 +129,8 @@ static const result_row result_rows[] = {
      "the server has reached its maximum number of clients (maxclients)"},
     {RLK_E_WRONGTYPE, "E_WRONGTYPE",
      "the key holds something that is not a string: it is used for something else"},
+    {RLK_E_NOAUTH, "E_NOAUTH",
+     "the server wants a connection to authenticate that had done so; it does at the next one"},
     {RLK_E_AUTH, "E_AUTH",
      "wrong or missing user or password; in a URL a password alone is redis://:password@host"},
     {RLK_E_NOPERM, "E_NOPERM",

@@ -247,7 +247,7 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     /* not wanted any more: undone */
     server_pause(redis);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    loop_quiet(&direct.client, options.response_ms + 200);
+    loop_quiet(&direct.client, 2 * options.response_ms + 300); /* nor on one more stream */
     server_resume(redis);
     {
         rlk_event event;

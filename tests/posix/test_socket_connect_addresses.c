@@ -205,6 +205,114 @@ static void test_socket_connect_unix_names_the_reason(void **state)
     free(folder);
 }
 
+/* A server on a Unix socket whose queue is full, and who fills it. */
+typedef struct full_queue {
+    char *folder;
+    char url[220];
+    peer server;
+    int waiting[64];
+    size_t waiting_len;
+} full_queue;
+
+static void full_queue_init(full_queue *q)
+{
+    struct sockaddr_un name;
+    int fd;
+
+    memset(q, 0, sizeof *q);
+    memset(&name, 0, sizeof name);
+    q->folder = support_folder_new();
+    name.sun_family = AF_UNIX;
+    (void)snprintf(name.sun_path, sizeof name.sun_path, "%s/full", q->folder);
+    (void)snprintf(q->url, sizeof q->url, "unix://%s/full", q->folder);
+    peer_init_unix(&q->server, name.sun_path);
+    assert_int_equal(listen(q->server.listener, 0), 0);
+    for (;;) {
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(fd >= 0 && q->waiting_len < COUNT_OF(q->waiting));
+        if (connect(fd, (struct sockaddr *)&name, sizeof name) != 0) {
+            break;
+        }
+        q->waiting[q->waiting_len++] = fd;
+    }
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(close(fd), 0);
+}
+
+/* Accepts who waits, and lets them go. */
+static void full_queue_drain(full_queue *q)
+{
+    while (q->waiting_len > 0) {
+        int fd = accept(q->server.listener, NULL, NULL);
+
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(close(q->waiting[--q->waiting_len]), 0);
+    }
+}
+
+static void full_queue_end(full_queue *q)
+{
+    full_queue_drain(q);
+    peer_end(&q->server);
+    support_folder_remove(q->folder);
+    free(q->folder);
+}
+
+/* Fault 116: tried again, at times, until there is room. */
+static void test_fault_116_unix_queue_that_is_full(void **state)
+{
+    full_queue q;
+    client c;
+    int i;
+
+    (void)state;
+    full_queue_init(&q);
+    client_init(&c, q.url, NULL, NULL);
+    for (i = 0; i < 5; i++) {
+        client_service(&c, 0);
+        client_service(&c, 0); /* before its time nothing */
+        assert_int_equal(calls.connect, i + 1);
+        assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+        assert_int_equal(rlk_socket_fd(&c.sock), -1);
+        assert_between(rlk_socket_deadline(&c.sock) - c.now_ms, 1, 100);
+        c.now_ms = rlk_socket_deadline(&c.sock);
+    }
+    full_queue_drain(&q);
+    c.fds_before = open_descriptors();
+    c.server = &q.server;
+    client_ready(&c);
+    client_exchange(&c, "hello");
+    assert_int_equal(rlk_conn_failures(&c.conn), 0);
+    client_end(&c);
+    full_queue_end(&q);
+}
+
+/* ... within the connect time, and then the reason is known. */
+static void test_fault_116_unix_queue_that_stays_full(void **state)
+{
+    full_queue q;
+    int64_t begun;
+    client c;
+
+    (void)state;
+    full_queue_init(&q);
+    client_init(&c, q.url, NULL, NULL);
+    begun = c.now_ms;
+    client_service(&c, 0);
+    while (client_state(&c) == RLK_CONN_CONNECTING) {
+        c.now_ms = rlk_socket_deadline(&c.sock);
+        client_service(&c, 0);
+    }
+    assert_ended(&c, RLK_E_CONNECT, EAGAIN);
+    assert_between(c.now_ms - begun, CLIENT_CONNECT_MS - 100, CLIENT_CONNECT_MS);
+    client_wait_backoff(&c);
+    client_service(&c, 0); /* ends while it pauses */
+    assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
+    client_end(&c);
+    full_queue_end(&q);
+}
+
 /* ---- Names ------------------------------------------------------------------------------- */
 
 /* localhost is 127.0.0.1, then ::1, without anybody's help. */
@@ -280,6 +388,96 @@ static void test_socket_connect_follows_a_name_that_moves(void **state)
     assert_int_equal(calls.getaddrinfo, 0);
     socket_end(&c, &server);
     assert_int_equal(close(nobody.fd), 0);
+}
+
+/* The server says to a request that it is the wrong one. */
+static void condemn(client *c, peer *server)
+{
+    echo e;
+
+    server->mute = true;
+    client_submit(c, &e, "READONLY");
+    client_service(c, 0);
+    peer_say(server, "-READONLY no\r\n", 14);
+    client_until(c, client_state(c) == RLK_CONN_WAITING);
+    assert_int_equal(e.losses, 1);
+    assert_false(e.maybe_sent);
+    server->mute = false;
+    peer_hang_up(server);
+    client_wait_backoff(c);
+}
+
+/* Fault 93: behind the address that was condemned comes the next one, behind the last the first;
+ * one where nobody listens is passed over. */
+static void test_fault_93_next_address(void **state)
+{
+    static const size_t order[] = {0, 1, 3, 0};
+    peer servers[4];
+    names book;
+    client c;
+    size_t i;
+
+    (void)state;
+    memset(&book, 0, sizeof book);
+    for (i = 0; i < COUNT_OF(servers); i++) {
+        peer_init(&servers[i], AF_INET);
+        names_add(&book, false, servers[i].port);
+    }
+    assert_int_equal(close(servers[2].listener), 0);
+    client_init_names(&c, &book);
+    for (i = 0; i < COUNT_OF(order); i++) {
+        c.server = &servers[order[i]];
+        client_ready(&c);
+        client_exchange(&c, "hello");
+        assert_int_equal(book.asked, i + 1);
+        if (i + 1 < COUNT_OF(order)) {
+            condemn(&c, c.server);
+        }
+    }
+    client_end(&c);
+    for (i = 0; i < COUNT_OF(servers); i++) {
+        if (i != 2) {
+            peer_end(&servers[i]);
+        }
+    }
+}
+
+/* The order of the answer is not that of the last one, or the address is not in it any more. */
+static void test_fault_93_next_address_of_another_answer(void **state)
+{
+    static const struct {
+        size_t book[3]; /* behind the first, which was condemned */
+        size_t then;
+    } rows[] = {{{1, 0, 2}, 2}, {{1, 2, 0}, 1}, {{2, 1, 1}, 2}, {{0, 2, 1}, 2}};
+    size_t i;
+    size_t k;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        peer servers[3];
+        names book;
+        client c;
+
+        memset(&book, 0, sizeof book);
+        for (k = 0; k < COUNT_OF(servers); k++) {
+            peer_init(&servers[k], AF_INET);
+        }
+        names_add(&book, false, servers[0].port);
+        client_init_names(&c, &book);
+        c.server = &servers[0];
+        client_ready(&c);
+        condemn(&c, c.server);
+        book.n = 0;
+        for (k = 0; k < 3; k++) {
+            names_add(&book, false, servers[rows[i].book[k]].port);
+        }
+        c.server = &servers[rows[i].then];
+        client_ready(&c);
+        client_end(&c);
+        for (k = 0; k < COUNT_OF(servers); k++) {
+            peer_end(&servers[k]);
+        }
+    }
 }
 
 /* A hook that says more than there is room for. */
@@ -404,9 +602,13 @@ int main(void)
         socket_test(test_socket_connect_refuses_what_is_no_host),
         socket_test(test_socket_connect_unix_is_optimistic),
         socket_test(test_socket_connect_unix_names_the_reason),
+        socket_test(test_fault_116_unix_queue_that_is_full),
+        socket_test(test_fault_116_unix_queue_that_stays_full),
         socket_test(test_socket_connect_knows_localhost),
         socket_test(test_socket_connect_needs_a_resolver_in_loops),
         socket_test(test_socket_connect_follows_a_name_that_moves),
+        socket_test(test_fault_93_next_address),
+        socket_test(test_fault_93_next_address_of_another_answer),
         socket_test(test_socket_connect_bounds_the_hook),
         socket_test(test_socket_connect_asks_the_system),
         socket_test(test_socket_connect_reports_the_systems_resolver),

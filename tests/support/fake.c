@@ -162,15 +162,17 @@ static void fake_answer(fake *self, const char *command)
     const fake_rule *rule = self->rules;
     char reply[32];
     size_t used = strlen(self->commands);
+    bool echo = strncmp(command, "ECHO ", 5) == 0;
 
-    if (strncmp(command, "ECHO ", 5) == 0) {
+    while (rule->command != NULL && strncmp(command, rule->command, strlen(rule->command)) != 0)
+        rule++;
+    if (echo && rule->command == NULL) {
         (void)snprintf(reply, sizeof reply, ":%d\r\n", atoi(command + 5));
         fake_say(self, reply);
         return;
     }
-    (void)snprintf(self->commands + used, sizeof self->commands - used, "%s;", command);
-    while (rule->command != NULL && strncmp(command, rule->command, strlen(rule->command)) != 0)
-        rule++;
+    if (!echo)
+        (void)snprintf(self->commands + used, sizeof self->commands - used, "%s;", command);
     if (rule->command == NULL) /* special rules come before the good ones */
         for (rule = fake_good_server;
              rule->command != NULL && strncmp(command, rule->command, strlen(rule->command)) != 0;)

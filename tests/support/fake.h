@@ -8,7 +8,8 @@
 
 #include "support.h"
 
-/* What the server answers to a command that begins with these words. First match wins. */
+/* What the server answers to a command that begins with these words. First match wins. ECHO needs
+ * none. */
 typedef struct fake_rule {
     const char *command; /* words with single spaces between them; NULL ends the list */
     const char *reply;   /* RESP; NULL: none, ever */

@@ -229,6 +229,7 @@ void harness_shift(harness_queue *queue); /* drops the oldest */
 #endif
 #define HARNESS_NOT_OURS  ":-3\r\n"
 #define HARNESS_READONLY  "-READONLY You can't write against a read only replica.\r\n"
+#define HARNESS_MISCONF   "-MISCONF Redis is configured to save RDB snapshots, but can't\r\n"
 #define HARNESS_NOSCRIPT  "-NOSCRIPT No matching script.\r\n"
 #define HARNESS_WRONGTYPE "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 #define HARNESS_WRONGPASS "-WRONGPASS invalid username-password pair\r\n"

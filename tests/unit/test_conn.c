@@ -4,6 +4,8 @@
  */
 #include "fake.h"
 
+#include <string.h>
+
 /* ---- States ------------------------------------------------------------------------------ */
 
 static void test_conn_first_attempt_is_due_at_once(void **state)
@@ -173,7 +175,7 @@ static void test_conn_any_call_in_any_state(void **state)
             rlk_conn_connected(&server.conn, 0, NULL, server.now_ms);
         if (in == RLK_CONN_WAITING || in == RLK_CONN_FATAL || in == RLK_CONN_CLOSED)
             rlk_conn_closed(&server.conn, RLK_E_IO, 5, server.now_ms);
-        if (in != RLK_CONN_WAITING && in != RLK_CONN_FATAL)
+        if (in == RLK_CONN_CLOSED) /* what it leaves: test_conn_reset_from_any_state */
             rlk_conn_reset(&server.conn, server.now_ms);
         if (in != RLK_CONN_WAITING)
             rlk_conn_hurry(&server.conn, server.now_ms);
@@ -251,6 +253,83 @@ static void test_conn_reset_leaves_fatal(void **state)
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
     assert_result(rlk_conn_result(&server.conn), RLK_OK);
+    fake_free(&server);
+}
+
+/* Fault 96: from every state but CLOSED it connects anew. What is in flight is lost, and fenced. */
+static void test_fault_96_reset_from_any_state(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(all_states); i++) {
+        rlk_conn_state in = all_states[i].state;
+        bool open = in == RLK_CONN_CONNECTING || in == RLK_CONN_HANDSHAKE || in == RLK_CONN_READY ||
+                    in == RLK_CONN_CLOSING;
+        fake_request request;
+        fake server;
+
+        fake_init(&server, 0, 0, 0);
+        all_states[i].into(&server);
+        fake_submit(&server, &request, 1);
+        (void)fake_take(&server);
+        rlk_conn_reset(&server.conn, server.now_ms);
+        if (in == RLK_CONN_CLOSED) {
+            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSED);
+            assert_int_equal(rlk_conn_wants(&server.conn), 0);
+            assert_true(rlk_conn_withdraw(&server.conn, &request.request));
+            fake_free(&server);
+            continue;
+        }
+        assert_int_equal(request.lost, in == RLK_CONN_READY);
+        if (open) {
+            assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CLOSE);
+            assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms);
+            rlk_conn_reset(&server.conn, server.now_ms); /* once more is no more */
+            rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+        }
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+        assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CONNECT);
+        assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms);
+        assert_result(rlk_conn_result(&server.conn), RLK_E_NOT_CONNECTED);
+        assert_int_equal(rlk_conn_errno(&server.conn), 0);
+        assert_string_equal(rlk_conn_text(&server.conn), "");
+        assert_string_equal(rlk_conn_step(&server.conn), "");
+        server.rules = fake_good_server;
+        server.commands[0] = '\0';
+        fake_connect(&server);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+        assert_true(rlk_conn_fenced(&server.conn));
+        assert_int_equal(strstr(server.commands, "CLIENT KILL") != NULL,
+                         in == RLK_CONN_READY || in == RLK_CONN_CLOSING);
+        if (in == RLK_CONN_READY)
+            fake_submit(&server, &request, 1);
+        fake_run(&server);
+        assert_int_equal(request.replies, 1);
+        /* the next failure is one like any other */
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+        assert_true(rlk_conn_deadline(&server.conn) > server.now_ms);
+        assert_result(rlk_conn_result(&server.conn), RLK_E_EOF);
+        fake_free(&server);
+    }
+}
+
+/* The reset of a connection that is closing for a reason that does not pass. */
+static void test_conn_reset_before_fatal(void **state)
+{
+    static const fake_rule rules[] = {{"HELLO", "-WRONGPASS no\r\n"}, {NULL, NULL}};
+    fake server;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    server.rules = rules;
+    fake_start(&server);
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
+    rlk_conn_reset(&server.conn, server.now_ms);
+    fake_close(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+    assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CONNECT);
     fake_free(&server);
 }
 
@@ -437,7 +516,9 @@ static void test_conn_backoff_is_bounded_and_spread(void **state)
     }
 }
 
-static void test_conn_backoff_begins_anew_after_a_good_handshake(void **state)
+/* Fault 117: not after a good handshake alone, but when a request was answered, or the stream has
+ * lasted. */
+static void test_fault_117_backoff_begins_anew(void **state)
 {
     fake server;
     int round;
@@ -451,9 +532,40 @@ static void test_conn_backoff_begins_anew_after_a_good_handshake(void **state)
             (void)next_wait(&server);
         fake_connect(&server);
         assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+        if (round % 2 == 0) {
+            fake_request request;
+
+            fake_submit(&server, &request, 1);
+            fake_run(&server);
+            fake_assert_answered(&request, 1);
+        } else {
+            server.now_ms += RLK_BACKOFF_MAX_MS;
+        }
         rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
         assert_between(rlk_conn_deadline(&server.conn) - server.now_ms, 1, RLK_BACKOFF_MIN_MS);
     }
+    fake_free(&server);
+}
+
+/* Fault 117: a peer that closes after each good handshake. */
+static void test_fault_117_backoff_grows_while_nothing_is_answered(void **state)
+{
+    int64_t begun;
+    fake server;
+    int connects;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    fake_start(&server);
+    begun = server.now_ms;
+    for (connects = 0; server.now_ms - begun < 60000; connects++) {
+        fake_connect(&server);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+        server.now_ms = rlk_conn_deadline(&server.conn);
+        rlk_conn_tick(&server.conn, server.now_ms);
+    }
+    assert_between(connects, 20, 120); /* one a second in the end */
     fake_free(&server);
 }
 
@@ -466,13 +578,16 @@ int main(void)
         cmocka_unit_test(test_conn_any_call_in_any_state),
         cmocka_unit_test(test_conn_shutdown_from_any_state),
         cmocka_unit_test(test_conn_reset_leaves_fatal),
+        cmocka_unit_test(test_fault_96_reset_from_any_state),
+        cmocka_unit_test(test_conn_reset_before_fatal),
         cmocka_unit_test(test_conn_hurry_and_reset_end_the_waiting),
         cmocka_unit_test(test_conn_progress_keeps_the_stream),
         cmocka_unit_test(test_conn_submitting_is_no_progress),
         cmocka_unit_test(test_conn_abandoned_reply_must_come_too),
         cmocka_unit_test(test_conn_idle_stream_has_no_deadline),
         cmocka_unit_test(test_conn_backoff_is_bounded_and_spread),
-        cmocka_unit_test(test_conn_backoff_begins_anew_after_a_good_handshake),
+        cmocka_unit_test(test_fault_117_backoff_begins_anew),
+        cmocka_unit_test(test_fault_117_backoff_grows_while_nothing_is_answered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,8 +102,7 @@ static void test_conn_replies_of_any_type_and_length(void **state)
         {"%?\r\n+a\r\n:1\r\n.\r\n", 0, "", RLK_RESP_MAP, -1, NULL, RLK_OK},
         {"~0\r\n", 0, "", RLK_RESP_SET, 0, NULL, RLK_OK},
         {"*2\r\n-ERR in it\r\n:1\r\n", 0, "", RLK_RESP_ARRAY, 2, NULL, RLK_OK},
-        {"-READONLY You can't\r\n", 0, "", RLK_RESP_ERROR, 18, "READONLY You can't",
-         RLK_E_READONLY},
+        {"-LOADING You can't\r\n", 0, "", RLK_RESP_ERROR, 17, "LOADING You can't", RLK_E_LOADING},
         {"!21\r\nOOM command not allow\r\n", 0, "", RLK_RESP_BLOB_ERROR, 21,
          "OOM command not allow", RLK_E_OOM},
         /* a short error, over-read by others (libvalkey 02c21b2) */

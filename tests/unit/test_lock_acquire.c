@@ -248,7 +248,7 @@ static void test_lock_acquire_loose_set_is_not_used_up_by_a_later_one(void **sta
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
     (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_cancel(&lock), RLK_OK); /* before its answer */
@@ -274,12 +274,12 @@ static void test_lock_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **st
     (void)harness_expect(&h, 0, HARNESS_SET);
     h.servers[0].no_ids = false;
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
     (void)harness_expect(&h, 0, HARNESS_SET);
     (void)harness_execute(harness_link_of(&h, 0));
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
     assert_int_equal(h.servers[0].kills, 1);
     harness_serve(&h, 0); /* found: by the second */
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -291,7 +291,8 @@ static void test_lock_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **st
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }
 
-/* One attempt: a lost SET is not tried again, but undone before the result. */
+/* One attempt: a SET that was lost with a stream older than the call has one more try (fault 115),
+ * if that stream is fenced; then it is not tried again, but undone before the result. */
 static void test_lock_acquire_once_and_lost(void **state)
 {
     static const bool fenced[] = {true, false};
@@ -307,7 +308,13 @@ static void test_lock_acquire_once_and_lost(void **state)
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_cut(&h, 0);
         harness_expect_no_event(&h);
-        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
+        if (fenced[i]) {
+            (void)harness_expect(&h, 0, HARNESS_RAISE);
+            harness_cut(&h, 0);
+            harness_expect_no_event(&h);
+            harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
+        }
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
         harness_serve(&h, 0);
         if (fenced[i])
@@ -331,7 +338,9 @@ static void test_lock_acquire_set_that_never_left(void **state)
     harness_run(&h);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
+    harness_expect_no_event(&h); /* the stream is older than the call: one more try */
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 

@@ -209,7 +209,7 @@ static void test_lock_behind_release_of_a_yielding_waiter(void **state)
     start();
     take(&waiter, false);
     assert_result(rlk_release_start(&waiter), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY); /* repeated in 400 ms at the earliest */
+    harness_reply(&h, 0, HARNESS_MISCONF); /* repeated in 400 ms at the earliest */
     assert_result(rlk_cancel(&waiter), RLK_OK);
     harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
@@ -267,7 +267,7 @@ static void test_lock_behind_raise_that_was_refused(void **state)
     start();
     take(&lock, true);
     harness_advance(&h, TTL / 3);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_expect_quiet(&h, 0);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
@@ -293,7 +293,7 @@ static void test_lock_behind_raise_that_is_refused(void **state)
             assert_result(rlk_check_start(&lock), RLK_PENDING);
         else
             assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-        harness_reply(&h, 0, HARNESS_READONLY);
+        harness_reply(&h, 0, HARNESS_MISCONF);
         (void)harness_expect(&h, 0, way == 0 ? HARNESS_CHECK : HARNESS_GET);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_DONE, RLK_OK);

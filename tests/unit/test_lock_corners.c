@@ -116,12 +116,12 @@ static void test_lock_corners_release_refused_to_the_deadline(void **state)
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         for (node = 0; node < n; node++) {
-            h.servers[node].fails = HARNESS_READONLY;
+            h.servers[node].fails = HARNESS_MISCONF;
             h.servers[node].automatic = true;
         }
         assert_false(harness_next_event(&h, &event, RLK_OPERATION_MS - 1));
         assert_true(harness_next_event(&h, &event, 1));
-        assert_result(event.result, RLK_E_READONLY);
+        assert_result(event.result, RLK_E_MISCONF);
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
     }
 }
@@ -187,7 +187,7 @@ static void test_lock_corners_stream_ends_before_the_tick(void **state)
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY); /* again in a while */
+    harness_reply(&h, 0, HARNESS_MISCONF); /* again in a while */
     h.now_ms += RLK_RETRY_MAX_MS;
     harness_cut(&h, 0);
     assert_true(rlk_client_deadline(h.client) > h.now_ms);

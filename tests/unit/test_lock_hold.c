@@ -185,7 +185,7 @@ static void test_lock_hold_replies(void **state)
         {HARNESS_NOT_OURS, RLK_NOT_OWNER, false},
         {HARNESS_WRONGTYPE, RLK_E_WRONGTYPE, false},
         {HARNESS_NOPERM, RLK_E_NOPERM, true},
-        {HARNESS_READONLY, RLK_PENDING, true},
+        {HARNESS_MISCONF, RLK_PENDING, true},
         {"-LOADING\r\n", RLK_PENDING, true},
         {"-SURPRISE\r\n", RLK_PENDING, true},
         {"-ERR The user executing the script can't run this command\r\n", RLK_E_NOPERM, true},
@@ -223,7 +223,7 @@ static void test_lock_hold_failure_keeps_the_old_deadline(void **state)
         rlk_result expected;
     } cases[] = {
         {NULL, RLK_UNKNOWN},
-        {HARNESS_READONLY, RLK_E_READONLY},
+        {HARNESS_MISCONF, RLK_E_MISCONF},
         {"-SURPRISE\r\n", RLK_E_SERVER},
     };
     size_t i;
@@ -431,7 +431,7 @@ static void test_lock_hold_of_nodes_that_differ(void **state)
     harness_start(&h, 3);
     harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY); /* stays at 30 s */
+    harness_reply(&h, 0, HARNESS_MISCONF); /* stays at 30 s */
     harness_reply(&h, 1, ":90000\r\n");
     harness_reply(&h, 2, ":90000\r\n");
     harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
@@ -498,7 +498,7 @@ static void test_lock_hold_keep_rides_out_failures(void **state)
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     harness_advance(&h, 990);
-    h.servers[0].fails = HARNESS_READONLY;
+    h.servers[0].fails = HARNESS_MISCONF;
     while ((result = rlk_keep(&lock)) == RLK_OK)
         kept++;
     assert_result(result, RLK_LOST);

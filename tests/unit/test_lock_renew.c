@@ -218,18 +218,18 @@ static void test_lock_renew_error_that_passes(void **state)
     (void)state;
     hold(&lock, 1);
     renewal_comes(1);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_advance(&h, RLK_RETRY_MAX_MS);
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     harness_advance(&h, DUE);
     h.servers[0].automatic = true;
-    h.servers[0].fails = HARNESS_READONLY;
+    h.servers[0].fails = HARNESS_MISCONF;
     for (i = 0; i < 3; i++) {
         assert_true(harness_next_event(&h, &event, 501 + RLK_RETRY_MAX_MS));
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
-        assert_result(event.result, RLK_E_READONLY);
+        assert_result(event.result, RLK_E_MISCONF);
     }
     h.servers[0].fails = NULL;
     assert_true(harness_next_event(&h, &event, 501 + RLK_RETRY_MAX_MS));

@@ -23,17 +23,17 @@ static void test_lock_rounds_reply_to_set(void **state)
         {HARNESS_NIL, RLK_BUSY, false, false},
         {"$-1\r\n", RLK_BUSY, false, false},
         {"*-1\r\n", RLK_BUSY, false, false},
-        {HARNESS_READONLY, RLK_E_READONLY, false, false},
         {"-LOADING Redis is loading the dataset in memory\r\n", RLK_E_LOADING, false, false},
         {"-MASTERDOWN Link with MASTER is down\r\n", RLK_E_MASTERDOWN, false, false},
         {"-MISCONF Redis is configured to save RDB snapshots\r\n", RLK_E_MISCONF, false, false},
         {"-OOM command not allowed\r\n", RLK_E_OOM, false, false},
         {"-BUSY Redis is busy running a script\r\n", RLK_E_SCRIPT_BUSY, false, false},
-        {"-MOVED 1 127.0.0.1:1\r\n", RLK_E_MOVED, false, false},
+        {"-MOVED 1 127.0.0.1:1\r\n", RLK_E_MOVED, false, true}, /* fault 97 */
+        {"-ASK 1 127.0.0.1:1\r\n", RLK_E_ASK, false, true},
         {"-CLUSTERDOWN Hash slot not served\r\n", RLK_E_CLUSTERDOWN, false, false},
         {"-NOREPLICAS Not enough good replicas\r\n", RLK_E_NOREPLICAS, false, false},
-        {"!14\r\n-READONLY You.\r\n", RLK_E_SERVER, true, false},
-        {"!13\r\nREADONLY You.\r\n", RLK_E_READONLY, false, false},
+        {"!13\r\n-MISCONF You.\r\n", RLK_E_SERVER, true, false},
+        {"!12\r\nMISCONF You.\r\n", RLK_E_MISCONF, false, false},
         {"-SURPRISE of a proxy\r\n", RLK_E_SERVER, true, false},
         {":1\r\n", RLK_E_UNEXPECTED, true, false},
         {"+QUEUED\r\n", RLK_E_UNEXPECTED, true, false},
@@ -42,7 +42,6 @@ static void test_lock_rounds_reply_to_set(void **state)
         {"$2\r\nOK\r\n", RLK_E_UNEXPECTED, true, false},
         {"*1\r\n+OK\r\n", RLK_E_UNEXPECTED, true, false},
         {HARNESS_NOPERM, RLK_E_NOPERM, false, true},
-        {"-NOAUTH Authentication required.\r\n", RLK_E_AUTH, false, true},
     };
     size_t i;
     (void)state;
@@ -107,11 +106,11 @@ static void test_lock_rounds_reply_to_the_compare(void **state)
         harness_kind next;
         bool ends_stream;
     } cases[] = {
-        {HARNESS_NOT_OURS, HARNESS_SET, false},     /* again */
-        {HARNESS_WRONGTYPE, HARNESS_OTHER, false},  /* no use: nothing of ours is there */
-        {HARNESS_READONLY, HARNESS_RELEASE, false}, /* ends the round */
-        {":-7\r\n", HARNESS_RELEASE, true},         /* not what the script says */
-        {"+OK\r\n", HARNESS_RELEASE, true},         {":29000\r\n", HARNESS_OTHER, false}, /* ours */
+        {HARNESS_NOT_OURS, HARNESS_SET, false},    /* again */
+        {HARNESS_WRONGTYPE, HARNESS_OTHER, false}, /* no use: nothing of ours is there */
+        {HARNESS_MISCONF, HARNESS_RELEASE, false}, /* ends the round */
+        {":-7\r\n", HARNESS_RELEASE, true},        /* not what the script says */
+        {"+OK\r\n", HARNESS_RELEASE, true},        {":29000\r\n", HARNESS_OTHER, false}, /* ours */
         {":0\r\n", HARNESS_RELEASE, false}, /* ours, but with no time left of it */
     };
     size_t i;
@@ -224,7 +223,7 @@ static void test_lock_rounds_back_off_after_failed_ones(void **state)
     config.retry_max_ms = 100;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_int_equal(round_times(times, 8, HARNESS_READONLY, 20000), 8);
+    assert_int_equal(round_times(times, 8, HARNESS_MISCONF, 20000), 8);
     for (i = 1; i < 8; i++) {
         assert_int_equal(times[i] - times[i - 1], expected);
         expected = expected < 800 ? 2 * expected : 800;

@@ -428,7 +428,7 @@ static void test_lock_row_refused_release_hands_nothing_over(void **state)
     row(2);
     first_acquires(0);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_expect_quiet(&h, 0);
     harness_advance(&h, 500);
     (void)harness_expect(&h, 0, HARNESS_RELEASE);

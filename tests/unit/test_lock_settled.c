@@ -90,11 +90,11 @@ static void test_lock_settled_after_a_refused_release(void **state)
     start(1);
     harness_held(&h, &lock, 30000);
     h.servers[0].automatic = true;
-    h.servers[0].fails = HARNESS_READONLY;
+    h.servers[0].fails = HARNESS_MISCONF;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
     assert_int_equal(event.type, RLK_EV_FAILED);
-    assert_result(event.result, RLK_E_READONLY);
+    assert_result(event.result, RLK_E_MISCONF);
     assert_false(harness_next_event(&h, &event, 1000));
     h.servers[0].fails = NULL;
     assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));

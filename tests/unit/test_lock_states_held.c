@@ -157,7 +157,7 @@ static void test_lock_held_minority_renewed_adds_up_within_a_renewal(void **stat
     harness_held(&h, &lock, 20000);
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
     harness_reply(&h, 0, ":40000\r\n");
-    harness_reply_all(&h, 1, 3, HARNESS_READONLY);
+    harness_reply_all(&h, 1, 3, HARNESS_MISCONF);
     harness_advance(&h, RLK_RETRY_MAX_MS);
     harness_expect_quiet(&h, 0);
     harness_reply_all(&h, 1, 2, ":39700\r\n");
@@ -233,7 +233,7 @@ static void test_lock_releasing_zero_after_an_error(void **state)
     static const struct {
         const char *error;
         rlk_result result;
-    } rows[] = {{"-ODD words of a proxy\r\n", RLK_GONE}, {HARNESS_READONLY, RLK_NOT_OWNER}};
+    } rows[] = {{"-ODD words of a proxy\r\n", RLK_GONE}, {HARNESS_MISCONF, RLK_NOT_OWNER}};
     unsigned i;
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
@@ -283,13 +283,13 @@ static void test_lock_released_with_an_unfenced_earlier_set(void **state)
             h.servers[node].no_ids = true;
             harness_cut(&h, node);
         }
-        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
         harness_expect_all(&h, 0, n, HARNESS_SET);
         for (node = 0; node < q; node++)
             harness_cut(&h, node);
-        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
         harness_expect_all(&h, 0, q, HARNESS_RAISE);
         harness_reply_all(&h, 0, q, HARNESS_NOT_OURS);
         harness_expect_all(&h, 0, q, HARNESS_SET); /* again, the same token */
@@ -384,9 +384,9 @@ static void test_lock_release_on_n_nodes(void **state)
             if (cases[i].answers[node] != '-')
                 continue;
             harness_cut(&h, node);
-            harness_advance(&h, RLK_BACKOFF_MIN_MS);
+            harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
             (void)harness_expect(&h, node, HARNESS_RELEASE);
-            harness_reply(&h, node, HARNESS_READONLY);
+            harness_reply(&h, node, HARNESS_MISCONF);
             harness_advance(&h, RLK_RETRY_MAX_MS);
             harness_serve(&h, node);
         }
@@ -406,11 +406,11 @@ static void test_lock_release_stragglers_are_given_up_at_the_ttl(void **state)
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 3000);
-    h.servers[0].fails = HARNESS_READONLY;
+    h.servers[0].fails = HARNESS_MISCONF;
     h.servers[0].automatic = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
-    assert_result(event.result, RLK_E_READONLY);
+    assert_result(event.result, RLK_E_MISCONF);
     harness_advance(&h, 3000);
     count = h.servers[0].count[HARNESS_RELEASE];
     assert_between(count, 3000 / RLK_RETRY_MAX_MS, 3000 / RLK_RETRY_MIN_MS + 2);

@@ -337,13 +337,13 @@ static void test_lock_text_of_a_loss_after_an_error_that_passed(void **state)
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     h.servers[0].automatic = true;
     assert_true(harness_next_event(&h, &event, 5000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_true(harness_next_event(&h, &event, 30000));
     assert_int_equal(event.type, RLK_EV_LOST);
-    assert_null(strstr(rlk_lock_error(&lock), "READONLY"));
+    assert_null(strstr(rlk_lock_error(&lock), "MISCONF"));
 }
 
 int main(void)

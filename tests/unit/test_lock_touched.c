@@ -181,7 +181,7 @@ static void test_lock_touched_flush(void **state)
 /* Gone between the OK and the PTTL behind it: whose doing was that? */
 static void test_lock_touched_gone_behind_the_ok(void **state)
 {
-    static const char *const others[] = {":30000\r\n", ":-1\r\n", HARNESS_READONLY};
+    static const char *const others[] = {":30000\r\n", ":-1\r\n", HARNESS_MISCONF};
     rlk_lock lock;
     size_t i;
     (void)state;
@@ -235,7 +235,7 @@ static void test_lock_touched_and_the_server_refuses(void **state)
     hold(&lock, 1);
     harness_delete(&h, 0, HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_expect_quiet(&h, 0);
     assert_between(tracked_until(&h, 0, HARNESS_CHECK, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
     assert_true(rlk_is_held(&lock));
@@ -408,7 +408,7 @@ static void test_lock_touched_refused_during_a_query(void **state)
     harness_serve(&h, 0); /* the others don't answer */
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_expect_quiet(&h, 0);
     harness_advance(&h, RLK_RETRY_MAX_MS);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
@@ -418,7 +418,7 @@ static void test_lock_touched_refused_during_a_query(void **state)
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     (void)harness_expect(&h, 0, HARNESS_GET);
 }
 

@@ -138,7 +138,7 @@ static void test_lock_trace_of_a_connection(void **state)
     skip_all();
     h.servers[0].hello = HARNESS_WRONGPASS;
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 8 * RLK_BACKOFF_MIN_MS);
     assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 0)->conn), RLK_CONN_FATAL);
     expect(RLK_TRACE_CONN, NULL, 0, "CLOSING", RLK_E_EOF);
     expect(RLK_TRACE_CONN, NULL, 0, "WAITING", RLK_E_EOF);
@@ -176,11 +176,11 @@ static void test_lock_trace_of_a_lock(void **state)
     expect(RLK_TRACE_RESULT, &lock, -1, "extend", RLK_OK);
 
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_READONLY);
+    harness_reply(&h, 0, HARNESS_MISCONF);
     harness_advance(&h, RLK_RETRY_MAX_MS);
     harness_serve(&h, 0);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
-    expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (check)", RLK_E_READONLY);
+    expect(RLK_TRACE_REPLY, &lock, 0, "EVALSHA (check)", RLK_E_MISCONF);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (check)", 1);
     assert_int_equal(traces[checked].kind, RLK_TRACE_REPLY);
     checked++;

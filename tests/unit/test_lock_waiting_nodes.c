@@ -166,7 +166,7 @@ static void test_lock_waiting_nodes_error_to_a_probe(void **state)
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     for (i = 0; i < 5; i++) {
-        harness_reply(&h, 0, HARNESS_READONLY);
+        harness_reply(&h, 0, HARNESS_MISCONF);
         assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), RLK_RETRY_MIN_MS,
                        RLK_RETRY_MAX_MS);
     }

@@ -20,7 +20,7 @@ static void test_server_errors_by_their_first_words(void **state)
         {"OOM command not allowed when used memory > 'maxmemory'.", RLK_E_OOM},
         {"BUSY Redis is busy running a script.", RLK_E_SCRIPT_BUSY},
         {"NOSCRIPT No matching script. Please use EVAL.", RLK_E_NOSCRIPT},
-        {"NOAUTH Authentication required.", RLK_E_AUTH}, /* fault 9 */
+        {"NOAUTH Authentication required.", RLK_E_NOAUTH}, /* faults 9, 94 */
         {"WRONGPASS invalid username-password pair or user is disabled.", RLK_E_AUTH},
         {"ERR invalid password", RLK_E_AUTH},
         {"ERR Client sent AUTH, but no password is set", RLK_E_AUTH},
