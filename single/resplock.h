@@ -1292,7 +1292,7 @@ typedef enum rlk_event_type {
                              one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST           /* the lock was held and is not any more */
+    RLK_EV_LOST           /* the lock was held and is not any more: lost_cause says why */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -1306,10 +1306,22 @@ typedef enum rlk_operation {
     RLK_OP_FORCE_RELEASE
 } rlk_operation;
 
+/* Why a lease ended without a release: what was seen, and no more. */
+typedef enum rlk_lost_cause {
+    RLK_LOST_NOT,         /* it did not */
+    RLK_LOST_EXPIRED,     /* it ran out by the client's own clock: not renewed in time */
+    RLK_LOST_DELETED,     /* the key was not there: deleted, evicted, expired by the server's clock,
+                             or gone with the server's data */
+    RLK_LOST_OVERWRITTEN, /* the key had another value, on at least one node */
+    RLK_LOST_WRONG_TYPE,  /* the key had something that is not a string */
+    RLK_LOST_CAUSES
+} rlk_lost_cause;
+
 typedef struct rlk_event {
     rlk_event_type type;
     rlk_operation operation; /* RLK_OP_NONE where it is no result of one */
     rlk_result result;
+    rlk_lost_cause lost_cause; /* of RLK_EV_LOST; else RLK_LOST_NOT */
     rlk_lock *lock;
     void *user; /* of the lock's configuration */
 } rlk_event;
@@ -1564,6 +1576,7 @@ struct rlk_lock {
     uint8_t tries;  /* failed rounds in a row */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
+    uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
     /* of a waiter, by node: cause of the next attempt or question */
     uint8_t due[RLK_MAX_NODES];
     int16_t done_result;
@@ -1820,6 +1833,13 @@ RLK_API int64_t rlk_remaining_ms(const rlk_lock *lock);
 /* The operation under way, RLK_OP_NONE if there is none. */
 RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
 
+/* Why the last lease ended without a release, or why rlk_release did not find our token;
+ * RLK_LOST_NOT while the lock is held, and after a release that worked. Until the next acquire. */
+RLK_API rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock);
+
+/* Name of a cause, "DELETED"; "?" if it is none. With RLK_NO_TEXT "". */
+RLK_API const char *rlk_lost_cause_name(rlk_lost_cause cause);
+
 /*
  * Text of the token in use, terminated. Returns its length, which is written only if it is < cap;
  * 0 before the first acquire. RLK_TOKEN_MAX + 1 bytes are always enough.
@@ -1854,7 +1874,8 @@ typedef enum rlk_trace_kind {
     RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
                           rlk_result of an error */
     RLK_TRACE_PUSH,    /* a lock's key changed at the server */
-    RLK_TRACE_STATE,   /* a lock's state: "FREE", "HELD", "LOST"; number: ms that it is valid */
+    RLK_TRACE_STATE,   /* a lock's state: "FREE"; "HELD", number: ms that it is valid; "LOST",
+                          number: an rlk_lost_cause */
     RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
                           number: an rlk_cause */
     RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
@@ -2814,8 +2835,8 @@ static const result_row result_rows[] = {
     {RLK_TIMED_OUT, "TIMED_OUT",
      "somebody else had it until the deadline; rlk_query says who has it and for how long"},
     {RLK_NOT_OWNER, "NOT_OWNER",
-     "the server does not have our token under this key: it expired or was deleted"},
-    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
+     "the server does not have our token under this key: it expired, was deleted or overwritten"},
+    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held (a query: nobody has it)"},
     {RLK_LOST, "LOST",
      "the lease is over: it ran out, or the key was deleted or overwritten; stop using what it "
      "protects"},
@@ -8032,6 +8053,7 @@ static bool acquire_won(rlk_lock *lock)
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
+    lock->lost_cause = RLK_LOST_NOT;
     lock->since_ms = lock->client->now_ms;
     RLKI_COUNT(lock->client, acquired);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
@@ -8327,15 +8349,16 @@ void rlki_lock_scope_end(rlk_lock *lock)
  *   KEYS[1] key, ARGV[1] token              release. 1: deleted
  *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
  *                                           ms = -1 raises nothing: a check
- *   of both                                 -3: the key does not hold the token
+ *   of both, without the token              -2: there is no such key. -3: it holds another value
  *
  * EVALSHA's digest is fixed here; a test compares it with the server's own.
  */
 #ifndef RLKI_SCRIPTS_H
 #define RLKI_SCRIPTS_H
 
-#define RLKI_SCRIPT_DIGEST "a46561453adacc14297f8b6f6252427104dcaf20"
+#define RLKI_SCRIPT_DIGEST "c276b8293023fd55907525a4ba70250d43691201"
 
+#define RLKI_ABSENT   (-2)
 #define RLKI_NOT_OURS (-3)
 
 #endif
@@ -8347,14 +8370,14 @@ void rlki_lock_scope_end(rlk_lock *lock)
  * its header; a test compares it. */
 static const char script_load[] =
     /* clang-format off */
-    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$437\r\n"
+    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$449\r\n"
     "local v=redis.pcall('GETEX',KEYS[1])\n"
     "if type(v)=='table' then\n"
     "local e=v.err\n"
     "if not(e:find('nknown') or e:find(\"can't run\") or e:find('permissions to run')) then return v end\n"
     "v=redis.call('GET',KEYS[1])\n"
     "end\n"
-    "if v~=ARGV[1] then return -3 end\n"
+    "if v~=ARGV[1] then return v and -3 or -2 end\n"
     "local t=ARGV[2]\n"
     "if not t then return redis.call('DEL',KEYS[1]) end\n"
     "local p=redis.call('PTTL',KEYS[1])\n"
@@ -9161,6 +9184,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
+    event->lost_cause = RLK_LOST_NOT;
     if (lock->events & RLKI_EVENT_RESULT) {
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
@@ -9177,6 +9201,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     } else {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
+        event->lost_cause = (rlk_lost_cause)lock->lost_cause;
     }
     rlki_event_drop(lock, pulled);
     if (!(lock->events & RLKI_EVENT_LOST))
@@ -9817,6 +9842,13 @@ rlk_operation rlk_lock_operation(const rlk_lock *lock)
                                                               : RLK_OP_NONE;
 }
 
+rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
+{
+    /* of a lock that is held a minority may have said something */
+    bool over = lock && lock->client && lock->state != RLKI_HELD;
+    return over ? (rlk_lost_cause)lock->lost_cause : RLK_LOST_NOT;
+}
+
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;
@@ -10042,10 +10074,12 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    if (result == RLK_LOST) /* else the nodes said what it was */
+        lock->lost_cause = RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
     rlki_lock_undo(lock);
     rlki_watch_leave(lock);
     if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
@@ -10774,6 +10808,8 @@ void rlki_release_begin(rlk_lock *lock)
                              (int64_t)(lost ? client->settle_ms : client->operation_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
     rlki_lock_undo(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_seat *seat = &lock->seats[i];
@@ -10826,6 +10862,8 @@ bool rlki_release_step(rlk_lock *lock)
     }
     if (lock->flags & RLKI_LOCK_FORCE_LOST)
         result = RLK_LOST;
+    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
+        lock->lost_cause = RLK_LOST_NOT;
     rlki_operation_finish(lock, result);
     return false;
 }
@@ -11324,6 +11362,24 @@ static bool seat_is_ok(const rlk_reply *reply)
            reply->data[1] == 'K';
 }
 
+/* True of the script's answer that our token is not in the key. */
+static bool seat_lacks(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_INTEGER &&
+           (reply->value == RLKI_ABSENT || reply->value == RLKI_NOT_OURS);
+}
+
+/* What a node says instead of our token: a lease that it ends, or finds ended, ended by that. */
+static void seat_note_cause(rlk_lock *lock, const rlk_reply *reply)
+{
+    rlk_lost_cause cause = reply->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
+                           : reply->value == RLKI_NOT_OURS ? RLK_LOST_OVERWRITTEN
+                                                           : RLK_LOST_DELETED;
+    bool releasing = lock->operation == RLK_OP_RELEASE && !(lock->flags & RLKI_LOCK_FORCE_LOST);
+    if ((lock->state == RLKI_HELD || releasing) && lock->lost_cause < cause)
+        lock->lost_cause = (uint8_t)cause;
+}
+
 /* False of a reply that no server gives to such a command: replies and requests do not match. */
 static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
 {
@@ -11339,14 +11395,14 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= -2;
     case RLKI_RAISE:
     case RLKI_CHECK:
-        return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
+        return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
             return reply->type == RLK_RESP_NULL ||
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
-        return integer && (reply->value == 0 || reply->value == 1 || reply->value == RLKI_NOT_OURS);
+        return integer && (reply->value == 0 || reply->value == 1 || seat_lacks(reply));
     default: /* RLKI_DEL */
         return integer && (reply->value == 0 || reply->value == 1);
     }
@@ -11399,8 +11455,9 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     seat_error(seat, RLKI_SET, reply->error);
 }
 
-static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
+static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command, const rlk_reply *reply)
 {
+    seat_note_cause(lock, reply);
     seat_absent(seat);
     if (command == RLKI_RAISE && seat_in_round(lock, seat)) {
         if (!(seat->flags & RLKI_SEAT_PROBED)) {
@@ -11426,8 +11483,8 @@ static bool seat_retries(const rlk_lock *lock, const rlk_seat *seat, unsigned co
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
                              const rlk_reply *reply, int64_t t0_ms)
 {
-    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_NOT_OURS) {
-        seat_not_ours(lock, seat, command);
+    if (seat_lacks(reply)) {
+        seat_not_ours(lock, seat, command, reply);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
         seat_present(seat, command);
         seat_confirm_left(lock, seat, command, t0_ms, reply->value);
@@ -11437,7 +11494,7 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     } else if (reply->error == RLK_E_WRONGTYPE) {
         rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
         seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
-        seat_not_ours(lock, seat, command);
+        seat_not_ours(lock, seat, command, reply);
     } else if (!seat_reload(seat, command, reply->error)) {
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
             seat_error(seat, command, reply->error);
@@ -11470,6 +11527,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
             rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
         if (deleted)
             seat_use_up(seat);
+        else if (wrong_type || seat_lacks(reply))
+            seat_note_cause(lock, reply);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
         if (lock->operation == RLK_OP_ACQUIRE)
             rlki_acquire_undone(lock, seat, deleted);
@@ -11717,6 +11776,55 @@ static void text_result(text_out *out, rlk_result result)
     text_string(out, rlk_result_text(result));
 }
 
+/* What ended a lease; NULL: nothing is known. */
+static const char *text_lost_cause(unsigned cause)
+{
+    static const char *const causes[RLK_LOST_CAUSES] = {
+        NULL, "the lease ran out before it was renewed",
+        "the key is gone: deleted, evicted, expired, or lost with the server's data",
+        "the key has another value: somebody wrote it, or deleted and acquired it",
+        "the key has something that is not a string"};
+    return causes[cause];
+}
+
+/* What a result means to an operation; NULL: what it means to all. */
+static const char *text_of_operation(unsigned operation, rlk_result result)
+{
+    switch (operation) {
+    case RLK_OP_QUERY:
+        return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: held until the deadline of "
+                                       "before, and the key may live longer"
+                                     : NULL;
+    case RLK_OP_RELEASE:
+        return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
+                                       "over; the deleting goes on while the client is served"
+                                     : NULL;
+    case RLK_OP_FORCE_RELEASE:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"
+                                     : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* "NAME: meaning", of a lock's operation */
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    const char *meaning = text_of_operation(operation, result);
+    bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
+    if (lost && text_lost_cause(lock->lost_cause))
+        meaning = text_lost_cause(lock->lost_cause);
+    text_string(out, rlk_result_name(result));
+    text_string(out, ": ");
+    text_string(out, meaning ? meaning : rlk_result_text(result));
+    if (result == RLK_LOST && meaning)
+        text_string(out, "; stop using what it protects");
+}
+
 /* The end of a text that may be long. */
 static void text_tail(text_out *out, const char *bytes, size_t len)
 {
@@ -11855,6 +11963,14 @@ static void text_result(text_out *out, rlk_result result)
     text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
 }
 
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    (void)lock;
+    (void)operation;
+    text_result(out, result);
+}
+
 static void text_refused(text_out *out, rlk_result result, unsigned node)
 {
     text_result(out, result);
@@ -11953,7 +12069,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);
-    text_result(&out, result);
+    text_lock_result(&out, lock, operation, result);
     /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)
@@ -12020,6 +12136,18 @@ const char *rlk_cause_name(rlk_cause cause)
     static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
                                                   "SAFETY", "RETRY", "YIELD", "RECONNECT"};
     return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
+#endif
+}
+
+const char *rlk_lost_cause_name(rlk_lost_cause cause)
+{
+#ifdef RLK_NO_TEXT
+    (void)cause;
+    return "";
+#else
+    static const char *const names[RLK_LOST_CAUSES] = {"NOT", "EXPIRED", "DELETED", "OVERWRITTEN",
+                                                       "WRONG_TYPE"};
+    return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
 #endif
 }
 

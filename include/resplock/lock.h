@@ -117,7 +117,7 @@ typedef enum rlk_event_type {
                              one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST           /* the lock was held and is not any more */
+    RLK_EV_LOST           /* the lock was held and is not any more: lost_cause says why */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -131,10 +131,22 @@ typedef enum rlk_operation {
     RLK_OP_FORCE_RELEASE
 } rlk_operation;
 
+/* Why a lease ended without a release: what was seen, and no more. */
+typedef enum rlk_lost_cause {
+    RLK_LOST_NOT,         /* it did not */
+    RLK_LOST_EXPIRED,     /* it ran out by the client's own clock: not renewed in time */
+    RLK_LOST_DELETED,     /* the key was not there: deleted, evicted, expired by the server's clock,
+                             or gone with the server's data */
+    RLK_LOST_OVERWRITTEN, /* the key had another value, on at least one node */
+    RLK_LOST_WRONG_TYPE,  /* the key had something that is not a string */
+    RLK_LOST_CAUSES
+} rlk_lost_cause;
+
 typedef struct rlk_event {
     rlk_event_type type;
     rlk_operation operation; /* RLK_OP_NONE where it is no result of one */
     rlk_result result;
+    rlk_lost_cause lost_cause; /* of RLK_EV_LOST; else RLK_LOST_NOT */
     rlk_lock *lock;
     void *user; /* of the lock's configuration */
 } rlk_event;
@@ -389,6 +401,7 @@ struct rlk_lock {
     uint8_t tries;  /* failed rounds in a row */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
+    uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
     /* of a waiter, by node: cause of the next attempt or question */
     uint8_t due[RLK_MAX_NODES];
     int16_t done_result;
@@ -645,6 +658,13 @@ RLK_API int64_t rlk_remaining_ms(const rlk_lock *lock);
 /* The operation under way, RLK_OP_NONE if there is none. */
 RLK_API rlk_operation rlk_lock_operation(const rlk_lock *lock);
 
+/* Why the last lease ended without a release, or why rlk_release did not find our token;
+ * RLK_LOST_NOT while the lock is held, and after a release that worked. Until the next acquire. */
+RLK_API rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock);
+
+/* Name of a cause, "DELETED"; "?" if it is none. With RLK_NO_TEXT "". */
+RLK_API const char *rlk_lost_cause_name(rlk_lost_cause cause);
+
 /*
  * Text of the token in use, terminated. Returns its length, which is written only if it is < cap;
  * 0 before the first acquire. RLK_TOKEN_MAX + 1 bytes are always enough.
@@ -679,7 +699,8 @@ typedef enum rlk_trace_kind {
     RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
                           rlk_result of an error */
     RLK_TRACE_PUSH,    /* a lock's key changed at the server */
-    RLK_TRACE_STATE,   /* a lock's state: "FREE", "HELD", "LOST"; number: ms that it is valid */
+    RLK_TRACE_STATE,   /* a lock's state: "FREE"; "HELD", number: ms that it is valid; "LOST",
+                          number: an rlk_lost_cause */
     RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
                           number: an rlk_cause */
     RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */

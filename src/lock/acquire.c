@@ -426,6 +426,7 @@ static bool acquire_won(rlk_lock *lock)
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
+    lock->lost_cause = RLK_LOST_NOT;
     lock->since_ms = lock->client->now_ms;
     RLKI_COUNT(lock->client, acquired);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);

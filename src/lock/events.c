@@ -109,6 +109,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
+    event->lost_cause = RLK_LOST_NOT;
     if (lock->events & RLKI_EVENT_RESULT) {
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
@@ -125,6 +126,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     } else {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
+        event->lost_cause = (rlk_lost_cause)lock->lost_cause;
     }
     rlki_event_drop(lock, pulled);
     if (!(lock->events & RLKI_EVENT_LOST))

@@ -509,6 +509,13 @@ rlk_operation rlk_lock_operation(const rlk_lock *lock)
                                                               : RLK_OP_NONE;
 }
 
+rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
+{
+    /* of a lock that is held a minority may have said something */
+    bool over = lock && lock->client && lock->state != RLKI_HELD;
+    return over ? (rlk_lost_cause)lock->lost_cause : RLK_LOST_NOT;
+}
+
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;

@@ -215,10 +215,12 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
+    if (result == RLK_LOST) /* else the nodes said what it was */
+        lock->lost_cause = RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), 0);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
     rlki_lock_undo(lock);
     rlki_watch_leave(lock);
     if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||

@@ -30,6 +30,8 @@ void rlki_release_begin(rlk_lock *lock)
                              (int64_t)(lost ? client->settle_ms : client->operation_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
     rlki_lock_undo(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_seat *seat = &lock->seats[i];
@@ -82,6 +84,8 @@ bool rlki_release_step(rlk_lock *lock)
     }
     if (lock->flags & RLKI_LOCK_FORCE_LOST)
         result = RLK_LOST;
+    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
+        lock->lost_cause = RLK_LOST_NOT;
     rlki_operation_finish(lock, result);
     return false;
 }

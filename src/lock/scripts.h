@@ -10,7 +10,7 @@
  *   KEYS[1] key, ARGV[1] token              release. 1: deleted
  *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
  *                                           ms = -1 raises nothing: a check
- *   of both                                 -3: the key does not hold the token
+ *   of both, without the token              -2: there is no such key. -3: it holds another value
  *
  * EVALSHA's digest is fixed here; a test compares it with the server's own.
  */
@@ -19,8 +19,9 @@
 
 #include "resplock/net.h"
 
-#define RLKI_SCRIPT_DIGEST "a46561453adacc14297f8b6f6252427104dcaf20"
+#define RLKI_SCRIPT_DIGEST "c276b8293023fd55907525a4ba70250d43691201"
 
+#define RLKI_ABSENT   (-2)
 #define RLKI_NOT_OURS (-3)
 
 extern const rlk_conn_script rlki_script;

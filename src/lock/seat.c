@@ -391,6 +391,24 @@ static bool seat_is_ok(const rlk_reply *reply)
            reply->data[1] == 'K';
 }
 
+/* True of the script's answer that our token is not in the key. */
+static bool seat_lacks(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_INTEGER &&
+           (reply->value == RLKI_ABSENT || reply->value == RLKI_NOT_OURS);
+}
+
+/* What a node says instead of our token: a lease that it ends, or finds ended, ended by that. */
+static void seat_note_cause(rlk_lock *lock, const rlk_reply *reply)
+{
+    rlk_lost_cause cause = reply->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
+                           : reply->value == RLKI_NOT_OURS ? RLK_LOST_OVERWRITTEN
+                                                           : RLK_LOST_DELETED;
+    bool releasing = lock->operation == RLK_OP_RELEASE && !(lock->flags & RLKI_LOCK_FORCE_LOST);
+    if ((lock->state == RLKI_HELD || releasing) && lock->lost_cause < cause)
+        lock->lost_cause = (uint8_t)cause;
+}
+
 /* False of a reply that no server gives to such a command: replies and requests do not match. */
 static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
 {
@@ -406,14 +424,14 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= -2;
     case RLKI_RAISE:
     case RLKI_CHECK:
-        return integer && (reply->value >= -1 || reply->value == RLKI_NOT_OURS);
+        return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
             return reply->type == RLK_RESP_NULL ||
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
-        return integer && (reply->value == 0 || reply->value == 1 || reply->value == RLKI_NOT_OURS);
+        return integer && (reply->value == 0 || reply->value == 1 || seat_lacks(reply));
     default: /* RLKI_DEL */
         return integer && (reply->value == 0 || reply->value == 1);
     }
@@ -466,8 +484,9 @@ static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *repl
     seat_error(seat, RLKI_SET, reply->error);
 }
 
-static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command)
+static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command, const rlk_reply *reply)
 {
+    seat_note_cause(lock, reply);
     seat_absent(seat);
     if (command == RLKI_RAISE && seat_in_round(lock, seat)) {
         if (!(seat->flags & RLKI_SEAT_PROBED)) {
@@ -493,8 +512,8 @@ static bool seat_retries(const rlk_lock *lock, const rlk_seat *seat, unsigned co
 static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
                              const rlk_reply *reply, int64_t t0_ms)
 {
-    if (reply->type == RLK_RESP_INTEGER && reply->value == RLKI_NOT_OURS) {
-        seat_not_ours(lock, seat, command);
+    if (seat_lacks(reply)) {
+        seat_not_ours(lock, seat, command, reply);
     } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
         seat_present(seat, command);
         seat_confirm_left(lock, seat, command, t0_ms, reply->value);
@@ -504,7 +523,7 @@ static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
     } else if (reply->error == RLK_E_WRONGTYPE) {
         rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
         seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
-        seat_not_ours(lock, seat, command);
+        seat_not_ours(lock, seat, command, reply);
     } else if (!seat_reload(seat, command, reply->error)) {
         if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
             seat_error(seat, command, reply->error);
@@ -537,6 +556,8 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
             rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
         if (deleted)
             seat_use_up(seat);
+        else if (wrong_type || seat_lacks(reply))
+            seat_note_cause(lock, reply);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
         if (lock->operation == RLK_OP_ACQUIRE)
             rlki_acquire_undone(lock, seat, deleted);

@@ -69,6 +69,55 @@ static void text_result(text_out *out, rlk_result result)
     text_string(out, rlk_result_text(result));
 }
 
+/* What ended a lease; NULL: nothing is known. */
+static const char *text_lost_cause(unsigned cause)
+{
+    static const char *const causes[RLK_LOST_CAUSES] = {
+        NULL, "the lease ran out before it was renewed",
+        "the key is gone: deleted, evicted, expired, or lost with the server's data",
+        "the key has another value: somebody wrote it, or deleted and acquired it",
+        "the key has something that is not a string"};
+    return causes[cause];
+}
+
+/* What a result means to an operation; NULL: what it means to all. */
+static const char *text_of_operation(unsigned operation, rlk_result result)
+{
+    switch (operation) {
+    case RLK_OP_QUERY:
+        return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: held until the deadline of "
+                                       "before, and the key may live longer"
+                                     : NULL;
+    case RLK_OP_RELEASE:
+        return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
+                                       "over; the deleting goes on while the client is served"
+                                     : NULL;
+    case RLK_OP_FORCE_RELEASE:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"
+                                     : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* "NAME: meaning", of a lock's operation */
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    const char *meaning = text_of_operation(operation, result);
+    bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
+    if (lost && text_lost_cause(lock->lost_cause))
+        meaning = text_lost_cause(lock->lost_cause);
+    text_string(out, rlk_result_name(result));
+    text_string(out, ": ");
+    text_string(out, meaning ? meaning : rlk_result_text(result));
+    if (result == RLK_LOST && meaning)
+        text_string(out, "; stop using what it protects");
+}
+
 /* The end of a text that may be long. */
 static void text_tail(text_out *out, const char *bytes, size_t len)
 {
@@ -207,6 +256,14 @@ static void text_result(text_out *out, rlk_result result)
     text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
 }
 
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    (void)lock;
+    (void)operation;
+    text_result(out, result);
+}
+
 static void text_refused(text_out *out, rlk_result result, unsigned node)
 {
     text_result(out, result);
@@ -305,7 +362,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);
-    text_result(&out, result);
+    text_lock_result(&out, lock, operation, result);
     /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)

@@ -16,6 +16,18 @@ const char *rlk_cause_name(rlk_cause cause)
 #endif
 }
 
+const char *rlk_lost_cause_name(rlk_lost_cause cause)
+{
+#ifdef RLK_NO_TEXT
+    (void)cause;
+    return "";
+#else
+    static const char *const names[RLK_LOST_CAUSES] = {"NOT", "EXPIRED", "DELETED", "OVERWRITTEN",
+                                                       "WRONG_TYPE"};
+    return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
+#endif
+}
+
 #ifndef RLK_NO_TRACE
 static void trace_tell(const rlk_client *client, rlk_trace *trace)
 {

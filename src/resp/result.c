@@ -18,8 +18,8 @@ static const result_row result_rows[] = {
     {RLK_TIMED_OUT, "TIMED_OUT",
      "somebody else had it until the deadline; rlk_query says who has it and for how long"},
     {RLK_NOT_OWNER, "NOT_OWNER",
-     "the server does not have our token under this key: it expired or was deleted"},
-    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held"},
+     "the server does not have our token under this key: it expired, was deleted or overwritten"},
+    {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held (a query: nobody has it)"},
     {RLK_LOST, "LOST",
      "the lease is over: it ran out, or the key was deleted or overwritten; stop using what it "
      "protects"},

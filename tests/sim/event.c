@@ -152,11 +152,14 @@ void event_follow(sim_lock *lock)
     judge_begin(lock, RLK_OP_ACQUIRE, RLK_FOREVER);
 }
 
-static void event_lost(sim_lock *lock)
+static void event_lost(sim_lock *lock, rlk_lost_cause cause)
 {
     rlk_operation pending = lock->pending;
 
     MET(LOST);
+    if (cause == RLK_LOST_NOT)
+        world_violate(SIM_TRUTH, "process %u lock %u: LOST, and no cause was seen",
+                      lock->process->index, lock->index);
     row_released(lock, false);
     if (!lock->leads || pending != RLK_OP_NONE) /* else it may have begun to follow */
         judge_says(!rlk_is_held(&lock->lock), lock, "LOST");
@@ -208,7 +211,7 @@ void event_come(sim_lock *lock, const rlk_event *event)
         event_refused(lock);
         break;
     default:
-        event_lost(lock);
+        event_lost(lock, event->lost_cause);
         break;
     }
 }

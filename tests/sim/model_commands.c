@@ -210,7 +210,7 @@ static void command_evalsha(model_server *server, const model_word *words, unsig
     if (key != NULL && key->list) {
         model_reply(server, COMMAND_WRONGTYPE);
     } else if (key == NULL || !command_same(key, words[4])) {
-        model_reply_integer(server, ':', RLKI_NOT_OURS);
+        model_reply_integer(server, ':', key == NULL ? RLKI_ABSENT : RLKI_NOT_OURS);
     } else if (count > 5) {
         model_reply_integer(server, ':',
                             command_raise(server, key, words[3], command_number(words[5])));

@@ -145,7 +145,7 @@ static long long harness_raise(harness *h, harness_link *link, harness_entry *en
                                const harness_command *command)
 {
     if (entry == NULL || strcmp(entry->token, command->token) != 0)
-        return RLKI_NOT_OURS;
+        return entry == NULL ? RLKI_ABSENT : RLKI_NOT_OURS;
     if (harness_pttl(h, entry) < command->ms) {
         entry->expiry_ms = h->now_ms + command->ms;
         harness_changed(h, link->server, command->key, link);
@@ -186,9 +186,10 @@ static void harness_perform(harness_link *link, harness_command *command)
     case HARNESS_DEL:
         ours = ours || (entry != NULL && command->kind == HARNESS_DEL);
         (void)snprintf(reply, cap, ":%d\r\n",
-                       ours                               ? 1
-                       : command->kind == HARNESS_RELEASE ? RLKI_NOT_OURS
-                                                          : 0);
+                       ours                           ? 1
+                       : command->kind == HARNESS_DEL ? 0
+                       : entry == NULL                ? RLKI_ABSENT
+                                                      : RLKI_NOT_OURS);
         if (ours) {
             entry->key[0] = '\0';
             harness_changed(h, server, command->key, link);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Results claim no more than was seen: faults 109, 110, 114 and 124 of docs/correctness.md.
+ * Results claim no more than was seen: faults 109 to 112, 114 and 124 of docs/correctness.md.
  */
 #include "harness.h"
 
@@ -199,6 +199,162 @@ static void test_fault_110_raise_was_sent(void **state)
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
 }
 
+/* ---- 111: what ended a lease ---- */
+
+static void expect_lost(rlk_lock *lock, rlk_lost_cause cause, const char *text)
+{
+    rlk_event event;
+    assert_true(harness_next_event(&h, &event, 100000));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_int_equal(event.lost_cause, cause);
+    assert_int_equal(rlk_lock_lost_cause(lock), cause);
+    assert_contains(rlk_lock_error(lock), text);
+    assert_int_equal(rlk_lock_lost_cause(lock), cause);
+    assert_result(rlk_release(lock), RLK_LOST);
+    assert_int_equal(rlk_lock_lost_cause(lock), cause);
+}
+
+/* A lock that renews by itself; what happens to its key first. */
+static void renewing(rlk_lock *lock, unsigned nodes)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    config.auto_renew = true;
+    harness_start_automatic(&h, nodes);
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(rlk_lock_lost_cause(lock), RLK_LOST_NOT);
+}
+
+static void expect_refused(rlk_result result, const char *text)
+{
+    rlk_event event;
+    assert_true(harness_next_event(&h, &event, 100000));
+    assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
+    assert_result(event.result, result);
+    assert_int_equal(event.lost_cause, RLK_LOST_NOT);
+    assert_contains(rlk_lock_error(event.lock), text);
+}
+
+static void test_fault_111_cause_of_a_loss(void **state)
+{
+    rlk_lock lock;
+    unsigned i;
+    static const unsigned sizes[] = {1, 3};
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        unsigned n;
+        harness_start(&h, sizes[i]);
+        harness_held(&h, &lock, 3000);
+        expect_lost(&lock, RLK_LOST_EXPIRED, "lock \"k\": LOST: the lease ran out");
+
+        renewing(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++)
+            harness_delete(&h, n, HARNESS_KEY);
+        expect_refused(RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key is gone");
+        expect_lost(&lock, RLK_LOST_DELETED, "the key is gone");
+
+        renewing(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++)
+            harness_put(&h, n, HARNESS_KEY, "foreign", -1);
+        expect_refused(RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key has another value");
+        expect_lost(&lock, RLK_LOST_OVERWRITTEN, "the key has another value");
+
+        renewing(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++)
+            harness_find(&h, &h.servers[n], HARNESS_KEY)->wrong_type = true;
+        expect_refused(RLK_E_WRONGTYPE, "last error E_WRONGTYPE");
+        expect_lost(&lock, RLK_LOST_WRONG_TYPE, "not a string");
+    }
+}
+
+/* A minority says that its key is gone; then the lease runs out, and that is why. */
+static void test_fault_111_minority_is_not_the_cause(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 3000);
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_result(rlk_check_start(&lock), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_serve(&h, 2);
+    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT); /* it is held */
+    h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
+    expect_lost(&lock, RLK_LOST_EXPIRED, "the lease ran out");
+}
+
+/* One node's key is gone, another's is somebody else's. */
+static void test_fault_111_nodes_that_differ(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    renewing(&lock, 3);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_delete(&h, 1, HARNESS_KEY);
+    expect_refused(RLK_NOT_OWNER, "the key has another value");
+    expect_lost(&lock, RLK_LOST_OVERWRITTEN, "the key has another value");
+}
+
+/* Of a release: what it found instead; and of nothing where it worked. */
+static void test_fault_111_cause_of_a_release(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    harness_start(&h, 3);
+    harness_held(&h, &lock, 30000);
+    harness_delete(&h, 0, HARNESS_KEY);
+    h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT);
+
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    h.servers[0].automatic = true;
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_OVERWRITTEN);
+    assert_contains(rlk_lock_error(&lock), "release \"k\": NOT_OWNER: the key has another value");
+}
+
+static void test_fault_111_names(void **state)
+{
+    (void)state;
+#ifndef RLK_NO_TEXT
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_NOT), "NOT");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_EXPIRED), "EXPIRED");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_DELETED), "DELETED");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_OVERWRITTEN), "OVERWRITTEN");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_WRONG_TYPE), "WRONG_TYPE");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_CAUSES), "?");
+#endif
+    assert_int_equal(rlk_lock_lost_cause(NULL), RLK_LOST_NOT);
+}
+
+/* ---- 112: a query ---- */
+
+static void test_fault_112_query_says_that_nobody_has_it(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
+    assert_contains(rlk_lock_error(&lock), "query \"k\": NOT_HELD: nobody has the lock");
+    assert_result(rlk_release(&lock), RLK_NOT_HELD);
+    assert_contains(rlk_lock_error(&lock), "release \"k\": NOT_HELD: nothing to do");
+}
+
 /* ---- 114: what ends a release ---- */
 
 static void test_fault_114_release_is_done_by_its_own_answers_only(void **state)
@@ -291,6 +447,12 @@ int main(void)
 #endif
         cmocka_unit_test(test_fault_110_wrong_reply_to_another_command),
         cmocka_unit_test(test_fault_110_raise_was_sent),
+        cmocka_unit_test(test_fault_111_cause_of_a_loss),
+        cmocka_unit_test(test_fault_111_minority_is_not_the_cause),
+        cmocka_unit_test(test_fault_111_nodes_that_differ),
+        cmocka_unit_test(test_fault_111_cause_of_a_release),
+        cmocka_unit_test(test_fault_111_names),
+        cmocka_unit_test(test_fault_112_query_says_that_nobody_has_it),
         cmocka_unit_test(test_fault_114_release_is_done_by_its_own_answers_only),
         cmocka_unit_test(test_fault_114_del_is_done_by_0_and_1),
         cmocka_unit_test(test_fault_124_retry_of_a_cancelled_extend),

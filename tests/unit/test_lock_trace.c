@@ -204,7 +204,7 @@ static void test_lock_trace_of_a_loss(void **state)
     harness_held(&h, &lock, 3000);
     skip_all();
     harness_advance(&h, 3000);
-    expect(RLK_TRACE_STATE, &lock, -1, "LOST", 0);
+    expect(RLK_TRACE_STATE, &lock, -1, "LOST", RLK_LOST_EXPIRED);
     expect(RLK_TRACE_COMMAND, &lock, 0, "EVALSHA (release)", 1);
     expect_no_more();
 }
