@@ -148,6 +148,8 @@ static const char *bare_text(rlk_event_type type)
         return "released";
     case RLK_EV_LOST:
         return "lost: pump off";
+    case RLK_EV_WAITING:
+        return "waits";
     default:
         return "did not work"; /* a renewal, say: the lock is held for the rest of its time */
     }

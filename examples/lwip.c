@@ -212,6 +212,9 @@ static void on_event(const rlk_event *event)
         board_print("lost: the work stops");
         finish(1);
         break;
+    case RLK_EV_WAITING: /* goes on */
+        board_print("waits");
+        break;
     default:
         board_print("did not work");
         finish(1);

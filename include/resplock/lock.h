@@ -50,6 +50,9 @@ extern "C" {
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
  * push can be lost. A random time from a fifth of it on. */
 #define RLK_SAFETY_MS 5000
+/* A wait without end reports that it goes on after this time, and again each time that it has
+ * passed; a new reason after a tenth of it. */
+#define RLK_REPORT_MS 10000
 #define RLK_DRIFT_PPM 10000 /* 1 % of the horizon, and */
 #define RLK_DRIFT_MS  2     /* 2 ms: node-redlock's and Redlock's bound */
 
@@ -89,6 +92,12 @@ typedef struct rlk_env {
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
+    /*
+     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
+     * reports to programs with events, at the same times. May call what `wait` may call:
+     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
+     */
+    void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
 #ifndef RLK_NO_TRACE
     /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
     void (*trace)(void *context, const rlk_trace *trace);
@@ -117,7 +126,12 @@ typedef enum rlk_event_type {
                              one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST           /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_LOST,          /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_WAITING        /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
+                             lock; an error, the reason why no attempt succeeds; RLK_PENDING,
+                             no answer yet. Comes every
+                             report_ms, and once a tenth of it after a new reason; never after
+                             the result of the acquire. rlk_lock_error has it in words */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -342,8 +356,9 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 /*
  * What is wrong with the client, in words: node, command, what the server said, what to do: why
  * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
- * any of its locks ended with. "" if nothing is. In the client's memory, until the next call of it
- * or of rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
+ * any of its locks ended with, or that keeps one of them waiting. "" if nothing is. In the client's
+ * memory, until the next call of it or of rlk_lock_error. With RLK_NO_TEXT these are number and
+ * node only: "-401 @0".
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 
@@ -354,13 +369,17 @@ typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
     int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms; /* pause between attempts without notifications (no RESP3, tracking */
-    int64_t
-        retry_max_ms;    /* refused, `no_tracking`), or after an error; RLK_RETRY_MIN_MS, _MAX_MS */
-    int64_t safety_ms;   /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                            acquired, and its lease with them: RLK_LOST. From the TTL to
-                            RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS: pause between attempts where the server sends
+                             no notifications (no RESP3, tracking refused, `no_tracking`), or after
+                             an error */
+    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
+    int64_t safety_ms;    /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                             acquired, and its lease with them: RLK_LOST. From the TTL to
+                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t report_ms;    /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
+                             a wait without end, never of one with a deadline, which says at its
+                             end what kept it */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
@@ -448,6 +467,12 @@ struct rlk_lock {
     int64_t limit_ms;    /* the same after drift */
     int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
     uint8_t base[16];    /* random part, new for each acquire */
+    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
+     * report gave, or the next will give. */
+    int64_t began_ms;
+    int64_t report_at_ms;
+    uint32_t report_ms;
+    int16_t reported;
     rlk_seat seats[RLK_MAX_NODES];
 };
 
@@ -673,8 +698,9 @@ RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
  * Last result of this lock in words: node, command, key, what the server said, what to do; or what
- * became of its lease by itself since then: a renewal in the background, a loss. In the client's
- * memory, until the next call of it or of rlk_client_error.
+ * became of its lease by itself since then: a renewal in the background, a loss. While an acquire
+ * goes on: for how long, and what keeps it. In the client's memory, until the next call of it or of
+ * rlk_client_error.
  */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 

@@ -28,6 +28,10 @@
  * the node asked by a PTTL first, since a round costs others their tries; when a quorum has come
  * free, a jittered pause lets one of many waiters be first.
  *
+ * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
+ * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
+ * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
+ *
  * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
  * late, and is undone. A node whose undo is not answered yet has no part in the next round.
  */
@@ -66,6 +70,12 @@ static void acquire_watch_begin(rlk_lock *lock)
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
 }
 
+/* Between reports that it waits. */
+static uint32_t acquire_interval(const rlk_lock *lock)
+{
+    return lock->report_ms > 0 ? lock->report_ms : RLK_REPORT_MS;
+}
+
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
@@ -76,6 +86,11 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->woken = 0;
     lock->touched = 0;
     lock->cause = RLK_CAUSE_START;
+    lock->began_ms = lock->client->now_ms;
+    lock->reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    lock->report_at_ms = RLK_NEVER;
+    if (!one_try && (lock->report_ms > 0 || deadline_ms == RLK_NEVER))
+        lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
     lock->options = (uint8_t)(lock->options &
                               ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED | RLKI_OPTION_LEAD));
     /* a raise that is late, of a node that was lost in the last round, only looks */
@@ -92,6 +107,61 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     else
         acquire_phase(lock, RLKI_PHASE_ROW);
     rlki_operation_step(lock);
+}
+
+/* ---- Reports of the waiting ---- */
+
+rlki_reason rlki_acquire_reason(const rlk_lock *lock)
+{
+    const rlk_lock *asker = rlki_watch_asker(lock);
+    rlki_reason reason;
+    unsigned ready = 0;
+    unsigned i;
+    /* all can be asked, and none has answered (yet) */
+    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_ms
+                        ? RLK_PENDING
+                        : RLK_E_RESPONSE_TIMEOUT;
+    reason.node = 0;
+    reason.command = RLKI_NO_COMMAND;
+    if (asker->error < 0) {
+        reason.result = (rlk_result)asker->error;
+        reason.node = asker->error_node;
+        reason.command = asker->error_command;
+    } else if (asker->flags & RLKI_LOCK_HOLDER) {
+        reason.result = RLK_BUSY;
+    }
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        ready += rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY;
+    if (ready >= rlki_needed(lock->client)) {
+        if (asker->touched)
+            reason.result = RLK_BUSY;
+        return reason;
+    }
+    for (i = 0; rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY; i++) {
+    }
+    reason.result = rlk_conn_result(rlki_route(lock, i));
+    reason.node = (uint8_t)i;
+    reason.command = RLKI_NO_COMMAND;
+    return reason;
+}
+
+/* The reason may be another one now: then it is reported soon. */
+static void acquire_reason_changed(rlk_lock *lock)
+{
+    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_interval(lock) / 10);
+    rlk_result why = rlki_acquire_reason(lock).result;
+    if (why == lock->reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+        return; /* or about to be: it is the first connection that is waited for */
+    lock->reported = (int16_t)why;
+    if (soon_ms < lock->report_at_ms && lock->report_at_ms != RLK_NEVER)
+        lock->report_at_ms = soon_ms;
+}
+
+static void acquire_report(rlk_lock *lock)
+{
+    lock->reported = (int16_t)rlki_acquire_reason(lock).result;
+    lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
+    rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Looking again ---- */
@@ -252,6 +322,8 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_lock_undo(lock);
     rlki_watch_leave(lock);
     lock->wake_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
 }
@@ -469,6 +541,7 @@ static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
+    acquire_reason_changed(lock);
     rlki_lock_undo(lock);
     if (rlki_nodes(lock->client) == 1 && tally->no > 0) {
         acquire_count_woken(lock);
@@ -533,6 +606,8 @@ bool rlki_acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
+    if (lock->client->now_ms >= lock->report_at_ms)
+        acquire_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_ROW:
         return acquire_in_row(lock);
@@ -555,6 +630,8 @@ void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
                     !rlk_conn_fenced(rlki_route(lock, seat->index));
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
+    if (lock->phase != RLKI_PHASE_SETTLE)
+        acquire_reason_changed(lock);
     if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
         return;
     /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one

@@ -23,6 +23,20 @@ static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
     return rlki_operation_is_on(lock) && lock->operation == operation;
 }
 
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+static bool blocking_report(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlk_env *env = &client->env;
+    if (!(lock->events & RLKI_EVENT_WAITING))
+        return true;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
+    if (env->waiting)
+        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+                     client->now_ms - lock->began_ms);
+    return lock->client == client;
+}
+
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
@@ -39,6 +53,8 @@ static rlk_result blocking_wait(rlk_lock *lock)
             break;
         }
         rlk_client_tick(client);
+        if (!blocking_report(lock))
+            return RLK_E_CLOSED;
     }
     client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;

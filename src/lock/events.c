@@ -123,10 +123,14 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
         event->type = events_renewal(event->result);
-    } else {
+    } else if (lock->events & RLKI_EVENT_LOST) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
+    } else {
+        pulled = RLKI_EVENT_WAITING;
+        event->result = rlki_acquire_reason(lock).result;
+        event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
     if (!(lock->events & RLKI_EVENT_LOST))

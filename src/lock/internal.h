@@ -80,7 +80,8 @@ enum {
 #define RLKI_EVENT_SETTLED 0x02u
 #define RLKI_EVENT_RENEWAL 0x04u
 #define RLKI_EVENT_LOST    0x08u
-#define RLKI_EVENT_ALL     0x0fu
+#define RLKI_EVENT_WAITING 0x10u
+#define RLKI_EVENT_ALL     0x1fu
 #define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
 /* Commands of a seat: the tag of its request. */
@@ -200,6 +201,8 @@ bool rlki_watch_is_held(const rlk_lock *lock);
 bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
 void rlki_watch_hold(rlk_lock *lock);
+/* The lock that asks the server for this waiter: itself, or the first of its row. */
+const rlk_lock *rlki_watch_asker(const rlk_lock *lock);
 /* Neither waits nor is held. */
 void rlki_watch_leave(rlk_lock *lock);
 /* A change to a key on a node, to the locks that wait for it, and unless it was `own` to those that
@@ -330,6 +333,18 @@ rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operat
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
 bool rlki_acquire_step(rlk_lock *lock);
 void rlki_acquire_cancel(rlk_lock *lock);
+/* What keeps a waiter from the lock. */
+typedef struct rlki_reason {
+    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
+    uint8_t node;      /* of the error */
+    uint8_t command;
+} rlki_reason;
+rlki_reason rlki_acquire_reason(const rlk_lock *lock);
+/* True while it tries: not any more once its outcome is decided. */
+static inline bool rlki_acquire_is_trying(const rlk_lock *lock)
+{
+    return lock->operation == RLK_OP_ACQUIRE && lock->phase != RLKI_PHASE_SETTLE;
+}
 void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
 /* The key changed on a node, as far as is known: to the first waiter. */
 void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);

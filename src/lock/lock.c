@@ -22,6 +22,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.retry_max_ms = RLK_RETRY_MAX_MS;
     config.safety_ms = RLK_SAFETY_MS;
     config.max_hold_ms = 0; /* none */
+    config.report_ms = 0; /* of waits without end */
     config.token_prefix = NULL;
     config.user = NULL;
     config.auto_renew = false;
@@ -45,7 +46,8 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
         !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
         !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
         !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
-        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
+        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS) ||
+        !rlki_limit_take(&lock->report_ms, config->report_ms, 0))
         return false;
     if (config->max_hold_ms != 0 &&
         (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
@@ -92,7 +94,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client || !key)
@@ -117,6 +119,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->seats[i].index = (uint8_t)i;
         lock->seats[i].expiry_ms = RLKI_EXPIRED;

@@ -63,6 +63,8 @@ void rlki_lock_rearm(rlk_lock *lock)
             deadline_ms = lock->deadline_ms;
         if (lock->phase_ms < deadline_ms)
             deadline_ms = lock->phase_ms;
+        if (lock->report_at_ms < deadline_ms)
+            deadline_ms = lock->report_at_ms;
     }
     if (deadline_ms == RLK_NEVER)
         rlki_wheel_cancel(wheel, &lock->timer);
@@ -201,6 +203,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING); /* not any more */
     if (background) {
         rlki_renew_finish(lock, result);
         return;

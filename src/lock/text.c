@@ -227,6 +227,15 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
     text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
 }
 
+/* "still waiting after 30 s: " */
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    text_string(out, "still waiting after ");
+    text_number(out, (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
+    text_string(out, " s: ");
+}
+
 static void text_last_error(text_out *out, rlk_result error)
 {
     text_string(out, "; last error ");
@@ -290,6 +299,12 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
     (void)operation;
 }
 
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    (void)out;
+    (void)lock;
+}
+
 static void text_last_error(text_out *out, rlk_result error)
 {
     text_char(out, ' ');
@@ -309,8 +324,23 @@ static unsigned text_failed_node(const rlk_client *client)
     return i;
 }
 
+/* The error that keeps a lock of the client waiting; false: none does. */
+static bool text_waiter(const rlk_client *client, rlki_reason *reason)
+{
+    const rlk_lock *lock;
+    for (lock = client->locks; lock; lock = lock->next) {
+        if (!rlki_acquire_is_trying(lock))
+            continue;
+        *reason = rlki_acquire_reason(lock);
+        if (reason->result < 0)
+            return true;
+    }
+    return false;
+}
+
 const char *rlk_client_error(rlk_client *client)
 {
+    rlki_reason reason;
     text_out out;
     unsigned node;
     if (!client)
@@ -327,6 +357,9 @@ const char *rlk_client_error(rlk_client *client)
         rlk_result result = rlk_conn_result(client->conns[node]);
         text_result(&out, result);
         text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+    } else if (text_waiter(client, &reason)) {
+        text_result(&out, reason.result);
+        text_command_node(&out, client, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
@@ -348,6 +381,17 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
     return (rlk_result)(renewed ? lock->renewal : lock->done_result);
 }
 
+/* What an acquire that goes on waits for. */
+static void text_still_waits(text_out *out, const rlk_lock *lock)
+{
+    rlki_reason reason = rlki_acquire_reason(lock);
+    text_lock(out, lock, RLK_OP_ACQUIRE);
+    text_waiting(out, lock);
+    text_result(out, reason.result);
+    if (reason.result < 0)
+        text_command_node(out, lock->client, reason.node, reason.command, reason.result);
+}
+
 const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
@@ -359,6 +403,10 @@ const char *rlk_lock_error(rlk_lock *lock)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_begin(client);
+    if (rlki_acquire_is_trying(lock)) {
+        text_still_waits(&out, lock);
+        return client->text;
+    }
     result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);

@@ -57,6 +57,11 @@ static rlk_lock *watch_first(const rlk_lock *lock)
     return other;
 }
 
+const rlk_lock *rlki_watch_asker(const rlk_lock *lock)
+{
+    return lock->place == RLKI_PLACE_ROW ? watch_first(lock) : lock;
+}
+
 const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len)
 {
     const rlk_lock *other;

@@ -261,6 +261,11 @@ static void take_word(subject *s, const rlk_event *event)
     case RLK_EV_RENEW_REFUSED:
         FUZZ_REQUIRE(!held && (s->renews || s->leads));
         return;
+    case RLK_EV_WAITING:
+        FUZZ_REQUIRE(
+            !held && s->pending == RLK_OP_ACQUIRE &&
+            (event->result == RLK_BUSY || event->result == RLK_PENDING || event->result < 0));
+        return;
     default:
         FUZZ_REQUIRE(event->type == RLK_EV_LOST && !held);
         return;

@@ -36,6 +36,8 @@
     X(LOST, "LOST told")                                                                           \
     X(LOST_EARLY, "... before the lease was over")                                                 \
     X(CAPPED, "... at the cap of the hold time")                                                   \
+    X(WAITS, "WAITING")                                                                            \
+    X(WAITS_FOR_AN_ERROR, "... for an error's sake")                                               \
     X(SETTLED, "SETTLED: OK")                                                                      \
     X(SETTLED_UNKNOWN, "SETTLED: UNKNOWN")                                                         \
     X(AUTO_RENEWED, "RENEWED")                                                                     \

@@ -3,6 +3,7 @@
  * What must hold of events that are no results of an operation: what became of a token (SETTLED),
  * renewals that nobody called for, losses, and the campaign that goes on after a loss.
  */
+#include "lock/internal.h"
 #include "world.h"
 
 /* A lock's drift, and clocks that are looked at in whole milliseconds. */
@@ -152,6 +153,22 @@ void event_follow(sim_lock *lock)
     judge_begin(lock, RLK_OP_ACQUIRE, RLK_FOREVER);
 }
 
+/* Only while it is tried, and not by one attempt. Never more often than asked for. */
+static void event_waiting(sim_lock *lock, rlk_result why)
+{
+    int64_t now_ms = process_now_ms(lock->process);
+
+    MET(WAITS);
+    if (why != RLK_BUSY)
+        MET(WAITS_FOR_AN_ERROR);
+    judge_says(lock->pending == RLK_OP_ACQUIRE && !lock->once &&
+                   rlk_lock_operation(&lock->lock) == RLK_OP_ACQUIRE,
+               lock, "WAITING, and no acquire is under way");
+    judge_says(why == RLK_BUSY || why == RLK_PENDING || why < 0, lock,
+               "WAITING, with another result");
+    lock->reported_ms = now_ms;
+}
+
 static void event_lost(sim_lock *lock, rlk_lost_cause cause)
 {
     rlk_operation pending = lock->pending;
@@ -187,8 +204,8 @@ static void event_lost(sim_lock *lock, rlk_lost_cause cause)
 
 void event_come(sim_lock *lock, const rlk_event *event)
 {
-    static const char *const names[] = {"SETTLED", "RENEWED", "RENEW_UNKNOWN", "RENEW_REFUSED",
-                                        "LOST"};
+    static const char *const names[] = {"SETTLED",       "RENEWED", "RENEW_UNKNOWN",
+                                        "RENEW_REFUSED", "LOST",    "WAITING"};
 
     TRACE("process %u: lock %u: %s: %s", lock->process->index, lock->index,
           names[event->type - RLK_EV_SETTLED], rlk_result_name(event->result));
@@ -210,6 +227,9 @@ void event_come(sim_lock *lock, const rlk_event *event)
     case RLK_EV_RENEW_REFUSED:
         event_refused(lock);
         break;
+    case RLK_EV_WAITING:
+        event_waiting(lock, event->result);
+        break;
     default:
         event_lost(lock, event->lost_cause);
         break;
@@ -221,6 +241,11 @@ void event_step(const sim_lock *lock, int64_t now_ms)
     if (lock->refused)
         world_violate(SIM_ENDING, "process %u lock %u: RENEW_REFUSED, and nothing says LOST",
                       lock->process->index, lock->index);
+    if (rlki_acquire_is_trying(&lock->lock) && !lock->once &&
+        now_ms > lock->reported_ms + SIM_REPORT_MS + EVENT_SLACK_MS &&
+        rlk_client_deadline(&lock->process->client) > now_ms + 1) /* else it is about to */
+        world_violate(SIM_ENDING, "process %u lock %u: its wait has been silent for %lld ms",
+                      lock->process->index, lock->index, (long long)(now_ms - lock->reported_ms));
     if (lock->unsettled && lock->pending == RLK_OP_NONE && now_ms > lock->settle_by_ms)
         world_violate(SIM_ENDING, "process %u lock %u: SETTLED is %lld ms late",
                       lock->process->index, lock->index, (long long)(now_ms - lock->settle_by_ms));

@@ -14,6 +14,7 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
     lock->pending = operation;
     lock->limit_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(lock->process) + time_ms;
     lock->started_us = sim.now_us;
+    lock->reported_ms = process_now_ms(lock->process);
     lock->commands = 0;
     lock->toll = row_toll(lock);
     row_turned(lock);

@@ -161,6 +161,7 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     config.retry_max_ms = own->retry_ms * 3;
     config.safety_ms = own->safety_ms;
     config.max_hold_ms = own->max_hold_ms;
+    config.report_ms = SIM_REPORT_MS;
     config.auto_renew = own->auto_renew;
     config.user = own;
     if (rlk_lock_init(&own->lock, &process->client, keys[own->key], &config) != RLK_OK)

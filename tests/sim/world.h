@@ -48,6 +48,7 @@
 /* More than an answer takes where nothing is wrong: shorter tries may be in vain. */
 #define SIM_ROUND_TRIP_MS INT64_C(10)
 #define SIM_OPERATION_MS  INT64_C(800)
+#define SIM_REPORT_MS     INT64_C(1500) /* between the reports of a wait */
 #define SIM_SETTLE_MS     INT64_C(400)
 
 /* The design's: of attempts that pushes cause, and that are in vain, so many in a row are let
@@ -299,6 +300,7 @@ typedef struct sim_lock {
     uint8_t seen;    /* nodes whose last answer said that somebody has it, a bit each */
     uint32_t life[SIM_SERVERS]; /* of the key there, when they were asked */
     int64_t tries_ms;           /* no longer than that */
+    int64_t reported_ms;        /* its wait was reported last, or began */
     /* holding, as the application sees it */
     bool held;
     bool owed;     /* it was lost, and nothing has said so yet */

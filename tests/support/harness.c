@@ -252,8 +252,12 @@ static int harness_env_wait(void *context, rlk_client *client, int64_t deadline_
     h->waits++;
     assert_true(h->waits < 100000);
     assert_ptr_equal(client, &((harness_client *)context)->client);
-    if (h->on_wait != NULL && h->on_wait(h) != 0)
-        return -1;
+    if (h->on_wait != NULL) {
+        int answer = h->on_wait(h);
+
+        if (answer != 0)
+            return answer;
+    }
     harness_run(h);
     if (h->woken) {
         h->woken = false;
@@ -373,6 +377,7 @@ void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms)
     rlk_lock_config config = rlk_lock_config_default();
 
     config.ttl_ms = ttl_ms;
+    config.report_ms = RLK_TIME_LIMIT_MAX;
     config.user = h;
     assert_result(rlk_lock_init(lock, h->client, HARNESS_KEY, &config), RLK_OK);
 }

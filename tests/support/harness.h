@@ -112,7 +112,7 @@ typedef struct harness {
     const rlk_url *url; /* of node 0, to be set before; NULL: redis://n0 */
     bool no_entropy;
     bool forked;
-    /* of env.wait, if set: called before time moves; another number than 0: it can't wait */
+    /* of env.wait, if set: called before time moves; another number than 0: env.wait's answer */
     int (*on_wait)(struct harness *harness);
     bool woken; /* set by on_wait: something happened, so this wait ends before time moves */
     unsigned waits;
@@ -195,7 +195,7 @@ void harness_put(harness *h, unsigned node, const char *key, const char *token, 
 /* On how many servers the key holds this token (NULL: any). */
 unsigned harness_holding(harness *h, const char *key, const char *token);
 
-/* A lock on HARNESS_KEY of the first client. */
+/* A lock on HARNESS_KEY of the first client. It does not report that it waits. */
 void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms);
 
 /* The same, held: automatic servers, for a moment. */

@@ -41,6 +41,7 @@ static void stand(unsigned i, const char *key, int64_t wait_ms)
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
     config.safety_ms = safety_ms;
+    config.report_ms = RLK_TIME_LIMIT_MAX;
     assert_result(rlk_lock_init(&locks[i], h.client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], wait_ms), RLK_PENDING);
 }

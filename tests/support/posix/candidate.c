@@ -157,6 +157,7 @@ static void loop_event(const rlk_event *event)
     case RLK_EV_RENEWED:
     case RLK_EV_RENEW_UNKNOWN:
     case RLK_EV_RENEW_REFUSED:
+    case RLK_EV_WAITING:
         break;
     case RLK_EV_UNKNOWN:
     case RLK_EV_FAILED:

@@ -120,7 +120,7 @@ static void loop_turn(rlk_client *client, int64_t end)
 bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms)
 {
     int64_t end = support_now_ms() + ms;
-    while (!rlk_client_next_event(client, event)) {
+    while (!rlk_client_next_event(client, event) || event->type == RLK_EV_WAITING) {
         if (support_now_ms() >= end)
             return false;
         loop_turn(client, end);

@@ -51,7 +51,8 @@ rlk_lock_config config_renewing(int64_t ttl_ms);
 /* Token of a lock; lives until the fourth next call. */
 const char *token_of(const rlk_lock *lock);
 
-/* Serves the client (pollfds, poll, service) until it has an event, at most `ms`; true if so. */
+/* Serves the client (pollfds, poll, service) until it has an event, at most `ms`; true if so.
+ * Reports that a lock still waits are passed over. */
 bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms);
 
 /* Serves the client for a time. Fails the test if an event comes. */
