@@ -303,6 +303,7 @@ typedef enum rlk_result {
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
     RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
+    RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_interrupt */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -1168,6 +1169,11 @@ RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
 /* Gives the page back. */
 RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
 
+/* A pipe by which a signal handler or another thread wakes a wait. Fields are private. */
+typedef struct rlk_system_wakeup {
+    int fds[2]; /* to read, to write; -1: none */
+} rlk_system_wakeup;
+
 #ifdef __cplusplus
 }
 #endif
@@ -1225,6 +1231,9 @@ extern "C" {
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
  * push can be lost. A random time from a fifth of it on. */
 #define RLK_SAFETY_MS 5000
+/* A wait without end reports that it goes on after this time, and again each time that it has
+ * passed; a new reason after a tenth of it. */
+#define RLK_REPORT_MS 10000
 #define RLK_DRIFT_PPM 10000 /* 1 % of the horizon, and */
 #define RLK_DRIFT_MS  2     /* 2 ms: node-redlock's and Redlock's bound */
 
@@ -1258,12 +1267,20 @@ typedef struct rlk_env {
     int (*random)(void *context, void *buf, size_t len);
     /*
      * Moves bytes for the connections of the client, and returns when something came or at
-     * deadline_ms, or earlier. 0; another number: it can't wait, and the blocking call ends as if
-     * cancelled. NULL: only the started forms work.
+     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
+     * with the undo of an acquire, for which it waits on; if it has ended already, the next
+     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
+     * as if cancelled, at once. NULL: only the started forms work.
      */
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
+    /*
+     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
+     * reports to programs with events, at the same times. May call what `wait` may call:
+     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
+     */
+    void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
 #ifndef RLK_NO_TRACE
     /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
     void (*trace)(void *context, const rlk_trace *trace);
@@ -1292,7 +1309,12 @@ typedef enum rlk_event_type {
                              one that a call of this lock overtook is not told of */
     RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
     RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST           /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_LOST,          /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_WAITING        /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
+                             lock; an error, the reason why no attempt succeeds; RLK_PENDING,
+                             no answer yet. Comes every
+                             report_ms, and once a tenth of it after a new reason; never after
+                             the result of the acquire. rlk_lock_error has it in words */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -1422,8 +1444,10 @@ struct rlk_client {
     uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
-    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
-    int16_t error;  /* last failure of open and init */
+    bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
+    bool interrupted;   /* one did, and no acquire has taken it yet */
+    int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;      /* last failure of open and init */
     uint16_t error_node;
     rlk_env env;
     rlk_lock *locks; /* attached */
@@ -1450,7 +1474,9 @@ struct rlk_client {
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
     rlk_system_fork fork_mark;
-    rlk_node node; /* of rlk_client_open */
+    bool return_on_signal;
+    rlk_system_wakeup wakeup; /* of rlk_interrupt */
+    rlk_node node;            /* of rlk_client_open */
     rlk_conn_entry ring[RLK_NODE_RING];
     uint8_t tx[RLK_NODE_TX];
     uint8_t rx[RLK_NODE_RX];
@@ -1517,8 +1543,9 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 /*
  * What is wrong with the client, in words: node, command, what the server said, what to do: why
  * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
- * any of its locks ended with. "" if nothing is. In the client's memory, until the next call of it
- * or of rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
+ * any of its locks ended with, or that keeps one of them waiting. "" if nothing is. In the client's
+ * memory, until the next call of it or of rlk_lock_error. With RLK_NO_TEXT these are number and
+ * node only: "-401 @0".
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 
@@ -1529,13 +1556,17 @@ typedef struct rlk_lock_config {
     int64_t ttl_ms;       /* default RLK_TTL_MS */
     int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
     int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
-    int64_t retry_min_ms; /* pause between attempts without notifications (no RESP3, tracking */
-    int64_t
-        retry_max_ms;    /* refused, `no_tracking`), or after an error; RLK_RETRY_MIN_MS, _MAX_MS */
-    int64_t safety_ms;   /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                            acquired, and its lease with them: RLK_LOST. From the TTL to
-                            RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS: pause between attempts where the server sends
+                             no notifications (no RESP3, tracking refused, `no_tracking`), or after
+                             an error */
+    int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
+    int64_t safety_ms;    /* default RLK_SAFETY_MS */
+    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
+                             acquired, and its lease with them: RLK_LOST. From the TTL to
+                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t report_ms;    /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
+                             a wait without end, never of one with a deadline, which says at its
+                             end what kept it */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
@@ -1623,6 +1654,12 @@ struct rlk_lock {
     int64_t limit_ms;    /* the same after drift */
     int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
     uint8_t base[16];    /* random part, new for each acquire */
+    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
+     * report gave, or the next will give. */
+    int64_t began_ms;
+    int64_t report_at_ms;
+    uint32_t report_ms;
+    int16_t reported;
     rlk_seat seats[RLK_MAX_NODES];
 };
 
@@ -1848,8 +1885,9 @@ RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
  * Last result of this lock in words: node, command, key, what the server said, what to do; or what
- * became of its lease by itself since then: a renewal in the background, a loss. In the client's
- * memory, until the next call of it or of rlk_client_error.
+ * became of its lease by itself since then: a renewal in the background, a loss. While an acquire
+ * goes on: for how long, and what keeps it. In the client's memory, until the next call of it or of
+ * rlk_client_error.
  */
 RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
@@ -2072,7 +2110,12 @@ typedef struct rlk_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
-    bool no_tracking;   /* no CLIENT TRACKING: waiters ask again and again */
+    bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
+    bool interrupts;  /* rlk_interrupt works; costs a pipe, and a poll for each blocking call */
+    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by rlk_interrupt, once
+     * it has undone what it sent. A signal that comes between two waits is missed: where none may
+     * be, call rlk_interrupt in the handler. False: the call goes on. */
+    bool return_on_signal;
     uint32_t handoffs;  /* as in rlk_client_config */
     rlk_lock **buckets; /* as in rlk_client_config */
     size_t buckets_len;
@@ -2098,8 +2141,8 @@ typedef struct rlk_node_memory {
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client. `options`
  * may be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
- * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error()
- * says why, and rlk_client_close is not needed.
+ * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
+ * rlk_client_error() says why, and rlk_client_close is not needed.
  */
 #define rlk_client_open(client, url, ...)                                                          \
     rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -2126,6 +2169,25 @@ RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const 
  * inherited descriptors; the parent's connections go on.
  */
 RLK_API void rlk_client_close(rlk_client *client);
+
+/*
+ * Ends a blocking call from a signal handler or another thread. The one call of this library that
+ * is async-signal-safe and that any thread may make while another uses the client; it keeps errno.
+ * The client was opened with `interrupts`, and stays open during the call.
+ *
+ * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
+ * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within settle_ms);
+ * release and force_release return RLK_UNKNOWN if sent; extend and renew RLK_UNKNOWN or
+ * RLK_CANCELLED, and the lock stays held; rlk_keep returns RLK_OK while it is.
+ * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
+ * and sends nothing. Other calls in between work, so that a lock can still be released. None is
+ * lost; several that come before a call has ended count as one. Started forms are not ended, nor
+ * is a name looked up faster (set a resolver).
+ *
+ * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
+ * RLK_E_CLOSED, RLK_E_ARGUMENT.
+ */
+RLK_API rlk_result rlk_interrupt(const rlk_client *client);
 
 /*
  * For an event loop: writes what can be written, then fills fds with what to poll for and returns
@@ -2906,6 +2968,8 @@ static const result_row result_rows[] = {
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
+    {RLK_E_PIPE, "E_PIPE",
+     "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
@@ -7153,6 +7217,97 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 
 #endif /* RLK_NO_URL */
 
+/* ==== src/net/wakeup.h ====
+ *
+ * A pipe by which a signal handler or another thread wakes a wait: a byte in it stays until it is
+ * read, so a wake-up between a check and the wait is not lost.
+ */
+#ifndef RLKI_WAKEUP_H
+#define RLKI_WAKEUP_H
+
+#ifndef RLK_NO_POSIX
+
+/* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
+RLKI_API bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
+
+/* Harmless where there is none. */
+RLKI_API void rlki_wakeup_close(rlk_system_wakeup *wakeup);
+
+/* Wakes. Async-signal-safe, keeps errno; any thread. A full pipe wakes already. */
+RLKI_API void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
+
+/* Empties the pipe; true if it had woken. */
+RLKI_API bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
+
+#endif
+
+#endif
+
+/* ==== src/net/wakeup.c ==== */
+
+#ifndef RLK_NO_POSIX
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static bool wakeup_set_flags(int fd)
+{
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+bool rlki_wakeup_open(rlk_system_wakeup *wakeup)
+{
+    if (pipe(wakeup->fds) != 0) {
+        wakeup->fds[0] = -1;
+        wakeup->fds[1] = -1;
+        return false;
+    }
+    if (wakeup_set_flags(wakeup->fds[0]) && wakeup_set_flags(wakeup->fds[1])) {
+        return true;
+    }
+    rlki_wakeup_close(wakeup);
+    return false;
+}
+
+void rlki_wakeup_close(rlk_system_wakeup *wakeup)
+{
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        if (wakeup->fds[i] >= 0) {
+            (void)close(wakeup->fds[i]);
+        }
+        wakeup->fds[i] = -1;
+    }
+}
+
+void rlki_wakeup_send(const rlk_system_wakeup *wakeup)
+{
+    int error = errno;
+    ssize_t n;
+
+    do {
+        n = write(wakeup->fds[1], "", 1);
+    } while (n < 0 && errno == EINTR);
+    errno = error;
+}
+
+bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
+{
+    char bytes[64];
+    bool woken = false;
+    ssize_t n;
+
+    do {
+        n = read(wakeup->fds[0], bytes, sizeof bytes);
+        woken = woken || n > 0;
+    } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
+    return woken;
+}
+
+#endif
+
 /* ==== src/lock/internal.h ====
  *
  * What the files of the lock room share.
@@ -7233,7 +7388,8 @@ enum {
 #define RLKI_EVENT_SETTLED 0x02u
 #define RLKI_EVENT_RENEWAL 0x04u
 #define RLKI_EVENT_LOST    0x08u
-#define RLKI_EVENT_ALL     0x0fu
+#define RLKI_EVENT_WAITING 0x10u
+#define RLKI_EVENT_ALL     0x1fu
 #define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
 /* Commands of a seat: the tag of its request. */
@@ -7353,6 +7509,8 @@ RLKI_API bool rlki_watch_is_held(const rlk_lock *lock);
 RLKI_API bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
 RLKI_API void rlki_watch_hold(rlk_lock *lock);
+/* The lock that asks the server for this waiter: itself, or the first of its row. */
+RLKI_API const rlk_lock *rlki_watch_asker(const rlk_lock *lock);
 /* Neither waits nor is held. */
 RLKI_API void rlki_watch_leave(rlk_lock *lock);
 /* A change to a key on a node, to the locks that wait for it, and unless it was `own` to those that
@@ -7483,6 +7641,18 @@ RLKI_API rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsign
 RLKI_API void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
 RLKI_API bool rlki_acquire_step(rlk_lock *lock);
 RLKI_API void rlki_acquire_cancel(rlk_lock *lock);
+/* What keeps a waiter from the lock. */
+typedef struct rlki_reason {
+    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
+    uint8_t node;      /* of the error */
+    uint8_t command;
+} rlki_reason;
+RLKI_API rlki_reason rlki_acquire_reason(const rlk_lock *lock);
+/* True while it tries: not any more once its outcome is decided. */
+static inline bool rlki_acquire_is_trying(const rlk_lock *lock)
+{
+    return lock->operation == RLK_OP_ACQUIRE && lock->phase != RLKI_PHASE_SETTLE;
+}
 RLKI_API void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
 /* The key changed on a node, as far as is known: to the first waiter. */
 RLKI_API void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
@@ -7657,6 +7827,10 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
  * the node asked by a PTTL first, since a round costs others their tries; when a quorum has come
  * free, a jittered pause lets one of many waiters be first.
  *
+ * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
+ * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
+ * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
+ *
  * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
  * late, and is undone. A node whose undo is not answered yet has no part in the next round.
  */
@@ -7693,6 +7867,12 @@ static void acquire_watch_begin(rlk_lock *lock)
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
 }
 
+/* Between reports that it waits. */
+static uint32_t acquire_interval(const rlk_lock *lock)
+{
+    return lock->report_ms > 0 ? lock->report_ms : RLK_REPORT_MS;
+}
+
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
@@ -7703,6 +7883,11 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->woken = 0;
     lock->touched = 0;
     lock->cause = RLK_CAUSE_START;
+    lock->began_ms = lock->client->now_ms;
+    lock->reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    lock->report_at_ms = RLK_NEVER;
+    if (!one_try && (lock->report_ms > 0 || deadline_ms == RLK_NEVER))
+        lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
     lock->options = (uint8_t)(lock->options &
                               ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED | RLKI_OPTION_LEAD));
     /* a raise that is late, of a node that was lost in the last round, only looks */
@@ -7719,6 +7904,61 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     else
         acquire_phase(lock, RLKI_PHASE_ROW);
     rlki_operation_step(lock);
+}
+
+/* ---- Reports of the waiting ---- */
+
+rlki_reason rlki_acquire_reason(const rlk_lock *lock)
+{
+    const rlk_lock *asker = rlki_watch_asker(lock);
+    rlki_reason reason;
+    unsigned ready = 0;
+    unsigned i;
+    /* all can be asked, and none has answered (yet) */
+    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_ms
+                        ? RLK_PENDING
+                        : RLK_E_RESPONSE_TIMEOUT;
+    reason.node = 0;
+    reason.command = RLKI_NO_COMMAND;
+    if (asker->error < 0) {
+        reason.result = (rlk_result)asker->error;
+        reason.node = asker->error_node;
+        reason.command = asker->error_command;
+    } else if (asker->flags & RLKI_LOCK_HOLDER) {
+        reason.result = RLK_BUSY;
+    }
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        ready += rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY;
+    if (ready >= rlki_needed(lock->client)) {
+        if (asker->touched)
+            reason.result = RLK_BUSY;
+        return reason;
+    }
+    for (i = 0; rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY; i++) {
+    }
+    reason.result = rlk_conn_result(rlki_route(lock, i));
+    reason.node = (uint8_t)i;
+    reason.command = RLKI_NO_COMMAND;
+    return reason;
+}
+
+/* The reason may be another one now: then it is reported soon. */
+static void acquire_reason_changed(rlk_lock *lock)
+{
+    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_interval(lock) / 10);
+    rlk_result why = rlki_acquire_reason(lock).result;
+    if (why == lock->reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+        return; /* or about to be: it is the first connection that is waited for */
+    lock->reported = (int16_t)why;
+    if (soon_ms < lock->report_at_ms && lock->report_at_ms != RLK_NEVER)
+        lock->report_at_ms = soon_ms;
+}
+
+static void acquire_report(rlk_lock *lock)
+{
+    lock->reported = (int16_t)rlki_acquire_reason(lock).result;
+    lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
+    rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Looking again ---- */
@@ -7879,6 +8119,8 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_lock_undo(lock);
     rlki_watch_leave(lock);
     lock->wake_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
 }
@@ -8096,6 +8338,7 @@ static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
+    acquire_reason_changed(lock);
     rlki_lock_undo(lock);
     if (rlki_nodes(lock->client) == 1 && tally->no > 0) {
         acquire_count_woken(lock);
@@ -8160,6 +8403,8 @@ bool rlki_acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
+    if (lock->client->now_ms >= lock->report_at_ms)
+        acquire_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_ROW:
         return acquire_in_row(lock);
@@ -8182,6 +8427,8 @@ void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
                     !rlk_conn_fenced(rlki_route(lock, seat->index));
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
         seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
+    if (lock->phase != RLKI_PHASE_SETTLE)
+        acquire_reason_changed(lock);
     if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
         return;
     /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one
@@ -8196,6 +8443,19 @@ void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
  *
  * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
  * own deadlines end it.
+ *
+ * An interrupt is RLK_CANCELLED, answered by env.wait:
+ *
+ *            call                       interrupt: rlk_cancel
+ *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
+ *      | ^    result         | | ^                                  |      this one)
+ *      | +-------------------+ | +-- acquire's undo: waits on ------+
+ *      | +-----------------------+---------- result ----------------+
+ *      |                       | result, and an interrupt in the same wait
+ *      | interrupt             v
+ *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
+ *        (seen when the    | ^         (RLK_CANCELLED)
+ *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
  */
 
 /* Ends an operation whose driver can't wait: what is not settled now will not be. */
@@ -8216,23 +8476,51 @@ static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
     return rlki_operation_is_on(lock) && lock->operation == operation;
 }
 
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+static bool blocking_report(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlk_env *env = &client->env;
+    if (!(lock->events & RLKI_EVENT_WAITING))
+        return true;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
+    if (env->waiting)
+        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+                     client->now_ms - lock->began_ms);
+    return lock->client == client;
+}
+
+/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
+ */
+static bool blocking_turn(rlk_lock *lock, unsigned operation, bool *cancelled)
+{
+    rlk_client *client = lock->client;
+    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+    if (lock->client != client) /* closed by whoever was called while waiting */
+        return false;
+    if (answer == RLK_CANCELLED && !blocking_is_on(lock, operation))
+        client->interrupted = true;
+    else if (answer == RLK_CANCELLED && !*cancelled) {
+        *cancelled = true;
+        (void)rlk_cancel(lock);
+    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, operation)) {
+        blocking_give_up(lock);
+    }
+    if (!blocking_is_on(lock, operation))
+        return true;
+    rlk_client_tick(client);
+    return blocking_report(lock);
+}
+
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     unsigned operation = lock->operation;
+    bool cancelled = false;
     rlk_result result;
-    while (blocking_is_on(lock, operation)) {
-        int failed = client->env.wait(client->env.context, client, rlk_client_deadline(client));
-        if (lock->client != client) /* closed by whoever was called while waiting */
+    while (blocking_is_on(lock, operation))
+        if (!blocking_turn(lock, operation, &cancelled))
             return RLK_E_CLOSED;
-        if (!blocking_is_on(lock, operation))
-            break;
-        if (failed) {
-            blocking_give_up(lock);
-            break;
-        }
-        rlk_client_tick(client);
-    }
     client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
@@ -8257,12 +8545,24 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
-    if (!(look && lock->state == RLKI_HELD) &&
+    if (!(look && lock->state == RLKI_HELD) && !client->interruptible &&
         client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
-    (void)client->env.wait(client->env.context, client, client->now_ms);
+    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+        client->interrupted = true; /* before this call */
     return rlki_lock_enter(lock);
+}
+
+/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
+ * is known of the token is what an earlier operation left. */
+static rlk_result blocking_take_interrupt(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
+        return RLK_OK;
+    client->interrupted = false;
+    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
@@ -8270,7 +8570,10 @@ static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argu
 {
     /* to keep a lock is to hear of its loss */
     rlk_result entered = blocking_enter(lock, operation == RLKI_OP_KEEP);
-    rlk_result result = rlki_lock_entered(lock, entered, operation, argument, holders);
+    rlk_result result;
+    if (entered == RLK_OK && operation == RLK_OP_ACQUIRE)
+        entered = blocking_take_interrupt(lock);
+    result = rlki_lock_entered(lock, entered, operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
@@ -8852,6 +9155,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
+    client->interruptible = false;
+    client->interrupted = false;
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;
@@ -9198,10 +9503,14 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
         event->type = events_renewal(event->result);
-    } else {
+    } else if (lock->events & RLKI_EVENT_LOST) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
+    } else {
+        pulled = RLKI_EVENT_WAITING;
+        event->result = rlki_acquire_reason(lock).result;
+        event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
     if (!(lock->events & RLKI_EVENT_LOST))
@@ -9355,6 +9664,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.retry_max_ms = RLK_RETRY_MAX_MS;
     config.safety_ms = RLK_SAFETY_MS;
     config.max_hold_ms = 0; /* none */
+    config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
     config.user = NULL;
     config.auto_renew = false;
@@ -9378,7 +9688,8 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
         !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
         !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
         !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
-        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS))
+        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS) ||
+        !rlki_limit_take(&lock->report_ms, config->report_ms, 0))
         return false;
     if (config->max_hold_ms != 0 &&
         (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
@@ -9425,7 +9736,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client || !key)
@@ -9450,6 +9761,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->seats[i].index = (uint8_t)i;
         lock->seats[i].expiry_ms = RLKI_EXPIRED;
@@ -9922,6 +10234,8 @@ void rlki_lock_rearm(rlk_lock *lock)
             deadline_ms = lock->deadline_ms;
         if (lock->phase_ms < deadline_ms)
             deadline_ms = lock->phase_ms;
+        if (lock->report_at_ms < deadline_ms)
+            deadline_ms = lock->report_at_ms;
     }
     if (deadline_ms == RLK_NEVER)
         rlki_wheel_cancel(wheel, &lock->timer);
@@ -10060,6 +10374,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
+    lock->report_at_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING); /* not any more */
     if (background) {
         rlki_renew_finish(lock, result);
         return;
@@ -10295,25 +10611,51 @@ static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t
     }
 }
 
+/* What a signal handler that interrupted a wait makes of it. */
+static int posix_signalled(const rlk_client *client)
+{
+    return client->return_on_signal ? (int)RLK_CANCELLED : 0;
+}
+
 /* Waits for the one connection that there is, in one system call instead of two. False: can't. */
-static bool posix_wait_one(rlk_client *client, int timeout_ms)
+static bool posix_wait_one(rlk_client *client, int timeout_ms, int *answer)
 {
     rlk_socket *sock = &client->node_list[0]->socket;
     rlki_socket_got got;
-    if (rlki_nodes(client) != 1 || !rlki_socket_wait(sock, timeout_ms, &got))
+    if (rlki_nodes(client) != 1 || client->interruptible ||
+        !rlki_socket_wait(sock, timeout_ms, &got))
         return false;
+    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(client) : 0;
     rlk_client_tick(client); /* deadlines before input */
     rlki_socket_take(sock, &got, client->now_ms);
     return true;
 }
 
+/* Polls, and serves what poll says. Behind the connections, where there is one, the pipe. */
+static int posix_wait_all(rlk_client *client, int timeout_ms)
+{
+    struct pollfd fds[RLK_MAX_FDS + 1];
+    nfds_t n = posix_fill(client, fds);
+    int ready;
+    fds[n].fd = client->wakeup.fds[0];
+    fds[n].events = POLLIN;
+    fds[n].revents = 0;
+    ready = poll(fds, client->interruptible ? n + 1 : n, timeout_ms);
+    if (ready < 0 && errno != EINTR)
+        return -1;
+    rlk_client_tick(client); /* deadlines before input */
+    if (ready < 0)
+        return posix_signalled(client);
+    if (ready > 0)
+        posix_serve_all(client, fds, n, true);
+    return fds[n].revents != 0 && rlki_wakeup_take(&client->wakeup) ? (int)RLK_CANCELLED : 0;
+}
+
 /* env.wait: sends what there is, then waits for input or the deadline, once. */
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
-    struct pollfd fds[RLK_MAX_FDS];
-    nfds_t n;
+    int answer;
     int timeout_ms;
-    int ready;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
     /* what was sent, or failed, just now may have moved the deadlines */
@@ -10321,16 +10663,9 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
         deadline_ms = rlk_client_deadline(client);
     rlki_client_now(client);
     timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
-    if (posix_wait_one(client, timeout_ms))
-        return 0;
-    n = posix_fill(client, fds);
-    ready = poll(fds, n, timeout_ms);
-    if (ready < 0 && errno != EINTR)
-        return -1;
-    rlk_client_tick(client); /* deadlines before input */
-    if (ready > 0)
-        posix_serve_all(client, fds, n, true);
-    return 0;
+    if (posix_wait_one(client, timeout_ms, &answer))
+        return answer;
+    return posix_wait_all(client, timeout_ms);
 }
 
 /* ---- open and close ---- */
@@ -10427,6 +10762,16 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     return result;
 }
 
+/* The pipe of rlk_interrupt, where it is asked for. */
+static rlk_result posix_interrupts(rlk_client *client, const rlk_options *options)
+{
+    client->return_on_signal = options->return_on_signal;
+    client->interruptible = options->interrupts;
+    client->wakeup.fds[0] = -1;
+    client->wakeup.fds[1] = -1;
+    return !options->interrupts || rlki_wakeup_open(&client->wakeup) ? RLK_OK : RLK_E_PIPE;
+}
+
 static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_options *options)
 {
     rlk_client_config config;
@@ -10446,6 +10791,11 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);
     result = rlk_client_init(client, conns, nodes, &config);
+    if (result == RLK_OK) {
+        result = posix_interrupts(client, options);
+        if (result != RLK_OK)
+            posix_refuse(client, result, 0);
+    }
     if (result != RLK_OK)
         rlk_system_fork_close(&client->fork_mark);
     return result;
@@ -10537,7 +10887,24 @@ void rlk_client_close(rlk_client *client)
     for (i = 0; i < client->nodes; i++)
         rlk_socket_close(&client->node_list[i]->socket);
     rlk_client_deinit(client);
+    rlki_wakeup_close(&client->wakeup);
     rlk_system_fork_close(&client->fork_mark);
+}
+
+/* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
+ */
+rlk_result rlk_interrupt(const rlk_client *client)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlk_system_fork_same(&client->fork_mark)) /* a child would interrupt its parent */
+        return RLK_E_FORKED;
+    if (!client->interruptible)
+        return RLK_E_STATE;
+    rlki_wakeup_send(&client->wakeup);
+    return RLK_OK;
 }
 
 /* ---- loops ---- */
@@ -11934,6 +12301,15 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
     text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
 }
 
+/* "still waiting after 30 s: " */
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    text_string(out, "still waiting after ");
+    text_number(out, (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
+    text_string(out, " s: ");
+}
+
 static void text_last_error(text_out *out, rlk_result error)
 {
     text_string(out, "; last error ");
@@ -11997,6 +12373,12 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
     (void)operation;
 }
 
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    (void)out;
+    (void)lock;
+}
+
 static void text_last_error(text_out *out, rlk_result error)
 {
     text_char(out, ' ');
@@ -12016,8 +12398,23 @@ static unsigned text_failed_node(const rlk_client *client)
     return i;
 }
 
+/* The error that keeps a lock of the client waiting; false: none does. */
+static bool text_waiter(const rlk_client *client, rlki_reason *reason)
+{
+    const rlk_lock *lock;
+    for (lock = client->locks; lock; lock = lock->next) {
+        if (!rlki_acquire_is_trying(lock))
+            continue;
+        *reason = rlki_acquire_reason(lock);
+        if (reason->result < 0)
+            return true;
+    }
+    return false;
+}
+
 const char *rlk_client_error(rlk_client *client)
 {
+    rlki_reason reason;
     text_out out;
     unsigned node;
     if (!client)
@@ -12034,6 +12431,9 @@ const char *rlk_client_error(rlk_client *client)
         rlk_result result = rlk_conn_result(client->conns[node]);
         text_result(&out, result);
         text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+    } else if (text_waiter(client, &reason)) {
+        text_result(&out, reason.result);
+        text_command_node(&out, client, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
@@ -12055,6 +12455,17 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
     return (rlk_result)(renewed ? lock->renewal : lock->done_result);
 }
 
+/* What an acquire that goes on waits for. */
+static void text_still_waits(text_out *out, const rlk_lock *lock)
+{
+    rlki_reason reason = rlki_acquire_reason(lock);
+    text_lock(out, lock, RLK_OP_ACQUIRE);
+    text_waiting(out, lock);
+    text_result(out, reason.result);
+    if (reason.result < 0)
+        text_command_node(out, lock->client, reason.node, reason.command, reason.result);
+}
+
 const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
@@ -12066,6 +12477,10 @@ const char *rlk_lock_error(rlk_lock *lock)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_begin(client);
+    if (rlki_acquire_is_trying(lock)) {
+        text_still_waits(&out, lock);
+        return client->text;
+    }
     result = text_outcome(lock, &operation);
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);
@@ -12263,6 +12678,11 @@ static rlk_lock *watch_first(const rlk_lock *lock)
     while (other && (other->place != RLKI_PLACE_FIRST || !rlki_lock_same_key(lock, other)))
         other = other->place_next;
     return other;
+}
+
+const rlk_lock *rlki_watch_asker(const rlk_lock *lock)
+{
+    return lock->place == RLKI_PLACE_ROW ? watch_first(lock) : lock;
 }
 
 const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len)

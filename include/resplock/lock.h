@@ -86,8 +86,10 @@ typedef struct rlk_env {
     int (*random)(void *context, void *buf, size_t len);
     /*
      * Moves bytes for the connections of the client, and returns when something came or at
-     * deadline_ms, or earlier. 0; another number: it can't wait, and the blocking call ends as if
-     * cancelled. NULL: only the started forms work.
+     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
+     * with the undo of an acquire, for which it waits on; if it has ended already, the next
+     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
+     * as if cancelled, at once. NULL: only the started forms work.
      */
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
     /* True while this is the process that made the client. NULL: there is no fork. */
@@ -261,8 +263,10 @@ struct rlk_client {
     uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
-    int16_t failed; /* error of the last operation of any lock, RLK_OK if it had none */
-    int16_t error;  /* last failure of open and init */
+    bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
+    bool interrupted;   /* one did, and no acquire has taken it yet */
+    int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;      /* last failure of open and init */
     uint16_t error_node;
     rlk_env env;
     rlk_lock *locks; /* attached */
@@ -289,7 +293,9 @@ struct rlk_client {
 #ifndef RLK_NO_POSIX
     rlk_node *node_list[RLK_MAX_NODES];
     rlk_system_fork fork_mark;
-    rlk_node node; /* of rlk_client_open */
+    bool return_on_signal;
+    rlk_system_wakeup wakeup; /* of rlk_interrupt */
+    rlk_node node;            /* of rlk_client_open */
     rlk_conn_entry ring[RLK_NODE_RING];
     uint8_t tx[RLK_NODE_TX];
     uint8_t rx[RLK_NODE_RX];

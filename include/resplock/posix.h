@@ -41,7 +41,12 @@ typedef struct rlk_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
-    bool no_tracking;   /* no CLIENT TRACKING: waiters ask again and again */
+    bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
+    bool interrupts;  /* rlk_interrupt works; costs a pipe, and a poll for each blocking call */
+    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by rlk_interrupt, once
+     * it has undone what it sent. A signal that comes between two waits is missed: where none may
+     * be, call rlk_interrupt in the handler. False: the call goes on. */
+    bool return_on_signal;
     uint32_t handoffs;  /* as in rlk_client_config */
     rlk_lock **buckets; /* as in rlk_client_config */
     size_t buckets_len;
@@ -67,8 +72,8 @@ typedef struct rlk_node_memory {
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client. `options`
  * may be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
- * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT. After an error the client is closed, rlk_client_error()
- * says why, and rlk_client_close is not needed.
+ * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
+ * rlk_client_error() says why, and rlk_client_close is not needed.
  */
 #define rlk_client_open(client, url, ...)                                                          \
     rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -95,6 +100,25 @@ RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const 
  * inherited descriptors; the parent's connections go on.
  */
 RLK_API void rlk_client_close(rlk_client *client);
+
+/*
+ * Ends a blocking call from a signal handler or another thread. The one call of this library that
+ * is async-signal-safe and that any thread may make while another uses the client; it keeps errno.
+ * The client was opened with `interrupts`, and stays open during the call.
+ *
+ * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
+ * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within settle_ms);
+ * release and force_release return RLK_UNKNOWN if sent; extend and renew RLK_UNKNOWN or
+ * RLK_CANCELLED, and the lock stays held; rlk_keep returns RLK_OK while it is.
+ * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
+ * and sends nothing. Other calls in between work, so that a lock can still be released. None is
+ * lost; several that come before a call has ended count as one. Started forms are not ended, nor
+ * is a name looked up faster (set a resolver).
+ *
+ * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
+ * RLK_E_CLOSED, RLK_E_ARGUMENT.
+ */
+RLK_API rlk_result rlk_interrupt(const rlk_client *client);
 
 /*
  * For an event loop: writes what can be written, then fills fds with what to poll for and returns

@@ -114,6 +114,11 @@ RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
 /* Gives the page back. */
 RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
 
+/* A pipe by which a signal handler or another thread wakes a wait. Fields are private. */
+typedef struct rlk_system_wakeup {
+    int fds[2]; /* to read, to write; -1: none */
+} rlk_system_wakeup;
+
 #ifdef __cplusplus
 }
 #endif

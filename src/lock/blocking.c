@@ -2,6 +2,19 @@
  *
  * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
  * own deadlines end it.
+ *
+ * An interrupt is RLK_CANCELLED, answered by env.wait:
+ *
+ *            call                       interrupt: rlk_cancel
+ *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
+ *      | ^    result         | | ^                                  |      this one)
+ *      | +-------------------+ | +-- acquire's undo: waits on ------+
+ *      | +-----------------------+---------- result ----------------+
+ *      |                       | result, and an interrupt in the same wait
+ *      | interrupt             v
+ *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
+ *        (seen when the    | ^         (RLK_CANCELLED)
+ *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
  */
 #include "internal.h"
 
@@ -37,25 +50,37 @@ static bool blocking_report(rlk_lock *lock)
     return lock->client == client;
 }
 
+/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
+ */
+static bool blocking_turn(rlk_lock *lock, unsigned operation, bool *cancelled)
+{
+    rlk_client *client = lock->client;
+    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+    if (lock->client != client) /* closed by whoever was called while waiting */
+        return false;
+    if (answer == RLK_CANCELLED && !blocking_is_on(lock, operation))
+        client->interrupted = true;
+    else if (answer == RLK_CANCELLED && !*cancelled) {
+        *cancelled = true;
+        (void)rlk_cancel(lock);
+    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, operation)) {
+        blocking_give_up(lock);
+    }
+    if (!blocking_is_on(lock, operation))
+        return true;
+    rlk_client_tick(client);
+    return blocking_report(lock);
+}
+
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     unsigned operation = lock->operation;
+    bool cancelled = false;
     rlk_result result;
-    while (blocking_is_on(lock, operation)) {
-        int failed = client->env.wait(client->env.context, client, rlk_client_deadline(client));
-        if (lock->client != client) /* closed by whoever was called while waiting */
+    while (blocking_is_on(lock, operation))
+        if (!blocking_turn(lock, operation, &cancelled))
             return RLK_E_CLOSED;
-        if (!blocking_is_on(lock, operation))
-            break;
-        if (failed) {
-            blocking_give_up(lock);
-            break;
-        }
-        rlk_client_tick(client);
-        if (!blocking_report(lock))
-            return RLK_E_CLOSED;
-    }
     client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
@@ -80,12 +105,24 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
-    if (!(look && lock->state == RLKI_HELD) &&
+    if (!(look && lock->state == RLKI_HELD) && !client->interruptible &&
         client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
-    (void)client->env.wait(client->env.context, client, client->now_ms);
+    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+        client->interrupted = true; /* before this call */
     return rlki_lock_enter(lock);
+}
+
+/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
+ * is known of the token is what an earlier operation left. */
+static rlk_result blocking_take_interrupt(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
+        return RLK_OK;
+    client->interrupted = false;
+    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
@@ -93,7 +130,10 @@ static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argu
 {
     /* to keep a lock is to hear of its loss */
     rlk_result entered = blocking_enter(lock, operation == RLKI_OP_KEEP);
-    rlk_result result = rlki_lock_entered(lock, entered, operation, argument, holders);
+    rlk_result result;
+    if (entered == RLK_OK && operation == RLK_OP_ACQUIRE)
+        entered = blocking_take_interrupt(lock);
+    result = rlki_lock_entered(lock, entered, operation, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 

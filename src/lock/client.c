@@ -254,6 +254,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
+    client->interruptible = false;
+    client->interrupted = false;
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;

@@ -22,7 +22,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.retry_max_ms = RLK_RETRY_MAX_MS;
     config.safety_ms = RLK_SAFETY_MS;
     config.max_hold_ms = 0; /* none */
-    config.report_ms = 0; /* of waits without end */
+    config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
     config.user = NULL;
     config.auto_renew = false;

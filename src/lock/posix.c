@@ -3,6 +3,7 @@
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
 #include "../net/socket_wait.h"
+#include "../net/wakeup.h"
 #include "internal.h"
 
 #ifndef RLK_NO_POSIX
@@ -79,25 +80,51 @@ static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t
     }
 }
 
+/* What a signal handler that interrupted a wait makes of it. */
+static int posix_signalled(const rlk_client *client)
+{
+    return client->return_on_signal ? (int)RLK_CANCELLED : 0;
+}
+
 /* Waits for the one connection that there is, in one system call instead of two. False: can't. */
-static bool posix_wait_one(rlk_client *client, int timeout_ms)
+static bool posix_wait_one(rlk_client *client, int timeout_ms, int *answer)
 {
     rlk_socket *sock = &client->node_list[0]->socket;
     rlki_socket_got got;
-    if (rlki_nodes(client) != 1 || !rlki_socket_wait(sock, timeout_ms, &got))
+    if (rlki_nodes(client) != 1 || client->interruptible ||
+        !rlki_socket_wait(sock, timeout_ms, &got))
         return false;
+    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(client) : 0;
     rlk_client_tick(client); /* deadlines before input */
     rlki_socket_take(sock, &got, client->now_ms);
     return true;
 }
 
+/* Polls, and serves what poll says. Behind the connections, where there is one, the pipe. */
+static int posix_wait_all(rlk_client *client, int timeout_ms)
+{
+    struct pollfd fds[RLK_MAX_FDS + 1];
+    nfds_t n = posix_fill(client, fds);
+    int ready;
+    fds[n].fd = client->wakeup.fds[0];
+    fds[n].events = POLLIN;
+    fds[n].revents = 0;
+    ready = poll(fds, client->interruptible ? n + 1 : n, timeout_ms);
+    if (ready < 0 && errno != EINTR)
+        return -1;
+    rlk_client_tick(client); /* deadlines before input */
+    if (ready < 0)
+        return posix_signalled(client);
+    if (ready > 0)
+        posix_serve_all(client, fds, n, true);
+    return fds[n].revents != 0 && rlki_wakeup_take(&client->wakeup) ? (int)RLK_CANCELLED : 0;
+}
+
 /* env.wait: sends what there is, then waits for input or the deadline, once. */
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
-    struct pollfd fds[RLK_MAX_FDS];
-    nfds_t n;
+    int answer;
     int timeout_ms;
-    int ready;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
     /* what was sent, or failed, just now may have moved the deadlines */
@@ -105,16 +132,9 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
         deadline_ms = rlk_client_deadline(client);
     rlki_client_now(client);
     timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
-    if (posix_wait_one(client, timeout_ms))
-        return 0;
-    n = posix_fill(client, fds);
-    ready = poll(fds, n, timeout_ms);
-    if (ready < 0 && errno != EINTR)
-        return -1;
-    rlk_client_tick(client); /* deadlines before input */
-    if (ready > 0)
-        posix_serve_all(client, fds, n, true);
-    return 0;
+    if (posix_wait_one(client, timeout_ms, &answer))
+        return answer;
+    return posix_wait_all(client, timeout_ms);
 }
 
 /* ---- open and close ---- */
@@ -211,6 +231,16 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     return result;
 }
 
+/* The pipe of rlk_interrupt, where it is asked for. */
+static rlk_result posix_interrupts(rlk_client *client, const rlk_options *options)
+{
+    client->return_on_signal = options->return_on_signal;
+    client->interruptible = options->interrupts;
+    client->wakeup.fds[0] = -1;
+    client->wakeup.fds[1] = -1;
+    return !options->interrupts || rlki_wakeup_open(&client->wakeup) ? RLK_OK : RLK_E_PIPE;
+}
+
 static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_options *options)
 {
     rlk_client_config config;
@@ -230,6 +260,11 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);
     result = rlk_client_init(client, conns, nodes, &config);
+    if (result == RLK_OK) {
+        result = posix_interrupts(client, options);
+        if (result != RLK_OK)
+            posix_refuse(client, result, 0);
+    }
     if (result != RLK_OK)
         rlk_system_fork_close(&client->fork_mark);
     return result;
@@ -321,7 +356,24 @@ void rlk_client_close(rlk_client *client)
     for (i = 0; i < client->nodes; i++)
         rlk_socket_close(&client->node_list[i]->socket);
     rlk_client_deinit(client);
+    rlki_wakeup_close(&client->wakeup);
     rlk_system_fork_close(&client->fork_mark);
+}
+
+/* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
+ */
+rlk_result rlk_interrupt(const rlk_client *client)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlk_system_fork_same(&client->fork_mark)) /* a child would interrupt its parent */
+        return RLK_E_FORKED;
+    if (!client->interruptible)
+        return RLK_E_STATE;
+    rlki_wakeup_send(&client->wakeup);
+    return RLK_OK;
 }
 
 /* ---- loops ---- */

@@ -89,6 +89,8 @@ static const result_row result_rows[] = {
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
+    {RLK_E_PIPE, "E_PIPE",
+     "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
