@@ -304,6 +304,7 @@ typedef enum rlk_result {
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
     RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
     RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_interrupt */
+    RLK_E_DANGLING = -28, /* a text of the caller has changed: key, prefix, URL, name, password */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -697,6 +698,8 @@ typedef struct rlk_conn_calls {
     /*
      * Writes the command(s) of `request` and returns how many replies they will have (1..255).
      * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
+     * 0: nothing is to be sent after all. The request is IDLE again when the caller has it back,
+     * and no other call follows.
      */
     unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
                        rlk_resp_writer *writer);
@@ -750,13 +753,15 @@ typedef struct rlk_credentials {
 /*
  * Asked at every handshake (a second time in it where the server doesn't know HELLO); what it fills
  * in must stay valid until the next call or until the handshake is over. Returns 0, or another
- * number when there is none: RLK_E_CREDENTIALS, retried.
+ * number when there is none: RLK_E_CREDENTIALS, retried. RLK_E_DANGLING: so, with that result.
  */
 typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
 
 typedef struct rlk_conn_config {
-    rlk_url url;             /* texts of the caller, which outlive the connection */
-    const char *client_name; /* for CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    rlk_url url; /* texts of the caller, which outlive the connection, unchanged: this is compared
+                    when the connection connects, and a change is RLK_E_DANGLING */
+    const char
+        *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
     int64_t connect_ms; /* 0: the default, here and below */
@@ -873,6 +878,7 @@ struct rlk_conn {
     uint32_t round_ms;    /* 0: none did */
     uint32_t generation;  /* connections that became ready, counted */
     uint32_t failures;    /* attempts and connections that ended, counted */
+    uint32_t texts;       /* hash of the URL's texts and the name, at rlk_conn_init */
     uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
                              not known; of a push the hash of the key so far */
 #ifndef RLK_NO_TRACE
@@ -959,7 +965,8 @@ RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
  */
 RLK_API bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer);
 
-/* The driver has begun an attempt: the connect time runs. */
+/* The driver has begun an attempt: the connect time runs. Or, where the URL's text has changed
+ * since rlk_conn_init, the attempt has failed already: RLK_WANT_CLOSE. */
 RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 
 /*
@@ -1399,6 +1406,7 @@ typedef struct rlk_node {
     rlk_socket socket;
     const char *user; /* of rlk_options */
     const char *password;
+    uint32_t texts; /* hash of both */
 } rlk_node;
 #endif
 
@@ -1630,6 +1638,7 @@ struct rlk_lock {
                          one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
+    size_t texts; /* hash of key and prefix, at init */
     const uint8_t *key;
     const char *prefix;
     rlk_lock *next; /* locks of the client */
@@ -1668,7 +1677,9 @@ struct rlk_lock {
  *     rlk_lock_init_n(lock, client, key, key_len, config)
  *
  * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
- * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
+ * prefix are not copied and must outlive the lock, unchanged. This is compared at each command: one
+ * with another key never leaves, and its operation ends with RLK_E_DANGLING. (A release then, or an
+ * undo, leaves the key to its TTL.) Touches no network. config NULL: all defaults.
  * A lock that is initialised already must be closed before.
  * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
  * transmit buffer of a connection is below RLK_TX_MIN_PREFIX), RLK_E_PREFIX, RLK_E_TIMES,
@@ -2090,7 +2101,7 @@ extern "C" {
 
 /*
  * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client.
+ * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_client_open.
  */
 typedef struct rlk_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -2138,8 +2149,9 @@ typedef struct rlk_node_memory {
  *     rlk_client_open(client, url, options)
  *
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
- * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client. `options`
- * may be NULL and need not outlive the call, but for its texts.
+ * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
+ * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
+ * be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
  * rlk_client_error() says why, and rlk_client_close is not needed.
@@ -2970,6 +2982,9 @@ static const result_row result_rows[] = {
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_PIPE, "E_PIPE",
      "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
+    {RLK_E_DANGLING, "E_DANGLING",
+     "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
+     "are while the lock or the client is in use"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
@@ -3749,9 +3764,9 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
  *      |  |  _closed by the driver    |                  |                     |
  *      |  +---------------------------+------------------+---------------------+
  *      |                              |                  |                     |
- *      |    _closed                   v time-out         v refused, time-out   v time-out,
+ *      |    _closed                   v time-out, or     v refused, time-out   v time-out,
  *      +-------------------------- CLOSING <-------------+---------------------' protocol,
- *      |                              |  ^                                       condemned
+ *      |                              |  ^  either: a text of the caller changed   condemned
  *      |                              |  '-- _reset, from any of the three: due at once
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
@@ -3835,6 +3850,39 @@ static uint8_t conn_current_step(const rlk_conn *conn)
     return (uint8_t)(conn->step + 1u);
 }
 
+/* ---- Texts of the caller ----------------------------------------------------------------- */
+
+static uint32_t conn_hash(uint32_t hash, const char *text, size_t len)
+{
+    return text != NULL ? rlk_key_hash(hash, text, len) : hash;
+}
+
+/* Of all texts that a connection leaves where the caller has them. */
+static uint32_t conn_texts(const rlk_conn *conn)
+{
+    const rlk_url *url = &conn->url;
+    const char *name = conn->client_name;
+    uint32_t hash = RLK_KEY_HASH;
+    size_t n;
+
+    hash = conn_hash(hash, url->host, url->host_len);
+    hash = conn_hash(hash, url->path, url->path_len);
+    hash = conn_hash(hash, url->user, url->user_len);
+    hash = conn_hash(hash, url->password, url->password_len);
+    for (n = 0; name != NULL && n <= CONN_NAME_MAX && name[n] != '\0'; n++)
+        continue;
+    return conn_hash(hash, name, n);
+}
+
+/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
+static bool conn_dangles(rlk_conn *conn)
+{
+    if (conn_texts(conn) == conn->texts)
+        return false;
+    rlki_conn_fail(conn, RLK_E_DANGLING);
+    return true;
+}
+
 /* ---- Initialisation ---------------------------------------------------------------------- */
 
 /* CLIENT SETNAME takes printable characters, without spaces. */
@@ -3893,6 +3941,7 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->rx_cap = (uint32_t)config->rx_cap;
     conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
                              (config->no_tracking ? CONN_NO_TRACKING : 0u));
+    conn->texts = conn_texts(conn);
     conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
@@ -4093,6 +4142,7 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
     conn->deadline_ms = now_ms + conn->connect_ms;
+    (void)conn_dangles(conn);
 }
 
 static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
@@ -4124,7 +4174,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->rx_end = 0;
     conn_identify(conn, peer, local);
     rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
-    rlki_conn_pump(conn);
+    if (!conn_dangles(conn))                               /* credentials and name leave now */
+        rlki_conn_pump(conn);
 }
 
 static void conn_become_ready(rlk_conn *conn)
@@ -4416,13 +4467,16 @@ static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
 
 static rlk_result handshake_ask_secret(const rlk_conn *conn, handshake_secret *secret)
 {
+    int refused;
+
     if (conn->credentials == NULL) {
         handshake_url_secret(&conn->url, secret);
         return RLK_OK;
     }
     memset(secret, 0, sizeof *secret);
-    if (conn->credentials(conn->credentials_context, &secret->texts) != 0)
-        return RLK_E_CREDENTIALS;
+    refused = conn->credentials(conn->credentials_context, &secret->texts);
+    if (refused != 0)
+        return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
     if (secret->texts.user == NULL)
         secret->texts.user_len = 0;
     secret->wanted = secret->texts.password != NULL;
@@ -5609,9 +5663,9 @@ rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
  *              submit              room, ready               last reply
  *    IDLE ---------------> QUEUED --------------> SENT -------------------> IDLE
  *      ^                     |                      |   stream ends: lost
- *      |      withdraw       |       withdraw       |
+ *      |  withdraw, or the   |       withdraw       |
  *      '---------------------'                      '--> IDLE, and an entry without owner,
- *                                                        whose replies are discarded
+ *         owner writes nothing                           whose replies are discarded
  *
  * An entry knows where in the stream its first byte stands. What lies before tx_handed was shown
  * to the driver, and counts as sent. Replies come in the order of the entries; that order, and
@@ -5766,7 +5820,10 @@ static bool ring_send(rlk_conn *conn)
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     ring_unlink(conn, request);
-    rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
+    if (replies == 0)
+        request->state = RLK_REQUEST_IDLE;
+    else
+        rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
     return true;
 }
 
@@ -6146,6 +6203,10 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     rlk_result result = RLK_OK;
 
     rlk_conn_connecting(sock->conn, now_ms);
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
+        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
+        return;
+    }
     sock->last_errno = 0;
     sock->address_next = 0;
     if (url->path != NULL) {
@@ -7425,7 +7486,7 @@ enum {
 #define RLKI_SEAT_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
 #define RLKI_SEAT_REPEATED 0x08u /* a release of it was sent whose reply was lost */
 #define RLKI_SEAT_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
-#define RLKI_SEAT_RETRY    0x20u /* the command was refused; again at lock->retry_ms */
+#define RLKI_SEAT_RETRY    0x20u /* the command was refused, or held back; at lock->retry_ms again */
 #define RLKI_SEAT_DOUBT    0x40u /* whether an orphan is left can't be known */
 #define RLKI_SEAT_PROBED   0x80u /* acquire: compared already in this round */
 
@@ -7498,7 +7559,8 @@ RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, un
 /* True of two locks of one client for the same key. */
 static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 {
-    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+    return a->key_hash == b->key_hash && a->key_len == b->key_len &&
+           memcmp(a->key, b->key, a->key_len) == 0;
 }
 
 /* The client's lock that holds the key of this one by that token; NULL: none. */
@@ -7533,6 +7595,8 @@ RLKI_API bool rlki_token_draw(rlk_lock *lock);
 RLKI_API size_t rlki_token_len(const rlk_lock *lock);
 /* Writes the token of a round: rlki_token_len bytes. */
 RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
+/* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
+RLKI_API size_t rlki_token_texts(const rlk_lock *lock);
 
 /* ---- seat.c ---- */
 
@@ -7556,8 +7620,8 @@ RLKI_API int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat)
 RLKI_API unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
 RLKI_API void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
-/* Sends again what was refused and waits for it. No time is left behind: retry_ms is RLK_NEVER
- * where nothing waits. */
+/* Sends again what was refused and waits for it, or refuses it where the lock's texts have changed.
+ * No time is left behind: retry_ms is RLK_NEVER where nothing waits. */
 RLKI_API void rlki_seats_retry(rlk_lock *lock);
 /* Takes back raises and checks that wait for that: another operation comes first. */
 RLKI_API void rlki_seats_forget_retries(rlk_lock *lock);
@@ -9757,6 +9821,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key = (const uint8_t *)key;
     lock->key_len = (uint32_t)key_len;
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
+    lock->texts = rlki_token_texts(lock);
     lock->retry_ms = RLK_NEVER;
     lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
@@ -10688,10 +10753,18 @@ static size_t posix_length(const char *text)
     return text ? strlen(text) : 0;
 }
 
+static uint32_t posix_texts(const rlk_node *node)
+{
+    uint32_t hash = rlk_key_hash(RLK_KEY_HASH, node->user, posix_length(node->user));
+    return rlk_key_hash(hash, node->password, posix_length(node->password));
+}
+
 /* Credentials of the options, as a hook: they are not percent-encoded. */
 static int posix_credentials(void *context, rlk_credentials *out)
 {
     const rlk_node *node = (const rlk_node *)context;
+    if (posix_texts(node) != node->texts)
+        return RLK_E_DANGLING;
     out->user = node->user;
     out->user_len = posix_length(node->user);
     out->password = node->password ? node->password : ""; /* a user alone: an empty password */
@@ -10714,6 +10787,7 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->credentials_context = options->credentials_context;
     node->user = options->user;
     node->password = options->password;
+    node->texts = posix_texts(node);
     if (!config->credentials && (options->user || options->password)) {
         size_t need =
             RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
@@ -11361,6 +11435,10 @@ void rlki_renew_finish(rlk_lock *lock, rlk_result result)
  * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
  * an orphan is possible, and nobody can tell.
  *
+ * A command leaves only with the key and the token that it is to have: where the caller's texts
+ * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
+ * good. What is on the node stays there until its TTL: after an undo that is a DOUBT too.
+ *
  * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
  * sent afterwards on the same stream comes behind it.
@@ -11558,10 +11636,24 @@ static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
     }
 }
 
+/* True if the caller's texts have changed since init (fault 119): a command would have another key,
+ * or another token. */
+static bool seat_dangles(const rlk_lock *lock)
+{
+    return rlki_token_texts(lock) != lock->texts;
+}
+
 unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_lock *lock = rlki_seat_lock(seat);
     unsigned replies;
+    if (seat_dangles(lock)) {
+        /* Refused by rlki_seats_retry, at once but not here, in the middle of a step. */
+        seat_set(seat, RLKI_SEAT_RETRY);
+        lock->retry_ms = lock->client->now_ms;
+        rlki_lock_rearm(lock);
+        return 0;
+    }
     seat_settle_stream(lock, seat, rlk_conn_generation(conn));
     seat->t0 = (uint32_t)lock->client->now_ms;
     replies = seat_put_command(lock, seat, conn, writer);
@@ -11946,7 +12038,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         break;
     case RLKI_PROBE:
         if (lock->operation == RLK_OP_ACQUIRE)
-            rlki_acquire_watch(lock, seat, seat_ttl(reply));
+            rlki_acquire_watch(lock, seat, /* the SET that follows is refused too, and ends it */
+                               reply->error == RLK_E_DANGLING ? -2 : seat_ttl(reply));
         break;
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -12021,13 +12114,29 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     }
 }
 
+/* As a server refuses it that always will. */
+static void seat_refuse(rlk_seat *seat)
+{
+    rlk_reply refused;
+    memset(&refused, 0, sizeof(refused));
+    refused.type = RLK_RESP_ERROR;
+    refused.error = RLK_E_DANGLING;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    rlki_seat_reply(seat, &refused, 0);
+}
+
 void rlki_seats_retry(rlk_lock *lock)
 {
+    bool dangles = seat_dangles(lock);
     unsigned i;
     lock->retry_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->flags & RLKI_SEAT_RETRY)
+        if (!(seat->flags & RLKI_SEAT_RETRY))
+            continue;
+        if (dangles)
+            seat_refuse(seat);
+        else
             rlki_seat_send(seat, seat->request.tag);
     }
 }
@@ -12229,8 +12338,10 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     const char *said = rlk_conn_text(conn);
     text_string(out, " (node ");
     text_number(out, node);
-    text_string(out, ", ");
-    text_address(out, rlk_conn_url(conn));
+    if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
+        text_string(out, ", ");
+        text_address(out, rlk_conn_url(conn));
+    }
     if (command[0]) {
         text_string(out, ", ");
         text_string(out, command);
@@ -12295,6 +12406,10 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
     text_string(out, rlki_operation_name(operation));
+    if (lock->error == RLK_E_DANGLING) {
+        text_string(out, ": ");
+        return;
+    }
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
@@ -12514,6 +12629,43 @@ size_t rlki_token_len(const rlk_lock *lock)
     return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
 }
 
+/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
+ */
+static size_t token_step(size_t hash, size_t word)
+{
+    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* By words, for it is asked at each command; the last one may overlap the one before. */
+static size_t token_mix(size_t hash, const void *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    size_t word;
+    while (len > sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        hash = token_step(hash, word);
+        at += sizeof(word);
+        len -= sizeof(word);
+        if (len < sizeof(word)) {
+            at -= sizeof(word) - len;
+            len = sizeof(word);
+        }
+    }
+    if (len == sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        return token_step(hash, word);
+    }
+    while (len-- > 0)
+        hash = token_step(hash, *at++);
+    return hash;
+}
+
+size_t rlki_token_texts(const rlk_lock *lock)
+{
+    size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
+    return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
+}
+
 static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
 {
     size_t i;
@@ -12730,9 +12882,19 @@ bool rlki_watch_wait(rlk_lock *lock)
     return false;
 }
 
+/* The first of a row that the lock is at an end of. Not by the key: that may have changed. */
+static rlk_lock *watch_first_of_row(const rlk_lock *lock)
+{
+    rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    while (other && (other->place != RLKI_PLACE_FIRST ||
+                     (other->row_head != lock && other->row_tail != lock)))
+        other = other->place_next;
+    return other;
+}
+
 static void watch_leave_row(rlk_lock *lock)
 {
-    rlk_lock *first = watch_first(lock);
+    rlk_lock *first = watch_first_of_row(lock);
     if (lock->place_prev)
         lock->place_prev->place_next = lock->place_next;
     else

@@ -218,6 +218,7 @@ typedef struct rlk_node {
     rlk_socket socket;
     const char *user; /* of rlk_options */
     const char *password;
+    uint32_t texts; /* hash of both */
 } rlk_node;
 #endif
 
@@ -449,6 +450,7 @@ struct rlk_lock {
                          one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
+    size_t texts; /* hash of key and prefix, at init */
     const uint8_t *key;
     const char *prefix;
     rlk_lock *next; /* locks of the client */
@@ -487,7 +489,9 @@ struct rlk_lock {
  *     rlk_lock_init_n(lock, client, key, key_len, config)
  *
  * Ties a lock to a client and a key. `key` (any bytes; rlk_lock_init: up to its NUL) and the
- * prefix are not copied and must outlive the lock. Touches no network. config NULL: all defaults.
+ * prefix are not copied and must outlive the lock, unchanged. This is compared at each command: one
+ * with another key never leaves, and its operation ends with RLK_E_DANGLING. (A release then, or an
+ * undo, leaves the key to its TTL.) Touches no network. config NULL: all defaults.
  * A lock that is initialised already must be closed before.
  * RLK_OK; RLK_E_TTL (TTL out of range, or not above drift + node time), RLK_E_KEY (empty, or the
  * transmit buffer of a connection is below RLK_TX_MIN_PREFIX), RLK_E_PREFIX, RLK_E_TIMES,

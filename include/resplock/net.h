@@ -129,6 +129,8 @@ typedef struct rlk_conn_calls {
     /*
      * Writes the command(s) of `request` and returns how many replies they will have (1..255).
      * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
+     * 0: nothing is to be sent after all. The request is IDLE again when the caller has it back,
+     * and no other call follows.
      */
     unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
                        rlk_resp_writer *writer);
@@ -182,13 +184,15 @@ typedef struct rlk_credentials {
 /*
  * Asked at every handshake (a second time in it where the server doesn't know HELLO); what it fills
  * in must stay valid until the next call or until the handshake is over. Returns 0, or another
- * number when there is none: RLK_E_CREDENTIALS, retried.
+ * number when there is none: RLK_E_CREDENTIALS, retried. RLK_E_DANGLING: so, with that result.
  */
 typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
 
 typedef struct rlk_conn_config {
-    rlk_url url;             /* texts of the caller, which outlive the connection */
-    const char *client_name; /* for CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    rlk_url url; /* texts of the caller, which outlive the connection, unchanged: this is compared
+                    when the connection connects, and a change is RLK_E_DANGLING */
+    const char
+        *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
     int64_t connect_ms; /* 0: the default, here and below */
@@ -305,6 +309,7 @@ struct rlk_conn {
     uint32_t round_ms;    /* 0: none did */
     uint32_t generation;  /* connections that became ready, counted */
     uint32_t failures;    /* attempts and connections that ended, counted */
+    uint32_t texts;       /* hash of the URL's texts and the name, at rlk_conn_init */
     uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
                              not known; of a push the hash of the key so far */
 #ifndef RLK_NO_TRACE
@@ -391,7 +396,8 @@ RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
  */
 RLK_API bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer);
 
-/* The driver has begun an attempt: the connect time runs. */
+/* The driver has begun an attempt: the connect time runs. Or, where the URL's text has changed
+ * since rlk_conn_init, the attempt has failed already: RLK_WANT_CLOSE. */
 RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 
 /*

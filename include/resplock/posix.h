@@ -21,7 +21,7 @@ extern "C" {
 
 /*
  * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client.
+ * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_client_open.
  */
 typedef struct rlk_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -69,8 +69,9 @@ typedef struct rlk_node_memory {
  *     rlk_client_open(client, url, options)
  *
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
- * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client. `options`
- * may be NULL and need not outlive the call, but for its texts.
+ * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
+ * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
+ * be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
  * rlk_client_error() says why, and rlk_client_close is not needed.

@@ -117,7 +117,7 @@ enum {
 #define RLKI_SEAT_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
 #define RLKI_SEAT_REPEATED 0x08u /* a release of it was sent whose reply was lost */
 #define RLKI_SEAT_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
-#define RLKI_SEAT_RETRY    0x20u /* the command was refused; again at lock->retry_ms */
+#define RLKI_SEAT_RETRY    0x20u /* the command was refused, or held back; at lock->retry_ms again */
 #define RLKI_SEAT_DOUBT    0x40u /* whether an orphan is left can't be known */
 #define RLKI_SEAT_PROBED   0x80u /* acquire: compared already in this round */
 
@@ -190,7 +190,8 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
 /* True of two locks of one client for the same key. */
 static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 {
-    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+    return a->key_hash == b->key_hash && a->key_len == b->key_len &&
+           memcmp(a->key, b->key, a->key_len) == 0;
 }
 
 /* The client's lock that holds the key of this one by that token; NULL: none. */
@@ -225,6 +226,8 @@ bool rlki_token_draw(rlk_lock *lock);
 size_t rlki_token_len(const rlk_lock *lock);
 /* Writes the token of a round: rlki_token_len bytes. */
 void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
+/* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
+size_t rlki_token_texts(const rlk_lock *lock);
 
 /* ---- seat.c ---- */
 
@@ -248,8 +251,8 @@ int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat);
 unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
 void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
 void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
-/* Sends again what was refused and waits for it. No time is left behind: retry_ms is RLK_NEVER
- * where nothing waits. */
+/* Sends again what was refused and waits for it, or refuses it where the lock's texts have changed.
+ * No time is left behind: retry_ms is RLK_NEVER where nothing waits. */
 void rlki_seats_retry(rlk_lock *lock);
 /* Takes back raises and checks that wait for that: another operation comes first. */
 void rlki_seats_forget_retries(rlk_lock *lock);

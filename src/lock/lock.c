@@ -115,6 +115,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key = (const uint8_t *)key;
     lock->key_len = (uint32_t)key_len;
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
+    lock->texts = rlki_token_texts(lock);
     lock->retry_ms = RLK_NEVER;
     lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;

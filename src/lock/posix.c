@@ -157,10 +157,18 @@ static size_t posix_length(const char *text)
     return text ? strlen(text) : 0;
 }
 
+static uint32_t posix_texts(const rlk_node *node)
+{
+    uint32_t hash = rlk_key_hash(RLK_KEY_HASH, node->user, posix_length(node->user));
+    return rlk_key_hash(hash, node->password, posix_length(node->password));
+}
+
 /* Credentials of the options, as a hook: they are not percent-encoded. */
 static int posix_credentials(void *context, rlk_credentials *out)
 {
     const rlk_node *node = (const rlk_node *)context;
+    if (posix_texts(node) != node->texts)
+        return RLK_E_DANGLING;
     out->user = node->user;
     out->user_len = posix_length(node->user);
     out->password = node->password ? node->password : ""; /* a user alone: an empty password */
@@ -183,6 +191,7 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->credentials_context = options->credentials_context;
     node->user = options->user;
     node->password = options->password;
+    node->texts = posix_texts(node);
     if (!config->credentials && (options->user || options->password)) {
         size_t need =
             RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));

@@ -18,6 +18,10 @@
  * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
  * an orphan is possible, and nobody can tell.
  *
+ * A command leaves only with the key and the token that it is to have: where the caller's texts
+ * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
+ * good. What is on the node stays there until its TTL: after an undo that is a DOUBT too.
+ *
  * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
  * sent afterwards on the same stream comes behind it.
@@ -220,10 +224,24 @@ static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
     }
 }
 
+/* True if the caller's texts have changed since init (fault 119): a command would have another key,
+ * or another token. */
+static bool seat_dangles(const rlk_lock *lock)
+{
+    return rlki_token_texts(lock) != lock->texts;
+}
+
 unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_lock *lock = rlki_seat_lock(seat);
     unsigned replies;
+    if (seat_dangles(lock)) {
+        /* Refused by rlki_seats_retry, at once but not here, in the middle of a step. */
+        seat_set(seat, RLKI_SEAT_RETRY);
+        lock->retry_ms = lock->client->now_ms;
+        rlki_lock_rearm(lock);
+        return 0;
+    }
     seat_settle_stream(lock, seat, rlk_conn_generation(conn));
     seat->t0 = (uint32_t)lock->client->now_ms;
     replies = seat_put_command(lock, seat, conn, writer);
@@ -608,7 +626,8 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
         break;
     case RLKI_PROBE:
         if (lock->operation == RLK_OP_ACQUIRE)
-            rlki_acquire_watch(lock, seat, seat_ttl(reply));
+            rlki_acquire_watch(lock, seat, /* the SET that follows is refused too, and ends it */
+                               reply->error == RLK_E_DANGLING ? -2 : seat_ttl(reply));
         break;
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -683,13 +702,29 @@ void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
     }
 }
 
+/* As a server refuses it that always will. */
+static void seat_refuse(rlk_seat *seat)
+{
+    rlk_reply refused;
+    memset(&refused, 0, sizeof(refused));
+    refused.type = RLK_RESP_ERROR;
+    refused.error = RLK_E_DANGLING;
+    seat_clear(seat, RLKI_SEAT_RETRY);
+    rlki_seat_reply(seat, &refused, 0);
+}
+
 void rlki_seats_retry(rlk_lock *lock)
 {
+    bool dangles = seat_dangles(lock);
     unsigned i;
     lock->retry_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->flags & RLKI_SEAT_RETRY)
+        if (!(seat->flags & RLKI_SEAT_RETRY))
+            continue;
+        if (dangles)
+            seat_refuse(seat);
+        else
             rlki_seat_send(seat, seat->request.tag);
     }
 }

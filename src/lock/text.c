@@ -155,8 +155,10 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     const char *said = rlk_conn_text(conn);
     text_string(out, " (node ");
     text_number(out, node);
-    text_string(out, ", ");
-    text_address(out, rlk_conn_url(conn));
+    if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
+        text_string(out, ", ");
+        text_address(out, rlk_conn_url(conn));
+    }
     if (command[0]) {
         text_string(out, ", ");
         text_string(out, command);
@@ -221,6 +223,10 @@ static void text_refused(text_out *out, rlk_result result, unsigned node)
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
     text_string(out, rlki_operation_name(operation));
+    if (lock->error == RLK_E_DANGLING) {
+        text_string(out, ": ");
+        return;
+    }
     text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);

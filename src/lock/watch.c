@@ -107,9 +107,19 @@ bool rlki_watch_wait(rlk_lock *lock)
     return false;
 }
 
+/* The first of a row that the lock is at an end of. Not by the key: that may have changed. */
+static rlk_lock *watch_first_of_row(const rlk_lock *lock)
+{
+    rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    while (other && (other->place != RLKI_PLACE_FIRST ||
+                     (other->row_head != lock && other->row_tail != lock)))
+        other = other->place_next;
+    return other;
+}
+
 static void watch_leave_row(rlk_lock *lock)
 {
-    rlk_lock *first = watch_first(lock);
+    rlk_lock *first = watch_first_of_row(lock);
     if (lock->place_prev)
         lock->place_prev->place_next = lock->place_next;
     else

@@ -8,9 +8,9 @@
  *      |  |  _closed by the driver    |                  |                     |
  *      |  +---------------------------+------------------+---------------------+
  *      |                              |                  |                     |
- *      |    _closed                   v time-out         v refused, time-out   v time-out,
+ *      |    _closed                   v time-out, or     v refused, time-out   v time-out,
  *      +-------------------------- CLOSING <-------------+---------------------' protocol,
- *      |                              |  ^                                       condemned
+ *      |                              |  ^  either: a text of the caller changed   condemned
  *      |                              |  '-- _reset, from any of the three: due at once
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
@@ -98,6 +98,39 @@ static uint8_t conn_current_step(const rlk_conn *conn)
     return (uint8_t)(conn->step + 1u);
 }
 
+/* ---- Texts of the caller ----------------------------------------------------------------- */
+
+static uint32_t conn_hash(uint32_t hash, const char *text, size_t len)
+{
+    return text != NULL ? rlk_key_hash(hash, text, len) : hash;
+}
+
+/* Of all texts that a connection leaves where the caller has them. */
+static uint32_t conn_texts(const rlk_conn *conn)
+{
+    const rlk_url *url = &conn->url;
+    const char *name = conn->client_name;
+    uint32_t hash = RLK_KEY_HASH;
+    size_t n;
+
+    hash = conn_hash(hash, url->host, url->host_len);
+    hash = conn_hash(hash, url->path, url->path_len);
+    hash = conn_hash(hash, url->user, url->user_len);
+    hash = conn_hash(hash, url->password, url->password_len);
+    for (n = 0; name != NULL && n <= CONN_NAME_MAX && name[n] != '\0'; n++)
+        continue;
+    return conn_hash(hash, name, n);
+}
+
+/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
+static bool conn_dangles(rlk_conn *conn)
+{
+    if (conn_texts(conn) == conn->texts)
+        return false;
+    rlki_conn_fail(conn, RLK_E_DANGLING);
+    return true;
+}
+
 /* ---- Initialisation ---------------------------------------------------------------------- */
 
 /* CLIENT SETNAME takes printable characters, without spaces. */
@@ -156,6 +189,7 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->rx_cap = (uint32_t)config->rx_cap;
     conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
                              (config->no_tracking ? CONN_NO_TRACKING : 0u));
+    conn->texts = conn_texts(conn);
     conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
@@ -356,6 +390,7 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
     conn->deadline_ms = now_ms + conn->connect_ms;
+    (void)conn_dangles(conn);
 }
 
 static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
@@ -387,7 +422,8 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->rx_end = 0;
     conn_identify(conn, peer, local);
     rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
-    rlki_conn_pump(conn);
+    if (!conn_dangles(conn))                               /* credentials and name leave now */
+        rlki_conn_pump(conn);
 }
 
 static void conn_become_ready(rlk_conn *conn)

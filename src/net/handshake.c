@@ -80,13 +80,16 @@ static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
 
 static rlk_result handshake_ask_secret(const rlk_conn *conn, handshake_secret *secret)
 {
+    int refused;
+
     if (conn->credentials == NULL) {
         handshake_url_secret(&conn->url, secret);
         return RLK_OK;
     }
     memset(secret, 0, sizeof *secret);
-    if (conn->credentials(conn->credentials_context, &secret->texts) != 0)
-        return RLK_E_CREDENTIALS;
+    refused = conn->credentials(conn->credentials_context, &secret->texts);
+    if (refused != 0)
+        return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
     if (secret->texts.user == NULL)
         secret->texts.user_len = 0;
     secret->wanted = secret->texts.password != NULL;

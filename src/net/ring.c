@@ -5,9 +5,9 @@
  *              submit              room, ready               last reply
  *    IDLE ---------------> QUEUED --------------> SENT -------------------> IDLE
  *      ^                     |                      |   stream ends: lost
- *      |      withdraw       |       withdraw       |
+ *      |  withdraw, or the   |       withdraw       |
  *      '---------------------'                      '--> IDLE, and an entry without owner,
- *                                                        whose replies are discarded
+ *         owner writes nothing                           whose replies are discarded
  *
  * An entry knows where in the stream its first byte stands. What lies before tx_handed was shown
  * to the driver, and counts as sent. Replies come in the order of the entries; that order, and
@@ -164,7 +164,10 @@ static bool ring_send(rlk_conn *conn)
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     ring_unlink(conn, request);
-    rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
+    if (replies == 0)
+        request->state = RLK_REQUEST_IDLE;
+    else
+        rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
     return true;
 }
 

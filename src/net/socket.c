@@ -287,6 +287,10 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     rlk_result result = RLK_OK;
 
     rlk_conn_connecting(sock->conn, now_ms);
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
+        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
+        return;
+    }
     sock->last_errno = 0;
     sock->address_next = 0;
     if (url->path != NULL) {

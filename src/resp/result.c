@@ -91,6 +91,9 @@ static const result_row result_rows[] = {
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_PIPE, "E_PIPE",
      "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
+    {RLK_E_DANGLING, "E_DANGLING",
+     "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
+     "are while the lock or the client is in use"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},

@@ -424,8 +424,9 @@ FIXTURE int open_descriptors(void)
     return n;
 }
 
-FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
-                         void *resolver_context)
+/* By a URL, or by one that no parser made. */
+FIXTURE void client_init_parsed(client *c, const char *url, const rlk_url *parsed,
+                                rlk_resolver_hook resolver, void *resolver_context)
 {
     rlk_conn_config config;
 
@@ -433,8 +434,12 @@ FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
     memset(&config, 0, sizeof config);
     c->fds_before = open_descriptors();
     c->now_ms = 1000000;
-    (void)snprintf(c->url, sizeof c->url, "%s", url);
-    assert_int_equal(rlk_url_parse(&config.url, c->url), RLK_OK);
+    if (parsed != NULL) {
+        config.url = *parsed;
+    } else {
+        (void)snprintf(c->url, sizeof c->url, "%s", url);
+        assert_int_equal(rlk_url_parse(&config.url, c->url), RLK_OK);
+    }
     config.connect_ms = CLIENT_CONNECT_MS;
     config.jitter_seed = 1;
     config.resp2_only = true;
@@ -455,6 +460,12 @@ FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
     assert_int_equal(rlk_socket_fd(&c->sock), -1);
     assert_int_equal(rlk_socket_events(&c->sock), 0);
     memset(&calls, 0, sizeof calls);
+}
+
+FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
+                         void *resolver_context)
+{
+    client_init_parsed(c, url, NULL, resolver, resolver_context);
 }
 
 /* For a server on a port of the loopback. */

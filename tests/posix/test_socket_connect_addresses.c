@@ -134,12 +134,14 @@ static void test_socket_connect_refuses_what_is_no_host(void **state)
 
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
+        rlk_url url;
         client c;
 
-        client_init(&c, "redis://h", NULL, NULL);
+        memset(&url, 0, sizeof url);
+        url.host = rows[i].host;
+        url.host_len = rows[i].len;
+        client_init_parsed(&c, NULL, &url, NULL, NULL);
         c.may_block = true;
-        c.conn.url.host = rows[i].host;
-        c.conn.url.host_len = rows[i].len;
         client_service(&c, 0);
         assert_ended(&c, RLK_E_RESOLVE, 0);
         assert_int_equal(calls.getaddrinfo + calls.socket, 0);
@@ -186,6 +188,7 @@ static void test_socket_connect_unix_names_the_reason(void **state)
     static char longest[200];
     char *folder = support_folder_new();
     char url[220];
+    rlk_url parsed;
     client c;
 
     (void)state;
@@ -193,11 +196,13 @@ static void test_socket_connect_unix_names_the_reason(void **state)
     client_init(&c, url, NULL, NULL);
     client_service(&c, 0);
     assert_ended(&c, RLK_E_CONNECT, ENOENT);
+    client_end(&c);
 
     memset(longest, 'a', sizeof longest); /* sun_path is shorter than that */
-    c.conn.url.path = longest;
-    c.conn.url.path_len = sizeof longest;
-    client_wait_backoff(&c);
+    memset(&parsed, 0, sizeof parsed);
+    parsed.path = longest;
+    parsed.path_len = sizeof longest;
+    client_init_parsed(&c, NULL, &parsed, NULL, NULL);
     client_service(&c, 0);
     assert_ended(&c, RLK_E_CONNECT, ENAMETOOLONG);
     client_end(&c);

@@ -439,6 +439,32 @@ static void test_conn_submit_when_it_becomes_ready(void **state)
     }
 }
 
+/* Its owner has nothing to send after all: it is idle again, and others go on. */
+static void test_conn_encode_of_nothing(void **state)
+{
+    fake server;
+    fake_request requests[3];
+
+    (void)state;
+    memset(requests, 0, sizeof requests);
+    fake_ready(&server, 0, 0, 0);
+    fake_submit(&server, &requests[0], 0);
+    requests[1].number = 1; /* no commands */
+    rlk_conn_submit(&server.conn, &requests[1].request, server.now_ms);
+    fake_submit(&server, &requests[2], 2);
+    fake_run(&server);
+    assert_int_equal(requests[0].replies, 1);
+    assert_int_equal(requests[1].replies, 0);
+    assert_int_equal(requests[2].replies, 1);
+    assert_int_equal(requests[1].request.state, RLK_REQUEST_IDLE);
+    assert_true(rlk_conn_withdraw(&server.conn, &requests[1].request));
+    assert_int_equal(server.lost, 0);
+    fake_submit(&server, &requests[1], 1); /* and can be submitted again */
+    fake_run(&server);
+    assert_int_equal(requests[1].replies, 1);
+    fake_free(&server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -454,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_conn_submit_and_withdraw_in_a_reply),
         cmocka_unit_test(test_conn_submit_and_withdraw_in_a_loss),
         cmocka_unit_test(test_conn_submit_when_it_becomes_ready),
+        cmocka_unit_test(test_conn_encode_of_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
