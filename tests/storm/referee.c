@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Judges a storm, by what clients wrote on the board and with no part in the locks:
+ *
+ *   exclusion  two claims of an arena do not overlap, unless an operator changed the key between
+ * the first one's SET and the second one's beginning; loss       no lease is lost before its
+ * deadline without an operator; counter    in phases without operators it is what the clients say
+ * that they added; ending     a call returns within its bound; a client ends when it is asked to,
+ * with exit code 0 and as many descriptors as before; share      in calm each waiter gets at least
+ * a third of an even share; starving   each of the others gets the lock sometimes, where there are
+ * no faults; leak       no key is left, once the longest TTL is over.
+ */
+#include "director.h"
+
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_US      (INT64_C(30) * 1000000) /* claims that may still meet a new one */
+#define SLACK_US     (INT64_C(5) * 1000000)  /* of a loaded machine, beyond a call's bound */
+#define WINDOW_US    (INT64_C(2) * 1000000)  /* of calm: a shorter one says nothing */
+#define WINDOW_LEAST 12                      /* leases to a waiter: less say nothing */
+
+/* ---- Claims ---- */
+
+static bool meddled(const storm_world *world, int64_t from_us, int64_t to_us)
+{
+    size_t i;
+
+    for (i = 0; i < MEDDLINGS && i < world->meddling_len; i++)
+        if (world->meddlings[i].end_us >= from_us && world->meddlings[i].begin_us <= to_us)
+            return true;
+    return false;
+}
+
+static void claims_forget(storm_world *world, int64_t now_us)
+{
+    size_t kept = 0;
+    size_t i;
+
+    for (i = 0; i < world->claim_len; i++)
+        if (world->claims[i].end_us > now_us - KEPT_US)
+            world->claims[kept++] = world->claims[i];
+    world->claim_len = kept;
+}
+
+static void claim_judge(storm_world *world, const storm_claim *claim)
+{
+    size_t i;
+
+    world->judged++;
+    for (i = 0; i < world->claim_len; i++) {
+        const storm_claim *other = &world->claims[i];
+        const storm_claim *first = other->begin_us < claim->begin_us ? other : claim;
+        const storm_claim *second = first == other ? claim : other;
+
+        if (second->begin_us >= first->end_us)
+            continue;
+        if (meddled(world, first->asked_us, second->begin_us))
+            world->exempt++;
+        else
+            finding(world, "exclusion: one holds from %lld to %lld us, another from %lld to %lld",
+                    (long long)first->begin_us, (long long)first->end_us,
+                    (long long)second->begin_us, (long long)second->end_us);
+    }
+    if (claim->lost != 0 && !meddled(world, claim->asked_us, storm_now_us()))
+        finding(world, "loss: the server took a lease at %lld us, before its deadline",
+                (long long)claim->end_us);
+}
+
+static void claim_take(storm_world *world, const storm_claim *claim)
+{
+    claim_judge(world, claim);
+    if (world->claim_len == world->claim_cap) {
+        world->claim_cap = world->claim_cap * 2 + 1024;
+        world->claims =
+            (storm_claim *)realloc(world->claims, world->claim_cap * sizeof *world->claims);
+        if (world->claims == NULL)
+            abort();
+    }
+    world->claims[world->claim_len++] = *claim;
+}
+
+static void slot_take(storm_world *world, storm_slot *slot)
+{
+    int64_t head = board_get(&slot->head);
+
+    for (; slot->tail < head; board_set(&slot->tail, slot->tail + 1))
+        claim_take(world, &slot->ring[slot->tail % STORM_RING]);
+}
+
+void referee_killed(storm_world *world, size_t i, int64_t now_us)
+{
+    storm_slot *slot = &world->board->slots[i];
+    storm_claim claim = slot->open;
+
+    slot_take(world, slot);
+    /* within a call it may have learned that the lease is lost */
+    if (slot->in_call_us != 0)
+        now_us = slot->in_call_us;
+    if (claim.end_us > now_us)
+        claim.end_us = now_us;
+    if (slot->is_open != 0 && claim.end_us > claim.begin_us)
+        claim_take(world, &claim);
+    slot->is_open = 0;
+    slot->in_call_us = 0;
+    slot->writing = 0;
+    slot->op_us = 0;
+}
+
+/* ---- Calls ---- */
+
+static void call_judge(storm_world *world, size_t i, int64_t now_us)
+{
+    storm_slot *slot = &world->board->slots[i];
+    storm_client *client = &world->clients[i];
+    int64_t began_us = board_get(&slot->op_us);
+    int64_t bound_us = board_get(&slot->op_bound_ms) * 1000;
+
+    if (board_get(&slot->odd) != 0) {
+        finding(world, "ending: client %zu had the result %s", i,
+                rlk_result_name((rlk_result)slot->odd));
+        board_set(&slot->odd, 0);
+    }
+    if (began_us == 0 || client->stopped || client->pid == 0)
+        return;
+    if (began_us < client->excuse_us)
+        began_us = client->excuse_us;
+    if (now_us > began_us + bound_us + SLACK_US && !client->hangs) {
+        client->hangs = true;
+        finding(world, "ending: a call of client %zu, bounded by %lld ms, has not returned", i,
+                (long long)bound_us / 1000);
+    }
+}
+
+void referee_tick(storm_world *world, int64_t now_us)
+{
+    size_t i;
+
+    for (i = 0; i < world->client_count; i++) {
+        slot_take(world, &world->board->slots[i]);
+        call_judge(world, i, now_us);
+    }
+    claims_forget(world, now_us);
+}
+
+/* ---- Shares ---- */
+
+static int64_t acquired(const storm_world *world, size_t i)
+{
+    return board_get(&world->board->slots[i].counts[COUNT_ACQUIRED]);
+}
+
+void referee_calm_begins(storm_world *world, int64_t now_us)
+{
+    size_t i;
+
+    world->calm_from_us = now_us;
+    for (i = 0; i < world->client_count; i++)
+        world->clients[i].calm = acquired(world, i);
+}
+
+void referee_calm_ends(storm_world *world, int64_t now_us)
+{
+    int64_t window_us = now_us - world->calm_from_us;
+    int64_t total = 0;
+    int64_t least = INT64_MAX;
+    int64_t waiters = 0;
+    size_t who = 0;
+    size_t i;
+    double share;
+
+    if (world->calm_from_us == 0)
+        return;
+    world->calm_from_us = 0;
+    for (i = 0; i < world->client_count; i++) {
+        int64_t had = acquired(world, i) - world->clients[i].calm;
+
+        if (!kind_waits(world->clients[i].kind))
+            continue;
+        waiters++;
+        total += had;
+        if (had < least) {
+            least = had;
+            who = i;
+        }
+    }
+    if (window_us < WINDOW_US || total < waiters * WINDOW_LEAST)
+        return;
+    share = (double)least * (double)waiters / (double)total;
+    world->windows++;
+    world->rate = total * 1000000 / window_us;
+    if (world->windows == 1 || share < world->least_share)
+        world->least_share = share;
+    if (share * 3 < 1)
+        finding(world,
+                "share: client %zu had %lld of %lld leases in calm, of %lld waiters: %.2f of an "
+                "even share",
+                who, (long long)least, (long long)total, (long long)waiters, share);
+}
+
+/* ---- The end ---- */
+
+static void keys_judge(const storm_world *world, server *redis)
+{
+    int64_t end_us = storm_now_us() + (STORM_TTL_MS + 4000) * INT64_C(1000);
+    const char *key = "";
+
+    while (server_integer(redis, "DBSIZE") > 0 && storm_now_us() < end_us)
+        support_sleep_ms(20);
+    if (server_integer(redis, "DBSIZE") == 0)
+        return;
+    key = server_text(redis, "RANDOMKEY");
+    finding(world, "leak: %s is left, with a TTL of %lld ms", key != NULL ? key : "?",
+            key != NULL ? (long long)server_integer(redis, "PTTL %s", key) : 0);
+}
+
+void referee_finish(storm_world *world)
+{
+    int64_t counted = 0;
+    size_t i;
+
+    referee_tick(world, storm_now_us());
+    for (i = 0; i < world->client_count; i++) {
+        const storm_slot *slot = &world->board->slots[i];
+
+        counted += slot->counts[COUNT_COUNTED];
+        if (slot->fds_after != 0 && slot->fds_after != slot->fds_before)
+            finding(world, "leak: client %zu began with %lld descriptors and ends with %lld", i,
+                    (long long)slot->fds_before, (long long)slot->fds_after);
+        if (world->clients[i].quiet == 0)
+            finding(world, "starving: client %zu never had the lock where there were no faults", i);
+    }
+    if (counted != world->board->counter)
+        finding(world, "counter: %lld were added and it is %lld", (long long)counted,
+                (long long)world->board->counter);
+    if (world->windows == 0)
+        finding(world, "share: no window of calm had enough leases to judge");
+    for (i = 0; i < world->nodes; i++)
+        keys_judge(world, world->servers[i].redis);
+    free(world->claims);
+}
