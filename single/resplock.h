@@ -7743,6 +7743,9 @@ RLKI_API void rlki_hold_look(rlk_lock *lock);
 RLKI_API int64_t rlki_renew_target(const rlk_lock *lock);
 /* True if the lease would last longer by it. */
 RLKI_API bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
+/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has passed,
+ * or, where drift takes half of it or more, two thirds of what drift leaves. */
+RLKI_API int64_t rlki_renew_at(const rlk_lock *lock);
 /* Sets lock->wake_ms for the lease as it is now. */
 RLKI_API void rlki_renew_schedule(rlk_lock *lock);
 /* The same after it was set anew: not at once, if the lease is much shorter than the TTL (by drift,
@@ -9992,12 +9995,8 @@ static rlk_result lock_keep(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
     int64_t target_ms = rlki_renew_target(lock);
-    uint32_t due_ms = lock->ttl_ms - lock->ttl_ms / 3;
-    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
-    if (lease_ms <= due_ms) /* so much is drift that a fresh lease would be due */
-        due_ms = lease_ms - lease_ms / 3;
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (lock->valid_ms - now_ms <= (int64_t)due_ms && target_ms != RLK_NEVER)
+    if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
         rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
     else if (lock_is_checking(lock))
         rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
@@ -11353,11 +11352,18 @@ int64_t rlki_renew_target(const rlk_lock *lock)
     return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
 }
 
+int64_t rlki_renew_at(const rlk_lock *lock)
+{
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    uint32_t left_ms = lease_ms / 3;
+    if (lease_ms - left_ms > lock->ttl_ms / 3)
+        left_ms = lease_ms - lock->ttl_ms / 3;
+    return lock->valid_ms - (int64_t)left_ms;
+}
+
 void rlki_renew_schedule(rlk_lock *lock)
 {
-    lock->wake_ms = RLK_NEVER;
-    if (renew_is_wanted(lock))
-        lock->wake_ms = lock->valid_ms - (int64_t)(lock->ttl_ms - lock->ttl_ms / 3);
+    lock->wake_ms = renew_is_wanted(lock) ? rlki_renew_at(lock) : RLK_NEVER;
 }
 
 void rlki_renew_schedule_next(rlk_lock *lock)

@@ -374,6 +374,9 @@ void rlki_hold_look(rlk_lock *lock);
 int64_t rlki_renew_target(const rlk_lock *lock);
 /* True if the lease would last longer by it. */
 bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
+/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has passed,
+ * or, where drift takes half of it or more, two thirds of what drift leaves. */
+int64_t rlki_renew_at(const rlk_lock *lock);
 /* Sets lock->wake_ms for the lease as it is now. */
 void rlki_renew_schedule(rlk_lock *lock);
 /* The same after it was set anew: not at once, if the lease is much shorter than the TTL (by drift,

@@ -286,12 +286,8 @@ static rlk_result lock_keep(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
     int64_t target_ms = rlki_renew_target(lock);
-    uint32_t due_ms = lock->ttl_ms - lock->ttl_ms / 3;
-    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
-    if (lease_ms <= due_ms) /* so much is drift that a fresh lease would be due */
-        due_ms = lease_ms - lease_ms / 3;
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (lock->valid_ms - now_ms <= (int64_t)due_ms && target_ms != RLK_NEVER)
+    if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
         rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
     else if (lock_is_checking(lock))
         rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);

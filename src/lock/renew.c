@@ -44,11 +44,18 @@ int64_t rlki_renew_target(const rlk_lock *lock)
     return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
 }
 
+int64_t rlki_renew_at(const rlk_lock *lock)
+{
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    uint32_t left_ms = lease_ms / 3;
+    if (lease_ms - left_ms > lock->ttl_ms / 3)
+        left_ms = lease_ms - lock->ttl_ms / 3;
+    return lock->valid_ms - (int64_t)left_ms;
+}
+
 void rlki_renew_schedule(rlk_lock *lock)
 {
-    lock->wake_ms = RLK_NEVER;
-    if (renew_is_wanted(lock))
-        lock->wake_ms = lock->valid_ms - (int64_t)(lock->ttl_ms - lock->ttl_ms / 3);
+    lock->wake_ms = renew_is_wanted(lock) ? rlki_renew_at(lock) : RLK_NEVER;
 }
 
 void rlki_renew_schedule_next(rlk_lock *lock)

@@ -476,11 +476,11 @@ static void test_lock_hold_keep_renews_when_due(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_keep(&lock), RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
-    harness_advance(&h, 900);
+    harness_advance(&h, 999);
     assert_result(rlk_keep(&lock), RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
-    for (i = 1; i <= 20; i++) { /* a minute, in steps below a third */
-        harness_advance(&h, 990);
+    for (i = 1; i <= 20; i++) { /* a minute, in steps of a third */
+        harness_advance(&h, i > 1 ? 1000 : 1);
         assert_result(rlk_keep(&lock), RLK_OK);
         assert_int_equal(h.servers[0].count[HARNESS_RAISE], i);
         assert_between(rlk_remaining_ms(&lock), 3000 - DRIFT(3000), 3000 - DRIFT(3000));
@@ -497,7 +497,7 @@ static void test_lock_hold_keep_rides_out_failures(void **state)
     harness_start_automatic(&h, 1);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    harness_advance(&h, 990);
+    harness_advance(&h, 1000);
     h.servers[0].fails = HARNESS_MISCONF;
     while ((result = rlk_keep(&lock)) == RLK_OK)
         kept++;

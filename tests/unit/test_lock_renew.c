@@ -12,7 +12,7 @@
 #define DRIFT(ms) ((ms) / 100 + 3)
 #define TTL       30000
 #define LEASE     (TTL - DRIFT(TTL))
-#define DUE       (LEASE - (TTL - TTL / 3)) /* after the last one: two thirds are left */
+#define DUE       (TTL / 3) /* after the last one */
 
 static harness h;
 
@@ -499,6 +499,52 @@ static void test_lock_renew_to_the_cap_is_tried_again(void **state)
                    HARNESS_START + config.max_hold_ms);
 }
 
+/* Held with so much drift, by auto_renew or not. */
+static void hold_with_drift(rlk_lock *lock, int64_t drift_ms, bool auto_renew)
+{
+    rlk_lock_config config = renewing();
+    memset(&h.config, 0, sizeof h.config);
+    h.config.drift_ms = drift_ms;
+    harness_open(&h, 1, 1);
+    memset(&h.config, 0, sizeof h.config);
+    harness_advance(&h, 0);
+    h.servers[0].automatic = true;
+    config.auto_renew = auto_renew;
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire(lock, RLK_TRY), RLK_OK);
+}
+
+/* Fault 123: what is reckoned as drift makes no renewal earlier, nor is rlk_keep of another mind;
+ * unless drift leaves too little of the lease behind that. */
+static void test_fault_123_drift_makes_no_renewal_earlier(void **state)
+{
+    static const struct {
+        int64_t drift_ms;
+        int64_t due_ms;
+    } cases[] = {
+        {1, TTL / 3},     {700, TTL / 3},   {7000, TTL / 3},
+        {12000, TTL / 3}, {14000, TTL / 3}, {17699, 8000}, /* a lease of 12 s */
+    };
+    size_t i;
+    rlk_lock lock;
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        hold_with_drift(&lock, cases[i].drift_ms, true);
+        harness_advance(&h, cases[i].due_ms - 1);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
+        harness_advance(&h, 1);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
+
+        hold_with_drift(&lock, cases[i].drift_ms, false);
+        harness_advance(&h, cases[i].due_ms - 1);
+        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
+        harness_advance(&h, 1);
+        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
+    }
+}
+
 /* More than a third of the TTL is drift: when two thirds are left nothing is to be gained yet. */
 static void test_lock_renew_with_much_drift_after_an_extend(void **state)
 {
@@ -576,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_lock_renew_stream_ends_in_a_renewal),
         cmocka_unit_test(test_lock_renew_looks_after_a_reconnect),
         cmocka_unit_test(test_lock_renew_to_the_cap_is_tried_again),
+        cmocka_unit_test(test_fault_123_drift_makes_no_renewal_earlier),
         cmocka_unit_test(test_lock_renew_with_much_drift_after_an_extend),
         cmocka_unit_test(test_lock_renew_many_of_a_server_that_is_down),
     };
