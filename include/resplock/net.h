@@ -318,6 +318,8 @@ struct rlk_conn {
 #endif
     rlk_credentials_hook credentials;
     void *credentials_context;
+    const char *password; /* of the handshake under way, as the hook or the URL has it */
+    size_t password_len;
     const char *client_name;
     rlk_url url;
     rlk_resp_parser parser;
@@ -452,7 +454,8 @@ RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
 /* What the server said when it refused (its last error, terminated, control bytes replaced), else
- * "". Stays until the next good handshake. */
+ * "". Passwords and digits of tokens that it repeats are masked: "***". Stays until the next good
+ * handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
 /* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */

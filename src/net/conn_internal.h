@@ -126,6 +126,15 @@ const char *rlki_handshake_name(unsigned kind);
 /* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
 size_t rlki_handshake_room(const rlk_url *url);
 
+/* True of a step whose command has the password in it. */
+bool rlki_handshake_is_secret(unsigned kind);
+
+/* ---- mask.c ---- */
+
+/* Masks what the server's text, which means `error`, repeats of a command: the password, if that
+ * was `secret`, and tokens. */
+void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret);
+
 /* ---- backoff.c ---- */
 
 /* Back to the shortest bound. */

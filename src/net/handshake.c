@@ -78,21 +78,25 @@ static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
     secret->wanted = secret->texts.user_len != 0 || secret->texts.password_len != 0;
 }
 
-static rlk_result handshake_ask_secret(const rlk_conn *conn, handshake_secret *secret)
+/* The connection remembers where the password is, as long as its owner leaves it there: until the
+ * handshake is over. */
+static rlk_result handshake_ask_secret(rlk_conn *conn, handshake_secret *secret)
 {
     int refused;
 
     if (conn->credentials == NULL) {
         handshake_url_secret(&conn->url, secret);
-        return RLK_OK;
+    } else {
+        memset(secret, 0, sizeof *secret);
+        refused = conn->credentials(conn->credentials_context, &secret->texts);
+        if (refused != 0)
+            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
+        if (secret->texts.user == NULL)
+            secret->texts.user_len = 0;
+        secret->wanted = secret->texts.password != NULL;
     }
-    memset(secret, 0, sizeof *secret);
-    refused = conn->credentials(conn->credentials_context, &secret->texts);
-    if (refused != 0)
-        return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
-    if (secret->texts.user == NULL)
-        secret->texts.user_len = 0;
-    secret->wanted = secret->texts.password != NULL;
+    conn->password = secret->texts.password;
+    conn->password_len = secret->wanted ? secret->texts.password_len : 0;
     return RLK_OK;
 }
 
@@ -699,31 +703,22 @@ void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *t
         handshake_steps[kind].token(conn, token);
 }
 
-/* "unknown command `AUTH`, with args beginning with: ..." goes on with the password. */
-static void handshake_hide_arguments(rlk_conn *conn)
+bool rlki_handshake_is_secret(unsigned kind)
 {
-    size_t i = 0;
-
-    while (i < conn->text_len && conn->text[i] != ',')
-        i++;
-    rlki_conn_wipe(conn->text + i, sizeof conn->text - i);
-    conn->text_len = (uint8_t)i;
+    return (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
 }
 
 /* Errors that say the same at any step; HELLO sees to them itself. */
 static bool handshake_is_final(const handshake_step *step, rlk_result error)
 {
-    return step != &handshake_steps[0] &&
-           (error == RLK_E_AUTH || error == RLK_E_NOAUTH || error == RLK_E_PROTECTED ||
-            error == RLK_E_SERVER_FULL);
+    return step != &handshake_steps[0] && (error == RLK_E_AUTH || error == RLK_E_NOAUTH ||
+                                           error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
 }
 
 static rlk_result handshake_take_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const handshake_step *step = &handshake_steps[kind];
 
-    if (reply->error == RLK_E_UNSUPPORTED && (step->flags & HANDSHAKE_SECRET) != 0)
-        handshake_hide_arguments(conn);
     if (handshake_is_final(step, reply->error))
         return reply->error;
     if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {

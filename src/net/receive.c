@@ -84,6 +84,12 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
     if ((token->flags & RLK_RESP_DONE) == 0)
         return;
     receive_finish_reply(conn, token, &reply);
+    if (reply.error != RLK_OK) {
+        unsigned kind = due ? conn->ring[conn->ring_head].kind : CONN_KIND_REQUEST;
+
+        rlki_mask_text(conn, reply.error,
+                       kind != CONN_KIND_REQUEST && rlki_handshake_is_secret(kind));
+    }
     if (due)
         rlki_ring_reply(conn, &reply);
     else

@@ -437,6 +437,33 @@ static void test_wrong_input_password_repeated_by_the_server(void **state)
     close_all();
 }
 
+/* In the words of several products; the refusal is why the attempt ends, so the text stays. */
+static void test_wrong_input_password_in_other_words(void **state)
+{
+    static const hostile_step parrots[][1] = {
+        {{"AUTH", "-ERR Unknown or disabled command 'AUTH' '" PASSWORD "'\r\n", HOSTILE_STAY}},
+        {{"AUTH", "-ERR unsupported operation now :AUTH " PASSWORD "\r\n", HOSTILE_STAY}},
+        {{"AUTH", "-ERR invalid password: " PASSWORD "\r\n", HOSTILE_STAY}},
+        {{"AUTH", "-WRONGPASS \"" PASSWORD "\" is wrong\r\n", HOSTILE_STAY}},
+    };
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(parrots); i++) {
+        rlk_options options;
+        char url[256];
+        memset(&options, 0, sizeof options);
+        options.resp2_only = true;
+        memset(&set, 0, sizeof set);
+        password_url(url, sizeof url, hostile_url(hostile_start(parrots[i], 1, false)));
+        open_at(url, &options);
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH);
+        assert_contains(rlk_lock_error(&lock), "AUTH; the server said: ");
+        assert_contains(rlk_lock_error(&lock), "***");
+        assert_no_password(PASSWORD);
+        close_all();
+    }
+}
+
 /* A user of the options without a password has an empty one: it is not passed over in silence, and
  * the default user taken instead. */
 static void test_wrong_input_user_without_password(void **state)
@@ -479,6 +506,7 @@ int main(void)
         support_test(test_wrong_input_user_without_password),
         support_test(test_wrong_input_password_is_kept_nowhere),
         support_test(test_wrong_input_password_repeated_by_the_server),
+        support_test(test_wrong_input_password_in_other_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static harness h;
@@ -246,6 +247,56 @@ static void test_lock_text_is_bounded(void **state)
     assert_contains(text, "; the server said: LOADING Redis");
 }
 
+/* No four digits of the lock's token, behind its prefix. */
+static void assert_no_digits(const char *text, const char *token)
+{
+    size_t i;
+    for (i = strlen("host-7:"); token[i + 3]; i++) {
+        char part[5] = {token[i], token[i + 1], token[i + 2], token[i + 3], '\0'};
+        if (strstr(text, part))
+            fail_msg("%s in %s", part, text);
+    }
+}
+
+/* Servers repeat what they were sent: the token is in no text, whole or cut. */
+static void test_lock_text_masks_the_token(void **state)
+{
+    static const char *const words[][2] = {
+        {"-ERR unknown command 'SET', with args beginning with: 'k' '", "' 'NX' \r\n"},
+        {"-ERR unknown command `SET`, with args beginning with: `k`, `", "`, \r\n"},
+        {"-ERR Command is not available: SET k ", "\r\n"},
+        {"-ERR syntax error near \"SET\" \"k\" \"", "\" \"NX\"\r\n"},
+        {"-NOPERM no access to key k with the value ", " for this user\r\n"},
+        {"-MISCONF a text as long as this one is cut in the middle: ", "\r\n"},
+        {"-MISCONF a text as long as this one is cut right in the middle of it, namely ", "\r\n"},
+    };
+    rlk_lock_config config = rlk_lock_config_default();
+    size_t i;
+    rlk_lock lock;
+    rlk_event event;
+    (void)state;
+    config.token_prefix = "host-7:";
+    for (i = 0; i < COUNT_OF(words); i++) {
+        char reply[256];
+        char token[RLK_TOKEN_MAX + 1];
+        harness_start(&h, 1);
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        harness_run(&h);
+        strcpy(token, harness_expect(&h, 0, HARNESS_SET)->token);
+        assert_int_equal(strlen(token), strlen("host-7:") + RLK_TOKEN_DIGITS);
+        (void)snprintf(reply, sizeof reply, "%s%s%s", words[i][0], token, words[i][1]);
+        harness_reply(&h, 0, reply);
+        h.servers[0].automatic = true;
+        assert_true(harness_next_event(&h, &event, 5000));
+        assert_int_equal(event.type, RLK_EV_FAILED);
+        assert_contains(rlk_lock_error(&lock), "; the server said: ");
+        assert_no_digits(rlk_lock_error(&lock), token);
+        assert_no_digits(rlk_client_error(h.client), token);
+        assert_no_digits(rlk_conn_text(&harness_link_of(&h, 0)->conn), token);
+    }
+}
+
 /* ---- Clients ---- */
 
 /* What a client says whose one connection, to this URL, came to such an end. */
@@ -357,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_lock_text_of_a_lease),
         cmocka_unit_test(test_lock_text_of_wrong_use),
         cmocka_unit_test(test_lock_text_is_bounded),
+        cmocka_unit_test(test_lock_text_masks_the_token),
         cmocka_unit_test(test_lock_text_names_the_address),
         cmocka_unit_test(test_lock_text_suspects_tls),
         cmocka_unit_test(test_lock_text_of_what_was_refused),
