@@ -758,6 +758,19 @@ struct rlk_trace {
 
 /* Key of a lock, for a trace. */
 RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
+
+/* Longest line of rlk_trace_format, and its end. */
+#define RLK_TRACE_CAP 160
+
+/*
+ * Writes a trace as one line of text, without its end of line and without printf:
+ *     12.345 node 0 "reports:nightly": has a reply to SET: 1
+ * The time is in seconds of the client's clock. Of a key only the first 48 bytes are written, "?"
+ * for each that is not printable. No token and no password can be in it. Returns the length of the
+ * whole line; what does not fit into cap bytes with its end (NUL) is left out. To be called within
+ * rlk_env.trace. With RLK_NO_TEXT the line has numbers only: time in ms, kind, node, number.
+ */
+RLK_API size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap);
 #endif
 
 /* ---- Scoped forms ------------------------------------------------------------------------- */

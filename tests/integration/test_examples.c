@@ -150,6 +150,34 @@ static void test_examples_leader_follows_while_the_server_stands(void **state)
     program_expect(anna, "anna leads");
 }
 
+/* ---- log ---- */
+
+static void test_examples_log(void **state)
+{
+    server *redis = server_start(NULL);
+    program *run = program_start(program_example("log"), server_url(redis), "key", NULL);
+
+    (void)state;
+    assert_int_equal(program_wait(run), 0);
+    program_expect(run, "node 0: is CONNECTING\n");
+    program_expect(run, "node 0: sends HELLO\n");
+    program_expect(run, "node 0: is READY\n");
+    program_expect(run, "\"key\": is HELD for ");
+    program_expect(run, "\"key\": ends release: OK\n");
+    program_expect(run, "release \"key\": OK: ");
+
+    server_do(redis, "SET key somebody");
+    run = program_start(program_example("log"), server_url(redis), "key", NULL);
+    program_expect(run, "acquire \"key\": still waiting after 2 s: BUSY: ");
+    program_expect(run, "acquire \"key\": still waiting after 4 s: BUSY: ");
+    server_kill(redis);
+    program_expect(run, " s: E_CONNECT: ");
+    program_signal(run, SIGINT);
+    assert_int_equal(program_wait(run), 1);
+    program_expect(run, "acquire \"key\": CANCELLED: ");
+    assert_null(strstr(program_output(run), "somebody has"));
+}
+
 /* ---- election ---- */
 
 static program *stand(const server *redis, const char *name)
@@ -335,6 +363,7 @@ int main(void)
         support_test(test_examples_leader_learns_that_it_lost),
         support_test(test_examples_leader_outlives_a_fatal_error),
         support_test(test_examples_leader_follows_while_the_server_stands),
+        support_test(test_examples_log),
         support_test(test_examples_election),
         support_test(test_examples_election_learns_that_it_lost),
         support_test(test_examples_election_waits_for_the_server),
