@@ -20,6 +20,8 @@
 
 #define BOUND_MS 8000 /* of a call that must end soon, times the time factor */
 
+#define LOST_MS 20000 /* a wait that nothing interrupts ends then, as TIMED_OUT */
+
 static rlk_client client;
 static rlk_lock lock;
 static volatile sig_atomic_t handled;
@@ -124,7 +126,7 @@ static void test_interrupt_is_never_lost(void **state)
         }
         alarm_in(1 +
                  (long)(i * 7919 % 1500)); /* up to 1.5 ms: a call takes some 0.1 ms to its wait */
-        expect_end(rlk_acquire(&lock, RLK_FOREVER), RLK_CANCELLED, start_ms);
+        expect_end(rlk_acquire(&lock, LOST_MS), RLK_CANCELLED, start_ms);
     }
     assert_int_equal(handled, 300);
     assert_string_equal(server_text(redis, "GET foobar"), "foreign");
@@ -146,14 +148,14 @@ static void test_interrupt_beside_a_success(void **state)
     for (i = 0; i < 300; i++) {
         rlk_result result;
         alarm_in(1 + (long)(i * 7919 % 150));
-        result = rlk_acquire(&lock, RLK_FOREVER);
+        result = rlk_acquire(&lock, LOST_MS);
         if (result == RLK_OK) {
             held++;
             assert_true(rlk_is_held(&lock));
             wait_until(handled == (sig_atomic_t)i + 1);
             assert_result(rlk_check(&lock), RLK_OK); /* does not take it */
             assert_result(rlk_release(&lock), RLK_OK);
-            result = rlk_acquire(&lock, RLK_FOREVER);
+            result = rlk_acquire(&lock, LOST_MS);
         }
         assert_result(result, RLK_CANCELLED);
         assert_false(rlk_is_held(&lock));
@@ -249,7 +251,7 @@ static void test_interrupt_by_another_thread(void **state)
     open_client(server_url(redis), false);
     assert_int_equal(pthread_create(&thread, NULL, interrupt_again_and_again, &other), 0);
     for (i = 0; i < other.rounds; i++) {
-        assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_CANCELLED);
+        assert_result(rlk_acquire(&lock, LOST_MS), RLK_CANCELLED);
         __atomic_store_n(&other.done, i + 1, __ATOMIC_RELEASE);
     }
     assert_int_equal(pthread_join(thread, &bad), 0);
@@ -318,7 +320,7 @@ static void test_interrupt_of_a_quorum(void **state)
     for (i = 0; i < 30; i++) {
         start_ms = support_now_ms();
         alarm_in(1 + (long)(i * 797 % 20000));
-        expect_end(rlk_acquire(&lock, RLK_FOREVER), RLK_CANCELLED, start_ms);
+        expect_end(rlk_acquire(&lock, LOST_MS), RLK_CANCELLED, start_ms);
     }
     assert_int_equal(server_integer(servers[2], "EXISTS foobar"), 0);
     close_client();
