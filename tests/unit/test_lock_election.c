@@ -9,7 +9,7 @@
 #define DRIFT(ms) ((ms) / 100 + 3)
 #define TTL       30000
 #define LEASE     (TTL - DRIFT(TTL))
-#define DUE       (LEASE - (TTL - TTL / 3))
+#define DUE       (TTL / 3)
 #define FOREIGN   "foreign"
 
 static harness h;
