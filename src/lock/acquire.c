@@ -423,7 +423,7 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
             continue;
         if (rlki_seat_clean(seat))
             count.ready++;
-        else
+        else if (!(seat->flags & RLKI_SEAT_RETRY)) /* refused: nobody knows for how long */
             count.undoing++;
     }
     return count;

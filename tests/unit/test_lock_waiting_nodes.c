@@ -455,6 +455,60 @@ static void test_lock_waiting_nodes_of_five(void **state)
     }
 }
 
+/* Every undo that this node is sent is refused, for a time. */
+static void refuse_undos(unsigned node, int64_t ms)
+{
+    int64_t end_ms = h.now_ms + ms;
+
+    for (;;) {
+        harness_command *head = harness_head(harness_link_of(&h, node));
+
+        if (head != NULL && head->kind == HARNESS_RELEASE) {
+            harness_reply(&h, node, "-MISCONF can't persist\r\n");
+        } else if (head != NULL) {
+            if (!head->executed)
+                assert_true(harness_execute(harness_link_of(&h, node)));
+            assert_true(harness_deliver(harness_link_of(&h, node)));
+        } else if (h.now_ms < end_ms) {
+            harness_advance(&h, 1);
+        } else {
+            return;
+        }
+    }
+}
+
+/* A node that took the token and refuses to delete it is not waited for when the others, a quorum,
+ * have come free: it may refuse for ever. */
+static void test_lock_waiting_nodes_quorum_beside_a_refused_undo(void **state)
+{
+    unsigned count;
+    rlk_lock lock;
+
+    (void)state;
+    wait_behind(&lock, 3, 2, DAY_MS);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    assert_int_equal(lock.phase, PAUSE);
+    harness_advance(&h, RLK_RETRY_MIN_MS);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS); /* somebody was faster */
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    refuse_undos(2, 2 * RLK_RETRY_MAX_MS);
+    assert_int_equal(lock.phase, NOTHING);
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 3);
+
+    count = sets();
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_delete(&h, 1, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    refuse_undos(2, RLK_RETRY_MIN_MS + 5);
+    assert_int_equal(sets(), count + 2);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
 /* The first round does not pause, the others do, each for another time. */
 static void test_lock_waiting_nodes_spread(void **state)
 {
@@ -545,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_nodes_own_token_goes_in_a_round),
         cmocka_unit_test(test_lock_waiting_nodes_push_at_a_free_node),
         cmocka_unit_test(test_lock_waiting_nodes_of_five),
+        cmocka_unit_test(test_lock_waiting_nodes_quorum_beside_a_refused_undo),
         cmocka_unit_test(test_lock_waiting_nodes_spread),
         cmocka_unit_test(test_fault_82_waiters_behind_a_minority_that_blocks),
     };
