@@ -95,7 +95,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
  * come meanwhile: a server that closed an idle connection, above all. */
 #define BLOCKING_IDLE_MS 1000
 
-/* Before starting: without a way to wait nothing is started. `look`: in any case, if it is held. */
+/* Before starting: without a way to wait nothing is started. `look`: in any case. */
 static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
     rlk_result result = rlki_lock_enter(lock);
@@ -105,8 +105,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
-    if (!(look && lock->state == RLKI_HELD) && !client->interruptible &&
-        client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
@@ -128,8 +127,10 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* to keep a lock is to hear of its loss */
-    rlk_result entered = blocking_enter(lock, operation == RLKI_OP_KEEP);
+    /* To keep a lock is to hear of its loss; and a DEL is not sent a second time, so not on a
+     * stream that is known to be dead (fault 115). */
+    bool keeps = operation == RLKI_OP_KEEP && lock && lock->state == RLKI_HELD;
+    rlk_result entered = blocking_enter(lock, keeps || operation == RLK_OP_FORCE_RELEASE);
     rlk_result result;
     if (entered == RLK_OK && operation == RLK_OP_ACQUIRE)
         entered = blocking_take_interrupt(lock);

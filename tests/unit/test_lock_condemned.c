@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What locks make of a stream that the server condemned (faults 92 and 94), or that was dead before
+ * the call (fault 115).
+ */
+#include "harness.h"
+
+static harness h;
+
+#define NOAUTH "-NOAUTH Authentication required.\r\n"
+
+static const char *const words[] = {HARNESS_READONLY, NOAUTH};
+static const rlk_result results[] = {RLK_E_READONLY, RLK_E_NOAUTH};
+
+/* The server refuses, and its stream ends; the next one is up. */
+static void condemn(const char *reply)
+{
+    uint32_t before = rlk_conn_generation(&harness_link_of(&h, 0)->conn);
+    harness_reply(&h, 0, reply);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_conn_generation(&harness_link_of(&h, 0)->conn), before + 1);
+}
+
+/* One attempt goes on once; then the refusal is the answer. */
+static void test_lock_condemned_one_try(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(words); i++) {
+        rlk_lock lock;
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        condemn(words[i]);
+        harness_expect_no_event(&h);
+        (void)harness_expect(&h, 0, HARNESS_SET); /* it was refused: nothing to compare */
+        harness_reply(&h, 0, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_int_equal(h.servers[0].kills, 0); /* nothing to fence */
+
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        condemn(words[i]);
+        harness_reply(&h, 0, words[i]);
+        harness_expect_event(&h, RLK_EV_FAILED, results[i]);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+        assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0);
+        assert_result(rlk_lock_close(&lock), RLK_OK);
+    }
+}
+
+static void test_lock_condemned_waits_go_on(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(words); i++) {
+        rlk_lock lock;
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+        condemn(words[i]);
+        harness_advance(&h, 2 * RLK_RETRY_MAX_MS);
+        harness_reply(&h, 0, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    }
+}
+
+/* Raised anew; and a release that was refused is no earlier release. */
+static void test_lock_condemned_while_held(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(words); i++) {
+        rlk_lock lock;
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+        condemn(words[i]);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        harness_reply(&h, 0, ":31000\r\n");
+        harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+        condemn(words[i]);
+        harness_reply(&h, 0, HARNESS_NOT_OURS);
+        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1); /* never made again */
+
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        assert_result(rlk_release_start(&lock), RLK_PENDING);
+        condemn(words[i]);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        harness_reply(&h, 0, HARNESS_NOT_OURS);
+        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    }
+}
+
+/* Every lock that is held is compared, also where nobody renews it or notifies of its loss: after a
+ * refusal that another lock met, and after rlk_client_reset; not after any other end. */
+static void test_lock_condemned_compares_what_is_held(void **state)
+{
+    int how;
+    (void)state;
+    for (how = 0; how < 3; how++) {
+        rlk_lock lock;
+        rlk_lock other;
+        rlk_holder holder;
+        harness_start(&h, 1);
+        harness_held(&h, &lock, 30000);
+        assert_result(rlk_lock_init(&other, h.client, "other", NULL), RLK_OK);
+        assert_result(rlk_query_start(&other, &holder, 1), RLK_PENDING);
+        if (how == 0) {
+            condemn(HARNESS_READONLY);
+        } else {
+            if (how == 1)
+                assert_result(rlk_client_reset(h.client), RLK_OK);
+            else
+                harness_cut(&h, 0);
+            harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        }
+        if (how == 2) {
+            assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
+            continue;
+        }
+        assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
+        harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* not there */
+        harness_serve(&h, 0);
+        assert_false(rlk_is_held_at(&lock, h.now_ms));
+    }
+}
+
+/* On several nodes: each has one more try of its own. */
+static void test_lock_condemned_nodes(void **state)
+{
+    rlk_lock lock;
+    unsigned node;
+    (void)state;
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    for (node = 0; node < 3; node++) {
+        (void)harness_expect(&h, node, HARNESS_SET);
+        harness_cut(&h, node);
+    }
+    harness_expect_no_event(&h);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_expect_all(&h, 0, 3, HARNESS_RAISE);
+    harness_reply_all(&h, 0, 2, HARNESS_NOT_OURS);
+    harness_expect_all(&h, 0, 2, HARNESS_SET);
+    harness_reply_all(&h, 0, 2, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* A connection that was down when the call began has none: its failure is the answer (fault 27). */
+static void test_lock_condemned_no_stream_before(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+    (void)state;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_condemned_one_try),
+        cmocka_unit_test(test_lock_condemned_waits_go_on),
+        cmocka_unit_test(test_lock_condemned_while_held),
+        cmocka_unit_test(test_lock_condemned_compares_what_is_held),
+        cmocka_unit_test(test_lock_condemned_nodes),
+        cmocka_unit_test(test_lock_condemned_no_stream_before),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
