@@ -222,11 +222,18 @@ extern "C" {
 #define RLK_VERSION_STRING "0.1.0"
 
 /* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
- * is not passed. */
+ * is not passed. And of 8 bits, which an odd factor spreads over all: what options of the compiler
+ * do to enums and to structs (-fshort-enums, -fpack-struct, #pragma pack). */
 #define RLK_LAYOUT                                                                                 \
     ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
      (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
-     RLK_MAX_NODES)
+     RLK_MAX_NODES + UINT32_C(0x9e3779b1) * RLKI_LAYOUT_OPTIONS)
+#define RLKI_LAYOUT_OPTIONS                                                                        \
+    ((uint32_t)sizeof(rlk_result_kind) * 16u + (uint32_t)offsetof(rlki_layout, number))
+typedef struct rlki_layout {
+    char byte;
+    int64_t number;
+} rlki_layout;
 
 /* Linkage of every public function. Define it before the first include to choose another. */
 #ifndef RLK_API
