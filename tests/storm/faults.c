@@ -215,6 +215,7 @@ static void proxy_harm(storm_world *world, storm_fault fault, storm_server *it)
     const char *command = commands[dice_roll(&world->dice, 4)];
     proxy_direction direction = dice_roll(&world->dice, 2) ? PROXY_TO_SERVER : PROXY_TO_CLIENT;
     unsigned number = dice_roll(&world->dice, 400);
+    proxy_ending ending = dice_roll(&world->dice, 2) ? PROXY_FIN : PROXY_RST;
     proxy *middle = it->middle;
 
     it->proxy_until_us = storm_now_us() + dice_us(world, 50, 1500);
@@ -226,13 +227,13 @@ static void proxy_harm(storm_world *world, storm_fault fault, storm_server *it)
         proxy_dribble(middle, direction, 50 + (int)number);
         break;
     case FAULT_CUT:
-        proxy_cut_after(middle, direction, number, PROXY_FIN, number % 2 == 0);
+        proxy_cut_after(middle, direction, number, ending, number % 2 == 0);
         break;
     case FAULT_CUT_REPLY:
-        proxy_on(middle, command, 1, PROXY_CUT_REPLY, NULL);
+        proxy_on_bytes(middle, command, 1, PROXY_CUT_REPLY, ending, "", 0);
         break;
     case FAULT_CUT_LATE:
-        proxy_on(middle, command, 1, PROXY_CUT_LATE, NULL);
+        proxy_on_bytes(middle, command, 1, PROXY_CUT_LATE, ending, "", 0);
         break;
     case FAULT_HOLD:
         proxy_hold_after(middle, direction, number);
@@ -242,7 +243,7 @@ static void proxy_harm(storm_world *world, storm_fault fault, storm_server *it)
         break;
     case FAULT_REFUSE:
         proxy_refuse(middle, true);
-        proxy_cut(middle, PROXY_FIN);
+        proxy_cut(middle, ending);
         break;
     default:
         proxy_drop_pushes(middle, true);

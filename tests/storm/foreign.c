@@ -33,7 +33,7 @@ static char ask(storm_job *job, size_t node, const char *format, ...)
     char type = 0;
 
     if (fds[node] < 0)
-        fds[node] = admin_connect(job->detour[node] + strlen("unix://"));
+        fds[node] = admin_connect(job->urls[node] + strlen("unix://"));
     va_start(arguments, format);
     admin_encode(&command, format, arguments);
     va_end(arguments);

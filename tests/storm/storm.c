@@ -251,7 +251,7 @@ static void world_start(storm_world *world, size_t number, size_t nodes)
     world->dice.state = seed * 7919 + nodes;
     for (i = 0; i < nodes; i++) {
         world->servers[i].redis = server_start(&config);
-        world->servers[i].middle = proxy_start(server_url(world->servers[i].redis), false);
+        world->servers[i].middle = proxy_start(server_url(world->servers[i].redis), true);
     }
     for (i = 0; i < COUNT_OF(kinds); i++)
         world->clients[i].kind = kinds[i];

@@ -13,7 +13,7 @@
  *     MIXED    hold and pause at random         the same                   none
  *     FAULTS   the same, for long sometimes     the same                   by seed
  *
- * Every other client reaches the servers by a proxy, except in calm: shares compare equals.
+ * Every other client reaches the servers by TCP and a proxy, except in calm: shares compare equals.
  *
  * Times are microseconds of CLOCK_BOOTTIME, which is the library's clock too.
  */
@@ -156,7 +156,7 @@ typedef struct storm_job {
     storm_cheat cheat;
     storm_dice dice;
     const char *urls[STORM_NODES];   /* "unix:///..." */
-    const char *detour[STORM_NODES]; /* the same servers by proxies; or as urls */
+    const char *detour[STORM_NODES]; /* the same servers by TCP and proxies; or as urls */
     size_t nodes;
     bool calm; /* since it opened its connections, which are direct then */
 } storm_job;
