@@ -36,6 +36,7 @@ typedef struct storm_client {
     int64_t excuse_us; /* continued then: its calls may end that much later */
     bool hangs;        /* reported */
     int64_t calm;      /* COUNT_ACQUIRED when the window of calm began */
+    int64_t calm_sum;  /* acquired in all windows */
     int64_t quiet;     /* acquired in phases without faults */
     int64_t quiet_from;
 } storm_client;
@@ -102,7 +103,8 @@ typedef struct storm_world {
     int64_t judged;     /* claims */
     int64_t exempt;     /* pairs that overlap because of an operator */
     unsigned windows;   /* of calm, judged */
-    double least_share; /* of all, of an even one */
+    double least_share; /* of any window, of an even one */
+    double whole_share; /* the least over all windows together */
     int64_t rate;       /* leases a second in the last window of calm */
 } storm_world;
 

@@ -22,6 +22,8 @@
 #define SLACK_US     (INT64_C(5) * 1000000)  /* of a loaded machine, beyond a call's bound */
 #define WINDOW_US    (INT64_C(2) * 1000000)  /* of calm: a shorter one says nothing */
 #define WINDOW_LEAST 12                      /* leases to a waiter: less say nothing */
+#define SHARE_WINDOW (1.0 / 6)               /* of an even share, in each window: by chance */
+#define SHARE_WHOLE  (1.0 / 3)               /* ... and in all windows together */
 
 /* ---- Claims ---- */
 
@@ -162,43 +164,74 @@ void referee_calm_begins(storm_world *world, int64_t now_us)
         world->clients[i].calm = acquired(world, i);
 }
 
-void referee_calm_ends(storm_world *world, int64_t now_us)
-{
-    int64_t window_us = now_us - world->calm_from_us;
-    int64_t total = 0;
-    int64_t least = INT64_MAX;
-    int64_t waiters = 0;
-    size_t who = 0;
-    size_t i;
-    double share;
+/* Who had the least of what `had` of each waiter tells. */
+typedef struct share {
+    int64_t total;
+    int64_t waiters;
+    int64_t least;
+    size_t who;
+    double part; /* of an even share */
+} share;
 
-    if (world->calm_from_us == 0)
-        return;
-    world->calm_from_us = 0;
+static share share_of(const storm_world *world, int64_t (*had)(const storm_world *, size_t))
+{
+    share it = {0, 0, INT64_MAX, 0, 0};
+    size_t i;
+
     for (i = 0; i < world->client_count; i++) {
-        int64_t had = acquired(world, i) - world->clients[i].calm;
+        int64_t its = had(world, i);
 
         if (!kind_waits(world->clients[i].kind))
             continue;
-        waiters++;
-        total += had;
-        if (had < least) {
-            least = had;
-            who = i;
+        it.waiters++;
+        it.total += its;
+        if (its < it.least) {
+            it.least = its;
+            it.who = i;
         }
     }
-    if (window_us < WINDOW_US || total < waiters * WINDOW_LEAST)
-        return;
-    share = (double)least * (double)waiters / (double)total;
-    world->windows++;
-    world->rate = total * 1000000 / window_us;
-    if (world->windows == 1 || share < world->least_share)
-        world->least_share = share;
-    if (share * 3 < 1)
+    if (it.total > 0)
+        it.part = (double)it.least * (double)it.waiters / (double)it.total;
+    return it;
+}
+
+static void share_judge(const storm_world *world, const share *it, double least, const char *when)
+{
+    if (it->part < least)
         finding(world,
-                "share: client %zu had %lld of %lld leases in calm, of %lld waiters: %.2f of an "
+                "share: client %zu had %lld of %lld leases in %s, of %lld waiters: %.2f of an "
                 "even share",
-                who, (long long)least, (long long)total, (long long)waiters, share);
+                it->who, (long long)it->least, (long long)it->total, when, (long long)it->waiters,
+                it->part);
+}
+
+static int64_t had_in_window(const storm_world *world, size_t i)
+{
+    return acquired(world, i) - world->clients[i].calm;
+}
+
+static int64_t had_in_calm(const storm_world *world, size_t i)
+{
+    return world->clients[i].calm_sum;
+}
+
+void referee_calm_ends(storm_world *world, int64_t now_us)
+{
+    int64_t window_us = now_us - world->calm_from_us;
+    bool counts = world->calm_from_us != 0 && window_us >= WINDOW_US;
+    share it = share_of(world, had_in_window);
+    size_t i;
+
+    world->calm_from_us = 0;
+    if (!counts || it.total < it.waiters * WINDOW_LEAST)
+        return;
+    for (i = 0; i < world->client_count; i++)
+        world->clients[i].calm_sum += had_in_window(world, i);
+    world->windows++;
+    world->rate = it.total * 1000000 / window_us;
+    if (world->windows == 1 || it.part < world->least_share)
+        world->least_share = it.part;
+    share_judge(world, &it, SHARE_WINDOW, "one window of calm");
 }
 
 /* ---- The end ---- */
@@ -236,8 +269,14 @@ void referee_finish(storm_world *world)
     if (counted != world->board->counter)
         finding(world, "counter: %lld were added and it is %lld", (long long)counted,
                 (long long)world->board->counter);
-    if (world->windows == 0)
+    if (world->windows == 0) {
         finding(world, "share: no window of calm had enough leases to judge");
+    } else {
+        share it = share_of(world, had_in_calm);
+
+        world->whole_share = it.part;
+        share_judge(world, &it, SHARE_WHOLE, "all windows of calm");
+    }
     for (i = 0; i < world->nodes; i++)
         keys_judge(world, world->servers[i].redis);
     free(world->claims);

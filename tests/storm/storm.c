@@ -376,9 +376,9 @@ static void print_world(const storm_world *world)
     printf("\n%s: %" PRId64 " claims judged, %" PRId64 " overlaps exempt by an operator; counter "
            "%" PRId64 "\n",
            world->name, world->judged, world->exempt, board_get(&world->board->counter));
-    printf("  calm: %u windows, least share %.2f of an even one, %" PRId64
+    printf("  calm: %u windows, least share %.2f of an even one, %.2f in one window; %" PRId64
            " leases/s in the last\n",
-           world->windows, world->least_share, world->rate);
+           world->windows, world->whole_share, world->least_share, world->rate);
     printf("  %-10s", "client");
     for (c = 0; c < COUNTS; c++)
         printf(" %10s", count_names[c]);
