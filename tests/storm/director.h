@@ -75,6 +75,12 @@ typedef struct storm_meddling {
 
 #define MEDDLINGS 256
 
+/* A claim that was taken from the board, and whose it is. */
+typedef struct storm_taken {
+    storm_claim claim;
+    size_t who;
+} storm_taken;
+
 typedef struct storm_world {
     const char *name;
     size_t number;
@@ -97,7 +103,7 @@ typedef struct storm_world {
     storm_meddling meddlings[MEDDLINGS]; /* the last ones, a ring */
     size_t meddling_len;
 
-    storm_claim *claims; /* of the last seconds, to be compared with new ones */
+    storm_taken *claims; /* of the last seconds, to be compared with new ones */
     size_t claim_len;
     size_t claim_cap;
     int64_t judged;     /* claims */
@@ -113,6 +119,12 @@ void finding(const storm_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* ---- storm.c ---- */
+
+/* Seconds from the start of the storm to a time of a claim. */
+double storm_seconds(int64_t time_us);
+
+/* "blocking" ... */
+const char *client_name(const storm_world *world, size_t i);
 
 void client_start(storm_world *world, size_t i);
 

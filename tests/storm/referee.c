@@ -43,54 +43,69 @@ static void claims_forget(storm_world *world, int64_t now_us)
     size_t i;
 
     for (i = 0; i < world->claim_len; i++)
-        if (world->claims[i].end_us > now_us - KEPT_US)
+        if (world->claims[i].claim.end_us > now_us - KEPT_US)
             world->claims[kept++] = world->claims[i];
     world->claim_len = kept;
 }
 
-static void claim_judge(storm_world *world, const storm_claim *claim)
+/* Two claims, the one that began first before the other. */
+static void claims_compare(storm_world *world, const storm_taken *first, const storm_taken *second)
 {
+    if (second->claim.begin_us >= first->claim.end_us)
+        return;
+    if (meddled(world, first->claim.asked_us, second->claim.begin_us)) {
+        world->exempt++;
+        return;
+    }
+    finding(world,
+            "exclusion: client %zu (%s) holds from %.6f to %.6f s, client %zu (%s) from %.6f to "
+            "%.6f s",
+            first->who, client_name(world, first->who), storm_seconds(first->claim.begin_us),
+            storm_seconds(first->claim.end_us), second->who, client_name(world, second->who),
+            storm_seconds(second->claim.begin_us), storm_seconds(second->claim.end_us));
+}
+
+static void claim_judge(storm_world *world, const storm_taken *taken)
+{
+    const storm_claim *claim = &taken->claim;
     size_t i;
 
     world->judged++;
     for (i = 0; i < world->claim_len; i++) {
-        const storm_claim *other = &world->claims[i];
-        const storm_claim *first = other->begin_us < claim->begin_us ? other : claim;
-        const storm_claim *second = first == other ? claim : other;
+        const storm_taken *other = &world->claims[i];
 
-        if (second->begin_us >= first->end_us)
-            continue;
-        if (meddled(world, first->asked_us, second->begin_us))
-            world->exempt++;
+        if (other->claim.begin_us < claim->begin_us)
+            claims_compare(world, other, taken);
         else
-            finding(world, "exclusion: one holds from %lld to %lld us, another from %lld to %lld",
-                    (long long)first->begin_us, (long long)first->end_us,
-                    (long long)second->begin_us, (long long)second->end_us);
+            claims_compare(world, taken, other);
     }
     if (claim->lost != 0 && !meddled(world, claim->asked_us, storm_now_us()))
-        finding(world, "loss: the server took a lease at %lld us, before its deadline",
-                (long long)claim->end_us);
+        finding(world, "loss: client %zu (%s) lost its lease at %.6f s, before its deadline",
+                taken->who, client_name(world, taken->who), storm_seconds(claim->end_us));
 }
 
-static void claim_take(storm_world *world, const storm_claim *claim)
+static void claim_take(storm_world *world, size_t who, const storm_claim *claim)
 {
-    claim_judge(world, claim);
+    storm_taken taken = {*claim, who};
+
+    claim_judge(world, &taken);
     if (world->claim_len == world->claim_cap) {
         world->claim_cap = world->claim_cap * 2 + 1024;
         world->claims =
-            (storm_claim *)realloc(world->claims, world->claim_cap * sizeof *world->claims);
+            (storm_taken *)realloc(world->claims, world->claim_cap * sizeof *world->claims);
         if (world->claims == NULL)
             abort();
     }
-    world->claims[world->claim_len++] = *claim;
+    world->claims[world->claim_len++] = taken;
 }
 
-static void slot_take(storm_world *world, storm_slot *slot)
+static void slot_take(storm_world *world, size_t who)
 {
+    storm_slot *slot = &world->board->slots[who];
     int64_t head = board_get(&slot->head);
 
     for (; slot->tail < head; board_set(&slot->tail, slot->tail + 1))
-        claim_take(world, &slot->ring[slot->tail % STORM_RING]);
+        claim_take(world, who, &slot->ring[slot->tail % STORM_RING]);
 }
 
 void referee_killed(storm_world *world, size_t i, int64_t now_us)
@@ -98,14 +113,14 @@ void referee_killed(storm_world *world, size_t i, int64_t now_us)
     storm_slot *slot = &world->board->slots[i];
     storm_claim claim = slot->open;
 
-    slot_take(world, slot);
+    slot_take(world, i);
     /* within a call it may have learned that the lease is lost */
     if (slot->in_call_us != 0)
         now_us = slot->in_call_us;
     if (claim.end_us > now_us)
         claim.end_us = now_us;
     if (slot->is_open != 0 && claim.end_us > claim.begin_us)
-        claim_take(world, &claim);
+        claim_take(world, i, &claim);
     slot->is_open = 0;
     slot->in_call_us = 0;
     slot->writing = 0;
@@ -122,7 +137,7 @@ static void call_judge(storm_world *world, size_t i, int64_t now_us)
     int64_t bound_us = board_get(&slot->op_bound_ms) * 1000;
 
     if (board_get(&slot->odd) != 0) {
-        finding(world, "ending: client %zu had the result %s", i,
+        finding(world, "ending: client %zu (%s) had the result %s", i, client_name(world, i),
                 rlk_result_name((rlk_result)slot->odd));
         board_set(&slot->odd, 0);
     }
@@ -132,8 +147,8 @@ static void call_judge(storm_world *world, size_t i, int64_t now_us)
         began_us = client->excuse_us;
     if (now_us > began_us + bound_us + SLACK_US && !client->hangs) {
         client->hangs = true;
-        finding(world, "ending: a call of client %zu, bounded by %lld ms, has not returned", i,
-                (long long)bound_us / 1000);
+        finding(world, "ending: a call of client %zu (%s), bounded by %lld ms, has not returned", i,
+                client_name(world, i), (long long)bound_us / 1000);
     }
 }
 
@@ -142,7 +157,7 @@ void referee_tick(storm_world *world, int64_t now_us)
     size_t i;
 
     for (i = 0; i < world->client_count; i++) {
-        slot_take(world, &world->board->slots[i]);
+        slot_take(world, i);
         call_judge(world, i, now_us);
     }
     claims_forget(world, now_us);
@@ -199,10 +214,10 @@ static void share_judge(const storm_world *world, const share *it, double least,
 {
     if (it->part < least)
         finding(world,
-                "share: client %zu had %lld of %lld leases in %s, of %lld waiters: %.2f of an "
+                "share: client %zu (%s) had %lld of %lld leases in %s, of %lld waiters: %.2f of an "
                 "even share",
-                it->who, (long long)it->least, (long long)it->total, when, (long long)it->waiters,
-                it->part);
+                it->who, client_name(world, it->who), (long long)it->least, (long long)it->total,
+                when, (long long)it->waiters, it->part);
 }
 
 static int64_t had_in_window(const storm_world *world, size_t i)
@@ -264,7 +279,9 @@ void referee_finish(storm_world *world)
             finding(world, "leak: client %zu began with %lld descriptors and ends with %lld", i,
                     (long long)slot->fds_before, (long long)slot->fds_after);
         if (world->clients[i].quiet == 0)
-            finding(world, "starving: client %zu never had the lock where there were no faults", i);
+            finding(world,
+                    "starving: client %zu (%s) never had the lock where there were no faults", i,
+                    client_name(world, i));
     }
     if (counted != world->board->counter)
         finding(world, "counter: %lld were added and it is %lld", (long long)counted,

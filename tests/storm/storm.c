@@ -50,9 +50,14 @@ static storm_cheat cheat;
 static int64_t began_us;
 static unsigned findings;
 
-static double seconds_since(int64_t begin_us)
+double storm_seconds(int64_t time_us)
 {
-    return (double)(storm_now_us() - begin_us) / 1e6;
+    return (double)(time_us - began_us) / 1e6;
+}
+
+const char *client_name(const storm_world *world, size_t i)
+{
+    return kind_names[world->clients[i].kind];
 }
 
 void finding(const storm_world *world, const char *format, ...)
@@ -62,7 +67,7 @@ void finding(const storm_world *world, const char *format, ...)
     findings++;
     if (findings > FINDINGS_LAST)
         return;
-    printf("  FINDING at %.3f s, %s: ", seconds_since(began_us), world->name);
+    printf("  FINDING at %.3f s, %s: ", storm_seconds(storm_now_us()), world->name);
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
@@ -166,7 +171,7 @@ static void clients_watch(storm_world *world)
         client->pid = 0;
         if (world->phase != PHASE_STOP || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
             finding(world, "ending: client %zu (%s) has ended with status %#x", i,
-                    kind_names[client->kind], (unsigned)status);
+                    client_name(world, i), (unsigned)status);
     }
 }
 
@@ -357,7 +362,7 @@ static void print_progress(void)
 {
     size_t i;
 
-    printf("%6.0f s", seconds_since(began_us));
+    printf("%6.0f s", storm_seconds(storm_now_us()));
     for (i = 0; i < world_count; i++)
         printf("  %s: %s, %" PRId64 " leases", worlds[i].name,
                worlds[i].operators && worlds[i].phase == PHASE_FAULTS
@@ -521,7 +526,7 @@ int main(int argc, char **argv)
         printf("  FINDING: leak: the director has %" PRId64 " descriptors, and had %" PRId64 "\n",
                client_fds(), fds);
     }
-    printf("\nstorm: seed %" PRIu64 ", %.0f s, %u findings: %s\n", seed, seconds_since(began_us),
-           findings, findings == 0 ? "ok" : "failed");
+    printf("\nstorm: seed %" PRIu64 ", %.0f s, %u findings: %s\n", seed,
+           storm_seconds(storm_now_us()), findings, findings == 0 ? "ok" : "failed");
     return findings == 0 ? 0 : 1;
 }
