@@ -740,10 +740,19 @@ typedef struct rlk_conn_calls {
 #define RLK_KEY_HASH UINT32_C(2166136261)
 RLK_API uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len);
 
-/* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
- * it leaves straight from where it is. */
+/*
+ * A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
+ * it leaves straight from where it is.
+ *
+ * `probe`, of the first script, is a command of RESP, terminated by NUL and constant, that the
+ * handshake sends behind the scripts: EVALSHA without keys. The script then answers by a number, or
+ * by "ERR unknown command ..." where the server lacks a command that it needs. Only with a probe
+ * the connection can do without SCRIPT LOAD: where EVALSHA, or EVAL with the script, was answered.
+ * NULL: none.
+ */
 typedef struct rlk_conn_script {
     const char *load;
+    const char *probe;
     uint16_t load_len;
 } rlk_conn_script;
 
@@ -818,8 +827,13 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NAMED     0x02u /* AUTH had a user's name */
 #define RLK_SERVER_DRAGONFLY 0x04u
 #define RLK_SERVER_SENTINEL  0x08u
-#define RLK_SERVER_CLUSTER   0x10u /* a node of a cluster: serves some of the keys */
-#define RLK_SERVER_REPLICA   0x20u /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_CLUSTER   0x10u  /* a node of a cluster: serves some of the keys */
+#define RLK_SERVER_REPLICA   0x20u  /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_NO_LOAD   0x40u  /* no SCRIPT LOAD: refused, or left out */
+#define RLK_SERVER_EVALSHA   0x80u  /* answered the probe */
+#define RLK_SERVER_EVAL      0x100u /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
+#define RLK_SERVER_NO_GETEX  0x200u /* GETEX is not known or not permitted (rlk_conn_note) */
+#define RLK_SERVER_PLAIN     0x400u /* hangs up at unknown commands: HELLO and others left out */
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
@@ -842,6 +856,7 @@ struct rlk_conn {
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
+    uint8_t hung; /* handshake: step at which the peer hung up, plus 1; 0: it did not */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -853,14 +868,16 @@ struct rlk_conn {
 #ifndef RLK_NO_TRACE
     uint16_t fences; /* done, counted */
 #endif
-    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
+    uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
     rlk_conn_entry *ring;
+    const uint8_t *segment; /* constant memory: a script, or what is left of it */
     uint8_t *tx;
     uint8_t *rx;
     uint32_t tx_cap;
     uint32_t rx_cap;
     uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
     uint32_t tx_end;
+    uint32_t segment_at;
     uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
     uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
     uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
@@ -948,8 +965,16 @@ RLK_API bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request);
 RLK_API void rlk_conn_reject(rlk_conn *conn, int64_t now_ms);
 
 /* The server forgot the scripts (NOSCRIPT): loads them again, before whatever is submitted after
- * this call. */
+ * this call. Where it takes no SCRIPT LOAD: RLK_SERVER_EVAL from now on. */
 RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
+
+/* From within `encode`: writes "EVAL" and has the first script leave behind it, from where it is.
+ * The caller wrote the command's header before, and writes the other arguments behind. Once a
+ * command. */
+RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Adds to rlk_conn_server what use has shown of it: RLK_SERVER_NO_GETEX. */
+RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 
 /* ---- Ports (used by a driver) ---- */
 
@@ -3292,7 +3317,7 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 /* rlk_conn.flags */
 #define CONN_DUE         0x01u /* WAITING: the next attempt is due */
 #define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
-#define CONN_SEGMENT     0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_PLAIN       0x04u /* the next attempts leave out what the peer may not know */
 #define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
 #define CONN_RESP2_ONLY  0x10u /* configured */
 #define CONN_HEARD       0x20u /* at least one token came on this stream */
@@ -3302,6 +3327,7 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 #define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
 #define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
 #define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
+#define CONN_WHOLE       0x1000u /* the peer took a handshake that left nothing out, once */
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu
@@ -3357,10 +3383,17 @@ RLKI_API void rlki_conn_forget_text(rlk_conn *conn);
 
 /* ---- ring.c ---- */
 
-/* A writer into the free end of tx. */
-RLKI_API void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer);
+/* True while constant bytes wait to leave: until then nothing may be encoded. */
+static inline bool conn_has_segment(const rlk_conn *conn)
+{
+    return conn->segment_left != 0;
+}
 
-/* Enters what was written there, if anything was: `replies` will come for it. */
+/* A writer into the free end of tx. */
+RLKI_API void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Enters what was written there, if anything was: `replies` will come for it. The script begins to
+ * leave that rlk_conn_put_script asked for. */
 RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
                     size_t written);
 
@@ -3399,6 +3432,10 @@ RLKI_API void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp
 
 /* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
 RLKI_API rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
+
+/* The peer ended the stream. True: with a step under way that the lock can do without, so the next
+ * attempt is made at once; after two such ends in a row it leaves out all such steps. */
+RLKI_API bool rlki_handshake_hung_up(rlk_conn *conn);
 
 /* Kind of a script load; name of a step. */
 RLKI_API unsigned rlki_handshake_script_kind(void);
@@ -3546,6 +3583,8 @@ RLKI_API rlki_scope rlki_error_scope(rlk_result error);
     X("unknown command", RLK_E_UNSUPPORTED, FINAL)                                                 \
     X("unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
     X("Unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("This instance has Lua scripting support disabled", RLK_E_UNSUPPORTED, FINAL)                \
+    X("Could not find scripting engine", RLK_E_UNSUPPORTED, FINAL)                                 \
     X("invalid password", RLK_E_AUTH, FINAL)                                                       \
     X("Client sent AUTH, but no password is set", RLK_E_AUTH, FINAL)                               \
     X("AUTH <password> called without any password", RLK_E_AUTH, FINAL)                            \
@@ -3803,6 +3842,8 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
  *
+ *    _closed by the peer in HANDSHAKE, at a step that it may not know: to WAITING with the next
+ *    attempt due, and no failure (rlki_handshake_hung_up)
  *    _shutdown: from anywhere to CLOSED
  *
  * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
@@ -4023,7 +4064,8 @@ static void conn_drop_stream(rlk_conn *conn)
         rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
         rlki_conn_wipe(conn->rx, conn->rx_end);
     }
-    conn->flags &= (uint16_t) ~(CONN_SEGMENT | CONN_DUE);
+    conn->segment_left = 0;
+    conn->flags &= (uint16_t)~CONN_DUE;
 }
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
@@ -4031,6 +4073,12 @@ static void conn_drop_stream(rlk_conn *conn)
 static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 {
     conn->step_ended = conn_current_step(conn);
+    if ((conn->flags & CONN_HEARD) == 0) {
+        if (conn->hung <= 1) /* nor on the streams before */
+            conn->protocol = 0;
+        if (conn->hung != 0) /* tells more than the first step of a plain attempt */
+            conn->step_ended = conn->hung;
+    }
     conn_drop_stream(conn);
     if (fence || !rlki_ring_was_answered(conn)) {
         conn->old = conn->identity;
@@ -4041,11 +4089,14 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
     rlki_ring_lose(conn);
 }
 
+/* A stream that was ready may be tried again as it was; an attempt that failed is no proof. */
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
         (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
         rlki_backoff_reset(conn);
+    if (conn->state != RLK_CONN_READY)
+        conn->flags &= (uint16_t)~CONN_PLAIN;
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;
@@ -4054,7 +4105,8 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 /* Nothing failed, as far as the next attempt goes; that is due at once. */
 static void conn_begin_anew(rlk_conn *conn)
 {
-    conn->flags &= (uint16_t)~CONN_RESET;
+    conn->flags &= (uint16_t) ~(CONN_RESET | CONN_PLAIN | CONN_WHOLE);
+    conn->hung = 0;
     conn_enter(conn, RLK_CONN_WAITING);
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
@@ -4069,6 +4121,7 @@ static void conn_begin_anew(rlk_conn *conn)
 static void conn_settle(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_OPEN;
+    conn->hung = 0;
     if ((conn->flags & CONN_RESET) != 0) {
         conn_begin_anew(conn);
     } else if (conn_is_fatal(conn->result)) {
@@ -4090,6 +4143,13 @@ void rlki_conn_fail(rlk_conn *conn, rlk_result why)
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
 {
     conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
+        rlki_handshake_hung_up(conn)) {
+        conn_end(conn, RLK_CONN_WAITING, false);
+        conn->flags &= (uint16_t)~CONN_OPEN;
+        conn_make_due(conn);
+        return;
+    }
     switch (conn->state) {
     case RLK_CONN_CONNECTING:
     case RLK_CONN_HANDSHAKE:
@@ -4195,8 +4255,9 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
     conn->lasting_ms = 0;
-    conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
-    conn->server = 0;
+    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN | RLK_SERVER_NO_LOAD : 0;
+    conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
+    conn->script = conn->scripts_len;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -4218,6 +4279,9 @@ static void conn_become_ready(rlk_conn *conn)
     conn->sys_errno = 0;
     conn->step_ended = 0;
     conn->generation++;
+    conn->hung = 0;
+    if ((conn->flags & CONN_PLAIN) == 0)
+        conn->flags |= CONN_WHOLE;
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
@@ -4237,29 +4301,32 @@ void rlki_conn_pump(rlk_conn *conn)
 
 /* ---- Transmit port ----------------------------------------------------------------------- */
 
-static uint32_t conn_segment_left(const rlk_conn *conn)
+/*
+ *    tx:   | sent | before the segment | behind it | free |
+ *          tx_begin        segment_at      tx_end
+ *
+ * The segment, of constant memory, leaves when tx is sent up to segment_at.
+ */
+static bool conn_segment_is_next(const rlk_conn *conn)
 {
-    if ((conn->flags & CONN_SEGMENT) == 0)
-        return 0;
-    return (uint32_t)conn->scripts[conn->script - 1u].load_len - conn->segment_sent;
+    return conn_has_segment(conn) && conn->tx_begin == conn->segment_at;
 }
 
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
-    uint32_t in_tx = conn->tx_end - conn->tx_begin;
-    const uint8_t *bytes = NULL;
-    uint32_t count = 0;
+    const uint8_t *bytes = conn->tx + conn->tx_begin;
+    uint32_t count = (conn_has_segment(conn) ? conn->segment_at : conn->tx_end) - conn->tx_begin;
 
-    if (conn_is_up(conn) && in_tx != 0) {
-        count = in_tx;
-        bytes = conn->tx + conn->tx_begin;
-    } else if (conn_is_up(conn) && conn_segment_left(conn) != 0) {
-        count = conn_segment_left(conn);
-        bytes = (const uint8_t *)conn->scripts[conn->script - 1u].load + conn->segment_sent;
+    if (conn_segment_is_next(conn)) {
+        bytes = conn->segment;
+        count = conn->segment_left;
     }
-    if (count != 0)
-        conn->tx_handed = conn->tx_position + count;
+    if (!conn_is_up(conn))
+        count = 0;
     *len = count;
+    if (count == 0)
+        return NULL;
+    conn->tx_handed = conn->tx_position + count;
     return bytes;
 }
 
@@ -4272,6 +4339,7 @@ static void conn_ack_tx(rlk_conn *conn, uint32_t len)
     if (conn->tx_begin == conn->tx_end) {
         conn->tx_begin = 0;
         conn->tx_end = 0;
+        conn->segment_at = 0;
     }
 }
 
@@ -4285,12 +4353,11 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
         return;
     conn->tx_position += acked;
     CONN_COUNT(conn, bytes_sent, acked);
-    if (conn->tx_end != conn->tx_begin) {
-        conn_ack_tx(conn, acked);
+    if (conn_segment_is_next(conn)) {
+        conn->segment += acked;
+        conn->segment_left = (uint16_t)(conn->segment_left - acked);
     } else {
-        conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
-        if (conn_segment_left(conn) == 0)
-            conn->flags &= (uint16_t)~CONN_SEGMENT;
+        conn_ack_tx(conn, acked);
     }
     rlki_conn_pump(conn);
 }
@@ -4335,7 +4402,7 @@ unsigned rlk_conn_wants(const rlk_conn *conn)
         return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        if (conn->tx_end != conn->tx_begin || conn_segment_left(conn) != 0)
+        if (conn->tx_end != conn->tx_begin || conn_has_segment(conn))
             return RLK_WANT_READ | RLK_WANT_WRITE;
         return RLK_WANT_READ;
     case RLK_CONN_CLOSING:
@@ -4409,6 +4476,11 @@ unsigned rlk_conn_server(const rlk_conn *conn)
     return conn->server;
 }
 
+void rlk_conn_note(rlk_conn *conn, unsigned server)
+{
+    conn->server = (uint16_t)(conn->server | server);
+}
+
 size_t rlk_conn_tx_cap(const rlk_conn *conn)
 {
     return conn->tx_cap;
@@ -4423,9 +4495,9 @@ int rlk_conn_protocol(const rlk_conn *conn)
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 | --map----> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT
- * LOAD | --proto 2, array ------------------->  ^                                   |
- *              '-refused--> AUTH [CLIENT SETNAME] ------'                                   ready
+ *    HELLO 3 | --map---> [CLIENT TRACKING] ------> [CLIENT ID] SELECT [INFO] | [fence] scripts
+ *              | --proto 2, array -----------------> ^                                   |
+ *              '-refused--> AUTH [CLIENT SETNAME] ---'                                   ready
  *
  *    [ ] optional: refused is good enough       | barrier: first all replies before it
  *
@@ -4456,12 +4528,15 @@ enum {
     HANDSHAKE_INFO,
     HANDSHAKE_FENCE,
     HANDSHAKE_SCRIPTS,
+    HANDSHAKE_PROBE,
+    HANDSHAKE_EVAL,
     HANDSHAKE_STEPS
 };
 
 #define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
 #define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
 #define HANDSHAKE_SECRET   0x04u /* the command has the password in it */
+#define HANDSHAKE_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
 
 typedef struct handshake_step {
     const char *name;
@@ -5016,6 +5091,30 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
 
 /* ---- Scripts ----------------------------------------------------------------------------- */
 
+/*
+ * Before the first SET it is certain that the script can run, so that no undo depends on a round
+ * trip (rule 4). SCRIPT LOAD and EVALSHA leave in one go; only where the server takes no SCRIPT
+ * LOAD (proxies route by keys, and refuse it in many words) EVAL follows, with the script in it:
+ *
+ *    SCRIPT LOAD --OK-------> EVALSHA --any answer but "it can't"--> ready
+ *        | refused               | answered --> ready
+ *        '---------> EVALSHA ----+
+ *    (plain)                     | refused
+ *        '-----------------------+----------> EVAL --answered--> ready
+ *                                                  refused: the attempt fails
+ *
+ * Scripts without a probe need SCRIPT LOAD.
+ */
+static bool handshake_may_eval(const rlk_conn *conn)
+{
+    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
+}
+
+static bool handshake_scripts_needed(const rlk_conn *conn)
+{
+    return !(handshake_may_eval(conn) && (conn->server & RLK_SERVER_NO_LOAD) != 0);
+}
+
 /* Only begins: their bytes are no part of tx. */
 static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
@@ -5024,12 +5123,81 @@ static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writ
     return RLK_OK;
 }
 
+/* Another refusal is met again by EVAL: it is passing, or the same for both. */
 static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    (void)conn;
-    if (reply->error != RLK_OK)
+    if (reply->error == RLK_OK)
+        return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+    if (!handshake_may_eval(conn) || (reply->error != RLK_E_UNSUPPORTED &&
+                                      reply->error != RLK_E_NOPERM && reply->error != RLK_E_SERVER))
         return reply->error;
-    return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+    conn->server |= RLK_SERVER_NO_LOAD;
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+static rlk_result handshake_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
+    return RLK_OK;
+}
+
+/* An error in words that nobody knows is no answer: proxies want keys. */
+static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_OK:
+        conn->server |= RLK_SERVER_EVALSHA;
+        return RLK_OK;
+    case RLK_E_UNSUPPORTED:
+    case RLK_E_NOPERM:
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            break;
+        return reply->error;
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+        return reply->error;
+    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
+        rlk_conn_note(conn, conn->server & RLK_SERVER_NO_LOAD ? RLK_SERVER_EVAL : 0);
+        break;
+    default:
+        break;
+    }
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+/* While the answers before it are not known, yes: and then the barrier waits for them. */
+static bool handshake_eval_needed(const rlk_conn *conn)
+{
+    return handshake_may_eval(conn) &&
+           (conn->ring_used != 0 ||
+            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
+}
+
+/* Without further arguments the script only probes, and touches no key. Proxies want one to route
+ * by; where it was not asked for, none: the user may have keys of his own only. */
+static rlk_result handshake_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
+
+    rlk_resp_put_command(writer, keyless ? 3 : 4);
+    rlk_conn_put_script(conn, writer);
+    rlk_resp_put_integer(writer, keyless ? 0 : 1);
+    if (!keyless)
+        handshake_word(writer, "resplock");
+    return RLK_OK;
+}
+
+/* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
+ * the hang-ups before were accidents: so it is not fatal. */
+static rlk_result handshake_eval_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    conn->server &= (uint16_t)~RLK_SERVER_EVAL;
+    if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
+        return RLK_E_SERVER;
+    return reply->error;
 }
 
 /* ---- The table, and what steps through it ------------------------------------------------ */
@@ -5037,24 +5205,29 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
 static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
 #ifndef RLK_RESP2_ONLY
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
-     handshake_hello_reply, HANDSHAKE_SECRET},
+     handshake_hello_reply, HANDSHAKE_SECRET | HANDSHAKE_EXTRA},
 #endif
     {"AUTH", handshake_auth_needed, handshake_auth_encode, NULL, handshake_auth_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
-     HANDSHAKE_OPTIONAL},
+     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
 #ifndef RLK_RESP2_ONLY
     {"CLIENT TRACKING", handshake_tracking_needed, handshake_tracking_encode, NULL,
-     handshake_tracking_reply, HANDSHAKE_OPTIONAL},
+     handshake_tracking_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
 #endif
     {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
-     handshake_client_id_reply, HANDSHAKE_OPTIONAL},
+     handshake_client_id_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
     {"INFO", NULL, handshake_info_encode, handshake_info_token, handshake_info_reply,
-     HANDSHAKE_OPTIONAL},
+     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
+     HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
+    {"SCRIPT LOAD", handshake_scripts_needed, handshake_scripts_encode, NULL,
+     handshake_scripts_reply, 0},
+    {"EVALSHA", handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
+     HANDSHAKE_EXTRA},
+    {"SCRIPT LOAD, EVAL", handshake_eval_needed, handshake_eval_encode, NULL, handshake_eval_reply,
      HANDSHAKE_BARRIER},
-    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply, 0},
 };
 
 unsigned rlki_handshake_script_kind(void)
@@ -5075,11 +5248,16 @@ static bool handshake_send(rlk_conn *conn)
     rlk_resp_writer writer;
     rlk_result result;
 
-    if (step->needed != NULL && !step->needed(conn)) {
+    bool plain = (conn->flags & CONN_PLAIN) != 0;
+
+    if ((plain && (step->flags & HANDSHAKE_EXTRA) != 0) ||
+        (step->needed != NULL && !step->needed(conn))) {
         conn->step++;
         return true;
     }
     if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    if (conn->script != conn->scripts_len || conn_has_segment(conn))
         return false;
     if (conn->ring_used == conn->ring_len)
         return false;
@@ -5106,20 +5284,53 @@ static bool handshake_send(rlk_conn *conn)
 
 bool rlki_handshake_pump(rlk_conn *conn)
 {
-    while (conn->step < HANDSHAKE_STEPS)
-        if (!handshake_send(conn))
-            return false;
-    rlki_ring_flush(conn); /* scripts */
+    do
+        rlki_ring_flush(conn); /* scripts */
+    while (conn->step < HANDSHAKE_STEPS && handshake_send(conn));
     /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
      * that the last bytes have left. */
-    return conn->ring_used == 0 && conn->script == conn->scripts_len &&
-           conn->tx_end == conn->tx_begin;
+    return conn->step == HANDSHAKE_STEPS && conn->ring_used == 0 &&
+           conn->script == conn->scripts_len && conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
 {
     if (handshake_steps[kind].token != NULL)
         handshake_steps[kind].token(conn, token);
+}
+
+/*
+ * Some proxies end the stream at a command that they do not know (fault 103). That can't be told
+ * from an accident, so the first time the attempt is made again as it was. If it ends so again, the
+ * next one leaves out HELLO and whatever the lock can do without. If that one gets through, so do
+ * later ones, until one fails:
+ *
+ *    full --hung up--> full --hung up--> plain --ready--> plain ...
+ *      ^                 | another         | any failure
+ *      '-----------------+-----------------'
+ *
+ * A peer that took a full handshake before knows all of it: so what is to be fenced can be.
+ */
+bool rlki_handshake_hung_up(rlk_conn *conn)
+{
+    bool extra = false; /* among those that were sent: answers before it may be lost too */
+    uint32_t i;
+
+    for (i = 0; i < conn->ring_used; i++) {
+        uint32_t slot = (conn->ring_head + i) % conn->ring_len;
+        unsigned kind = conn->ring[slot].kind;
+
+        if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
+            (kind == HANDSHAKE_SCRIPTS && handshake_may_eval(conn)))
+            extra = true;
+    }
+    if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
+        return false;
+    if (conn->hung != 0)
+        conn->flags |= CONN_PLAIN;
+    else
+        conn->hung = (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
+    return true;
 }
 
 bool rlki_handshake_is_secret(unsigned kind)
@@ -5948,8 +6159,24 @@ static void ring_pop(rlk_conn *conn)
     conn->ring_used--;
 }
 
-void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer)
+/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
+#define RING_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
+
+static void ring_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
 {
+    conn->segment = (const uint8_t *)script->load + from;
+    conn->segment_left = (uint16_t)(script->load_len - from);
+}
+
+void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, "EVAL", 4);
+    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+}
+
+void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
     rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
 }
 
@@ -5971,6 +6198,8 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
     if (conn->ring_used == 0)
         conn->deadline_ms = conn->now_ms + conn->response_ms;
     conn->ring_used++;
+    if (written != 0 && conn->segment_at != 0)
+        ring_segment(conn, &conn->scripts[0], RING_LOAD_HEAD);
     conn->tx_end += (uint32_t)written;
 }
 
@@ -6070,11 +6299,11 @@ static bool ring_send(rlk_conn *conn)
 void rlki_ring_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
-    while ((conn->flags & CONN_SEGMENT) == 0 && !ring_is_full(conn)) {
+    while (!conn_has_segment(conn) && !ring_is_full(conn)) {
         if (conn->script < conn->scripts_len) {
+            ring_segment(conn, &conn->scripts[conn->script], 0);
+            conn->segment_at = conn->tx_end;
             conn->script++;
-            conn->segment_sent = 0;
-            conn->flags |= CONN_SEGMENT;
             CONN_TRACE(conn, true, rlki_handshake_name(rlki_handshake_script_kind()));
             rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
@@ -6120,12 +6349,16 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_READY)
         return; /* the handshake loads them */
+    if ((conn->server & RLK_SERVER_NO_LOAD) != 0) {
+        conn->server |= RLK_SERVER_EVAL;
+        return;
+    }
     /*
      * A thousand locks may find the scripts missing at once. A load of which no reply has come, or
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || (conn->flags & CONN_SEGMENT) != 0)
+    if (conn->loads == conn->script || conn_has_segment(conn))
         return;
     conn->script = 0;
     rlki_ring_flush(conn);
@@ -8961,46 +9194,78 @@ void rlki_lock_scope_end(rlk_lock *lock)
  *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
  *                                           ms = -1 raises nothing: a check
  *   of both, without the token              -2: there is no such key. -3: it holds another value
+ *   no argument, with a key or without      0, or "ERR unknown command ...": one that the script
+ *                                           or the lock needs is missing, or has another name
+ *
+ * What came of GET because GETEX can't be used comes as RLKI_BY_GET less the reply: the caller
+ * remembers that, and passes ARGV[3] = 1 from then on (of a release with ARGV[2] empty), so that
+ * the script uses GET at once and no denial is logged (fault 106).
  *
  * EVALSHA's digest is fixed here; a test compares it with the server's own.
  */
 #ifndef RLKI_SCRIPTS_H
 #define RLKI_SCRIPTS_H
 
-#define RLKI_SCRIPT_DIGEST "c276b8293023fd55907525a4ba70250d43691201"
+#define RLKI_SCRIPT_DIGEST "cf0fa691994b553610beb3adf90d35b481bfff75"
 
 #define RLKI_ABSENT   (-2)
 #define RLKI_NOT_OURS (-3)
+
+/* Replies of the script itself are -3 and above, so that these are -97 and below. */
+#define RLKI_BY_GET (-100)
 
 #endif
 
 /* ==== src/lock/scripts.c ==== */
 
-/* v: the token in the key, false if there is none. An error but "no such command" and "not allowed"
- * (words of Redis 5 to 8 and Valkey) is the script's own reply. The length of the script stands in
- * its header; a test compares it. */
+/* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
+ * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
+ * own reply. Without arguments each command is called without its own: known, it says so before it
+ * does anything or asks for permissions. The length of the script stands in its header; a test
+ * compares it. */
 static const char script_load[] =
     /* clang-format off */
-    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$449\r\n"
-    "local v=redis.pcall('GETEX',KEYS[1])\n"
+    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$697\r\n"
+    "local k,a,v=KEYS[1],ARGV\n"
+    "if not a[1] then\n"
+    "for _,c in ipairs{'SET','GET','DEL','PTTL','PEXPIRE'} do\n"
+    "local e=redis.pcall(c)\n"
+    "if e.err:find('nknown') then return redis.error_reply('ERR unknown command '..c) end\n"
+    "end\n"
+    "return 0\n"
+    "end\n"
+    "local g=a[3]\n"
+    "if not g then\n"
+    "v=redis.pcall('GETEX',k)\n"
     "if type(v)=='table' then\n"
     "local e=v.err\n"
     "if not(e:find('nknown') or e:find(\"can't run\") or e:find('permissions to run')) then return v end\n"
-    "v=redis.call('GET',KEYS[1])\n"
+    "g=1\n"
     "end\n"
-    "if v~=ARGV[1] then return v and -3 or -2 end\n"
-    "local t=ARGV[2]\n"
-    "if not t then return redis.call('DEL',KEYS[1]) end\n"
-    "local p=redis.call('PTTL',KEYS[1])\n"
-    "if p<tonumber(t) then\n"
-    "redis.call('PEXPIRE',KEYS[1],t)\n"
-    "p=redis.call('PTTL',KEYS[1])\n"
     "end\n"
-    "return p\n"
+    "if g then v=redis.call('GET',k) end\n"
+    "local r=v and -3 or -2\n"
+    "if v==a[1] then\n"
+    "local t=tonumber(a[2])\n"
+    "if t then\n"
+    "r=redis.call('PTTL',k)\n"
+    "if r<t then\n"
+    "redis.call('PEXPIRE',k,a[2])\n"
+    "r=redis.call('PTTL',k)\n"
+    "end\n"
+    "else\n"
+    "r=redis.call('DEL',k)\n"
+    "end\n"
+    "end\n"
+    "if g~=a[3] then r=-100-r end\n"
+    "return r\n"
     "\r\n";
 /* clang-format on */
 
-RLKI_API const rlk_conn_script rlki_script = {script_load, sizeof(script_load) - 1};
+static const char script_probe[] =
+    "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
+
+RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(script_load) - 1};
 
 /* ==== src/lock/wheel.h ====
  *
@@ -11781,10 +12046,15 @@ void rlki_seat_undo(rlk_seat *seat)
 /* What is the same in each command leaves in one piece. */
 #define SEAT_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
 
-static void seat_put_script(rlk_resp_writer *writer, uint32_t argc)
+/* The beginning of a script's call, up to the number of its keys. */
+static void seat_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
 {
     rlk_resp_put_command(writer, argc);
-    SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+        rlk_conn_put_script(conn, writer);
+    else
+        SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
+    SEAT_PUT(writer, "$1\r\n1\r\n");
 }
 
 static void seat_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
@@ -11855,18 +12125,23 @@ static unsigned seat_put_set(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
 static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
                                  rlk_resp_writer *writer)
 {
+    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
     switch (seat->request.tag) {
     case RLKI_SET:
         return seat_put_set(lock, seat, conn, writer);
     case RLKI_RAISE:
     case RLKI_CHECK:
-        seat_put_script(writer, 6);
+        seat_put_script(conn, writer, by_get ? 7 : 6);
         seat_put_key_token(lock, seat, writer);
         rlk_resp_put_integer(writer, seat_raise_to(lock, seat, lock->client->now_ms));
+        if (by_get)
+            SEAT_PUT(writer, "$1\r\n1\r\n");
         return 1;
     case RLKI_RELEASE:
-        seat_put_script(writer, 5);
+        seat_put_script(conn, writer, by_get ? 7 : 5);
         seat_put_key_token(lock, seat, writer);
+        if (by_get)
+            SEAT_PUT(writer, "$0\r\n\r\n$1\r\n1\r\n");
         return 1;
     case RLKI_QUERY:
         SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
@@ -12114,6 +12389,13 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     }
 }
 
+/* The script had to use GET, and says so with its reply (scripts.h). */
+static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
+{
+    return (command == RLKI_RAISE || command == RLKI_CHECK || command == RLKI_RELEASE) &&
+           reply->type == RLK_RESP_INTEGER && reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+}
+
 /* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
 static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
@@ -12259,7 +12541,14 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
     int64_t now_ms = lock->client->now_ms;
     int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
     unsigned command = seat->request.tag;
+    rlk_reply plain;
     rlk_reply wrong;
+    if (seat_is_by_get(command, reply)) {
+        rlk_conn_note(seat_conn(seat), RLK_SERVER_NO_GETEX);
+        plain = *reply;
+        plain.value = RLKI_BY_GET - reply->value;
+        reply = &plain;
+    }
     RLKI_TRACE(lock, RLK_TRACE_REPLY, seat->index, rlki_command_name(command),
                reply->error != RLK_OK ? (int64_t)reply->error : reply->value);
     if (!seat_is_answer(command, reply, left)) {

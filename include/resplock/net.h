@@ -164,10 +164,19 @@ typedef struct rlk_conn_calls {
 #define RLK_KEY_HASH UINT32_C(2166136261)
 RLK_API uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len);
 
-/* A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
- * it leaves straight from where it is. */
+/*
+ * A script that the handshake loads. `load` is the whole SCRIPT LOAD command, in RESP, constant:
+ * it leaves straight from where it is.
+ *
+ * `probe`, of the first script, is a command of RESP, terminated by NUL and constant, that the
+ * handshake sends behind the scripts: EVALSHA without keys. The script then answers by a number, or
+ * by "ERR unknown command ..." where the server lacks a command that it needs. Only with a probe
+ * the connection can do without SCRIPT LOAD: where EVALSHA, or EVAL with the script, was answered.
+ * NULL: none.
+ */
 typedef struct rlk_conn_script {
     const char *load;
+    const char *probe;
     uint16_t load_len;
 } rlk_conn_script;
 
@@ -242,8 +251,13 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NAMED     0x02u /* AUTH had a user's name */
 #define RLK_SERVER_DRAGONFLY 0x04u
 #define RLK_SERVER_SENTINEL  0x08u
-#define RLK_SERVER_CLUSTER   0x10u /* a node of a cluster: serves some of the keys */
-#define RLK_SERVER_REPLICA   0x20u /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_CLUSTER   0x10u  /* a node of a cluster: serves some of the keys */
+#define RLK_SERVER_REPLICA   0x20u  /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_NO_LOAD   0x40u  /* no SCRIPT LOAD: refused, or left out */
+#define RLK_SERVER_EVALSHA   0x80u  /* answered the probe */
+#define RLK_SERVER_EVAL      0x100u /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
+#define RLK_SERVER_NO_GETEX  0x200u /* GETEX is not known or not permitted (rlk_conn_note) */
+#define RLK_SERVER_PLAIN     0x400u /* hangs up at unknown commands: HELLO and others left out */
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
@@ -266,6 +280,7 @@ struct rlk_conn {
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
+    uint8_t hung; /* handshake: step at which the peer hung up, plus 1; 0: it did not */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -277,14 +292,16 @@ struct rlk_conn {
 #ifndef RLK_NO_TRACE
     uint16_t fences; /* done, counted */
 #endif
-    uint16_t segment_sent; /* bytes of the script under way that were acknowledged */
+    uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
     rlk_conn_entry *ring;
+    const uint8_t *segment; /* constant memory: a script, or what is left of it */
     uint8_t *tx;
     uint8_t *rx;
     uint32_t tx_cap;
     uint32_t rx_cap;
     uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
     uint32_t tx_end;
+    uint32_t segment_at;
     uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
     uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
     uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
@@ -372,8 +389,16 @@ RLK_API bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request);
 RLK_API void rlk_conn_reject(rlk_conn *conn, int64_t now_ms);
 
 /* The server forgot the scripts (NOSCRIPT): loads them again, before whatever is submitted after
- * this call. */
+ * this call. Where it takes no SCRIPT LOAD: RLK_SERVER_EVAL from now on. */
 RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
+
+/* From within `encode`: writes "EVAL" and has the first script leave behind it, from where it is.
+ * The caller wrote the command's header before, and writes the other arguments behind. Once a
+ * command. */
+RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Adds to rlk_conn_server what use has shown of it: RLK_SERVER_NO_GETEX. */
+RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 
 /* ---- Ports (used by a driver) ---- */
 

@@ -11,6 +11,12 @@
  *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
  *                                           ms = -1 raises nothing: a check
  *   of both, without the token              -2: there is no such key. -3: it holds another value
+ *   no argument, with a key or without      0, or "ERR unknown command ...": one that the script
+ *                                           or the lock needs is missing, or has another name
+ *
+ * What came of GET because GETEX can't be used comes as RLKI_BY_GET less the reply: the caller
+ * remembers that, and passes ARGV[3] = 1 from then on (of a release with ARGV[2] empty), so that
+ * the script uses GET at once and no denial is logged (fault 106).
  *
  * EVALSHA's digest is fixed here; a test compares it with the server's own.
  */
@@ -19,10 +25,13 @@
 
 #include "resplock/net.h"
 
-#define RLKI_SCRIPT_DIGEST "c276b8293023fd55907525a4ba70250d43691201"
+#define RLKI_SCRIPT_DIGEST "cf0fa691994b553610beb3adf90d35b481bfff75"
 
 #define RLKI_ABSENT   (-2)
 #define RLKI_NOT_OURS (-3)
+
+/* Replies of the script itself are -3 and above, so that these are -97 and below. */
+#define RLKI_BY_GET (-100)
 
 extern const rlk_conn_script rlki_script;
 

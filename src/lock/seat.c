@@ -122,10 +122,15 @@ void rlki_seat_undo(rlk_seat *seat)
 /* What is the same in each command leaves in one piece. */
 #define SEAT_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
 
-static void seat_put_script(rlk_resp_writer *writer, uint32_t argc)
+/* The beginning of a script's call, up to the number of its keys. */
+static void seat_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
 {
     rlk_resp_put_command(writer, argc);
-    SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+        rlk_conn_put_script(conn, writer);
+    else
+        SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
+    SEAT_PUT(writer, "$1\r\n1\r\n");
 }
 
 static void seat_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
@@ -196,18 +201,23 @@ static unsigned seat_put_set(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
 static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
                                  rlk_resp_writer *writer)
 {
+    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
     switch (seat->request.tag) {
     case RLKI_SET:
         return seat_put_set(lock, seat, conn, writer);
     case RLKI_RAISE:
     case RLKI_CHECK:
-        seat_put_script(writer, 6);
+        seat_put_script(conn, writer, by_get ? 7 : 6);
         seat_put_key_token(lock, seat, writer);
         rlk_resp_put_integer(writer, seat_raise_to(lock, seat, lock->client->now_ms));
+        if (by_get)
+            SEAT_PUT(writer, "$1\r\n1\r\n");
         return 1;
     case RLKI_RELEASE:
-        seat_put_script(writer, 5);
+        seat_put_script(conn, writer, by_get ? 7 : 5);
         seat_put_key_token(lock, seat, writer);
+        if (by_get)
+            SEAT_PUT(writer, "$0\r\n\r\n$1\r\n1\r\n");
         return 1;
     case RLKI_QUERY:
         SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
@@ -455,6 +465,13 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
     }
 }
 
+/* The script had to use GET, and says so with its reply (scripts.h). */
+static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
+{
+    return (command == RLKI_RAISE || command == RLKI_CHECK || command == RLKI_RELEASE) &&
+           reply->type == RLK_RESP_INTEGER && reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+}
+
 /* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
 static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
@@ -600,7 +617,14 @@ void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
     int64_t now_ms = lock->client->now_ms;
     int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
     unsigned command = seat->request.tag;
+    rlk_reply plain;
     rlk_reply wrong;
+    if (seat_is_by_get(command, reply)) {
+        rlk_conn_note(seat_conn(seat), RLK_SERVER_NO_GETEX);
+        plain = *reply;
+        plain.value = RLKI_BY_GET - reply->value;
+        reply = &plain;
+    }
     RLKI_TRACE(lock, RLK_TRACE_REPLY, seat->index, rlki_command_name(command),
                reply->error != RLK_OK ? (int64_t)reply->error : reply->value);
     if (!seat_is_answer(command, reply, left)) {

@@ -15,6 +15,8 @@
  *      | _reset                       | _closed, refused for a reason that doesn't pass
  *      '------- FATAL <---------------'
  *
+ *    _closed by the peer in HANDSHAKE, at a step that it may not know: to WAITING with the next
+ *    attempt due, and no failure (rlki_handshake_hung_up)
  *    _shutdown: from anywhere to CLOSED
  *
  * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
@@ -239,7 +241,8 @@ static void conn_drop_stream(rlk_conn *conn)
         rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
         rlki_conn_wipe(conn->rx, conn->rx_end);
     }
-    conn->flags &= (uint16_t) ~(CONN_SEGMENT | CONN_DUE);
+    conn->segment_left = 0;
+    conn->flags &= (uint16_t)~CONN_DUE;
 }
 
 /* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
@@ -247,6 +250,12 @@ static void conn_drop_stream(rlk_conn *conn)
 static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 {
     conn->step_ended = conn_current_step(conn);
+    if ((conn->flags & CONN_HEARD) == 0) {
+        if (conn->hung <= 1) /* nor on the streams before */
+            conn->protocol = 0;
+        if (conn->hung != 0) /* tells more than the first step of a plain attempt */
+            conn->step_ended = conn->hung;
+    }
     conn_drop_stream(conn);
     if (fence || !rlki_ring_was_answered(conn)) {
         conn->old = conn->identity;
@@ -257,11 +266,14 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
     rlki_ring_lose(conn);
 }
 
+/* A stream that was ready may be tried again as it was; an attempt that failed is no proof. */
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
         (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
         rlki_backoff_reset(conn);
+    if (conn->state != RLK_CONN_READY)
+        conn->flags &= (uint16_t)~CONN_PLAIN;
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;
@@ -270,7 +282,8 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 /* Nothing failed, as far as the next attempt goes; that is due at once. */
 static void conn_begin_anew(rlk_conn *conn)
 {
-    conn->flags &= (uint16_t)~CONN_RESET;
+    conn->flags &= (uint16_t) ~(CONN_RESET | CONN_PLAIN | CONN_WHOLE);
+    conn->hung = 0;
     conn_enter(conn, RLK_CONN_WAITING);
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
@@ -285,6 +298,7 @@ static void conn_begin_anew(rlk_conn *conn)
 static void conn_settle(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_OPEN;
+    conn->hung = 0;
     if ((conn->flags & CONN_RESET) != 0) {
         conn_begin_anew(conn);
     } else if (conn_is_fatal(conn->result)) {
@@ -306,6 +320,13 @@ void rlki_conn_fail(rlk_conn *conn, rlk_result why)
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
 {
     conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
+        rlki_handshake_hung_up(conn)) {
+        conn_end(conn, RLK_CONN_WAITING, false);
+        conn->flags &= (uint16_t)~CONN_OPEN;
+        conn_make_due(conn);
+        return;
+    }
     switch (conn->state) {
     case RLK_CONN_CONNECTING:
     case RLK_CONN_HANDSHAKE:
@@ -411,8 +432,9 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
     conn->lasting_ms = 0;
-    conn->protocol = conn_is_resp2_only(conn) ? 2 : 0;
-    conn->server = 0;
+    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN | RLK_SERVER_NO_LOAD : 0;
+    conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
+    conn->script = conn->scripts_len;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -434,6 +456,9 @@ static void conn_become_ready(rlk_conn *conn)
     conn->sys_errno = 0;
     conn->step_ended = 0;
     conn->generation++;
+    conn->hung = 0;
+    if ((conn->flags & CONN_PLAIN) == 0)
+        conn->flags |= CONN_WHOLE;
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
@@ -453,29 +478,32 @@ void rlki_conn_pump(rlk_conn *conn)
 
 /* ---- Transmit port ----------------------------------------------------------------------- */
 
-static uint32_t conn_segment_left(const rlk_conn *conn)
+/*
+ *    tx:   | sent | before the segment | behind it | free |
+ *          tx_begin        segment_at      tx_end
+ *
+ * The segment, of constant memory, leaves when tx is sent up to segment_at.
+ */
+static bool conn_segment_is_next(const rlk_conn *conn)
 {
-    if ((conn->flags & CONN_SEGMENT) == 0)
-        return 0;
-    return (uint32_t)conn->scripts[conn->script - 1u].load_len - conn->segment_sent;
+    return conn_has_segment(conn) && conn->tx_begin == conn->segment_at;
 }
 
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
-    uint32_t in_tx = conn->tx_end - conn->tx_begin;
-    const uint8_t *bytes = NULL;
-    uint32_t count = 0;
+    const uint8_t *bytes = conn->tx + conn->tx_begin;
+    uint32_t count = (conn_has_segment(conn) ? conn->segment_at : conn->tx_end) - conn->tx_begin;
 
-    if (conn_is_up(conn) && in_tx != 0) {
-        count = in_tx;
-        bytes = conn->tx + conn->tx_begin;
-    } else if (conn_is_up(conn) && conn_segment_left(conn) != 0) {
-        count = conn_segment_left(conn);
-        bytes = (const uint8_t *)conn->scripts[conn->script - 1u].load + conn->segment_sent;
+    if (conn_segment_is_next(conn)) {
+        bytes = conn->segment;
+        count = conn->segment_left;
     }
-    if (count != 0)
-        conn->tx_handed = conn->tx_position + count;
+    if (!conn_is_up(conn))
+        count = 0;
     *len = count;
+    if (count == 0)
+        return NULL;
+    conn->tx_handed = conn->tx_position + count;
     return bytes;
 }
 
@@ -488,6 +516,7 @@ static void conn_ack_tx(rlk_conn *conn, uint32_t len)
     if (conn->tx_begin == conn->tx_end) {
         conn->tx_begin = 0;
         conn->tx_end = 0;
+        conn->segment_at = 0;
     }
 }
 
@@ -501,12 +530,11 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
         return;
     conn->tx_position += acked;
     CONN_COUNT(conn, bytes_sent, acked);
-    if (conn->tx_end != conn->tx_begin) {
-        conn_ack_tx(conn, acked);
+    if (conn_segment_is_next(conn)) {
+        conn->segment += acked;
+        conn->segment_left = (uint16_t)(conn->segment_left - acked);
     } else {
-        conn->segment_sent = (uint16_t)(conn->segment_sent + acked);
-        if (conn_segment_left(conn) == 0)
-            conn->flags &= (uint16_t)~CONN_SEGMENT;
+        conn_ack_tx(conn, acked);
     }
     rlki_conn_pump(conn);
 }
@@ -551,7 +579,7 @@ unsigned rlk_conn_wants(const rlk_conn *conn)
         return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        if (conn->tx_end != conn->tx_begin || conn_segment_left(conn) != 0)
+        if (conn->tx_end != conn->tx_begin || conn_has_segment(conn))
             return RLK_WANT_READ | RLK_WANT_WRITE;
         return RLK_WANT_READ;
     case RLK_CONN_CLOSING:
@@ -623,6 +651,11 @@ const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
 unsigned rlk_conn_server(const rlk_conn *conn)
 {
     return conn->server;
+}
+
+void rlk_conn_note(rlk_conn *conn, unsigned server)
+{
+    conn->server = (uint16_t)(conn->server | server);
 }
 
 size_t rlk_conn_tx_cap(const rlk_conn *conn)

@@ -11,7 +11,7 @@
 /* rlk_conn.flags */
 #define CONN_DUE         0x01u /* WAITING: the next attempt is due */
 #define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
-#define CONN_SEGMENT     0x04u /* scripts[script - 1] leaves behind what is in tx */
+#define CONN_PLAIN       0x04u /* the next attempts leave out what the peer may not know */
 #define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
 #define CONN_RESP2_ONLY  0x10u /* configured */
 #define CONN_HEARD       0x20u /* at least one token came on this stream */
@@ -21,6 +21,7 @@
 #define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
 #define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
 #define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
+#define CONN_WHOLE       0x1000u /* the peer took a handshake that left nothing out, once */
 
 /* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
 #define CONN_KIND_REQUEST 0xffu
@@ -76,10 +77,17 @@ void rlki_conn_forget_text(rlk_conn *conn);
 
 /* ---- ring.c ---- */
 
-/* A writer into the free end of tx. */
-void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer);
+/* True while constant bytes wait to leave: until then nothing may be encoded. */
+static inline bool conn_has_segment(const rlk_conn *conn)
+{
+    return conn->segment_left != 0;
+}
 
-/* Enters what was written there, if anything was: `replies` will come for it. */
+/* A writer into the free end of tx. */
+void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Enters what was written there, if anything was: `replies` will come for it. The script begins to
+ * leave that rlk_conn_put_script asked for. */
 void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
                     size_t written);
 
@@ -118,6 +126,10 @@ void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *t
 
 /* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
 rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
+
+/* The peer ended the stream. True: with a step under way that the lock can do without, so the next
+ * attempt is made at once; after two such ends in a row it leaves out all such steps. */
+bool rlki_handshake_hung_up(rlk_conn *conn);
 
 /* Kind of a script load; name of a step. */
 unsigned rlki_handshake_script_kind(void);

@@ -38,6 +38,8 @@
     X("unknown command", RLK_E_UNSUPPORTED, FINAL)                                                 \
     X("unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
     X("Unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
+    X("This instance has Lua scripting support disabled", RLK_E_UNSUPPORTED, FINAL)                \
+    X("Could not find scripting engine", RLK_E_UNSUPPORTED, FINAL)                                 \
     X("invalid password", RLK_E_AUTH, FINAL)                                                       \
     X("Client sent AUTH, but no password is set", RLK_E_AUTH, FINAL)                               \
     X("AUTH <password> called without any password", RLK_E_AUTH, FINAL)                            \

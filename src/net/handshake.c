@@ -2,9 +2,9 @@
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
  *
- *    HELLO 3 | --map----> [CLIENT TRACKING] -------> [CLIENT ID] SELECT [INFO] | [fence] SCRIPT
- * LOAD | --proto 2, array ------------------->  ^                                   |
- *              '-refused--> AUTH [CLIENT SETNAME] ------'                                   ready
+ *    HELLO 3 | --map---> [CLIENT TRACKING] ------> [CLIENT ID] SELECT [INFO] | [fence] scripts
+ *              | --proto 2, array -----------------> ^                                   |
+ *              '-refused--> AUTH [CLIENT SETNAME] ---'                                   ready
  *
  *    [ ] optional: refused is good enough       | barrier: first all replies before it
  *
@@ -37,12 +37,15 @@ enum {
     HANDSHAKE_INFO,
     HANDSHAKE_FENCE,
     HANDSHAKE_SCRIPTS,
+    HANDSHAKE_PROBE,
+    HANDSHAKE_EVAL,
     HANDSHAKE_STEPS
 };
 
 #define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
 #define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
 #define HANDSHAKE_SECRET   0x04u /* the command has the password in it */
+#define HANDSHAKE_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
 
 typedef struct handshake_step {
     const char *name;
@@ -597,6 +600,30 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
 
 /* ---- Scripts ----------------------------------------------------------------------------- */
 
+/*
+ * Before the first SET it is certain that the script can run, so that no undo depends on a round
+ * trip (rule 4). SCRIPT LOAD and EVALSHA leave in one go; only where the server takes no SCRIPT
+ * LOAD (proxies route by keys, and refuse it in many words) EVAL follows, with the script in it:
+ *
+ *    SCRIPT LOAD --OK-------> EVALSHA --any answer but "it can't"--> ready
+ *        | refused               | answered --> ready
+ *        '---------> EVALSHA ----+
+ *    (plain)                     | refused
+ *        '-----------------------+----------> EVAL --answered--> ready
+ *                                                  refused: the attempt fails
+ *
+ * Scripts without a probe need SCRIPT LOAD.
+ */
+static bool handshake_may_eval(const rlk_conn *conn)
+{
+    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
+}
+
+static bool handshake_scripts_needed(const rlk_conn *conn)
+{
+    return !(handshake_may_eval(conn) && (conn->server & RLK_SERVER_NO_LOAD) != 0);
+}
+
 /* Only begins: their bytes are no part of tx. */
 static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
@@ -605,12 +632,81 @@ static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writ
     return RLK_OK;
 }
 
+/* Another refusal is met again by EVAL: it is passing, or the same for both. */
 static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    (void)conn;
-    if (reply->error != RLK_OK)
+    if (reply->error == RLK_OK)
+        return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+    if (!handshake_may_eval(conn) || (reply->error != RLK_E_UNSUPPORTED &&
+                                      reply->error != RLK_E_NOPERM && reply->error != RLK_E_SERVER))
         return reply->error;
-    return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+    conn->server |= RLK_SERVER_NO_LOAD;
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+static rlk_result handshake_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
+    return RLK_OK;
+}
+
+/* An error in words that nobody knows is no answer: proxies want keys. */
+static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_OK:
+        conn->server |= RLK_SERVER_EVALSHA;
+        return RLK_OK;
+    case RLK_E_UNSUPPORTED:
+    case RLK_E_NOPERM:
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            break;
+        return reply->error;
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+        return reply->error;
+    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
+        rlk_conn_note(conn, conn->server & RLK_SERVER_NO_LOAD ? RLK_SERVER_EVAL : 0);
+        break;
+    default:
+        break;
+    }
+    rlki_conn_forget_text(conn);
+    return RLK_OK;
+}
+
+/* While the answers before it are not known, yes: and then the barrier waits for them. */
+static bool handshake_eval_needed(const rlk_conn *conn)
+{
+    return handshake_may_eval(conn) &&
+           (conn->ring_used != 0 ||
+            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
+}
+
+/* Without further arguments the script only probes, and touches no key. Proxies want one to route
+ * by; where it was not asked for, none: the user may have keys of his own only. */
+static rlk_result handshake_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
+
+    rlk_resp_put_command(writer, keyless ? 3 : 4);
+    rlk_conn_put_script(conn, writer);
+    rlk_resp_put_integer(writer, keyless ? 0 : 1);
+    if (!keyless)
+        handshake_word(writer, "resplock");
+    return RLK_OK;
+}
+
+/* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
+ * the hang-ups before were accidents: so it is not fatal. */
+static rlk_result handshake_eval_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    conn->server &= (uint16_t)~RLK_SERVER_EVAL;
+    if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
+        return RLK_E_SERVER;
+    return reply->error;
 }
 
 /* ---- The table, and what steps through it ------------------------------------------------ */
@@ -618,24 +714,29 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
 static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
 #ifndef RLK_RESP2_ONLY
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
-     handshake_hello_reply, HANDSHAKE_SECRET},
+     handshake_hello_reply, HANDSHAKE_SECRET | HANDSHAKE_EXTRA},
 #endif
     {"AUTH", handshake_auth_needed, handshake_auth_encode, NULL, handshake_auth_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
     {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
-     HANDSHAKE_OPTIONAL},
+     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
 #ifndef RLK_RESP2_ONLY
     {"CLIENT TRACKING", handshake_tracking_needed, handshake_tracking_encode, NULL,
-     handshake_tracking_reply, HANDSHAKE_OPTIONAL},
+     handshake_tracking_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
 #endif
     {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
-     handshake_client_id_reply, HANDSHAKE_OPTIONAL},
+     handshake_client_id_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
     {"INFO", NULL, handshake_info_encode, handshake_info_token, handshake_info_reply,
-     HANDSHAKE_OPTIONAL},
+     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
+     HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
+    {"SCRIPT LOAD", handshake_scripts_needed, handshake_scripts_encode, NULL,
+     handshake_scripts_reply, 0},
+    {"EVALSHA", handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
+     HANDSHAKE_EXTRA},
+    {"SCRIPT LOAD, EVAL", handshake_eval_needed, handshake_eval_encode, NULL, handshake_eval_reply,
      HANDSHAKE_BARRIER},
-    {"SCRIPT LOAD", NULL, handshake_scripts_encode, NULL, handshake_scripts_reply, 0},
 };
 
 unsigned rlki_handshake_script_kind(void)
@@ -656,11 +757,16 @@ static bool handshake_send(rlk_conn *conn)
     rlk_resp_writer writer;
     rlk_result result;
 
-    if (step->needed != NULL && !step->needed(conn)) {
+    bool plain = (conn->flags & CONN_PLAIN) != 0;
+
+    if ((plain && (step->flags & HANDSHAKE_EXTRA) != 0) ||
+        (step->needed != NULL && !step->needed(conn))) {
         conn->step++;
         return true;
     }
     if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    if (conn->script != conn->scripts_len || conn_has_segment(conn))
         return false;
     if (conn->ring_used == conn->ring_len)
         return false;
@@ -687,20 +793,53 @@ static bool handshake_send(rlk_conn *conn)
 
 bool rlki_handshake_pump(rlk_conn *conn)
 {
-    while (conn->step < HANDSHAKE_STEPS)
-        if (!handshake_send(conn))
-            return false;
-    rlki_ring_flush(conn); /* scripts */
+    do
+        rlki_ring_flush(conn); /* scripts */
+    while (conn->step < HANDSHAKE_STEPS && handshake_send(conn));
     /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
      * that the last bytes have left. */
-    return conn->ring_used == 0 && conn->script == conn->scripts_len &&
-           conn->tx_end == conn->tx_begin;
+    return conn->step == HANDSHAKE_STEPS && conn->ring_used == 0 &&
+           conn->script == conn->scripts_len && conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
 {
     if (handshake_steps[kind].token != NULL)
         handshake_steps[kind].token(conn, token);
+}
+
+/*
+ * Some proxies end the stream at a command that they do not know (fault 103). That can't be told
+ * from an accident, so the first time the attempt is made again as it was. If it ends so again, the
+ * next one leaves out HELLO and whatever the lock can do without. If that one gets through, so do
+ * later ones, until one fails:
+ *
+ *    full --hung up--> full --hung up--> plain --ready--> plain ...
+ *      ^                 | another         | any failure
+ *      '-----------------+-----------------'
+ *
+ * A peer that took a full handshake before knows all of it: so what is to be fenced can be.
+ */
+bool rlki_handshake_hung_up(rlk_conn *conn)
+{
+    bool extra = false; /* among those that were sent: answers before it may be lost too */
+    uint32_t i;
+
+    for (i = 0; i < conn->ring_used; i++) {
+        uint32_t slot = (conn->ring_head + i) % conn->ring_len;
+        unsigned kind = conn->ring[slot].kind;
+
+        if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
+            (kind == HANDSHAKE_SCRIPTS && handshake_may_eval(conn)))
+            extra = true;
+    }
+    if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
+        return false;
+    if (conn->hung != 0)
+        conn->flags |= CONN_PLAIN;
+    else
+        conn->hung = (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
+    return true;
 }
 
 bool rlki_handshake_is_secret(unsigned kind)

@@ -52,8 +52,24 @@ static void ring_pop(rlk_conn *conn)
     conn->ring_used--;
 }
 
-void rlki_ring_writer(const rlk_conn *conn, rlk_resp_writer *writer)
+/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
+#define RING_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
+
+static void ring_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
 {
+    conn->segment = (const uint8_t *)script->load + from;
+    conn->segment_left = (uint16_t)(script->load_len - from);
+}
+
+void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, "EVAL", 4);
+    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+}
+
+void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
     rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
 }
 
@@ -75,6 +91,8 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
     if (conn->ring_used == 0)
         conn->deadline_ms = conn->now_ms + conn->response_ms;
     conn->ring_used++;
+    if (written != 0 && conn->segment_at != 0)
+        ring_segment(conn, &conn->scripts[0], RING_LOAD_HEAD);
     conn->tx_end += (uint32_t)written;
 }
 
@@ -174,11 +192,11 @@ static bool ring_send(rlk_conn *conn)
 void rlki_ring_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
-    while ((conn->flags & CONN_SEGMENT) == 0 && !ring_is_full(conn)) {
+    while (!conn_has_segment(conn) && !ring_is_full(conn)) {
         if (conn->script < conn->scripts_len) {
+            ring_segment(conn, &conn->scripts[conn->script], 0);
+            conn->segment_at = conn->tx_end;
             conn->script++;
-            conn->segment_sent = 0;
-            conn->flags |= CONN_SEGMENT;
             CONN_TRACE(conn, true, rlki_handshake_name(rlki_handshake_script_kind()));
             rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
@@ -224,12 +242,16 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     conn->now_ms = now_ms;
     if (conn->state != RLK_CONN_READY)
         return; /* the handshake loads them */
+    if ((conn->server & RLK_SERVER_NO_LOAD) != 0) {
+        conn->server |= RLK_SERVER_EVAL;
+        return;
+    }
     /*
      * A thousand locks may find the scripts missing at once. A load of which no reply has come, or
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || (conn->flags & CONN_SEGMENT) != 0)
+    if (conn->loads == conn->script || conn_has_segment(conn))
         return;
     conn->script = 0;
     rlki_ring_flush(conn);

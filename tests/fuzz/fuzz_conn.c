@@ -336,7 +336,8 @@ static void configure(world *w)
     static const char *const urls[] = {"redis://h", "redis://:" PASSWORD "@h",
                                        "redis://user:" PASSWORD "@h/3", "unix:///s?db=1"};
     static const char load[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n";
-    static const rlk_conn_script scripts[] = {{load, sizeof load - 1}, {load, sizeof load - 1}};
+    static const rlk_conn_script scripts[] = {{load, NULL, sizeof load - 1},
+                                              {load, NULL, sizeof load - 1}};
     static const uint16_t caps[] = {0, 1, 16, 1024};
     rlk_conn_config *config = &w->config;
     unsigned flags = fuzz_byte(w->input);

@@ -150,6 +150,7 @@ static void test_fault_29_rst_before_set_sent_fails_cleanly(void **state)
         rlk_result result;
         open_behind_proxy(true);
         proxy_on_bytes(middle, steps[i], 0, PROXY_CUT_BEFORE, PROXY_RST, NULL, 0);
+        proxy_on_bytes(middle, "EVAL", 0, PROXY_CUT_BEFORE, PROXY_RST, NULL, 0); /* fault 103 */
         result = rlk_acquire(&lock, RLK_TRY);
         if (proxy_count(middle, steps[i]) > 0) { /* a step that this handshake has */
             assert_true(result == RLK_E_IO || result == RLK_E_EOF);

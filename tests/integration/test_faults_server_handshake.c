@@ -321,8 +321,9 @@ static void test_fault_10_noperm(void **state)
 {
     static const denial cases[] = {
         {"+set", "acquire", "SET; the server said: ", "'set' command", false},
-        {"+script|load", "acquire", "SCRIPT LOAD; the server said: ", "'script|load' command",
+        {"+script|load", "acquire", "SCRIPT LOAD, EVAL; the server said: ", "'eval' command",
          false},
+        {"+evalsha", "acquire", "EVALSHA; the server said: ", "'evalsha' command", false},
         {"+evalsha", "extend", "EVALSHA (raise); the server said: ", "'evalsha' command", true},
         {"+evalsha", "check", "EVALSHA (check); the server said: ", "'evalsha' command", true},
         {"+evalsha", "release", "EVALSHA (release); the server said: ", "'evalsha' command", true},
@@ -341,6 +342,7 @@ static void test_fault_10_noperm(void **state)
         const denial *what = &cases[i];
         int64_t start;
         server_do(redis, "FLUSHALL");
+        server_do(redis, "SCRIPT FLUSH");
         make_user(acl_minimal, COUNT_OF(acl_minimal), NULL);
         if (!what->held)
             make_user(acl_minimal, COUNT_OF(acl_minimal), what->denied);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Servers and proxies of other makes: what they say to the handshake instead of what Redis says.
- * Faults 98-101, 104 and 108. Where Redis can't be brought to it, a proxy before a real one says
+ * Faults 98-106 and 108. Where Redis can't be brought to it, a proxy before a real one says
  * their words.
  */
 #include "nodes.h"
@@ -9,7 +9,9 @@
 #include "proxy.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static nodes set;
 static server *redis;
@@ -17,6 +19,9 @@ static proxy *middle;
 static rlk_lock lock;
 
 #define KEY "lock:a"
+
+/* Port of the statistics that twemproxy can't do without. */
+#define TWEMPROXY_STATS "22399"
 
 static void open_at(const char *url, const rlk_options *options)
 {
@@ -243,6 +248,307 @@ static void test_fault_104_select_not_known(void **state)
     }
 }
 
+/* ---- Scripts ---- */
+
+/* Fault 102: SCRIPT is not known, and EVALSHA is: EVAL is used, once, and after each NOSCRIPT for
+ * good. The proxies of this kind route by keys. */
+static void test_fault_102_no_script_load(void **state)
+{
+    static const char *const words[] = {
+        "-ERR unsupported command\r\n",
+        "-ERR unknown command 'SCRIPT'\r\n",
+        "-NOPERM this user has no permissions to run the 'script|load' command\r\n",
+        "-forbidden\r\n",
+    };
+    size_t i;
+
+    (void)state;
+    redis = server_start(NULL);
+    for (i = 0; i < COUNT_OF(words); i++) {
+        int evals;
+
+        server_do(redis, "SCRIPT FLUSH");
+        middle = proxy_start(server_url(redis), false);
+        proxy_on(middle, "HELLO", 0, PROXY_ANSWER, "-ERR unsupported command\r\n");
+        proxy_on(middle, "CLIENT", 0, PROXY_ANSWER, "-ERR unsupported command\r\n");
+        proxy_on(middle, "INFO", 0, PROXY_ANSWER, "-ERR unsupported command\r\n");
+        proxy_on(middle, "SCRIPT", 0, PROXY_ANSWER, words[i]);
+        if (i % 2 == 0) /* without a key it does not know where to */
+            proxy_on(middle, "EVALSHA", 1, PROXY_ANSWER, "-ERR wrong number of arguments\r\n");
+        open_at(proxy_url(middle), NULL);
+        assert_works();
+        evals = (int)server_calls(redis, "eval");
+        assert_works();
+        assert_int_equal(server_calls(redis, "eval"), evals); /* EVALSHA does */
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+        server_do(redis, "SCRIPT FLUSH");
+        assert_result(rlk_release(&lock), RLK_OK);
+        assert_int_equal(server_calls(redis, "eval"), evals + 1);
+        assert_int_equal(server_integer(redis, "EXISTS " KEY), 0);
+        assert_works();
+        assert_int_equal(server_calls(redis, "eval"), evals + 3); /* for good */
+        assert_int_equal(rlk_conn_failures(conn()), 0);
+        close_all();
+        proxy_free(middle);
+    }
+}
+
+/* Without any way to run the script a lock could never be released: so none is taken. */
+static void test_fault_102_no_scripts_at_all(void **state)
+{
+    static const char *const words[] = {
+        "-ERR unknown command 'EVAL'\r\n",
+        "-ERR This instance has Lua scripting support disabled\r\n",
+        "-ERR Could not find scripting engine 'lua'\r\n",
+    };
+    size_t i;
+
+    (void)state;
+    redis = server_start(NULL);
+    for (i = 0; i < COUNT_OF(words); i++) {
+        middle = proxy_start(server_url(redis), false);
+        proxy_on(middle, "SCRIPT", 0, PROXY_ANSWER, words[i]);
+        proxy_on(middle, "EVALSHA", 0, PROXY_ANSWER, words[i]);
+        proxy_on(middle, "EVAL", 0, PROXY_ANSWER, words[i]);
+        open_at(proxy_url(middle), NULL);
+        assert_refused(RLK_E_UNSUPPORTED, "SCRIPT LOAD, EVAL; the server said: ERR");
+        assert_int_equal(server_calls(redis, "set"), 0);
+        close_all();
+        proxy_free(middle);
+    }
+}
+
+/* Of the longest key that a buffer takes, whether the script leaves with it or not. */
+static void test_fault_102_eval_needs_no_larger_buffer(void **state)
+{
+    static char key[1000];
+    static rlk_conn_entry ring[RLK_CONN_RING_MIN];
+    static uint8_t tx[RLK_TX_MIN(sizeof key - 1)];
+    static uint8_t rx[RLK_CONN_RX_MIN];
+    static rlk_node_memory memory;
+    static rlk_client client;
+    const char *url;
+
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    url = proxy_url(middle);
+    proxy_on(middle, "SCRIPT", 0, PROXY_ANSWER, "-ERR unknown command 'SCRIPT'\r\n");
+    proxy_on(middle, "EVALSHA", 0, PROXY_ANSWER, "-NOSCRIPT No matching script.\r\n");
+    memset(key, 'k', sizeof key - 1);
+    memory.ring = ring;
+    memory.ring_len = COUNT_OF(ring);
+    memory.tx = tx;
+    memory.tx_cap = sizeof tx;
+    memory.rx = rx;
+    memory.rx_cap = sizeof rx;
+    assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client, key, NULL), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_extend(&lock, 10000), RLK_OK);
+    assert_result(rlk_check(&lock), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+    rlk_lock_close(&lock);
+    rlk_client_close(&client);
+}
+
+/* Fault 105: a command that the script needs has another name, or is not there: said before the
+ * first SET. */
+static void test_fault_105_command_renamed(void **state)
+{
+    static const char *const commands[] = {"DEL", "PEXPIRE", "PTTL", "GET", "SET"};
+    char line[64];
+    char words[64];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(commands); i++) {
+        server_config config = {.lines = (const char *const[]){line, NULL}};
+
+        snprintf(line, sizeof line, "rename-command %s HIDDEN", commands[i]);
+        snprintf(words, sizeof words, "; the server said: ERR unknown command %s)", commands[i]);
+        redis = server_start(&config);
+        open_at(server_url(redis), NULL);
+        assert_refused(RLK_E_UNSUPPORTED, words);
+        assert_contains(rlk_client_error(&set.client), words);
+        assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+        close_all();
+    }
+}
+
+/* Denials of ACL LOG, with their repetitions. */
+static int denials(void)
+{
+    const char *log = server_text(redis, "ACL LOG");
+    int sum = 0;
+
+    while ((log = strstr(log, "count\n")) != NULL) {
+        log += strlen("count\n");
+        sum += atoi(log);
+    }
+    return sum;
+}
+
+/* Fault 106: where GETEX is denied the script says so, and is asked to use GET from then on. */
+static void test_fault_106_getex_denied_once(void **state)
+{
+    int i;
+
+    (void)state;
+    redis = server_start(NULL);
+    server_do(redis, "ACL SETUSER app reset on >secret ~lock:* -@all +hello +set +evalsha "
+                     "+script|load +get +del +pexpire +pttl +client|tracking +client|id +info");
+    middle = proxy_start(server_url(redis), false);
+    open_at(url_with("app:secret"), NULL);
+    for (i = 0; i < 20; i++) {
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+        assert_result(rlk_extend(&lock, 1000), RLK_OK);
+        assert_result(rlk_check(&lock), RLK_OK);
+        assert_between(server_integer(redis, "PTTL " KEY), 20000, 31000);
+        assert_result(rlk_release(&lock), RLK_OK);
+        assert_int_equal(denials(), 1);
+    }
+    /* and "not ours" is understood in both ways */
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    server_text(redis, "SET " KEY " other");
+    assert_result(rlk_release(&lock), RLK_NOT_OWNER);
+    close_all();
+    open_at(url_with("app:secret"), NULL);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
+    server_text(redis, "DEL " KEY);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    server_text(redis, "SET " KEY " other");
+    assert_result(rlk_release(&lock), RLK_NOT_OWNER);
+    assert_int_equal(denials(), 2); /* of the second connection */
+    close_all();
+}
+
+/* ---- Hang-ups ---- */
+
+/* Commands at which twemproxy ends the stream. */
+static void hang_up_as_twemproxy(void)
+{
+    static const char *const unknown[] = {"HELLO", "CLIENT", "INFO", "SCRIPT", "SELECT", "COMMAND"};
+    size_t i;
+
+    for (i = 0; i < COUNT_OF(unknown); i++)
+        proxy_on(middle, unknown[i], 0, PROXY_CUT_BEFORE, NULL);
+}
+
+/* Fault 103: what hangs up at an unknown command gets none: learnt in the first call, and kept for
+ * the next stream. */
+static void test_fault_103_hang_up_is_learnt_from(void **state)
+{
+    static const char *const first[] = {"HELLO", "CLIENT", "INFO", "SCRIPT"};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(first); i++) {
+        server_config config = {.password = "sesame"};
+        rlk_options options;
+
+        redis = server_start(&config);
+        middle = proxy_start(server_url(redis), false);
+        memset(&options, 0, sizeof options);
+        options.resp2_only = i == 1;
+        if (i == 0)
+            hang_up_as_twemproxy();
+        else
+            proxy_on(middle, first[i], 0, PROXY_CUT_BEFORE, NULL);
+        open_at(url_with(":sesame"), &options);
+        assert_works();
+        assert_true((rlk_conn_server(conn()) & RLK_SERVER_PLAIN) != 0);
+        assert_int_equal(rlk_conn_failures(conn()), 0); /* nobody noticed */
+        assert_int_equal(proxy_accepted(middle), 3);
+        assert_int_equal(proxy_count(middle, first[i]), 2);
+        proxy_cut(middle, PROXY_FIN);
+        loop_serve(&set.client, 300);
+        assert_works();
+        assert_int_equal(proxy_count(middle, first[i]), 2);
+        assert_int_equal(rlk_conn_failures(conn()), 1);
+        close_all();
+        server_free(redis);
+        proxy_free(middle);
+    }
+}
+
+/* One hang-up is an accident: the next attempt is whole. */
+static void test_fault_103_one_hang_up_is_an_accident(void **state)
+{
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    proxy_on(middle, "HELLO", 1, PROXY_CUT_BEFORE, NULL);
+    open_at(proxy_url(middle), NULL);
+    assert_works();
+    assert_int_equal(rlk_conn_server(conn()) & RLK_SERVER_PLAIN, 0);
+    assert_true(rlk_conn_is_tracking(conn()));
+    assert_int_equal(proxy_accepted(middle), 2);
+    /* and who knew HELLO before knows it still */
+    proxy_on(middle, "HELLO", 0, PROXY_CUT_BEFORE, NULL);
+    proxy_cut(middle, PROXY_FIN);
+    loop_serve(&set.client, 500);
+    proxy_clear(middle);
+    serve_until(&set.client, rlk_conn_get_state(conn()) == RLK_CONN_READY);
+    assert_int_equal(rlk_conn_server(conn()) & RLK_SERVER_PLAIN, 0);
+    close_all();
+}
+
+/* What hangs up at everything is no server: an error, and the whole handshake again. */
+static void test_fault_103_hang_up_at_everything(void **state)
+{
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    hang_up_as_twemproxy();
+    proxy_on(middle, "EVAL", 0, PROXY_CUT_BEFORE, NULL);
+    open_at(proxy_url(middle), NULL);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_EOF);
+    assert_contains(rlk_lock_error(&lock), "HELLO; hung up before the first reply");
+    assert_int_equal(proxy_accepted(middle), 3);
+    proxy_clear(middle);
+    assert_works();
+    assert_int_equal(rlk_conn_server(conn()) & RLK_SERVER_PLAIN, 0);
+    close_all();
+}
+
+/* The real twemproxy, where it is installed. */
+static void test_fault_103_twemproxy(void **state)
+{
+    static const char path_of[] = "/usr/sbin/nutcracker";
+    char path[256];
+    char pids[300];
+    char url[300];
+    FILE *file;
+    int i;
+
+    (void)state;
+    if (access(path_of, X_OK) != 0)
+        skip();
+    redis = server_start(NULL);
+    snprintf(path, sizeof path, "%s/twemproxy.yml", server_folder(redis));
+    snprintf(pids, sizeof pids, "%s/twemproxy.pid", server_folder(redis));
+    snprintf(url, sizeof url, "unix://%s/twemproxy.sock", server_folder(redis));
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "pool:\n  listen: %s 0666\n  redis: true\n  servers:\n   - %s:1 one\n",
+            url + strlen("unix://"), server_path(redis));
+    fclose(file);
+    program_expect(program_start(path_of, "-c", path, "-o", "/dev/stderr", "-p", pids, "-a",
+                                 "127.0.0.1", "-s", TWEMPROXY_STATS, NULL),
+                   "run, rabbit run");
+    wait_until(access(url + strlen("unix://"), F_OK) == 0);
+    open_at(url, NULL);
+    for (i = 0; i < 3; i++)
+        assert_works();
+    server_do(redis, "SCRIPT FLUSH");
+    assert_works();
+    assert_int_equal(rlk_conn_failures(conn()), 0);
+    assert_true((rlk_conn_server(conn()) & RLK_SERVER_EVAL) != 0);
+    close_all();
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -252,6 +558,15 @@ int main(void)
         support_test(test_fault_108_password_refused_in_any_words),
         support_test(test_fault_104_sentinel),
         support_test(test_fault_104_select_not_known),
+        support_test(test_fault_102_no_script_load),
+        support_test(test_fault_102_no_scripts_at_all),
+        support_test(test_fault_102_eval_needs_no_larger_buffer),
+        support_test(test_fault_105_command_renamed),
+        support_test(test_fault_106_getex_denied_once),
+        support_test(test_fault_103_hang_up_is_learnt_from),
+        support_test(test_fault_103_one_hang_up_is_an_accident),
+        support_test(test_fault_103_hang_up_at_everything),
+        support_test(test_fault_103_twemproxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

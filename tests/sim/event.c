@@ -64,10 +64,10 @@ static void event_settled(sim_lock *lock, rlk_result result)
     }
     MET(SETTLED_UNKNOWN);
     judge_says(result == RLK_UNKNOWN, lock, "SETTLED, with another result");
-    /* before its TTL is over, only if an orphan is possible for which nobody can be asked, or a
-     * server has refused to the end of an earlier TTL */
+    /* before its TTL is over, only if an orphan is possible for which nobody can be asked (no ids,
+     * or no fence on a plain stream), or a server has refused to the end of an earlier TTL */
     judge_says(now_ms >= lock->settle_from_ms || (sim.faults & SIM_FAULT_NO_IDS) != 0 ||
-                   lock->process->errors > 0,
+                   lock->process->errors > 0 || lock->process->plain,
                lock, "SETTLED: UNKNOWN, too early");
 }
 

@@ -336,6 +336,9 @@ void judge_step(sim_process *process)
         return;
     if (rlk_client_deadline(&process->client) <= now_ms)
         world_violate(SIM_ADVANCE, "process %u: its deadline stays in the past", process->index);
+    for (i = 0; i < rlk_client_nodes(&process->client); i++)
+        if ((rlk_conn_server(rlk_client_conn(&process->client, i)) & RLK_SERVER_PLAIN) != 0)
+            process->plain = true;
     for (i = 0; i < process->locks_len; i++) {
         sim_lock *lock = &process->locks[i];
 

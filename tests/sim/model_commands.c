@@ -146,19 +146,29 @@ static void command_client(model_server *server, const model_word *words, unsign
 
 /* ---- Scripts ----------------------------------------------------------------------------- */
 
-static void command_script(model_server *server, const model_word *words)
+static bool command_is_eval(model_word name)
 {
-    /* Behind the third header of the library's own command. */
+    return command_is(name, "EVALSHA") || command_is(name, "EVAL");
+}
+
+/* Its text stands behind the third header of the library's own command. */
+static bool command_is_script(model_word word)
+{
     size_t whole = rlki_script.load_len - 2u;
 
+    return whole >= word.len &&
+           memcmp(rlki_script.load + whole - word.len, word.text, word.len) == 0;
+}
+
+static void command_script(model_server *server, const model_word *words)
+{
     if (command_is(words[1], "FLUSH")) {
         server->script = false;
         model_reply(server, "+OK\r\n");
         return;
     }
     command_report(server, MODEL_LOAD, command_nothing, command_nothing);
-    if (whole < words[2].len ||
-        memcmp(rlki_script.load + whole - words[2].len, words[2].text, words[2].len) != 0) {
+    if (!command_is_script(words[2])) {
         model_reply(server, "-ERR the model knows resplock's script only\r\n");
         return;
     }
@@ -196,14 +206,21 @@ static int64_t command_raise(model_server *server, model_key *key, model_word wo
     return key->present ? command_pttl(server, key) : -2;
 }
 
-/* EVALSHA digest 1 key token [ms] */
+/* EVALSHA digest 1 key token [ms]; EVALSHA digest 0; EVAL script ... */
 static void command_evalsha(model_server *server, const model_word *words, unsigned count)
 {
     model_key *key;
 
-    if (!server->script || words[1].len != COMMAND_DIGEST_LEN ||
-        memcmp(words[1].text, RLKI_SCRIPT_DIGEST, COMMAND_DIGEST_LEN) != 0) {
+    server->script =
+        server->script || (command_is(words[0], "EVAL") && command_is_script(words[1]));
+    if (!server->script || (command_is(words[0], "EVALSHA") &&
+                            (words[1].len != COMMAND_DIGEST_LEN ||
+                             memcmp(words[1].text, RLKI_SCRIPT_DIGEST, COMMAND_DIGEST_LEN) != 0))) {
         model_reply(server, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+        return;
+    }
+    if (count < 5) { /* the probe */
+        model_reply_integer(server, ':', 0);
         return;
     }
     key = model_lookup(server, words[3]);
@@ -306,7 +323,7 @@ static void command_announce(const model_server *server, const model_word *words
 
     if (command_is(name, "SET"))
         command_report(server, MODEL_SET, words[1], words[2]);
-    else if (command_is(name, "EVALSHA") && count > 4)
+    else if (command_is_eval(name) && count > 4)
         command_report(server,
                        count == 5                                    ? MODEL_RELEASE
                        : words[5].len > 0 && words[5].text[0] == '-' ? MODEL_CHECK
@@ -322,15 +339,16 @@ static void command_announce(const model_server *server, const model_word *words
 
 static bool command_writes(model_word name)
 {
-    return command_is(name, "SET") || command_is(name, "EVALSHA") || command_is(name, "DEL") ||
+    return command_is(name, "SET") || command_is_eval(name) || command_is(name, "DEL") ||
            command_is(name, "PEXPIRE") || command_is(name, "RPUSH") ||
            command_is(name, "FLUSHALL") || command_is(name, "FLUSHDB");
 }
 
 /* NULL: it does what it is asked. */
-static const char *command_refusal(const model_server *server, model_word name)
+static const char *command_refusal(const model_server *server, model_word name, unsigned count)
 {
-    bool writes = command_writes(name);
+    bool probe = command_is_eval(name) && count < 5; /* writes nothing */
+    bool writes = command_writes(name) && !probe;
 
     switch (server->refusal) {
     case MODEL_LOADING:
@@ -393,7 +411,7 @@ static void command_run(model_server *server, const model_word *words, unsigned 
     command_announce(server, words, count);
     if (command_is(name, "SET")) {
         command_set(server, words, count);
-    } else if (command_is(name, "EVALSHA")) {
+    } else if (command_is_eval(name)) {
         command_evalsha(server, words, count);
     } else if (command_is(name, "GET")) {
         command_get(server, words[1]);
@@ -434,7 +452,7 @@ bool model_execute(model_server *server, const model_word *words, unsigned count
 
     if (model_is_paused(server) && (server->pause_all || command_writes(words[0])))
         return false;
-    refusal = command_refusal(server, words[0]);
+    refusal = command_refusal(server, words[0], count);
     if (refusal == NULL) {
         command_run(server, words, count);
         return true;

@@ -82,6 +82,7 @@ static void run_processes(sim_rng *rng)
         process->handled = 0;
         process->begins = 0;
         process->errors = 0;
+        process->plain = false;
         process->chunk = 0;
         memset(process->counts, 0, sizeof process->counts);
         process->pace_us = (uint32_t)sim_between(rng, 2, 40) * 1000;

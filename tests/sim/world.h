@@ -378,6 +378,7 @@ struct sim_process {
     uint32_t handled;
     uint32_t begins;
     uint32_t errors; /* that servers replied */
+    bool plain;      /* has taken a server for one that hangs up at what it does not know */
     uint32_t pace_us;
     sim_lock *drawing; /* whose token is being drawn */
     rlk_lock *bucket;  /* the only one, if it has no more */

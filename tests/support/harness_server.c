@@ -281,6 +281,8 @@ static const char *harness_handshake(harness_link *link, const char *words, char
     } else if (stream_matches(words, "SCRIPT LOAD")) {
         server->loads++;
         (void)snprintf(reply, cap, "$40\r\n%s\r\n", RLKI_SCRIPT_DIGEST);
+    } else if (stream_matches(words, "EVALSHA " RLKI_SCRIPT_DIGEST " 0")) {
+        (void)snprintf(reply, cap, ":0\r\n");
     } else {
         return NULL;
     }

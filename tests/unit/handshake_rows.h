@@ -14,9 +14,9 @@
 #define RUN_ID      "0123456789abcdef0123456789abcdef01234567"
 
 static const rlk_conn_script scripts[] = {
-    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n", 40},
-    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n", 40},
-    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 3\r\n", 40},
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n", NULL, 40},
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n", NULL, 40},
+    {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 3\r\n", NULL, 40},
 };
 
 /* Options of a row. */

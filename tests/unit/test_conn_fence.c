@@ -303,7 +303,8 @@ static void test_conn_fence_of_a_stream_that_answered_wrongly(void **state)
 /* INFO is read before KILL is sent, KILL is answered before a script or a request leaves. */
 static void test_conn_fence_waits_for_info_and_requests_for_it(void **state)
 {
-    static const rlk_conn_script script = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$1\r\nx\r\n", 33};
+    static const rlk_conn_script script = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$1\r\nx\r\n", NULL,
+                                           33};
     static const fake_rule silent[] = {{"CLIENT KILL", NULL}, {"SCRIPT LOAD", NULL}, {NULL, NULL}};
     fake_request request;
     fake server;
@@ -372,7 +373,8 @@ static void test_conn_fence_stays_due_at_every_byte(void **state)
 /* A fence that failed is tried again by the next attempt, if this one doesn't get ready. */
 static void test_conn_fence_refused_in_an_attempt_that_fails(void **state)
 {
-    static const rlk_conn_script script = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$1\r\nx\r\n", 33};
+    static const rlk_conn_script script = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$1\r\nx\r\n", NULL,
+                                           33};
     static const fake_rule bad[] = {
         {"CLIENT KILL", "-NOPERM no\r\n"}, {"SCRIPT", "-LOADING soon\r\n"}, {NULL, NULL}};
     fake server;

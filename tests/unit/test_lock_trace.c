@@ -115,6 +115,7 @@ static void expect_connects(rlk_result before)
     if (before == RLK_E_EOF)
         expect(RLK_TRACE_STEP, NULL, 0, "CLIENT KILL", before);
     expect(RLK_TRACE_STEP, NULL, 0, "SCRIPT LOAD", before);
+    expect(RLK_TRACE_STEP, NULL, 0, "EVALSHA", before);
     expect(RLK_TRACE_CONN, NULL, 0, "READY", RLK_OK);
 }
 
