@@ -127,6 +127,25 @@
 
 /* ---- What can't be ----------------------------------------------------------------------- */
 
+/* Behind each of the first two errors stands what lets the compiler end without another. */
+#if !defined(__cplusplus) && (defined(__STDC_VERSION__) || defined(__STRICT_ANSI__))
+#if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 199901L
+#error "resplock needs C99: compile with -std=c99 or later"
+#define inline
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wlong-long"
+#pragma GCC diagnostic ignored "-Wvariadic-macros"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
+#endif
+#endif
+#if !defined(RLK_NO_POSIX) && defined(__has_include)
+#if !__has_include(<netdb.h>) || !__has_include(<poll.h>) || !__has_include(<sys/socket.h>)
+#error "resplock finds no POSIX headers: define RLK_NO_POSIX for the engine alone"
+#define RLK_NO_POSIX
+#endif
+#endif
+
 /* Too small a RLK_NODE_* is RLK_E_BUFFER when a client is opened. */
 #if RLK_MAX_NODES < 1 || RLK_MAX_NODES > 31
 #error "RLK_MAX_NODES is not in 1..31"
@@ -169,7 +188,7 @@
 /* ==== src/net/features.h ====
  *
  * Internal: before the first header of the system. -std=c99 hides POSIX, and what the first header
- * decided stays: a file that comes too late says so here, rather than in a hundred errors.
+ * decided stays: a file that comes too late says so here, in one error rather than in a hundred.
  */
 #ifndef RLKI_NET_FEATURES_H
 #define RLKI_NET_FEATURES_H
@@ -185,7 +204,9 @@
 #include <time.h>
 
 #if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
-#error "resplock needs POSIX of 2008: include it before all else, or -D_POSIX_C_SOURCE=200809L"
+#error "resplock needs POSIX of 2008: include it before all else, or compile with \
+-D_POSIX_C_SOURCE=200809L, or with -DRLK_NO_POSIX for the engine alone"
+#define RLK_NO_POSIX /* so that no error follows */
 #endif
 
 #endif /* RLK_NO_POSIX */

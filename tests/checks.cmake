@@ -48,6 +48,9 @@ resplock_check(check_english FULL COMMAND ${scripts}/check-english TOOLS codespe
 resplock_check(check_english_self_test FULL
     COMMAND ${scripts}/check-english --self-test TOOLS codespell)
 resplock_check(check_shell FULL COMMAND ${scripts}/check-sources shell TOOLS shellcheck)
+resplock_check(check_refusals FULL COMMAND ${scripts}/check-refusals
+    TOOLS clang arm-none-eabi-gcc x86_64-w64-mingw32-gcc)
+resplock_check(check_refusals_self_test FULL COMMAND ${scripts}/check-refusals --self-test)
 resplock_check(check_tidy FULL COMMAND ${scripts}/check-tidy TOOLS clang-tidy)
 resplock_check(check_headers_clang FULL
     COMMAND ${scripts}/check-sources headers clang TOOLS clang++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Internal: before the first header of the system. -std=c99 hides POSIX, and what the first header
- * decided stays: a file that comes too late says so here, rather than in a hundred errors.
+ * decided stays: a file that comes too late says so here, in one error rather than in a hundred.
  */
 #ifndef RLKI_NET_FEATURES_H
 #define RLKI_NET_FEATURES_H
@@ -19,7 +19,9 @@
 #include <time.h>
 
 #if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
-#error "resplock needs POSIX of 2008: include it before all else, or -D_POSIX_C_SOURCE=200809L"
+#error "resplock needs POSIX of 2008: include it before all else, or compile with \
+-D_POSIX_C_SOURCE=200809L, or with -DRLK_NO_POSIX for the engine alone"
+#define RLK_NO_POSIX /* so that no error follows */
 #endif
 
 #endif /* RLK_NO_POSIX */
