@@ -492,7 +492,7 @@ typedef enum rlk_resp_type {
     RLK_RESP_INTEGER = ':',    /* value */
     RLK_RESP_BULK = '$',       /* data */
     RLK_RESP_ARRAY = '*',      /* value: elements, -1 when streamed */
-    RLK_RESP_NULL = '_',       /* also the old nulls $-1 and *-1 */
+    RLK_RESP_NULL = '_',       /* also the old nulls $-1, and *-1: value 1, else 0 */
     RLK_RESP_BOOLEAN = '#',    /* value: 0 or 1 */
     RLK_RESP_DOUBLE = ',',     /* data: its text, syntax checked */
     RLK_RESP_BIG_NUMBER = '(', /* data: its text, syntax checked */
@@ -737,8 +737,9 @@ typedef struct rlk_conn_calls {
     /*
      * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
      * at least one byte of it was handed to the driver, so that the server may execute it, even
-     * later. False also where the server refused it, and with it the stream (READONLY): then
-     * rlk_conn_result says how. Requests in the send list stay there.
+     * later. False also where the server refused the first of its commands that was not answered
+     * yet, and with it the stream (READONLY): then rlk_conn_result says how. Requests in the send
+     * list stay there.
      */
     void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then
@@ -2715,6 +2716,7 @@ static int parser_number(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
     }
     if (sign == '-') {
         token->type = RLK_RESP_NULL;
+        token->value = type == RLK_RESP_ARRAY;
         return value == 1u ? PARSER_STEP_LAST : parser_fail(RLK_RESP_FAULT_NUMBER);
     }
     if ((uint32_t)(value >> 32) != 0)
@@ -3390,7 +3392,8 @@ RLKI_API const char *rlki_conn_state_name(unsigned state);
 /* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
 RLKI_API void rlki_conn_fail(rlk_conn *conn, rlk_result why);
 
-/* The same where replies and requests turned out not to match: what was answered is fenced too. */
+/* The same where what was answered is to be fenced too: replies and requests turned out not to
+ * match, or the answer was one of several. */
 RLKI_API void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
 
 /* Sends what can be sent: steps of the handshake, scripts, requests. */
@@ -4188,7 +4191,7 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     }
 }
 
-/* Replies and requests do not match: even what was answered may not have been. */
+/* Fences whatever was answered. */
 void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
 {
     bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
@@ -6243,8 +6246,13 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
             return;
         }
     } else if (rlki_condemn(conn, reply->error)) {
+        bool more = entry->replies > 1; /* commands of the same request, which may execute */
+
         entry->begin = conn->tx_handed; /* lost, and refused: as one that was never sent */
-        rlki_conn_fail(conn, reply->error);
+        if (more)
+            rlki_conn_distrust(conn, reply->error);
+        else
+            rlki_conn_fail(conn, reply->error);
         return;
     }
     entry->replies--;
@@ -12382,6 +12390,12 @@ static void seat_note_cause(rlk_lock *lock, const rlk_reply *reply)
         lock->lost_cause = (uint8_t)cause;
 }
 
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+static bool seat_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
 /* False of a reply that no server gives to such a command: replies and requests do not match. */
 static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
 {
@@ -12390,7 +12404,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return true;
     switch (command) {
     case RLKI_SET:
-        return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+        return seat_is_ok(reply) || seat_is_nil(reply);
     case RLKI_SET_NIL:
     case RLKI_SET_DONE:
     case RLKI_PROBE:
@@ -12400,7 +12414,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
-            return reply->type == RLK_RESP_NULL ||
+            return seat_is_nil(reply) ||
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:

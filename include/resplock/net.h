@@ -140,8 +140,9 @@ typedef struct rlk_conn_calls {
     /*
      * The connection ended before the last reply of `request`, which is IDLE again. maybe_sent:
      * at least one byte of it was handed to the driver, so that the server may execute it, even
-     * later. False also where the server refused it, and with it the stream (READONLY): then
-     * rlk_conn_result says how. Requests in the send list stay there.
+     * later. False also where the server refused the first of its commands that was not answered
+     * yet, and with it the stream (READONLY): then rlk_conn_result says how. Requests in the send
+     * list stay there.
      */
     void (*lost)(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent);
     /* The connection became ready, or an attempt or it failed, and the stream is closed: by then

@@ -84,7 +84,7 @@ typedef enum rlk_resp_type {
     RLK_RESP_INTEGER = ':',    /* value */
     RLK_RESP_BULK = '$',       /* data */
     RLK_RESP_ARRAY = '*',      /* value: elements, -1 when streamed */
-    RLK_RESP_NULL = '_',       /* also the old nulls $-1 and *-1 */
+    RLK_RESP_NULL = '_',       /* also the old nulls $-1, and *-1: value 1, else 0 */
     RLK_RESP_BOOLEAN = '#',    /* value: 0 or 1 */
     RLK_RESP_DOUBLE = ',',     /* data: its text, syntax checked */
     RLK_RESP_BIG_NUMBER = '(', /* data: its text, syntax checked */

@@ -437,6 +437,12 @@ static void seat_note_cause(rlk_lock *lock, const rlk_reply *reply)
         lock->lost_cause = (uint8_t)cause;
 }
 
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+static bool seat_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
 /* False of a reply that no server gives to such a command: replies and requests do not match. */
 static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
 {
@@ -445,7 +451,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return true;
     switch (command) {
     case RLKI_SET:
-        return seat_is_ok(reply) || reply->type == RLK_RESP_NULL;
+        return seat_is_ok(reply) || seat_is_nil(reply);
     case RLKI_SET_NIL:
     case RLKI_SET_DONE:
     case RLKI_PROBE:
@@ -455,7 +461,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
-            return reply->type == RLK_RESP_NULL ||
+            return seat_is_nil(reply) ||
                    (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:

@@ -344,7 +344,7 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     }
 }
 
-/* Replies and requests do not match: even what was answered may not have been. */
+/* Fences whatever was answered. */
 void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
 {
     bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */

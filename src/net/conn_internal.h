@@ -63,7 +63,8 @@ const char *rlki_conn_state_name(unsigned state);
 /* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
 void rlki_conn_fail(rlk_conn *conn, rlk_result why);
 
-/* The same where replies and requests turned out not to match: what was answered is fenced too. */
+/* The same where what was answered is to be fenced too: replies and requests turned out not to
+ * match, or the answer was one of several. */
 void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
 
 /* Sends what can be sent: steps of the handshake, scripts, requests. */

@@ -115,8 +115,13 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
             return;
         }
     } else if (rlki_condemn(conn, reply->error)) {
+        bool more = entry->replies > 1; /* commands of the same request, which may execute */
+
         entry->begin = conn->tx_handed; /* lost, and refused: as one that was never sent */
-        rlki_conn_fail(conn, reply->error);
+        if (more)
+            rlki_conn_distrust(conn, reply->error);
+        else
+            rlki_conn_fail(conn, reply->error);
         return;
     }
     entry->replies--;

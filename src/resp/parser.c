@@ -418,6 +418,7 @@ static int parser_number(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
     }
     if (sign == '-') {
         token->type = RLK_RESP_NULL;
+        token->value = type == RLK_RESP_ARRAY;
         return value == 1u ? PARSER_STEP_LAST : parser_fail(RLK_RESP_FAULT_NUMBER);
     }
     if ((uint32_t)(value >> 32) != 0)

@@ -259,7 +259,8 @@ static void check_delivery(const world *w, const replies *r, const delivery *d, 
     FUZZ_REQUIRE(ordinal < w->commands_len && ordinal < r->len);
     event = r->at[ordinal];
     FUZZ_REQUIRE(event->type == d->type);
-    if (event->type == RLK_RESP_INTEGER || event->type == RLK_RESP_BOOLEAN)
+    if (event->type == RLK_RESP_INTEGER || event->type == RLK_RESP_BOOLEAN ||
+        event->type == RLK_RESP_NULL)
         FUZZ_REQUIRE(d->value == event->value);
     if (is_text(event->type) && d->has_data)
         FUZZ_REQUIRE(

@@ -8,7 +8,8 @@
  * Whatever happens:
  *   - the n-th reply of a stream goes to who asked the n-th command, as the reference reader reads
  *     it, and to nobody else; each request ends once: answered, lost or withdrawn;
- *   - `lost` says maybe_sent if and only if the driver was shown a byte of the request;
+ *   - `lost` says maybe_sent if and only if the driver was shown a byte of the request, unless it
+ * was refused for the stream's sake;
  *   - bytes that were shown do not move and do not change until they are acknowledged;
  *   - the deadline advances with each tick, and there is one while anything is awaited;
  *   - a connection is ready only after a good answer to each step that must have one;

@@ -114,7 +114,7 @@ static void note_answer(unsigned node, const harness_command *command, const res
         if (event->type == RLK_RESP_SIMPLE && event->len == 2 &&
             memcmp(log->bytes + event->at, "OK", 2) == 0)
             note_grant(r, command);
-        if (event->type == RLK_RESP_NULL)
+        if (event->type == RLK_RESP_NULL && event->value == 0)
             refused = answers;
         break;
     case HARNESS_RAISE:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Streams that are not what they seem: no longer authenticated (fault 94), of a server that loads
- * for long or has lost its primary (95), of a cluster (97), dead since nobody looked (115), closed
+ * for long or has lost its primary (95), of a cluster (97), out of step (113), dead since nobody looked (115), closed
  * after each good handshake (117).
  */
 #include "failover.h"
@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 static proxy *middle;
+static rlk_holder seen;
 
 /* One server, a proxy before it. */
 static void open_behind_proxy(const server_config *config, const rlk_options *options)
@@ -199,6 +200,27 @@ static void test_fault_97_real_cluster(void **state)
     close_all();
 }
 
+/* ---- 113: the null of another command ---- */
+
+/* *-1 is what EXEC or BLPOP say. It is no nil to SET: "somebody has it" would be made up. */
+static void test_fault_113_null_of_an_array(void **state)
+{
+    (void)state;
+    open_behind_proxy(NULL, NULL);
+    proxy_on(middle, "SET", 1, PROXY_REWRITE, "*-1\r\n"); /* executed */
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_UNEXPECTED);
+    assert_null(server_text(primary, "GET " KEY)); /* undone */
+    assert_int_equal(proxy_accepted(middle), 2);
+    assert_int_equal(proxy_count(middle, "CLIENT KILL"), 1);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    proxy_on(middle, "GET", 1, PROXY_REWRITE, "*-1\r\n");
+    assert_result(rlk_query(&lock, &seen, 1), RLK_E_UNEXPECTED);
+    assert_result(rlk_query(&lock, &seen, 1), RLK_OK);
+    assert_true(seen.ours);
+    assert_result(rlk_release(&lock), RLK_OK);
+    close_all();
+}
+
 /* ---- 115: dead since nobody looked ---- */
 
 static void kill_clients(void)
@@ -218,8 +240,6 @@ static rlk_result started_acquire(void)
     assert_true(loop_next_event(&set.client, &event, scaled(10000)));
     return event.result;
 }
-
-static rlk_holder seen;
 
 static rlk_result ask(void)
 {
@@ -328,6 +348,7 @@ int main(void)
         support_test(test_fault_95_masterdown_that_lasts),
         support_test(test_fault_97_moved_and_ask),
         support_test(test_fault_97_real_cluster),
+        support_test(test_fault_113_null_of_an_array),
         support_test(test_fault_115_stream_that_died_unseen),
         support_test(test_fault_115_half_open),
         support_test(test_fault_115_del_is_sent_once),

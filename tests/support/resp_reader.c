@@ -255,7 +255,7 @@ static bool reader_aggregate(reader *r, rlk_resp_type type, unsigned flags, unsi
     if (*text == '-') {
         if (strtoll(text, NULL, 10) != -1)
             return reader_malformed(r);
-        resp_log_event(r->log, RLK_RESP_NULL, flags, depth, 0);
+        resp_log_event(r->log, RLK_RESP_NULL, flags, depth, 1);
         return true;
     }
     if (*text != '?') {

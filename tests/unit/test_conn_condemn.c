@@ -142,10 +142,15 @@ static void test_conn_condemn_by_any_reply(void **state)
 
     start(&server, READONLY);
     memset(&request, 0, sizeof request);
-    fake_submit(&server, &request, 2);
+    request.commands = 2;
+    rlk_conn_submit(&server.conn, &request.request, server.now_ms);
     fake_run(&server);
     assert_int_equal(request.lost, 1);
     assert_int_equal(request.replies, 0);
+    assert_false(request.maybe_sent);
+    fake_close(&server);
+    fake_connect(&server);
+    assert_true(strstr(server.commands, "CLIENT KILL") != NULL); /* the second one is */
     fake_free(&server);
 }
 

@@ -95,6 +95,7 @@ static void test_conn_replies_of_any_type_and_length(void **state)
         {"$?\r\n;500\r\n", 500, "\r\n;3\r\nfoo\r\n;0\r\n", RLK_RESP_BULK, -1, NULL, RLK_OK},
         {"+", 1000, "\r\n", RLK_RESP_SIMPLE, -1, NULL, RLK_OK},
         {"$-1\r\n", 0, "", RLK_RESP_NULL, 0, NULL, RLK_OK},
+        {"*-1\r\n", 0, "", RLK_RESP_NULL, 1, NULL, RLK_OK}, /* fault 113 */
         {"_\r\n", 0, "", RLK_RESP_NULL, 0, NULL, RLK_OK},
         {"#t\r\n", 0, "", RLK_RESP_BOOLEAN, 1, NULL, RLK_OK},
         {",1.5\r\n", 0, "", RLK_RESP_DOUBLE, 3, "1.5", RLK_OK},

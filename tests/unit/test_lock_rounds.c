@@ -22,7 +22,7 @@ static void test_lock_rounds_reply_to_set(void **state)
         {HARNESS_OK, RLK_OK, false, true},
         {HARNESS_NIL, RLK_BUSY, false, false},
         {"$-1\r\n", RLK_BUSY, false, false},
-        {"*-1\r\n", RLK_BUSY, false, false},
+        {"*-1\r\n", RLK_E_UNEXPECTED, true, false}, /* fault 113 */
         {"-LOADING Redis is loading the dataset in memory\r\n", RLK_E_LOADING, false, false},
         {"-MASTERDOWN Link with MASTER is down\r\n", RLK_E_MASTERDOWN, false, false},
         {"-MISCONF Redis is configured to save RDB snapshots\r\n", RLK_E_MISCONF, false, false},

@@ -40,7 +40,7 @@ static void test_resp_types_of_both(void **state)
         {"$3\r\na\r\n\r\n", RLK_RESP_BULK, 3, "a\r\n"},
         {"$0\r\n\r\n", RLK_RESP_BULK, 0, ""},
         {"$-1\r\n", RLK_RESP_NULL, 0, NULL},
-        {"*-1\r\n", RLK_RESP_NULL, 0, NULL},
+        {"*-1\r\n", RLK_RESP_NULL, 1, NULL},
         {"*2\r\n", RLK_RESP_ARRAY, 2, NULL},
         {"*0\r\n", RLK_RESP_ARRAY, 0, NULL},
     };
