@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Streams that are not what they seem: no longer authenticated (fault 94), of a server that loads
- * for long or has lost its primary (95), of a cluster (97), out of step (113), dead since nobody looked (115), closed
- * after each good handshake (117).
+ * for long or has lost its primary (95), of a cluster (97), out of step (113), dead since nobody
+ * looked (115), closed after each good handshake (117).
  */
 #include "failover.h"
 #include "proxy.h"
