@@ -70,6 +70,10 @@ extern "C" {
  * a retry time, so that other processes have their turn. */
 #define RLK_HANDOFFS 16
 
+/* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
+ * again and again leaves it to them in between. */
+#define RLK_TURNS 4
+
 typedef struct rlk_client rlk_client;
 typedef struct rlk_lock rlk_lock;
 #ifndef RLK_NO_TRACE
@@ -231,7 +235,8 @@ typedef enum rlk_cause {
     RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
     RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
     RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD,     /* the pause for other processes was over: RLK_HANDOFFS */
+    RLK_CAUSE_YIELD,     /* the pause for other processes was over: after RLK_HANDOFFS, or a turn of
+                            the client's; or that after a lease that was lost at once */
     RLK_CAUSE_RECONNECT, /* a connection came back */
     RLK_CAUSES
 } rlk_cause;
@@ -253,6 +258,15 @@ typedef struct rlk_stats {
     uint32_t bytes_received;
 } rlk_stats;
 #endif
+
+/* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
+typedef struct rlk_turn {
+    uint32_t key_hash;
+    uint32_t began_ms;   /* the turn; low half of the clock's */
+    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
+    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;       /* turns in a row in which nobody else was seen */
+} rlk_turn;
 
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
@@ -285,6 +299,7 @@ struct rlk_client {
     int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see watch.c */
     uint32_t buckets_mask;
+    rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_wheel wheel;
 #ifndef RLK_NO_TRACE
@@ -425,6 +440,9 @@ struct rlk_lock {
     uint8_t streak; /* hand-overs within the client, in a row */
     uint8_t events; /* pending */
     uint8_t tries;  /* failed rounds in a row */
+    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
+                       number, from 1; else 0 */
+    uint8_t falls;  /* leases in a row that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */

@@ -266,6 +266,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;
     }
+    memset(client->turns, 0, sizeof(client->turns));
     client->nodes = (uint8_t)nodes;
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)

@@ -8,6 +8,7 @@
  *   seat.c       one lock on one node: commands out, verdicts in
  *   operation.c  what all operations share: begin, finish, timers, loss
  *   acquire.c    rounds
+ *   turn.c       when to leave a lock to others
  *   hold.c       extend, renew, check
  *   renew.c      renewals in the background
  *   release.c    release and the undo that goes on behind an operation
@@ -360,6 +361,19 @@ void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
 
+/* ---- turn.c ---- */
+
+/* True if others are known to want the lock too. */
+bool rlki_turn_contended(const rlk_lock *lock);
+/* Others were seen to. */
+void rlki_turn_contend(rlk_lock *lock);
+/* The lock was acquired, by the cause that it has. */
+void rlki_turn_acquired(rlk_lock *lock);
+/* Milliseconds for which an acquire that begins leaves the lock to others first. */
+uint32_t rlki_turn_pause(rlk_lock *lock);
+/* Milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
+uint32_t rlki_turn_patience(rlk_lock *lock);
+
 void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);
 bool rlki_hold_step(rlk_lock *lock);
@@ -374,8 +388,8 @@ void rlki_hold_look(rlk_lock *lock);
 int64_t rlki_renew_target(const rlk_lock *lock);
 /* True if the lease would last longer by it. */
 bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
-/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has passed,
- * or, where drift takes half of it or more, two thirds of what drift leaves. */
+/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has
+ * passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
 int64_t rlki_renew_at(const rlk_lock *lock);
 /* Sets lock->wake_ms for the lease as it is now. */
 void rlki_renew_schedule(rlk_lock *lock);

@@ -32,6 +32,31 @@ static void on_each_size(void (*body)(void))
     }
 }
 
+/* Fault 122: somebody deletes the key whenever it leads. */
+static void key_vanishes(void)
+{
+    const int64_t time_ms = scaled(2000);
+    int64_t end_ms = support_now_ms() + time_ms;
+    int64_t led = 0;
+    size_t i;
+    assert_result(rlk_lead_start(&both.anna), RLK_PENDING);
+    while (support_now_ms() < end_ms) {
+        rlk_event event;
+        if (!loop_next_event(A, &event, 10) || event.type != RLK_EV_ACQUIRED)
+            continue;
+        led++;
+        for (i = 0; i < rlk_client_nodes(A); i++)
+            (void)server_integer(both.first.servers[i], "DEL " ELECTION_KEY);
+    }
+    assert_between(led, 2, 4 + time_ms / (4 * RLK_RETRY_MIN_MS));
+}
+
+static void test_fault_122_key_vanishes_at_once(void **state)
+{
+    (void)state;
+    on_each_size(key_vanishes);
+}
+
 /* Without auto_renew: what leads keeps its lease, what only acquired does not. */
 static void test_lead_keeps_the_lease(void **state)
 {
@@ -292,6 +317,7 @@ static void test_lead_up_to_the_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        support_test(test_fault_122_key_vanishes_at_once),
         support_test(test_lead_keeps_the_lease),
         support_test(test_lead_follows_again_when_it_has_heard),
         support_test(test_lead_follows_again_after_what_is_under_way),

@@ -177,8 +177,10 @@ void row_cost(const sim_lock *own)
     int64_t reasons = 2 + (now.own - then->own) + (now.turns - then->turns) +
                       (now.failures - then->failures) + (now.errors - then->errors);
     int64_t commands = own->commands;
-    /* a random time from 1 to SIM_IN_VAIN_MS each, when there are more: not a few short ones */
-    int64_t most = 2 * SIM_IN_VAIN + ms / (SIM_IN_VAIN_MS / 8);
+    /* a random time of less than SIM_IN_VAIN_MS each, when there are more: not a few short ones;
+     * where it changes hands, one for each pair of them, and a question before it */
+    int64_t most =
+        2 * SIM_IN_VAIN + (rlki_turn_contended(&own->lock) ? 2 * ms : ms / (SIM_IN_VAIN_MS / 8));
 
     if (sim.nodes == 1 && own->pushed > most)
         world_violate(SIM_ADVANCE, "process %u lock %u: %u attempts by pushes in %lld ms",

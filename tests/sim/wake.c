@@ -298,7 +298,8 @@ static void wake_round(const sim_lock *own)
 
     for (i = 0; i < sim.nodes; i++)
         taken += (own->seen >> i & 1) != 0 &&
-                 sim.hosts[own->process->server_of[i]].lives[own->key] == own->life[i];
+                 sim.hosts[own->process->server_of[i]].lives[own->key] == own->life[i] &&
+                 wake_watch(own, i)->pushes == 0; /* else it may not be: it was told of a change */
     if (sim.nodes > 1 && taken > sim.nodes - sim_quorum())
         world_violate(SIM_WAKE, "process %u lock %u: tries, and knows that %u nodes are taken",
                       own->process->index, own->index, taken);
@@ -332,7 +333,9 @@ void wake_sends(sim_lock *own, unsigned node)
         if (own->tried != own->lock.round)
             row_tries(own);
     }
-    if (own->lock.place == RLKI_PLACE_FIRST && (command == RLKI_SET || command == RLKI_PROBE)) {
+    /* the question of who is restrained is part of its attempt */
+    if (own->lock.place == RLKI_PLACE_FIRST &&
+        (command == RLKI_SET || (command == RLKI_PROBE && sim.nodes > 1))) {
         watch->pushes = 0;
         watch->flushes = 0;
         watch->restrained = false;
@@ -414,7 +417,7 @@ static void wake_waiter(const sim_lock *own, unsigned node)
     if (left_ms > WAKE_SOON_MS && watch->fresh)
         world_violate(SIM_WAKE, "process %u lock %u: looks at node %u, which is back, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (own->lock.woken >= SIM_IN_VAIN)
+    if (own->lock.woken >= SIM_IN_VAIN || rlki_turn_contended(&own->lock))
         watch->restrained = true;
     if (watch->gone.is && watch->gone.told && !watch->deaf && left_ms > WAKE_SOON_MS)
         world_violate(SIM_WAKE,

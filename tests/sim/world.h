@@ -54,7 +54,7 @@
 /* The design's: of attempts that pushes cause, and that are in vain, so many in a row are let
  * through at once, and then one in so many ms. */
 #define SIM_IN_VAIN    8
-#define SIM_IN_VAIN_MS 64
+#define SIM_IN_VAIN_MS 16
 
 #define SIM_CYCLE_MS 100 /* of a server: active expiry, the end of a pause */
 

@@ -96,6 +96,33 @@ static void test_lock_election_follows_again_once_it_heard(void **state)
     }
 }
 
+/* Fault 122: somebody deletes the key as soon as it leads, each time. */
+static void test_fault_122_lost_at_once_is_followed_by_a_pause(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    unsigned led = 0;
+    int64_t end_ms;
+    (void)state;
+    lead(&lock);
+    h.servers[0].automatic = true;
+    for (end_ms = h.now_ms + 60000; h.now_ms < end_ms; led++) {
+        harness_delete(&h, 0, HARNESS_KEY);
+        assert_result(rlk_check(&lock), RLK_NOT_OWNER);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        assert_true(harness_next_event(&h, &event, 8 * RLK_RETRY_MAX_MS));
+        assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    }
+    assert_between(led, 60000 / (4 * RLK_RETRY_MAX_MS), 4 + 60000 / (4 * RLK_RETRY_MIN_MS));
+    /* a lease that lasted is followed at once */
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_result(rlk_check(&lock), RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    assert_true(harness_next_event(&h, &event, 0));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+}
+
 /* A query is under way when LOST is pulled: it follows when that is over, and was pulled. */
 static void test_lock_election_follows_again_behind_a_query(void **state)
 {
@@ -396,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_election_follows_and_leads),
         cmocka_unit_test(test_lock_election_follows_again_once_it_heard),
+        cmocka_unit_test(test_fault_122_lost_at_once_is_followed_by_a_pause),
         cmocka_unit_test(test_lock_election_follows_again_behind_a_query),
         cmocka_unit_test(test_lock_election_rides_out_an_outage),
         cmocka_unit_test(test_lock_election_ends_with_a_fatal_error),

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Turns: who acquires a lock again and again leaves it to others in between. The client remembers,
+ * for some keys, that others want the lock too:
+ *
+ *                  somebody else was seen
+ *      ALONE --------------------------------> CONTENDED, a turn begins
+ *        ^                                      |     ^
+ *        |                                      |     | acquired after a wait, or after the pause:
+ *        |                                      |     | the next turn
+ *        +--------------------------------------+-----+
+ *          nobody was, in TURN_ALONE turns in a row
+ *
+ * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
+ * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
+ * Then it waits like them, but hurries only when most of its last waiting time has passed: those
+ * that wait for longer are faster, and who has to be fast are few.
+ *
+ * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
+ * takes is ALONE again.
+ */
+#include "internal.h"
+
+#define TURN_MS        16 /* of a turn, and */
+#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
+#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
+#define TURN_PAUSE_MAX 16
+#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
+#define TURN_WAIT_MAX  300  /* of the waiting time that counts */
+#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
+#define TURN_ALONE     8
+#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
+#define TURN_SHARE     8  /* and takes so large a share of what is new */
+
+static rlk_turn *turn_of(const rlk_lock *lock)
+{
+    return &lock->client->turns[lock->key_hash % RLK_TURNS];
+}
+
+bool rlki_turn_contended(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
+}
+
+static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
+{
+    rlk_turn *turn = turn_of(lock);
+    turn->key_hash = lock->key_hash;
+    turn->began_ms = (uint32_t)lock->client->now_ms;
+    turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
+                                 : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
+                                                             : waited_ms);
+    if (round_ms > TURN_ROUND_MAX)
+        round_ms = TURN_ROUND_MAX;
+    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
+                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
+}
+
+static uint32_t turn_round_ms(const rlk_turn *turn)
+{
+    return turn->round_part / TURN_PART;
+}
+
+void rlki_turn_contend(rlk_lock *lock)
+{
+    if (!rlki_turn_contended(lock)) {
+        turn_of(lock)->round_part = 0; /* another key's */
+        turn_begin(lock, 0, 0);
+    }
+    turn_of(lock)->alone = 0;
+}
+
+void rlki_turn_acquired(rlk_lock *lock)
+{
+    rlk_turn *turn = turn_of(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t waited_ms;
+    bool contended = rlki_turn_contended(lock);
+    if (lock->flags & RLKI_LOCK_TRY || lock->cause == RLK_CAUSE_LOCAL)
+        return;
+    if (lock->flags & RLKI_LOCK_HOLDER)
+        rlki_turn_contend(lock);
+    else if (!contended)
+        return;
+    if (contended && lock->cause == RLK_CAUSE_START)
+        return; /* in its turn */
+    waited_ms = now_ms - lock->began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->t0_ms);
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
+        turn->waited_ms = 0;
+}
+
+uint32_t rlki_turn_pause(rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    uint32_t now_ms = (uint32_t)lock->client->now_ms;
+    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) ||
+        now_ms - turn->began_ms < TURN_MS + TURN_ROUNDS * turn_round_ms(turn))
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
+               TURN_REACTION * turn_round_ms(turn);
+    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+}
+
+uint32_t rlki_turn_patience(rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    uint32_t most_ms = turn_of(lock)->waited_ms * 3u / 4;
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
+    most_ms -= (uint32_t)waited_ms;
+    return pause_ms < most_ms ? pause_ms : most_ms;
+}

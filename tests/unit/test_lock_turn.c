@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Turns (fault 121): who acquires again and again leaves the lock to others, once others were seen
+ * to want it; who is alone pays nothing (turn.c).
+ */
+#include "harness.h"
+
+#include <string.h>
+
+#define TURN_MS   16 /* those of turn.c */
+#define PAUSE_MIN 4
+#define PAUSE_MAX 16
+#define ALONE     8
+
+static harness h;
+
+static void start(unsigned nodes)
+{
+    memset(&h.config, 0, sizeof h.config);
+    harness_start_automatic(&h, nodes);
+}
+
+static void free_it(void)
+{
+    unsigned i;
+    for (i = 0; i < h.nodes; i++) {
+        harness_entry *entry = harness_find(&h, &h.servers[i], HARNESS_KEY);
+        if (entry != NULL)
+            entry->key[0] = '\0';
+    }
+}
+
+/* Acquired behind somebody who had it on all nodes. */
+static void acquire_behind_another(rlk_lock *lock)
+{
+    rlk_event event;
+    unsigned i;
+    for (i = 0; i < h.nodes; i++)
+        harness_put(&h, i, HARNESS_KEY, "foreign", -1);
+    assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
+    assert_false(harness_next_event(&h, &event, 500));
+    free_it();
+    assert_true(harness_next_event(&h, &event, 1000));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+}
+
+static void release(rlk_lock *lock)
+{
+    assert_result(rlk_release(lock), RLK_OK);
+}
+
+/* How long an acquire of a lock that is free takes. */
+static int64_t acquire_ms(rlk_lock *lock)
+{
+    int64_t begin_ms = h.now_ms;
+    assert_result(rlk_acquire(lock, 1000), RLK_OK);
+    return h.now_ms - begin_ms;
+}
+
+static void test_fault_121_who_is_alone_never_pauses(void **state)
+{
+    unsigned n;
+    (void)state;
+    for (n = 1; n <= 5; n += 2) {
+        rlk_lock lock;
+        unsigned i;
+        start(n);
+        harness_lock(&h, &lock, 30000);
+        for (i = 0; i < 200; i++) {
+            assert_int_equal(acquire_ms(&lock), 0);
+            harness_advance(&h, i % 3 * TURN_MS);
+            release(&lock);
+        }
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 200);
+    }
+}
+
+static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
+{
+    unsigned n;
+    (void)state;
+    for (n = 1; n <= 5; n += 2) {
+        rlk_lock lock;
+        unsigned i;
+        start(n);
+        harness_lock(&h, &lock, 30000);
+        acquire_behind_another(&lock);
+        for (i = 1; i < TURN_MS; i++) { /* in its turn: at once */
+            harness_advance(&h, 1);
+            release(&lock);
+            assert_int_equal(acquire_ms(&lock), 0);
+        }
+        harness_advance(&h, 1);
+        release(&lock);
+        assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+        assert_int_equal(lock.cause, RLK_CAUSE_YIELD);
+    }
+}
+
+/* The others have gone: some pauses, and then none. */
+static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
+{
+    rlk_lock lock;
+    unsigned pauses = 0;
+    unsigned i;
+    (void)state;
+    start(3);
+    harness_lock(&h, &lock, 30000);
+    acquire_behind_another(&lock);
+    for (i = 0; i < 100; i++) {
+        harness_advance(&h, TURN_MS);
+        release(&lock);
+        pauses += acquire_ms(&lock) > 0;
+    }
+    assert_int_equal(pauses, ALONE);
+}
+
+/* What is remembered is of the client and the key: a lock that is made anew is the same. */
+static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
+{
+    rlk_lock lock;
+    rlk_lock other;
+    rlk_lock_config config = rlk_lock_config_default();
+    (void)state;
+    start(1);
+    harness_lock(&h, &lock, 30000);
+    acquire_behind_another(&lock);
+    harness_advance(&h, TURN_MS);
+    release(&lock);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    assert_result(rlk_lock_init(&other, h.client, "another", &config), RLK_OK);
+    assert_int_equal(acquire_ms(&other), 0);
+    release(&other);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK); /* one attempt never pauses */
+    release(&lock);
+    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+}
+
+/* A short wait is not spent on the pause. */
+static void test_fault_121_a_pause_leaves_time_to_try(void **state)
+{
+    rlk_lock lock;
+    int64_t wait_ms;
+    (void)state;
+    for (wait_ms = 1; wait_ms < 2 * PAUSE_MAX; wait_ms++) {
+        int64_t begin_ms;
+        start(1);
+        harness_lock(&h, &lock, 30000);
+        acquire_behind_another(&lock);
+        harness_advance(&h, TURN_MS);
+        release(&lock);
+        begin_ms = h.now_ms;
+        assert_result(rlk_acquire(&lock, wait_ms), RLK_OK);
+        assert_between(h.now_ms - begin_ms, 0, wait_ms / 2);
+    }
+}
+
+/* A node says no when the lock is held already: that is how who always wins learns of others. */
+static void test_fault_121_a_late_refusal_is_a_sign(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    harness_put(&h, 2, HARNESS_KEY, "foreign", -1);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_serve(&h, 2);
+    free_it();
+    h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
+    harness_advance(&h, TURN_MS);
+    (void)rlk_release(&lock);
+    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
+        cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
+        cmocka_unit_test(test_fault_121_pauses_end_when_nobody_is_seen),
+        cmocka_unit_test(test_fault_121_a_new_lock_has_no_new_turn),
+        cmocka_unit_test(test_fault_121_a_pause_leaves_time_to_try),
+        cmocka_unit_test(test_fault_121_a_late_refusal_is_a_sign),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
