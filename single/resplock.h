@@ -1315,6 +1315,10 @@ extern "C" {
  * a retry time, so that other processes have their turn. */
 #define RLK_HANDOFFS 16
 
+/* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
+ * again and again leaves it to them in between. */
+#define RLK_TURNS 4
+
 typedef struct rlk_client rlk_client;
 typedef struct rlk_lock rlk_lock;
 #ifndef RLK_NO_TRACE
@@ -1476,7 +1480,8 @@ typedef enum rlk_cause {
     RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
     RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
     RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD,     /* the pause for other processes was over: RLK_HANDOFFS */
+    RLK_CAUSE_YIELD,     /* the pause for other processes was over: after RLK_HANDOFFS, or a turn of
+                            the client's; or that after a lease that was lost at once */
     RLK_CAUSE_RECONNECT, /* a connection came back */
     RLK_CAUSES
 } rlk_cause;
@@ -1498,6 +1503,15 @@ typedef struct rlk_stats {
     uint32_t bytes_received;
 } rlk_stats;
 #endif
+
+/* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
+typedef struct rlk_turn {
+    uint32_t key_hash;
+    uint32_t began_ms;   /* the turn; low half of the clock's */
+    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
+    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;       /* turns in a row in which nobody else was seen */
+} rlk_turn;
 
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
@@ -1530,6 +1544,7 @@ struct rlk_client {
     int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see watch.c */
     uint32_t buckets_mask;
+    rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_wheel wheel;
 #ifndef RLK_NO_TRACE
@@ -1670,6 +1685,9 @@ struct rlk_lock {
     uint8_t streak; /* hand-overs within the client, in a row */
     uint8_t events; /* pending */
     uint8_t tries;  /* failed rounds in a row */
+    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
+                       number, from 1; else 0 */
+    uint8_t falls;  /* leases in a row that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
@@ -7881,6 +7899,7 @@ bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
  *   seat.c       one lock on one node: commands out, verdicts in
  *   operation.c  what all operations share: begin, finish, timers, loss
  *   acquire.c    rounds
+ *   turn.c       when to leave a lock to others
  *   hold.c       extend, renew, check
  *   renew.c      renewals in the background
  *   release.c    release and the undo that goes on behind an operation
@@ -8231,6 +8250,19 @@ RLKI_API void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 RLKI_API void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
 
+/* ---- turn.c ---- */
+
+/* True if others are known to want the lock too. */
+RLKI_API bool rlki_turn_contended(const rlk_lock *lock);
+/* Others were seen to. */
+RLKI_API void rlki_turn_contend(rlk_lock *lock);
+/* The lock was acquired, by the cause that it has. */
+RLKI_API void rlki_turn_acquired(rlk_lock *lock);
+/* Milliseconds for which an acquire that begins leaves the lock to others first. */
+RLKI_API uint32_t rlki_turn_pause(rlk_lock *lock);
+/* Milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
+RLKI_API uint32_t rlki_turn_patience(rlk_lock *lock);
+
 RLKI_API void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);
 RLKI_API bool rlki_hold_step(rlk_lock *lock);
@@ -8245,8 +8277,8 @@ RLKI_API void rlki_hold_look(rlk_lock *lock);
 RLKI_API int64_t rlki_renew_target(const rlk_lock *lock);
 /* True if the lease would last longer by it. */
 RLKI_API bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
-/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has passed,
- * or, where drift takes half of it or more, two thirds of what drift leaves. */
+/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has
+ * passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
 RLKI_API int64_t rlki_renew_at(const rlk_lock *lock);
 /* Sets lock->wake_ms for the lease as it is now. */
 RLKI_API void rlki_renew_schedule(rlk_lock *lock);
@@ -8379,7 +8411,8 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
  *         |  held by somebody              | quorum out of reach, or the try's time is over:
  *         |                                v undo on all nodes that were asked
  *         +------- PAUSE <-----------------+
- *         |          jitter                | held by somebody, on the one node that there is
+ *         |          jitter                | held by somebody, at the gate or so that no quorum
+ *         |                                | is left
  *         +--------------------------------+
  *         |                                | one attempt only, deadline, cancelled, final error
  *         | the same                       v
@@ -8393,8 +8426,17 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
  * tell. What it tells before PTTL was answered happened before PTTL saw the key, and is ignored.
  *
  * One node: a push, or that time, takes the bit away, and the next round begins. Several: they have
- * the node asked by a PTTL first, since a round costs others their tries; when a quorum has come
- * free, a jittered pause lets one of many waiters be first.
+ * the node asked by a PTTL first, since a round costs others their tries. When a quorum has come
+ * free, the round begins at its gate, the first node that can be asked: all waiters meet there, one
+ * of them has it, and that one asks the others. Where the gate alone is held, or does not answer,
+ * all nodes are asked after a pause.
+ *
+ *   ROUND:  gate asked ----OK, or no answer soon----> all asked ----> ...
+ *               |
+ *               +-- nil --> WATCH, with nothing to undo
+ *
+ * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
+ * lease before was lost at once.
  *
  * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
  * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
@@ -8408,10 +8450,15 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
 #define ACQUIRE_BACKOFF_MAX 3
 
 /* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
- * each after a random time of up to so many milliseconds: a key that changes all the time makes no
- * storm. */
-#define ACQUIRE_WOKEN_MAX 8
-#define ACQUIRE_WOKEN_MS  64
+ * each after a random time of less than so many milliseconds: a key that changes all the time makes
+ * no storm. */
+#define ACQUIRE_WOKEN_MAX     8
+#define ACQUIRE_WOKEN_MS      16
+#define ACQUIRE_WOKEN_TURN_MS 2 /* where it is known that others have their turns */
+
+/* A lease that was lost so soon is followed by a pause: a key that somebody deletes each time makes
+ * no storm. */
+#define ACQUIRE_FALL_MS 250
 
 /* No time to look again is further away: a TTL below the safety time, and a pause. */
 #define ACQUIRE_LOOK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
@@ -8436,6 +8483,41 @@ static void acquire_watch_begin(rlk_lock *lock)
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
 }
 
+static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
+{
+    acquire_phase(lock, RLKI_PHASE_PAUSE);
+    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->wake_ms = RLK_NEVER;
+}
+
+static uint32_t acquire_retry(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+}
+
+/* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
+static uint32_t acquire_first_pause(rlk_lock *lock, bool fell)
+{
+    if (!fell) {
+        lock->falls = 0;
+        return rlki_turn_pause(lock);
+    }
+    if (lock->falls < ACQUIRE_BACKOFF_MAX)
+        lock->falls++;
+    return acquire_retry(lock) << (lock->falls - 1);
+}
+
+/* It is the first of those that wait. */
+static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
+{
+    if (pause_ms == 0) {
+        acquire_watch_begin(lock);
+        return;
+    }
+    lock->cause = RLK_CAUSE_YIELD;
+    acquire_pause_begin(lock, pause_ms);
+}
+
 /* Between reports that it waits. */
 static uint32_t acquire_interval(const rlk_lock *lock)
 {
@@ -8445,6 +8527,7 @@ static uint32_t acquire_interval(const rlk_lock *lock)
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     unsigned i;
+    bool fell = lock->state == RLKI_LOST && lock->client->now_ms - lock->since_ms < ACQUIRE_FALL_MS;
     rlki_query_forget(lock);
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
@@ -8468,8 +8551,10 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
     for (i = 0; i < rlki_nodes(lock->client); i++)
         lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
-    if (one_try || rlki_watch_wait(lock))
+    if (one_try)
         acquire_watch_begin(lock);
+    else if (rlki_watch_wait(lock))
+        acquire_first_begin(lock, acquire_first_pause(lock, fell));
     else
         acquire_phase(lock, RLKI_PHASE_ROW);
     rlki_operation_step(lock);
@@ -8546,11 +8631,6 @@ static uint32_t acquire_safety(const rlk_lock *lock)
     return rlki_client_jitter(lock->client, lock->safety_ms / 5, lock->safety_ms);
 }
 
-static uint32_t acquire_retry(const rlk_lock *lock)
-{
-    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-}
-
 /* Attempts in vain that the time since the last one makes up for. */
 static unsigned acquire_earned(const rlk_lock *lock)
 {
@@ -8560,12 +8640,20 @@ static unsigned acquire_earned(const rlk_lock *lock)
     return (uint32_t)since_ms / ACQUIRE_WOKEN_MS;
 }
 
-/* How long an attempt is to wait that a push asks for. */
-static uint32_t acquire_restraint(rlk_lock *lock)
+/* Attempts in vain are so many that the next one has to wait. */
+static bool acquire_is_restrained(const rlk_lock *lock)
 {
-    if (lock->woken < ACQUIRE_WOKEN_MAX || acquire_earned(lock) > 0)
-        return 0;
-    return rlki_client_jitter(lock->client, 1, ACQUIRE_WOKEN_MS);
+    return lock->woken >= ACQUIRE_WOKEN_MAX && acquire_earned(lock) == 0;
+}
+
+/* How long an attempt is to wait that `cause` asks for. */
+static uint32_t acquire_restraint(rlk_lock *lock, rlk_cause cause)
+{
+    uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
+    if (pause_ms > 0 || !acquire_is_restrained(lock))
+        return pause_ms;
+    return rlki_client_jitter(
+        lock->client, 1, rlki_turn_contended(lock) ? ACQUIRE_WOKEN_TURN_MS : ACQUIRE_WOKEN_MS - 1);
 }
 
 /* Before the next one: with time they are forgotten. */
@@ -8589,14 +8677,16 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
     lock->touched &= ~acquire_bit(seat->index);
     if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
         bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
-        uint32_t pause_ms = again ? acquire_restraint(lock) : 0;
+        uint32_t pause_ms = again ? acquire_restraint(lock, RLK_CAUSE_PUSH) : 0;
+        if (lock->flags & RLKI_LOCK_HOLDER) /* it changes hands while we wait */
+            rlki_turn_contend(lock);
         if (again)
             lock->cause = RLK_CAUSE_PUSH;
         if (pause_ms > 0)
             acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
         return;
     }
-    if (lock->phase != RLKI_PHASE_ROUND)
+    if (lock->phase != RLKI_PHASE_ROUND && rlki_nodes(lock->client) > 1)
         acquire_count_woken(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
@@ -8654,12 +8744,31 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
     rlki_lock_rearm(lock);
 }
 
+/* The first node that a round can ask: all waiters that reach the same nodes ask this one first,
+ * and only who has it asks the others, so that they do not take a quorum from each other. */
+static unsigned acquire_gate(const rlk_lock *lock)
+{
+    unsigned i = 0;
+    while (i < rlki_nodes(lock->client) &&
+           (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY ||
+            !(lock->touched & acquire_bit(i) || rlki_seat_clean(&lock->seats[i]))))
+        i++;
+    return i;
+}
+
+/* Another node than the gate, and that is held: the change there can wait. */
+static bool acquire_waits_for_gate(const rlk_lock *lock, unsigned node)
+{
+    unsigned gate = acquire_gate(lock);
+    return gate != node && gate < rlki_nodes(lock->client) && lock->touched & acquire_bit(gate);
+}
+
 /* The server's word, or one of our own, that somebody else's key may be gone. */
 void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     rlk_client *client = lock->client;
     rlk_seat *seat = &lock->seats[node];
-    uint32_t pause_ms = acquire_restraint(lock);
+    uint32_t pause_ms = acquire_restraint(lock, cause);
     bool one = rlki_nodes(client) == 1;
     unsigned asking = seat->request.tag;
     if (one && lock->phase != RLKI_PHASE_WATCH)
@@ -8670,6 +8779,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
         !(lock->touched & acquire_bit(node)))
         return; /* not known to be held: an attempt is due anyway */
+    if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && acquire_waits_for_gate(lock, node))
+        pause_ms = lock->retry_min_ms;
     if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
         lock->streak = 0;
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
@@ -8742,35 +8853,35 @@ static bool acquire_hopeless(rlk_lock *lock)
     return true;
 }
 
-static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
-{
-    acquire_phase(lock, RLKI_PHASE_PAUSE);
-    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
-    lock->wake_ms = RLK_NEVER;
-}
-
-/* Nodes that can take part in a round now, and those that are about to be able to. */
+/* Nodes that can take part in a round now, those that are about to be able to, and those that may
+ * be: a change was notified, and not looked at yet. */
 typedef struct acquire_count {
     unsigned ready;
     unsigned undoing;
+    unsigned changed;
 } acquire_count;
 
-/* Looks at a node again whose time has come. */
+/* Looks at a node again whose time has come. The one node is asked by the next attempt. Who is
+ * restrained asks for the TTL first, so that the next notification finds it ready to react at once:
+ * an attempt at another time meets who has the lock by then. */
 static void acquire_look(rlk_lock *lock, rlk_seat *seat)
 {
+    bool one = rlki_nodes(lock->client) == 1;
     lock->cause = lock->due[seat->index];
-    if (rlki_nodes(lock->client) == 1)
+    if (one && !(lock->cause == RLK_CAUSE_PUSH && acquire_restraint(lock, RLK_CAUSE_PUSH) > 0)) {
         lock->touched = 0;
-    else {
-        acquire_forget(lock);
-        RLKI_COUNT(lock->client, probes);
-        rlki_seat_send(seat, RLKI_PROBE);
+        return;
     }
+    acquire_forget(lock);
+    if (one && lock->woken == ACQUIRE_WOKEN_MAX)
+        lock->woken--;
+    RLKI_COUNT(lock->client, probes);
+    rlki_seat_send(seat, RLKI_PROBE);
 }
 
 static acquire_count acquire_count_nodes(rlk_lock *lock)
 {
-    acquire_count count = {0, 0};
+    acquire_count count = {0, 0, 0};
     int64_t now_ms = lock->client->now_ms;
     unsigned i;
     lock->wake_ms = RLK_NEVER;
@@ -8785,8 +8896,10 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
             else if (now_ms + left_ms < lock->wake_ms)
                 lock->wake_ms = now_ms + left_ms;
         }
-        if (lock->touched & acquire_bit(i))
+        if (lock->touched & acquire_bit(i)) {
+            count.changed += seat->request.tag == RLKI_NO_COMMAND && lock->due[i] == RLK_CAUSE_PUSH;
             continue;
+        }
         if (rlki_seat_clean(seat))
             count.ready++;
         else if (!(seat->flags & RLKI_SEAT_RETRY)) /* refused: nobody knows for how long */
@@ -8795,9 +8908,38 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
     return count;
 }
 
-static void acquire_round_begin(rlk_lock *lock)
+/* A node of the round under way that has not been asked yet. */
+static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
+{
+    return lock->seats[node].verdict == RLKI_NONE && node + 1 != lock->gate;
+}
+
+static void acquire_ask(rlk_lock *lock, rlk_seat *seat)
+{
+    lock->touched &= ~acquire_bit(seat->index);
+    rlki_seat_send(seat, RLKI_SET);
+}
+
+/* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
+static void acquire_open(rlk_lock *lock, bool ask)
 {
     unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (!acquire_holds_back(lock, i))
+            continue;
+        if (ask)
+            acquire_ask(lock, &lock->seats[i]);
+        else
+            lock->seats[i].verdict = RLKI_SKIPPED;
+    }
+    lock->gate = 0;
+    lock->wake_ms = RLK_NEVER;
+}
+
+static void acquire_round_begin(rlk_lock *lock, bool gated)
+{
+    unsigned i;
+    lock->gate = 0;
     acquire_forget(lock);
     acquire_phase(lock, RLKI_PHASE_ROUND);
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
@@ -8821,15 +8963,23 @@ static void acquire_round_begin(rlk_lock *lock)
         seat->verdict = RLKI_NONE;
         seat->round = lock->round;
         seat->expiry_ms = RLKI_EXPIRED;
-        lock->touched &= ~acquire_bit(i);
         seat->flags = (uint8_t)(seat->flags & ~RLKI_SEAT_PROBED);
-        rlki_seat_send(seat, RLKI_SET);
+        if (!gated) {
+            acquire_ask(lock, seat);
+        } else if (lock->gate == 0 && state == RLK_CONN_READY) {
+            lock->gate = (uint8_t)(i + 1);
+            lock->wake_ms = rlki_later(lock->client->now_ms, lock->retry_min_ms);
+            acquire_ask(lock, seat);
+        }
     }
 }
 
 static bool acquire_watching(rlk_lock *lock)
 {
     acquire_count count;
+    bool together = rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START;
+    unsigned gate;
+    bool gated;
     if (acquire_hopeless(lock)) {
         acquire_settle(lock, (rlk_result)lock->error);
         return true;
@@ -8838,19 +8988,22 @@ static bool acquire_watching(rlk_lock *lock)
     /* A node that is about to answer its undo is waited for, as long as one try takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
-    if (count.ready < rlki_needed(lock->client)) {
+    gate = acquire_gate(lock);
+    gated = together && gate < rlki_nodes(lock->client) && !(lock->touched & acquire_bit(gate));
+    if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
         return false;
     }
     if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
         return false;
-    if (rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START &&
-        !(lock->flags & RLKI_LOCK_SPREAD)) {
+    /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
+    if (together && !gated && !(lock->flags & RLKI_LOCK_SPREAD)) {
         lock->flags |= RLKI_LOCK_SPREAD;
-        acquire_pause_begin(lock, rlki_client_jitter(lock->client, 1, lock->retry_min_ms));
+        acquire_pause_begin(lock, rlki_client_jitter(lock->client, lock->retry_min_ms / 10,
+                                                     lock->retry_min_ms / 5));
         return true;
     }
-    acquire_round_begin(lock);
+    acquire_round_begin(lock, gated);
     return true;
 }
 
@@ -8866,6 +9019,7 @@ static bool acquire_won(rlk_lock *lock)
     lock->state = RLKI_HELD;
     lock->lost_cause = RLK_LOST_NOT;
     lock->since_ms = lock->client->now_ms;
+    rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
     rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
@@ -8889,15 +9043,16 @@ static void acquire_ask_others(rlk_lock *lock)
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if ((seat->verdict == RLKI_NONE || seat->verdict == RLKI_SKIPPED) && rlki_seat_clean(seat))
+        if ((seat->verdict == RLKI_NONE || seat->verdict == RLKI_SKIPPED) &&
+            rlki_seat_clean(seat) && !(lock->touched & acquire_bit(i)))
             acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
     }
 }
 
 /* After a round without success: is it over, and if not, how long till the next? */
-static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
+static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 {
-    bool final = acquire_final_error(lock, tally);
+    bool final = !shut && acquire_final_error(lock, tally);
     uint32_t pause_ms;
     if (tally->no > 0) { /* not for errors alone: somebody else has it */
         lock->flags |= RLKI_LOCK_HOLDER;
@@ -8909,13 +9064,15 @@ static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
     }
     acquire_reason_changed(lock);
     rlki_lock_undo(lock);
-    if (rlki_nodes(lock->client) == 1 && tally->no > 0) {
-        acquire_count_woken(lock);
+    if (tally->no > 0 && rlki_nodes(lock->client) > 1)
+        acquire_ask_others(lock);
+    if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
+        acquire_count_woken(lock); /* the next round has to wait for a change */
+        if (rlki_nodes(lock->client) > 1)
+            lock->cause = RLK_CAUSE_RETRY;
         acquire_watch_begin(lock);
         return;
     }
-    if (tally->no > 0)
-        acquire_ask_others(lock);
     pause_ms = acquire_retry(lock) << lock->tries;
     if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
         lock->tries++;
@@ -8924,16 +9081,26 @@ static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally)
     acquire_pause_begin(lock, pause_ms);
 }
 
+/* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
+static bool acquire_step_gate(rlk_lock *lock)
+{
+    unsigned verdict = lock->gate ? lock->seats[lock->gate - 1].verdict : (unsigned)RLKI_NONE;
+    if (lock->gate && (verdict != RLKI_NONE || lock->client->now_ms >= lock->wake_ms))
+        acquire_open(lock, verdict != RLKI_NO);
+    return verdict == RLKI_NO;
+}
+
 static bool acquire_round(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
+    bool shut = acquire_step_gate(lock);
     rlki_tally tally = rlki_tally_of(lock);
     if (tally.yes >= rlki_needed(client) && acquire_won(lock))
         return false;
     if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
         client->now_ms < lock->phase_ms)
         return false;
-    acquire_round_failed(lock, &tally);
+    acquire_round_failed(lock, &tally, shut);
     return true;
 }
 
@@ -9000,6 +9167,9 @@ void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
         acquire_reason_changed(lock);
     if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
         return;
+    /* Nor is a node that was to be asked later. */
+    if (lock->gate && acquire_holds_back(lock, seat->index))
+        seat->verdict = RLKI_ERROR;
     /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one
      * attempt only: it has become a raise. */
     if (seat->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
@@ -9769,6 +9939,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;
     }
+    memset(client->turns, 0, sizeof(client->turns));
     client->nodes = (uint8_t)nodes;
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)
@@ -12434,8 +12605,11 @@ static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
 /* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
 static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
-    if (!seat_in_round(lock, seat))
+    if (!seat_in_round(lock, seat)) {
+        if (lock->state == RLKI_HELD)
+            rlki_turn_contend(lock);
         return;
+    }
     if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {
         seat_set(seat, RLKI_SEAT_PROBED);
         rlki_seat_send(seat, RLKI_RAISE);
@@ -13499,6 +13673,124 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
     return lock->key;
 }
 #endif
+
+/* ==== src/lock/turn.c ====
+ *
+ * Turns: who acquires a lock again and again leaves it to others in between. The client remembers,
+ * for some keys, that others want the lock too:
+ *
+ *                  somebody else was seen
+ *      ALONE --------------------------------> CONTENDED, a turn begins
+ *        ^                                      |     ^
+ *        |                                      |     | acquired after a wait, or after the pause:
+ *        |                                      |     | the next turn
+ *        +--------------------------------------+-----+
+ *          nobody was, in TURN_ALONE turns in a row
+ *
+ * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
+ * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
+ * Then it waits like them, but hurries only when most of its last waiting time has passed: those
+ * that wait for longer are faster, and who has to be fast are few.
+ *
+ * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
+ * takes is ALONE again.
+ */
+
+#define TURN_MS        16 /* of a turn, and */
+#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
+#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
+#define TURN_PAUSE_MAX 16
+#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
+#define TURN_WAIT_MAX  300  /* of the waiting time that counts */
+#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
+#define TURN_ALONE     8
+#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
+#define TURN_SHARE     8  /* and takes so large a share of what is new */
+
+static rlk_turn *turn_of(const rlk_lock *lock)
+{
+    return &lock->client->turns[lock->key_hash % RLK_TURNS];
+}
+
+bool rlki_turn_contended(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
+}
+
+static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
+{
+    rlk_turn *turn = turn_of(lock);
+    turn->key_hash = lock->key_hash;
+    turn->began_ms = (uint32_t)lock->client->now_ms;
+    turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
+                                 : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
+                                                             : waited_ms);
+    if (round_ms > TURN_ROUND_MAX)
+        round_ms = TURN_ROUND_MAX;
+    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
+                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
+}
+
+static uint32_t turn_round_ms(const rlk_turn *turn)
+{
+    return turn->round_part / TURN_PART;
+}
+
+void rlki_turn_contend(rlk_lock *lock)
+{
+    if (!rlki_turn_contended(lock)) {
+        turn_of(lock)->round_part = 0; /* another key's */
+        turn_begin(lock, 0, 0);
+    }
+    turn_of(lock)->alone = 0;
+}
+
+void rlki_turn_acquired(rlk_lock *lock)
+{
+    rlk_turn *turn = turn_of(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t waited_ms;
+    bool contended = rlki_turn_contended(lock);
+    if (lock->flags & RLKI_LOCK_TRY || lock->cause == RLK_CAUSE_LOCAL)
+        return;
+    if (lock->flags & RLKI_LOCK_HOLDER)
+        rlki_turn_contend(lock);
+    else if (!contended)
+        return;
+    if (contended && lock->cause == RLK_CAUSE_START)
+        return; /* in its turn */
+    waited_ms = now_ms - lock->began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->t0_ms);
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
+        turn->waited_ms = 0;
+}
+
+uint32_t rlki_turn_pause(rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    uint32_t now_ms = (uint32_t)lock->client->now_ms;
+    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) ||
+        now_ms - turn->began_ms < TURN_MS + TURN_ROUNDS * turn_round_ms(turn))
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
+               TURN_REACTION * turn_round_ms(turn);
+    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+}
+
+uint32_t rlki_turn_patience(rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    uint32_t most_ms = turn_of(lock)->waited_ms * 3u / 4;
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
+    most_ms -= (uint32_t)waited_ms;
+    return pause_ms < most_ms ? pause_ms : most_ms;
+}
 
 /* ==== src/lock/watch.c ====
  *
