@@ -31,13 +31,16 @@ static volatile sig_atomic_t error_kept;
 
 static void on_signal(int number)
 {
+    int error;
     (void)number;
     handled = handled + 1;
     if (!interrupts)
         return;
+    error = errno;
     errno = EDOM;
     answer = (sig_atomic_t)rlk_interrupt(&client);
     error_kept = errno == EDOM;
+    errno = error;
 }
 
 static void catch_signal(int number, bool interrupting)
