@@ -14,6 +14,7 @@
 #include "resplock/net.h"
 #include "resplock/socket.h"
 #include "resplock/lock.h"
+#include "resplock/transfer.h"
 #include "resplock/ticks.h"
 #include "resplock/posix.h"
 
