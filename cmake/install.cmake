@@ -23,6 +23,11 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INC
     PATTERN config.h EXCLUDE)
 install(FILES ${resplock_config_include}/resplock/config.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resplock COMPONENT resplock_development)
+if(resplock_keeper)
+    install(TARGETS resplock_keeper EXPORT resplock-keeper-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT resplock_development
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
     DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT resplock_development)
 
@@ -33,6 +38,10 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/resplockConfigVersion.cma
     COMPATIBILITY SameMinorVersion) # as RLK_LAYOUT and SOVERSION
 install(EXPORT resplock-${resplock_kind}-targets NAMESPACE resplock::
     DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+if(resplock_keeper)
+    install(EXPORT resplock-keeper-targets NAMESPACE resplock::
+        DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+endif()
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/resplockConfig.cmake
               ${PROJECT_BINARY_DIR}/resplockConfigVersion.cmake
     DESTINATION ${resplock_package_dir} COMPONENT resplock_development)

@@ -2092,6 +2092,66 @@ struct rlk_scoped : rlk_lock {
 
 #endif
 
+/* ==== include/resplock/transfer.h ====
+ *
+ * resplock/transfer.h: the lease of a lock that is held moves to a lock of another client, which
+ * goes on to renew and to release it. One lock owns a lease at any time.
+ */
+#ifndef RESPLOCK_TRANSFER_H
+#define RESPLOCK_TRANSFER_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A lease between two locks. It may be copied, but attached only once. Fields are private. */
+typedef struct rlk_lease {
+    const uint8_t *key; /* of the lock that held it, as its prefix; both outlive the lease */
+    const char *prefix;
+    size_t texts; /* hash of both */
+    uint32_t key_len;
+    uint32_t ttl_ms;
+    uint32_t node_ms;
+    uint32_t max_hold_ms;
+    uint32_t round;
+    uint32_t present; /* nodes that hold the token, a bit each */
+    uint8_t nodes;
+    uint8_t base[16];
+    int64_t node_until_ms[RLK_MAX_NODES]; /* expiry less drift */
+    int64_t since_ms;
+    int64_t target_ms;
+    int64_t claim_ms;
+    int64_t until_ms; /* valid before it: never longer than the lock was that held it */
+} rlk_lease;
+
+/*
+ * Takes the lease off a lock that is held: afterwards the lock is not held, and its next acquire
+ * has another token. Sends nothing to the nodes that hold the key; on other nodes, where a SET of
+ * the acquire may still be executed, it is undone in the background. A renewal in the background is
+ * abandoned. Without an attach the key stays until its TTL.
+ * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way, or fewer than a quorum of
+ * nodes have answered that they hold the key; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ */
+RLK_API rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease);
+
+/*
+ * Hands the lease to a lock, which holds it from then on: for as long as it was valid before, and
+ * no longer until a renewal is answered. The lock has the same key and token_prefix, and its client
+ * has the same servers in the same order, and the same clock. It asks them at once whether the key
+ * is still there. Both clients may belong to different threads: then the caller orders the two
+ * calls. RLK_OK; RLK_LOST: attached, and over already: it is undone, and RLK_EV_LOST follows;
+ * RLK_E_STATE: the lock is held, busy, or owns tokens of its own whose undo goes on; RLK_E_KEY:
+ * another key or prefix; RLK_E_NODES: another number of nodes; RLK_E_ARGUMENT, RLK_E_CLOSED,
+ * RLK_E_FORKED.
+ */
+RLK_API rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
 /* ==== include/resplock/ticks.h ====
  *
  * resplock/ticks.h: a clock of 64 bits made of a counter that wraps. For rlk_env.now_ms where there
@@ -7907,6 +7967,7 @@ bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
  *   lock.c       the public calls
  *   election.c   leading and following
  *   blocking.c   their blocking forms: one loop
+ *   transfer.c   a lease that moves to another lock
  *
  * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
  * verdict or a connection changed) and rlki_lock_timer (a deadline came).
@@ -13673,6 +13734,173 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
     return lock->key;
 }
 #endif
+
+/* ==== src/lock/transfer.c ====
+ *
+ * A lease moves from one lock to another:
+ *
+ *            rlk_lock_detach                       rlk_lock_attach
+ *     HELD -----------------> FREE   (rlk_lease)   FREE, LOST -----------------> HELD
+ *      |                                                         valid no more +-> LOST (undone)
+ *      +-- seats where the token was confirmed: their expiry moves, the seat is clean
+ *      +-- other seats: undone by the lock that sent the SET, behind it on its own stream
+ *
+ * Exclusion needs no more than for one lock, since one lock owns the lease at any time: what the
+ * other knows is forgotten with the move, so it neither renews, nor undoes what is not its own. A
+ * raise that is still under way from before finds the token, and raises; or does not, and does
+ * nothing.
+ *
+ * The lease is valid as long as before, or a few milliseconds less: of each node moves the time
+ * until which it counted, by the drift that its client reckons with, and not the expiry, which
+ * another drift would lengthen. It is of no stream of the new client, so the first answer counts as
+ * that of a new stream does (rule 8 of docs/correctness.md).
+ *
+ * A token is a random part and a number. The lock that gave the lease away goes on with numbers
+ * from another half, if nodes that owe an undo keep it from drawing the random part anew: so no two
+ * locks ever have one token.
+ */
+
+#include <string.h>
+
+/* The other half of the numbers. */
+#define TRANSFER_HALF UINT32_C(0x80000000)
+
+/* True if the node is known to hold the token, and nothing that was sent can bring it again. */
+static bool transfer_moves(const rlk_lock *lock, const rlk_seat *seat)
+{
+    unsigned settles = RLKI_SEAT_FENCE | RLKI_SEAT_DOUBT;
+    unsigned command = seat->request.tag;
+    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & settles) && seat->loose == 0 &&
+           seat->round == lock->round && command != RLKI_SET && command != RLKI_SET_NIL;
+}
+
+/* Fills in what the nodes that move hold. False: they are no quorum for any time. */
+static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
+{
+    const rlk_client *client = lock->client;
+    int64_t until_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+    do { /* one at least, as in rlki_lock_expiry */
+        const rlk_seat *seat = &lock->seats[i];
+        bool moves = transfer_moves(lock, seat);
+        until_ms[i] = moves ? rlki_seat_until(client, seat) : RLKI_EXPIRED;
+        lease->node_until_ms[i] = until_ms[i];
+        if (moves)
+            lease->present |= UINT32_C(1) << i;
+    } while (++i < rlki_nodes(client));
+    lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (lease->until_ms > lock->valid_ms)
+        lease->until_ms = lock->valid_ms;
+    return client->now_ms < lease->until_ms;
+}
+
+rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    unsigned i;
+    if (result != RLK_OK)
+        return result;
+    if (!lease)
+        return RLK_E_ARGUMENT;
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    if (lock->state != RLKI_HELD)
+        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
+    memset(lease, 0, sizeof(*lease));
+    if (!transfer_fill(lock, lease))
+        return RLK_E_STATE;
+    lease->key = lock->key;
+    lease->key_len = lock->key_len;
+    lease->prefix = lock->prefix;
+    lease->texts = lock->texts;
+    lease->ttl_ms = lock->ttl_ms;
+    lease->node_ms = lock->node_ms;
+    lease->max_hold_ms = lock->max_hold_ms;
+    lease->round = lock->round;
+    lease->nodes = lock->client->nodes;
+    memcpy(lease->base, lock->base, sizeof(lease->base));
+    lease->since_ms = lock->since_ms;
+    lease->target_ms = lock->target_ms;
+    lease->claim_ms = lock->claim_ms;
+
+    if (lock->operation != RLK_OP_NONE)
+        rlki_renew_preempt(lock);
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (!(lease->present & UINT32_C(1) << i))
+            continue;
+        (void)rlki_seat_abandon(seat);
+        seat->flags = 0; /* not this lock's any more: nothing is undone */
+    }
+    rlki_event_drop(lock, RLKI_EVENT_ALL);
+    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    lock->state = RLKI_FREE;
+    lock->wake_ms = RLK_NEVER;
+    rlki_lock_undo(lock); /* the other nodes */
+    rlki_watch_leave(lock);
+    lock->round ^= TRANSFER_HALF;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_lock_rearm(lock);
+    return RLK_OK;
+}
+
+/* False: the lock has something of its own that the lease would mix with. */
+static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
+{
+    bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        if (!rlki_seat_clean(seat) && (!same_base || lease->present & UINT32_C(1) << i))
+            return false;
+    }
+    return true;
+}
+
+rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
+{
+    rlk_result result = rlki_lock_enter(lock);
+    unsigned i;
+    if (result != RLK_OK)
+        return result;
+    if (!lease)
+        return RLK_E_ARGUMENT;
+    if (lease->texts != lock->texts)
+        return RLK_E_KEY;
+    if (lease->nodes != lock->client->nodes)
+        return RLK_E_NODES;
+    if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
+        return RLK_E_STATE;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
+    lock->options = (uint8_t)(lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD));
+    memcpy(lock->base, lease->base, sizeof(lock->base));
+    lock->round = lease->round;
+    lock->since_ms = lease->since_ms;
+    lock->target_ms = lease->target_ms;
+    lock->claim_ms = lease->claim_ms;
+    lock->limit_ms = lease->until_ms;
+    lock->touched = lease->present; /* asked now, and so notified of from now on */
+    lock->error = RLK_OK;
+    lock->lost_cause = RLK_LOST_NOT;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_seat *seat = &lock->seats[i];
+        if (!(lease->present & UINT32_C(1) << i))
+            continue;
+        seat->flags = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT;
+        seat->round = lease->round;
+        seat->generation = 0;                      /* of no stream here */
+        seat->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        seat->horizon_ms = 0;
+    }
+    lock->state = RLKI_HELD;
+    rlki_operation_note(lock, RLK_OP_ACQUIRE, RLK_OK);
+    rlki_watch_hold(lock);
+    rlki_lock_validate(lock);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
+    rlki_renew_schedule_next(lock);
+    rlki_operation_step(lock); /* lost, if it is over */
+    return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
+}
 
 /* ==== src/lock/turn.c ====
  *

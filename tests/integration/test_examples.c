@@ -178,6 +178,29 @@ static void test_examples_log(void **state)
     assert_null(strstr(program_output(run), "somebody has"));
 }
 
+/* ---- keeper ---- */
+
+static void test_examples_keeper(void **state)
+{
+    server *redis = server_start(NULL);
+    program *run = program_start(program_example("keeper"), server_url(redis), "key", "4", NULL);
+
+    (void)state;
+    program_expect(run, "kept\n");
+    support_sleep_ms(2500); /* longer than the TTL */
+    assert_int_equal(server_integer(redis, "EXISTS key"), 1);
+    assert_int_equal(program_wait(run), 0);
+    program_expect(run, "worked, and held all along\n");
+    assert_int_equal(server_integer(redis, "EXISTS key"), 0);
+
+    run = program_start(program_example("keeper"), server_url(redis), "key", "60", NULL);
+    program_expect(run, "kept\n");
+    server_do(redis, "SET key usurper");
+    assert_int_equal(program_wait(run), 1);
+    assert_contains(program_output(run), "the lease is over");
+    assert_string_equal(server_text(redis, "GET key"), "usurper");
+}
+
 /* ---- election ---- */
 
 static program *stand(const server *redis, const char *name)
@@ -364,6 +387,7 @@ int main(void)
         support_test(test_examples_leader_outlives_a_fatal_error),
         support_test(test_examples_leader_follows_while_the_server_stands),
         support_test(test_examples_log),
+        support_test(test_examples_keeper),
         support_test(test_examples_election),
         support_test(test_examples_election_learns_that_it_lost),
         support_test(test_examples_election_waits_for_the_server),
