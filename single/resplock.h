@@ -902,6 +902,7 @@ struct rlk_conn {
     uint32_t segment_at;
     uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
     uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
+    uint32_t tx_needed;   /* by credentials that did not fit; 0: they did */
     uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
     uint32_t rx_end;
     rlk_request *send_head; /* send list */
@@ -1105,6 +1106,10 @@ RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
 /* Bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
+
+/* Bytes of the transmit buffer that the last handshake needed and did not have, which ended it with
+ * RLK_E_CREDENTIALS; else 0. */
+RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
 /* 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);
@@ -1513,6 +1518,16 @@ typedef struct rlk_turn {
     uint8_t alone;       /* turns in a row in which nobody else was seen */
 } rlk_turn;
 
+#ifndef RLK_NO_TEXT
+/* A number that was refused, and what fits. Fields are private. */
+typedef struct rlk_refusal {
+    const char *name; /* of the field; NULL: none was */
+    int64_t number;
+    uint32_t least;
+    uint32_t most; /* UINT32_MAX: no bound */
+} rlk_refusal;
+#endif
+
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
 struct rlk_client {
@@ -1549,6 +1564,9 @@ struct rlk_client {
     rlk_wheel wheel;
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
+#endif
+#ifndef RLK_NO_TEXT
+    rlk_refusal refusal;
 #endif
     char text[RLKI_TEXT_CAP];
 #ifndef RLK_NO_POSIX
@@ -2300,7 +2318,8 @@ typedef struct rlk_node_memory {
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL and need not outlive the call, but for its texts.
- * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials longer than RLK_NODE_TX),
+ * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
+ * rlk_client_open_nodes with one node),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
  * rlk_client_error() says why, and rlk_client_close is not needed.
  */
@@ -3071,9 +3090,12 @@ static const result_row result_rows[] = {
     {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
     {RLK_E_TTL, "E_TTL",
-     "the TTL must be from 1 to RLK_TTL_MAX milliseconds and longer than drift and node time"},
+     "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
+     "one node (node_ms)"},
     {RLK_E_KEY, "E_KEY",
-     "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
+     "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
+     "ones "
+     "(tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
      "valkey://... "
@@ -3106,8 +3128,9 @@ static const result_row result_rows[] = {
      "the URL has a parameter other than db, username and password, or credentials twice; settings "
      "stand in rlk_options"},
     {RLK_E_BUFFER, "E_BUFFER",
-     "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
-     "RLK_CONN_RX_MIN"},
+     "a buffer is too small for the connection, or for its credentials: rlk_client_open_nodes "
+     "takes "
+     "larger ones (tx_cap, rx_cap, ring_len), also for one node"},
     {RLK_E_LAYOUT, "E_LAYOUT",
      "compiled against another layout of the structs: use the headers of this library"},
     {RLK_E_STATE, "E_STATE", "another operation of this lock is under way, or it is held already"},
@@ -3115,17 +3138,19 @@ static const result_row result_rows[] = {
      "this process inherited the client by fork; it belongs to the parent: open a new one"},
     {RLK_E_SAME_NODE, "E_SAME_NODE",
      "the same server is listed twice; a quorum needs independent ones"},
-    {RLK_E_NODES, "E_NODES", "the number of nodes is not from 1 to RLK_MAX_NODES"},
+    {RLK_E_NODES, "E_NODES", "the number of nodes is 0, or more than the library was built for"},
     {RLK_E_RESOLVER, "E_RESOLVER",
      "a host name in an event loop needs the resolver hook: use an address, or set it"},
-    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is longer than RLK_PREFIX_MAX"},
+    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is too long"},
     {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
     {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
     {RLK_E_TIMES, "E_TIMES",
-     "a time limit is negative or above RLK_TIME_LIMIT_MAX, or max_hold_ms is not from the TTL to "
-     "RLK_TTL_MAX"},
+     "a time limit is negative or longer than a day, or max_hold_ms is shorter than the TTL or too "
+     "long"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
-     "the credentials hook gave none, or they do not fit the transmit buffer"},
+     "the credentials hook gave none, or they do not fit the transmit buffer: "
+     "rlk_client_open_nodes "
+     "takes larger ones (tx_cap), also for one node"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
@@ -3908,14 +3933,21 @@ bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
 
 /* ==== src/net/limit.h ====
  *
- * Time limits of a configuration.
+ * Limits of a configuration.
  */
 #ifndef RLKI_LIMIT_H
 #define RLKI_LIMIT_H
 
+/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
+#define RLKI_BUFFER_MAX 0x40000000u
+
 /* Takes a limit as users give it: 0 is the default. False: negative, or beyond RLK_TIME_LIMIT_MAX.
  */
 RLKI_API bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms);
+
+/* Name of the first buffer of a configuration that is too small (*size, of which *least is needed)
+ * or too large; NULL: none is. With RLK_NO_TEXT the name is "". */
+RLKI_API const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least);
 
 #endif
 
@@ -3960,8 +3992,11 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
 /* Longest client name: RLK_CONN_TX_MIN reckons with it. */
 #define CONN_NAME_MAX 64u
 
-/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
-#define CONN_BUFFER_MAX 0x40000000u
+#ifdef RLK_NO_TEXT
+#define CONN_WORD(word) ""
+#else
+#define CONN_WORD(word) (word)
+#endif
 
 /* ---- Small parts ------------------------------------------------------------------------- */
 
@@ -4070,10 +4105,31 @@ static bool conn_is_name(const char *name)
     return n > 0 && n <= CONN_NAME_MAX && name[n] == '\0';
 }
 
+static bool conn_buffer_fits(size_t size, size_t least)
+{
+    return size >= least && size <= RLKI_BUFFER_MAX;
+}
+
+const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least)
+{
+    *size = config->ring_len;
+    *least = RLK_CONN_RING_MIN;
+    if (!conn_buffer_fits(*size, *least))
+        return CONN_WORD("ring_len");
+    *size = config->rx_cap;
+    *least = RLK_CONN_RX_MIN;
+    if (!conn_buffer_fits(*size, *least))
+        return CONN_WORD("rx_cap");
+    *size = config->tx_cap;
+    *least = config->credentials == NULL ? rlki_handshake_room(&config->url) : RLK_CONN_TX_MIN;
+    return conn_buffer_fits(*size, *least) ? NULL : CONN_WORD("tx_cap");
+}
+
 static rlk_result conn_check(const rlk_conn_config *config)
 {
     const rlk_conn_calls *calls = config->calls;
-    size_t tx_min = RLK_CONN_TX_MIN;
+    size_t size;
+    size_t least;
     unsigned i;
 
     if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
@@ -4088,13 +4144,7 @@ static rlk_result conn_check(const rlk_conn_config *config)
     for (i = 0; i < config->scripts_len; i++)
         if (config->scripts[i].load == NULL || config->scripts[i].load_len == 0)
             return RLK_E_ARGUMENT;
-    if (config->credentials == NULL)
-        tx_min = rlki_handshake_room(&config->url);
-    if (config->ring_len < RLK_CONN_RING_MIN || config->tx_cap < tx_min ||
-        config->rx_cap < RLK_CONN_RX_MIN || config->tx_cap > CONN_BUFFER_MAX ||
-        config->rx_cap > CONN_BUFFER_MAX)
-        return RLK_E_BUFFER;
-    return RLK_OK;
+    return rlki_conn_bad_buffer(config, &size, &least) != NULL ? RLK_E_BUFFER : RLK_OK;
 }
 
 static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
@@ -4360,6 +4410,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN | RLK_SERVER_NO_LOAD : 0;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
+    conn->tx_needed = 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -4588,10 +4639,103 @@ size_t rlk_conn_tx_cap(const rlk_conn *conn)
     return conn->tx_cap;
 }
 
+size_t rlk_conn_tx_needed(const rlk_conn *conn)
+{
+    return conn->tx_needed;
+}
+
 int rlk_conn_protocol(const rlk_conn *conn)
 {
     return conn->protocol;
 }
+
+/* ==== src/net/error_number.h ====
+ *
+ * What an errno says of a connection, in words.
+ */
+#ifndef RLKI_ERROR_NUMBER_H
+#define RLKI_ERROR_NUMBER_H
+
+#ifndef RLK_NO_TEXT
+/* Words of an errno; NULL where there are none: of a rare one, and without POSIX. strerror is not
+ * safe in threads. */
+RLKI_API const char *rlki_error_number_text(int number);
+#endif
+
+#endif
+
+/* ==== src/net/error_number.c ====
+ *
+ * What an errno says of a connection, in words.
+ */
+
+#ifndef RLK_NO_TEXT
+
+#ifdef RLK_NO_POSIX
+
+const char *rlki_error_number_text(int number)
+{
+    (void)number;
+    return NULL;
+}
+
+#else
+
+#include <errno.h>
+
+const char *rlki_error_number_text(int number)
+{
+    switch (number) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ECONNRESET:
+        return "connection reset by the peer";
+    case EPIPE:
+        return "the peer has closed the connection";
+    case ETIMEDOUT:
+        return "timed out";
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ENETUNREACH:
+        return "the network is unreachable";
+    case ENETDOWN:
+        return "the network is down";
+    case EADDRNOTAVAIL:
+        return "no local address or port is free";
+    case EAFNOSUPPORT:
+        return "the system lacks this kind of address";
+    case ENOENT:
+        return "no such socket";
+    case ENOTDIR:
+        return "a part of the path is not a folder";
+    case ENOTSOCK:
+        return "not a socket";
+    case ENAMETOOLONG:
+        return "the path is too long";
+    case EACCES:
+        return "permission denied";
+    case EPERM:
+        return "forbidden, perhaps by a firewall";
+    case EAGAIN:
+        return "the server's queue of connections is full";
+    case EMFILE:
+        return "too many open files in this process";
+    case ENFILE:
+        return "too many open files in the system";
+    case ENOBUFS:
+        return "the system has no buffer left";
+    case ENOMEM:
+        return "the system has no memory left";
+    case EPROTOTYPE:
+        return "a socket of another type";
+    default:
+        return NULL;
+    }
+}
+
+#endif /* RLK_NO_POSIX */
+
+#endif /* RLK_NO_TEXT */
 
 /* ==== src/net/handshake.c ====
  *
@@ -5370,6 +5514,7 @@ static bool handshake_send(rlk_conn *conn)
         if (conn->tx_end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
+        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
         result = RLK_E_CREDENTIALS;
     }
     if (result != RLK_OK) {
@@ -8136,6 +8281,33 @@ RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, un
                      const char *what);
 #endif
 
+/* ---- limits.c ---- */
+
+/* Remembers which number was refused, and from where to where it fits (`most` UINT32_MAX: no
+ * bound); a NULL name: none was. */
+#ifdef RLK_NO_TEXT
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    ((void)(client), (void)(name), (void)(number))
+#else
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
+RLKI_API void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
+                 uint32_t most);
+/* The least TTL that outlasts drift and one try on one node. node_ms 0: the default, which follows
+ * the TTL. */
+RLKI_API uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms);
+struct text_out;
+/* What the client refused last; what the last handshake of a connection lacked; what an operation
+ * would have taken. */
+RLKI_API void rlki_text_refusal(struct text_out *out, const rlk_client *client);
+RLKI_API void rlki_text_conn_limit(struct text_out *out, const rlk_conn *conn, rlk_result error);
+RLKI_API void rlki_text_lock_limit(struct text_out *out, const rlk_lock *lock, unsigned operation,
+                          rlk_result result);
+#endif
+/* As rlki_limit_take. */
+RLKI_API bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
+                            uint32_t default_ms, const char *name);
+
 /* ---- watch.c ---- */
 
 /* True of two locks of one client for the same key. */
@@ -9925,10 +10097,16 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 static bool client_take_times(rlk_client *client, const rlk_client_config *config)
 {
     client->drift_ppm = config->drift_ppm == 0 ? RLK_DRIFT_PPM : config->drift_ppm;
-    return rlki_limit_take(&client->operation_ms, config->operation_ms, RLK_OPERATION_MS) &&
-           rlki_limit_take(&client->settle_ms, config->settle_ms, RLK_SETTLE_MS) &&
-           rlki_limit_take(&client->drift_ms, config->drift_ms, RLK_DRIFT_MS) &&
-           client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
+    if (client->drift_ppm > RLKI_DRIFT_PPM_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("drift_ppm"), client->drift_ppm, 0, RLKI_DRIFT_PPM_MAX);
+        return false;
+    }
+    return rlki_client_take_limit(client, &client->operation_ms, config->operation_ms,
+                                  RLK_OPERATION_MS, RLKI_WORD("operation_ms")) &&
+           rlki_client_take_limit(client, &client->settle_ms, config->settle_ms, RLK_SETTLE_MS,
+                                  RLKI_WORD("settle_ms")) &&
+           rlki_client_take_limit(client, &client->drift_ms, config->drift_ms, RLK_DRIFT_MS,
+                                  RLKI_WORD("drift_ms"));
 }
 
 /* The index: the caller's buckets, or our own. False: they can't be used. */
@@ -9951,11 +10129,17 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
     size_t i;
     size_t k;
     if (!conns || !config || !config->env.now_ms || !config->env.random ||
-        config->handoffs >= UINT8_MAX || !client_take_buckets(client, config))
+        !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
+    if (config->handoffs >= UINT8_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("handoffs"), config->handoffs, 0, UINT8_MAX - 1);
+        return RLK_E_ARGUMENT;
+    }
     client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
-    if (nodes == 0 || nodes > RLK_MAX_NODES)
+    if (nodes == 0 || nodes > RLK_MAX_NODES) {
+        RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
+    }
     if (!client_take_times(client, config))
         return RLK_E_TIMES;
     if (config->env.now_ms(config->env.context) >= RLK_NO_CLOCK_MS)
@@ -9990,6 +10174,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->failed = RLK_OK;
     client->interruptible = false;
     client->interrupted = false;
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;
@@ -10478,6 +10663,153 @@ bool rlki_hold_step(rlk_lock *lock)
     return false;
 }
 
+/* ==== src/lock/text_out.h ====
+ *
+ * A terminated text under construction: text.c, limits.c.
+ */
+#ifndef RLKI_TEXT_OUT_H
+#define RLKI_TEXT_OUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What does not fit is cut off. */
+typedef struct text_out {
+    char *at;
+    char *end; /* last byte, for the terminator */
+} text_out;
+
+static inline text_out text_begin(char *text, size_t cap)
+{
+    text_out out;
+    out.at = text;
+    out.end = text + cap - 1;
+    *out.at = '\0';
+    return out;
+}
+
+RLKI_API void rlki_text_char(text_out *out, char c);
+RLKI_API void rlki_text_number(text_out *out, uint32_t number);
+
+#ifndef RLK_NO_TEXT
+RLKI_API void rlki_text_string(text_out *out, const char *string);
+#endif
+
+#endif
+
+/* ==== src/lock/limits.c ====
+ *
+ * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
+ * rlk_lock_error.
+ */
+
+bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
+                            uint32_t default_ms, const char *name)
+{
+    if (rlki_limit_take(out_ms, value_ms, default_ms))
+        return true;
+    RLKI_REFUSE(client, name, value_ms, 0, RLK_TIME_LIMIT_MAX);
+    return false;
+}
+
+#ifndef RLK_NO_TEXT
+
+void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
+                 uint32_t most)
+{
+    client->refusal.name = name;
+    client->refusal.number = number;
+    client->refusal.least = least;
+    client->refusal.most = most;
+}
+
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms)
+{
+    uint32_t ttl_ms = 0;
+    uint32_t next_ms;
+    /* Drift is half of the TTL at most, and a default node_ms a third: each step leaves at most
+     * five sixths of the way. */
+    for (;;) {
+        uint32_t third_ms = ttl_ms / 3;
+        uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
+        if (node_ms > 0)
+            try_ms = (uint32_t)node_ms;
+        next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
+        if (next_ms <= ttl_ms || next_ms > (uint32_t)RLK_TTL_MAX)
+            return next_ms > ttl_ms ? next_ms : ttl_ms;
+        ttl_ms = next_ms;
+    }
+}
+
+/* "; ttl_ms is 1000, and must be from 2024 to 2073600000", "... must be at least 2708" */
+static void limits_put(text_out *out, const rlk_refusal *refusal)
+{
+    bool negative = refusal->number < 0;
+    int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
+    rlki_text_string(out, "; ");
+    rlki_text_string(out, refusal->name);
+    if (size < (int64_t)UINT32_MAX) {
+        rlki_text_string(out, negative ? " is -" : " is ");
+        rlki_text_number(out, (uint32_t)size + negative);
+        rlki_text_string(out, ", and");
+    }
+    rlki_text_string(out, refusal->most == UINT32_MAX ? " must be at least " : " must be from ");
+    rlki_text_number(out, refusal->least);
+    if (refusal->most == UINT32_MAX)
+        return;
+    rlki_text_string(out, " to ");
+    rlki_text_number(out, refusal->most);
+}
+
+void rlki_text_refusal(text_out *out, const rlk_client *client)
+{
+    if (client->refusal.name)
+        limits_put(out, &client->refusal);
+}
+
+void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
+{
+    rlk_refusal refusal;
+    refusal.name = "tx_cap";
+    refusal.number = (int64_t)rlk_conn_tx_cap(conn);
+    refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
+    refusal.most = UINT32_MAX;
+    if (error == RLK_E_CREDENTIALS && refusal.least > 0)
+        limits_put(out, &refusal);
+}
+
+void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operation,
+                          rlk_result result)
+{
+    const rlk_client *client = lock->client;
+    int64_t left_ms = rlki_lock_expiry(lock) - client->now_ms;
+    rlk_refusal refusal;
+    if (result != RLK_E_TTL || lock->state != RLKI_HELD)
+        return;
+    refusal.number = INT64_MAX; /* the caller has it */
+    refusal.most = (uint32_t)RLK_TTL_MAX;
+    if (operation == RLK_OP_EXTEND) {
+        refusal.name = "added_ms";
+        refusal.least = 1;
+        if (left_ms > 0)
+            refusal.most = left_ms < RLK_TTL_MAX ? (uint32_t)(RLK_TTL_MAX - left_ms) : 0;
+    } else {
+        refusal.name = "ttl_ms";
+        refusal.least = rlki_ttl_least(client, lock->node_ms);
+    }
+    if (refusal.most == 0) {
+        rlki_text_string(out, "; the lease is as long as it may be");
+        return;
+    }
+    limits_put(out, &refusal);
+    if (operation == RLK_OP_EXTEND)
+        return;
+    rlki_text_string(out, " with a node_ms of ");
+    rlki_text_number(out, lock->node_ms);
+}
+
+#endif /* RLK_NO_TEXT */
+
 /* ==== src/lock/lock.c ====
  *
  * The public calls of a lock: arguments are checked here, once, for the started and the blocking
@@ -10516,28 +10848,45 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
+    rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
-    if (!rlki_limit_take(&lock->node_ms, config->node_ms,
-                         third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
-        !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
-        !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
-        !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
-        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS) ||
-        !rlki_limit_take(&lock->report_ms, config->report_ms, 0))
+    uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
+    if (!rlki_client_take_limit(client, &lock->node_ms, config->node_ms, try_ms,
+                                RLKI_WORD("node_ms")) ||
+        !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
+                                RLKI_WORD("retry_min_ms")) ||
+        !rlki_client_take_limit(client, &lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS,
+                                RLKI_WORD("retry_max_ms")) ||
+        !rlki_client_take_limit(client, &lock->safety_ms, config->safety_ms, RLK_SAFETY_MS,
+                                RLKI_WORD("safety_ms")) ||
+        !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
+                                RLKI_WORD("wait_ms")) ||
+        !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
+                                RLKI_WORD("report_ms")))
         return false;
     if (config->max_hold_ms != 0 &&
-        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
+        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX)) {
+        RLKI_REFUSE(client, RLKI_WORD("max_hold_ms"), config->max_hold_ms, lock->ttl_ms,
+                    RLK_TTL_MAX);
         return false; /* the first lease is longer already */
+    }
     lock->max_hold_ms = (uint32_t)config->max_hold_ms;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
     return true;
 }
 
+static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *config)
+{
+    RLKI_REFUSE(lock->client, RLKI_WORD("ttl_ms"), config->ttl_ms,
+                rlki_ttl_least(lock->client, config->node_ms), RLK_TTL_MAX);
+    return RLK_E_TTL;
+}
+
 static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
 {
     if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
+        return lock_refuse_ttl(lock, config);
     lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
@@ -10546,25 +10895,33 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
         size_t len = strlen(lock->prefix);
-        if (len > RLK_PREFIX_MAX)
+        if (len > RLK_PREFIX_MAX) {
+            RLKI_REFUSE(lock->client, RLKI_WORD("its length"), len, 0, RLK_PREFIX_MAX);
             return RLK_E_PREFIX;
+        }
         lock->prefix_len = (uint8_t)len;
     }
-    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : RLK_E_TTL;
+    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
 }
 
+/* The transmit buffer of each connection takes the key twice, and the prefix (RLK_TX_MIN_PREFIX).
+ */
 static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 {
+    size_t frame = RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len);
+    size_t most = SIZE_MAX;
     unsigned i;
-    if (key_len == 0)
-        return RLK_E_KEY;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
-        if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
-            key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
-            return RLK_E_KEY;
+        size_t fits = cap > frame ? (cap - frame) / 2 : 0;
+        if (fits < most)
+            most = fits;
     }
-    return RLK_OK;
+    if (key_len != 0 && key_len <= most)
+        return RLK_OK;
+    RLKI_REFUSE(lock->client, RLKI_WORD("its length"),
+                key_len < INT32_MAX ? (int64_t)key_len : INT64_MAX, 1, most);
+    return RLK_E_KEY;
 }
 
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
@@ -10573,19 +10930,21 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
-    if (!client || !key)
+    if (!client)
         return RLK_E_ARGUMENT;
     if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
+        return key ? RLK_E_CLOSED : RLK_E_ARGUMENT;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     lock->client = client;
-    result = lock_configure(lock, config ? config : &all_defaults);
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
+    result = key ? lock_configure(lock, config ? config : &all_defaults) : RLK_E_ARGUMENT;
     if (result == RLK_OK)
         result = lock_key_fits(lock, key_len);
     if (result != RLK_OK) {
         lock->client = NULL;
         client->error = (int16_t)result; /* the lock has no memory for texts */
+        client->error_node = 0;
         return result;
     }
     lock->key = (const uint8_t *)key;
@@ -11557,8 +11916,10 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     if (!config->credentials && (options->user || options->password)) {
         size_t need =
             RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
-        if (config->tx_cap < need)
+        if (config->tx_cap < need) {
+            RLKI_REFUSE(client, RLKI_WORD("tx_cap"), config->tx_cap, need, RLKI_BUFFER_MAX);
             return RLK_E_BUFFER;
+        }
         config->credentials = posix_credentials;
         config->credentials_context = node;
     }
@@ -11570,6 +11931,27 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->no_tracking = options->no_tracking;
     rlk_client_conn_config(client, config);
     return RLK_OK;
+}
+
+/* Why rlk_conn_init refused, which has no memory for it. */
+static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk_result result)
+{
+    uint32_t taken_ms;
+    size_t number;
+    size_t least;
+    const char *buffer = rlki_conn_bad_buffer(config, &number, &least);
+    if (result == RLK_E_BUFFER && buffer)
+        RLKI_REFUSE(client, buffer, number < INT32_MAX ? (int64_t)number : INT64_MAX, least,
+                    RLKI_BUFFER_MAX);
+    if (result == RLK_E_TIMES)
+        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_ms, 0,
+                                      RLKI_WORD("connect_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->response_ms, 0,
+                                      RLKI_WORD("response_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->backoff_min_ms, 0,
+                                      RLKI_WORD("backoff_min_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->backoff_max_ms, 0,
+                                      RLKI_WORD("backoff_max_ms")));
 }
 
 /* One node: its connection over the memory that `config` names already, and its driver. */
@@ -11588,6 +11970,8 @@ static rlk_result posix_node(rlk_client *client, rlk_node *node, rlk_conn_config
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK)
         rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+    else
+        posix_explain(client, config, result);
     return result;
 }
 
@@ -11651,6 +12035,7 @@ static rlk_result posix_begin(rlk_client *client, const rlk_options **options, r
         memset(client, 0, size); /* closed, as far as the caller's struct goes */
         return RLK_E_LAYOUT;
     }
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
     if (!*options) {
         memset(none, 0, sizeof(*none));
         *options = none;
@@ -11696,8 +12081,10 @@ rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
     rlk_result begun = posix_begin(client, &options, &none, size, layout);
     if (begun != RLK_OK)
         return begun;
-    if (nodes == 0 || nodes > RLK_MAX_NODES)
+    if (nodes == 0 || nodes > RLK_MAX_NODES) {
+        RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return posix_refuse(client, RLK_E_NODES, 0);
+    }
     if (!urls || !memory)
         return posix_refuse(client, RLK_E_ARGUMENT, 0);
     now_ms = posix_now(options);
@@ -13001,22 +13388,12 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
 #define TEXT_ADDRESS_MAX 108u
 #endif
 
-/* A terminated text under construction: what does not fit is cut off. */
-typedef struct text_out {
-    char *at;
-    char *end; /* last byte, for the terminator */
-} text_out;
-
-static text_out text_begin(rlk_client *client)
+static text_out text_start(rlk_client *client)
 {
-    text_out out;
-    out.at = client->text;
-    out.end = client->text + sizeof client->text - 1;
-    *out.at = '\0';
-    return out;
+    return text_begin(client->text, sizeof client->text);
 }
 
-static void text_char(text_out *out, char c)
+void rlki_text_char(text_out *out, char c)
 {
     if (out->at == out->end)
         return;
@@ -13024,7 +13401,7 @@ static void text_char(text_out *out, char c)
     *out->at = '\0';
 }
 
-static void text_number(text_out *out, uint32_t number)
+void rlki_text_number(text_out *out, uint32_t number)
 {
     char digits[10];
     unsigned n = 0;
@@ -13033,7 +13410,7 @@ static void text_number(text_out *out, uint32_t number)
         number /= 10;
     } while (number > 0);
     while (n > 0)
-        text_char(out, digits[--n]);
+        rlki_text_char(out, digits[--n]);
 }
 
 #ifndef RLK_NO_TEXT
@@ -13041,21 +13418,21 @@ static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
     for (i = 0; i < len; i++)
-        text_char(out, bytes[i]);
+        rlki_text_char(out, bytes[i]);
 }
 
-static void text_string(text_out *out, const char *string)
+void rlki_text_string(text_out *out, const char *string)
 {
     while (*string)
-        text_char(out, *string++);
+        rlki_text_char(out, *string++);
 }
 
 /* "NAME: meaning" */
 static void text_result(text_out *out, rlk_result result)
 {
-    text_string(out, rlk_result_name(result));
-    text_string(out, ": ");
-    text_string(out, rlk_result_text(result));
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, rlk_result_text(result));
 }
 
 /* What ended a lease; NULL: nothing is known. */
@@ -13073,7 +13450,13 @@ static const char *text_lost_cause(unsigned cause)
 static const char *text_of_operation(unsigned operation, rlk_result result)
 {
     switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return result == RLK_E_TIMES ? "the wait is negative: RLK_TRY, RLK_FOREVER, RLK_DEFAULT or "
+                                       "milliseconds"
+                                     : NULL;
     case RLK_OP_QUERY:
+        if (result == RLK_E_ARGUMENT)
+            return "holders is NULL, or has room for less than rlk_client_nodes()";
         return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
     case RLK_OP_EXTEND:
     case RLK_OP_RENEW:
@@ -13100,18 +13483,19 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
     if (lost && text_lost_cause(lock->lost_cause))
         meaning = text_lost_cause(lock->lost_cause);
-    text_string(out, rlk_result_name(result));
-    text_string(out, ": ");
-    text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_lock_limit(out, lock, operation, result);
     if (result == RLK_LOST && meaning)
-        text_string(out, "; stop using what it protects");
+        rlki_text_string(out, "; stop using what it protects");
 }
 
 /* The end of a text that may be long. */
 static void text_tail(text_out *out, const char *bytes, size_t len)
 {
     if (len > TEXT_ADDRESS_MAX) {
-        text_string(out, "...");
+        rlki_text_string(out, "...");
         bytes += len - TEXT_ADDRESS_MAX;
         len = TEXT_ADDRESS_MAX;
     }
@@ -13126,13 +13510,40 @@ static void text_address(text_out *out, const rlk_url *url)
     if (url->host) {
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
-        text_string(out, v6 ? "[" : "");
+        rlki_text_string(out, v6 ? "[" : "");
         text_tail(out, url->host, url->host_len);
-        text_string(out, v6 ? "]:" : ":");
-        text_number(out, url->port);
+        rlki_text_string(out, v6 ? "]:" : ":");
+        rlki_text_number(out, url->port);
     } else if (url->path) {
         text_tail(out, url->path, url->path_len);
     }
+}
+
+/* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
+static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
+{
+    unsigned verdict = lock ? lock->seats[node].verdict : (unsigned)RLKI_NONE;
+    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || verdict == RLKI_ERROR)
+        return false;
+    return !lock || verdict != RLKI_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
+}
+
+/* "; 2 of 5 nodes answer, 3 are needed" */
+static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock *lock)
+{
+    unsigned answering = 0;
+    unsigned i;
+    if (rlki_nodes(client) == 1)
+        return;
+    for (i = 0; i < rlki_nodes(client); i++)
+        answering += text_answers(client, lock, i);
+    rlki_text_string(out, "; ");
+    rlki_text_number(out, answering);
+    rlki_text_string(out, " of ");
+    rlki_text_number(out, rlki_nodes(client));
+    rlki_text_string(out, answering == 1 ? " nodes answers, " : " nodes answer, ");
+    rlki_text_number(out, rlki_needed(client));
+    rlki_text_string(out, " are needed");
 }
 
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
@@ -13142,28 +13553,34 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     rlk_conn *conn = client->conns[node];
     rlk_result_kind kind = rlk_result_class(error);
     const char *said = rlk_conn_text(conn);
-    text_string(out, " (node ");
-    text_number(out, node);
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
     if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
-        text_string(out, ", ");
+        rlki_text_string(out, ", ");
         text_address(out, rlk_conn_url(conn));
     }
     if (command[0]) {
-        text_string(out, ", ");
-        text_string(out, command);
+        rlki_text_string(out, ", ");
+        rlki_text_string(out, command);
     }
     if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
-        text_string(out, "; the server said: ");
-        text_string(out, said);
+        rlki_text_string(out, "; the server said: ");
+        rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
     if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
-        text_string(out, "; hung up before the first reply: is it a TLS port?");
+        rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
     if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
-        text_string(out, "; errno ");
-        text_number(out, (uint32_t)rlk_conn_errno(conn));
+        const char *words = rlki_error_number_text(rlk_conn_errno(conn));
+        rlki_text_string(out, "; ");
+        if (words) {
+            rlki_text_string(out, words);
+            rlki_text_string(out, ", ");
+        }
+        rlki_text_string(out, "errno ");
+        rlki_text_number(out, (uint32_t)rlk_conn_errno(conn));
     }
-    text_char(out, ')');
+    rlki_text_char(out, ')');
 }
 
 const char *rlki_operation_name(unsigned operation)
@@ -13189,52 +13606,57 @@ const char *rlki_command_name(unsigned command)
 }
 
 /* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
-static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
-                              rlk_result error)
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
 {
     const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
                                                   : rlk_conn_step(client->conns[node]);
+    rlki_text_conn_limit(out, client->conns[node], error);
+    text_quorum(out, client, lock);
     text_node(out, client, node, name, error);
 }
 
 /* What rlk_lock_init or open refused, of one node if that is not the first. */
-static void text_refused(text_out *out, rlk_result result, unsigned node)
+static void text_refused(text_out *out, const rlk_client *client)
 {
-    text_result(out, result);
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_refusal(out, client);
     if (node == 0)
         return;
-    text_string(out, " (node ");
-    text_number(out, node);
-    text_char(out, ')');
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
+    rlki_text_char(out, ')');
 }
 
 /* "acquire "foobar": " */
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
-    text_string(out, rlki_operation_name(operation));
+    rlki_text_string(out, rlki_operation_name(operation));
     if (lock->error == RLK_E_DANGLING) {
-        text_string(out, ": ");
+        rlki_text_string(out, ": ");
         return;
     }
-    text_string(out, " \"");
+    rlki_text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
-    text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+    rlki_text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
 }
 
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    text_string(out, "still waiting after ");
-    text_number(out, (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
-    text_string(out, " s: ");
+    rlki_text_string(out, "still waiting after ");
+    rlki_text_number(out,
+                     (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
+    rlki_text_string(out, " s: ");
 }
 
 static void text_last_error(text_out *out, rlk_result error)
 {
-    text_string(out, "; last error ");
-    text_string(out, rlk_result_name(error));
+    rlki_text_string(out, "; last error ");
+    rlki_text_string(out, rlk_result_name(error));
 }
 
 #else /* RLK_NO_TEXT: numbers */
@@ -13256,8 +13678,8 @@ const char *rlki_command_name(unsigned command)
 static void text_result(text_out *out, rlk_result result)
 {
     if (result < 0)
-        text_char(out, '-');
-    text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
+        rlki_text_char(out, '-');
+    rlki_text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
 }
 
 static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
@@ -13268,23 +13690,25 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
     text_result(out, result);
 }
 
-static void text_refused(text_out *out, rlk_result result, unsigned node)
+static void text_refused(text_out *out, const rlk_client *client)
 {
-    text_result(out, result);
-    text_char(out, ' ');
-    text_char(out, '@');
-    text_number(out, node);
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
 }
 
-static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
-                              rlk_result error)
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
 {
+    (void)lock;
     (void)client;
     (void)command;
     (void)error;
-    text_char(out, ' ');
-    text_char(out, '@');
-    text_number(out, node);
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
 }
 
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
@@ -13302,7 +13726,7 @@ static void text_waiting(text_out *out, const rlk_lock *lock)
 
 static void text_last_error(text_out *out, rlk_result error)
 {
-    text_char(out, ' ');
+    rlki_text_char(out, ' ');
     text_result(out, error);
 }
 #endif
@@ -13340,9 +13764,9 @@ const char *rlk_client_error(rlk_client *client)
     unsigned node;
     if (!client)
         return rlk_result_text(RLK_E_ARGUMENT);
-    out = text_begin(client);
+    out = text_start(client);
     if (client->error != RLK_OK) {
-        text_refused(&out, (rlk_result)client->error, client->error_node);
+        text_refused(&out, client);
         return client->text;
     }
     if (client->state != RLKI_CLIENT_OPEN)
@@ -13351,14 +13775,14 @@ const char *rlk_client_error(rlk_client *client)
     if (node < rlki_nodes(client)) {
         rlk_result result = rlk_conn_result(client->conns[node]);
         text_result(&out, result);
-        text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+        text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
     } else if (text_waiter(client, &reason)) {
         text_result(&out, reason.result);
-        text_command_node(&out, client, reason.node, reason.command, reason.result);
+        text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
-        text_command_node(&out, client, client->failed_node, client->failed_command, result);
+        text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
     }
     return client->text;
 }
@@ -13384,7 +13808,7 @@ static void text_still_waits(text_out *out, const rlk_lock *lock)
     text_waiting(out, lock);
     text_result(out, reason.result);
     if (reason.result < 0)
-        text_command_node(out, lock->client, reason.node, reason.command, reason.result);
+        text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
 }
 
 const char *rlk_lock_error(rlk_lock *lock)
@@ -13397,7 +13821,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     if (!lock || !lock->client)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
-    out = text_begin(client);
+    out = text_start(client);
     if (rlki_acquire_is_trying(lock)) {
         text_still_waits(&out, lock);
         return client->text;
@@ -13410,7 +13834,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)
             text_last_error(&out, error);
-        text_command_node(&out, client, lock->error_node, lock->error_command, error);
+        text_command_node(&out, client, lock, lock->error_node, lock->error_command, error);
     }
     return client->text;
 }

@@ -268,6 +268,16 @@ typedef struct rlk_turn {
     uint8_t alone;       /* turns in a row in which nobody else was seen */
 } rlk_turn;
 
+#ifndef RLK_NO_TEXT
+/* A number that was refused, and what fits. Fields are private. */
+typedef struct rlk_refusal {
+    const char *name; /* of the field; NULL: none was */
+    int64_t number;
+    uint32_t least;
+    uint32_t most; /* UINT32_MAX: no bound */
+} rlk_refusal;
+#endif
+
 /* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
  * short instructions. */
 struct rlk_client {
@@ -304,6 +314,9 @@ struct rlk_client {
     rlk_wheel wheel;
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
+#endif
+#ifndef RLK_NO_TEXT
+    rlk_refusal refusal;
 #endif
     char text[RLKI_TEXT_CAP];
 #ifndef RLK_NO_POSIX

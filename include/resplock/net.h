@@ -305,6 +305,7 @@ struct rlk_conn {
     uint32_t segment_at;
     uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
     uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
+    uint32_t tx_needed;   /* by credentials that did not fit; 0: they did */
     uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
     uint32_t rx_end;
     rlk_request *send_head; /* send list */
@@ -508,6 +509,10 @@ RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
 /* Bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
+
+/* Bytes of the transmit buffer that the last handshake needed and did not have, which ended it with
+ * RLK_E_CREDENTIALS; else 0. */
+RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
 /* 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);

@@ -4,7 +4,6 @@
  * connections, which know requests, and the locks, which own them.
  */
 #include "internal.h"
-#include "../net/limit.h"
 #include "scripts.h"
 #include "validity.h"
 #include "wheel.h"
@@ -191,10 +190,16 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 static bool client_take_times(rlk_client *client, const rlk_client_config *config)
 {
     client->drift_ppm = config->drift_ppm == 0 ? RLK_DRIFT_PPM : config->drift_ppm;
-    return rlki_limit_take(&client->operation_ms, config->operation_ms, RLK_OPERATION_MS) &&
-           rlki_limit_take(&client->settle_ms, config->settle_ms, RLK_SETTLE_MS) &&
-           rlki_limit_take(&client->drift_ms, config->drift_ms, RLK_DRIFT_MS) &&
-           client->drift_ppm <= RLKI_DRIFT_PPM_MAX;
+    if (client->drift_ppm > RLKI_DRIFT_PPM_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("drift_ppm"), client->drift_ppm, 0, RLKI_DRIFT_PPM_MAX);
+        return false;
+    }
+    return rlki_client_take_limit(client, &client->operation_ms, config->operation_ms,
+                                  RLK_OPERATION_MS, RLKI_WORD("operation_ms")) &&
+           rlki_client_take_limit(client, &client->settle_ms, config->settle_ms, RLK_SETTLE_MS,
+                                  RLKI_WORD("settle_ms")) &&
+           rlki_client_take_limit(client, &client->drift_ms, config->drift_ms, RLK_DRIFT_MS,
+                                  RLKI_WORD("drift_ms"));
 }
 
 /* The index: the caller's buckets, or our own. False: they can't be used. */
@@ -217,11 +222,17 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
     size_t i;
     size_t k;
     if (!conns || !config || !config->env.now_ms || !config->env.random ||
-        config->handoffs >= UINT8_MAX || !client_take_buckets(client, config))
+        !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
+    if (config->handoffs >= UINT8_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("handoffs"), config->handoffs, 0, UINT8_MAX - 1);
+        return RLK_E_ARGUMENT;
+    }
     client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
-    if (nodes == 0 || nodes > RLK_MAX_NODES)
+    if (nodes == 0 || nodes > RLK_MAX_NODES) {
+        RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
+    }
     if (!client_take_times(client, config))
         return RLK_E_TIMES;
     if (config->env.now_ms(config->env.context) >= RLK_NO_CLOCK_MS)
@@ -256,6 +267,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->failed = RLK_OK;
     client->interruptible = false;
     client->interrupted = false;
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
     client->error_node = (uint16_t)bad_node;

@@ -187,6 +187,33 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
                      const char *what);
 #endif
 
+/* ---- limits.c ---- */
+
+/* Remembers which number was refused, and from where to where it fits (`most` UINT32_MAX: no
+ * bound); a NULL name: none was. */
+#ifdef RLK_NO_TEXT
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    ((void)(client), (void)(name), (void)(number))
+#else
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
+void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
+                 uint32_t most);
+/* The least TTL that outlasts drift and one try on one node. node_ms 0: the default, which follows
+ * the TTL. */
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms);
+struct text_out;
+/* What the client refused last; what the last handshake of a connection lacked; what an operation
+ * would have taken. */
+void rlki_text_refusal(struct text_out *out, const rlk_client *client);
+void rlki_text_conn_limit(struct text_out *out, const rlk_conn *conn, rlk_result error);
+void rlki_text_lock_limit(struct text_out *out, const rlk_lock *lock, unsigned operation,
+                          rlk_result result);
+#endif
+/* As rlki_limit_take. */
+bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
+                            uint32_t default_ms, const char *name);
+
 /* ---- watch.c ---- */
 
 /* True of two locks of one client for the same key. */

@@ -4,7 +4,6 @@
  * forms.
  */
 #include "internal.h"
-#include "../net/limit.h"
 #include "validity.h"
 #include "wheel.h"
 
@@ -40,28 +39,45 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
+    rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
-    if (!rlki_limit_take(&lock->node_ms, config->node_ms,
-                         third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX) ||
-        !rlki_limit_take(&lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS) ||
-        !rlki_limit_take(&lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS) ||
-        !rlki_limit_take(&lock->safety_ms, config->safety_ms, RLK_SAFETY_MS) ||
-        !rlki_limit_take(&lock->wait_ms, config->wait_ms, RLK_WAIT_MS) ||
-        !rlki_limit_take(&lock->report_ms, config->report_ms, 0))
+    uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
+    if (!rlki_client_take_limit(client, &lock->node_ms, config->node_ms, try_ms,
+                                RLKI_WORD("node_ms")) ||
+        !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
+                                RLKI_WORD("retry_min_ms")) ||
+        !rlki_client_take_limit(client, &lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS,
+                                RLKI_WORD("retry_max_ms")) ||
+        !rlki_client_take_limit(client, &lock->safety_ms, config->safety_ms, RLK_SAFETY_MS,
+                                RLKI_WORD("safety_ms")) ||
+        !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
+                                RLKI_WORD("wait_ms")) ||
+        !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
+                                RLKI_WORD("report_ms")))
         return false;
     if (config->max_hold_ms != 0 &&
-        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX))
+        (config->max_hold_ms < (int64_t)lock->ttl_ms || config->max_hold_ms > RLK_TTL_MAX)) {
+        RLKI_REFUSE(client, RLKI_WORD("max_hold_ms"), config->max_hold_ms, lock->ttl_ms,
+                    RLK_TTL_MAX);
         return false; /* the first lease is longer already */
+    }
     lock->max_hold_ms = (uint32_t)config->max_hold_ms;
     if (lock->retry_max_ms < lock->retry_min_ms) /* one of them alone was set */
         lock->retry_max_ms = lock->retry_min_ms;
     return true;
 }
 
+static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *config)
+{
+    RLKI_REFUSE(lock->client, RLKI_WORD("ttl_ms"), config->ttl_ms,
+                rlki_ttl_least(lock->client, config->node_ms), RLK_TTL_MAX);
+    return RLK_E_TTL;
+}
+
 static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
 {
     if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
+        return lock_refuse_ttl(lock, config);
     lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
@@ -70,25 +86,33 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
         size_t len = strlen(lock->prefix);
-        if (len > RLK_PREFIX_MAX)
+        if (len > RLK_PREFIX_MAX) {
+            RLKI_REFUSE(lock->client, RLKI_WORD("its length"), len, 0, RLK_PREFIX_MAX);
             return RLK_E_PREFIX;
+        }
         lock->prefix_len = (uint8_t)len;
     }
-    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : RLK_E_TTL;
+    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
 }
 
+/* The transmit buffer of each connection takes the key twice, and the prefix (RLK_TX_MIN_PREFIX).
+ */
 static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 {
+    size_t frame = RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len);
+    size_t most = SIZE_MAX;
     unsigned i;
-    if (key_len == 0)
-        return RLK_E_KEY;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
-        if (cap < RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len) ||
-            key_len > (cap - RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len)) / 2)
-            return RLK_E_KEY;
+        size_t fits = cap > frame ? (cap - frame) / 2 : 0;
+        if (fits < most)
+            most = fits;
     }
-    return RLK_OK;
+    if (key_len != 0 && key_len <= most)
+        return RLK_OK;
+    RLKI_REFUSE(lock->client, RLKI_WORD("its length"),
+                key_len < INT32_MAX ? (int64_t)key_len : INT64_MAX, 1, most);
+    return RLK_E_KEY;
 }
 
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
@@ -97,19 +121,21 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
     rlk_result result;
     unsigned i;
-    if (!client || !key)
+    if (!client)
         return RLK_E_ARGUMENT;
     if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
+        return key ? RLK_E_CLOSED : RLK_E_ARGUMENT;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     lock->client = client;
-    result = lock_configure(lock, config ? config : &all_defaults);
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
+    result = key ? lock_configure(lock, config ? config : &all_defaults) : RLK_E_ARGUMENT;
     if (result == RLK_OK)
         result = lock_key_fits(lock, key_len);
     if (result != RLK_OK) {
         lock->client = NULL;
         client->error = (int16_t)result; /* the lock has no memory for texts */
+        client->error_node = 0;
         return result;
     }
     lock->key = (const uint8_t *)key;

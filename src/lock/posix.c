@@ -10,6 +10,8 @@
 
 #include "resplock/posix.h"
 
+#include "../net/limit.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -195,8 +197,10 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     if (!config->credentials && (options->user || options->password)) {
         size_t need =
             RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
-        if (config->tx_cap < need)
+        if (config->tx_cap < need) {
+            RLKI_REFUSE(client, RLKI_WORD("tx_cap"), config->tx_cap, need, RLKI_BUFFER_MAX);
             return RLK_E_BUFFER;
+        }
         config->credentials = posix_credentials;
         config->credentials_context = node;
     }
@@ -208,6 +212,27 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     config->no_tracking = options->no_tracking;
     rlk_client_conn_config(client, config);
     return RLK_OK;
+}
+
+/* Why rlk_conn_init refused, which has no memory for it. */
+static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk_result result)
+{
+    uint32_t taken_ms;
+    size_t number;
+    size_t least;
+    const char *buffer = rlki_conn_bad_buffer(config, &number, &least);
+    if (result == RLK_E_BUFFER && buffer)
+        RLKI_REFUSE(client, buffer, number < INT32_MAX ? (int64_t)number : INT64_MAX, least,
+                    RLKI_BUFFER_MAX);
+    if (result == RLK_E_TIMES)
+        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_ms, 0,
+                                      RLKI_WORD("connect_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->response_ms, 0,
+                                      RLKI_WORD("response_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->backoff_min_ms, 0,
+                                      RLKI_WORD("backoff_min_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->backoff_max_ms, 0,
+                                      RLKI_WORD("backoff_max_ms")));
 }
 
 /* One node: its connection over the memory that `config` names already, and its driver. */
@@ -226,6 +251,8 @@ static rlk_result posix_node(rlk_client *client, rlk_node *node, rlk_conn_config
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK)
         rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+    else
+        posix_explain(client, config, result);
     return result;
 }
 
@@ -289,6 +316,7 @@ static rlk_result posix_begin(rlk_client *client, const rlk_options **options, r
         memset(client, 0, size); /* closed, as far as the caller's struct goes */
         return RLK_E_LAYOUT;
     }
+    RLKI_REFUSE(client, NULL, 0, 0, 0);
     if (!*options) {
         memset(none, 0, sizeof(*none));
         *options = none;
@@ -334,8 +362,10 @@ rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
     rlk_result begun = posix_begin(client, &options, &none, size, layout);
     if (begun != RLK_OK)
         return begun;
-    if (nodes == 0 || nodes > RLK_MAX_NODES)
+    if (nodes == 0 || nodes > RLK_MAX_NODES) {
+        RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return posix_refuse(client, RLK_E_NODES, 0);
+    }
     if (!urls || !memory)
         return posix_refuse(client, RLK_E_ARGUMENT, 0);
     now_ms = posix_now(options);

@@ -3,6 +3,8 @@
  * Errors in words, rendered on demand into the client's one buffer.
  */
 #include "internal.h"
+#include "../net/error_number.h"
+#include "text_out.h"
 
 #ifndef RLK_NO_TEXT
 /* Longest part of a key that is shown. */
@@ -12,22 +14,12 @@
 #define TEXT_ADDRESS_MAX 108u
 #endif
 
-/* A terminated text under construction: what does not fit is cut off. */
-typedef struct text_out {
-    char *at;
-    char *end; /* last byte, for the terminator */
-} text_out;
-
-static text_out text_begin(rlk_client *client)
+static text_out text_start(rlk_client *client)
 {
-    text_out out;
-    out.at = client->text;
-    out.end = client->text + sizeof client->text - 1;
-    *out.at = '\0';
-    return out;
+    return text_begin(client->text, sizeof client->text);
 }
 
-static void text_char(text_out *out, char c)
+void rlki_text_char(text_out *out, char c)
 {
     if (out->at == out->end)
         return;
@@ -35,7 +27,7 @@ static void text_char(text_out *out, char c)
     *out->at = '\0';
 }
 
-static void text_number(text_out *out, uint32_t number)
+void rlki_text_number(text_out *out, uint32_t number)
 {
     char digits[10];
     unsigned n = 0;
@@ -44,7 +36,7 @@ static void text_number(text_out *out, uint32_t number)
         number /= 10;
     } while (number > 0);
     while (n > 0)
-        text_char(out, digits[--n]);
+        rlki_text_char(out, digits[--n]);
 }
 
 #ifndef RLK_NO_TEXT
@@ -52,21 +44,21 @@ static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
     for (i = 0; i < len; i++)
-        text_char(out, bytes[i]);
+        rlki_text_char(out, bytes[i]);
 }
 
-static void text_string(text_out *out, const char *string)
+void rlki_text_string(text_out *out, const char *string)
 {
     while (*string)
-        text_char(out, *string++);
+        rlki_text_char(out, *string++);
 }
 
 /* "NAME: meaning" */
 static void text_result(text_out *out, rlk_result result)
 {
-    text_string(out, rlk_result_name(result));
-    text_string(out, ": ");
-    text_string(out, rlk_result_text(result));
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, rlk_result_text(result));
 }
 
 /* What ended a lease; NULL: nothing is known. */
@@ -84,7 +76,13 @@ static const char *text_lost_cause(unsigned cause)
 static const char *text_of_operation(unsigned operation, rlk_result result)
 {
     switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return result == RLK_E_TIMES ? "the wait is negative: RLK_TRY, RLK_FOREVER, RLK_DEFAULT or "
+                                       "milliseconds"
+                                     : NULL;
     case RLK_OP_QUERY:
+        if (result == RLK_E_ARGUMENT)
+            return "holders is NULL, or has room for less than rlk_client_nodes()";
         return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
     case RLK_OP_EXTEND:
     case RLK_OP_RENEW:
@@ -111,18 +109,19 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
     if (lost && text_lost_cause(lock->lost_cause))
         meaning = text_lost_cause(lock->lost_cause);
-    text_string(out, rlk_result_name(result));
-    text_string(out, ": ");
-    text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_lock_limit(out, lock, operation, result);
     if (result == RLK_LOST && meaning)
-        text_string(out, "; stop using what it protects");
+        rlki_text_string(out, "; stop using what it protects");
 }
 
 /* The end of a text that may be long. */
 static void text_tail(text_out *out, const char *bytes, size_t len)
 {
     if (len > TEXT_ADDRESS_MAX) {
-        text_string(out, "...");
+        rlki_text_string(out, "...");
         bytes += len - TEXT_ADDRESS_MAX;
         len = TEXT_ADDRESS_MAX;
     }
@@ -137,13 +136,40 @@ static void text_address(text_out *out, const rlk_url *url)
     if (url->host) {
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
-        text_string(out, v6 ? "[" : "");
+        rlki_text_string(out, v6 ? "[" : "");
         text_tail(out, url->host, url->host_len);
-        text_string(out, v6 ? "]:" : ":");
-        text_number(out, url->port);
+        rlki_text_string(out, v6 ? "]:" : ":");
+        rlki_text_number(out, url->port);
     } else if (url->path) {
         text_tail(out, url->path, url->path_len);
     }
+}
+
+/* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
+static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
+{
+    unsigned verdict = lock ? lock->seats[node].verdict : (unsigned)RLKI_NONE;
+    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || verdict == RLKI_ERROR)
+        return false;
+    return !lock || verdict != RLKI_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
+}
+
+/* "; 2 of 5 nodes answer, 3 are needed" */
+static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock *lock)
+{
+    unsigned answering = 0;
+    unsigned i;
+    if (rlki_nodes(client) == 1)
+        return;
+    for (i = 0; i < rlki_nodes(client); i++)
+        answering += text_answers(client, lock, i);
+    rlki_text_string(out, "; ");
+    rlki_text_number(out, answering);
+    rlki_text_string(out, " of ");
+    rlki_text_number(out, rlki_nodes(client));
+    rlki_text_string(out, answering == 1 ? " nodes answers, " : " nodes answer, ");
+    rlki_text_number(out, rlki_needed(client));
+    rlki_text_string(out, " are needed");
 }
 
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
@@ -153,28 +179,34 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     rlk_conn *conn = client->conns[node];
     rlk_result_kind kind = rlk_result_class(error);
     const char *said = rlk_conn_text(conn);
-    text_string(out, " (node ");
-    text_number(out, node);
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
     if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
-        text_string(out, ", ");
+        rlki_text_string(out, ", ");
         text_address(out, rlk_conn_url(conn));
     }
     if (command[0]) {
-        text_string(out, ", ");
-        text_string(out, command);
+        rlki_text_string(out, ", ");
+        rlki_text_string(out, command);
     }
     if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
-        text_string(out, "; the server said: ");
-        text_string(out, said);
+        rlki_text_string(out, "; the server said: ");
+        rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
     if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
-        text_string(out, "; hung up before the first reply: is it a TLS port?");
+        rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
     if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
-        text_string(out, "; errno ");
-        text_number(out, (uint32_t)rlk_conn_errno(conn));
+        const char *words = rlki_error_number_text(rlk_conn_errno(conn));
+        rlki_text_string(out, "; ");
+        if (words) {
+            rlki_text_string(out, words);
+            rlki_text_string(out, ", ");
+        }
+        rlki_text_string(out, "errno ");
+        rlki_text_number(out, (uint32_t)rlk_conn_errno(conn));
     }
-    text_char(out, ')');
+    rlki_text_char(out, ')');
 }
 
 const char *rlki_operation_name(unsigned operation)
@@ -200,52 +232,57 @@ const char *rlki_command_name(unsigned command)
 }
 
 /* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
-static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
-                              rlk_result error)
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
 {
     const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
                                                   : rlk_conn_step(client->conns[node]);
+    rlki_text_conn_limit(out, client->conns[node], error);
+    text_quorum(out, client, lock);
     text_node(out, client, node, name, error);
 }
 
 /* What rlk_lock_init or open refused, of one node if that is not the first. */
-static void text_refused(text_out *out, rlk_result result, unsigned node)
+static void text_refused(text_out *out, const rlk_client *client)
 {
-    text_result(out, result);
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_refusal(out, client);
     if (node == 0)
         return;
-    text_string(out, " (node ");
-    text_number(out, node);
-    text_char(out, ')');
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
+    rlki_text_char(out, ')');
 }
 
 /* "acquire "foobar": " */
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 {
-    text_string(out, rlki_operation_name(operation));
+    rlki_text_string(out, rlki_operation_name(operation));
     if (lock->error == RLK_E_DANGLING) {
-        text_string(out, ": ");
+        rlki_text_string(out, ": ");
         return;
     }
-    text_string(out, " \"");
+    rlki_text_string(out, " \"");
     text_bytes(out, (const char *)lock->key,
                lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
-    text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+    rlki_text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
 }
 
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    text_string(out, "still waiting after ");
-    text_number(out, (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
-    text_string(out, " s: ");
+    rlki_text_string(out, "still waiting after ");
+    rlki_text_number(out,
+                     (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
+    rlki_text_string(out, " s: ");
 }
 
 static void text_last_error(text_out *out, rlk_result error)
 {
-    text_string(out, "; last error ");
-    text_string(out, rlk_result_name(error));
+    rlki_text_string(out, "; last error ");
+    rlki_text_string(out, rlk_result_name(error));
 }
 
 #else /* RLK_NO_TEXT: numbers */
@@ -267,8 +304,8 @@ const char *rlki_command_name(unsigned command)
 static void text_result(text_out *out, rlk_result result)
 {
     if (result < 0)
-        text_char(out, '-');
-    text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
+        rlki_text_char(out, '-');
+    rlki_text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
 }
 
 static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
@@ -279,23 +316,25 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
     text_result(out, result);
 }
 
-static void text_refused(text_out *out, rlk_result result, unsigned node)
+static void text_refused(text_out *out, const rlk_client *client)
 {
-    text_result(out, result);
-    text_char(out, ' ');
-    text_char(out, '@');
-    text_number(out, node);
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
 }
 
-static void text_command_node(text_out *out, rlk_client *client, unsigned node, unsigned command,
-                              rlk_result error)
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
 {
+    (void)lock;
     (void)client;
     (void)command;
     (void)error;
-    text_char(out, ' ');
-    text_char(out, '@');
-    text_number(out, node);
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
 }
 
 static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
@@ -313,7 +352,7 @@ static void text_waiting(text_out *out, const rlk_lock *lock)
 
 static void text_last_error(text_out *out, rlk_result error)
 {
-    text_char(out, ' ');
+    rlki_text_char(out, ' ');
     text_result(out, error);
 }
 #endif
@@ -351,9 +390,9 @@ const char *rlk_client_error(rlk_client *client)
     unsigned node;
     if (!client)
         return rlk_result_text(RLK_E_ARGUMENT);
-    out = text_begin(client);
+    out = text_start(client);
     if (client->error != RLK_OK) {
-        text_refused(&out, (rlk_result)client->error, client->error_node);
+        text_refused(&out, client);
         return client->text;
     }
     if (client->state != RLKI_CLIENT_OPEN)
@@ -362,14 +401,14 @@ const char *rlk_client_error(rlk_client *client)
     if (node < rlki_nodes(client)) {
         rlk_result result = rlk_conn_result(client->conns[node]);
         text_result(&out, result);
-        text_command_node(&out, client, node, RLKI_NO_COMMAND, result);
+        text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
     } else if (text_waiter(client, &reason)) {
         text_result(&out, reason.result);
-        text_command_node(&out, client, reason.node, reason.command, reason.result);
+        text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
-        text_command_node(&out, client, client->failed_node, client->failed_command, result);
+        text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
     }
     return client->text;
 }
@@ -395,7 +434,7 @@ static void text_still_waits(text_out *out, const rlk_lock *lock)
     text_waiting(out, lock);
     text_result(out, reason.result);
     if (reason.result < 0)
-        text_command_node(out, lock->client, reason.node, reason.command, reason.result);
+        text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
 }
 
 const char *rlk_lock_error(rlk_lock *lock)
@@ -408,7 +447,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     if (!lock || !lock->client)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
-    out = text_begin(client);
+    out = text_start(client);
     if (rlki_acquire_is_trying(lock)) {
         text_still_waits(&out, lock);
         return client->text;
@@ -421,7 +460,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)
             text_last_error(&out, error);
-        text_command_node(&out, client, lock->error_node, lock->error_command, error);
+        text_command_node(&out, client, lock, lock->error_node, lock->error_command, error);
     }
     return client->text;
 }

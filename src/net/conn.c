@@ -35,8 +35,11 @@
 /* Longest client name: RLK_CONN_TX_MIN reckons with it. */
 #define CONN_NAME_MAX 64u
 
-/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
-#define CONN_BUFFER_MAX 0x40000000u
+#ifdef RLK_NO_TEXT
+#define CONN_WORD(word) ""
+#else
+#define CONN_WORD(word) (word)
+#endif
 
 /* ---- Small parts ------------------------------------------------------------------------- */
 
@@ -145,10 +148,31 @@ static bool conn_is_name(const char *name)
     return n > 0 && n <= CONN_NAME_MAX && name[n] == '\0';
 }
 
+static bool conn_buffer_fits(size_t size, size_t least)
+{
+    return size >= least && size <= RLKI_BUFFER_MAX;
+}
+
+const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least)
+{
+    *size = config->ring_len;
+    *least = RLK_CONN_RING_MIN;
+    if (!conn_buffer_fits(*size, *least))
+        return CONN_WORD("ring_len");
+    *size = config->rx_cap;
+    *least = RLK_CONN_RX_MIN;
+    if (!conn_buffer_fits(*size, *least))
+        return CONN_WORD("rx_cap");
+    *size = config->tx_cap;
+    *least = config->credentials == NULL ? rlki_handshake_room(&config->url) : RLK_CONN_TX_MIN;
+    return conn_buffer_fits(*size, *least) ? NULL : CONN_WORD("tx_cap");
+}
+
 static rlk_result conn_check(const rlk_conn_config *config)
 {
     const rlk_conn_calls *calls = config->calls;
-    size_t tx_min = RLK_CONN_TX_MIN;
+    size_t size;
+    size_t least;
     unsigned i;
 
     if ((config->url.host == NULL && config->url.path == NULL) || config->ring == NULL ||
@@ -163,13 +187,7 @@ static rlk_result conn_check(const rlk_conn_config *config)
     for (i = 0; i < config->scripts_len; i++)
         if (config->scripts[i].load == NULL || config->scripts[i].load_len == 0)
             return RLK_E_ARGUMENT;
-    if (config->credentials == NULL)
-        tx_min = rlki_handshake_room(&config->url);
-    if (config->ring_len < RLK_CONN_RING_MIN || config->tx_cap < tx_min ||
-        config->rx_cap < RLK_CONN_RX_MIN || config->tx_cap > CONN_BUFFER_MAX ||
-        config->rx_cap > CONN_BUFFER_MAX)
-        return RLK_E_BUFFER;
-    return RLK_OK;
+    return rlki_conn_bad_buffer(config, &size, &least) != NULL ? RLK_E_BUFFER : RLK_OK;
 }
 
 static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
@@ -435,6 +453,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN | RLK_SERVER_NO_LOAD : 0;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
+    conn->tx_needed = 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -661,6 +680,11 @@ void rlk_conn_note(rlk_conn *conn, unsigned server)
 size_t rlk_conn_tx_cap(const rlk_conn *conn)
 {
     return conn->tx_cap;
+}
+
+size_t rlk_conn_tx_needed(const rlk_conn *conn)
+{
+    return conn->tx_needed;
 }
 
 int rlk_conn_protocol(const rlk_conn *conn)

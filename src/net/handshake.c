@@ -777,6 +777,7 @@ static bool handshake_send(rlk_conn *conn)
         if (conn->tx_end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
+        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
         result = RLK_E_CREDENTIALS;
     }
     if (result != RLK_OK) {

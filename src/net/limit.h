@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * Time limits of a configuration.
+ * Limits of a configuration.
  */
 #ifndef RLKI_LIMIT_H
 #define RLKI_LIMIT_H
 
 #include "resplock/net.h"
 
+/* Positions in buffers are 32 bits, and their differences are compared with a sign. */
+#define RLKI_BUFFER_MAX 0x40000000u
+
 /* Takes a limit as users give it: 0 is the default. False: negative, or beyond RLK_TIME_LIMIT_MAX.
  */
 bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms);
+
+/* Name of the first buffer of a configuration that is too small (*size, of which *least is needed)
+ * or too large; NULL: none is. With RLK_NO_TEXT the name is "". */
+const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least);
 
 #endif

@@ -31,9 +31,12 @@ static const result_row result_rows[] = {
     {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
     {RLK_E_TTL, "E_TTL",
-     "the TTL must be from 1 to RLK_TTL_MAX milliseconds and longer than drift and node time"},
+     "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
+     "one node (node_ms)"},
     {RLK_E_KEY, "E_KEY",
-     "the key is empty, or the transmit buffer is below RLK_TX_MIN_PREFIX for its length"},
+     "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
+     "ones "
+     "(tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
      "valkey://... "
@@ -66,8 +69,9 @@ static const result_row result_rows[] = {
      "the URL has a parameter other than db, username and password, or credentials twice; settings "
      "stand in rlk_options"},
     {RLK_E_BUFFER, "E_BUFFER",
-     "a buffer is below its minimum: RLK_CONN_RING_MIN, RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH, "
-     "RLK_CONN_RX_MIN"},
+     "a buffer is too small for the connection, or for its credentials: rlk_client_open_nodes "
+     "takes "
+     "larger ones (tx_cap, rx_cap, ring_len), also for one node"},
     {RLK_E_LAYOUT, "E_LAYOUT",
      "compiled against another layout of the structs: use the headers of this library"},
     {RLK_E_STATE, "E_STATE", "another operation of this lock is under way, or it is held already"},
@@ -75,17 +79,19 @@ static const result_row result_rows[] = {
      "this process inherited the client by fork; it belongs to the parent: open a new one"},
     {RLK_E_SAME_NODE, "E_SAME_NODE",
      "the same server is listed twice; a quorum needs independent ones"},
-    {RLK_E_NODES, "E_NODES", "the number of nodes is not from 1 to RLK_MAX_NODES"},
+    {RLK_E_NODES, "E_NODES", "the number of nodes is 0, or more than the library was built for"},
     {RLK_E_RESOLVER, "E_RESOLVER",
      "a host name in an event loop needs the resolver hook: use an address, or set it"},
-    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is longer than RLK_PREFIX_MAX"},
+    {RLK_E_PREFIX, "E_PREFIX", "the token prefix is too long"},
     {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
     {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
     {RLK_E_TIMES, "E_TIMES",
-     "a time limit is negative or above RLK_TIME_LIMIT_MAX, or max_hold_ms is not from the TTL to "
-     "RLK_TTL_MAX"},
+     "a time limit is negative or longer than a day, or max_hold_ms is shorter than the TTL or too "
+     "long"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
-     "the credentials hook gave none, or they do not fit the transmit buffer"},
+     "the credentials hook gave none, or they do not fit the transmit buffer: "
+     "rlk_client_open_nodes "
+     "takes larger ones (tx_cap), also for one node"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},

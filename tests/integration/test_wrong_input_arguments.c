@@ -331,7 +331,7 @@ static void test_wrong_input_wait(void **state)
     open_all();
     for (i = 0; i < COUNT_OF(waits); i++) {
         assert_result(rlk_acquire(&lock, waits[i]), RLK_E_TIMES);
-        assert_contains(rlk_lock_error(&lock), "acquire \"foobar\": E_TIMES: a time limit is neg");
+        assert_contains(rlk_lock_error(&lock), "acquire \"foobar\": E_TIMES: the wait is negative");
         assert_result(rlk_acquire_start(&lock, waits[i]), RLK_E_TIMES);
     }
     assert_result(rlk_acquire(&lock, INT64_MAX - 1), RLK_OK); /* no deadline overflows */

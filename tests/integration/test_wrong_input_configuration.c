@@ -5,6 +5,7 @@
  */
 #include "nodes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static rlk_client client;
@@ -115,6 +116,20 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
     }
 }
 
+/* The text names the field and what it takes. */
+static const char *limit_of(const rlk_options *options)
+{
+    return options->connect_ms       ? "; connect_ms "
+           : options->response_ms    ? "; response_ms "
+           : options->backoff_min_ms ? "; backoff_min_ms "
+           : options->backoff_max_ms ? "; backoff_max_ms "
+           : options->operation_ms   ? "; operation_ms "
+           : options->settle_ms      ? "; settle_ms "
+           : options->drift_ms == -1 ? "; drift_ms is -1, and must be from 0 to 86400000"
+           : options->drift_ms       ? "; drift_ms is 86400001, and must be from 0 to 86400000"
+                                     : "; drift_ppm is 1000000, and must be from 0 to 500000";
+}
+
 static void test_wrong_input_options(void **state)
 {
     static const rlk_options cases[] = {
@@ -137,7 +152,8 @@ static void test_wrong_input_options(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
         assert_open_refused(rlk_client_open(&client, NOWHERE, &cases[i]), RLK_E_TIMES,
-                            "a time limit is negative or above RLK_TIME_LIMIT_MAX");
+                            "a time limit is negative or longer than a day");
+        assert_contains(rlk_client_error(&client), limit_of(&cases[i]));
     }
     assert_open_refused(rlk_client_open(&client, NOWHERE, &database), RLK_E_URL_DB, "database");
     for (i = 0; i < COUNT_OF(names); i++) {
@@ -188,13 +204,14 @@ static void test_wrong_input_buffers(void **state)
     for (i = 0; i < 3; i++) {
         prepare_memory();
         set.memory[i].ring_len--;
-        assert_open_refused(open_three(), RLK_E_BUFFER, "RLK_CONN_RING_MIN");
+        assert_open_refused(open_three(), RLK_E_BUFFER, "; ring_len is 3, and must be from 4 to ");
         prepare_memory();
         set.memory[i].tx_cap--;
-        assert_open_refused(open_three(), RLK_E_BUFFER, "RLK_CONN_TX_MIN");
+        assert_open_refused(open_three(), RLK_E_BUFFER,
+                            "; tx_cap is 159, and must be from 160 to ");
         prepare_memory();
         set.memory[i].rx_cap--;
-        assert_open_refused(open_three(), RLK_E_BUFFER, "RLK_CONN_RX_MIN");
+        assert_open_refused(open_three(), RLK_E_BUFFER, "; rx_cap is 63, and must be from 64 to ");
         if (i > 0)
             assert_contains(rlk_client_error(&client), i == 1 ? "(node 1)" : "(node 2)");
         prepare_memory();
@@ -225,9 +242,9 @@ static void test_wrong_input_buffer_for_credentials(void **state)
     rlk_client_close(&client);
     set.memory[0].tx_cap--;
     assert_open_refused(rlk_client_open_nodes(&client, url, set.memory, 1, NULL), RLK_E_BUFFER,
-                        "RLK_CONN_TX_AUTH");
+                        "; tx_cap is 216, and must be from 217 to ");
     assert_open_refused(rlk_client_open_nodes(&client, plain, set.memory, 1, &options),
-                        RLK_E_BUFFER, "RLK_CONN_TX_AUTH");
+                        RLK_E_BUFFER, "; tx_cap is 216, and must be from 217 to ");
     assert_null(strstr(rlk_client_error(&client), "secret"));
 }
 
@@ -243,7 +260,7 @@ static void test_wrong_input_number_of_nodes(void **state)
     assert_open_refused(rlk_client_open_nodes(&client, urls, set.memory, 0, NULL), RLK_E_NODES,
                         "number of nodes");
     assert_open_refused(rlk_client_open_nodes(&client, urls, set.memory, RLK_MAX_NODES + 1, NULL),
-                        RLK_E_NODES, "RLK_MAX_NODES");
+                        RLK_E_NODES, "; nodes is 6, and must be from 1 to 5");
     /* fault 59: even N, N=2 → warned, not refused */
     for (n = 1; n <= RLK_MAX_NODES; n++) {
         assert_result(rlk_client_open_nodes(&client, urls, set.memory, n, NULL), RLK_OK);
@@ -400,6 +417,80 @@ static void test_wrong_input_lock_configuration(void **state)
     assert_contains(rlk_client_error(&client), "E_NOT_CONNECTED: not connected yet: ");
 }
 
+/* A number in a text. */
+static int64_t number_behind(const char *words)
+{
+    const char *at = strstr(rlk_client_error(&client), words);
+    if (at == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", words, rlk_client_error(&client));
+    return strtoll(at + strlen(words), NULL, 10);
+}
+
+/* The least TTL that the text names is taken, and one less is not: for any drift, and for a node_ms
+ * that is given, or follows the TTL. */
+static void test_fault_128_ttl_that_fits(void **state)
+{
+    static const int64_t nodes_ms[] = {0, 1, 20, 980, 5000, RLK_TIME_LIMIT_MAX};
+    static const uint32_t drifts_ppm[] = {1, 0, 333333, 500000};
+    static const int64_t drifts_ms[] = {0, 1, 700, RLK_TIME_LIMIT_MAX};
+    size_t i;
+    size_t k;
+    size_t n;
+    (void)state;
+    for (i = 0; i < COUNT_OF(nodes_ms); i++)
+        for (k = 0; k < COUNT_OF(drifts_ppm); k++)
+            for (n = 0; n < COUNT_OF(drifts_ms); n++) {
+                rlk_options options = {.drift_ppm = drifts_ppm[k], .drift_ms = drifts_ms[n]};
+                rlk_lock_config config = {.node_ms = nodes_ms[i], .ttl_ms = 1};
+                int64_t least;
+                assert_result(rlk_client_open(&client, NOWHERE, &options), RLK_OK);
+                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_E_TTL);
+                assert_contains(rlk_client_error(&client), "; ttl_ms is 1, and must be from ");
+                assert_int_equal(number_behind(" to "), RLK_TTL_MAX);
+                least = number_behind("must be from ");
+                config.ttl_ms = least - 1;
+                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_E_TTL);
+                assert_int_equal(number_behind("must be from "), least);
+                config.ttl_ms = least;
+                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_OK);
+                rlk_client_close(&client);
+            }
+}
+
+static void test_fault_128_other_numbers_that_fit(void **state)
+{
+    static char prefix[RLK_PREFIX_MAX + 2];
+    const struct {
+        rlk_lock_config config;
+        const char *text;
+    } cases[] = {
+        {{.ttl_ms = INT64_MIN}, "; ttl_ms must be from 5 to 2073600000"},
+        {{.ttl_ms = -4294967295}, "; ttl_ms is -4294967295, and must be from 5"},
+        {{.ttl_ms = RLK_TTL_MAX + 1}, "; ttl_ms is 2073600001, and must be from 5 to 2073600000"},
+        {{.node_ms = -1}, "; node_ms is -1, and must be from 0 to 86400000"},
+        {{.retry_min_ms = -7}, "; retry_min_ms is -7, and must be from 0 to 86400000"},
+        {{.retry_max_ms = TOO_LONG}, "; retry_max_ms is 86400001, and must be from 0 to 86400000"},
+        {{.safety_ms = -1}, "; safety_ms is -1, "},
+        {{.wait_ms = -1}, "; wait_ms is -1, "},
+        {{.report_ms = -1}, "; report_ms is -1, "},
+        {{.max_hold_ms = 29999}, "; max_hold_ms is 29999, and must be from 30000 to 2073600000"},
+        {{.token_prefix = prefix}, "; its length is 65, and must be from 0 to 64"},
+    };
+    size_t i;
+    (void)state;
+    memset(prefix, 'p', RLK_PREFIX_MAX + 1);
+    open_nowhere();
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        assert_lock_refused(rlk_lock_init(&lock, &client, "k", &cases[i].config),
+                            cases[i].config.ttl_ms                 ? RLK_E_TTL
+                            : cases[i].config.token_prefix != NULL ? RLK_E_PREFIX
+                                                                   : RLK_E_TIMES);
+        assert_contains(rlk_client_error(&client), cases[i].text);
+    }
+    assert_lock_refused(rlk_lock_init(&lock, &client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_null(strstr(rlk_client_error(&client), ";")); /* nothing of before */
+}
+
 /* Faults 60 and 61: the empty key; and one byte more than the transmit buffer takes. */
 static void test_fault_61_key_empty_and_oversized(void **state)
 {
@@ -411,12 +502,18 @@ static void test_fault_61_key_empty_and_oversized(void **state)
     open_nowhere();
     assert_lock_refused(rlk_lock_init(&lock, &client, "", NULL), RLK_E_KEY);
     assert_lock_refused(rlk_lock_init_n(&lock, &client, "foobar", 0, NULL), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "the key is empty");
+    assert_contains(rlk_client_error(&client), "the key is empty, or too long");
+    assert_contains(rlk_client_error(&client), "; its length is 0, and must be from 1 to 432");
     assert_lock_refused(rlk_lock_init_n(&lock, &client, key, longest + 1, NULL), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "the transmit buffer is below RLK_TX_MIN");
+    assert_contains(rlk_client_error(&client), "; its length is 433, and must be from 1 to 432");
     assert_lock_refused(rlk_lock_init_n(&lock, &client, key, SIZE_MAX, NULL), RLK_E_KEY);
     assert_lock_refused(rlk_lock_init_n(&lock, &client, key, SIZE_MAX / 2 + 1, NULL), RLK_E_KEY);
+    assert_contains(rlk_client_error(&client), "; its length must be from 1 to 432");
     assert_lock_refused(rlk_lock_init_n(&lock, &client, key, longest, &with_prefix), RLK_E_KEY);
+    assert_contains(rlk_client_error(&client), "; its length is 432, and must be from 1 to 428");
+    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, 429, &with_prefix), RLK_E_KEY);
+    assert_result(rlk_lock_init_n(&lock, &client, key, 428, &with_prefix), RLK_OK);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_result(rlk_lock_init_n(&lock, &client, key, longest, NULL), RLK_OK);
 }
 
@@ -433,6 +530,8 @@ int main(void)
         cmocka_unit_test_teardown(test_fault_56_57_ttl_of_the_configuration, close_client),
         cmocka_unit_test_teardown(test_fault_58_same_server_twice, close_client),
         cmocka_unit_test_teardown(test_fault_61_key_empty_and_oversized, close_client),
+        cmocka_unit_test_teardown(test_fault_128_ttl_that_fits, close_client),
+        cmocka_unit_test_teardown(test_fault_128_other_numbers_that_fit, close_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

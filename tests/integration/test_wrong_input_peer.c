@@ -57,15 +57,16 @@ static void test_wrong_input_refused(void **state)
     (void)state;
     server_kill(redis); /* its port stays reserved */
     open_at(server_tcp_url(redis), NULL);
-    assert_attempt_fails(RLK_E_CONNECT, "is the server running", "; errno 111)");
+    assert_attempt_fails(RLK_E_CONNECT, "is the server running",
+                         "; connection refused, errno 111)");
     assert_contains(rlk_lock_error(&lock), server_tcp_url(redis) + strlen("redis://"));
     close_all();
     open_at(server_tcp6_url(redis), NULL);
-    assert_attempt_fails(RLK_E_CONNECT, "(node 0, [::1]:", "; errno 111)");
+    assert_attempt_fails(RLK_E_CONNECT, "(node 0, [::1]:", "; connection refused, errno 111)");
     close_all();
     snprintf(url, sizeof url, "unix://%s/no-such.sock", server_folder(redis));
     open_at(url, NULL);
-    assert_attempt_fails(RLK_E_CONNECT, "/no-such.sock", "; errno 2)");
+    assert_attempt_fails(RLK_E_CONNECT, "/no-such.sock", "; no such socket, errno 2)");
     close_all();
 }
 
@@ -299,7 +300,92 @@ static void test_wrong_input_credentials_hook(void **state)
         open_at(server_url(redis), &options);
         assert_attempt_fails(RLK_E_CREDENTIALS,
                              "the credentials hook gave none, or they do not fit", ", HELLO)");
+        if (hooks[i] == no_credentials)
+            assert_null(strstr(rlk_lock_error(&lock), "tx_cap is"));
+        else /* fault 127 */
+            assert_contains(rlk_lock_error(&lock), "tx_cap is 2048, and must be at least 30");
         close_all();
+    }
+}
+
+/* ---- long credentials ---- */
+
+#define LONG_LEN 2500 /* an access token */
+
+static char long_password[LONG_LEN + 1];
+
+static int long_hook(void *context, rlk_credentials *out)
+{
+    (void)context;
+    memset(out, 0, sizeof *out);
+    out->password = long_password;
+    out->password_len = LONG_LEN;
+    return 0;
+}
+
+/* rlk_client_open has no room for it, and says which call has, and how much is needed; that works.
+ */
+static void assert_long_password(server *redis, const char *url, const rlk_options *options)
+{
+    static rlk_client client;
+    static rlk_node_memory memory;
+    static rlk_conn_entry ring[RLK_CONN_RING_MIN];
+    static uint8_t tx[RLK_CONN_TX_AUTH(0, LONG_LEN)];
+    static uint8_t rx[RLK_CONN_RX_MIN];
+    char numbers[64];
+    (void)redis;
+    snprintf(numbers, sizeof numbers, "; tx_cap is %d, and must be from %zu to ", RLK_NODE_TX,
+             sizeof tx);
+    if (options->credentials == NULL) {
+        assert_result(rlk_client_open(&client, url, options), RLK_E_BUFFER);
+        assert_contains(rlk_client_error(&client), numbers);
+    } else { /* it is asked when it connects */
+        snprintf(numbers, sizeof numbers, "; tx_cap is %d, and must be at least ", RLK_NODE_TX);
+        assert_result(rlk_client_open(&client, url, options), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+        assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CREDENTIALS);
+        assert_contains(rlk_lock_error(&lock), numbers);
+        assert_contains(rlk_client_error(&client), numbers);
+    }
+    assert_contains(rlk_client_error(&client), "rlk_client_open_nodes takes larger ones (tx_cap");
+    assert_null(strstr(rlk_client_error(&client), "sss"));
+    rlk_client_close(&client);
+
+    memory.ring = ring;
+    memory.ring_len = RLK_CONN_RING_MIN;
+    memory.tx = tx;
+    memory.tx_cap = sizeof tx;
+    memory.rx = rx;
+    memory.rx_cap = sizeof rx;
+    assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_result(rlk_lock_close(&lock), RLK_OK);
+    rlk_client_close(&client);
+}
+
+/* In the options, in the URL, from the hook; and with RESP2. */
+static void test_fault_127_long_password(void **state)
+{
+    static char url[LONG_LEN + 256];
+    server_config config = {.password = long_password};
+    server *redis;
+    rlk_options options;
+    unsigned i;
+    (void)state;
+    memset(long_password, 's', LONG_LEN);
+    redis = server_start(&config);
+    snprintf(url, sizeof url, "unix://:%s@%s", long_password,
+             server_url(redis) + strlen("unix://"));
+    for (i = 0; i < 2; i++) {
+        memset(&options, 0, sizeof options);
+        options.resp2_only = i == 1;
+        assert_long_password(redis, url, &options);
+        options.password = long_password;
+        assert_long_password(redis, server_url(redis), &options);
+        options.credentials = long_hook;
+        assert_long_password(redis, server_url(redis), &options);
     }
 }
 
@@ -505,6 +591,7 @@ int main(void)
         support_test(test_wrong_input_no_tls_hint_later),
         support_test(test_fault_88_one_server_through_two_aliases),
         support_test(test_wrong_input_credentials_hook),
+        support_test(test_fault_127_long_password),
         support_test(test_wrong_input_credentials_that_come_late),
         support_test(test_wrong_input_user_without_password),
         support_test(test_wrong_input_password_is_kept_nowhere),

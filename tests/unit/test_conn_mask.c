@@ -126,7 +126,7 @@ static void test_conn_mask_of_a_hooks_password(void **state)
     server.rules = rules;
     fake_start(&server);
     fake_connect(&server);
-    assert_contains(rlk_conn_text(&server.conn), "WRONGPASS *** secret-99");
+    assert_text_contains(rlk_conn_text(&server.conn), "WRONGPASS *** secret-99");
     assert_int_equal(asked, 1);
     fake_close(&server);
     fake_free(&server);

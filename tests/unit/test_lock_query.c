@@ -251,7 +251,7 @@ static void test_lock_query_deadline(void **state)
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));
     assert_result(event.result, RLK_E_RESPONSE_TIMEOUT); /* fault 109 */
-    assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379, GET, PTTL)");
+    assert_text_contains(rlk_lock_error(&lock), "(node 0, n0:6379, GET, PTTL)");
 }
 
 static void test_lock_query_of_a_fatal_connection(void **state)

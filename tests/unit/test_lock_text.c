@@ -4,10 +4,26 @@
  */
 #include "harness.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static harness h;
+
+/* What the end of a connection is called, behind these words: with POSIX the errno is named. */
+static const char *errno_text(const char *before, int number)
+{
+    static char text[128];
+    const char *words = "";
+#ifndef RLK_NO_POSIX
+    words = number == ECONNREFUSED ? "connection refused, "
+            : number == ENOENT     ? "no such socket, "
+                                   : "";
+#endif
+    (void)snprintf(text, sizeof text, "%s%serrno %d)", before, words, number);
+    return text;
+}
 
 /* ---- Locks ---- */
 
@@ -89,7 +105,7 @@ static void test_lock_text_of_a_node_that_stays_away(void **state)
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 100));
     assert_result(event.result, RLK_E_CONNECT);
-    assert_contains(rlk_lock_error(&lock), "node 0, n0:6379; errno 111");
+    assert_contains(rlk_lock_error(&lock), errno_text("node 0, n0:6379; ", 111));
 }
 
 /* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
@@ -297,6 +313,112 @@ static void test_lock_text_masks_the_token(void **state)
     }
 }
 
+/* ---- Numbers ---- */
+
+/* A number in a text. */
+static int64_t number_behind(const char *text, const char *words)
+{
+    const char *at = strstr(text, words);
+    if (at == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", words, text);
+    return strtoll(at + strlen(words), NULL, 10);
+}
+
+/* A renew that no node_ms leaves time for: the least TTL that does, and which option it is. */
+static void test_fault_128_renew_and_extend(void **state)
+{
+    rlk_lock lock;
+    int64_t number;
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000); /* node_ms is 2000 */
+    assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL);
+    assert_contains(rlk_lock_error(&lock), "renew \"k\": E_TTL: ");
+    assert_contains(rlk_lock_error(&lock),
+                    "(node_ms); ttl_ms must be from 2024 to 2073600000 with a "
+                    "node_ms of 2000");
+    number = number_behind(rlk_lock_error(&lock), "ttl_ms must be from ");
+    assert_result(rlk_renew_start(&lock, number - 1), RLK_E_TTL);
+    assert_result(rlk_renew_start(&lock, number), RLK_OK); /* shorter: only said here */
+    assert_result(rlk_extend_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
+    assert_contains(rlk_lock_error(&lock), "extend \"k\": E_TTL: ");
+    number = number_behind(rlk_lock_error(&lock), "added_ms must be from 1 to ");
+    assert_in_range(number, RLK_TTL_MAX - 30000, RLK_TTL_MAX - 1);
+    h.servers[0].automatic = true;
+    assert_result(rlk_extend(&lock, number), RLK_OK);
+    assert_result(rlk_extend(&lock, 1), RLK_E_TTL);
+    assert_contains(rlk_lock_error(&lock), "; the lease is as long as it may be");
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
+    assert_null(strstr(rlk_lock_error(&lock), "ttl_ms"));
+}
+
+/* ---- A quorum ---- */
+
+static void test_fault_129_quorum_out_of_reach(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holders[5];
+    unsigned i;
+    (void)state;
+    harness_start(&h, 5);
+    harness_lock(&h, &lock, 3000);
+    h.servers[3].refuses = true;
+    harness_cut(&h, 3);
+    assert_contains(rlk_client_error(h.client), "; 4 of 5 nodes answer, 3 are needed (node 3, n3:");
+    for (i = 1; i < 4; i++) {
+        h.servers[i].refuses = true;
+        harness_cut(&h, i);
+    }
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_serve(&h, 4);
+    harness_advance(&h, 1);
+    harness_serve(&h, 0);
+    harness_serve(&h, 4);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_CONNECT: ");
+    assert_contains(rlk_lock_error(&lock), "; 2 of 5 nodes answer, 3 are needed (node ");
+    assert_contains(rlk_client_error(h.client), "; 2 of 5 nodes answer, 3 are needed (node 1, n1:");
+    h.servers[0].automatic = h.servers[4].automatic = true;
+    h.servers[4].refuses = true;
+    harness_cut(&h, 4);
+    assert_result(rlk_query(&lock, holders, 5), RLK_E_CONNECT);
+    assert_contains(rlk_lock_error(&lock), "; 1 of 5 nodes answers, 3 are needed (node ");
+}
+
+/* All are up: those that refuse don't answer, nor those that are silent. */
+static void test_fault_129_nodes_that_refuse(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_reply(&h, 1, HARNESS_NOPERM);
+    harness_reply(&h, 2, HARNESS_NOPERM);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM);
+    assert_contains(rlk_lock_error(&lock), "; 1 of 3 nodes answers, 2 are needed (node 2, n2:");
+    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
+    harness_advance(&h, 100);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+    assert_contains(rlk_lock_error(&lock), "; 0 of 3 nodes answer, 2 are needed (node ");
+}
+
+/* One node is not counted. */
+static void test_fault_129_one_node(void **state)
+{
+    (void)state;
+    harness_start(&h, 1);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_contains(rlk_client_error(h.client), "E_EOF: ");
+    assert_null(strstr(rlk_client_error(h.client), "needed"));
+}
+
 /* ---- Clients ---- */
 
 /* What a client says whose one connection, to this URL, came to such an end. */
@@ -322,11 +444,11 @@ static void test_lock_text_names_the_address(void **state)
 {
     (void)state;
     assert_contains(text_of("redis://h:7000", false, RLK_E_CONNECT, 111),
-                    "(node 0, h:7000; errno 111)");
+                    errno_text("(node 0, h:7000; ", 111));
     assert_contains(text_of("redis://[::1]:7000", false, RLK_E_CONNECT, 111),
-                    "(node 0, [::1]:7000; errno 111)");
+                    errno_text("(node 0, [::1]:7000; ", 111));
     assert_contains(text_of("unix:///run/redis.sock", false, RLK_E_CONNECT, 2),
-                    "(node 0, /run/redis.sock; errno 2)");
+                    errno_text("(node 0, /run/redis.sock; ", 2));
 }
 
 /* Who hangs up before the first reply may have expected TLS. */
@@ -409,6 +531,10 @@ int main(void)
         cmocka_unit_test(test_lock_text_of_wrong_use),
         cmocka_unit_test(test_lock_text_is_bounded),
         cmocka_unit_test(test_lock_text_masks_the_token),
+        cmocka_unit_test(test_fault_128_renew_and_extend),
+        cmocka_unit_test(test_fault_129_quorum_out_of_reach),
+        cmocka_unit_test(test_fault_129_nodes_that_refuse),
+        cmocka_unit_test(test_fault_129_one_node),
         cmocka_unit_test(test_lock_text_names_the_address),
         cmocka_unit_test(test_lock_text_suspects_tls),
         cmocka_unit_test(test_lock_text_of_what_was_refused),
