@@ -358,7 +358,8 @@ typedef enum rlk_result {
     RLK_E_OOM = -306,         /* the server is out of memory */
     RLK_E_SCRIPT_BUSY = -307, /* the server is busy running a script (error BUSY) */
     RLK_E_NOSCRIPT = -308,    /* our script is not in the server's cache, even after loading it */
-    RLK_E_MOVED = -309,       /* the key lives on another node of a cluster (MOVED) */
+    RLK_E_MOVED = -309,       /* the key lives on another node of a cluster (MOVED); not retried,
+                                 nor are ASK and CROSSSLOT */
     RLK_E_ASK = -310,         /* the key is being moved (ASK) */
     RLK_E_CLUSTERDOWN = -311, /* the cluster is down */
     RLK_E_TRYAGAIN = -312,    /* the cluster is resharding (TRYAGAIN) */
