@@ -10783,10 +10783,11 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
                           rlk_result result)
 {
     const rlk_client *client = lock->client;
-    int64_t left_ms = rlki_lock_expiry(lock) - client->now_ms;
+    int64_t left_ms;
     rlk_refusal refusal;
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
+    left_ms = rlki_lock_expiry(lock) - client->now_ms;
     refusal.number = INT64_MAX; /* the caller has it */
     refusal.most = (uint32_t)RLK_TTL_MAX;
     if (operation == RLK_OP_EXTEND) {
@@ -13034,8 +13035,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
-            return seat_is_nil(reply) ||
-                   (reply->type == RLK_RESP_BULK && reply->value >= 0);
+            return seat_is_nil(reply) || (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
         return integer && (reply->value == 0 || reply->value == 1 || seat_lacks(reply));

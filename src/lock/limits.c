@@ -86,10 +86,11 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
                           rlk_result result)
 {
     const rlk_client *client = lock->client;
-    int64_t left_ms = rlki_lock_expiry(lock) - client->now_ms;
+    int64_t left_ms;
     rlk_refusal refusal;
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
+    left_ms = rlki_lock_expiry(lock) - client->now_ms;
     refusal.number = INT64_MAX; /* the caller has it */
     refusal.most = (uint32_t)RLK_TTL_MAX;
     if (operation == RLK_OP_EXTEND) {

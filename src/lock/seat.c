@@ -461,8 +461,7 @@ static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned le
         return integer && reply->value >= RLKI_NOT_OURS;
     case RLKI_QUERY:
         if (left > 0)
-            return seat_is_nil(reply) ||
-                   (reply->type == RLK_RESP_BULK && reply->value >= 0);
+            return seat_is_nil(reply) || (reply->type == RLK_RESP_BULK && reply->value >= 0);
         return integer && reply->value >= -2;
     case RLKI_RELEASE:
         return integer && (reply->value == 0 || reply->value == 1 || seat_lacks(reply));
