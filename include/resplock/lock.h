@@ -254,6 +254,7 @@ typedef struct rlk_stats {
     uint32_t lost;       /* locks */
     uint32_t connects;   /* of connections that became ready */
     uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
+    uint32_t silent;     /* connections that are polled: promised pushes did not come */
     uint32_t bytes_sent; /* of all connections */
     uint32_t bytes_received;
 } rlk_stats;

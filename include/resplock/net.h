@@ -259,6 +259,7 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_EVAL      0x100u /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
 #define RLK_SERVER_NO_GETEX  0x200u /* GETEX is not known or not permitted (rlk_conn_note) */
 #define RLK_SERVER_PLAIN     0x400u /* hangs up at unknown commands: HELLO and others left out */
+#define RLK_SERVER_SILENT    0x800u /* granted CLIENT TRACKING, and sends no pushes */
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
@@ -281,7 +282,8 @@ struct rlk_conn {
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
-    uint8_t hung; /* handshake: step at which the peer hung up, plus 1; 0: it did not */
+    uint8_t hung;   /* handshake: step at which the peer hung up, plus 1; 0: it did not */
+    uint8_t missed; /* changes on this stream that no push told of: rlk_conn_missed */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -399,6 +401,13 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
  * command. */
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
+/*
+ * A key that was read under CLIENT TRACKING has changed, and no push said so before the reply that
+ * shows it. The second time on a stream it counts as not tracking (RLK_SERVER_SILENT). True: that
+ * was it.
+ */
+RLK_API bool rlk_conn_missed(rlk_conn *conn);
+
 /* Adds to rlk_conn_server what use has shown of it: RLK_SERVER_NO_GETEX. */
 RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 
@@ -498,7 +507,8 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server tells of changes to the keys that this stream has read. */
+/* In READY: true if the server has promised to tell of changes to the keys that this stream has
+ * read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */

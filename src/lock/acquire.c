@@ -273,6 +273,24 @@ static void acquire_count_woken(rlk_lock *lock)
         lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
 }
 
+/*
+ * The key is gone from a node. The server has broken its word if the node was asked for safety
+ * only, that is: this stream read the key under tracking; its TTL, if any, was longer than the time
+ * until now, so it did not expire; since then nothing has told of it: no push, no lock of this
+ * client that let go of it, no new stream (rlki_acquire_woken). A push comes before the reply that
+ * shows the change, and an eviction from the server's table of keys is told too. What is left are
+ * clocks of servers that jump: so once is an accident. A connection that breaks its word counts as
+ * one without tracking until the next stream, which costs commands and nothing else (fault 107).
+ */
+static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
+{
+    if (lock->due[seat->index] == RLK_CAUSE_SAFETY &&
+        rlk_conn_missed(rlki_route(lock, seat->index))) {
+        RLKI_COUNT(lock->client, silent);
+    }
+    lock->due[seat->index] = RLK_CAUSE_RETRY; /* a change counts once */
+}
+
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
     uint32_t safety_ms;
@@ -284,6 +302,8 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
             rlki_turn_contend(lock);
         if (again)
             lock->cause = RLK_CAUSE_PUSH;
+        else if (lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
+            acquire_missed(lock, seat);
         if (pause_ms > 0)
             acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
         return;
@@ -373,6 +393,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     uint32_t pause_ms = acquire_restraint(lock, cause);
     bool one = rlki_nodes(client) == 1;
     unsigned asking = seat->request.tag;
+    if (lock->due[node] == RLK_CAUSE_SAFETY)
+        lock->due[node] = (uint8_t)cause; /* what the node is asked now is not for safety only */
     if (one && lock->phase != RLKI_PHASE_WATCH)
         return;
     if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
@@ -623,6 +645,8 @@ static bool acquire_won(rlk_lock *lock)
     lock->since_ms = lock->client->now_ms;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
+    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)
+        acquire_missed(lock, &lock->seats[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
     rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
     for (i = 0; i < rlki_nodes(lock->client); i++)

@@ -41,6 +41,9 @@
 #define CONN_WORD(word) (word)
 #endif
 
+/* So many changes without a push are no accident. */
+#define CONN_MISSED_MAX 2u
+
 /* ---- Small parts ------------------------------------------------------------------------- */
 
 void rlki_conn_wipe(void *memory, size_t len)
@@ -454,6 +457,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
     conn->tx_needed = 0;
+    conn->missed = 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -659,7 +663,16 @@ bool rlk_conn_fenced(const rlk_conn *conn)
 
 bool rlk_conn_is_tracking(const rlk_conn *conn)
 {
-    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0;
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0 &&
+           (conn->server & RLK_SERVER_SILENT) == 0;
+}
+
+bool rlk_conn_missed(rlk_conn *conn)
+{
+    if (!rlk_conn_is_tracking(conn) || ++conn->missed < CONN_MISSED_MAX)
+        return false;
+    rlk_conn_note(conn, RLK_SERVER_SILENT);
+    return true;
 }
 
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)

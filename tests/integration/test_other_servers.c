@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Servers and proxies of other makes: what they say to the handshake instead of what Redis says.
- * Faults 98-106 and 108. Where Redis can't be brought to it, a proxy before a real one says
+ * Faults 98-108. Where Redis can't be brought to it, a proxy before a real one says
  * their words.
  */
 #include "nodes.h"
@@ -513,6 +513,126 @@ static void test_fault_103_hang_up_at_everything(void **state)
     close_all();
 }
 
+/* ---- Notifications ---- */
+
+#ifndef RLK_NO_TRACE
+static uint32_t silent_connections(void)
+{
+    rlk_stats stats;
+
+    rlk_client_stats(&set.client, &stats);
+    return stats.silent;
+}
+#endif
+
+/* Somebody has the key for ever, and lets go of it while the lock waits. */
+static void assert_acquired_behind_a_holder(void)
+{
+    server_text(redis, "SET " KEY " somebody");
+    assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
+    loop_quiet(&set.client, 100);
+    server_text(redis, "DEL " KEY);
+    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release(&lock), RLK_OK);
+}
+
+/* Fault 107: a server that grants tracking and sends nothing is found out by the second recheck
+ * that finds the key gone; from then on it is polled, until the next stream. */
+static void test_fault_107_tracking_that_is_silent(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    proxy_on(middle, "CLIENT TRACKING", 0, PROXY_ANSWER, "+OK\r\n");
+    nodes_open_urls(&set, (const char *[]){proxy_url(middle)}, 1, NULL);
+    config.safety_ms = 1000;
+    assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+    assert_acquired_behind_a_holder();
+    assert_true(rlk_conn_is_tracking(conn()));
+    assert_acquired_behind_a_holder();
+    assert_false(rlk_conn_is_tracking(conn()));
+    assert_true((rlk_conn_server(conn()) & RLK_SERVER_SILENT) != 0);
+#ifndef RLK_NO_TRACE
+    assert_int_equal(silent_connections(), 1);
+#endif
+    /* polled: far more often than a recheck would be */
+    server_text(redis, "SET " KEY " somebody");
+    server_do(redis, "CONFIG RESETSTAT");
+    assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
+    serve_until(&set.client, server_calls(redis, "set") >= 8);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    assert_event(&set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    proxy_clear(middle);
+    proxy_cut(middle, PROXY_FIN);
+    loop_serve(&set.client, 300);
+    serve_until(&set.client, rlk_conn_is_tracking(conn()));
+    close_all();
+}
+
+/* ... and one that does its duty is not: not by releases, nor by expiries, nor by own changes. */
+static void test_fault_107_tracking_that_works_is_trusted(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock own;
+    int i;
+
+    (void)state;
+    redis = server_start(NULL);
+    nodes_open_urls(&set, (const char *[]){server_url(redis)}, 1, NULL);
+    config.safety_ms = 50; /* a recheck at any time */
+    assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&own, &set.client, KEY, NULL), RLK_OK);
+    for (i = 0; i < 10; i++) {
+        assert_acquired_behind_a_holder();
+        server_text(redis, "SET " KEY " somebody PX %d", 60 + 7 * i);
+        assert_result(rlk_acquire(&lock, 10000), RLK_OK);
+        assert_result(rlk_release(&lock), RLK_OK);
+        assert_result(rlk_acquire(&own, RLK_TRY), RLK_OK);
+        assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
+        loop_quiet(&set.client, 60);
+        assert_result(rlk_release(&own), RLK_OK);
+        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_result(rlk_release(&lock), RLK_OK);
+        assert_true(rlk_conn_is_tracking(conn()));
+    }
+    rlk_lock_close(&own);
+    close_all();
+}
+
+/* Dragonfly, by its HELLO: TRACKING without NOLOOP, which it would take and then send nothing. Own
+ * changes are told too, then, and make no storm. */
+static void test_other_servers_dragonfly(void **state)
+{
+    rlk_lock other;
+
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    proxy_on(middle, "HELLO", 0, PROXY_REWRITE,
+             "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.4.0\r\n"
+             "$17\r\ndragonfly_version\r\n$10\r\ndf-v1.30.3\r\n$5\r\nproto\r\n:3\r\n"
+             "$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n");
+    open_at(proxy_url(middle), NULL);
+    assert_result(rlk_lock_init(&other, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON NOLOOP"), 0);
+    assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON"), 1);
+    assert_result(rlk_acquire_start(&other, 10000), RLK_PENDING);
+    loop_quiet(&set.client, 100);
+    server_do(redis, "CONFIG RESETSTAT");
+    assert_result(rlk_extend(&lock, 10000), RLK_OK);
+    loop_quiet(&set.client, 500);
+    assert_between(server_calls(redis, "evalsha"), 1, 5);
+    assert_between(server_calls(redis, "set"), 0, 5);
+    assert_result(rlk_release(&lock), RLK_OK);
+    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release(&other), RLK_OK);
+    rlk_lock_close(&other);
+    close_all();
+}
+
 /* The real twemproxy, where it is installed. */
 static void test_fault_103_twemproxy(void **state)
 {
@@ -567,6 +687,9 @@ int main(void)
         support_test(test_fault_103_one_hang_up_is_an_accident),
         support_test(test_fault_103_hang_up_at_everything),
         support_test(test_fault_103_twemproxy),
+        support_test(test_fault_107_tracking_that_is_silent),
+        support_test(test_fault_107_tracking_that_works_is_trusted),
+        support_test(test_other_servers_dragonfly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

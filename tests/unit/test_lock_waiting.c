@@ -79,6 +79,46 @@ static void test_lock_waiting_safety_check(void **state)
     assert_true(least_ms < RLK_SAFETY_MS / 2 && most_ms > RLK_SAFETY_MS / 2); /* random */
 }
 
+/* Fault 107: a recheck that finds the key gone, and no push before its answer. The second time the
+ * server counts as one that does not notify; a push that comes while it is asked is a push. */
+static void test_lock_waiting_107_silent_server(void **state)
+{
+    unsigned told;
+    unsigned look;
+    (void)state;
+    for (told = 0; told < 2; told++) {
+        rlk_lock lock;
+        tracked_unanswered(&h, &lock);
+        for (look = 0; look < 4; look++) {
+            bool tracking = told == 1 || look < 2;
+            assert_int_equal(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn), tracking);
+            harness_reply(&h, 0, HARNESS_NIL);
+            if (tracking)
+                harness_reply(&h, 0, ":-1\r\n");
+            assert_true(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS) >= 0);
+            assert_int_equal(lock.cause, tracking ? RLK_CAUSE_SAFETY : RLK_CAUSE_RETRY);
+            if (told == 1)
+                harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+            harness_reply(&h, 0, HARNESS_OK);
+            harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+            if (tracking)
+                harness_reply(&h, 0, ":30000\r\n");
+            assert_result(rlk_release_start(&lock), RLK_PENDING);
+            harness_reply(&h, 0, ":1\r\n");
+            harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+            assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+            (void)harness_expect(&h, 0, HARNESS_SET);
+        }
+#ifndef RLK_NO_TRACE
+        {
+            rlk_stats stats;
+            rlk_client_stats(h.client, &stats);
+            assert_int_equal(stats.silent, told == 0);
+        }
+#endif
+    }
+}
+
 /* Its time is the configuration's; a TTL that ends before it is not waited out. */
 static void test_lock_waiting_safety_time_is_configured(void **state)
 {
@@ -391,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_set_and_pttl_in_one_write),
         cmocka_unit_test(test_lock_waiting_looks_again_when_the_ttl_is_over),
         cmocka_unit_test(test_lock_waiting_safety_check),
+        cmocka_unit_test(test_lock_waiting_107_silent_server),
         cmocka_unit_test(test_lock_waiting_safety_time_is_configured),
         cmocka_unit_test(test_lock_waiting_gone_between_set_and_pttl),
         cmocka_unit_test(test_fault_80_released_between_set_and_pttl),
