@@ -46,6 +46,10 @@ int main(int argc, char **argv)
     }
     if (rlk_client_open(&client, argv[1], NULL) != RLK_OK)
         die(rlk_client_error(&client));
+    if (rlk_client_check(&client) != RLK_OK) /* at the start: can this server do it? */
+        die(rlk_client_error(&client));
+    if (rlk_client_error(&client)[0] != '\0') /* it can, with limits */
+        fprintf(stderr, "%s\n", rlk_client_error(&client));
     if (rlk_lock_init(&lock, &client, argv[2], &(rlk_lock_config){.ttl_ms = 30000}) != RLK_OK)
         die(rlk_client_error(&client));
 

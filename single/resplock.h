@@ -850,13 +850,15 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NAMED     0x02u /* AUTH had a user's name */
 #define RLK_SERVER_DRAGONFLY 0x04u
 #define RLK_SERVER_SENTINEL  0x08u
-#define RLK_SERVER_CLUSTER   0x10u  /* a node of a cluster: serves some of the keys */
-#define RLK_SERVER_REPLICA   0x20u  /* said so to HELLO; it may be promoted since */
-#define RLK_SERVER_NO_LOAD   0x40u  /* no SCRIPT LOAD: refused, or left out */
-#define RLK_SERVER_EVALSHA   0x80u  /* answered the probe */
-#define RLK_SERVER_EVAL      0x100u /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
-#define RLK_SERVER_NO_GETEX  0x200u /* GETEX is not known or not permitted (rlk_conn_note) */
-#define RLK_SERVER_PLAIN     0x400u /* hangs up at unknown commands: HELLO and others left out */
+#define RLK_SERVER_CLUSTER   0x10u   /* a node of a cluster: serves some of the keys */
+#define RLK_SERVER_REPLICA   0x20u   /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_NO_LOAD   0x40u   /* no SCRIPT LOAD: refused, or left out */
+#define RLK_SERVER_EVALSHA   0x80u   /* answered the probe */
+#define RLK_SERVER_EVAL      0x100u  /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
+#define RLK_SERVER_NO_GETEX  0x200u  /* GETEX is not known or not permitted (rlk_conn_note) */
+#define RLK_SERVER_PLAIN     0x400u  /* hangs up at unknown commands: HELLO and others left out */
+#define RLK_SERVER_SILENT    0x800u  /* granted CLIENT TRACKING, and sends no pushes */
+#define RLK_SERVER_IDENTITY  0x1000u /* told enough to fence this stream when it is lost */
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
@@ -879,7 +881,8 @@ struct rlk_conn {
     uint8_t scripts_len;
     uint8_t reply_type; /* of the reply under way */
     uint8_t text_len;
-    uint8_t hung; /* handshake: step at which the peer hung up, plus 1; 0: it did not */
+    uint8_t hung;   /* handshake: step at which the peer hung up, plus 1; 0: it did not */
+    uint8_t missed; /* changes on this stream that no push told of: rlk_conn_missed */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -997,6 +1000,13 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
  * command. */
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
+/*
+ * A key that was read under CLIENT TRACKING has changed, and no push said so before the reply that
+ * shows it. The second time on a stream it counts as not tracking (RLK_SERVER_SILENT). True: that
+ * was it.
+ */
+RLK_API bool rlk_conn_missed(rlk_conn *conn);
+
 /* Adds to rlk_conn_server what use has shown of it: RLK_SERVER_NO_GETEX. */
 RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 
@@ -1096,7 +1106,8 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server tells of changes to the keys that this stream has read. */
+/* In READY: true if the server has promised to tell of changes to the keys that this stream has
+ * read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
@@ -1505,6 +1516,7 @@ typedef struct rlk_stats {
     uint32_t lost;       /* locks */
     uint32_t connects;   /* of connections that became ready */
     uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
+    uint32_t silent;     /* connections that are polled: promised pushes did not come */
     uint32_t bytes_sent; /* of all connections */
     uint32_t bytes_received;
 } rlk_stats;
@@ -1539,6 +1551,7 @@ struct rlk_client {
     uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
+    bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
     bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
     bool interrupted;   /* one did, and no acquire has taken it yet */
     int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
@@ -1632,6 +1645,20 @@ RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
  */
 RLK_API rlk_result rlk_client_reset(rlk_client *client);
 
+/*
+ * For the start of a program: connects to every node, and returns whether it can do what a lock
+ * needs. Sends what a handshake sends: no SET, and no key. Blocks (env.wait), for at most
+ * operation_ms; an attempt that fails ends it. RLK_OK         every node is ready.
+ * rlk_client_error() then says in words what one can't do, as far as is known: notify waiters (they
+ * ask again after pauses), be fenced (more results are RLK_UNKNOWN), serve every key (a node of a
+ * cluster). "" if all of it negative       the first node's error that is not ready: unreachable,
+ * password, a command that is missing (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica,
+ * where HELLO says so; RLK_E_WAIT, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT RLK_CANCELLED
+ * interrupted On a quorum a lock may work although one node has an error. A command that the ACL
+ * user may not run within the script shows at its first use (RLK_E_NOPERM): a check needs no key.
+ */
+RLK_API rlk_result rlk_client_check(rlk_client *client);
+
 /* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
 RLK_API size_t rlk_client_nodes(const rlk_client *client);
 RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
@@ -1642,9 +1669,9 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 /*
  * What is wrong with the client, in words: node, command, what the server said, what to do: why
  * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
- * any of its locks ended with, or that keeps one of them waiting. "" if nothing is. In the client's
- * memory, until the next call of it or of rlk_lock_error. With RLK_NO_TEXT these are number and
- * node only: "-401 @0".
+ * any of its locks ended with, or that keeps one of them waiting; after rlk_client_check what the
+ * servers can't do. "" if nothing is. In the client's memory, until the next call of it or of
+ * rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 
@@ -3999,6 +4026,9 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
 #define CONN_WORD(word) (word)
 #endif
 
+/* So many changes without a push are no accident. */
+#define CONN_MISSED_MAX 2u
+
 /* ---- Small parts ------------------------------------------------------------------------- */
 
 void rlki_conn_wipe(void *memory, size_t len)
@@ -4412,6 +4442,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
     conn->tx_needed = 0;
+    conn->missed = 0;
     conn->step = 0;
     conn->tx_begin = 0;
     conn->tx_end = 0;
@@ -4436,6 +4467,8 @@ static void conn_become_ready(rlk_conn *conn)
     conn->hung = 0;
     if ((conn->flags & CONN_PLAIN) == 0)
         conn->flags |= CONN_WHOLE;
+    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
+        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
@@ -4617,7 +4650,16 @@ bool rlk_conn_fenced(const rlk_conn *conn)
 
 bool rlk_conn_is_tracking(const rlk_conn *conn)
 {
-    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0;
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0 &&
+           (conn->server & RLK_SERVER_SILENT) == 0;
+}
+
+bool rlk_conn_missed(rlk_conn *conn)
+{
+    if (!rlk_conn_is_tracking(conn) || ++conn->missed < CONN_MISSED_MAX)
+        return false;
+    rlk_conn_note(conn, RLK_SERVER_SILENT);
+    return true;
 }
 
 const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
@@ -8114,6 +8156,7 @@ bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
  *   election.c   leading and following
  *   blocking.c   their blocking forms: one loop
  *   transfer.c   a lease that moves to another lock
+ *   check.c      what the servers can do
  *
  * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
  * verdict or a connection changed) and rlki_lock_timer (a deadline came).
@@ -8905,6 +8948,24 @@ static void acquire_count_woken(rlk_lock *lock)
         lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
 }
 
+/*
+ * The key is gone from a node. The server has broken its word if the node was asked for safety
+ * only, that is: this stream read the key under tracking; its TTL, if any, was longer than the time
+ * until now, so it did not expire; since then nothing has told of it: no push, no lock of this
+ * client that let go of it, no new stream (rlki_acquire_woken). A push comes before the reply that
+ * shows the change, and an eviction from the server's table of keys is told too. What is left are
+ * clocks of servers that jump: so once is an accident. A connection that breaks its word counts as
+ * one without tracking until the next stream, which costs commands and nothing else (fault 107).
+ */
+static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
+{
+    if (lock->due[seat->index] == RLK_CAUSE_SAFETY &&
+        rlk_conn_missed(rlki_route(lock, seat->index))) {
+        RLKI_COUNT(lock->client, silent);
+    }
+    lock->due[seat->index] = RLK_CAUSE_RETRY; /* a change counts once */
+}
+
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
     uint32_t safety_ms;
@@ -8916,6 +8977,8 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
             rlki_turn_contend(lock);
         if (again)
             lock->cause = RLK_CAUSE_PUSH;
+        else if (lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
+            acquire_missed(lock, seat);
         if (pause_ms > 0)
             acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
         return;
@@ -9005,6 +9068,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     uint32_t pause_ms = acquire_restraint(lock, cause);
     bool one = rlki_nodes(client) == 1;
     unsigned asking = seat->request.tag;
+    if (lock->due[node] == RLK_CAUSE_SAFETY)
+        lock->due[node] = (uint8_t)cause; /* what the node is asked now is not for safety only */
     if (one && lock->phase != RLKI_PHASE_WATCH)
         return;
     if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
@@ -9255,6 +9320,8 @@ static bool acquire_won(rlk_lock *lock)
     lock->since_ms = lock->client->now_ms;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
+    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)
+        acquire_missed(lock, &lock->seats[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
     rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -9612,6 +9679,102 @@ void rlki_lock_scope_end(rlk_lock *lock)
     if (rlk_release(lock) == RLK_E_WAIT)
         (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
     (void)rlk_lock_close(lock);
+}
+
+/* ==== src/lock/check.c ====
+ *
+ * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
+ * the handshake sends, and no more:
+ *
+ *            call                      each node is ready, or its attempt failed; or the time is
+ * over IDLE ---------> CONNECTING -----------------------------------------------------> IDLE |
+ * interrupted: RLK_CANCELLED, connections go on
+ */
+
+/* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
+static rlk_result check_begin(rlk_client *client, uint32_t *failures)
+{
+    unsigned i;
+    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (answer != 0)
+        return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+    rlki_client_now(client);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_conn *conn = client->conns[i];
+        if (rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+            rlk_conn_reset(conn, client->now_ms);
+        rlk_conn_hurry(conn, client->now_ms);
+        failures[i] = rlk_conn_failures(conn);
+    }
+    return RLK_OK;
+}
+
+static bool check_is_over(const rlk_client *client, const uint32_t *failures)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
+            rlk_conn_failures(conn) == failures[i])
+            return false;
+    }
+    return true;
+}
+
+static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
+{
+    int64_t end_ms = rlki_later(client->now_ms, client->operation_ms);
+    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
+        int64_t deadline_ms = rlk_client_deadline(client);
+        int answer = client->env.wait(client->env.context, client,
+                                      deadline_ms < end_ms ? deadline_ms : end_ms);
+        if (client->state != RLKI_CLIENT_OPEN)
+            return RLK_E_CLOSED;
+        if (answer != 0)
+            return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+        rlk_client_tick(client);
+        rlki_client_now(client);
+    }
+    return RLK_OK;
+}
+
+static rlk_result check_node(const rlk_conn *conn)
+{
+    rlk_result result = rlk_conn_result(conn);
+    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+        return rlk_conn_server(conn) & RLK_SERVER_REPLICA ? RLK_E_READONLY : RLK_OK;
+    return result != RLK_OK ? result : RLK_E_NOT_CONNECTED;
+}
+
+rlk_result rlk_client_check(rlk_client *client)
+{
+    uint32_t failures[RLK_MAX_NODES];
+    rlk_result result;
+    unsigned i;
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    if (!client->env.wait)
+        return RLK_E_WAIT;
+    result = check_begin(client, failures);
+    if (result == RLK_OK)
+        result = check_wait(client, failures);
+    if (result == RLK_E_CLOSED)
+        return result;
+    client->served_ms = client->now_ms;
+    for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
+        result = check_node(client->conns[i]);
+        client->failed_node = (uint8_t)i;
+    }
+    client->failed_command = RLKI_NO_COMMAND;
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    client->checked = result == RLK_OK;
+    return result;
 }
 
 /* ==== src/lock/scripts.h ====
@@ -10173,6 +10336,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
+    client->checked = false;
     client->interruptible = false;
     client->interrupted = false;
     RLKI_REFUSE(client, NULL, 0, 0, 0);
@@ -11558,6 +11722,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     RLKI_TRACE(lock, RLK_TRACE_RESULT, -1, rlki_operation_name(operation), result);
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    if (result < 0)
+        client->checked = false;
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     if (result == RLK_OK)
@@ -11847,12 +12013,13 @@ static int posix_wait_all(rlk_client *client, int timeout_ms)
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
     int answer;
+    int64_t moved_ms;
     int timeout_ms;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
-    /* what was sent, or failed, just now may have moved the deadlines */
-    if (deadline_ms > client->now_ms)
-        deadline_ms = rlk_client_deadline(client);
+    moved_ms = rlk_client_deadline(client); /* by what was sent, or failed, just now */
+    if (moved_ms < deadline_ms)
+        deadline_ms = moved_ms;
     rlki_client_now(client);
     timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
     if (posix_wait_one(client, timeout_ms, &answer))
@@ -13732,6 +13899,44 @@ static void text_last_error(text_out *out, rlk_result error)
 }
 #endif
 
+/* ---- what a server can't do ---- */
+
+#ifndef RLK_NO_TEXT
+static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
+{
+    rlki_text_string(out, *client->text ? "; " : "works, but ");
+    if (rlki_nodes(client) > 1) {
+        rlki_text_string(out, "node ");
+        rlki_text_number(out, node);
+        rlki_text_char(out, ' ');
+    }
+    rlki_text_string(out, limit);
+}
+#endif
+
+/* Of a client that works: "works, but ...; ...", or nothing. */
+static void text_limits(text_out *out, const rlk_client *client)
+{
+#ifdef RLK_NO_TEXT
+    (void)out;
+    (void)client;
+#else
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+        unsigned server = rlk_conn_server(conn);
+        if (!rlk_conn_is_tracking(conn))
+            text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
+        if (!(server & RLK_SERVER_IDENTITY))
+            text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
+        if (server & RLK_SERVER_CLUSTER)
+            text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
+        if (server & RLK_SERVER_NO_LOAD)
+            text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
+    }
+#endif
+}
+
 /* ---- the public calls ---- */
 
 /* The first node whose connection has failed; the number of nodes if there is none. */
@@ -13784,6 +13989,8 @@ const char *rlk_client_error(rlk_client *client)
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
         text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
+    } else if (client->checked) {
+        text_limits(&out, client);
     }
     return client->text;
 }

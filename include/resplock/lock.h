@@ -289,6 +289,7 @@ struct rlk_client {
     uint8_t handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
+    bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
     bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
     bool interrupted;   /* one did, and no acquire has taken it yet */
     int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
@@ -382,6 +383,20 @@ RLK_API bool rlk_client_next_event(rlk_client *client, rlk_event *event);
  */
 RLK_API rlk_result rlk_client_reset(rlk_client *client);
 
+/*
+ * For the start of a program: connects to every node, and returns whether it can do what a lock
+ * needs. Sends what a handshake sends: no SET, and no key. Blocks (env.wait), for at most
+ * operation_ms; an attempt that fails ends it. RLK_OK         every node is ready.
+ * rlk_client_error() then says in words what one can't do, as far as is known: notify waiters (they
+ * ask again after pauses), be fenced (more results are RLK_UNKNOWN), serve every key (a node of a
+ * cluster). "" if all of it negative       the first node's error that is not ready: unreachable,
+ * password, a command that is missing (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica,
+ * where HELLO says so; RLK_E_WAIT, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT RLK_CANCELLED
+ * interrupted On a quorum a lock may work although one node has an error. A command that the ACL
+ * user may not run within the script shows at its first use (RLK_E_NOPERM): a check needs no key.
+ */
+RLK_API rlk_result rlk_client_check(rlk_client *client);
+
 /* Number of nodes, and the connection of one, for questions (rlk_conn_state ...). */
 RLK_API size_t rlk_client_nodes(const rlk_client *client);
 RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
@@ -392,9 +407,9 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 /*
  * What is wrong with the client, in words: node, command, what the server said, what to do: why
  * open or rlk_lock_init refused, why a connection is down, or the error that the last operation of
- * any of its locks ended with, or that keeps one of them waiting. "" if nothing is. In the client's
- * memory, until the next call of it or of rlk_lock_error. With RLK_NO_TEXT these are number and
- * node only: "-401 @0".
+ * any of its locks ended with, or that keeps one of them waiting; after rlk_client_check what the
+ * servers can't do. "" if nothing is. In the client's memory, until the next call of it or of
+ * rlk_lock_error. With RLK_NO_TEXT these are number and node only: "-401 @0".
  */
 RLK_API const char *rlk_client_error(rlk_client *client);
 

@@ -252,14 +252,15 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NAMED     0x02u /* AUTH had a user's name */
 #define RLK_SERVER_DRAGONFLY 0x04u
 #define RLK_SERVER_SENTINEL  0x08u
-#define RLK_SERVER_CLUSTER   0x10u  /* a node of a cluster: serves some of the keys */
-#define RLK_SERVER_REPLICA   0x20u  /* said so to HELLO; it may be promoted since */
-#define RLK_SERVER_NO_LOAD   0x40u  /* no SCRIPT LOAD: refused, or left out */
-#define RLK_SERVER_EVALSHA   0x80u  /* answered the probe */
-#define RLK_SERVER_EVAL      0x100u /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
-#define RLK_SERVER_NO_GETEX  0x200u /* GETEX is not known or not permitted (rlk_conn_note) */
-#define RLK_SERVER_PLAIN     0x400u /* hangs up at unknown commands: HELLO and others left out */
-#define RLK_SERVER_SILENT    0x800u /* granted CLIENT TRACKING, and sends no pushes */
+#define RLK_SERVER_CLUSTER   0x10u   /* a node of a cluster: serves some of the keys */
+#define RLK_SERVER_REPLICA   0x20u   /* said so to HELLO; it may be promoted since */
+#define RLK_SERVER_NO_LOAD   0x40u   /* no SCRIPT LOAD: refused, or left out */
+#define RLK_SERVER_EVALSHA   0x80u   /* answered the probe */
+#define RLK_SERVER_EVAL      0x100u  /* NO_LOAD, then NOSCRIPT: the script leaves with each call */
+#define RLK_SERVER_NO_GETEX  0x200u  /* GETEX is not known or not permitted (rlk_conn_note) */
+#define RLK_SERVER_PLAIN     0x400u  /* hangs up at unknown commands: HELLO and others left out */
+#define RLK_SERVER_SILENT    0x800u  /* granted CLIENT TRACKING, and sends no pushes */
+#define RLK_SERVER_IDENTITY  0x1000u /* told enough to fence this stream when it is lost */
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {

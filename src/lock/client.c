@@ -265,6 +265,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->event_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
+    client->checked = false;
     client->interruptible = false;
     client->interrupted = false;
     RLKI_REFUSE(client, NULL, 0, 0, 0);

@@ -17,6 +17,7 @@
  *   election.c   leading and following
  *   blocking.c   their blocking forms: one loop
  *   transfer.c   a lease that moves to another lock
+ *   check.c      what the servers can do
  *
  * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
  * verdict or a connection changed) and rlki_lock_timer (a deadline came).

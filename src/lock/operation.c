@@ -195,6 +195,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     RLKI_TRACE(lock, RLK_TRACE_RESULT, -1, rlki_operation_name(operation), result);
     client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    if (result < 0)
+        client->checked = false;
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     if (result == RLK_OK)

@@ -126,12 +126,13 @@ static int posix_wait_all(rlk_client *client, int timeout_ms)
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
     int answer;
+    int64_t moved_ms;
     int timeout_ms;
     (void)context;
     posix_serve_all(client, NULL, 0, true);
-    /* what was sent, or failed, just now may have moved the deadlines */
-    if (deadline_ms > client->now_ms)
-        deadline_ms = rlk_client_deadline(client);
+    moved_ms = rlk_client_deadline(client); /* by what was sent, or failed, just now */
+    if (moved_ms < deadline_ms)
+        deadline_ms = moved_ms;
     rlki_client_now(client);
     timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
     if (posix_wait_one(client, timeout_ms, &answer))

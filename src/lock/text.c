@@ -357,6 +357,44 @@ static void text_last_error(text_out *out, rlk_result error)
 }
 #endif
 
+/* ---- what a server can't do ---- */
+
+#ifndef RLK_NO_TEXT
+static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
+{
+    rlki_text_string(out, *client->text ? "; " : "works, but ");
+    if (rlki_nodes(client) > 1) {
+        rlki_text_string(out, "node ");
+        rlki_text_number(out, node);
+        rlki_text_char(out, ' ');
+    }
+    rlki_text_string(out, limit);
+}
+#endif
+
+/* Of a client that works: "works, but ...; ...", or nothing. */
+static void text_limits(text_out *out, const rlk_client *client)
+{
+#ifdef RLK_NO_TEXT
+    (void)out;
+    (void)client;
+#else
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+        unsigned server = rlk_conn_server(conn);
+        if (!rlk_conn_is_tracking(conn))
+            text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
+        if (!(server & RLK_SERVER_IDENTITY))
+            text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
+        if (server & RLK_SERVER_CLUSTER)
+            text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
+        if (server & RLK_SERVER_NO_LOAD)
+            text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
+    }
+#endif
+}
+
 /* ---- the public calls ---- */
 
 /* The first node whose connection has failed; the number of nodes if there is none. */
@@ -409,6 +447,8 @@ const char *rlk_client_error(rlk_client *client)
         rlk_result result = (rlk_result)client->failed;
         text_result(&out, result);
         text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
+    } else if (client->checked) {
+        text_limits(&out, client);
     }
     return client->text;
 }

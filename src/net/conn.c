@@ -482,6 +482,8 @@ static void conn_become_ready(rlk_conn *conn)
     conn->hung = 0;
     if ((conn->flags & CONN_PLAIN) == 0)
         conn->flags |= CONN_WHOLE;
+    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
+        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
     if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
