@@ -140,6 +140,7 @@ static void run_blocking(storm_job *job)
 
     while (!client_leaves(job)) {
         int64_t wait_ms = tries ? RLK_TRY : STORM_WAIT_MS;
+        int64_t pause_ms;
         rlk_result result;
 
         if (tries && board_get(&job->arena->phase) == PHASE_CALM) {
@@ -155,9 +156,11 @@ static void run_blocking(storm_job *job)
                 hold_blocking(job);
             release_blocking(job);
         }
-        support_sleep_ms(client_pause_ms(job));
+        pause_ms = client_pause_ms(job);
         if (result != RLK_OK) /* a poll, or an error that came at once */
-            support_sleep_ms(1 + dice_roll(&job->dice, 5));
+            pause_ms += 1 + dice_roll(&job->dice, 5);
+        if (pause_ms > 0) /* a sleep of 0 takes some time, too */
+            support_sleep_ms(pause_ms);
     }
 }
 
