@@ -8966,6 +8966,27 @@ static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
     lock->due[seat->index] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
+/* A change was notified there, and not looked at yet. */
+static bool acquire_is_changed(const rlk_lock *lock, const rlk_seat *seat)
+{
+    return lock->touched & acquire_bit(seat->index) && seat->request.tag == RLKI_NO_COMMAND &&
+           lock->due[seat->index] == RLK_CAUSE_PUSH;
+}
+
+/* True if an attempt may find a quorum of nodes free. */
+static bool acquire_may_be_free(const rlk_lock *lock)
+{
+    unsigned free = 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        free += acquire_is_changed(lock, seat) ||
+                (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
+                 rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
+    }
+    return free >= rlki_needed(lock->client);
+}
+
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
     uint32_t safety_ms;
@@ -8973,7 +8994,8 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
     if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
         bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
         uint32_t pause_ms = again ? acquire_restraint(lock, RLK_CAUSE_PUSH) : 0;
-        if (lock->flags & RLKI_LOCK_HOLDER) /* it changes hands while we wait */
+        /* it changes hands while we wait */
+        if (lock->flags & RLKI_LOCK_HOLDER && acquire_may_be_free(lock))
             rlki_turn_contend(lock);
         if (again)
             lock->cause = RLK_CAUSE_PUSH;
@@ -9160,20 +9182,22 @@ typedef struct acquire_count {
     unsigned changed;
 } acquire_count;
 
-/* Looks at a node again whose time has come. The one node is asked by the next attempt. Who is
- * restrained asks for the TTL first, so that the next notification finds it ready to react at once:
- * an attempt at another time meets who has the lock by then. */
+/* Looks at a node again whose time has come: asks for the TTL, or tries at once. Who is restrained
+ * tries: its attempt comes at a random time, and so meets the gap between two leases of a client
+ * whose way to the server is shorter. What comes of the next notification is then tried at once. */
 static void acquire_look(rlk_lock *lock, rlk_seat *seat)
 {
-    bool one = rlki_nodes(lock->client) == 1;
+    bool tries = rlki_nodes(lock->client) == 1;
     lock->cause = lock->due[seat->index];
-    if (one && !(lock->cause == RLK_CAUSE_PUSH && acquire_restraint(lock, RLK_CAUSE_PUSH) > 0)) {
-        lock->touched = 0;
+    if (lock->cause == RLK_CAUSE_PUSH && lock->woken == ACQUIRE_WOKEN_MAX) {
+        lock->woken -= 2;
+        tries = tries || (seat->index == acquire_gate(lock) && acquire_may_be_free(lock));
+    }
+    if (tries) {
+        lock->touched &= ~acquire_bit(seat->index);
         return;
     }
     acquire_forget(lock);
-    if (one && lock->woken == ACQUIRE_WOKEN_MAX)
-        lock->woken--;
     RLKI_COUNT(lock->client, probes);
     rlki_seat_send(seat, RLKI_PROBE);
 }
@@ -9196,7 +9220,7 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
                 lock->wake_ms = now_ms + left_ms;
         }
         if (lock->touched & acquire_bit(i)) {
-            count.changed += seat->request.tag == RLKI_NO_COMMAND && lock->due[i] == RLK_CAUSE_PUSH;
+            count.changed += acquire_is_changed(lock, seat);
             continue;
         }
         if (rlki_seat_clean(seat))
@@ -14626,14 +14650,20 @@ void rlki_turn_acquired(rlk_lock *lock)
         turn->waited_ms = 0;
 }
 
+/* The turn, contended or not, has lasted for its time. */
+static bool turn_is_over(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return (uint32_t)lock->client->now_ms - turn->began_ms >=
+           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
+}
+
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    uint32_t now_ms = (uint32_t)lock->client->now_ms;
     int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) ||
-        now_ms - turn->began_ms < TURN_MS + TURN_ROUNDS * turn_round_ms(turn))
+    if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
                TURN_REACTION * turn_round_ms(turn);
@@ -14643,7 +14673,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    uint32_t most_ms = turn_of(lock)->waited_ms * 3u / 4;
+    uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
     if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
         return 0;

@@ -35,6 +35,7 @@ part_sim() {
     for profile in calm network servers processes pushes endless unfenced; do
         sim gcc "$profile" "$twentieth"
     done
+    sim gcc shares $((twentieth / 10 + 2)) # long ones
     for profile in drift lossy-restart rolling-restarts old-data failover clock-jump eviction deaf \
         node-lists; do
         sim gcc "$profile" 500

@@ -291,6 +291,27 @@ static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
     lock->due[seat->index] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
+/* A change was notified there, and not looked at yet. */
+static bool acquire_is_changed(const rlk_lock *lock, const rlk_seat *seat)
+{
+    return lock->touched & acquire_bit(seat->index) && seat->request.tag == RLKI_NO_COMMAND &&
+           lock->due[seat->index] == RLK_CAUSE_PUSH;
+}
+
+/* True if an attempt may find a quorum of nodes free. */
+static bool acquire_may_be_free(const rlk_lock *lock)
+{
+    unsigned free = 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_seat *seat = &lock->seats[i];
+        free += acquire_is_changed(lock, seat) ||
+                (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
+                 rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
+    }
+    return free >= rlki_needed(lock->client);
+}
+
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
     uint32_t safety_ms;
@@ -298,7 +319,8 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
     if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
         bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
         uint32_t pause_ms = again ? acquire_restraint(lock, RLK_CAUSE_PUSH) : 0;
-        if (lock->flags & RLKI_LOCK_HOLDER) /* it changes hands while we wait */
+        /* it changes hands while we wait */
+        if (lock->flags & RLKI_LOCK_HOLDER && acquire_may_be_free(lock))
             rlki_turn_contend(lock);
         if (again)
             lock->cause = RLK_CAUSE_PUSH;
@@ -485,20 +507,22 @@ typedef struct acquire_count {
     unsigned changed;
 } acquire_count;
 
-/* Looks at a node again whose time has come. The one node is asked by the next attempt. Who is
- * restrained asks for the TTL first, so that the next notification finds it ready to react at once:
- * an attempt at another time meets who has the lock by then. */
+/* Looks at a node again whose time has come: asks for the TTL, or tries at once. Who is restrained
+ * tries: its attempt comes at a random time, and so meets the gap between two leases of a client
+ * whose way to the server is shorter. What comes of the next notification is then tried at once. */
 static void acquire_look(rlk_lock *lock, rlk_seat *seat)
 {
-    bool one = rlki_nodes(lock->client) == 1;
+    bool tries = rlki_nodes(lock->client) == 1;
     lock->cause = lock->due[seat->index];
-    if (one && !(lock->cause == RLK_CAUSE_PUSH && acquire_restraint(lock, RLK_CAUSE_PUSH) > 0)) {
-        lock->touched = 0;
+    if (lock->cause == RLK_CAUSE_PUSH && lock->woken == ACQUIRE_WOKEN_MAX) {
+        lock->woken -= 2;
+        tries = tries || (seat->index == acquire_gate(lock) && acquire_may_be_free(lock));
+    }
+    if (tries) {
+        lock->touched &= ~acquire_bit(seat->index);
         return;
     }
     acquire_forget(lock);
-    if (one && lock->woken == ACQUIRE_WOKEN_MAX)
-        lock->woken--;
     RLKI_COUNT(lock->client, probes);
     rlki_seat_send(seat, RLKI_PROBE);
 }
@@ -521,7 +545,7 @@ static acquire_count acquire_count_nodes(rlk_lock *lock)
                 lock->wake_ms = now_ms + left_ms;
         }
         if (lock->touched & acquire_bit(i)) {
-            count.changed += seat->request.tag == RLKI_NO_COMMAND && lock->due[i] == RLK_CAUSE_PUSH;
+            count.changed += acquire_is_changed(lock, seat);
             continue;
         }
         if (rlki_seat_clean(seat))

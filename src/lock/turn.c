@@ -91,14 +91,20 @@ void rlki_turn_acquired(rlk_lock *lock)
         turn->waited_ms = 0;
 }
 
+/* The turn, contended or not, has lasted for its time. */
+static bool turn_is_over(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return (uint32_t)lock->client->now_ms - turn->began_ms >=
+           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
+}
+
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    uint32_t now_ms = (uint32_t)lock->client->now_ms;
     int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) ||
-        now_ms - turn->began_ms < TURN_MS + TURN_ROUNDS * turn_round_ms(turn))
+    if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
                TURN_REACTION * turn_round_ms(turn);
@@ -108,7 +114,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    uint32_t most_ms = turn_of(lock)->waited_ms * 3u / 4;
+    uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
     if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
         return 0;

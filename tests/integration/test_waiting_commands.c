@@ -270,7 +270,8 @@ static void test_tracking_other_keys_wake_nobody(void **state)
 /* What a waiter may do within this time, whatever it is told. */
 static int64_t most_attempts(int64_t time_ms)
 {
-    return RESTRAINT_FREE + time_ms * 2 / RESTRAINT_MS + time_ms / RESTRAINT_MS + 2;
+    /* each after a pause of half of that on average, and one behind it at once */
+    return RESTRAINT_FREE + 2 * (time_ms * 2 / RESTRAINT_MS + time_ms / RESTRAINT_MS) + 2;
 }
 
 static void assert_restrained(int64_t time_ms)

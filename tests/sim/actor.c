@@ -361,7 +361,13 @@ void actor_sweep(void)
 void actor_act(sim_process *process)
 {
     sim_rng rng;
-    bool wanted = world_decide(process->index, process->acts++, &rng);
+    bool wanted;
+
+    if (share_is_greedy()) {
+        share_act(process);
+        return;
+    }
+    wanted = world_decide(process->index, process->acts++, &rng);
 
     world_at(sim.now_us + 1 + (int64_t)sim_dice(&rng, process->pace_us), SIM_EVENT_ACT,
              process->index, process->births);
@@ -380,6 +386,10 @@ void actor_handle(sim_lock *lock, rlk_operation operation, rlk_result result)
     sim_process *process = lock->process;
     sim_rng rng;
 
+    if (share_is_greedy() && !sim.finishing) {
+        share_handle(lock, operation, result);
+        return;
+    }
     if (sim.finishing || !world_decide(SIM_PROCESSES + process->index, process->handled++, &rng) ||
         !sim_chance(&rng, 150))
         return;

@@ -142,6 +142,8 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->max_hold_ms = sim_chance(rng, 200) ? own->ttl_ms + sim_dice(rng, 2000) : 0;
     own->auto_renew = sim_chance(rng, 350);
     own->elects = sim_chance(rng, 250);
+    if (share_is_greedy())
+        share_open(own);
     own->pending = RLK_OP_NONE;
     own->leads = false;
     own->again = false;
@@ -184,6 +186,8 @@ void process_begin(sim_process *process)
     wake_forget(process);
     process->resp2 = sim_chance(&process->rng, 100);
     process->no_tracking = sim_chance(&process->rng, 100);
+    if (share_is_greedy())
+        process->resp2 = process->no_tracking = false;
     process->handoffs =
         (uint8_t)(sim_chance(&process->rng, 500) ? RLK_HANDOFFS : sim_between(&process->rng, 1, 4));
     process->unix_socket = sim_chance(&process->rng, 300);

@@ -34,6 +34,7 @@ const sim_profile sim_profiles[] = {
                    SIM_FAULT_LONG_TTL),
     PROFILE_INSIDE("unfenced", "no server can fence a connection that was lost",
                    PROFILE_NETWORK | SIM_FAULT_LONG_TTL, SIM_FAULT_NO_IDS | SIM_FAULT_HALF_OPEN),
+    PROFILE_INSIDE("shares", "all want one lock all the time", 0, SIM_GREEDY),
     PROFILE_OUTSIDE("drift", "the server's clock is faster than the bound", SIM_FAULT_DRIFT, 1, 0),
     PROFILE_OUTSIDE("lossy-restart", "a server comes back at once, without its data",
                     SIM_FAULT_LOSE, 1, 0),

@@ -6,6 +6,7 @@
 /* Of the history, without its end: where nothing can be had, operations are few. */
 #define RUN_LONGEST_US (120 * 1000 * SIM_MS)
 #define RUN_OPERATIONS 200
+#define RUN_GREEDY     3200 /* of share.c: two windows */
 
 static void run_paths(sim_rng *rng)
 {
@@ -18,6 +19,8 @@ static void run_paths(sim_rng *rng)
 
             memset(path, 0, sizeof *path);
             path->usual_us = sim_between(rng, 50, 1500);
+            if (share_is_greedy() && p > 0) /* ways that are alike */
+                path->usual_us = sim.paths[0][s].usual_us;
             path->delay_us = path->usual_us;
             path->jitter_us = (uint32_t)path->usual_us;
         }
@@ -86,7 +89,8 @@ static void run_processes(sim_rng *rng)
         process->chunk = 0;
         memset(process->counts, 0, sizeof process->counts);
         process->pace_us = (uint32_t)sim_between(rng, 2, 40) * 1000;
-        process->locks_len = (uint8_t)sim_between(rng, 1, SIM_LOCKS);
+        process->locks_len = share_is_greedy() ? 1 : (uint8_t)sim_between(rng, 1, SIM_LOCKS);
+        process->granted = 0;
         for (n = 0; n < sim.nodes; n++) {
             unsigned first = (sim.faults & SIM_FAULT_LISTS) != 0 && p > 0 ? sim.nodes - 1 : 0;
 
@@ -122,6 +126,10 @@ static void run_shape(sim_rng *rng)
     }
     sim.processes = (unsigned)sim_between(rng, 2, SIM_PROCESSES);
     sim.keys = (unsigned)sim_between(rng, 1, SIM_KEYS);
+    if ((sim.profile->always & SIM_GREEDY) != 0) {
+        sim.keys = 1;
+        sim.hold_us = (uint32_t)sim_between(rng, 500, 5000);
+    }
     sim.faults = sim.profile->always;
     for (bit = 0; bit < SIM_FAULT_EVENTS_LEN; bit++)
         if (sim_chance(rng, 350))
@@ -160,6 +168,7 @@ static void run_reset(uint64_t seed, const sim_options *options, sim_verdict *ve
     sim.order = 0;
     sim.ports = 0;
     sim.serials_len = 0;
+    sim.granted = 0;
     sim.finishing = false;
     sim.executes = NULL;
     sim.events_len = 0;
@@ -190,7 +199,9 @@ void sim_run(uint64_t seed, const sim_options *options, sim_verdict *verdict)
     run_processes(&rng);
     world_at(sim_dice(&rng, sim.fault_pace_us), SIM_EVENT_FAULT, 0, 0);
     world_run(options->until_us != 0 ? options->until_us : RUN_LONGEST_US,
-              options->operations != 0 ? options->operations : RUN_OPERATIONS);
+              options->operations != 0 ? options->operations
+              : share_is_greedy()      ? RUN_GREEDY
+                                       : RUN_OPERATIONS);
     verdict->acted_us = sim.now_us;
     if (verdict->rule == SIM_FINE)
         finish_history();

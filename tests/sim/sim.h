@@ -33,6 +33,7 @@ typedef enum sim_rule {
     SIM_ADVANCE,   /* a deadline that does not advance, or a storm of commands */
     SIM_LIVENESS,  /* it is free, and can't be had; or what should be quiet is not */
     SIM_WAKE,      /* a waiter that is not woken, or not in its turn, or for no reason */
+    SIM_SHARE,     /* a process that wants a lock all the time hardly ever has it */
     SIM_SELF,      /* the simulator itself: a limit of it was reached */
     SIM_RULES
 } sim_rule;

@@ -17,9 +17,9 @@ const char *const sim_cover_words[SIM_MET_COUNT] = {
 
 const char *sim_rule_name(sim_rule rule)
 {
-    static const char *const names[SIM_RULES] = {"fine",    "exclusion", "backing", "truth",
-                                                 "foreign", "leak",      "ending",  "reply",
-                                                 "advance", "liveness",  "wake",    "simulator"};
+    static const char *const names[SIM_RULES] = {
+        "fine",  "exclusion", "backing",  "truth", "foreign", "leak",     "ending",
+        "reply", "advance",   "liveness", "wake",  "share",   "simulator"};
 
     return names[rule];
 }

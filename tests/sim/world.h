@@ -380,6 +380,7 @@ struct sim_process {
     uint32_t errors; /* that servers replied */
     bool plain;      /* has taken a server for one that hangs up at what it does not know */
     uint32_t pace_us;
+    uint32_t granted;  /* acquisitions in a window of share.c */
     sim_lock *drawing; /* whose token is being drawn */
     rlk_lock *bucket;  /* the only one, if it has no more */
     sim_counts counts[SIM_KEYS];
@@ -417,6 +418,12 @@ void actor_renew(sim_lock *lock);
 void actor_cancel(sim_lock *lock);
 /* Right after an event was pulled. */
 void actor_handle(sim_lock *lock, rlk_operation operation, rlk_result result);
+
+/* ---- share.c ----------------------------------------------------------------------------- */
+
+void share_open(sim_lock *own);
+void share_act(sim_process *process);
+void share_handle(sim_lock *own, rlk_operation operation, rlk_result result);
 
 /* ---- fault.c ----------------------------------------------------------------------------- */
 
@@ -460,6 +467,9 @@ enum {
 };
 
 #define SIM_FAULT_EVENTS_LEN 20
+
+/* No fault: all want one lock all the time. See share.c. */
+#define SIM_GREEDY (1u << 31)
 
 typedef struct sim_fault {
     int kind; /* 0: free */
@@ -524,6 +534,8 @@ struct sim_world {
     uint32_t order;
     uint32_t ports;
     uint32_t serials_len;
+    uint32_t granted;      /* acquisitions that share.c has counted */
+    uint32_t hold_us;      /* ... after which the lock is released */
     bool finishing;        /* nobody acts, nothing breaks */
     sim_process *executes; /* whose command is executed; NULL: by hand, or to free a lock */
     model_command command; /* ... and which one */
@@ -543,6 +555,11 @@ struct sim_world {
 extern sim_world sim;
 
 #include "judges.h"
+
+static inline bool share_is_greedy(void)
+{
+    return (sim.faults & SIM_GREEDY) != 0;
+}
 
 /* Reckoned here, not asked of the library. */
 static inline unsigned sim_quorum(void)
