@@ -293,6 +293,25 @@ static void test_fault_102_no_script_load(void **state)
     }
 }
 
+/* The same by permissions: EVAL instead of SCRIPT LOAD, for keys of the user's own only. */
+static void test_fault_102_eval_by_acl(void **state)
+{
+    (void)state;
+    redis = server_start(NULL);
+    middle = proxy_start(server_url(redis), false);
+    server_do(redis,
+              "ACL SETUSER app reset on >secret resetkeys ~lock:* -@all +hello +set +evalsha "
+              "+eval +get +del +pexpire +pttl");
+    open_at(url_with("app:secret"), NULL);
+    assert_works();
+    assert_int_equal(server_calls(redis, "eval"), 1);
+    server_do(redis, "SCRIPT FLUSH");
+    assert_works();
+    assert_works();
+    assert_int_equal(server_calls(redis, "eval"), 1 + 2 + 2);
+    close_all();
+}
+
 /* Without any way to run the script a lock could never be released: so none is taken. */
 static void test_fault_102_no_scripts_at_all(void **state)
 {
@@ -679,6 +698,7 @@ int main(void)
         support_test(test_fault_104_sentinel),
         support_test(test_fault_104_select_not_known),
         support_test(test_fault_102_no_script_load),
+        support_test(test_fault_102_eval_by_acl),
         support_test(test_fault_102_no_scripts_at_all),
         support_test(test_fault_102_eval_needs_no_larger_buffer),
         support_test(test_fault_105_command_renamed),
