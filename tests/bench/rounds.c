@@ -157,6 +157,7 @@ static const rounds_contender *rounds_find(const char *part, const char *name)
         {flight_contenders, COUNT_OF(flight_contenders)},
         {locks_contenders, COUNT_OF(locks_contenders)},
         {handoff_contenders, COUNT_OF(handoff_contenders)},
+        {shares_contenders, COUNT_OF(shares_contenders)},
     };
     size_t i;
     size_t k;

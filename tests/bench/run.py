@@ -443,8 +443,32 @@ def part_handoff(bench):
                     (*head, "all served, ms", "idle commands/s"), rows)
 
 
+def part_shares(bench):
+    """Notes of a round of shares.c: nanoseconds, then the acquisitions of each process."""
+    window_ms = 300 if bench.smoke else 6000
+    for hold_us in (1000,) if bench.smoke else (0, 1000):
+        rows = []
+        for nodes in (1, 3, 5):
+            addresses = [bench.server(number).path for number in range(nodes)]
+            with Contender(bench, "shares", RESPLOCK, addresses) as contender:
+                alone = 0
+                for processes in (1, 2, 6, 20):
+                    notes = contender.round(f"{processes}:{hold_us}", window_ms).notes
+                    rate = sum(notes[1:]) * 1e9 / notes[0]
+                    least = min(notes[1:]) * processes / max(sum(notes[1:]), 1)
+                    alone = alone or rate
+                    rows.append((f"{nodes}", f"{processes}", f"{rate:.0f}", times(rate / alone),
+                                 f"{least:.2f}"))
+                    bench.target(f"shares, {nodes} nodes, {processes} processes, even of least",
+                                 1 / max(least, 1e-9), 3, timed=True)
+        bench.table(f"Each holds the lock for {hold_us / 1000:g} ms and acquires again at once",
+                    ("servers", "processes", "acquisitions/s", "vs one alone",
+                     "least share of an even one"), rows)
+
+
 PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes,
-         "flight": part_flight, "locks": part_locks, "handoff": part_handoff}
+         "flight": part_flight, "locks": part_locks, "handoff": part_handoff,
+         "shares": part_shares}
 
 
 # ---- All ----------------------------------------------------------------------------------------
