@@ -22,6 +22,7 @@ static rlk_kept kept;
 static rlk_client client;
 static rlk_lock lock;
 static server *redis;
+static bool started;
 
 static int64_t ttl(void)
 {
@@ -34,6 +35,9 @@ static void start(void)
     rlk_lock_config config = rlk_lock_config_default();
     const char *url;
 
+    if (started) /* by a test that failed */
+        rlk_keeper_stop(&keeper);
+    started = true;
     redis = server_start(NULL);
     url = server_url(redis);
     config.ttl_ms = ttl();
