@@ -105,6 +105,8 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
     client = lock->client;
     if (!client->env.wait)
         return RLK_E_WAIT;
+    if (rlki_operation_is_on(lock))
+        return RLK_OK; /* this call is refused, and must not end that one on the way */
     if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;

@@ -33,6 +33,24 @@ static void test_lock_blocking_cycle(void **state)
     }
 }
 
+/* A call that is refused because another operation is under way must not serve the connections:
+ * that one could end on the way, and its place be taken. */
+static void test_lock_blocking_second_call_leaves_the_first(void **state)
+{
+    rlk_holder holders[RLK_MAX_NODES];
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &subject, 30000);
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+    assert_result(rlk_query_start(&subject, holders, RLK_MAX_NODES), RLK_PENDING);
+    h.now_ms += 2000; /* idle: a call that is not refused serves them first */
+    assert_result(rlk_force_release(&subject), RLK_E_STATE);
+    assert_result(rlk_release(&subject), RLK_E_STATE);
+    assert_result(rlk_keep(&subject), RLK_OK);
+    assert_int_equal(rlk_lock_operation(&subject), RLK_OP_QUERY);
+    assert_result(rlk_lock_close(&subject), RLK_UNKNOWN);
+}
+
 static void test_lock_blocking_waits_for_the_holder(void **state)
 {
     (void)state;
@@ -506,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_blocking_cycle),
+        cmocka_unit_test(test_lock_blocking_second_call_leaves_the_first),
         cmocka_unit_test(test_lock_blocking_waits_for_the_holder),
         cmocka_unit_test(test_lock_blocking_cancelled_while_waiting),
         cmocka_unit_test(test_lock_blocking_closed_while_waiting),
