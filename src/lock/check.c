@@ -3,9 +3,10 @@
  * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
  * the handshake sends, and no more:
  *
- *            call                      each node is ready, or its attempt failed; or the time is
- * over IDLE ---------> CONNECTING -----------------------------------------------------> IDLE |
- * interrupted: RLK_CANCELLED, connections go on
+ *           call                 each node is ready, or its attempt failed, or the time is over
+ *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
+ *                        |                                                                   ^
+ *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
  */
 #include "internal.h"
 #include "validity.h"
