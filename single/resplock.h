@@ -1648,14 +1648,17 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
 /*
  * For the start of a program: connects to every node, and returns whether it can do what a lock
  * needs. Sends what a handshake sends: no SET, and no key. Blocks (env.wait), for at most
- * operation_ms; an attempt that fails ends it. RLK_OK         every node is ready.
- * rlk_client_error() then says in words what one can't do, as far as is known: notify waiters (they
- * ask again after pauses), be fenced (more results are RLK_UNKNOWN), serve every key (a node of a
- * cluster). "" if all of it negative       the first node's error that is not ready: unreachable,
- * password, a command that is missing (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica,
- * where HELLO says so; RLK_E_WAIT, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT RLK_CANCELLED
- * interrupted On a quorum a lock may work although one node has an error. A command that the ACL
- * user may not run within the script shows at its first use (RLK_E_NOPERM): a check needs no key.
+ * operation_ms; an attempt that fails ends it.
+ *   RLK_OK         every node is ready. rlk_client_error() then says in words what one can't do, as
+ *                  far as is known: notify waiters (they ask again after pauses), be fenced (more
+ *                  results are RLK_UNKNOWN), serve every key (a node of a cluster); "" if all of it
+ *                  works
+ *   RLK_CANCELLED  interrupted
+ *   negative       the error of the first node that is not ready: unreachable, password, a command
+ *                  that is missing (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica, where
+ *                  HELLO says so; RLK_E_WAIT, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT
+ * On a quorum a lock may work although one node has an error. A command that the ACL user may not
+ * run within the script shows at its first use (RLK_E_NOPERM): a check needs no key.
  */
 RLK_API rlk_result rlk_client_check(rlk_client *client);
 
@@ -9712,9 +9715,10 @@ void rlki_lock_scope_end(rlk_lock *lock)
  * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
  * the handshake sends, and no more:
  *
- *            call                      each node is ready, or its attempt failed; or the time is
- * over IDLE ---------> CONNECTING -----------------------------------------------------> IDLE |
- * interrupted: RLK_CANCELLED, connections go on
+ *           call                 each node is ready, or its attempt failed, or the time is over
+ *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
+ *                        |                                                                   ^
+ *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
  */
 
 /* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
