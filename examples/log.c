@@ -29,7 +29,8 @@ static void on_waiting(void *context, rlk_lock *lock, rlk_result why, int64_t wa
 static void on_interrupt(int number)
 {
     (void)number;
-    (void)rlk_interrupt(&client); /* async-signal-safe */
+    /* It is async-signal-safe. NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c) */
+    (void)rlk_interrupt(&client);
 }
 
 int main(int argc, char **argv)

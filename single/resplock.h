@@ -249,8 +249,7 @@ extern "C" {
     ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
      (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
      RLK_MAX_NODES + UINT32_C(0x9e3779b1) * RLKI_LAYOUT_OPTIONS)
-#define RLKI_LAYOUT_OPTIONS                                                                        \
-    ((uint32_t)sizeof(rlk_result_kind) * 16u + (uint32_t)offsetof(rlki_layout, number))
+#define RLKI_LAYOUT_OPTIONS (UINT32_C(16) * RLKI_LAYOUT_ENUM + RLKI_LAYOUT_NUMBER)
 typedef struct rlki_layout {
     char byte;
     int64_t number;
@@ -389,6 +388,12 @@ typedef enum rlk_result_kind {
     RLK_KIND_SERVER,    /* -301 .. -399 */
     RLK_KIND_FATAL      /* -401 .. */
 } rlk_result_kind;
+
+/* For RLK_LAYOUT. */
+enum {
+    RLKI_LAYOUT_ENUM = sizeof(rlk_result_kind),
+    RLKI_LAYOUT_NUMBER = offsetof(rlki_layout, number)
+};
 
 /* In which range `result` lies. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);
@@ -3754,6 +3759,8 @@ RLKI_API rlki_scope rlki_error_scope(rlk_result error);
 #define ERROR_MEANING(text, result, scope) result,
 #define ERROR_SCOPE(text, result, scope)   RLKI_SCOPE_##scope,
 
+/* A term of a sum.
+ * NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define ERROR_ONE(text, result, scope) +1
 
 enum {
@@ -9780,7 +9787,7 @@ static rlk_result check_node(const rlk_conn *conn)
 
 rlk_result rlk_client_check(rlk_client *client)
 {
-    uint32_t failures[RLK_MAX_NODES];
+    uint32_t failures[RLK_MAX_NODES] = {0};
     rlk_result result;
     unsigned i;
     if (!client)
@@ -14385,7 +14392,7 @@ size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
     line.cap = out ? cap : 0;
     line.len = 0;
     trace_text(&line, trace);
-    if (line.cap > 0)
+    if (out && cap > 0)
         out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
     return line.len;
 }
@@ -14586,12 +14593,12 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
  * takes is ALONE again.
  */
 
-#define TURN_MS        16 /* of a turn, and */
+#define TURN_MS        48 /* of a turn, and */
 #define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
 #define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
 #define TURN_PAUSE_MAX 16
 #define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
-#define TURN_WAIT_MAX  300  /* of the waiting time that counts */
+#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
 #define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE     8
 #define TURN_PART      16 /* round_part counts in parts of a millisecond, */

@@ -27,8 +27,7 @@ extern "C" {
     ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
      (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
      RLK_MAX_NODES + UINT32_C(0x9e3779b1) * RLKI_LAYOUT_OPTIONS)
-#define RLKI_LAYOUT_OPTIONS                                                                        \
-    ((uint32_t)sizeof(rlk_result_kind) * 16u + (uint32_t)offsetof(rlki_layout, number))
+#define RLKI_LAYOUT_OPTIONS (UINT32_C(16) * RLKI_LAYOUT_ENUM + RLKI_LAYOUT_NUMBER)
 typedef struct rlki_layout {
     char byte;
     int64_t number;
@@ -167,6 +166,12 @@ typedef enum rlk_result_kind {
     RLK_KIND_SERVER,    /* -301 .. -399 */
     RLK_KIND_FATAL      /* -401 .. */
 } rlk_result_kind;
+
+/* For RLK_LAYOUT. */
+enum {
+    RLKI_LAYOUT_ENUM = sizeof(rlk_result_kind),
+    RLKI_LAYOUT_NUMBER = offsetof(rlki_layout, number)
+};
 
 /* In which range `result` lies. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);

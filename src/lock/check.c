@@ -70,7 +70,7 @@ static rlk_result check_node(const rlk_conn *conn)
 
 rlk_result rlk_client_check(rlk_client *client)
 {
-    uint32_t failures[RLK_MAX_NODES];
+    uint32_t failures[RLK_MAX_NODES] = {0};
     rlk_result result;
     unsigned i;
     if (!client)

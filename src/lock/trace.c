@@ -227,7 +227,7 @@ size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
     line.cap = out ? cap : 0;
     line.len = 0;
     trace_text(&line, trace);
-    if (line.cap > 0)
+    if (out && cap > 0)
         out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
     return line.len;
 }

@@ -21,12 +21,12 @@
  */
 #include "internal.h"
 
-#define TURN_MS        16 /* of a turn, and */
+#define TURN_MS        48 /* of a turn, and */
 #define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
 #define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
 #define TURN_PAUSE_MAX 16
 #define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
-#define TURN_WAIT_MAX  300  /* of the waiting time that counts */
+#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
 #define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE     8
 #define TURN_PART      16 /* round_part counts in parts of a millisecond, */

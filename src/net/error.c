@@ -51,6 +51,8 @@
 #define ERROR_MEANING(text, result, scope) result,
 #define ERROR_SCOPE(text, result, scope)   RLKI_SCOPE_##scope,
 
+/* A term of a sum.
+ * NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define ERROR_ONE(text, result, scope) +1
 
 enum {

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define TURN_MS   16 /* those of turn.c */
+#define TURN_MS   48 /* those of turn.c */
 #define PAUSE_MIN 4
 #define PAUSE_MAX 16
 #define ALONE     8
