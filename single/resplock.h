@@ -8295,6 +8295,9 @@ static inline bool rlki_conn_is_over(const rlk_conn *conn)
 /* True unless this process inherited the client by fork. */
 RLKI_API bool rlki_client_same_process(const rlk_client *client);
 
+/* RLK_OK of a client that is open, in the process that opened it. */
+RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
+
 /* Samples the clock; never goes back. */
 RLKI_API int64_t rlki_client_now(rlk_client *client);
 
@@ -9788,14 +9791,10 @@ static rlk_result check_node(const rlk_conn *conn)
 rlk_result rlk_client_check(rlk_client *client)
 {
     uint32_t failures[RLK_MAX_NODES] = {0};
-    rlk_result result;
+    rlk_result result = rlki_client_enter(client);
     unsigned i;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
+    if (result != RLK_OK)
+        return result;
     if (!client->env.wait)
         return RLK_E_WAIT;
     result = check_begin(client, failures);
@@ -10124,6 +10123,15 @@ bool rlki_client_same_process(const rlk_client *client)
     return !env->same_process || env->same_process(env->context, client);
 }
 
+rlk_result rlki_client_enter(const rlk_client *client)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
+}
+
 /* Time as a connection passed it, or as the clock says it: it never goes back. */
 static int64_t client_advance(rlk_client *client, int64_t now_ms)
 {
@@ -10429,16 +10437,11 @@ void rlk_client_deinit(rlk_client *client)
         rlk_conn_shutdown(client->conns[i], client->now_ms);
 }
 
-static bool client_usable(const rlk_client *client)
-{
-    return client && client->state == RLKI_CLIENT_OPEN && rlki_client_same_process(client);
-}
-
 int64_t rlk_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
-    if (!client_usable(client))
+    if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
     deadline_ms = rlki_wheel_deadline(&client->wheel);
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -10454,7 +10457,7 @@ void rlk_client_tick(rlk_client *client)
     rlk_timer *timer;
     int64_t now_ms;
     unsigned i;
-    if (!client_usable(client))
+    if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
     while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
@@ -10465,13 +10468,10 @@ void rlk_client_tick(rlk_client *client)
 
 rlk_result rlk_client_reset(rlk_client *client)
 {
+    rlk_result result = rlki_client_enter(client);
     unsigned i;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
+    if (result != RLK_OK)
+        return result;
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_reset(client->conns[i], client->now_ms);
@@ -12342,18 +12342,9 @@ rlk_result rlk_interrupt(const rlk_client *client)
 
 /* ---- loops ---- */
 
-static rlk_result posix_enter(rlk_client *client)
-{
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
-}
-
 nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
 {
-    if (posix_enter(client) != RLK_OK || !fds || cap < client->nodes)
+    if (rlki_client_enter(client) != RLK_OK || !fds || cap < client->nodes)
         return 0;
     rlki_client_now(client);
     posix_serve_all(client, NULL, 0, false);
@@ -12362,7 +12353,7 @@ nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
 
 int rlk_client_timeout(rlk_client *client)
 {
-    if (posix_enter(client) != RLK_OK)
+    if (rlki_client_enter(client) != RLK_OK)
         return -1;
     if (client->event_head)
         return 0;
@@ -12372,7 +12363,7 @@ int rlk_client_timeout(rlk_client *client)
 
 rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n)
 {
-    rlk_result result = posix_enter(client);
+    rlk_result result = rlki_client_enter(client);
     if (result != RLK_OK)
         return result;
     rlk_client_tick(client);

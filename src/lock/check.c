@@ -71,14 +71,10 @@ static rlk_result check_node(const rlk_conn *conn)
 rlk_result rlk_client_check(rlk_client *client)
 {
     uint32_t failures[RLK_MAX_NODES] = {0};
-    rlk_result result;
+    rlk_result result = rlki_client_enter(client);
     unsigned i;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
+    if (result != RLK_OK)
+        return result;
     if (!client->env.wait)
         return RLK_E_WAIT;
     result = check_begin(client, failures);

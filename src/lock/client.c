@@ -16,6 +16,15 @@ bool rlki_client_same_process(const rlk_client *client)
     return !env->same_process || env->same_process(env->context, client);
 }
 
+rlk_result rlki_client_enter(const rlk_client *client)
+{
+    if (!client)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
+}
+
 /* Time as a connection passed it, or as the clock says it: it never goes back. */
 static int64_t client_advance(rlk_client *client, int64_t now_ms)
 {
@@ -321,16 +330,11 @@ void rlk_client_deinit(rlk_client *client)
         rlk_conn_shutdown(client->conns[i], client->now_ms);
 }
 
-static bool client_usable(const rlk_client *client)
-{
-    return client && client->state == RLKI_CLIENT_OPEN && rlki_client_same_process(client);
-}
-
 int64_t rlk_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
-    if (!client_usable(client))
+    if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
     deadline_ms = rlki_wheel_deadline(&client->wheel);
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -346,7 +350,7 @@ void rlk_client_tick(rlk_client *client)
     rlk_timer *timer;
     int64_t now_ms;
     unsigned i;
-    if (!client_usable(client))
+    if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
     while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
@@ -357,13 +361,10 @@ void rlk_client_tick(rlk_client *client)
 
 rlk_result rlk_client_reset(rlk_client *client)
 {
+    rlk_result result = rlki_client_enter(client);
     unsigned i;
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
+    if (result != RLK_OK)
+        return result;
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_reset(client->conns[i], client->now_ms);

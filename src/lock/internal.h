@@ -148,6 +148,9 @@ static inline bool rlki_conn_is_over(const rlk_conn *conn)
 /* True unless this process inherited the client by fork. */
 bool rlki_client_same_process(const rlk_client *client);
 
+/* RLK_OK of a client that is open, in the process that opened it. */
+rlk_result rlki_client_enter(const rlk_client *client);
+
 /* Samples the clock; never goes back. */
 int64_t rlki_client_now(rlk_client *client);
 

@@ -418,18 +418,9 @@ rlk_result rlk_interrupt(const rlk_client *client)
 
 /* ---- loops ---- */
 
-static rlk_result posix_enter(rlk_client *client)
-{
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
-}
-
 nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
 {
-    if (posix_enter(client) != RLK_OK || !fds || cap < client->nodes)
+    if (rlki_client_enter(client) != RLK_OK || !fds || cap < client->nodes)
         return 0;
     rlki_client_now(client);
     posix_serve_all(client, NULL, 0, false);
@@ -438,7 +429,7 @@ nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
 
 int rlk_client_timeout(rlk_client *client)
 {
-    if (posix_enter(client) != RLK_OK)
+    if (rlki_client_enter(client) != RLK_OK)
         return -1;
     if (client->event_head)
         return 0;
@@ -448,7 +439,7 @@ int rlk_client_timeout(rlk_client *client)
 
 rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n)
 {
-    rlk_result result = posix_enter(client);
+    rlk_result result = rlki_client_enter(client);
     if (result != RLK_OK)
         return result;
     rlk_client_tick(client);
