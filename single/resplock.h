@@ -1534,6 +1534,7 @@ typedef struct rlk_turn {
     uint16_t waited_ms;  /* for it; 0: nothing is remembered */
     uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;       /* turns in a row in which nobody else was seen */
+    uint8_t crowd;       /* turns for which others count who wait, too: their attempt came first */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT
@@ -8552,6 +8553,8 @@ RLKI_API void rlki_turn_acquired(rlk_lock *lock);
 RLKI_API uint32_t rlki_turn_pause(rlk_lock *lock);
 /* Milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
 RLKI_API uint32_t rlki_turn_patience(rlk_lock *lock);
+/* An attempt came too late: another waiter had been faster. */
+RLKI_API void rlki_turn_crowd(rlk_lock *lock);
 
 RLKI_API void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);
@@ -8957,8 +8960,10 @@ static void acquire_forget(rlk_lock *lock)
 /* An attempt, or a probe of several nodes, that the server's word caused was in vain. */
 static void acquire_count_woken(rlk_lock *lock)
 {
-    if (lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH)
-        lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+    if (lock->cause != RLK_CAUSE_PUSH && lock->cause != RLK_CAUSE_FLUSH)
+        return;
+    lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+    rlki_turn_crowd(lock);
 }
 
 /*
@@ -14577,8 +14582,9 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
  *
  * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
- * Then it waits like them, but hurries only when most of its last waiting time has passed: those
- * that wait for longer are faster, and who has to be fast are few.
+ * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
+ * has passed: those that wait for longer are faster, and who has to be fast are few. That several
+ * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
  *
  * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
  * takes is ALONE again.
@@ -14592,6 +14598,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 #define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
 #define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE     8
+#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
 #define TURN_PART      16 /* round_part counts in parts of a millisecond, */
 #define TURN_SHARE     8  /* and takes so large a share of what is new */
 
@@ -14611,6 +14618,8 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
     rlk_turn *turn = turn_of(lock);
     turn->key_hash = lock->key_hash;
     turn->began_ms = (uint32_t)lock->client->now_ms;
+    if (turn->crowd > 0)
+        turn->crowd--;
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
                                  : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
                                                              : waited_ms);
@@ -14629,6 +14638,7 @@ void rlki_turn_contend(rlk_lock *lock)
 {
     if (!rlki_turn_contended(lock)) {
         turn_of(lock)->round_part = 0; /* another key's */
+        turn_of(lock)->crowd = 0;
         turn_begin(lock, 0, 0);
     }
     turn_of(lock)->alone = 0;
@@ -14679,11 +14689,17 @@ uint32_t rlki_turn_patience(rlk_lock *lock)
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
+    if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
     most_ms -= (uint32_t)waited_ms;
     return pause_ms < most_ms ? pause_ms : most_ms;
+}
+
+void rlki_turn_crowd(rlk_lock *lock)
+{
+    if (rlki_turn_contended(lock))
+        turn_of(lock)->crowd = TURN_CROWD;
 }
 
 /* ==== src/lock/watch.c ====

@@ -267,6 +267,7 @@ typedef struct rlk_turn {
     uint16_t waited_ms;  /* for it; 0: nothing is remembered */
     uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;       /* turns in a row in which nobody else was seen */
+    uint8_t crowd;       /* turns for which others count who wait, too: their attempt came first */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT

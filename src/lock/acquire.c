@@ -269,8 +269,10 @@ static void acquire_forget(rlk_lock *lock)
 /* An attempt, or a probe of several nodes, that the server's word caused was in vain. */
 static void acquire_count_woken(rlk_lock *lock)
 {
-    if (lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH)
-        lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+    if (lock->cause != RLK_CAUSE_PUSH && lock->cause != RLK_CAUSE_FLUSH)
+        return;
+    lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
+    rlki_turn_crowd(lock);
 }
 
 /*

@@ -405,6 +405,8 @@ void rlki_turn_acquired(rlk_lock *lock);
 uint32_t rlki_turn_pause(rlk_lock *lock);
 /* Milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
 uint32_t rlki_turn_patience(rlk_lock *lock);
+/* An attempt came too late: another waiter had been faster. */
+void rlki_turn_crowd(rlk_lock *lock);
 
 void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
                      int64_t deadline_ms);

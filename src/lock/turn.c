@@ -13,8 +13,9 @@
  *
  * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
- * Then it waits like them, but hurries only when most of its last waiting time has passed: those
- * that wait for longer are faster, and who has to be fast are few.
+ * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
+ * has passed: those that wait for longer are faster, and who has to be fast are few. That several
+ * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
  *
  * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
  * takes is ALONE again.
@@ -29,6 +30,7 @@
 #define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
 #define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE     8
+#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
 #define TURN_PART      16 /* round_part counts in parts of a millisecond, */
 #define TURN_SHARE     8  /* and takes so large a share of what is new */
 
@@ -48,6 +50,8 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
     rlk_turn *turn = turn_of(lock);
     turn->key_hash = lock->key_hash;
     turn->began_ms = (uint32_t)lock->client->now_ms;
+    if (turn->crowd > 0)
+        turn->crowd--;
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
                                  : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
                                                              : waited_ms);
@@ -66,6 +70,7 @@ void rlki_turn_contend(rlk_lock *lock)
 {
     if (!rlki_turn_contended(lock)) {
         turn_of(lock)->round_part = 0; /* another key's */
+        turn_of(lock)->crowd = 0;
         turn_begin(lock, 0, 0);
     }
     turn_of(lock)->alone = 0;
@@ -116,9 +121,15 @@ uint32_t rlki_turn_patience(rlk_lock *lock)
     int64_t waited_ms = lock->client->now_ms - lock->began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) || waited_ms >= (int64_t)most_ms)
+    if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
     most_ms -= (uint32_t)waited_ms;
     return pause_ms < most_ms ? pause_ms : most_ms;
+}
+
+void rlki_turn_crowd(rlk_lock *lock)
+{
+    if (rlki_turn_contended(lock))
+        turn_of(lock)->crowd = TURN_CROWD;
 }

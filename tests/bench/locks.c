@@ -103,7 +103,7 @@ static void locks_serve(void)
         static const char evalsha[] = "*5\r\n$7\r\nEVALSHA";
         size_t len;
         const uint8_t *bytes = rlk_conn_tx_buf(&locks.conn, &len);
-        uint8_t copy[sizeof locks.tx];
+        uint8_t copy[4096]; /* a script is longer than tx: it leaves from where it is */
 
         rounds_require(len >= sizeof evalsha);
         if (rlk_conn_get_state(&locks.conn) == RLK_CONN_READY) {

@@ -35,7 +35,8 @@ FLOOR, HIREDIS, REDIS_PY, RESPLOCK = "floor", "hiredis", "redis-py", "resplock"
 # Targets that are missed: name -> (what is reached instead, why).
 EXCEPTIONS = {
     "cycle, instructions of the floor": (
-        4.6, "timers, deadlines, quorum, events, and a PTTL so that waiters are told: 0.3 us a cycle"),
+        4.9, "timers, deadlines, quorum, events, a PTTL so that waiters are told, and whether key, "
+             "URL and name are unchanged: 0.3 us a cycle"),
     "1000 in flight, client CPU µs": (2.5, "a PTTL with each SET, and it differs by machine"),
     "hand-off, 1 waiter, p50 of client tracking by hand": (1.15, "1.03 to 1.12, by machine"),
 }

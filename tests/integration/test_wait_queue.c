@@ -430,7 +430,7 @@ static void test_fault_77_next_in_the_row(void **state)
     assert_acquired(&locks[0]);
     assert_result(rlk_renew(&locks[0], 60000), RLK_OK);
     assert_result(rlk_renew(&locks[0], 70000), RLK_OK);
-    loop_quiet(&client, 20);
+    loop_quiet(&client, 100);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_lost_and_acquired(&locks[0], &locks[1], WOKEN_MS);

@@ -3,7 +3,7 @@
  * Turns (fault 121): who acquires again and again leaves the lock to others, once others were seen
  * to want it; who is alone pays nothing (turn.c).
  */
-#include "harness.h"
+#include "lock_tracked.h"
 
 #include <string.h>
 
@@ -97,6 +97,35 @@ static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
     }
 }
 
+#ifndef RLK_RESP2_ONLY
+/* One holds it, one waits, again and again: who waits alone is woken at once, each time. */
+static void test_fault_121_who_waits_alone_is_woken_at_once(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+    unsigned i;
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    h.servers[0].automatic = true;
+    harness_lock(&h, &lock, 30000);
+    for (i = 0; i < 20; i++) {
+        int64_t begin_ms;
+        harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+        harness_advance(&h, 200); /* longer than a turn and its pause */
+        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+        /* the first wait is long, and the others are short against it */
+        assert_false(harness_next_event(&h, &event, i == 0 ? 500 : 30));
+        begin_ms = h.now_ms;
+        harness_delete(&h, 0, HARNESS_KEY);
+        assert_true(harness_next_event(&h, &event, 1000));
+        assert_int_equal(event.type, RLK_EV_ACQUIRED);
+        assert_int_equal(h.now_ms - begin_ms, 0);
+        release(&lock);
+    }
+}
+#endif
+
 /* The others have gone: some pauses, and then none. */
 static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
 {
@@ -182,6 +211,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
         cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_fault_121_who_waits_alone_is_woken_at_once),
+#endif
         cmocka_unit_test(test_fault_121_pauses_end_when_nobody_is_seen),
         cmocka_unit_test(test_fault_121_a_new_lock_has_no_new_turn),
         cmocka_unit_test(test_fault_121_a_pause_leaves_time_to_try),
