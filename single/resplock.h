@@ -1766,6 +1766,8 @@ struct rlk_lock {
                          Of a lock that is held: changed there by somebody */
     uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
                          one more try there after its stream ends */
+    uint32_t
+        overtaken; /* one bit a node: a closed lock deletes the key there behind what is asked */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -8827,6 +8829,7 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->tries = 0;
     lock->woken = 0;
     lock->touched = 0;
+    lock->overtaken = 0;
     lock->cause = RLK_CAUSE_START;
     lock->began_ms = lock->client->now_ms;
     lock->reported = RLK_BUSY; /* which is no news of a wait that has just begun */
@@ -9023,6 +9026,11 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
             acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
         return;
     }
+    if (lock->overtaken & acquire_bit(seat->index)) {
+        lock->overtaken &= ~acquire_bit(seat->index);
+        acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
+        return;
+    }
     if (lock->phase != RLKI_PHASE_ROUND && rlki_nodes(lock->client) > 1)
         acquire_count_woken(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
@@ -9217,6 +9225,7 @@ static void acquire_look(rlk_lock *lock, rlk_seat *seat)
     }
     acquire_forget(lock);
     RLKI_COUNT(lock->client, probes);
+    lock->overtaken &= ~acquire_bit(seat->index);
     rlki_seat_send(seat, RLKI_PROBE);
 }
 
@@ -9258,6 +9267,7 @@ static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 static void acquire_ask(rlk_lock *lock, rlk_seat *seat)
 {
     lock->touched &= ~acquire_bit(seat->index);
+    lock->overtaken &= ~acquire_bit(seat->index);
     rlki_seat_send(seat, RLKI_SET);
 }
 
@@ -14908,6 +14918,9 @@ void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_c
          */
         if (own && lock->place == RLKI_PLACE_FIRST && told && lock->streak <= own->streak)
             lock->streak = (uint8_t)(own->streak + 1);
+        /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
+        if (told && own && own->state == RLKI_CLOSED)
+            lock->overtaken |= UINT32_C(1) << node;
         if (told && (!own || lock->place == RLKI_PLACE_FIRST))
             watch_tell(lock, node, cause);
         lock = next;

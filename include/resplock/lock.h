@@ -499,6 +499,8 @@ struct rlk_lock {
                          Of a lock that is held: changed there by somebody */
     uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
                          one more try there after its stream ends */
+    uint32_t
+        overtaken; /* one bit a node: a closed lock deletes the key there behind what is asked */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */

@@ -136,6 +136,7 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->tries = 0;
     lock->woken = 0;
     lock->touched = 0;
+    lock->overtaken = 0;
     lock->cause = RLK_CAUSE_START;
     lock->began_ms = lock->client->now_ms;
     lock->reported = RLK_BUSY; /* which is no news of a wait that has just begun */
@@ -332,6 +333,11 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
             acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
         return;
     }
+    if (lock->overtaken & acquire_bit(seat->index)) {
+        lock->overtaken &= ~acquire_bit(seat->index);
+        acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
+        return;
+    }
     if (lock->phase != RLKI_PHASE_ROUND && rlki_nodes(lock->client) > 1)
         acquire_count_woken(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
@@ -526,6 +532,7 @@ static void acquire_look(rlk_lock *lock, rlk_seat *seat)
     }
     acquire_forget(lock);
     RLKI_COUNT(lock->client, probes);
+    lock->overtaken &= ~acquire_bit(seat->index);
     rlki_seat_send(seat, RLKI_PROBE);
 }
 
@@ -567,6 +574,7 @@ static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 static void acquire_ask(rlk_lock *lock, rlk_seat *seat)
 {
     lock->touched &= ~acquire_bit(seat->index);
+    lock->overtaken &= ~acquire_bit(seat->index);
     rlki_seat_send(seat, RLKI_SET);
 }
 

@@ -206,6 +206,9 @@ void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_c
          */
         if (own && lock->place == RLKI_PLACE_FIRST && told && lock->streak <= own->streak)
             lock->streak = (uint8_t)(own->streak + 1);
+        /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
+        if (told && own && own->state == RLKI_CLOSED)
+            lock->overtaken |= UINT32_C(1) << node;
         if (told && (!own || lock->place == RLKI_PLACE_FIRST))
             watch_tell(lock, node, cause);
         lock = next;
