@@ -732,7 +732,7 @@ typedef struct rlk_conn_calls {
     /*
      * Writes the command(s) of `request` and returns how many replies they will have (1..255).
      * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
-     * 0: nothing is to be sent after all. The request is IDLE again when the caller has it back,
+     * 0: it sends nothing after all. The request is IDLE again when the caller has it back,
      * and no other call follows.
      */
     unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
@@ -804,8 +804,8 @@ typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
 typedef struct rlk_conn_config {
     rlk_url url; /* texts of the caller, which outlive the connection, unchanged: this is compared
                     when the connection connects, and a change is RLK_E_DANGLING */
-    const char
-        *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    const char *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64
+                                bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
     int64_t connect_ms; /* 0: the default, here and below */
@@ -1111,8 +1111,8 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server has promised to tell of changes to the keys that this stream has
- * read, and did not break that twice. */
+/* In READY: true if the server has promised to notify of changes to the keys that this stream
+ * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */
@@ -2028,7 +2028,7 @@ RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
  * Last result of this lock in words: node, command, key, what the server said, what to do; or what
- * became of its lease by itself since then: a renewal in the background, a loss. While an acquire
+ * became of its lease since then: a renewal in the background, a loss. While an acquire
  * goes on: for how long, and what keeps it. In the client's memory, until the next call of it or of
  * rlk_client_error.
  */
@@ -7479,8 +7479,8 @@ void rlk_system_fork_close(rlk_system_fork *fork_mark)
  *
  * Where the rules leave a choice: the scheme's letters have no case; white space around the text is
  * not part of it; an empty host is localhost, an empty port the default; credentials end at the
- * last
- * '@' before the path; a database said twice must be the same one, and credentials are said once.
+ * last '@' before the path; a database said twice must be the same one, and credentials are said
+ * once.
  *
  * A character that ends a part too early, because nobody escaped it, must not lead to another
  * server: an '@' behind the authority and a '#' anywhere are refused.
@@ -8997,15 +8997,15 @@ static bool acquire_is_changed(const rlk_lock *lock, const rlk_seat *seat)
 /* True if an attempt may find a quorum of nodes free. */
 static bool acquire_may_be_free(const rlk_lock *lock)
 {
-    unsigned free = 0;
+    unsigned count = 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_seat *seat = &lock->seats[i];
-        free += acquire_is_changed(lock, seat) ||
-                (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
-                 rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
+        count += acquire_is_changed(lock, seat) ||
+                 (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
+                  rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
     }
-    return free >= rlki_needed(lock->client);
+    return count >= rlki_needed(lock->client);
 }
 
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
@@ -10778,9 +10778,9 @@ static bool hold_abandon(rlk_lock *lock, bool raises)
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
-            continue;
         bool raise = seat->request.tag == RLKI_RAISE;
+        if (seat->request.tag != RLKI_CHECK && !(raises && raise))
+            continue;
         if (!rlki_seat_abandon(seat) && raise) /* a check that was sent raises nothing */
             sent = true;
     }
@@ -11927,16 +11927,16 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
     bool again;
     if (lock->operation == RLK_OP_NONE)
         return;
+    /* then the next stream answers */
     again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, seat_index);
     if (!ready)
         lock->again &= ~(UINT32_C(1) << seat_index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (again)
-        ; /* the next attempt, or stream, answers */
-    else if (lock->operation == RLK_OP_ACQUIRE)
+    if (lock->operation == RLK_OP_ACQUIRE && !again)
         rlki_acquire_conn_changed(lock, seat, ready);
-    else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
+    else if (!ready && !again && seat->verdict == RLKI_NONE &&
+             operation_fails_with_conn(lock, conn)) {
         if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
             rlki_seat_abandon(seat);
         operation_conn_failed(lock, seat_index);

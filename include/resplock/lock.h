@@ -761,7 +761,7 @@ RLK_API size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap);
 
 /*
  * Last result of this lock in words: node, command, key, what the server said, what to do; or what
- * became of its lease by itself since then: a renewal in the background, a loss. While an acquire
+ * became of its lease since then: a renewal in the background, a loss. While an acquire
  * goes on: for how long, and what keeps it. In the client's memory, until the next call of it or of
  * rlk_client_error.
  */

@@ -129,7 +129,7 @@ typedef struct rlk_conn_calls {
     /*
      * Writes the command(s) of `request` and returns how many replies they will have (1..255).
      * When writer->len exceeds its room, nothing is sent and it is called again when there is more.
-     * 0: nothing is to be sent after all. The request is IDLE again when the caller has it back,
+     * 0: it sends nothing after all. The request is IDLE again when the caller has it back,
      * and no other call follows.
      */
     unsigned (*encode)(void *context, rlk_conn *conn, rlk_request *request,
@@ -201,8 +201,8 @@ typedef int (*rlk_credentials_hook)(void *context, rlk_credentials *out);
 typedef struct rlk_conn_config {
     rlk_url url; /* texts of the caller, which outlive the connection, unchanged: this is compared
                     when the connection connects, and a change is RLK_E_DANGLING */
-    const char
-        *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64 bytes */
+    const char *client_name; /* the same. For CLIENT SETNAME; NULL: none. No spaces, at most 64
+                                bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
     int64_t connect_ms; /* 0: the default, here and below */
@@ -508,8 +508,8 @@ RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server has promised to tell of changes to the keys that this stream has
- * read, and did not break that twice. */
+/* In READY: true if the server has promised to notify of changes to the keys that this stream
+ * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* run_id of the server in 20 bytes, or NULL when the server did not tell. */

@@ -304,15 +304,15 @@ static bool acquire_is_changed(const rlk_lock *lock, const rlk_seat *seat)
 /* True if an attempt may find a quorum of nodes free. */
 static bool acquire_may_be_free(const rlk_lock *lock)
 {
-    unsigned free = 0;
+    unsigned count = 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_seat *seat = &lock->seats[i];
-        free += acquire_is_changed(lock, seat) ||
-                (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
-                 rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
+        count += acquire_is_changed(lock, seat) ||
+                 (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
+                  rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
     }
-    return free >= rlki_needed(lock->client);
+    return count >= rlki_needed(lock->client);
 }
 
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)

@@ -24,9 +24,9 @@ static bool hold_abandon(rlk_lock *lock, bool raises)
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag != RLKI_CHECK && !(raises && seat->request.tag == RLKI_RAISE))
-            continue;
         bool raise = seat->request.tag == RLKI_RAISE;
+        if (seat->request.tag != RLKI_CHECK && !(raises && raise))
+            continue;
         if (!rlki_seat_abandon(seat) && raise) /* a check that was sent raises nothing */
             sent = true;
     }

@@ -348,16 +348,16 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
     bool again;
     if (lock->operation == RLK_OP_NONE)
         return;
+    /* then the next stream answers */
     again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, seat_index);
     if (!ready)
         lock->again &= ~(UINT32_C(1) << seat_index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (again)
-        ; /* the next attempt, or stream, answers */
-    else if (lock->operation == RLK_OP_ACQUIRE)
+    if (lock->operation == RLK_OP_ACQUIRE && !again)
         rlki_acquire_conn_changed(lock, seat, ready);
-    else if (!ready && seat->verdict == RLKI_NONE && operation_fails_with_conn(lock, conn)) {
+    else if (!ready && !again && seat->verdict == RLKI_NONE &&
+             operation_fails_with_conn(lock, conn)) {
         if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
             rlki_seat_abandon(seat);
         operation_conn_failed(lock, seat_index);

@@ -10,8 +10,8 @@
  *
  * Where the rules leave a choice: the scheme's letters have no case; white space around the text is
  * not part of it; an empty host is localhost, an empty port the default; credentials end at the
- * last
- * '@' before the path; a database said twice must be the same one, and credentials are said once.
+ * last '@' before the path; a database said twice must be the same one, and credentials are said
+ * once.
  *
  * A character that ends a part too early, because nobody escaped it, must not lead to another
  * server: an '@' behind the authority and a '#' anywhere are refused.

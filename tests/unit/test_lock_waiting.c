@@ -425,6 +425,30 @@ static void test_lock_waiting_once_does_not_wait(void **state)
     assert_true(rlk_is_held(&waiter));
 }
 
+/* A closed lock's release is behind the waiter's SET, and its reply reaches no lock: the waiter
+ * tries again at once, and does not sleep until the TTL of a key that is gone. */
+static void test_lock_waiting_release_of_a_closed_lock_behind_the_set(void **state)
+{
+    rlk_lock holder;
+    rlk_lock waiter;
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
+    harness_lock(&h, &holder, 30000);
+    assert_result(rlk_acquire_start(&holder, RLK_TRY), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_lock(&h, &waiter, 30000);
+    assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_result(rlk_release_start(&holder), RLK_PENDING);
+    assert_result(rlk_lock_close(&holder), RLK_UNKNOWN);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(rlk_is_held(&waiter));
+    assert_int_equal(h.now_ms, HARNESS_START);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_push_while_settling),
         cmocka_unit_test(test_lock_waiting_push_at_the_deadline),
         cmocka_unit_test(test_lock_waiting_once_does_not_wait),
+        cmocka_unit_test(test_lock_waiting_release_of_a_closed_lock_behind_the_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

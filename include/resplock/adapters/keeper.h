@@ -67,7 +67,7 @@ struct rlk_keeper {
  * network. The thread blocks all signals. Hooks for credentials and names are called in it.
  * options->env and options->buckets are not used: the clock is the system's, as that of the locks.
  * RLK_OK, or as rlk_client_open_nodes; RLK_E_PIPE: the system has no pipe, or no thread. After an
- * error nothing is to be stopped.
+ * error rlk_keeper_stop is not needed.
  */
 rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_node_memory *memory,
                             size_t nodes, const rlk_options *options);
@@ -101,7 +101,7 @@ int64_t rlk_keeper_until_ms(rlk_keeper *keeper, const rlk_kept *kept);
  * thread. */
 rlk_result rlk_keeper_result(rlk_keeper *keeper, const rlk_kept *kept);
 
-/* A descriptor that is readable while a loss is to be fetched by rlk_keeper_next_lost: for poll. */
+/* A descriptor for poll, readable while rlk_keeper_next_lost has a loss to return. */
 int rlk_keeper_fd(const rlk_keeper *keeper);
 
 /* The next lease that was lost or could not be taken over, once each; NULL: none. It is still to be
