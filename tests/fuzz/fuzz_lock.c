@@ -25,6 +25,8 @@
 #include "input.h"
 #include "resp_reader.h"
 
+#include "../../src/lock/scripts.h"
+
 #include <string.h>
 
 #define INPUT_MAX  1024
@@ -99,6 +101,12 @@ static void note_grant(record *r, const harness_command *command)
         r->until_ms = command->sent_ms + command->ms;
 }
 
+/* What the script returned, also where it had to use GET. */
+static int64_t script_value(const resp_event *event)
+{
+    return event->value <= RLKI_BY_GET - RLKI_NOT_OURS ? RLKI_BY_GET - event->value : event->value;
+}
+
 /* Enters what this answer means for this command. */
 static void note_answer(unsigned node, const harness_command *command, const resp_log *log,
                         const resp_event *event)
@@ -118,19 +126,19 @@ static void note_answer(unsigned node, const harness_command *command, const res
             refused = answers;
         break;
     case HARNESS_RAISE:
-        if (integer && event->value >= -1) {
+        if (integer && script_value(event) >= -1) {
             note_grant(r, command);
             r->raised = answers;
         }
-        if (!integer || event->value < -1)
+        if (!integer || script_value(event) < -1)
             refused = answers; /* WRONGTYPE is such an answer, too */
         break;
     case HARNESS_CHECK:
-        if (integer && event->value >= -1)
+        if (integer && script_value(event) >= -1)
             r->checked = answers;
         break;
     case HARNESS_RELEASE:
-        if (integer && event->value > 0)
+        if (integer && script_value(event) == 1)
             r->deleted = answers;
         break;
     default:
@@ -581,7 +589,14 @@ static void act_lie(fuzz_input *input, unsigned node)
                                        "+NO\r\n",
                                        "$2\r\nOK\r\n",
                                        "#t\r\n",
-                                       "%0\r\n"};
+                                       "%0\r\n",
+                                       ":-98\r\n",
+                                       ":-101\r\n",
+                                       ":-4100\r\n",
+                                       "*-1\r\n",
+                                       "-MASTERDOWN Link with MASTER is down\r\n",
+                                       "-NOAUTH Authentication required.\r\n",
+                                       "-ERR unknown command\r\n"};
 
     answer_text(node, lies[fuzz_below(input, COUNT_OF(lies))]);
 }
@@ -622,6 +637,22 @@ static void act_mood(fuzz_input *input, unsigned node)
     link->server->kill_result = (mood & 0x80u) == 0;
 }
 
+/* Another product, a proxy, or another configuration. */
+static void act_product(fuzz_input *input, unsigned node)
+{
+    harness_server *server = harness_link_of(&h, node)->server;
+    unsigned product = fuzz_byte(input);
+
+    server->no_hello = (product & 0x03u) == 1;
+    server->array = (product & 0x03u) == 2;
+    server->dragonfly = (product & 0x03u) == 3;
+    server->no_load = (product & 0x04u) != 0;
+    server->wants_key = (product & 0x08u) != 0;
+    server->no_getex = (product & 0x10u) != 0;
+    server->silent = (product & 0x20u) != 0;
+    server->script = server->script && (product & 0xc0u) == 0;
+}
+
 static void act_server(fuzz_input *input)
 {
     unsigned choice = fuzz_byte(input);
@@ -655,6 +686,9 @@ static void act_server(fuzz_input *input)
             act_push(input, node);
         else
             act_honest(node);
+        break;
+    case 11:
+        act_product(input, node);
         break;
     case 9:
         for (node = 0; node < h.nodes; node++)

@@ -36,6 +36,7 @@ static bool harness_open_close(harness_link *link)
         link->stream = ++link->server->streams;
         link->up = true;
         link->queue.len = 0;
+        link->resp3 = false;
         link->tracking = false;
         memset(link->watched, 0, sizeof link->watched);
         stream_reset(&link->tracker);

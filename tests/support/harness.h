@@ -34,6 +34,9 @@ typedef enum harness_kind {
 typedef struct harness_command {
     harness_kind kind;
     bool executed;   /* `reply` is what it came to */
+    bool by_digest;  /* EVALSHA: the server must know the script */
+    bool by_text;    /* EVAL: from now on it does */
+    bool by_get;     /* the script is to use GET at once */
     int64_t ms;      /* SET: PX; raise: to */
     int64_t sent_ms; /* when it came */
     unsigned stream; /* on which: its id at the server */
@@ -64,6 +67,14 @@ typedef struct harness_server {
     bool mute;          /* does not answer the handshake either */
     bool tracking;      /* understands CLIENT TRACKING: tells of changes to keys that were read */
     bool no_ids;        /* tells neither id nor run_id, so nothing can be fenced */
+    bool no_hello;      /* does not know HELLO: RESP2 */
+    bool array;         /* answers HELLO by an array, with proto 2 */
+    bool dragonfly;     /* says so to HELLO */
+    bool no_load;       /* does not know SCRIPT LOAD */
+    bool wants_key;     /* refuses calls without a key, as proxies do that route by them */
+    bool no_getex;      /* does not know GETEX */
+    bool silent;        /* grants tracking, and sends no pushes */
+    bool script;        /* knows the script */
     int kill_result;    /* answer of CLIENT KILL */
     unsigned run;       /* instance: part of the run_id */
     unsigned alias_of;  /* number of the server whose run_id it has, plus 1 */
@@ -83,6 +94,7 @@ typedef struct harness_link {
     harness_server *server;
     unsigned stream; /* id of the one under way */
     bool up;
+    bool resp3;
     bool tracking;
     char watched[4][24]; /* keys whose change it is told, once */
     bool stuck;          /* takes nothing from the connection: what is sent waits there */
@@ -234,5 +246,6 @@ void harness_shift(harness_queue *queue); /* drops the oldest */
 #define HARNESS_WRONGTYPE "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 #define HARNESS_WRONGPASS "-WRONGPASS invalid username-password pair\r\n"
 #define HARNESS_NOPERM    "-NOPERM this user has no permissions to run this command\r\n"
+#define HARNESS_UNKNOWN   "-ERR unknown command\r\n"
 
 #endif

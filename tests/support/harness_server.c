@@ -67,7 +67,7 @@ static void harness_changed(harness *h, const harness_server *server, const char
             for (i = 0; i < COUNT_OF(link->watched) && link->server == server; i++)
                 if (key[0] != '\0' && strcmp(link->watched[i], key) == 0) {
                     link->watched[i][0] = '\0';
-                    if (link != own && link->up)
+                    if (link != own && link->up && !server->silent)
                         harness_push(link, key);
                 }
         }
@@ -154,6 +154,30 @@ static long long harness_raise(harness *h, harness_link *link, harness_entry *en
     return harness_pttl(h, entry);
 }
 
+static void harness_remove(harness *h, harness_link *link, harness_entry *entry)
+{
+    char gone[sizeof entry->key];
+
+    memcpy(gone, entry->key, sizeof gone);
+    entry->key[0] = '\0';
+    harness_changed(h, link->server, gone, link);
+}
+
+static const char *harness_nil(const harness_link *link)
+{
+    return link->resp3 ? "_\r\n" : "$-1\r\n";
+}
+
+/* What the script returns, which says if it had to use GET. */
+static void harness_script_reply(const harness_server *server, harness_command *command,
+                                 long long value)
+{
+    bool by_get = server->no_getex && !command->by_get;
+
+    (void)snprintf(command->reply, sizeof command->reply, ":%lld\r\n",
+                   by_get ? RLKI_BY_GET - value : value);
+}
+
 /* Does what Redis does with it, and writes the reply. */
 static void harness_perform(harness_link *link, harness_command *command)
 {
@@ -164,6 +188,11 @@ static void harness_perform(harness_link *link, harness_command *command)
     char *reply = command->reply;
     size_t cap = sizeof command->reply;
 
+    if (command->by_digest && !server->script) {
+        (void)snprintf(reply, cap, HARNESS_NOSCRIPT);
+        return;
+    }
+    server->script = server->script || command->by_text;
     if (entry != NULL && entry->wrong_type &&
         (command->kind == HARNESS_RAISE || command->kind == HARNESS_CHECK ||
          command->kind == HARNESS_RELEASE || command->kind == HARNESS_GET)) {
@@ -172,7 +201,7 @@ static void harness_perform(harness_link *link, harness_command *command)
     }
     switch (command->kind) {
     case HARNESS_SET:
-        (void)snprintf(reply, cap, entry != NULL ? HARNESS_NIL : HARNESS_OK);
+        (void)snprintf(reply, cap, "%s", entry != NULL ? harness_nil(link) : HARNESS_OK);
         if (entry == NULL) {
             harness_store(h, server, command->key, command->token, command->ms);
             harness_changed(h, server, command->key, link);
@@ -180,25 +209,25 @@ static void harness_perform(harness_link *link, harness_command *command)
         break;
     case HARNESS_RAISE:
     case HARNESS_CHECK:
-        (void)snprintf(reply, cap, ":%lld\r\n", harness_raise(h, link, entry, command));
+        harness_script_reply(server, command, harness_raise(h, link, entry, command));
         break;
     case HARNESS_RELEASE:
+        harness_script_reply(server, command,
+                             ours            ? 1
+                             : entry == NULL ? RLKI_ABSENT
+                                             : RLKI_NOT_OURS);
+        if (ours)
+            harness_remove(h, link, entry);
+        break;
     case HARNESS_DEL:
-        ours = ours || (entry != NULL && command->kind == HARNESS_DEL);
-        (void)snprintf(reply, cap, ":%d\r\n",
-                       ours                           ? 1
-                       : command->kind == HARNESS_DEL ? 0
-                       : entry == NULL                ? RLKI_ABSENT
-                                                      : RLKI_NOT_OURS);
-        if (ours) {
-            entry->key[0] = '\0';
-            harness_changed(h, server, command->key, link);
-        }
+        (void)snprintf(reply, cap, ":%d\r\n", entry != NULL);
+        if (entry != NULL)
+            harness_remove(h, link, entry);
         break;
     case HARNESS_GET:
         harness_watch(link, command->key);
         if (entry == NULL)
-            (void)snprintf(reply, cap, HARNESS_NIL);
+            (void)snprintf(reply, cap, "%s", harness_nil(link));
         else
             (void)snprintf(reply, cap, "$%zu\r\n%s\r\n", strlen(entry->token), entry->token);
         break;
@@ -246,47 +275,121 @@ static void harness_fence(harness_link *link, unsigned stream)
     link->loose.len = kept;
 }
 
-/* What the server itself answers: the handshake. NULL: it is a command of the lock room. */
-static const char *harness_handshake(harness_link *link, const char *words, char *reply, size_t cap)
+/* Its id and its protocol, and what it is. */
+static void harness_hello(harness_link *link, char *reply, size_t cap)
 {
-    harness_server *server = link->server;
+    const harness_server *server = link->server;
+    unsigned pairs = 1u + !server->no_ids + server->dragonfly;
+    size_t len;
+
+    if (server->no_hello) {
+        (void)snprintf(reply, cap, HARNESS_UNKNOWN);
+        return;
+    }
+    link->resp3 = !server->array;
+    (void)snprintf(reply, cap, "%c%u\r\n$5\r\nproto\r\n:%d\r\n", server->array ? '*' : '%',
+                   server->array ? 2 * pairs : pairs, server->array ? 2 : 3);
+    len = strlen(reply);
+    if (!server->no_ids)
+        (void)snprintf(reply + len, cap - len, "$2\r\nid\r\n:%u\r\n", link->stream);
+    len = strlen(reply);
+    if (server->dragonfly)
+        (void)snprintf(reply + len, cap - len, "$17\r\ndragonfly_version\r\n$5\r\nv1.20\r\n");
+}
+
+/* Dragonfly takes NOLOOP, and then sends no pushes at all: it must not be sent. */
+static void harness_track(harness_link *link, const char *words, char *reply, size_t cap)
+{
+    const harness_server *server = link->server;
+
+    assert_true(link->resp3);
+    assert_string_equal(words + strlen("CLIENT TRACKING ON"), server->dragonfly ? "" : " NOLOOP");
+    link->tracking = server->tracking;
+    (void)snprintf(reply, cap, server->tracking ? HARNESS_OK : HARNESS_NOPERM);
+}
+
+/* By the id alone, since the harness tells no addresses; and only where ids are told. */
+static void harness_kill(harness_link *link, const char *words, char *reply, size_t cap)
+{
+    assert_true(stream_matches(words, "CLIENT KILL ID"));
+    link->server->kills++;
+    harness_fence(link, (unsigned)atoi(words + strlen("CLIENT KILL ID ")));
+    (void)snprintf(reply, cap, ":%d\r\n", link->server->kill_result);
+}
+
+static void harness_info(const harness_link *link, char *reply, size_t cap)
+{
+    const harness_server *server = link->server;
     unsigned own = (unsigned)(server - link->harness->servers);
     unsigned instance = server->alias_of != 0 ? server->alias_of - 1 : own;
 
-    if (server->hello != NULL) {
-        (void)snprintf(reply, cap, "%s", server->hello);
-    } else if (stream_matches(words, "HELLO")) {
-        if (server->no_ids)
-            (void)snprintf(reply, cap, "%%1\r\n$5\r\nproto\r\n:3\r\n");
-        else
-            (void)snprintf(reply, cap, "%%1\r\n$2\r\nid\r\n:%u\r\n", link->stream);
-    } else if (stream_matches(words, "CLIENT TRACKING")) {
-        link->tracking = server->tracking;
-        (void)snprintf(reply, cap, server->tracking ? HARNESS_OK : HARNESS_NOPERM);
-    } else if (stream_matches(words, "INFO")) {
-        if (server->no_ids)
-            (void)snprintf(reply, cap, HARNESS_NOPERM);
-        else
-            (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n",
-                           server->run * 10 + instance);
-    } else if (stream_matches(words, "CLIENT ID")) {
-        if (server->no_ids)
-            (void)snprintf(reply, cap, HARNESS_NOPERM);
-        else
-            (void)snprintf(reply, cap, ":%u\r\n", link->stream);
-    } else if (stream_matches(words, "CLIENT KILL")) {
-        server->kills++;
-        harness_fence(link, (unsigned)atoi(words + strlen("CLIENT KILL ID ")));
-        (void)snprintf(reply, cap, ":%d\r\n", server->kill_result);
-    } else if (stream_matches(words, "SCRIPT LOAD")) {
-        server->loads++;
-        (void)snprintf(reply, cap, "$40\r\n%s\r\n", RLKI_SCRIPT_DIGEST);
-    } else if (stream_matches(words, "EVALSHA " RLKI_SCRIPT_DIGEST " 0")) {
-        (void)snprintf(reply, cap, ":0\r\n");
-    } else {
+    (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + instance);
+}
+
+/* Behind the script of an EVAL; NULL: it is none, or not with the script of the library. */
+static char *harness_eval_rest(char *words)
+{
+    const char *script = strstr(rlki_script.load, "local ");
+    size_t len = rlki_script.load_len - (size_t)(script - rlki_script.load) - 2; /* CRLF */
+
+    if (!stream_matches(words, "EVAL") || strncmp(words + strlen("EVAL "), script, len) != 0)
         return NULL;
+    words += strlen("EVAL ") + len;
+    return *words == ' ' ? words + 1 : NULL;
+}
+
+/* SCRIPT LOAD, and the script that only probes. */
+static bool harness_script(harness_link *link, char *words, char *reply, size_t cap)
+{
+    harness_server *server = link->server;
+    const char *rest = harness_eval_rest(words);
+    bool by_digest = strcmp(words, "EVALSHA " RLKI_SCRIPT_DIGEST " 0") == 0;
+    bool keyless = by_digest || (rest != NULL && strcmp(rest, "0") == 0);
+
+    if (stream_matches(words, "SCRIPT LOAD")) {
+        server->loads++;
+        server->script = server->script || !server->no_load;
+        if (server->no_load)
+            (void)snprintf(reply, cap, HARNESS_UNKNOWN);
+        else
+            (void)snprintf(reply, cap, "$40\r\n%s\r\n", RLKI_SCRIPT_DIGEST);
+        return true;
     }
-    return reply;
+    if (!keyless && (rest == NULL || strcmp(rest, "1 resplock") != 0))
+        return false;
+    if (keyless && server->wants_key)
+        (void)snprintf(reply, cap, "-ERR no key\r\n");
+    else if (by_digest && !server->script)
+        (void)snprintf(reply, cap, HARNESS_NOSCRIPT);
+    else
+        (void)snprintf(reply, cap, ":0\r\n");
+    server->script = server->script || (rest != NULL && reply[0] == ':');
+    return true;
+}
+
+/* What the server itself answers: the handshake. False: it is a command of the lock room. */
+static bool harness_handshake(harness_link *link, char *words, char *reply, size_t cap)
+{
+    const harness_server *server = link->server;
+
+    if (server->hello != NULL)
+        (void)snprintf(reply, cap, "%s", server->hello);
+    else if (stream_matches(words, "HELLO 3"))
+        harness_hello(link, reply, cap);
+    else if (stream_matches(words, "CLIENT TRACKING ON"))
+        harness_track(link, words, reply, cap);
+    else if (server->no_ids &&
+             (strcmp(words, "INFO server") == 0 || strcmp(words, "CLIENT ID") == 0))
+        (void)snprintf(reply, cap, HARNESS_NOPERM);
+    else if (strcmp(words, "INFO server") == 0)
+        harness_info(link, reply, cap);
+    else if (strcmp(words, "CLIENT ID") == 0)
+        (void)snprintf(reply, cap, ":%u\r\n", link->stream);
+    else if (stream_matches(words, "CLIENT KILL"))
+        harness_kill(link, words, reply, cap);
+    else
+        return harness_script(link, words, reply, cap);
+    return true;
 }
 
 /* The next word; the rest is where it ended. */
@@ -304,35 +407,50 @@ static char *harness_word(char **rest)
     return word;
 }
 
+/* Behind the digest, or behind the script. */
 static void harness_decode_script(harness_command *command, char *rest)
 {
-    assert_string_equal(harness_word(&rest), RLKI_SCRIPT_DIGEST);
+    const char *ms;
+
     assert_string_equal(harness_word(&rest), "1");
     (void)snprintf(command->key, sizeof command->key, "%s", harness_word(&rest));
     (void)snprintf(command->token, sizeof command->token, "%s", harness_word(&rest));
     command->kind = HARNESS_RELEASE;
-    if (rest[0] != '\0') {
-        command->ms = atoll(harness_word(&rest));
+    if (rest[0] == '\0')
+        return;
+    ms = harness_word(&rest); /* empty, where a release is to use GET */
+    if (ms[0] != '\0') {
+        command->ms = atoll(ms);
         command->kind = command->ms == -1 ? HARNESS_CHECK : HARNESS_RAISE;
         assert_true(command->ms == -1 || command->ms > 0); /* rule 6: PEXPIRE of 0 deletes */
     }
-    assert_string_equal(rest, "");
+    command->by_get = rest[0] != '\0';
+    assert_true(command->by_get || ms[0] != '\0');
+    assert_string_equal(rest, command->by_get ? "1" : "");
 }
 
 void harness_decode(harness_link *link, harness_command *command, char *words)
 {
     char *rest = words;
+    char *behind = harness_eval_rest(words);
     const char *name;
 
     command->sent_ms = link->harness->now_ms;
     command->stream = link->stream;
-    if (harness_handshake(link, words, command->reply, sizeof command->reply) != NULL) {
+    if (harness_handshake(link, words, command->reply, sizeof command->reply)) {
         command->kind = HARNESS_OTHER;
         command->executed = true;
         return;
     }
+    if (behind != NULL) {
+        command->by_text = true;
+        harness_decode_script(command, behind);
+        return;
+    }
     name = harness_word(&rest);
     if (strcmp(name, "EVALSHA") == 0) {
+        assert_string_equal(harness_word(&rest), RLKI_SCRIPT_DIGEST);
+        command->by_digest = true;
         harness_decode_script(command, rest);
         return;
     }

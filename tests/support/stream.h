@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define STREAM_DEPTH 16
-#define STREAM_WORDS 256
+#define STREAM_WORDS 1024 /* a call with the script in it fits */
 
 typedef struct stream_tracker {
     char line[64]; /* header under way; longer simple strings are cut */
