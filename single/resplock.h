@@ -5312,8 +5312,10 @@ static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
             conn->match++;
         else
             conn->match = token->data[i] == '\n';
-        conn->identity.has_run_id =
-            !foreign && conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS;
+        if (conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS) {
+            conn->identity.has_run_id = !foreign;
+            conn->match = 0; /* a foreign one may have more digits than there is room for */
+        }
     }
 }
 

@@ -11,7 +11,11 @@
 #define RUN_A  "$47\r\nrun_id:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"
 #define RUN_B  "$47\r\nrun_id:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n"
 #define NO_RUN "-NOPERM no\r\n"
-#define NO_ID  "%0\r\n"
+
+/* More digits than a run_id has. */
+#define RUN_LONG                                                                                   \
+    "$71\r\nrun_id:abababababababababababababababababababababababababababababababab\r\n"
+#define NO_ID "%0\r\n"
 
 #define ARRAY_ID "*4\r\n$2\r\nid\r\n:5\r\n$5\r\nproto\r\n:2\r\n"
 #define FLY_ID   "%2\r\n$2\r\nid\r\n:5\r\n$12\r\ndfly_version\r\n$4\r\nv1.4\r\n"
@@ -172,6 +176,12 @@ static void test_conn_fence_is_sent_and_understood(void **state)
          "l:1",
          NULL,
          false},
+        {{{"INFO", RUN_LONG}, {"HELLO", ARRAY_ID}},
+         {{"INFO", RUN_LONG}, {"HELLO", ARRAY_ID}},
+         0,
+         "l:1",
+         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR l:1;",
+         true},
         /* Dragonfly has no run_id, and takes one filter */
         {{{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
          {{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
