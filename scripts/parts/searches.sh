@@ -57,13 +57,28 @@ part_coverage() {
         env RESPLOCK_BUILD_DIR="$build" scripts/coverage --check
 }
 
-# fuzz_one FUZZER SECONDS
+# cpu_seconds PROCESS: that it has used; fails if it has ended
+cpu_seconds() {
+    local fields
+    read -r -a fields <"/proc/$1/stat" || return 1
+    echo $(((fields[13] + fields[14]) / $(getconf CLK_TCK)))
+} 2>/dev/null
+
+# fuzz_one FUZZER SECONDS: of a processor, however many processes share it. If nothing here is left to
+# end the fuzzer, it ends itself.
 fuzz_one() {
-    local fuzzer=$1 seconds=$2 work=$build/fuzz/$1
+    local fuzzer=$1 seconds=$2 work=$build/fuzz/$1 process used status=0 interrupted=72
     mkdir -p "$work/corpus" "$work/findings"
-    "$build/fuzz/tests/$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    "$build/fuzz/tests/$fuzzer" -max_total_time=$((20 * seconds)) -timeout=10 -rss_limit_mb=1024 \
         -artifact_prefix="$work/findings/" "$work/corpus" "tests/fuzz/seeds/${fuzzer#fuzz_}" \
-        >"$work/log" 2>&1
+        >"$work/log" 2>&1 &
+    process=$!
+    while used=$(cpu_seconds $process) && [ "$used" -lt "$seconds" ]; do
+        sleep 0.5
+    done
+    kill -TERM $process 2>/dev/null || true
+    wait $process || status=$?
+    [ $status -eq 0 ] || [ $status -eq $interrupted ]
 }
 
 # As many fuzzers at a time as there are processors, each for its share of the seconds.
