@@ -268,8 +268,7 @@ static bool handshake_hello_refused(const rlk_reply *reply)
     case RLK_E_SERVER_FULL:
         return true;
     default:
-        return reply->error == RLK_E_AUTH && reply->len > 0 &&
-               reply->data[0] == 'W'; /* WRONGPASS */
+        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
     }
 }
 
@@ -768,9 +767,8 @@ static bool handshake_send(rlk_conn *conn)
     }
     if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
         return false;
-    if (conn->script != conn->scripts_len || conn_has_segment(conn))
-        return false;
-    if (conn->ring_used == conn->ring_len)
+    /* What keeps a script back keeps all else back too. */
+    if (conn_has_segment(conn) || conn->ring_used == conn->ring_len)
         return false;
     rlki_ring_writer(conn, &writer);
     result = step->encode(conn, &writer);

@@ -301,15 +301,13 @@ static bool url_is_bracketed(const char *begin, const char *end)
     return at == end;
 }
 
-/* A name or an IPv4 address. What has only digits and dots can't be a name: 1.2.3, 256.1.1.1. */
+/* A name or an IPv4 address; not empty. What has only digits and dots can't be a name: 1.2.3,
+ * 256.1.1.1. */
 static bool url_is_host(const char *begin, const char *end)
 {
     bool numeric = true;
     const char *at;
 
-    if (begin == end) {
-        return false;
-    }
     for (at = begin; at < end; at++) {
         if (!url_is_name_char(*at)) {
             return false;
