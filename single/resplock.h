@@ -5061,8 +5061,7 @@ static bool handshake_hello_refused(const rlk_reply *reply)
     case RLK_E_SERVER_FULL:
         return true;
     default:
-        return reply->error == RLK_E_AUTH && reply->len > 0 &&
-               reply->data[0] == 'W'; /* WRONGPASS */
+        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
     }
 }
 
@@ -5561,9 +5560,8 @@ static bool handshake_send(rlk_conn *conn)
     }
     if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
         return false;
-    if (conn->script != conn->scripts_len || conn_has_segment(conn))
-        return false;
-    if (conn->ring_used == conn->ring_len)
+    /* What keeps a script back keeps all else back too. */
+    if (conn_has_segment(conn) || conn->ring_used == conn->ring_len)
         return false;
     rlki_ring_writer(conn, &writer);
     result = step->encode(conn, &writer);
@@ -7771,15 +7769,13 @@ static bool url_is_bracketed(const char *begin, const char *end)
     return at == end;
 }
 
-/* A name or an IPv4 address. What has only digits and dots can't be a name: 1.2.3, 256.1.1.1. */
+/* A name or an IPv4 address; not empty. What has only digits and dots can't be a name: 1.2.3,
+ * 256.1.1.1. */
 static bool url_is_host(const char *begin, const char *end)
 {
     bool numeric = true;
     const char *at;
 
-    if (begin == end) {
-        return false;
-    }
     for (at = begin; at < end; at++) {
         if (!url_is_name_char(*at)) {
             return false;

@@ -127,11 +127,19 @@ static void test_conn_credentials_that_fail_are_asked_again(void **state)
     assert_int_equal(server.out_len, 0);
     assert_false(fake_holds(server.config.tx, server.config.tx_cap, "secret"));
 
+    /* no buffer is so large: the number is as large as it can be, not one that wrapped */
+    self.credentials.password_len = SIZE_MAX / 4;
+    fake_connect(&server);
+    fake_close(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_CREDENTIALS);
+    assert_true(rlk_conn_tx_needed(&server.conn) >= UINT32_MAX / 4);
+
     self.credentials.password = "fits";
     self.credentials.password_len = 4;
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    assert_int_equal(self.calls, 3);
+    assert_int_equal(self.calls, 4);
+    assert_int_equal(rlk_conn_tx_needed(&server.conn), 0);
     fake_free(&server);
 }
 

@@ -39,8 +39,23 @@ static const mask_row rows[] = {
      "ERR can't parse \"AUTH\" \"***\""},
     {"s%25c%40t123", "-ERR no: s%c@t123\r\n", "ERR no: ***"},
     {"se%0Acr%09et12", "-ERR no: se cr\tet12\r\n", "ERR no: ***"},
+    {"se%7Fcret12",
+     "-ERR no: se\x7f"
+     "cret12\r\n",
+     "ERR no: ***"},
+    {"se%0Acr%09et12", "-ERR no: seacr\tet12\r\n", "ERR no: seacr?et12"},
+    {"auth%20%22key", "-ERR can't parse \"AUTH\" \"auth \\\"key\"\r\n",
+     "ERR can't parse \"AUTH\" \"***\""},
+    /* the server has lost the closing quote */
+    {"hunter2%22secret", "-ERR unbalanced quotes in \"hunter2\\\"secret\r\n",
+     "ERR unbalanced quotes in \"***"},
+    {"hunter2%22secret", "-ERR unbalanced quotes in \"hunter2\\\r\n",
+     "ERR unbalanced quotes in \"***"},
     /* short ones, where they are a word */
     {"pw", "-ERR pw, pwd: 'pw' pw\r\n", "ERR **, pwd: '**' **"},
+    {"pw", "-ERR {pw} [pw] ~pw: Apw -pw pwZ apw _pw pw_ pw7\r\n",
+     "ERR {**} [**] ~**: Apw -pw pwZ apw _pw pw_ pw7"},
+    {"gone", "-gone is no password\r\n", "*** is no password"},
     {"xyzzy", "-ERR (xyzzy) xyzzyx\r\n", "ERR (***) xyzzyx"},
     /* words of the server that are a password somewhere */
     {"password", "-WRONGPASS invalid username-pass pair or user is disabled.\r\n",

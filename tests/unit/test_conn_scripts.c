@@ -378,6 +378,37 @@ static void test_conn_hang_ups_are_learnt_from(void **state)
     fake_free(&server);
 }
 
+/* What a plain attempt is refused says little of the server: a full one follows. */
+static void test_conn_a_refusal_behind_hang_ups_is_not_fatal(void **state)
+{
+    static const fake_rule rules[] = {{"HELLO", NULL}, {"EVAL", NOPERM}, {NULL, NULL}};
+    static const fake_rule later[] = {{"EVALSHA", ":0\r\n"}, {NULL, NULL}};
+    fake server;
+    int i;
+
+    (void)state;
+    fake_init(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
+    server.config.scripts = &probed;
+    server.config.scripts_len = 1;
+    server.rules = rules;
+    fake_start(&server);
+    for (i = 0; i < 2; i++) {
+        fake_connect(&server);
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    }
+    fake_connect(&server);
+    assert_string_equal(server.commands, "EVAL return 1 1 resplock;");
+    fake_close(&server);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_SERVER);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_WAITING);
+    assert_string_equal(rlk_conn_text(&server.conn), "NOPERM no");
+    server.rules = later; /* the hang-ups were accidents */
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_string_equal(server.commands, BEGIN "SCRIPT LOAD return 1;EVALSHA x 0;");
+    fake_free(&server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -389,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_conn_scripts_are_probed),
         cmocka_unit_test(test_conn_scripts_leave_with_the_command),
         cmocka_unit_test(test_conn_hang_ups_are_learnt_from),
+        cmocka_unit_test(test_conn_a_refusal_behind_hang_ups_is_not_fatal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -451,6 +451,54 @@ static void test_lock_text_names_the_address(void **state)
                     errno_text("(node 0, /run/redis.sock; ", 2));
 }
 
+#ifndef RLK_NO_POSIX
+static void test_lock_text_of_each_errno(void **state)
+{
+    static const struct {
+        int number;
+        const char *words;
+    } rows[] = {
+        {ECONNREFUSED, "connection refused"},
+        {ECONNRESET, "connection reset by the peer"},
+        {EPIPE, "the peer has closed the connection"},
+        {ETIMEDOUT, "timed out"},
+        {EHOSTUNREACH, "no route to the host"},
+        {ENETUNREACH, "the network is unreachable"},
+        {ENETDOWN, "the network is down"},
+        {EADDRNOTAVAIL, "no local address or port is free"},
+        {EAFNOSUPPORT, "the system lacks this kind of address"},
+        {ENOENT, "no such socket"},
+        {ENOTDIR, "a part of the path is not a folder"},
+        {ENOTSOCK, "not a socket"},
+        {ENAMETOOLONG, "the path is too long"},
+        {EACCES, "permission denied"},
+        {EPERM, "forbidden, perhaps by a firewall"},
+        {EAGAIN, "the server's queue of connections is full"},
+        {EMFILE, "too many open files in this process"},
+        {ENFILE, "too many open files in the system"},
+        {ENOBUFS, "the system has no buffer left"},
+        {ENOMEM, "the system has no memory left"},
+        {EPROTOTYPE, "a socket of another type"},
+    };
+    char text[128];
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        (void)snprintf(text, sizeof text, "(node 0, h:6379; %s, errno %d)", rows[i].words,
+                       rows[i].number);
+        assert_contains(text_of("redis://h", false, RLK_E_CONNECT, rows[i].number), text);
+    }
+}
+#endif
+
+/* A number that has no words here stands alone. */
+static void test_lock_text_of_an_errno_without_words(void **state)
+{
+    (void)state;
+    assert_contains(text_of("redis://h", false, RLK_E_CONNECT, 9999),
+                    "(node 0, h:6379; errno 9999)");
+}
+
 /* Who hangs up before the first reply may have expected TLS. */
 static void test_lock_text_suspects_tls(void **state)
 {
@@ -536,6 +584,10 @@ int main(void)
         cmocka_unit_test(test_fault_129_nodes_that_refuse),
         cmocka_unit_test(test_fault_129_one_node),
         cmocka_unit_test(test_lock_text_names_the_address),
+#ifndef RLK_NO_POSIX
+        cmocka_unit_test(test_lock_text_of_each_errno),
+#endif
+        cmocka_unit_test(test_lock_text_of_an_errno_without_words),
         cmocka_unit_test(test_lock_text_suspects_tls),
         cmocka_unit_test(test_lock_text_of_what_was_refused),
         cmocka_unit_test(test_lock_text_of_a_loss_after_an_extend_without_an_answer),
