@@ -368,6 +368,12 @@ void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
         acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
 }
 
+/* After so many hand-overs in a row the next one waits, and others have their turn. */
+static bool acquire_has_to_yield(const rlk_lock *lock)
+{
+    return lock->streak > lock->client->handoffs;
+}
+
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
 {
     unsigned i;
@@ -378,6 +384,7 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->streak = 0; /* not before: its own release may still be telling it to others */
+    rlki_watch_count(lock, before, before->state == RLKI_HELD);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         const rlk_seat *other = &before->seats[i];
@@ -390,6 +397,8 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
             lock->touched |= acquire_bit(i);
             seat->t0 = other->t0;
             lock->due[i] = before->due[i];
+        } else if (acquire_has_to_yield(lock)) {
+            acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
         }
     }
     lock->wake_ms = lock->client->now_ms; /* not now: it may be in the middle of another's step */
@@ -433,9 +442,12 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
         !(lock->touched & acquire_bit(node)))
         return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->due[node] == RLK_CAUSE_YIELD &&
+        lock->touched & acquire_bit(node))
+        return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && acquire_waits_for_gate(lock, node))
         pause_ms = lock->retry_min_ms;
-    if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
+    if (cause == RLK_CAUSE_LOCAL && acquire_has_to_yield(lock)) {
         lock->streak = 0;
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
     } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
@@ -603,8 +615,6 @@ static void acquire_round_begin(rlk_lock *lock, bool gated)
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
     lock->wake_ms = RLK_NEVER;
     lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
-    if (lock->cause != RLK_CAUSE_LOCAL)
-        lock->streak = 0;
     RLKI_COUNT(lock->client, attempts);
     RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->round++;
@@ -677,6 +687,8 @@ static bool acquire_won(rlk_lock *lock)
     lock->state = RLKI_HELD;
     lock->lost_cause = RLK_LOST_NOT;
     lock->since_ms = lock->client->now_ms;
+    if (lock->cause != RLK_CAUSE_LOCAL)
+        lock->streak = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
     if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)

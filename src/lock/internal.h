@@ -231,6 +231,10 @@ static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
 /* True if a lock of the client holds the key of this one, or waits for it and has seen a holder. */
 bool rlki_watch_is_held(const rlk_lock *lock);
+/* Hand-overs in a row, if `lock` has the key next without a pause: as many at least as `before`
+ * counts, and (`handed`) the one from that lock to this. Whoever is the first counts for the row,
+ * so that it makes no difference which lock's word it is that wakes it. */
+void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed);
 /* Stands in the row of those that wait for the key; true if it is the first. */
 bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
@@ -387,8 +391,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
-/* A node was asked to undo a SET whose answer nobody waited for, and had not got our token: perhaps
- * it has somebody's, so it does not count as free before it was asked. */
+/* An undo is over on a node, which has not deleted our token, or was given up: perhaps it has
+ * somebody's, so it does not count as free before it was asked. */
 void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);

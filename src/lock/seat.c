@@ -587,6 +587,8 @@ static void seat_undone(rlk_seat *seat, unsigned verdict)
     seat->loose = 0;
     seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
     seat_say(seat, RLKI_RELEASE, verdict);
+    if (rlki_seat_lock(seat)->operation == RLK_OP_ACQUIRE)
+        rlki_acquire_undone(rlki_seat_lock(seat), seat, verdict == RLKI_YES);
 }
 
 static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)
@@ -602,8 +604,6 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         else if (wrong_type || seat_lacks(reply))
             seat_note_cause(lock, reply);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
-        if (lock->operation == RLK_OP_ACQUIRE)
-            rlki_acquire_undone(lock, seat, deleted);
         return;
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))

@@ -87,10 +87,22 @@ bool rlki_watch_is_held(const rlk_lock *lock)
     return false;
 }
 
+void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
+{
+    unsigned streak = before->streak + (handed && before->streak < UINT8_MAX);
+    if (lock->streak < streak)
+        lock->streak = (uint8_t)streak;
+}
+
 bool rlki_watch_wait(rlk_lock *lock)
 {
     rlk_lock *first = watch_first(lock);
     if (!first) {
+        const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+        lock->streak = 0;
+        for (; other; other = other->place_next)
+            if (other->place == RLKI_PLACE_HOLDER && rlki_lock_same_key(lock, other))
+                rlki_watch_count(lock, other, true);
         lock->row_head = NULL;
         lock->row_tail = NULL;
         watch_put(lock, RLKI_PLACE_FIRST);
@@ -204,8 +216,8 @@ void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_c
         bool told = lock->key_hash == key_hash && lock != own;
         /* by the first node that answers: meanwhile `own` may wait anew, with a streak of its own
          */
-        if (own && lock->place == RLKI_PLACE_FIRST && told && lock->streak <= own->streak)
-            lock->streak = (uint8_t)(own->streak + 1);
+        if (own && lock->place == RLKI_PLACE_FIRST && told)
+            rlki_watch_count(lock, own, true);
         /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
         if (told && own && own->state == RLKI_CLOSED)
             lock->overtaken |= UINT32_C(1) << node;

@@ -438,6 +438,40 @@ static void test_lock_row_refused_release_hands_nothing_over(void **state)
     assert_true(rlk_is_held(&locks[1]));
 }
 
+/* Who lost the lock waits anew, behind a lock that relied on it to hand the key over, and comes
+ * first. When its undo is given up, it asks: nobody else can say that the key is gone. */
+static void test_lock_row_undo_is_given_up(void **state)
+{
+    size_t k;
+    (void)state;
+    FOR_EACH_KIND(k)
+    {
+        rlk_lock_config config = rlk_lock_config_default();
+        unsigned i;
+        start(1, kinds[k], 0);
+        config.ttl_ms = 1000;
+        config.safety_ms = 60000;
+        config.report_ms = RLK_TIME_LIMIT_MAX;
+        for (i = 0; i < 2; i++) {
+            assert_result(rlk_lock_init(&locks[i], h.client, HARNESS_KEY, &config), RLK_OK);
+            assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
+        }
+        serve_all();
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        harness_advance(&h, 1000);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
+        assert_result(rlk_cancel(&locks[1]), RLK_OK);
+        harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+        harness_advance(&h, 1100);
+        harness_reply(&h, 0, "-ODD words of a proxy\r\n");
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    }
+}
+
 /* On several nodes each is asked as its release is answered; then there is a round. */
 static void test_lock_row_hands_over_on_several_nodes(void **state)
 {
@@ -512,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_lock_row_force_release_hands_over),
         cmocka_unit_test(test_lock_row_release_of_what_was_not_ours),
         cmocka_unit_test(test_lock_row_refused_release_hands_nothing_over),
+        cmocka_unit_test(test_lock_row_undo_is_given_up),
         cmocka_unit_test(test_lock_row_hands_over_on_several_nodes),
         cmocka_unit_test(test_lock_row_next_knows_the_nodes_that_were_won),
     };

@@ -86,6 +86,65 @@ static void test_lock_row_yields_after_handoffs(void **state)
     hand_over_until_it_yields(254, 254, 2);
 }
 
+/* The next waiter leaves others their turn, for 400 ms at least from now on. */
+static void expect_to_yield(unsigned i)
+{
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
+    assert_int_equal(locks[i].cause, RLK_CAUSE_YIELD);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(rlk_is_held(&locks[i]));
+}
+
+/* The pause lasts its time: a lock of the client that finds out meanwhile that it has lost the key
+ * long ago, and had no part in the hand-overs, does not end it. */
+static void test_lock_row_yields_whoever_else_lets_go(void **state)
+{
+    (void)state;
+    start(1, 1, NULL, 0);
+    stand(4, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* nobody is told */
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    stand(2, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    assert_false(hands_over(1, 2));
+    assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    expect_to_yield(2);
+}
+
+/* Who comes first because the one before gave up counts the hand-overs of the whole row, though
+ * that one had no part in them: closed while the last release is under way. */
+static void test_lock_row_counts_for_who_comes_first(void **state)
+{
+    unsigned ahead;
+    unsigned i;
+    (void)state;
+    for (ahead = 0; ahead < 2; ahead++) { /* of those that waited before the lock was handed over */
+        start(1, 1, NULL, 0);
+        for (i = 0; i < 2 + 2 * ahead; i++)
+            stand(i, 0, HARNESS_KEY);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(hands_over(0, 1));
+        for (; i < 4; i++)
+            stand(i, 0, HARNESS_KEY);
+        harness_serve(&h, 0);
+        assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1); /* for safety */
+        assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+        assert_result(rlk_lock_close(&locks[2]), RLK_UNKNOWN);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        expect_to_yield(3);
+    }
+}
+
 /* What is not handed over at once begins the count anew: another process had its turn. */
 static void test_lock_row_counts_hand_overs_in_a_row(void **state)
 {
@@ -282,6 +341,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_row_yields_after_handoffs),
+        cmocka_unit_test(test_lock_row_yields_whoever_else_lets_go),
+        cmocka_unit_test(test_lock_row_counts_for_who_comes_first),
         cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_lock_row_yields_to_another_process),
