@@ -8379,6 +8379,10 @@ static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
 RLKI_API const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
 /* True if a lock of the client holds the key of this one, or waits for it and has seen a holder. */
 RLKI_API bool rlki_watch_is_held(const rlk_lock *lock);
+/* Hand-overs in a row, if `lock` has the key next without a pause: as many at least as `before`
+ * counts, and (`handed`) the one from that lock to this. Whoever is the first counts for the row,
+ * so that it makes no difference which lock's word it is that wakes it. */
+RLKI_API void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed);
 /* Stands in the row of those that wait for the key; true if it is the first. */
 RLKI_API bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */
@@ -8535,8 +8539,8 @@ RLKI_API void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
 RLKI_API void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
-/* A node was asked to undo a SET whose answer nobody waited for, and had not got our token: perhaps
- * it has somebody's, so it does not count as free before it was asked. */
+/* An undo is over on a node, which has not deleted our token, or was given up: perhaps it has
+ * somebody's, so it does not count as free before it was asked. */
 RLKI_API void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 RLKI_API void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
@@ -9059,6 +9063,12 @@ void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
         acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
 }
 
+/* After so many hand-overs in a row the next one waits, and others have their turn. */
+static bool acquire_has_to_yield(const rlk_lock *lock)
+{
+    return lock->streak > lock->client->handoffs;
+}
+
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
 {
     unsigned i;
@@ -9069,6 +9079,7 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->streak = 0; /* not before: its own release may still be telling it to others */
+    rlki_watch_count(lock, before, before->state == RLKI_HELD);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_seat *seat = &lock->seats[i];
         const rlk_seat *other = &before->seats[i];
@@ -9081,6 +9092,8 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
             lock->touched |= acquire_bit(i);
             seat->t0 = other->t0;
             lock->due[i] = before->due[i];
+        } else if (acquire_has_to_yield(lock)) {
+            acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
         }
     }
     lock->wake_ms = lock->client->now_ms; /* not now: it may be in the middle of another's step */
@@ -9124,9 +9137,12 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
         !(lock->touched & acquire_bit(node)))
         return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->due[node] == RLK_CAUSE_YIELD &&
+        lock->touched & acquire_bit(node))
+        return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && acquire_waits_for_gate(lock, node))
         pause_ms = lock->retry_min_ms;
-    if (cause == RLK_CAUSE_LOCAL && lock->streak > client->handoffs) {
+    if (cause == RLK_CAUSE_LOCAL && acquire_has_to_yield(lock)) {
         lock->streak = 0;
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
     } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
@@ -9294,8 +9310,6 @@ static void acquire_round_begin(rlk_lock *lock, bool gated)
     lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
     lock->wake_ms = RLK_NEVER;
     lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
-    if (lock->cause != RLK_CAUSE_LOCAL)
-        lock->streak = 0;
     RLKI_COUNT(lock->client, attempts);
     RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->round++;
@@ -9368,6 +9382,8 @@ static bool acquire_won(rlk_lock *lock)
     lock->state = RLKI_HELD;
     lock->lost_cause = RLK_LOST_NOT;
     lock->since_ms = lock->client->now_ms;
+    if (lock->cause != RLK_CAUSE_LOCAL)
+        lock->streak = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
     if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)
@@ -13369,6 +13385,8 @@ static void seat_undone(rlk_seat *seat, unsigned verdict)
     seat->loose = 0;
     seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
     seat_say(seat, RLKI_RELEASE, verdict);
+    if (rlki_seat_lock(seat)->operation == RLK_OP_ACQUIRE)
+        rlki_acquire_undone(rlki_seat_lock(seat), seat, verdict == RLKI_YES);
 }
 
 static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)
@@ -13384,8 +13402,6 @@ static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *
         else if (wrong_type || seat_lacks(reply))
             seat_note_cause(lock, reply);
         seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
-        if (lock->operation == RLK_OP_ACQUIRE)
-            rlki_acquire_undone(lock, seat, deleted);
         return;
     }
     if (seat_reload(seat, RLKI_RELEASE, reply->error))
@@ -14797,10 +14813,22 @@ bool rlki_watch_is_held(const rlk_lock *lock)
     return false;
 }
 
+void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
+{
+    unsigned streak = before->streak + (handed && before->streak < UINT8_MAX);
+    if (lock->streak < streak)
+        lock->streak = (uint8_t)streak;
+}
+
 bool rlki_watch_wait(rlk_lock *lock)
 {
     rlk_lock *first = watch_first(lock);
     if (!first) {
+        const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+        lock->streak = 0;
+        for (; other; other = other->place_next)
+            if (other->place == RLKI_PLACE_HOLDER && rlki_lock_same_key(lock, other))
+                rlki_watch_count(lock, other, true);
         lock->row_head = NULL;
         lock->row_tail = NULL;
         watch_put(lock, RLKI_PLACE_FIRST);
@@ -14914,8 +14942,8 @@ void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_c
         bool told = lock->key_hash == key_hash && lock != own;
         /* by the first node that answers: meanwhile `own` may wait anew, with a streak of its own
          */
-        if (own && lock->place == RLKI_PLACE_FIRST && told && lock->streak <= own->streak)
-            lock->streak = (uint8_t)(own->streak + 1);
+        if (own && lock->place == RLKI_PLACE_FIRST && told)
+            rlki_watch_count(lock, own, true);
         /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
         if (told && own && own->state == RLKI_CLOSED)
             lock->overtaken |= UINT32_C(1) << node;

@@ -174,6 +174,7 @@ void wake_flushed(const sim_host *host)
         for (k = 0; k < sim.keys; k++) {
             wake_leave(&sim.watches[p][host->index][k].gone);
             wake_leave(&sim.watches[p][host->index][k].changed);
+            wake_leave(&sim.watches[p][host->index][k].pushed);
         }
     }
 }
@@ -187,6 +188,8 @@ static void wake_pushed_one(const sim_host *host, const sim_stream *stream, unsi
         return;
     }
     sim.members[stream->process].counts[key].pushes++;
+    watch->pushed.is = false;
+    wake_say(&watch->pushed, stream);
     if (any)
         watch->flushes++;
     else
@@ -255,6 +258,19 @@ void wake_executed(sim_host *host, const sim_stream *stream, model_command comma
         watch->deaf = false;
 }
 
+static void wake_listen(const sim_link *link, sim_word *word)
+{
+    const sim_stream *stream = &sim.streams[word->stream];
+
+    if (!word->is)
+        return;
+    if (link->stream != word->stream || stream->generation != word->generation)
+        word->is = false; /* the next connection will tell */
+    else if (!word->told)
+        word->told =
+            sim.now_us >= word->at_us && (int32_t)(stream->pipes[SIM_DOWN].read - word->mark) >= 0;
+}
+
 static sim_watch *wake_watch(const sim_lock *own, unsigned node)
 {
     const sim_process *process = own->process;
@@ -313,6 +329,17 @@ void wake_answered(sim_lock *own, unsigned node, int64_t number)
         own->seen |= (uint8_t)(1u << node);
 }
 
+/* An attempt sees what it was told of. A word that is still under way may come when the attempt is
+ * over, where that is not answered in time: then it is a reason for the next. */
+static void wake_forget_pushes(const sim_link *link, sim_watch *watch)
+{
+    wake_listen(link, &watch->pushed);
+    if (watch->pushed.is && !watch->pushed.told)
+        return;
+    watch->pushes = 0;
+    watch->flushes = 0;
+}
+
 void wake_sends(sim_lock *own, unsigned node)
 {
     unsigned command = own->lock.seats[node].request.tag;
@@ -336,8 +363,7 @@ void wake_sends(sim_lock *own, unsigned node)
     /* the question of who is restrained is part of its attempt */
     if (own->lock.place == RLKI_PLACE_FIRST &&
         (command == RLKI_SET || (command == RLKI_PROBE && sim.nodes > 1))) {
-        watch->pushes = 0;
-        watch->flushes = 0;
+        wake_forget_pushes(&own->process->links[node], watch);
         watch->restrained = false;
     }
 }
@@ -365,19 +391,6 @@ void wake_held(const sim_lock *own)
 }
 
 /* ---- After each step --------------------------------------------------------------------- */
-
-static void wake_listen(const sim_link *link, sim_word *word)
-{
-    const sim_stream *stream = &sim.streams[word->stream];
-
-    if (!word->is)
-        return;
-    if (link->stream != word->stream || stream->generation != word->generation)
-        word->is = false; /* the next connection will tell */
-    else if (!word->told)
-        word->told =
-            sim.now_us >= word->at_us && (int32_t)(stream->pipes[SIM_DOWN].read - word->mark) >= 0;
-}
 
 /* By the server, or by the lock of its own process that has the key. */
 static bool wake_is_told(const sim_lock *own, unsigned node)
@@ -482,6 +495,7 @@ void wake_step(sim_process *process)
             watch->deaf = watch->deaf || fresh; /* it has read nothing on this stream */
             wake_listen(link, &watch->gone);
             wake_listen(link, &watch->changed);
+            wake_listen(link, &watch->pushed);
         }
     }
     for (i = 0; i < process->locks_len; i++) {

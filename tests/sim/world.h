@@ -353,8 +353,9 @@ typedef struct sim_watch {
     bool fresh;      /* the process has not looked since it is connected */
     bool deaf;       /* it can't know: a push was lost, or it left the table */
     bool restrained; /* it has looked too often in vain, and may wait a little */
-    uint32_t pushes; /* since it looked */
+    uint32_t pushes; /* since it looked, or under way when it did */
     uint32_t flushes;
+    sim_word pushed; /* the last of them */
 } sim_watch;
 
 struct sim_process {
