@@ -10,25 +10,22 @@
 
 /* ---- What the server said ---------------------------------------------------------------- */
 
-/* The reference reader's events that are replies, by their numbers. */
-typedef struct replies {
-    resp_log log;
-    const resp_event *at[COMMANDS_MAX];
-    unsigned len;
-} replies;
-
 static void read_replies(const world *w, replies *r)
 {
     size_t i;
 
     r->len = 0;
+    r->whole = 0;
     resp_reader_read(&r->log, w->said, w->said_len);
     for (i = 0; i < r->log.count && r->len < COMMANDS_MAX; i++) {
         const resp_event *event = &r->log.events[i];
 
-        if (event->depth == 0 && event->type != RLK_RESP_END &&
-            (event->flags & (RLK_RESP_IN_ATTRIBUTE | RLK_RESP_IN_PUSH)) == 0)
+        if ((event->flags & (RLK_RESP_IN_ATTRIBUTE | RLK_RESP_IN_PUSH)) != 0)
+            continue;
+        if (event->depth == 0 && event->type != RLK_RESP_END)
             r->at[r->len++] = event;
+        if ((event->flags & RLK_RESP_DONE) != 0)
+            r->whole = r->len;
     }
 }
 
@@ -52,101 +49,154 @@ static void check_wiped(const world *w)
     FUZZ_REQUIRE(!conn_holds(w->rx + w->conn.rx_end, w->config.rx_cap - w->conn.rx_end, PLAIN));
 }
 
-static bool sent_step(const world *w, const char *name)
-{
-    unsigned i;
+/* ---- The handshake ----------------------------------------------------------------------- */
 
-    for (i = 0; i < w->commands_len; i++)
-        if (stream_matches(w->commands[i].name, name))
-            return true;
-    return false;
+void conn_judge_command(const world *w)
+{
+    static replies r;
+    handshake s;
+
+    read_replies(w, &r);
+    (void)conn_judge_steps(w, &r, &s);
 }
 
-/* The answer to a step that must have a good one. */
-static bool is_good(const world *w, const command *c, const resp_event *answer)
+/* A reply that nobody waits for is unsolicited, but for an error before all others. */
+static bool is_unsolicited(const world *w, const replies *r, rlk_result why)
 {
-    if (stream_matches(c->name, "HELLO") && rlk_conn_protocol(&w->conn) == 3)
-        return answer->type == RLK_RESP_MAP;
-    if (stream_matches(c->name, "HELLO"))
-        return answer->type == RLK_RESP_ERROR || answer->type == RLK_RESP_BLOB_ERROR;
-    if (stream_matches(c->name, "AUTH") || stream_matches(c->name, "SELECT"))
-        return answer->type == RLK_RESP_SIMPLE;
-    return !stream_matches(c->name, "SCRIPT LOAD") || answer->type == RLK_RESP_BULK;
+    const resp_event *event = r->len > w->commands_len ? r->at[w->commands_len] : NULL;
+
+    if (why == RLK_E_UNSOLICITED)
+        return event != NULL || r->log.outcome != RESP_COMPLETE; /* a string that has only begun */
+    return event != NULL && (event->type == RLK_RESP_ERROR || event->type == RLK_RESP_BLOB_ERROR) &&
+           (event->len > RLK_CONN_RX_MIN - 2 ||
+            why == rlk_server_error(r->log.bytes + event->at, event->len));
 }
 
-/* What CLIENT KILL came to: 1 did it; nobody of that id is as good, if the server is known to be
- * the same. */
-static bool is_fenced(const world *w, const command *c, const replies *r, const resp_event *answer)
+void conn_judge_refused(const world *w)
 {
-    const uint8_t *run_id = rlk_conn_run_id(&w->conn);
-    bool by_id = strstr(c->name, "ADDR") == NULL;
+    static replies r;
+    handshake s;
+    rlk_result why = rlk_conn_result(&w->conn);
+    rlk_result result;
 
-    if (by_id)
-        FUZZ_REQUIRE(w->has_old_run_id && run_id != NULL &&
-                     memcmp(run_id, w->old_run_id, sizeof w->old_run_id) == 0);
-    if (answer->type == RLK_RESP_INTEGER)
-        return answer->value == 1 || (answer->value == 0 && by_id);
-    return by_id && answer->len >= 5 && memcmp(r->log.bytes + answer->at, "ERR N", 5) == 0;
+    read_replies(w, &r);
+    result = conn_judge_steps(w, &r, &s);
+    if (s.vague)
+        return;
+    if (result != RLK_OK)
+        FUZZ_REQUIRE(why == result);
+    else if (why == RLK_E_PROTOCOL || why == RLK_E_NOT_RESP)
+        FUZZ_REQUIRE(r.log.outcome == RESP_MALFORMED);
+    else
+        FUZZ_REQUIRE(is_unsolicited(w, &r, why));
 }
 
-/* In a handshake, also in one that failed later. */
+/* Two in a row are no failure; then what can be left out is, until an attempt fails. */
+void conn_judge_hung_up(world *w, bool reported)
+{
+    static replies r;
+    handshake s;
+
+    read_replies(w, &r);
+    (void)conn_judge_steps(w, &r, &s);
+    if (reported) {
+        FUZZ_REQUIRE(!s.extra || w->plain || w->whole || s.vague);
+        return;
+    }
+    FUZZ_REQUIRE(!w->plain && !w->whole && w->hangs < 2);
+    w->hangs++;
+    w->plain_next = w->hangs == 2;
+}
+
+void conn_judge_reset(world *w)
+{
+    w->hangs = 0;
+    w->plain_next = false;
+    w->whole = false;
+}
+
+static void note_report(world *w, bool ready)
+{
+    w->reports++;
+    w->hangs = 0;
+    if (ready)
+        w->whole |= !w->plain;
+    else if (!w->ready)
+        w->plain_next = false;
+    if (rlk_conn_result(&w->conn) == RLK_E_NOT_CONNECTED)
+        conn_judge_reset(w);
+}
+
+/* The connection before was fenced in this handshake, also in one that failed later. */
 static void settle_fence(world *w, const replies *r)
 {
-    unsigned i;
+    handshake s;
 
-    for (i = 0; i < w->commands_len && i < r->len; i++)
-        if (w->open && stream_matches(w->commands[i].name, "CLIENT KILL"))
-            w->open = !is_fenced(w, &w->commands[i], r, r->at[i]);
+    (void)conn_judge_steps(w, r, &s);
+    w->open = w->open && !s.fenced && !s.vague;
 }
 
-/* The server has promised to tell of changes. */
-static bool is_told(const world *w, const replies *r)
+static unsigned server_bits(const handshake *s)
 {
-    unsigned i;
-
-    for (i = 0; i < w->commands_len; i++)
-        if (stream_matches(w->commands[i].name, "CLIENT TRACKING"))
-            return r->at[i]->type == RLK_RESP_SIMPLE;
-    return false;
+    return (s->took_hello ? RLK_SERVER_HELLO : 0u) | (s->named ? RLK_SERVER_NAMED : 0u) |
+           (s->dragonfly ? RLK_SERVER_DRAGONFLY : 0u) | (s->cluster ? RLK_SERVER_CLUSTER : 0u) |
+           (s->replica ? RLK_SERVER_REPLICA : 0u) | (s->no_load ? RLK_SERVER_NO_LOAD : 0u) |
+           (s->evalsha ? RLK_SERVER_EVALSHA : 0u) | (s->plain ? RLK_SERVER_PLAIN : 0u) |
+           (conn_judge_kill(&s->self, &s->self) != KILL_IMPOSSIBLE ? RLK_SERVER_IDENTITY : 0u);
 }
 
-/* Each step was answered as it must be. Fenced: nothing was open, the old connection was killed, or
- * the server told of another instance of itself. */
+static void check_identity(const world *w, const handshake *s)
+{
+    const uint8_t *run_id = rlk_conn_run_id(&w->conn);
+
+    FUZZ_REQUIRE(w->conn.identity.client_id == s->self.id);
+    FUZZ_REQUIRE(w->conn.identity.peer == s->self.address);
+    FUZZ_REQUIRE(strcmp(w->conn.identity.local, s->self.local) == 0);
+    FUZZ_REQUIRE((run_id != NULL) == s->self.has_run_id);
+    FUZZ_REQUIRE(run_id == NULL || memcmp(run_id, s->self.run_id, sizeof s->self.run_id) == 0);
+    FUZZ_REQUIRE(rlk_conn_server(&w->conn) == server_bits(s));
+}
+
+/* Where the judge could see it, it is right (check_identity). */
+static void note_peer(peer *p, const rlk_conn_identity *identity)
+{
+    p->id = identity->client_id;
+    p->address = identity->peer;
+    memcpy(p->local, identity->local, sizeof p->local);
+    memcpy(p->run_id, identity->run_id, sizeof p->run_id);
+    p->has_run_id = identity->has_run_id;
+}
+
+/* Each step was taken in its turn, and answered as it must be. Fenced: the old connection was
+ * killed, or the server is another instance than then. */
 static void check_ready(world *w)
 {
     static replies r;
     const rlk_conn *conn = &w->conn;
-    unsigned i;
+    rlk_result result;
+    handshake s;
 
     read_replies(w, &r);
-    FUZZ_REQUIRE(!w->ready && w->deliveries_len == 0 && r.len >= w->commands_len);
+    FUZZ_REQUIRE(!w->ready && w->deliveries_len == 0 && r.whole >= w->commands_len && !w->begun);
     FUZZ_REQUIRE(rlk_conn_result(conn) == RLK_OK && rlk_conn_text(conn)[0] == '\0');
-    FUZZ_REQUIRE(rlk_conn_protocol(conn) == 2 ||
-                 (rlk_conn_protocol(conn) == 3 && !w->config.resp2_only));
-    FUZZ_REQUIRE(rlk_conn_is_tracking(conn) == is_told(w, &r));
-    FUZZ_REQUIRE(w->config.url.db == 0 || sent_step(w, "SELECT"));
-    FUZZ_REQUIRE(w->config.url.password == NULL || sent_step(w, "HELLO") || sent_step(w, "AUTH"));
-    FUZZ_REQUIRE(w->config.scripts_len == 0 || sent_step(w, "SCRIPT LOAD"));
-    for (i = 0; i < w->commands_len; i++)
-        FUZZ_REQUIRE(is_good(w, &w->commands[i], r.at[i]));
-    settle_fence(w, &r);
-    if (rlk_conn_fenced(conn) && w->open)
-        FUZZ_REQUIRE(!sent_step(w, "CLIENT KILL") && w->has_old_run_id &&
-                     rlk_conn_run_id(conn) != NULL);
+    result = conn_judge_steps(w, &r, &s);
+    if (!s.vague) {
+        FUZZ_REQUIRE(result == RLK_OK && s.unanswered == 0 && conn_judge_is_over(w, &s));
+        FUZZ_REQUIRE(rlk_conn_protocol(conn) == s.protocol);
+        FUZZ_REQUIRE(rlk_conn_is_tracking(conn) == s.tracking);
+        FUZZ_REQUIRE(!w->open || rlk_conn_fenced(conn) == s.fenced);
+        check_identity(w, &s);
+    }
     w->open = false; /* from here on it is the generation that says what is not fenced */
     w->ready = true;
     w->greeted = w->said_len - (conn->rx_end - conn->rx_begin);
+    note_peer(&w->old, &conn->identity);
 }
 
 /* Something of the stream that ends may still execute. */
 static void note_open(world *w)
 {
-    const uint8_t *run_id = rlk_conn_run_id(&w->conn);
-
     w->open = true;
-    w->has_old_run_id = run_id != NULL;
-    if (run_id != NULL)
-        memcpy(w->old_run_id, run_id, sizeof w->old_run_id);
 }
 
 /* ---- What the server said of changes ----------------------------------------------------- */
@@ -235,6 +285,7 @@ void conn_judge_change(world *w)
     FUZZ_REQUIRE(state == RLK_CONN_READY || state == RLK_CONN_WAITING || state == RLK_CONN_FATAL);
     if (!w->ready)
         check_wiped(w);
+    note_report(w, state == RLK_CONN_READY);
     if (state == RLK_CONN_READY) {
         check_ready(w);
         return;
@@ -285,7 +336,7 @@ void conn_judge_stream(world *w)
         check_changes(w, false);
     else
         settle_fence(w, &r);
-    for (i = r.len; i < w->commands_len; i++) /* sent, and never answered */
+    for (i = r.whole; i < w->commands_len; i++) /* sent, and never answered */
         if (w->commands[i].echo != 0)
             note_open(w);
 }

@@ -72,7 +72,7 @@ static unsigned on_encode(void *context, rlk_conn *conn, rlk_request *request,
                           rlk_resp_writer *writer)
 {
     static const char padding[4096];
-    const world *w = (const world *)context;
+    world *w = (world *)context;
     subject *s = subject_of(request);
     unsigned i;
 
@@ -82,13 +82,24 @@ static unsigned on_encode(void *context, rlk_conn *conn, rlk_request *request,
         FUZZ_REQUIRE(w->subjects[i].request.state != RLK_REQUEST_QUEUED ||
                      w->subjects[i].first >= s->first);
     for (i = 0; i < s->commands; i++) {
-        rlk_resp_put_command(writer, s->padding != 0 ? 3 : 2);
-        rlk_resp_put_bulk(writer, "ECHO", 4);
+        bool eval = i == 0 && (rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0;
+
+        rlk_resp_put_command(writer, eval ? 4 : s->padding != 0 ? 3 : 2);
+        if (eval)
+            rlk_conn_put_script(conn, writer);
+        else
+            rlk_resp_put_bulk(writer, "ECHO", 4);
+        if (eval)
+            rlk_resp_put_integer(writer, 1);
         rlk_resp_put_integer(writer, s->first + i);
-        if (s->padding != 0)
+        if (s->padding != 0 && !eval)
             rlk_resp_put_bulk(writer, padding, s->padding);
     }
     s->encoded = rlk_resp_writer_result(writer) == RLK_OK;
+    for (i = 0; i < s->commands && s->encoded; i++) {
+        FUZZ_REQUIRE(w->encoded_len < COMMANDS_MAX);
+        w->encoded[w->encoded_len++] = s->first + i;
+    }
     return s->commands;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * conn_world.h: what the parts of fuzz_conn share: the connection, the layer above it
- * (conn_layer.c), and all that was said on a stream, for the judge (conn_judge.c).
+ * (conn_layer.c), and all that was said on a stream, for the judge (conn_judge.c) and his rules of
+ * the handshake (conn_steps.c).
  */
 #ifndef TEST_FUZZ_CONN_WORLD_H
 #define TEST_FUZZ_CONN_WORLD_H
@@ -17,8 +18,10 @@
 #define COMMANDS_MAX 2048
 #define CHANGES_MAX  STREAM_MAX /* less than one a byte */
 #define PLAIN        "s3cr:tE!" /* the password */
+#define CONN_DIGEST  "x"
 
-/* A request of the layer above: 1 to 3 times "ECHO n", n unlike any other. */
+/* A request of the layer above: 1 to 3 times "ECHO n", n unlike any other. Where the script leaves
+ * with each call, the first is an EVAL of n. */
 typedef struct subject {
     rlk_request request;
     unsigned first; /* number of its first command; those submitted later have greater ones */
@@ -32,7 +35,7 @@ typedef struct subject {
 /* A command as the driver saw it. */
 typedef struct command {
     unsigned echo; /* number; 0: of the handshake, or a SCRIPT LOAD */
-    char name[32];
+    char name[160];
 } command;
 
 /* A reply as the layer above got it. */
@@ -51,6 +54,54 @@ typedef struct change {
     bool all;
 } change;
 
+/* The reference reader's events that are replies, by their numbers. */
+typedef struct replies {
+    resp_log log;
+    const resp_event *at[COMMANDS_MAX];
+    unsigned len;
+    unsigned whole; /* the last one may have only begun */
+} replies;
+
+/* Who was at the other end, as far as that was told. */
+typedef struct peer {
+    uint64_t id;
+    uint64_t address;
+    char local[RLK_CONN_LOCAL];
+    uint8_t run_id[20];
+    bool has_run_id;
+} peer;
+
+/* How a connection that was lost is fenced. */
+typedef enum conn_kill {
+    KILL_IMPOSSIBLE,
+    KILL_NOBODY, /* its server is gone, and with it what it had to execute */
+    KILL_ID,
+    KILL_ID_ADDRESS
+} conn_kill;
+
+/* What follows from the commands and replies of a handshake so far. */
+typedef struct handshake {
+    unsigned step;
+    unsigned loads;      /* SCRIPT LOADs */
+    unsigned unanswered; /* commands */
+    int protocol;        /* 0: not known yet */
+    peer self;
+    bool vague; /* nothing is judged from here on */
+    bool plain;
+    bool fenced; /* the connection before */
+    bool extra;  /* a command is not answered that can be left out */
+    bool took_hello;
+    bool named; /* AUTH had a name */
+    bool tracking;
+    bool sentinel;
+    bool cluster;
+    bool replica;
+    bool dragonfly;
+    bool no_load;
+    bool evalsha;
+    bool keyless; /* EVAL needs no key */
+} handshake;
+
 typedef struct world {
     rlk_conn conn;
     rlk_conn_config config;
@@ -61,12 +112,17 @@ typedef struct world {
     rlk_conn_entry *ring;
     subject subjects[REQUESTS];
     unsigned numbers;
+    const char *secret; /* of the URL; NULL: none */
+    const char *user;
 
     /* of the stream under way */
     const uint8_t *shown; /* not acknowledged */
     size_t shown_len;
     stream_tracker sent;
     unsigned commands_len;
+    bool begun; /* of the last one only the beginning was shown: an EVAL, up to its script */
+    unsigned encoded_len;
+    unsigned encoded_shown;
     size_t said_len;
     unsigned deliveries_len;
     size_t delivered_len;
@@ -74,16 +130,23 @@ typedef struct world {
     bool ready;      /* was */
     size_t greeted;  /* of what was said: read when it became so */
     unsigned changes_len;
+    uint64_t address;
+    char local[RLK_CONN_LOCAL];
+    bool plain; /* it leaves out what the peer may not know */
 
-    bool open; /* something of an earlier stream may still execute, on that instance */
-    bool has_old_run_id;
-    uint8_t old_run_id[20];
+    bool open;  /* something of an earlier stream may still execute */
+    peer old;   /* of the last stream that was ready */
+    bool whole; /* a peer took all of a handshake */
+    bool plain_next;
+    unsigned hangs;   /* ends of handshakes, one after the other, that were not reported */
+    unsigned reports; /* calls of `changed` */
 
     /* not cleared for each input */
     uint8_t shown_copy[STREAM_MAX];
     uint8_t said[STREAM_MAX];
     uint8_t delivered[STREAM_MAX];
     command commands[COMMANDS_MAX];
+    unsigned encoded[COMMANDS_MAX]; /* numbers of the commands of the layer above, in their order */
     delivery deliveries[COMMANDS_MAX];
     change changes[CHANGES_MAX];
 } world;
@@ -101,13 +164,35 @@ void conn_layer(world *w, rlk_conn_config *config);
 
 bool conn_holds(const uint8_t *memory, size_t len, const char *text);
 
+/* A command of the handshake was shown: it is the one whose turn it is. */
+void conn_judge_command(const world *w);
+
+/* What the server said ended the handshake: it had to. */
+void conn_judge_refused(const world *w);
+
+/* A peer ended the handshake, and that was reported, or not. */
+void conn_judge_hung_up(world *w, bool reported);
+
 /* The connection has changed: what must hold of the handshake that ended. */
 void conn_judge_change(world *w);
+
+/* It was reset with no stream. */
+void conn_judge_reset(world *w);
 
 /* While it is up: the layer above knows of each change that was told. */
 void conn_judge_changes(const world *w);
 
 /* A stream is over: its replies went to who asked, and what it left open is noted. */
 void conn_judge_stream(world *w);
+
+/* ---- conn_steps.c: the rules of the handshake ---- */
+
+conn_kill conn_judge_kill(const peer *old, const peer *fresh);
+
+/* Goes through commands and replies; RLK_OK, or why the attempt had to fail. */
+rlk_result conn_judge_steps(const world *w, const replies *r, handshake *s);
+
+/* No further command is due. */
+bool conn_judge_is_over(const world *w, handshake *s);
 
 #endif

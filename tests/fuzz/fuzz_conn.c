@@ -12,7 +12,10 @@
  * was refused for the stream's sake;
  *   - bytes that were shown do not move and do not change until they are acknowledged;
  *   - the deadline advances with each tick, and there is one while anything is awaited;
- *   - a connection is ready only after a good answer to each step that must have one;
+ *   - the handshake takes its steps in their order, with the right words, and ends well only after
+ *     a good answer to each that must have one, and badly only for an answer that it can't go on
+ *     with; what a peer shows of itself is known, and nothing else;
+ *   - a peer that hangs up in the handshake is asked for less at the third attempt, and not before;
  *   - what a server tells of changes reaches the layer above, once, in order, and nothing else;
  *   - it says "fenced" only where nothing was left open, or the old connection was dealt with;
  *   - no password is left in the buffers when the handshake is over.
@@ -36,6 +39,12 @@ static void begin_stream(world *w)
     w->shown = NULL;
     w->shown_len = 0;
     w->commands_len = 0;
+    w->begun = false;
+    w->encoded_len = 0;
+    w->encoded_shown = 0;
+    w->plain = w->plain_next;
+    w->address = 0;
+    w->local[0] = '\0';
     w->said_len = 0;
     w->deliveries_len = 0;
     w->changes_len = 0;
@@ -45,16 +54,54 @@ static void begin_stream(world *w)
     memset(w->rx, 0, w->config.rx_cap); /* what a server said once it was ready */
 }
 
-static void note_command(world *w)
+/* Its first byte was shown. */
+static command *begin_command(world *w)
 {
     command *c = &w->commands[w->commands_len];
 
     FUZZ_REQUIRE(w->commands_len < COMMANDS_MAX);
-    c->echo = 0;
-    if (stream_matches(w->sent.words, "ECHO"))
-        c->echo = (unsigned)strtoul(w->sent.words + 5, NULL, 10);
-    (void)snprintf(c->name, sizeof c->name, "%.31s", w->sent.words);
+    memset(c, 0, sizeof *c);
     w->commands_len++;
+    return c;
+}
+
+/* Commands of the layer above come in the order in which it wrote them. */
+static void number_command(world *w, command *c)
+{
+    FUZZ_REQUIRE(w->encoded_shown < w->encoded_len);
+    c->echo = w->encoded[w->encoded_shown++];
+}
+
+static void note_command(world *w)
+{
+    const char *words = w->sent.words;
+    command *c = w->begun ? &w->commands[w->commands_len - 1] : begin_command(w);
+    char own[32];
+
+    (void)snprintf(c->name, sizeof c->name, "%.159s", words);
+    if (!w->ready) {
+        conn_judge_command(w);
+    } else if (!stream_matches(words, "SCRIPT LOAD")) {
+        if (!w->begun)
+            number_command(w, c);
+        (void)snprintf(own, sizeof own, "%s %u",
+                       stream_matches(words, "EVAL") ? "EVAL return 1 1" : "ECHO", c->echo);
+        FUZZ_REQUIRE(stream_matches(words, own));
+    }
+    w->begun = false;
+}
+
+/* An EVAL is shown up to its script, then the script, then what is behind it. */
+static void note_begun(world *w)
+{
+    command *c;
+
+    if (!w->sent.inside || w->begun)
+        return;
+    c = begin_command(w);
+    if (w->ready)
+        number_command(w, c);
+    w->begun = true;
 }
 
 /* Looks at what is to be sent, all of it; acknowledges some of it. */
@@ -78,7 +125,8 @@ static void act_take(world *w, size_t len)
         if (event == STREAM_VALUE)
             note_command(w);
     }
-    FUZZ_REQUIRE(!w->sent.inside); /* whole commands are shown */
+    FUZZ_REQUIRE(!w->sent.inside || w->conn.segment_left != 0); /* whole commands are shown */
+    note_begun(w);
     if (len > count)
         len = count;
     w->shown = bytes + len;
@@ -92,6 +140,7 @@ static void say(world *w, const void *bytes, size_t len)
     const uint8_t *at = (const uint8_t *)bytes;
 
     while (len != 0 && (rlk_conn_wants(&w->conn) & RLK_WANT_READ) != 0) {
+        bool greeting = rlk_conn_get_state(&w->conn) == RLK_CONN_HANDSHAKE;
         size_t cap;
         uint8_t *room = rlk_conn_rx_buf(&w->conn, &cap);
         size_t n;
@@ -107,6 +156,8 @@ static void say(world *w, const void *bytes, size_t len)
         at += n;
         len -= n;
         rlk_conn_rx_ack(&w->conn, n, w->now_ms);
+        if (greeting && !w->ready && rlk_conn_get_state(&w->conn) == RLK_CONN_CLOSING)
+            conn_judge_refused(w);
     }
 }
 
@@ -128,6 +179,8 @@ static void act_answer(world *w)
         {"CLIENT KILL", ":1\r\n"},
         {"SCRIPT LOAD", "$40\r\n" RUN_ID "\r\n"},
         {"ECHO", NULL},
+        {"EVAL", NULL}, /* the probe's number is 0 */
+        {"EVALSHA", ":0\r\n"},
         {"", "+OK\r\n"},
     };
     char reply[32];
@@ -176,6 +229,24 @@ static void act_answer_wrong(world *w)
         "%?\r\n$2\r\nid\r\n:5\r\n.\r\n",
         "=53\r\ntxt:" RUN_LINE "\r\n",
         "+OK\r\n",
+        "*4\r\n$2\r\nid\r\n:5\r\n$5\r\nproto\r\n:2\r\n",
+        "%2\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:6\r\n",
+        "%2\r\n$17\r\ndragonfly_version\r\n$5\r\nv1.20\r\n$2\r\nid\r\n:7\r\n",
+        "%1\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n",
+        "%2\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$7\r\nreplica\r\n",
+        "*0\r\n",
+        "-NOSCRIPT No matching script. Please use EVAL.\r\n",
+        "-ERR what\r\n",
+        "-BUSY Redis is busy\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n",
+        "-NOAUTH Authentication required.\r\n",
+        "-DENIED Redis is running in protected mode\r\n",
+        "-ERR max number of clients reached\r\n",
+        "-ERR unknown command\r\n",
+        "$71\r\nrun_id:abababababababababababababababababababababababababababababababab\r\n",
+        "$24\r\nx\r\nredis_mode:cluster\r\nr\r\n",
+        "$21\r\n\nredis_mode:sentinel\n\r\n",
+        "$2\r\nOK\r\n",
     };
     const char *answer = answers[fuzz_below(w->input, sizeof answers / sizeof answers[0])];
 
@@ -199,7 +270,26 @@ static void act_connect(world *w)
     rlk_conn_connecting(&w->conn, w->now_ms);
     if ((how & 2u) != 0)
         return; /* it goes on, or fails later */
-    rlk_conn_connected(&w->conn, how >> 6, (how & 4u) != 0 ? "127.0.0.1:4711" : NULL, w->now_ms);
+    w->address = how >> 6;
+    if ((how & 4u) != 0)
+        (void)snprintf(w->local, sizeof w->local, "127.0.0.1:4711");
+    rlk_conn_connected(&w->conn, w->address, w->local[0] != '\0' ? w->local : NULL, w->now_ms);
+}
+
+static void close_stream(world *w, rlk_result why)
+{
+    bool hung_up =
+        rlk_conn_get_state(&w->conn) == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO);
+    unsigned reports = w->reports;
+    uint32_t failures = rlk_conn_failures(&w->conn);
+
+    rlk_conn_closed(&w->conn, why, 0, w->now_ms);
+    if (!hung_up)
+        return;
+    FUZZ_REQUIRE((w->reports == reports) == (rlk_conn_failures(&w->conn) == failures));
+    FUZZ_REQUIRE(w->reports != reports ||
+                 (rlk_conn_wants(&w->conn) & RLK_WANT_CONNECT) != 0); /* at once */
+    conn_judge_hung_up(w, w->reports != reports);
 }
 
 static void act_close(world *w)
@@ -207,7 +297,7 @@ static void act_close(world *w)
     static const rlk_result why[] = {RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_OK};
 
     conn_judge_changes(w);
-    rlk_conn_closed(&w->conn, why[fuzz_below(w->input, 4)], 0, w->now_ms);
+    close_stream(w, why[fuzz_below(w->input, 4)]);
 }
 
 /* Does what the connection wants done, answers all, until nothing moves. */
@@ -225,6 +315,15 @@ static void act_serve(world *w)
         else
             return;
     }
+}
+
+static void act_reset(world *w)
+{
+    rlk_conn_state state = rlk_conn_get_state(&w->conn);
+
+    rlk_conn_reset(&w->conn, w->now_ms);
+    if (state == RLK_CONN_WAITING || state == RLK_CONN_FATAL)
+        conn_judge_reset(w);
 }
 
 static void act_time(world *w)
@@ -314,7 +413,7 @@ static void step(world *w)
         rlk_conn_load_scripts(&w->conn, w->now_ms);
         break;
     case 17:
-        rlk_conn_reset(&w->conn, w->now_ms);
+        act_reset(w);
         break;
     case 18:
         rlk_conn_hurry(&w->conn, w->now_ms);
@@ -337,8 +436,11 @@ static void configure(world *w)
     static const char *const urls[] = {"redis://h", "redis://:" PASSWORD "@h",
                                        "redis://user:" PASSWORD "@h/3", "unix:///s?db=1"};
     static const char load[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n";
-    static const rlk_conn_script scripts[] = {{load, NULL, sizeof load - 1},
-                                              {load, NULL, sizeof load - 1}};
+    static const char more[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n";
+    static const char probe[] = "*3\r\n$7\r\nEVALSHA\r\n$1\r\n" CONN_DIGEST "\r\n$1\r\n0\r\n";
+    static const rlk_conn_script scripts[][2] = {
+        {{load, NULL, sizeof load - 1}, {more, NULL, sizeof more - 1}},
+        {{load, probe, sizeof load - 1}, {more, NULL, sizeof more - 1}}};
     static const uint16_t caps[] = {0, 1, 16, 1024};
     rlk_conn_config *config = &w->config;
     unsigned flags = fuzz_byte(w->input);
@@ -348,7 +450,9 @@ static void configure(world *w)
     config->client_name = (flags & 4u) != 0 ? "fuzzer" : NULL;
     config->resp2_only = (flags & 8u) != 0;
     config->no_tracking = (sizes & 0xc0u) == 0xc0;
-    config->scripts = scripts;
+    w->secret = (flags & 3u) == 1 || (flags & 3u) == 2 ? PLAIN : NULL;
+    w->user = (flags & 3u) == 2 ? "user" : NULL;
+    config->scripts = scripts[flags >> 7];
     config->scripts_len = (uint8_t)((flags >> 4) % 3u);
     config->jitter_seed = flags;
     config->ring_len = (uint16_t)(RLK_CONN_RING_MIN + (sizes & 3u));
@@ -378,8 +482,8 @@ static void finish(world *w)
 
     conn_judge_changes(w);
     if (rlk_conn_get_state(&w->conn) != RLK_CONN_CLOSED) {
-        rlk_conn_closed(&w->conn, RLK_E_EOF, 0, w->now_ms);
-        rlk_conn_reset(&w->conn, w->now_ms);
+        close_stream(w, RLK_E_EOF);
+        act_reset(w);
         act_connect(w); /* the input is at its end: zeros, which connect at once */
         if (rlk_conn_get_state(&w->conn) == RLK_CONN_CONNECTING)
             rlk_conn_connected(&w->conn, 0, NULL, w->now_ms);
