@@ -80,15 +80,18 @@ void conn_judge_refused(const world *w)
     rlk_result result;
 
     read_replies(w, &r);
-    result = conn_judge_steps(w, &r, &s);
+    memset(&s, 0, sizeof s);
+    result = w->ready ? RLK_OK : conn_judge_steps(w, &r, &s);
     if (s.vague)
         return;
     if (result != RLK_OK)
         FUZZ_REQUIRE(why == result);
     else if (why == RLK_E_PROTOCOL || why == RLK_E_NOT_RESP)
         FUZZ_REQUIRE(r.log.outcome == RESP_MALFORMED);
-    else
+    else if (!w->ready || why == RLK_E_UNSOLICITED)
         FUZZ_REQUIRE(is_unsolicited(w, &r, why));
+    else
+        FUZZ_REQUIRE(why == RLK_E_UNEXPECTED || conn_is_condemning(why)); /* rejected, or refused */
 }
 
 /* Two in a row are no failure; then what can be left out is, until an attempt fails. */

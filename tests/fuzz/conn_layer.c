@@ -134,7 +134,7 @@ static void on_reply(void *context, rlk_conn *conn, rlk_request *request, const 
 }
 
 /* Then one request was refused, and is as good as never sent. */
-static bool is_condemning(rlk_result why)
+bool conn_is_condemning(rlk_result why)
 {
     return why == RLK_E_READONLY || why == RLK_E_NOAUTH || why == RLK_E_LOADING ||
            why == RLK_E_MASTERDOWN;
@@ -149,7 +149,7 @@ static void on_lost(void *context, rlk_conn *conn, rlk_request *request, bool ma
     FUZZ_REQUIRE(rlk_conn_get_state(conn) != RLK_CONN_READY);
     FUZZ_REQUIRE(request->state == RLK_REQUEST_IDLE);
     FUZZ_REQUIRE(maybe_sent == was_shown(w, s) ||
-                 (!maybe_sent && is_condemning(rlk_conn_result(conn))));
+                 (!maybe_sent && conn_is_condemning(rlk_conn_result(conn))));
     s->awaits = false;
     meddle(w);
 }

@@ -157,6 +157,9 @@ typedef struct world {
 void conn_submit(world *w, subject *s);
 void conn_withdraw(world *w, subject *s);
 
+/* The server's own errors that end a stream. */
+bool conn_is_condemning(rlk_result why);
+
 /* The calls of a connection, with `w` as context. */
 void conn_layer(world *w, rlk_conn_config *config);
 
@@ -167,7 +170,7 @@ bool conn_holds(const uint8_t *memory, size_t len, const char *text);
 /* A command of the handshake was shown: it is the one whose turn it is. */
 void conn_judge_command(const world *w);
 
-/* What the server said ended the handshake: it had to. */
+/* What the server said ended the handshake, or the stream: it had to. */
 void conn_judge_refused(const world *w);
 
 /* A peer ended the handshake, and that was reported, or not. */

@@ -140,7 +140,6 @@ static void say(world *w, const void *bytes, size_t len)
     const uint8_t *at = (const uint8_t *)bytes;
 
     while (len != 0 && (rlk_conn_wants(&w->conn) & RLK_WANT_READ) != 0) {
-        bool greeting = rlk_conn_get_state(&w->conn) == RLK_CONN_HANDSHAKE;
         size_t cap;
         uint8_t *room = rlk_conn_rx_buf(&w->conn, &cap);
         size_t n;
@@ -156,7 +155,7 @@ static void say(world *w, const void *bytes, size_t len)
         at += n;
         len -= n;
         rlk_conn_rx_ack(&w->conn, n, w->now_ms);
-        if (greeting && !w->ready && rlk_conn_get_state(&w->conn) == RLK_CONN_CLOSING)
+        if (rlk_conn_get_state(&w->conn) == RLK_CONN_CLOSING)
             conn_judge_refused(w);
     }
 }
