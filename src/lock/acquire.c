@@ -338,7 +338,7 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
         acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
         return;
     }
-    if (lock->phase != RLKI_PHASE_ROUND && rlki_nodes(lock->client) > 1)
+    if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
         acquire_count_woken(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);

@@ -480,9 +480,8 @@ static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
 /* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
 static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
-    if (!seat_in_round(lock, seat)) {
-        if (lock->state == RLKI_HELD)
-            rlki_turn_contend(lock);
+    if (!seat_in_round(lock, seat)) { /* late: the others have it held */
+        rlki_turn_contend(lock);
         return;
     }
     if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {

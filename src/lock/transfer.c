@@ -32,13 +32,12 @@
 /* The other half of the numbers. */
 #define TRANSFER_HALF UINT32_C(0x80000000)
 
-/* True if the node is known to hold the token, and nothing that was sent can bring it again. */
+/* True if the node is known to hold the token, and nothing that was sent can bring it, or an
+ * earlier one, again. (No SET is under way where a token is PRESENT.) */
 static bool transfer_moves(const rlk_lock *lock, const rlk_seat *seat)
 {
-    unsigned settles = RLKI_SEAT_FENCE | RLKI_SEAT_DOUBT;
-    unsigned command = seat->request.tag;
-    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & settles) && seat->loose == 0 &&
-           seat->round == lock->round && command != RLKI_SET && command != RLKI_SET_NIL;
+    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & RLKI_SEAT_DOUBT) &&
+           seat->loose == 0 && seat->round == lock->round;
 }
 
 /* Fills in what the nodes that move hold. False: they are no quorum for any time. */

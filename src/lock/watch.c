@@ -194,7 +194,7 @@ static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 static void watch_tell(rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     bool first = lock->place == RLKI_PLACE_FIRST;
-    if (lock->client->now_ms >= lock->timer.deadline_ms && lock->timer.link)
+    if (lock->client->now_ms >= lock->timer.deadline_ms) /* who waits, or holds, has a timer */
         rlki_lock_timer(lock);
     if (first && lock->place != RLKI_PLACE_FIRST) /* waits no longer: the next in the row does */
         lock = watch_first(lock);
