@@ -2187,7 +2187,8 @@ typedef struct rlk_lease {
  * the acquire may still be executed, it is undone in the background. A renewal in the background is
  * abandoned. Without an attach the key stays until its TTL.
  * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way, or fewer than a quorum of
- * nodes have answered that they hold the key; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * nodes have answered that they hold the key, or some of these may get it again, from a SET that
+ * was lost with its stream; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
 RLK_API rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease);
 
@@ -9033,7 +9034,7 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
         acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
         return;
     }
-    if (lock->phase != RLKI_PHASE_ROUND && rlki_nodes(lock->client) > 1)
+    if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
         acquire_count_woken(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
@@ -13278,9 +13279,8 @@ static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
 /* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
 static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
-    if (!seat_in_round(lock, seat)) {
-        if (lock->state == RLKI_HELD)
-            rlki_turn_contend(lock);
+    if (!seat_in_round(lock, seat)) { /* late: the others have it held */
+        rlki_turn_contend(lock);
         return;
     }
     if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {
@@ -14454,13 +14454,12 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
 /* The other half of the numbers. */
 #define TRANSFER_HALF UINT32_C(0x80000000)
 
-/* True if the node is known to hold the token, and nothing that was sent can bring it again. */
+/* True if the node is known to hold the token, and nothing that was sent can bring it, or an
+ * earlier one, again. (No SET is under way where a token is PRESENT.) */
 static bool transfer_moves(const rlk_lock *lock, const rlk_seat *seat)
 {
-    unsigned settles = RLKI_SEAT_FENCE | RLKI_SEAT_DOUBT;
-    unsigned command = seat->request.tag;
-    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & settles) && seat->loose == 0 &&
-           seat->round == lock->round && command != RLKI_SET && command != RLKI_SET_NIL;
+    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & RLKI_SEAT_DOUBT) &&
+           seat->loose == 0 && seat->round == lock->round;
 }
 
 /* Fills in what the nodes that move hold. False: they are no quorum for any time. */
@@ -14920,7 +14919,7 @@ static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 static void watch_tell(rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     bool first = lock->place == RLKI_PLACE_FIRST;
-    if (lock->client->now_ms >= lock->timer.deadline_ms && lock->timer.link)
+    if (lock->client->now_ms >= lock->timer.deadline_ms) /* who waits, or holds, has a timer */
         rlki_lock_timer(lock);
     if (first && lock->place != RLKI_PLACE_FIRST) /* waits no longer: the next in the row does */
         lock = watch_first(lock);

@@ -38,7 +38,8 @@ typedef struct rlk_lease {
  * the acquire may still be executed, it is undone in the background. A renewal in the background is
  * abandoned. Without an attach the key stays until its TTL.
  * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way, or fewer than a quorum of
- * nodes have answered that they hold the key; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * nodes have answered that they hold the key, or some of these may get it again, from a SET that
+ * was lost with its stream; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
 RLK_API rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease);
 

@@ -244,6 +244,7 @@ static int serve_and_interrupt(harness *self)
 
 static void test_lock_blocking_interrupt_is_kept(void **state)
 {
+    rlk_holder holder;
     unsigned sets;
     (void)state;
     harness_start(&h, 1);
@@ -254,12 +255,62 @@ static void test_lock_blocking_interrupt_is_kept(void **state)
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* and takes it not */
     assert_result(rlk_check(&subject), RLK_OK);
     assert_result(rlk_release(&subject), RLK_OK);
+    assert_result(rlk_query_start(&subject, &holder, 1), RLK_PENDING);
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* refused: nor does this one */
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
     sets = h.servers[0].count[HARNESS_SET];
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_CANCELLED);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], sets);
     harness_expect_no_event(&h);
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK);
+}
+
+/* An interrupt between two calls ends the acquire that follows before it sends anything, where the
+ * driver may have one to tell of or nobody has served the client for long. */
+static int interrupt_at_first(harness *self)
+{
+    (void)self;
+    return ++calls == 1 ? (int)RLK_CANCELLED : 0;
+}
+
+static void test_lock_blocking_interrupt_between_calls(void **state)
+{
+    static const struct {
+        bool interruptible;
+        int64_t idle_ms;
+        unsigned sets; /* it is looked at before, or in the first wait */
+    } cases[] = {{true, 0, 0}, {false, 1000, 0}, {false, 999, 1}};
+    size_t i;
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        harness_start_automatic(&h, 1);
+        h.client->interruptible = cases[i].interruptible;
+        harness_lock(&h, &subject, 30000);
+        h.now_ms += cases[i].idle_ms;
+        calls = 0;
+        h.on_wait = interrupt_at_first;
+        assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_CANCELLED);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], cases[i].sets);
+        assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
+        assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK); /* it ended one call */
+    }
+}
+
+/* Other calls leave it to the next acquire. */
+static void test_lock_blocking_interrupt_between_calls_is_kept(void **state)
+{
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &subject, 30000);
+    h.servers[0].automatic = true;
+    h.client->interruptible = true;
+    calls = 0;
+    h.on_wait = interrupt_at_first;
+    assert_result(rlk_release(&subject), RLK_OK);
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_CANCELLED);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
 /* env.wait can't: the call ends as if cancelled, and says what it knows. */
@@ -285,6 +336,25 @@ static void test_lock_blocking_wait_fails(void **state)
     assert_true(rlk_is_held(&subject));
     assert_result(rlk_check(&subject), RLK_CANCELLED);
     assert_result(rlk_release(&subject), RLK_UNKNOWN);
+    harness_expect_no_event(&h);
+}
+
+/* The wait that fails brought the result: that counts. */
+static int serve_and_fail(harness *self)
+{
+    harness_serve(self, 0);
+    return -1;
+}
+
+static void test_lock_blocking_wait_fails_with_the_result(void **state)
+{
+    (void)state;
+    harness_start(&h, 1);
+    harness_lock(&h, &subject, 30000);
+    h.on_wait = serve_and_fail;
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK);
+    assert_true(rlk_is_held(&subject));
+    assert_result(rlk_release(&subject), RLK_OK);
     harness_expect_no_event(&h);
 }
 
@@ -463,6 +533,8 @@ static void test_lock_blocking_scope_in_a_child(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0);
 }
 
+static int pulled_answer; /* of the wait in which it is pulled */
+
 /* Serves, and pulls what comes of it. */
 static int pull_at_second(harness *own)
 {
@@ -472,7 +544,7 @@ static int pull_at_second(harness *own)
     harness_serve(own, 0);
     while (rlk_client_next_event(own->client, &event)) {
     }
-    return own->waits > 50 ? -1 : 0;
+    return own->waits > 50 ? -1 : pulled_answer;
 }
 
 static void start_leading(rlk_lock *lead)
@@ -485,21 +557,24 @@ static void start_leading(rlk_lock *lead)
 }
 
 /* The loss of a leader and the result of its query are pulled while the query blocks: then it
- * follows again, which is not what the query waits for. */
+ * follows again, which is not what the query waits for, nor what a wait that fails ends. */
 static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
 {
     static rlk_lock lead;
     rlk_holder holder;
     (void)state;
-    start_leading(&lead);
-    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-    harness_advance(&h, 11000); /* a renewal is under way, and will be refused */
-    h.on_wait = pull_at_second;
-    h.waits = 0;
-    assert_result(rlk_query(&lead, &holder, 1), RLK_OK);
-    h.on_wait = NULL;
-    assert_string_equal(holder.token, "foreign");
-    assert_int_equal(rlk_lock_operation(&lead), RLK_OP_ACQUIRE);
+    for (pulled_answer = 0; pulled_answer >= -1; pulled_answer--) {
+        start_leading(&lead);
+        harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+        harness_advance(&h, 11000); /* a renewal is under way, and will be refused */
+        h.on_wait = pull_at_second;
+        h.waits = 0;
+        assert_result(rlk_query(&lead, &holder, 1), RLK_OK);
+        h.on_wait = NULL;
+        assert_string_equal(holder.token, "foreign");
+        assert_int_equal(rlk_lock_operation(&lead), RLK_OP_ACQUIRE);
+        harness_expect_no_event(&h); /* it goes on */
+    }
 }
 
 /* A leader's scope ends while it is lost and asks: it does not follow again. */
@@ -532,7 +607,10 @@ int main(void)
         cmocka_unit_test(test_lock_blocking_interrupted_before_a_silent_server),
         cmocka_unit_test(test_lock_blocking_interrupts_each_call),
         cmocka_unit_test(test_lock_blocking_interrupt_is_kept),
+        cmocka_unit_test(test_lock_blocking_interrupt_between_calls),
+        cmocka_unit_test(test_lock_blocking_interrupt_between_calls_is_kept),
         cmocka_unit_test(test_lock_blocking_wait_fails),
+        cmocka_unit_test(test_lock_blocking_wait_fails_with_the_result),
         cmocka_unit_test(test_lock_blocking_without_wait),
         cmocka_unit_test(test_lock_blocking_result_that_was_pulled),
         cmocka_unit_test(test_lock_blocking_idle_connection_is_looked_at_first),

@@ -159,6 +159,7 @@ static void test_lock_corners_nothing_given(void **state)
     rlk_client_tick(NULL);
     assert_result(rlk_acquire_start(NULL, RLK_TRY), RLK_E_ARGUMENT);
     assert_result(rlk_lock_close(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_keep(NULL), RLK_E_ARGUMENT);
 }
 
 /* Questions to a lock that is no lock yet, or free. */

@@ -378,6 +378,30 @@ static void test_lock_force_release_unanswered(void **state)
     harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
 }
 
+/* Begun before there is a stream, encoded on the first one, and not a byte of it left: nothing can
+ * have been deleted, and that is known. */
+static void test_lock_force_release_encoded_and_not_sent(void **state)
+{
+    harness_link *link = harness_link_of(&h, 0);
+    rlk_lock lock;
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    harness_open(&h, 1, 1);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    do { /* what a reply brings the connection to send waits there */
+        link->stuck = false;
+        h.servers[0].mute = true;
+        harness_run(&h);
+        link->stuck = true;
+        h.servers[0].mute = false;
+        harness_run(&h);
+    } while (rlk_conn_get_state(&link->conn) != RLK_CONN_READY);
+    harness_cut(&h, 0);
+    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
+    assert_int_equal(h.servers[0].count[HARNESS_DEL], 0);
+}
+
 /* ---- Release ---- */
 
 static void test_lock_release_replies(void **state)
@@ -450,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_lock_query_leaves_an_undo_alone),
         cmocka_unit_test(test_lock_force_release),
         cmocka_unit_test(test_lock_force_release_unanswered),
+        cmocka_unit_test(test_lock_force_release_encoded_and_not_sent),
         cmocka_unit_test(test_lock_release_replies),
         cmocka_unit_test(test_lock_release_52_twice),
     };

@@ -97,6 +97,28 @@ static void test_lock_renew_raise_under_way_is_refused(void **state)
     harness_expect_no_event(&h);
 }
 
+/* The raise that is under way beside a check is lost with its stream: a check that ends unanswered
+ * raises nothing, and so leaves no doubt. */
+static void test_lock_renew_raise_beside_a_check_is_lost(void **state)
+{
+    unsigned way;
+    (void)state;
+    for (way = 0; way < 2; way++) {
+        rlk_lock lock;
+        rlk_event event;
+        hold_until_renewal(&lock);
+        assert_result(rlk_check_start(&lock), RLK_PENDING);
+        h.servers[0].refuses = true;
+        harness_cut(&h, 0);
+        if (way == 0)
+            assert_result(rlk_cancel(&lock), RLK_OK);
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+        assert_int_equal(event.operation, RLK_OP_CHECK);
+        assert_result(event.result, way == 0 ? RLK_CANCELLED : RLK_E_CONNECT);
+        assert_true(rlk_is_held(&lock));
+    }
+}
+
 /* Extend, renew: their own raise, behind the one under way, is what is answered. */
 static void test_lock_renew_is_overtaken_by_an_extend(void **state)
 {
@@ -471,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_renew_raise_under_way_still_counts),
         cmocka_unit_test(test_lock_renew_raise_under_way_is_refused),
+        cmocka_unit_test(test_lock_renew_raise_beside_a_check_is_lost),
         cmocka_unit_test(test_lock_renew_is_overtaken_by_an_extend),
         cmocka_unit_test(test_lock_release_called_renewal_in_the_background_in_flight),
         cmocka_unit_test(test_lock_renew_is_no_operation_of_the_caller),

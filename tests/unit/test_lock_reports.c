@@ -190,6 +190,29 @@ static void test_lock_reports_in_words(void **state)
     assert_text_contains(rlk_lock_error(&subject), "acquire \"k\": CANCELLED: ");
 }
 
+/* It was cancelled, and its undo is not answered: it waits for the lock no more, nor does what it
+ * met keep the client's locks waiting. */
+static void test_lock_reports_nothing_of_an_undo(void **state)
+{
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    harness_start_automatic(&h, 1);
+    h.servers[0].fails = "-MISCONF no\r\n";
+    lock_init(&subject, 1000);
+    assert_result(rlk_acquire_start(&subject, RLK_FOREVER), RLK_PENDING);
+    expect_report(RLK_E_MISCONF, 1, 1000);
+    assert_text_contains(rlk_client_error(h.client), "E_MISCONF: ");
+    h.servers[0].automatic = false;
+    while (harness_head(harness_link_of(&h, 0)) == NULL)
+        harness_advance(&h, 1);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_text_contains(rlk_lock_error(&subject), "still waiting");
+    assert_result(rlk_cancel(&subject), RLK_OK);
+    assert_int_equal(rlk_lock_operation(&subject), RLK_OP_ACQUIRE);
+    assert_string_equal(rlk_client_error(h.client), "");
+    assert_null(strstr(rlk_lock_error(&subject), "still waiting"));
+}
+
 /* A quorum that answers and is held is no error, whatever the others do; one that is out of reach
  * is. */
 static void test_lock_reports_of_a_quorum(void **state)
@@ -323,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_lock_reports_a_new_reason_soon),
         cmocka_unit_test(test_lock_reports_the_server_s_error),
         cmocka_unit_test(test_lock_reports_in_words),
+        cmocka_unit_test(test_lock_reports_nothing_of_an_undo),
         cmocka_unit_test(test_lock_reports_of_a_quorum),
         cmocka_unit_test(test_lock_reports_silence),
         cmocka_unit_test(test_lock_reports_of_a_row),

@@ -217,6 +217,26 @@ static void test_lock_trace_of_a_loss(void **state)
     expect_no_more();
 }
 
+/* A lease that moves: from one lock, and to another. */
+static void test_lock_trace_of_a_transfer(void **state)
+{
+    rlk_lock from;
+    rlk_lock to;
+    rlk_lease lease;
+    (void)state;
+    start(1, false);
+    harness_held(&h, &from, 30000);
+    harness_lock(&h, &to, 30000);
+    skip_all();
+    assert_result(rlk_lock_detach(&from, &lease), RLK_OK);
+    expect(RLK_TRACE_STATE, &from, -1, "FREE", 0);
+    expect_no_more();
+    assert_result(rlk_lock_attach(&to, &lease), RLK_OK);
+    expect(RLK_TRACE_STATE, &to, -1, "HELD", rlk_remaining_ms(&to));
+    expect(RLK_TRACE_COMMAND, &to, 0, "EVALSHA (check)", 1);
+    expect_no_more();
+}
+
 #ifndef RLK_RESP2_ONLY
 /* Waiting: in the row, told by the server, settled. */
 static void test_lock_trace_of_waiting(void **state)
@@ -616,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_lock_trace_of_a_connection),
         cmocka_unit_test(test_lock_trace_of_a_lock),
         cmocka_unit_test(test_lock_trace_of_a_loss),
+        cmocka_unit_test(test_lock_trace_of_a_transfer),
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_lock_trace_of_waiting),
         cmocka_unit_test(test_lock_trace_of_several_nodes),

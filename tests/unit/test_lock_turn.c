@@ -20,28 +20,33 @@ static void start(unsigned nodes)
     harness_start_automatic(&h, nodes);
 }
 
-static void free_it(void)
+static void free_it(const char *key)
 {
     unsigned i;
     for (i = 0; i < h.nodes; i++) {
-        harness_entry *entry = harness_find(&h, &h.servers[i], HARNESS_KEY);
+        harness_entry *entry = harness_find(&h, &h.servers[i], key);
         if (entry != NULL)
             entry->key[0] = '\0';
     }
 }
 
-/* Acquired behind somebody who had it on all nodes. */
-static void acquire_behind_another(rlk_lock *lock)
+/* Acquired behind somebody who had that key on all nodes. */
+static void acquire_key_behind_another(rlk_lock *lock, const char *key)
 {
     rlk_event event;
     unsigned i;
     for (i = 0; i < h.nodes; i++)
-        harness_put(&h, i, HARNESS_KEY, "foreign", -1);
+        harness_put(&h, i, key, "foreign", -1);
     assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
     assert_false(harness_next_event(&h, &event, 500));
-    free_it();
+    free_it(key);
     assert_true(harness_next_event(&h, &event, 1000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
+}
+
+static void acquire_behind_another(rlk_lock *lock)
+{
+    acquire_key_behind_another(lock, HARNESS_KEY);
 }
 
 static void release(rlk_lock *lock)
@@ -166,6 +171,38 @@ static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
     assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
 }
 
+/* One place for two keys: what is remembered there of one is not taken for the other's, and gives
+ * way when others want that one. */
+static void test_fault_121_two_keys_in_one_place(void **state)
+{
+    char key[2] = "a";
+    rlk_lock lock;
+    rlk_lock other;
+    rlk_lock_config config = rlk_lock_config_default();
+    (void)state;
+    config.report_ms = RLK_TIME_LIMIT_MAX;
+    while (rlk_key_hash(RLK_KEY_HASH, key, 1) % RLK_TURNS !=
+           rlk_key_hash(RLK_KEY_HASH, HARNESS_KEY, 1) % RLK_TURNS)
+        key[0]++;
+    assert_string_not_equal(key, HARNESS_KEY);
+    start(1);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_lock_init(&other, h.client, key, &config), RLK_OK);
+    acquire_behind_another(&lock);
+    harness_advance(&h, TURN_MS);
+    release(&lock);
+    assert_int_equal(acquire_ms(&other), 0); /* it is alone */
+    release(&other);
+    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX); /* and forgets nothing of the other */
+    release(&lock);
+    acquire_key_behind_another(&other, key);
+    harness_advance(&h, TURN_MS);
+    release(&other);
+    assert_int_equal(acquire_ms(&lock), 0);
+    release(&lock);
+    assert_between(acquire_ms(&other), PAUSE_MIN, PAUSE_MAX);
+}
+
 /* A short wait is not spent on the pause. */
 static void test_fault_121_a_pause_leaves_time_to_try(void **state)
 {
@@ -199,7 +236,7 @@ static void test_fault_121_a_late_refusal_is_a_sign(void **state)
     harness_serve(&h, 1);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_serve(&h, 2);
-    free_it();
+    free_it(HARNESS_KEY);
     h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
     harness_advance(&h, TURN_MS);
     (void)rlk_release(&lock);
@@ -216,6 +253,7 @@ int main(void)
 #endif
         cmocka_unit_test(test_fault_121_pauses_end_when_nobody_is_seen),
         cmocka_unit_test(test_fault_121_a_new_lock_has_no_new_turn),
+        cmocka_unit_test(test_fault_121_two_keys_in_one_place),
         cmocka_unit_test(test_fault_121_a_pause_leaves_time_to_try),
         cmocka_unit_test(test_fault_121_a_late_refusal_is_a_sign),
     };

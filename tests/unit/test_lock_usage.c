@@ -180,6 +180,11 @@ static void test_lock_usage_lock_init(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
     assert_result(rlk_lock_init_n(&lock, h.client, key, (1024 - 160) / 2 + 1, NULL), RLK_E_KEY);
+    assert_text_contains(rlk_client_error(h.client),
+                         "; its length is 433, and must be from 1 to 432");
+    /* a number that is none: the text leaves it out */
+    assert_result(rlk_lock_init_n(&lock, h.client, key, SIZE_MAX, NULL), RLK_E_KEY);
+    assert_text_contains(rlk_client_error(h.client), "; its length must be from 1 to 432");
     assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock, RLK_LAYOUT + 1),
                   RLK_E_LAYOUT);
     assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock - 8, RLK_LAYOUT),
@@ -188,6 +193,9 @@ static void test_lock_usage_lock_init(void **state)
     assert_false(rlk_is_held_at(NULL, 0));
     assert_int_equal(rlk_remaining_ms(NULL), 0);
     assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
+    rlk_client_deinit(h.client); /* no key is wrong use, whatever the client is */
+    assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_E_CLOSED);
 }
 
 /* A transmit buffer that is enough for the connection, but not for a token with a prefix. */
