@@ -89,7 +89,7 @@ bool rlki_watch_is_held(const rlk_lock *lock)
 
 void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
-    unsigned streak = before->streak + (handed && before->streak < UINT8_MAX);
+    unsigned streak = before->streak + (handed && before->streak < UINT8_MAX ? 1u : 0u);
     if (lock->streak < streak)
         lock->streak = (uint8_t)streak;
 }
