@@ -453,7 +453,9 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
     conn->lasting_ms = 0;
-    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN | RLK_SERVER_NO_LOAD : 0;
+    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
+    if (conn->server != 0 && rlki_handshake_may_eval(conn))
+        conn->server |= RLK_SERVER_NO_LOAD;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
     conn->tx_needed = 0;

@@ -132,6 +132,9 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
  * attempt is made at once; after two such ends in a row it leaves out all such steps. */
 bool rlki_handshake_hung_up(rlk_conn *conn);
 
+/* True if it can do without SCRIPT LOAD: there is a probe. */
+bool rlki_handshake_may_eval(const rlk_conn *conn);
+
 /* Kind of a script load; name of a step. */
 unsigned rlki_handshake_script_kind(void);
 const char *rlki_handshake_name(unsigned kind);

@@ -615,14 +615,14 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
  *
  * Scripts without a probe need SCRIPT LOAD.
  */
-static bool handshake_may_eval(const rlk_conn *conn)
+bool rlki_handshake_may_eval(const rlk_conn *conn)
 {
     return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
 }
 
 static bool handshake_scripts_needed(const rlk_conn *conn)
 {
-    return !(handshake_may_eval(conn) && (conn->server & RLK_SERVER_NO_LOAD) != 0);
+    return (conn->server & RLK_SERVER_NO_LOAD) == 0;
 }
 
 /* Only begins: their bytes are no part of tx. */
@@ -638,8 +638,9 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
 {
     if (reply->error == RLK_OK)
         return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
-    if (!handshake_may_eval(conn) || (reply->error != RLK_E_UNSUPPORTED &&
-                                      reply->error != RLK_E_NOPERM && reply->error != RLK_E_SERVER))
+    if (!rlki_handshake_may_eval(conn) ||
+        (reply->error != RLK_E_UNSUPPORTED && reply->error != RLK_E_NOPERM &&
+         reply->error != RLK_E_SERVER))
         return reply->error;
     conn->server |= RLK_SERVER_NO_LOAD;
     rlki_conn_forget_text(conn);
@@ -681,7 +682,7 @@ static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
 /* While the answers before it are not known, yes: and then the barrier waits for them. */
 static bool handshake_eval_needed(const rlk_conn *conn)
 {
-    return handshake_may_eval(conn) &&
+    return rlki_handshake_may_eval(conn) &&
            (conn->ring_used != 0 ||
             (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
 }
@@ -734,7 +735,7 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
     {"SCRIPT LOAD", handshake_scripts_needed, handshake_scripts_encode, NULL,
      handshake_scripts_reply, 0},
-    {"EVALSHA", handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
+    {"EVALSHA", rlki_handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
      HANDSHAKE_EXTRA},
     {"SCRIPT LOAD, EVAL", handshake_eval_needed, handshake_eval_encode, NULL, handshake_eval_reply,
      HANDSHAKE_BARRIER},
@@ -831,7 +832,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
         unsigned kind = conn->ring[slot].kind;
 
         if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
-            (kind == HANDSHAKE_SCRIPTS && handshake_may_eval(conn)))
+            (kind == HANDSHAKE_SCRIPTS && rlki_handshake_may_eval(conn)))
             extra = true;
     }
     if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)

@@ -433,7 +433,7 @@ rlk_result conn_judge_steps(const world *w, const replies *r, handshake *s)
 
     memset(s, 0, sizeof *s);
     s->plain = w->plain;
-    s->no_load = w->plain;
+    s->no_load = w->plain && may_eval(w);
     s->protocol = w->plain || w->config.resp2_only ? 2 : 0;
     s->self.address = w->address;
     memcpy(s->self.local, w->local, sizeof s->self.local);

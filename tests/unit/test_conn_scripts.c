@@ -409,6 +409,34 @@ static void test_conn_a_refusal_behind_hang_ups_is_not_fatal(void **state)
     fake_free(&server);
 }
 
+/* Scripts without a probe need SCRIPT LOAD, which a plain attempt does not leave out: so they are
+ * loaded again by it, too. */
+static void test_conn_plain_without_a_probe(void **state)
+{
+    static const fake_rule rules[] = {{"HELLO", NULL}, {NULL, NULL}};
+    fake server;
+    int i;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    server.config.scripts = scripts;
+    server.config.scripts_len = 2;
+    server.rules = rules;
+    fake_start(&server);
+    for (i = 0; i < 2; i++) {
+        fake_connect(&server);
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    }
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_string_equal(server.commands, "SCRIPT LOAD return 1;SCRIPT LOAD return 2;");
+    rlk_conn_load_scripts(&server.conn, server.now_ms);
+    fake_run(&server);
+    assert_int_equal(count_loads(&server), 4);
+    assert_int_equal(rlk_conn_server(&server.conn), RLK_SERVER_PLAIN);
+    fake_free(&server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -420,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_conn_scripts_are_probed),
         cmocka_unit_test(test_conn_scripts_leave_with_the_command),
         cmocka_unit_test(test_conn_hang_ups_are_learnt_from),
+        cmocka_unit_test(test_conn_plain_without_a_probe),
         cmocka_unit_test(test_conn_a_refusal_behind_hang_ups_is_not_fatal),
     };
 
