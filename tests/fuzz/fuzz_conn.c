@@ -433,7 +433,8 @@ static void step(world *w)
 static void configure(world *w)
 {
     static const char *const urls[] = {"redis://h", "redis://:" PASSWORD "@h",
-                                       "redis://user:" PASSWORD "@h/3", "unix:///s?db=1"};
+                                       "redis://user:" PASSWORD "@h/3", "unix:///s?db=1",
+                                       "redis://default:" PASSWORD "@h/3"};
     static const char load[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n";
     static const char more[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 2\r\n";
     static const char probe[] = "*3\r\n$7\r\nEVALSHA\r\n$1\r\n" CONN_DIGEST "\r\n$1\r\n0\r\n";
@@ -444,18 +445,19 @@ static void configure(world *w)
     rlk_conn_config *config = &w->config;
     unsigned flags = fuzz_byte(w->input);
     unsigned sizes = fuzz_byte(w->input);
+    unsigned url = (flags & 3u) == 2 && (sizes & 0xc0u) == 0x40 ? 4 : flags & 3u;
 
-    FUZZ_REQUIRE(rlk_url_parse(&config->url, urls[flags & 3u]) == RLK_OK);
+    FUZZ_REQUIRE(rlk_url_parse(&config->url, urls[url]) == RLK_OK);
     config->client_name = (flags & 4u) != 0 ? "fuzzer" : NULL;
     config->resp2_only = (flags & 8u) != 0;
     config->no_tracking = (sizes & 0xc0u) == 0xc0;
-    w->secret = (flags & 3u) == 1 || (flags & 3u) == 2 ? PLAIN : NULL;
-    w->user = (flags & 3u) == 2 ? "user" : NULL;
+    w->secret = url == 1 || url == 2 || url == 4 ? PLAIN : NULL;
+    w->user = url == 2 ? "user" : NULL; /* `default` is nobody's name */
     config->scripts = scripts[flags >> 7];
     config->scripts_len = (uint8_t)((flags >> 4) % 3u);
     config->jitter_seed = flags;
     config->ring_len = (uint16_t)(RLK_CONN_RING_MIN + (sizes & 3u));
-    config->tx_cap = RLK_CONN_TX_AUTH(4u, strlen(PLAIN)) + caps[(sizes >> 2) & 3u];
+    config->tx_cap = RLK_CONN_TX_AUTH(7u, strlen(PLAIN)) + caps[(sizes >> 2) & 3u];
     config->rx_cap = RLK_CONN_RX_MIN + (size_t)caps[(sizes >> 4) & 3u];
     conn_layer(w, config);
 }
