@@ -32,15 +32,15 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms)
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
     /* Drift is half of the TTL at most, and a default node_ms a third: each step leaves at most
-     * five sixths of the way. */
+     * five sixths of the way. A node_ms that is too long is refused next: the longest is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
         uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
         if (node_ms > 0)
-            try_ms = (uint32_t)node_ms;
+            try_ms = (uint32_t)(node_ms < RLK_TIME_LIMIT_MAX ? node_ms : RLK_TIME_LIMIT_MAX);
         next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
-        if (next_ms <= ttl_ms || next_ms > (uint32_t)RLK_TTL_MAX)
-            return next_ms > ttl_ms ? next_ms : ttl_ms;
+        if (next_ms <= ttl_ms)
+            return ttl_ms;
         ttl_ms = next_ms;
     }
 }

@@ -301,6 +301,8 @@ static void harness_open_link(harness *h, harness_client *member, unsigned node)
     config.url.port = 6379;
     if (node == 0 && h->url != NULL)
         config.url = *h->url;
+    config.credentials = h->credentials;
+    config.credentials_context = h;
     rlk_client_conn_config(&member->client, &config);
     config.ring = link->ring;
     config.ring_len = COUNT_OF(link->ring);

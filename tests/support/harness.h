@@ -70,6 +70,8 @@ typedef struct harness_server {
     bool no_hello;      /* does not know HELLO: RESP2 */
     bool array;         /* answers HELLO by an array, with proto 2 */
     bool dragonfly;     /* says so to HELLO */
+    const char *mode;   /* which it says to HELLO; NULL: none */
+    const char *role;   /* the same */
     bool no_load;       /* does not know SCRIPT LOAD */
     bool wants_key;     /* refuses calls without a key, as proxies do that route by them */
     bool no_getex;      /* does not know GETEX */
@@ -122,6 +124,7 @@ typedef struct harness {
     harness_client members[HARNESS_CLIENTS];
     uint64_t random;
     const rlk_url *url; /* of node 0, to be set before; NULL: redis://n0 */
+    int (*credentials)(void *harness, rlk_credentials *out); /* of all nodes; the same */
     bool no_entropy;
     bool forked;
     /* of env.wait, if set: called before time moves; another number than 0: env.wait's answer */

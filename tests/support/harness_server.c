@@ -279,7 +279,8 @@ static void harness_fence(harness_link *link, unsigned stream)
 static void harness_hello(harness_link *link, char *reply, size_t cap)
 {
     const harness_server *server = link->server;
-    unsigned pairs = 1u + !server->no_ids + server->dragonfly;
+    unsigned pairs =
+        1u + !server->no_ids + server->dragonfly + (server->mode != NULL) + (server->role != NULL);
     size_t len;
 
     if (server->no_hello) {
@@ -295,6 +296,14 @@ static void harness_hello(harness_link *link, char *reply, size_t cap)
     len = strlen(reply);
     if (server->dragonfly)
         (void)snprintf(reply + len, cap - len, "$17\r\ndragonfly_version\r\n$5\r\nv1.20\r\n");
+    len = strlen(reply);
+    if (server->mode != NULL)
+        (void)snprintf(reply + len, cap - len, "$4\r\nmode\r\n$%zu\r\n%s\r\n", strlen(server->mode),
+                       server->mode);
+    len = strlen(reply);
+    if (server->role != NULL)
+        (void)snprintf(reply + len, cap - len, "$4\r\nrole\r\n$%zu\r\n%s\r\n", strlen(server->role),
+                       server->role);
 }
 
 /* Dragonfly takes NOLOOP, and then sends no pushes at all. */

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static harness h;
@@ -313,45 +312,6 @@ static void test_lock_text_masks_the_token(void **state)
     }
 }
 
-/* ---- Numbers ---- */
-
-/* A number in a text. */
-static int64_t number_behind(const char *text, const char *words)
-{
-    const char *at = strstr(text, words);
-    if (at == NULL)
-        fail_msg("\"%s\" is not in \"%s\"", words, text);
-    return strtoll(at + strlen(words), NULL, 10);
-}
-
-/* A renew that no node_ms leaves time for: the least TTL that does, and which option it is. */
-static void test_fault_128_renew_and_extend(void **state)
-{
-    rlk_lock lock;
-    int64_t number;
-    (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000); /* node_ms is 2000 */
-    assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL);
-    assert_contains(rlk_lock_error(&lock), "renew \"k\": E_TTL: ");
-    assert_contains(rlk_lock_error(&lock),
-                    "(node_ms); ttl_ms must be from 2024 to 2073600000 with a "
-                    "node_ms of 2000");
-    number = number_behind(rlk_lock_error(&lock), "ttl_ms must be from ");
-    assert_result(rlk_renew_start(&lock, number - 1), RLK_E_TTL);
-    assert_result(rlk_renew_start(&lock, number), RLK_OK); /* shorter: only said here */
-    assert_result(rlk_extend_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
-    assert_contains(rlk_lock_error(&lock), "extend \"k\": E_TTL: ");
-    number = number_behind(rlk_lock_error(&lock), "added_ms must be from 1 to ");
-    assert_between(number, RLK_TTL_MAX - 30000, RLK_TTL_MAX - 1);
-    h.servers[0].automatic = true;
-    assert_result(rlk_extend(&lock, number), RLK_OK);
-    assert_result(rlk_extend(&lock, 1), RLK_E_TTL);
-    assert_contains(rlk_lock_error(&lock), "; the lease is as long as it may be");
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
-    assert_null(strstr(rlk_lock_error(&lock), "ttl_ms"));
-}
-
 /* ---- A quorum ---- */
 
 static void test_fault_129_quorum_out_of_reach(void **state)
@@ -579,7 +539,6 @@ int main(void)
         cmocka_unit_test(test_lock_text_of_wrong_use),
         cmocka_unit_test(test_lock_text_is_bounded),
         cmocka_unit_test(test_lock_text_masks_the_token),
-        cmocka_unit_test(test_fault_128_renew_and_extend),
         cmocka_unit_test(test_fault_129_quorum_out_of_reach),
         cmocka_unit_test(test_fault_129_nodes_that_refuse),
         cmocka_unit_test(test_fault_129_one_node),
