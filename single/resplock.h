@@ -9818,10 +9818,10 @@ static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_node(const rlk_conn *conn)
 {
-    rlk_result result = rlk_conn_result(conn);
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-        return rlk_conn_server(conn) & RLK_SERVER_REPLICA ? RLK_E_READONLY : RLK_OK;
-    return result != RLK_OK ? result : RLK_E_NOT_CONNECTED;
+    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
+    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+        return RLK_E_READONLY;
+    return result;
 }
 
 rlk_result rlk_client_check(rlk_client *client)
@@ -9836,8 +9836,6 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    if (result == RLK_E_CLOSED)
-        return result;
     client->served_ms = client->now_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);
@@ -10966,15 +10964,15 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms)
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
     /* Drift is half of the TTL at most, and a default node_ms a third: each step leaves at most
-     * five sixths of the way. */
+     * five sixths of the way. A node_ms that is too long is refused next: the longest is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
         uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
         if (node_ms > 0)
-            try_ms = (uint32_t)node_ms;
+            try_ms = (uint32_t)(node_ms < RLK_TIME_LIMIT_MAX ? node_ms : RLK_TIME_LIMIT_MAX);
         next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
-        if (next_ms <= ttl_ms || next_ms > (uint32_t)RLK_TTL_MAX)
-            return next_ms > ttl_ms ? next_ms : ttl_ms;
+        if (next_ms <= ttl_ms)
+            return ttl_ms;
         ttl_ms = next_ms;
     }
 }
@@ -13712,13 +13710,13 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
 {
     const char *meaning = text_of_operation(operation, result);
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
-    if (lost && text_lost_cause(lock->lost_cause))
+    if (lost)
         meaning = text_lost_cause(lock->lost_cause);
     rlki_text_string(out, rlk_result_name(result));
     rlki_text_string(out, ": ");
     rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
     rlki_text_lock_limit(out, lock, operation, result);
-    if (result == RLK_LOST && meaning)
+    if (result == RLK_LOST)
         rlki_text_string(out, "; stop using what it protects");
 }
 
@@ -13745,7 +13743,7 @@ static void text_address(text_out *out, const rlk_url *url)
         text_tail(out, url->host, url->host_len);
         rlki_text_string(out, v6 ? "]:" : ":");
         rlki_text_number(out, url->port);
-    } else if (url->path) {
+    } else {
         text_tail(out, url->path, url->path_len);
     }
 }
@@ -14820,7 +14818,9 @@ bool rlki_watch_is_held(const rlk_lock *lock)
 
 void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
-    unsigned streak = before->streak + (handed && before->streak < UINT8_MAX ? 1u : 0u);
+    unsigned streak = before->streak;
+    if (handed && streak <= lock->client->handoffs) /* one too many is as good as more */
+        streak++;
     if (lock->streak < streak)
         lock->streak = (uint8_t)streak;
 }

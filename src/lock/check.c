@@ -62,10 +62,10 @@ static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_node(const rlk_conn *conn)
 {
-    rlk_result result = rlk_conn_result(conn);
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-        return rlk_conn_server(conn) & RLK_SERVER_REPLICA ? RLK_E_READONLY : RLK_OK;
-    return result != RLK_OK ? result : RLK_E_NOT_CONNECTED;
+    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
+    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+        return RLK_E_READONLY;
+    return result;
 }
 
 rlk_result rlk_client_check(rlk_client *client)
@@ -80,8 +80,6 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    if (result == RLK_E_CLOSED)
-        return result;
     client->served_ms = client->now_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);

@@ -107,13 +107,13 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
 {
     const char *meaning = text_of_operation(operation, result);
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
-    if (lost && text_lost_cause(lock->lost_cause))
+    if (lost)
         meaning = text_lost_cause(lock->lost_cause);
     rlki_text_string(out, rlk_result_name(result));
     rlki_text_string(out, ": ");
     rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
     rlki_text_lock_limit(out, lock, operation, result);
-    if (result == RLK_LOST && meaning)
+    if (result == RLK_LOST)
         rlki_text_string(out, "; stop using what it protects");
 }
 
@@ -140,7 +140,7 @@ static void text_address(text_out *out, const rlk_url *url)
         text_tail(out, url->host, url->host_len);
         rlki_text_string(out, v6 ? "]:" : ":");
         rlki_text_number(out, url->port);
-    } else if (url->path) {
+    } else {
         text_tail(out, url->path, url->path_len);
     }
 }
