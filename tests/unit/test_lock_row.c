@@ -524,45 +524,6 @@ static void test_lock_row_next_knows_the_nodes_that_were_won(void **state)
                    RLK_SAFETY_MS);
 }
 
-/* Two keys of one hash: neither is in the other's row, nor held by the other's holder. A change of
- * one wakes the other's waiter, which costs an attempt. */
-static void test_lock_row_of_two_keys_with_one_hash(void **state)
-{
-    static const char *const keys[] = {"declinate", "macallums"};
-    rlk_lock third;
-    size_t k;
-    unsigned i;
-    (void)state;
-    assert_int_equal(rlk_key_hash(RLK_KEY_HASH, keys[0], strlen(keys[0])),
-                     rlk_key_hash(RLK_KEY_HASH, keys[1], strlen(keys[1])));
-    FOR_EACH_KIND(k)
-    {
-        start(1, kinds[k], 0);
-        for (i = 0; i < 2; i++) {
-            harness_put(&h, 0, keys[i], FOREIGN, DAY_MS);
-            stand(i, keys[i], RLK_FOREVER);
-        }
-        serve_all();
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-        tracked_automatic(&h, true);
-        harness_delete(&h, 0, keys[0]);
-        harness_advance(&h, 600);
-        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-        assert_true(rlk_is_held(&locks[0]));
-        assert_false(rlk_is_held(&locks[1]));
-        harness_delete(&h, 0, keys[1]);
-        harness_advance(&h, 600);
-        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-        assert_true(rlk_is_held(&locks[1]));
-        assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-        harness_run(&h);
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
-        assert_true(rlk_is_held(&locks[1]));
-        assert_result(rlk_lock_init(&third, h.client, keys[0], NULL), RLK_OK);
-        assert_result(rlk_acquire(&third, RLK_TRY), RLK_OK);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,7 +549,6 @@ int main(void)
         cmocka_unit_test(test_lock_row_undo_is_given_up),
         cmocka_unit_test(test_lock_row_hands_over_on_several_nodes),
         cmocka_unit_test(test_lock_row_next_knows_the_nodes_that_were_won),
-        cmocka_unit_test(test_lock_row_of_two_keys_with_one_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,10 +9,6 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-/* Two keys with one hash, of different length. */
-#define TWIN_A "costarring"
-#define TWIN_B "liquid"
-
 static harness h;
 static rlk_lock locks[8];
 
@@ -145,6 +141,34 @@ static void test_lock_row_counts_for_who_comes_first(void **state)
     }
 }
 
+/* A hand-over beyond the limit, by the end of a lock that is closed while the next asks: the count
+ * is as high as it can be, and does not begin anew. */
+static void test_lock_row_count_has_an_end(void **state)
+{
+    unsigned holder = 0;
+    unsigned i;
+    (void)state;
+    start(1, 254, NULL, 0);
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    for (i = 0; i < 254; i++) {
+        assert_true(hands_over(holder, 1 - holder));
+        assert_result(rlk_acquire_start(&locks[holder], RLK_FOREVER), RLK_PENDING);
+        harness_serve(&h, 0);
+        holder = 1 - holder;
+    }
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1); /* for safety */
+    assert_result(rlk_release_start(&locks[holder]), RLK_PENDING);
+    assert_result(rlk_lock_close(&locks[holder]), RLK_UNKNOWN);
+    stand(2, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_false(hands_over(1 - holder, 2));
+    expect_to_yield(2);
+}
+
 /* What is not handed over at once begins the count anew: another process had its turn. */
 static void test_lock_row_counts_hand_overs_in_a_row(void **state)
 {
@@ -252,26 +276,32 @@ static void test_lock_row_keys_in_one_bucket(void **state)
  * and nobody takes the one for the other. */
 static void test_lock_row_keys_with_one_hash(void **state)
 {
+    static const char *const twins[][2] = {{"costarring", "liquid"}, {"declinate", "macallums"}};
+    size_t i;
     (void)state;
-    assert_int_equal(rlk_key_hash(RLK_KEY_HASH, TWIN_A, strlen(TWIN_A)),
-                     rlk_key_hash(RLK_KEY_HASH, TWIN_B, strlen(TWIN_B)));
-    start(1, 0, NULL, 0);
-    harness_put(&h, 0, TWIN_B, FOREIGN, DAY_MS);
-    stand(0, 0, TWIN_A);
-    stand(1, 0, TWIN_B);
-    stand(2, 0, TWIN_A);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-    assert_true(hands_over(0, 2));
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them in vain */
-    assert_false(rlk_is_held(&locks[1]));
-    harness_find(&h, &h.servers[0], TWIN_B)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_true(rlk_is_held(&locks[1]));
-    assert_true(rlk_is_held(&locks[2]));
+    for (i = 0; i < COUNT_OF(twins); i++) {
+        const char *one = twins[i][0];
+        const char *two = twins[i][1];
+        assert_int_equal(rlk_key_hash(RLK_KEY_HASH, one, strlen(one)),
+                         rlk_key_hash(RLK_KEY_HASH, two, strlen(two)));
+        start(1, 0, NULL, 0);
+        harness_put(&h, 0, two, FOREIGN, DAY_MS);
+        stand(0, 0, one);
+        stand(1, 0, two);
+        stand(2, 0, one);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+        assert_true(hands_over(0, 2));
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them in vain */
+        assert_false(rlk_is_held(&locks[1]));
+        harness_find(&h, &h.servers[0], two)->key[0] = '\0';
+        assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_true(rlk_is_held(&locks[1]));
+        assert_true(rlk_is_held(&locks[2]));
+    }
 }
 
 /* Buckets of the caller are his to give, whatever is in them. */
@@ -343,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_lock_row_yields_after_handoffs),
         cmocka_unit_test(test_lock_row_yields_whoever_else_lets_go),
         cmocka_unit_test(test_lock_row_counts_for_who_comes_first),
+        cmocka_unit_test(test_lock_row_count_has_an_end),
         cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_lock_row_yields_to_another_process),
