@@ -7,6 +7,7 @@
 #include "nodes.h"
 #include "program.h"
 #include "proxy.h"
+#include "stream_socket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,6 @@ static proxy *middle;
 static rlk_lock lock;
 
 #define KEY "lock:a"
-
-/* Port of the statistics that twemproxy can't do without. */
-#define TWEMPROXY_STATS "22399"
 
 static void open_at(const char *url, const rlk_options *options)
 {
@@ -652,6 +650,32 @@ static void test_other_servers_dragonfly(void **state)
     close_all();
 }
 
+/* A port for the statistics that twemproxy can't do without. */
+static const char *free_port(void)
+{
+    static char port[8];
+    stream_address address;
+    int fd;
+
+    memset(&address, 0, sizeof address);
+    fd = stream_bind(&address, true, NULL);
+    snprintf(port, sizeof port, "%d", stream_port(&address));
+    close(fd);
+    return port;
+}
+
+static bool accepts(const char *url)
+{
+    stream_address address;
+    int fd;
+
+    stream_parse(&address, url);
+    fd = stream_connect(&address);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 /* The real twemproxy, where it is installed. */
 static void test_fault_103_twemproxy(void **state)
 {
@@ -675,9 +699,9 @@ static void test_fault_103_twemproxy(void **state)
             url + strlen("unix://"), server_path(redis));
     fclose(file);
     program_expect(program_start(path_of, "-c", path, "-o", "/dev/stderr", "-p", pids, "-a",
-                                 "127.0.0.1", "-s", TWEMPROXY_STATS, NULL),
+                                 "127.0.0.1", "-s", free_port(), NULL),
                    "run, rabbit run");
-    wait_until(access(url + strlen("unix://"), F_OK) == 0);
+    wait_until(accepts(url)); /* the path is there before it listens */
     open_at(url, NULL);
     for (i = 0; i < 3; i++)
         assert_works();
