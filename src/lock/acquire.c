@@ -31,7 +31,7 @@
  * of them has it, and that one asks the others. Where the gate alone is held, or does not answer,
  * all nodes are asked after a pause.
  *
- *   ROUND:  gate asked ----OK, or no answer soon----> all asked ----> ...
+ *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_ms from then ----> ...
  *               |
  *               +-- nil --> WATCH, with nothing to undo
  *
@@ -602,6 +602,8 @@ static void acquire_open(rlk_lock *lock, bool ask)
         else
             lock->seats[i].verdict = RLKI_SKIPPED;
     }
+    if (ask) /* each has the time of a try, from when it was asked */
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
     lock->gate = 0;
     lock->wake_ms = RLK_NEVER;
 }

@@ -123,6 +123,36 @@ static void test_fault_121_the_first_node_is_not_waited_for(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
+/* ... and takes no time from those that are asked behind it: each has node_ms. */
+static void test_fault_121_the_others_have_their_time(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock lock;
+    int late;
+    (void)state;
+    config.node_ms = 40;
+    config.report_ms = RLK_TIME_LIMIT_MAX;
+    for (late = 0; late < 2; late++) {
+        memset(&h.config, 0, sizeof h.config);
+        tracked_start(&h, 3, 1);
+        tracked_wait(&h, &lock, &config, 2, DAY_MS);
+        harness_advance(&h, RLK_RETRY_MAX_MS);
+        serve_all();
+        harness_delete(&h, 0, HARNESS_KEY);
+        harness_reply(&h, 0, ":-2\r\n");
+        harness_advance(&h, config.node_ms - 1);
+        harness_serve(&h, 0);
+        (void)harness_expect(&h, 2, HARNESS_SET);
+        harness_advance(&h, config.node_ms - 1 + late);
+        if (late) {
+            (void)harness_expect(&h, 0, HARNESS_RELEASE);
+            continue;
+        }
+        harness_serve(&h, 2);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    }
+}
+
 /* The first node has a token that nobody takes away, and the others are free: they are asked. */
 static void test_fault_121_the_first_node_alone_is_held(void **state)
 {
@@ -655,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_nodes_quorum_beside_a_refused_undo),
         cmocka_unit_test(test_fault_121_one_node_is_asked_first),
         cmocka_unit_test(test_fault_121_the_first_node_is_not_waited_for),
+        cmocka_unit_test(test_fault_121_the_others_have_their_time),
         cmocka_unit_test(test_fault_121_the_first_node_alone_is_held),
         cmocka_unit_test(test_fault_121_a_node_held_back_is_lost),
         cmocka_unit_test(test_fault_82_waiters_behind_a_minority_that_blocks),
