@@ -228,6 +228,21 @@ static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, r
     lock->due[seat->index] = (uint8_t)due;
 }
 
+/* After so many hand-overs in a row the next one waits, and others have their turn. */
+static bool acquire_has_to_yield(const rlk_lock *lock)
+{
+    return lock->streak > lock->client->handoffs;
+}
+
+/* A lock of this client has let go of the key, perhaps: looks now, or when others had a turn. */
+static void acquire_look_local(rlk_lock *lock, rlk_seat *seat)
+{
+    if (acquire_has_to_yield(lock))
+        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
+    else
+        acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
+}
+
 /* A random time of the safety check. */
 static uint32_t acquire_safety(const rlk_lock *lock)
 {
@@ -335,7 +350,7 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
     }
     if (lock->overtaken & acquire_bit(seat->index)) {
         lock->overtaken &= ~acquire_bit(seat->index);
-        acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
+        acquire_look_local(lock, seat);
         return;
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
@@ -357,21 +372,13 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
 {
     uint32_t bit = acquire_bit(seat->index);
-    bool yields = lock->due[seat->index] == RLK_CAUSE_YIELD;
     if (deleted)
         lock->touched &= ~bit;    /* taken for another's by whoever was the first before */
     else if (lock->touched & bit) /* the undo took the place of its time */
-        acquire_look_in(lock, seat, yields ? acquire_retry(lock) : 0,
-                        yields ? RLK_CAUSE_YIELD : RLK_CAUSE_LOCAL);
+        acquire_look_local(lock, seat);
     else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
              lock->phase != RLKI_PHASE_SETTLE)
         acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
-}
-
-/* After so many hand-overs in a row the next one waits, and others have their turn. */
-static bool acquire_has_to_yield(const rlk_lock *lock)
-{
-    return lock->streak > lock->client->handoffs;
 }
 
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
@@ -448,8 +455,7 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && acquire_waits_for_gate(lock, node))
         pause_ms = lock->retry_min_ms;
     if (cause == RLK_CAUSE_LOCAL && acquire_has_to_yield(lock)) {
-        lock->streak = 0;
-        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
+        acquire_look_local(lock, seat);
     } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
                (int32_t)(seat->t0 - (uint32_t)client->now_ms) > (int32_t)pause_ms) {
         acquire_look_in(lock, seat, pause_ms, cause);
@@ -534,6 +540,8 @@ static void acquire_look(rlk_lock *lock, rlk_seat *seat)
 {
     bool tries = rlki_nodes(lock->client) == 1;
     lock->cause = lock->due[seat->index];
+    if (lock->cause == RLK_CAUSE_YIELD)
+        rlki_watch_recount(lock);
     if (lock->cause == RLK_CAUSE_PUSH && lock->woken == ACQUIRE_WOKEN_MAX) {
         lock->woken -= 2;
         tries = tries || (seat->index == acquire_gate(lock) && acquire_may_be_free(lock));

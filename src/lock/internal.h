@@ -235,6 +235,8 @@ bool rlki_watch_is_held(const rlk_lock *lock);
  * counts, and (`handed`) the one from that lock to this. Whoever is the first counts for the row,
  * so that it makes no difference which lock's word it is that wakes it. */
 void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed);
+/* Counts anew: from those of this client that hold the key, if any. */
+void rlki_watch_recount(rlk_lock *lock);
 /* Stands in the row of those that wait for the key; true if it is the first. */
 bool rlki_watch_wait(rlk_lock *lock);
 /* Is held from now on; the next in the row is the first. */

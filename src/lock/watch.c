@@ -96,15 +96,20 @@ void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
         lock->streak = (uint8_t)streak;
 }
 
+void rlki_watch_recount(rlk_lock *lock)
+{
+    const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
+    lock->streak = 0;
+    for (; other; other = other->place_next)
+        if (other->place == RLKI_PLACE_HOLDER && rlki_lock_same_key(lock, other))
+            rlki_watch_count(lock, other, true);
+}
+
 bool rlki_watch_wait(rlk_lock *lock)
 {
     rlk_lock *first = watch_first(lock);
     if (!first) {
-        const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
-        lock->streak = 0;
-        for (; other; other = other->place_next)
-            if (other->place == RLKI_PLACE_HOLDER && rlki_lock_same_key(lock, other))
-                rlki_watch_count(lock, other, true);
+        rlki_watch_recount(lock);
         lock->row_head = NULL;
         lock->row_tail = NULL;
         watch_put(lock, RLKI_PLACE_FIRST);

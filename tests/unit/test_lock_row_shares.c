@@ -141,8 +141,58 @@ static void test_lock_row_counts_for_who_comes_first(void **state)
     }
 }
 
-/* A hand-over beyond the limit, by the end of a lock that is closed while the next asks: the count
- * is as high as it can be, and does not begin anew. */
+/* ... and who asks while the lock before is closed, in the middle of its release, counts too. */
+static void test_lock_row_yields_to_others_behind_a_closed_lock(void **state)
+{
+    (void)state;
+    start(1, 1, NULL, 0);
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    stand(2, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+    assert_result(rlk_lock_close(&locks[1]), RLK_UNKNOWN);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    expect_to_yield(2);
+}
+
+/* A pause is nobody's turn where the client itself has the key all the while: the count goes on. */
+static void test_lock_row_counts_on_after_a_pause_in_its_own_lease(void **state)
+{
+    unsigned i;
+    (void)state;
+    start(1, 1, NULL, 0);
+    for (i = 4; i < 6; i++) {
+        stand(i, 0, HARNESS_KEY);
+        harness_serve(&h, 0);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* nobody is told */
+    }
+    for (i = 0; i < 3; i++)
+        stand(i, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
+    harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    assert_result(rlk_release_start(&locks[5]), RLK_PENDING);
+    assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_no_event(&h);
+    expect_to_yield(2);
+}
+
+/* Beyond the limit the count is as high as it can be, and does not begin anew. */
 static void test_lock_row_count_has_an_end(void **state)
 {
     unsigned holder = 0;
@@ -159,13 +209,12 @@ static void test_lock_row_count_has_an_end(void **state)
         harness_serve(&h, 0);
         holder = 1 - holder;
     }
+    stand(2, 0, HARNESS_KEY);
     assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1); /* for safety */
     assert_result(rlk_release_start(&locks[holder]), RLK_PENDING);
-    assert_result(rlk_lock_close(&locks[holder]), RLK_UNKNOWN);
-    stand(2, 0, HARNESS_KEY);
+    assert_result(rlk_lock_close(&locks[1 - holder]), RLK_UNKNOWN);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_false(hands_over(1 - holder, 2));
+    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     expect_to_yield(2);
 }
 
@@ -373,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_lock_row_yields_after_handoffs),
         cmocka_unit_test(test_lock_row_yields_whoever_else_lets_go),
         cmocka_unit_test(test_lock_row_counts_for_who_comes_first),
+        cmocka_unit_test(test_lock_row_yields_to_others_behind_a_closed_lock),
+        cmocka_unit_test(test_lock_row_counts_on_after_a_pause_in_its_own_lease),
         cmocka_unit_test(test_lock_row_count_has_an_end),
         cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),
 #ifndef RLK_RESP2_ONLY
