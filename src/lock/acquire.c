@@ -128,7 +128,6 @@ static uint32_t acquire_interval(const rlk_lock *lock)
 
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
-    unsigned i;
     bool fell = lock->state == RLKI_LOST && lock->client->now_ms - lock->since_ms < ACQUIRE_FALL_MS;
     rlki_query_forget(lock);
     lock->state = RLKI_FREE;
@@ -151,9 +150,6 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->limit_ms = RLK_NEVER;
     if (one_try)
         lock->flags |= RLKI_LOCK_TRY;
-    /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
     if (one_try)
         acquire_watch_begin(lock);
     else if (rlki_watch_wait(lock))

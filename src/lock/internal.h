@@ -260,7 +260,7 @@ void rlki_event_drop(rlk_lock *lock, unsigned event);
 
 /* ---- token.c ---- */
 
-/* Draws the random part anew. False: no entropy. */
+/* Draws the random part anew, of which nothing is in doubt. False: no entropy. */
 bool rlki_token_draw(rlk_lock *lock);
 size_t rlki_token_len(const rlk_lock *lock);
 /* Writes the token of a round: rlki_token_len bytes. */

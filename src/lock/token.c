@@ -11,7 +11,14 @@
 bool rlki_token_draw(rlk_lock *lock)
 {
     rlk_env *env = &lock->client->env;
-    return env->random(env->context, lock->base, sizeof(lock->base)) == 0;
+    unsigned i;
+    if (env->random(env->context, lock->base, sizeof(lock->base)) != 0)
+        return false;
+    /* A doubt is one of the token before. A number of the same token is none: an orphan of an
+     * earlier round, on other nodes, may still make up a quorum with it. */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
+    return true;
 }
 
 size_t rlki_token_len(const rlk_lock *lock)

@@ -520,6 +520,52 @@ static void test_lock_destroy_while_a_minority_is_unknown(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
+/* ... by a token of an earlier round, of which no result has said anything: on one node it is not
+ * undone yet, on another a SET that nothing fences may still bring it. */
+static void test_lock_destroy_while_an_earlier_round_is_unknown(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_event event;
+    rlk_lock lock;
+    unsigned i;
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    harness_open(&h, 3, 1);
+    h.servers[1].no_ids = true;
+    harness_advance(&h, 0);
+    config.node_ms = 100;
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    assert_result(rlk_acquire_start(&lock, RLK_DEFAULT), RLK_PENDING);
+    harness_expect_all(&h, 0, 3, HARNESS_SET);
+    harness_serve(&h, 0);
+    harness_serve(&h, 2);
+    h.servers[1].refuses = true;
+    harness_cut(&h, 1);
+    harness_advance(&h, 100); /* the round is over */
+    (void)harness_expect(&h, 2, HARNESS_RELEASE);
+    h.servers[1].refuses = false;
+    harness_delete(&h, 0, HARNESS_KEY);
+    for (i = 0; i < 500 && !rlk_is_held(&lock); i++) {
+        harness_advance(&h, 10);
+        harness_serve(&h, 0);
+        harness_serve(&h, 1);
+    }
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_serve(&h, 1);
+    assert_true(harness_next_event(&h, &event, 0));
+    assert_result(event.result, RLK_GONE);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)harness_expect(&h, 2, HARNESS_RELEASE); /* still */
+    assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
+    assert_true(harness_execute_loose(harness_link_of(&h, 1)));
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_lock_ok_just_before_the_timeout),
         cmocka_unit_test(test_lock_destroy_while_unknown),
         cmocka_unit_test(test_lock_destroy_while_a_minority_is_unknown),
+        cmocka_unit_test(test_lock_destroy_while_an_earlier_round_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
