@@ -8415,7 +8415,7 @@ RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
 
 /* ---- token.c ---- */
 
-/* Draws the random part anew. False: no entropy. */
+/* Draws the random part anew, of which nothing is in doubt. False: no entropy. */
 RLKI_API bool rlki_token_draw(rlk_lock *lock);
 RLKI_API size_t rlki_token_len(const rlk_lock *lock);
 /* Writes the token of a round: rlki_token_len bytes. */
@@ -8832,7 +8832,6 @@ static uint32_t acquire_interval(const rlk_lock *lock)
 
 void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
-    unsigned i;
     bool fell = lock->state == RLKI_LOST && lock->client->now_ms - lock->since_ms < ACQUIRE_FALL_MS;
     rlki_query_forget(lock);
     lock->state = RLKI_FREE;
@@ -8855,9 +8854,6 @@ void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->limit_ms = RLK_NEVER;
     if (one_try)
         lock->flags |= RLKI_LOCK_TRY;
-    /* a doubt of an earlier operation was reported as RLK_UNKNOWN: another token now */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
     if (one_try)
         acquire_watch_begin(lock);
     else if (rlki_watch_wait(lock))
@@ -14132,7 +14128,14 @@ const char *rlk_lock_error(rlk_lock *lock)
 bool rlki_token_draw(rlk_lock *lock)
 {
     rlk_env *env = &lock->client->env;
-    return env->random(env->context, lock->base, sizeof(lock->base)) == 0;
+    unsigned i;
+    if (env->random(env->context, lock->base, sizeof(lock->base)) != 0)
+        return false;
+    /* A doubt is one of the token before. A number of the same token is none: an orphan of an
+     * earlier round, on other nodes, may still make up a quorum with it. */
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
+    return true;
 }
 
 size_t rlki_token_len(const rlk_lock *lock)

@@ -340,8 +340,12 @@ static bool actor_is_orphan(const model_key *key)
     /* where nothing can be fenced, one may be left on fewer than a quorum */
     if (!check_is_excused(number, round) && !serial->quorum && (sim.faults & SIM_FAULT_NO_IDS) == 0)
         return false;
-    return !check_token_of(owner, &own_number, &own_round) || own_number != number ||
-           own_round != round || (!owner->held && owner->pending == RLK_OP_NONE);
+    if (!check_token_of(owner, &own_number, &own_round) || own_number != number ||
+        own_round != round)
+        return true;
+    if (owner->pending == RLK_OP_ACQUIRE) /* which has not tried yet: each attempt has its number */
+        return owner->serial_before == number && owner->round_before == round;
+    return !owner->held && owner->pending == RLK_OP_NONE;
 }
 
 void actor_sweep(void)
