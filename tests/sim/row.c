@@ -63,6 +63,17 @@ void row_handed(sim_lock *own)
     own->handed = own->process->counts[own->key].released_us >= 0;
 }
 
+/* It has left the key to others for as long as it must: whoever comes next, should this attempt not
+ * be answered, is not handed the key by that release. */
+static void row_paused(const sim_lock *own)
+{
+    sim_counts *counts = &own->process->counts[own->key];
+
+    if (own->lock.cause == RLK_CAUSE_YIELD &&
+        sim.now_us - counts->released_us >= (own->retry_ms - 1) * SIM_MS)
+        counts->released_us = -1;
+}
+
 void row_tries(sim_lock *own)
 {
     own->tried = own->lock.round;
@@ -70,6 +81,7 @@ void row_tries(sim_lock *own)
     own->handed = false;
     if (own->lock.cause == RLK_CAUSE_PUSH || own->lock.cause == RLK_CAUSE_FLUSH)
         own->pushed++;
+    row_paused(own);
 }
 
 void row_released(const sim_lock *own, bool is)
