@@ -139,6 +139,7 @@ static void late_after_release_body(void)
     assert_on_quorum(token);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    proxied_calm(&world); /* no node owes an undo, so the next token is another */
     proxied_release(&world);
     assert_on_quorum(token);                              /* the orphan */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY); /* which blocks us like others */

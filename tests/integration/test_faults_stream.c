@@ -330,8 +330,10 @@ static void test_fault_117_closed_after_each_handshake(void **state)
     end = support_now_ms() + 4000;
     while (support_now_ms() < end) {
         loop_serve(&set.client, 1);
-        if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-            kill_clients();
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY)
+            continue;
+        kill_clients();
+        serve_until(&set.client, rlk_conn_get_state(conn) != RLK_CONN_READY);
     }
     connects = rlk_conn_generation(conn);
     assert_between(connects, 3, 25); /* 30 a second it was */
