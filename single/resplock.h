@@ -1534,7 +1534,7 @@ typedef struct rlk_turn {
     uint16_t waited_ms;  /* for it; 0: nothing is remembered */
     uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;       /* turns in a row in which nobody else was seen */
-    uint8_t crowd;       /* turns for which others count who wait, too: their attempt came first */
+    uint8_t crowd;       /* turns for which several others count as waiting */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT
@@ -1766,8 +1766,8 @@ struct rlk_lock {
                          Of a lock that is held: changed there by somebody */
     uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
                          one more try there after its stream ends */
-    uint32_t
-        overtaken; /* one bit a node: a closed lock deletes the key there behind what is asked */
+    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
+                           one asks */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -8548,8 +8548,8 @@ RLKI_API void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
 RLKI_API void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
-/* An undo is over on a node, which has not deleted our token, or was given up: perhaps it has
- * somebody's, so it does not count as free before it was asked. */
+/* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
+ * does not count as free before it was asked. */
 RLKI_API void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 RLKI_API void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
@@ -12832,7 +12832,7 @@ void rlki_renew_finish(rlk_lock *lock, rlk_result result)
  * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
  * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing
  * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
- * an orphan is possible, and nobody can tell.
+ * an orphan is possible, and nobody can tell. It lasts until the lock draws another random part.
  *
  * A command leaves only with the key and the token that it is to have: where the caller's texts
  * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for

@@ -267,7 +267,7 @@ typedef struct rlk_turn {
     uint16_t waited_ms;  /* for it; 0: nothing is remembered */
     uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;       /* turns in a row in which nobody else was seen */
-    uint8_t crowd;       /* turns for which others count who wait, too: their attempt came first */
+    uint8_t crowd;       /* turns for which several others count as waiting */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT
@@ -499,8 +499,8 @@ struct rlk_lock {
                          Of a lock that is held: changed there by somebody */
     uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
                          one more try there after its stream ends */
-    uint32_t
-        overtaken; /* one bit a node: a closed lock deletes the key there behind what is asked */
+    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
+                           one asks */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */

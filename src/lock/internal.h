@@ -393,8 +393,8 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
-/* An undo is over on a node, which has not deleted our token, or was given up: perhaps it has
- * somebody's, so it does not count as free before it was asked. */
+/* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
+ * does not count as free before it was asked. */
 void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
 /* It is the first of the row now, and `before` was. */
 void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);

@@ -16,7 +16,7 @@
  * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
  * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing
  * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
- * an orphan is possible, and nobody can tell.
+ * an orphan is possible, and nobody can tell. It lasts until the lock draws another random part.
  *
  * A command leaves only with the key and the token that it is to have: where the caller's texts
  * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for

@@ -46,7 +46,7 @@ static void acquires_and_releases(const char *name, server *redis)
     expect_lock_and_end(lwip_start(name, redis), redis);
     assert_int_equal(server_calls(redis, "set"), 1);
     /* of the handshake, and the release; a machine that is slow connects again, or renews */
-    assert_true(server_calls(redis, "evalsha") >= 2);
+    assert_between(server_calls(redis, "evalsha"), 2, 5);
 }
 
 static void test_lwip_acquires_and_releases(void **state)

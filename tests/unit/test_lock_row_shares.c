@@ -82,6 +82,18 @@ static void test_lock_row_yields_after_handoffs(void **state)
     hand_over_until_it_yields(254, 254, 2);
 }
 
+/* Three locks want the key, and the first hands it over: the third leaves others their turn. */
+static void stand_until_the_third_yields(void)
+{
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    stand(2, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    assert_false(hands_over(1, 2));
+}
+
 /* The next waiter leaves others their turn, for 400 ms at least, of which so many have passed. */
 static void expect_to_yield(unsigned i, int64_t past_ms)
 {
@@ -102,13 +114,7 @@ static void test_lock_row_yields_whoever_else_lets_go(void **state)
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* nobody is told */
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
-    stand(2, 0, HARNESS_KEY);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_true(hands_over(0, 1));
-    assert_false(hands_over(1, 2));
+    stand_until_the_third_yields();
     harness_advance(&h, 300);
     assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
     harness_serve(&h, 0);
@@ -276,13 +282,7 @@ static void test_lock_row_yielding_waiter_is_woken(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
-    stand(2, 0, HARNESS_KEY);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_true(hands_over(0, 1));
-    assert_false(hands_over(1, 2));
+    stand_until_the_third_yields();
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
