@@ -142,9 +142,9 @@ static void bob(void)
 static void say_who_leads(const char *colour, const char *name, rlk_lock *lock)
 {
     rlk_holder holder;
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
 
-    if (rlk_query(lock, &holder, 1) == RLK_OK && rlk_leader_of(lock, &holder, &leader) == RLK_OK)
+    if (rlk_query(lock, &holder, 1) == RLK_OK && rlk_leader(lock, &holder, &leader) == RLK_OK)
         say(colour, name, "follows %.*s", leader.name_len, leader.token);
 }
 
@@ -160,7 +160,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
     must(rlk_acquire(&lock, WAIT_MS), name, &lock);
     say(colour, name, "leads");
     end_ms = now_ms() + lead_ms;
-    while (rlk_keep(&lock) == RLK_OK && now_ms() < end_ms) {
+    while (rlk_keep_alive(&lock) == RLK_OK && now_ms() < end_ms) {
         if (turn++ % 3 == 0)
             say(colour, name, "leads on; %" PRId64 " ms left", rlk_remaining_ms(&lock));
         pause_ms(LEADER_TTL_MS / 8);

@@ -21,12 +21,12 @@
 static const char *name;
 static rlk_client client;
 static rlk_lock candidate;
-static rlk_lock question; /* the candidate's own operation is to follow: another one asks */
-static rlk_holder holder; /* one for each server */
-static rlk_leader leader; /* what is known: zero at first */
-static rlk_result answer; /* of the last question */
-static int64_t ask_ms;    /* when to ask next */
-static int64_t stand_ms;  /* when to stand again, after an error; RLK_NEVER */
+static rlk_lock question;      /* the candidate's own operation is to follow: another one asks */
+static rlk_holder holder;      /* one for each server */
+static rlk_leader_info leader; /* what is known: zero at first */
+static rlk_result answer;      /* of the last question */
+static int64_t ask_ms;         /* when to ask next */
+static int64_t stand_ms;       /* when to stand again, after an error; RLK_NEVER */
 static bool ending;
 static bool done;
 
@@ -52,7 +52,7 @@ static int64_t now_ms(void)
 
 static void stand(void)
 {
-    rlk_result result = rlk_lead_start(&candidate);
+    rlk_result result = rlk_campaign_start(&candidate);
 
     stand_ms = RLK_NEVER;
     if (result != RLK_PENDING) {
@@ -69,7 +69,7 @@ static void step_down(void)
         return;
     ending = true;
     stand_ms = RLK_NEVER;
-    result = rlk_step_down_start(&candidate);
+    result = rlk_resign_start(&candidate);
     if (result == RLK_PENDING)
         return; /* an event tells */
     printf("%s steps down: %s\n", name, rlk_result_name(result));
@@ -140,7 +140,7 @@ static void on_question(const rlk_event *event)
     if (event->result < 0 && event->result != answer)
         printf("%s: %s\n", name, rlk_lock_error(&question));
     answer = event->result;
-    if (answer != RLK_OK || rlk_leader_of(&question, &holder, &leader) != RLK_OK)
+    if (answer != RLK_OK || rlk_leader(&question, &holder, &leader) != RLK_OK)
         leader.known = false;
     else if (leader.since_ms != since_ms && !rlk_is_held(&candidate))
         tell_leader();

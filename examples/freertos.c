@@ -235,7 +235,7 @@ static bool task_work(rlk_lock *lock)
 {
     int piece;
 
-    for (piece = 0; piece < WORK_PIECES && rlk_keep(lock) == RLK_OK; piece++)
+    for (piece = 0; piece < WORK_PIECES && rlk_keep_alive(lock) == RLK_OK; piece++)
         vTaskDelay(pdMS_TO_TICKS(PIECE_MS));
     return piece == WORK_PIECES;
 }

@@ -28,8 +28,8 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-/* Must return within a third of the TTL, as nothing but rlk_keep renews the lock. And while it
- * can't be renewed, it may end sooner than that. */
+/* Must return within a third of the TTL, as nothing but rlk_keep_alive renews the lock. And while
+ * it can't be renewed, it may end sooner than that. */
 static void lead_for_a_moment(const rlk_lock *lock)
 {
     int64_t left_ms = rlk_remaining_ms(lock);
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
             continue;
         }
         printf("%s leads\n", argv[3]);
-        while (!ending && (result = rlk_keep(&lock)) == RLK_OK)
+        while (!ending && (result = rlk_keep_alive(&lock)) == RLK_OK)
             lead_for_a_moment(&lock);
         if (!ending)
             printf("%s leads no longer: %s\n", argv[3], rlk_result_name(result));

@@ -673,10 +673,10 @@ RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 /* ---- Time limits ------------------------------------------------------------------------- */
 
 /* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
-#define RLK_CONNECT_MS     5000 /* one attempt, all addresses, until the stream is up */
-#define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
-#define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
-#define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+#define RLK_CONNECT_TIMEOUT_MS  5000 /* one attempt, all addresses, until the stream is up */
+#define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
+#define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
+#define RLK_BACKOFF_MAX_MS      2000 /* doubles up to this */
 /* The time from one visit to all addresses of a server to the next, where each was left because of
  * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
  * left: see rlk_conn_is_condemned. */
@@ -808,8 +808,8 @@ typedef struct rlk_conn_config {
                                 bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
-    int64_t connect_ms; /* 0: the default, here and below */
-    int64_t response_ms;
+    int64_t connect_timeout_ms; /* 0: the default, here and below */
+    int64_t response_timeout_ms;
     int64_t backoff_min_ms;
     int64_t backoff_max_ms;
     uint32_t jitter_seed; /* any number; different ones for different processes */
@@ -844,7 +844,7 @@ typedef enum rlk_conn_state {
     RLK_CONN_READY,
     RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
     RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
-    RLK_CONN_CLOSED   /* by rlk_conn_shutdown */
+    RLK_CONN_CLOSED   /* by rlk_conn_close */
 } rlk_conn_state;
 
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
@@ -916,13 +916,13 @@ struct rlk_conn {
     uint32_t rx_end;
     rlk_request *send_head; /* send list */
     rlk_request *send_tail;
-    uint32_t response_ms; /* configuration, as rlk_conn_config has it */
+    uint32_t response_timeout_ms; /* configuration, as rlk_conn_config has it */
     const rlk_conn_script *scripts;
     const rlk_conn_calls *calls;
     void *calls_context;
     int64_t now_ms;      /* of the call under way, or the last one */
     int64_t deadline_ms; /* of the state: next attempt, connect, progress */
-    uint32_t connect_ms;
+    uint32_t connect_timeout_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
     uint32_t backoff_ms;  /* bound of the next one */
@@ -968,7 +968,7 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
-RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
+RLK_API void rlk_conn_close(rlk_conn *conn, int64_t now_ms);
 
 /*
  * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
@@ -1087,7 +1087,7 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
 /* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over; RLK_E_CLOSED after rlk_conn_shutdown. */
+ * first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
 /* errno that came with it, else 0. */
@@ -1304,19 +1304,19 @@ extern "C" {
  * All time limits, in milliseconds. Those of a connection (connect, response, backoff) stand in
  * resplock/net.h.
  */
-#define RLK_TTL_MS      30000 /* TTL of the key */
-#define RLK_WAIT_MS     30000 /* trying of an acquire with RLK_DEFAULT */
-#define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
+#define RLK_TTL_MS              30000 /* TTL of the key */
+#define RLK_WAIT_MS             30000 /* trying of an acquire with RLK_DEFAULT */
+#define RLK_NODE_TIMEOUT_MAX_MS 2000  /* one try on one node: a third of the TTL, at most this */
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
-#define RLK_OPERATION_MS 5000
-#define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
+#define RLK_OPERATION_TIMEOUT_MS 5000
+#define RLK_SETTLE_TIMEOUT_MS    2000 /* knowing: after the deadline, until the outcome is settled */
 /* Between attempts on a lock that is held, where the server does not notify of its release (no
  * RESP3, tracking refused, or `no_tracking` set), or after an error: a random time from ... to */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
  * push can be lost. A random time from a fifth of it on. */
-#define RLK_SAFETY_MS 5000
+#define RLK_RECHECK_MAX_MS 5000
 /* A wait without end reports that it goes on after this time, and again each time that it has
  * passed; a new reason after a tenth of it. */
 #define RLK_REPORT_MS 10000
@@ -1335,7 +1335,7 @@ extern "C" {
 /* Locks of one client that wait for one key stand in a row, of which only the first asks the
  * server. A release wakes the next in the row at once; after so many in a row it first pauses for
  * a retry time, so that other processes have their turn. */
-#define RLK_HANDOFFS 16
+#define RLK_MAX_HANDOFFS 16
 
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
@@ -1443,11 +1443,11 @@ typedef struct rlk_event {
 /* 0 in a field means its default. */
 typedef struct rlk_client_config {
     rlk_env env;
-    int64_t operation_ms;
-    int64_t settle_ms;
+    int64_t operation_timeout_ms;
+    int64_t settle_timeout_ms;
     uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
     int64_t drift_ms;
-    uint32_t handoffs; /* default RLK_HANDOFFS, at most 254 */
+    uint32_t max_handoffs; /* default RLK_MAX_HANDOFFS, at most 254 */
     /* The index of keys that are waited for or held: a power of two of buckets in the caller's
      * memory, which outlives the client. NULL: RLK_BUCKETS in the client itself, ample for some
      * hundred keys. */
@@ -1495,15 +1495,15 @@ typedef struct rlk_node {
 
 /* What caused an attempt on a lock. */
 typedef enum rlk_cause {
-    RLK_CAUSE_START,     /* the call */
-    RLK_CAUSE_PUSH,      /* the server told that the key changed, or is not there any more */
-    RLK_CAUSE_FLUSH,     /* it told that any key may have */
-    RLK_CAUSE_LOCAL,     /* another lock of the client released it, or stepped out of the row */
-    RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
-    RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
-    RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD,     /* the pause for other processes was over: after RLK_HANDOFFS, or a turn of
-                            the client's; or that after a lease that was lost at once */
+    RLK_CAUSE_START,   /* the call */
+    RLK_CAUSE_PUSH,    /* the server told that the key changed, or is not there any more */
+    RLK_CAUSE_FLUSH,   /* it told that any key may have */
+    RLK_CAUSE_LOCAL,   /* another lock of the client released it, or stepped out of the row */
+    RLK_CAUSE_EXPIRY,  /* the holder's TTL had passed */
+    RLK_CAUSE_RECHECK, /* nothing was told for long: RLK_RECHECK_MAX_MS */
+    RLK_CAUSE_RETRY,   /* the pause between attempts was over: nothing can be told, or an error */
+    RLK_CAUSE_YIELD, /* the pause for other processes was over: after RLK_MAX_HANDOFFS, or a turn of
+                        the client's; or that after a lease that was lost at once */
     RLK_CAUSE_RECONNECT, /* a connection came back */
     RLK_CAUSES
 } rlk_cause;
@@ -1554,7 +1554,7 @@ struct rlk_client {
     uint8_t quorum;
     uint8_t state;
     uint8_t warnings;
-    uint8_t handoffs;
+    uint8_t max_handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
     bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
@@ -1568,8 +1568,8 @@ struct rlk_client {
     rlk_lock *event_head;
     rlk_lock *event_tail;
     rlk_conn *conns[RLK_MAX_NODES];
-    uint32_t operation_ms;
-    uint32_t settle_ms;
+    uint32_t operation_timeout_ms;
+    uint32_t settle_timeout_ms;
     uint32_t drift_ppm;
     uint32_t drift_ms;
     uint32_t jitter;
@@ -1617,8 +1617,8 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * A client over connections that are initialised already (with rlk_client_conn_config). For
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
- * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, handoffs above
- * 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, max_handoffs
+ * above 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -1654,7 +1654,7 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
 /*
  * For the start of a program: connects to every node, and returns whether it can do what a lock
  * needs. Sends what a handshake sends: no SET, and no key. Blocks (env.wait), for at most
- * operation_ms; an attempt that fails ends it.
+ * operation_timeout_ms; an attempt that fails ends it.
  *   RLK_OK         every node is ready. rlk_client_error() then says in words what one can't do, as
  *                  far as is known: notify waiters (they ask again after pauses), be fenced (more
  *                  results are RLK_UNKNOWN), serve every key (a node of a cluster); "" if all of it
@@ -1688,27 +1688,27 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
-    int64_t ttl_ms;       /* default RLK_TTL_MS */
-    int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
-    int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t ttl_ms;          /* default RLK_TTL_MS */
+    int64_t wait_ms;         /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
+    int64_t node_timeout_ms; /* one try on one node; default a third of the TTL, at most 2 s */
     int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS: pause between attempts where the server sends
                              no notifications (no RESP3, tracking refused, `no_tracking`), or after
                              an error */
     int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
-    int64_t safety_ms;    /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                             acquired, and its lease with them: RLK_LOST. From the TTL to
-                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
-    int64_t report_ms;    /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
-                             a wait without end, never of one with a deadline, which says at its
-                             end what kept it */
+    int64_t recheck_max_ms; /* default RLK_RECHECK_MAX_MS */
+    int64_t max_hold_ms;    /* renewals (auto_renew, rlk_keep_alive) end so long after the lock was
+                               acquired, and its lease with them: RLK_LOST. From the TTL to
+                               RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t report_ms; /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
+                          a wait without end, never of one with a deadline, which says at its
+                          end what kept it */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
     bool auto_renew;          /* renews by the TTL when a third of it has passed, whenever the
-                                 library is called: see rlk_lead_start. False: only rlk_renew and
-                                 rlk_keep do */
+                                 library is called: see rlk_campaign_start. False: only rlk_renew and
+                                 rlk_keep_alive do */
 } rlk_lock_config;
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
@@ -1757,10 +1757,10 @@ struct rlk_lock {
     uint32_t round; /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
-    uint32_t node_ms;
+    uint32_t node_timeout_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
-    uint32_t safety_ms;
+    uint32_t recheck_max_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
                          Of a lock that is held: changed there by somebody */
@@ -1856,9 +1856,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *                  in time, and no error came; fatal errors at once; RLK_E_STATE if held already;
  *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
- * bounded by operation_ms.
- * The deadline bounds the trying; the result comes within settle_ms after it. An RLK_EV_LOST of the
- * lease before that was not pulled yet is dropped: who calls this knows.
+ * bounded by operation_timeout_ms.
+ * The deadline bounds the trying; the result comes within settle_timeout_ms after it. An
+ * RLK_EV_LOST of the lease before that was not pulled yet is dropped: who calls this knows.
  */
 RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
 RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
@@ -1871,7 +1871,7 @@ RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
  *   RLK_GONE       it does not now, but an earlier try of this release got no reply
  *   RLK_NOT_HELD   nothing was held
  *   RLK_LOST       its validity had passed before the call; what is left of it is being cleaned
- *                  up, and the call waited up to settle_ms for that
+ *                  up, and the call waited up to settle_timeout_ms for that
  *   RLK_UNKNOWN    no answer in time, or an earlier SET may still execute; cleaning goes on
  *   negative       the server refused (the key may stay until its TTL); RLK_E_STATE: another
  *                  operation is under way (rlk_cancel it first)
@@ -1908,9 +1908,10 @@ RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
  * server has told meanwhile (and then asks whether the key is still ours); to be called at least
  * that often. Not beyond max_hold_ms. RLK_OK while the lock is valid, even where a renewal failed
  * (it is tried again at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more.
- * Takes at most the time of one try (node_ms). There are no threads: nothing renews but this call.
+ * Takes at most the time of one try (node_timeout_ms). There are no threads: nothing renews but
+ * this call.
  */
-RLK_API rlk_result rlk_keep(rlk_lock *lock);
+RLK_API rlk_result rlk_keep_alive(rlk_lock *lock);
 
 /* For how long it has been held: since the answer that acquired it; 0 if it is not. */
 RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
@@ -1918,21 +1919,21 @@ RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
 /*
  * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
  * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
- * itself. Ends with rlk_step_down, with rlk_release of a leader or rlk_cancel of a follower, or
+ * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
  * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
  * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
- * and rlk_keep in a loop. RLK_PENDING, or as rlk_acquire_start.
+ * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
  */
-RLK_API rlk_result rlk_lead_start(rlk_lock *lock);
+RLK_API rlk_result rlk_campaign_start(rlk_lock *lock);
 
 /*
  * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
  * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
  */
-RLK_API rlk_result rlk_step_down(rlk_lock *lock);
-RLK_API rlk_result rlk_step_down_start(rlk_lock *lock);
+RLK_API rlk_result rlk_resign(rlk_lock *lock);
+RLK_API rlk_result rlk_resign_start(rlk_lock *lock);
 
 /*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
@@ -1963,16 +1964,16 @@ typedef struct rlk_holder {
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
 
-/* Who leads, as rlk_leader_of finds it. Zero it before the first call; it is the memory of when a
+/* Who leads, as rlk_leader finds it. Zero it before the first call; it is the memory of when a
  * leader was seen first. Times are of the client's clock. */
-typedef struct rlk_leader {
+typedef struct rlk_leader_info {
     bool known; /* there is one: the rest is valid */
     bool ours;  /* it is a lock of this client, which holds it */
     uint8_t name_len;
     int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
     int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
     char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
-} rlk_leader;
+} rlk_leader_info;
 
 /*
  * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
@@ -1981,7 +1982,7 @@ typedef struct rlk_leader {
  * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
  * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
-RLK_API rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader);
+RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
 
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
@@ -1994,10 +1995,10 @@ RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
 
 /*
  * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
- * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
- * RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others: RLK_CANCELLED. The
- * result comes as an event, or from the blocking call that is interrupted (rlk_cancel from within
- * env.wait). RLK_NOT_HELD: there was nothing to cancel.
+ * settle_timeout_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held.
+ * Release: RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others:
+ * RLK_CANCELLED. The result comes as an event, or from the blocking call that is interrupted
+ * (rlk_cancel from within env.wait). RLK_NOT_HELD: there was nothing to cancel.
  */
 RLK_API rlk_result rlk_cancel(rlk_lock *lock);
 
@@ -2168,7 +2169,7 @@ typedef struct rlk_lease {
     size_t texts; /* hash of both */
     uint32_t key_len;
     uint32_t ttl_ms;
-    uint32_t node_ms;
+    uint32_t node_timeout_ms;
     uint32_t max_hold_ms;
     uint32_t round;
     uint32_t present; /* nodes that hold the token, a bit each */
@@ -2318,12 +2319,12 @@ typedef struct rlk_options {
     void *credentials_context;
     rlk_resolver_hook resolver;
     void *resolver_context;
-    int64_t connect_ms;
-    int64_t response_ms;
+    int64_t connect_timeout_ms;
+    int64_t response_timeout_ms;
     int64_t backoff_min_ms;
     int64_t backoff_max_ms;
-    int64_t operation_ms;
-    int64_t settle_ms;
+    int64_t operation_timeout_ms;
+    int64_t settle_timeout_ms;
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
@@ -2333,8 +2334,8 @@ typedef struct rlk_options {
      * it has undone what it sent. A signal that comes between two waits is missed: where none may
      * be, call rlk_interrupt in the handler. False: the call goes on. */
     bool return_on_signal;
-    uint32_t handoffs;  /* as in rlk_client_config */
-    rlk_lock **buckets; /* as in rlk_client_config */
+    uint32_t max_handoffs; /* as in rlk_client_config */
+    rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
@@ -2395,9 +2396,9 @@ RLK_API void rlk_client_close(rlk_client *client);
  * The client was opened with `interrupts`, and stays open during the call.
  *
  * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
- * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within settle_ms);
- * release and force_release return RLK_UNKNOWN if sent; extend and renew RLK_UNKNOWN or
- * RLK_CANCELLED, and the lock stays held; rlk_keep returns RLK_OK while it is.
+ * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within
+ * settle_timeout_ms); release and force_release return RLK_UNKNOWN if sent; extend and renew
+ * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held; rlk_keep_alive returns RLK_OK while it is.
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
@@ -3131,7 +3132,7 @@ static const result_row result_rows[] = {
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
     {RLK_E_TTL, "E_TTL",
      "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
-     "one node (node_ms)"},
+     "one node (node_timeout_ms)"},
     {RLK_E_KEY, "E_KEY",
      "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
      "ones "
@@ -4241,8 +4242,10 @@ rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t
     result = conn_check(config);
     if (result != RLK_OK)
         return result;
-    if (!rlki_limit_take(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
-        !rlki_limit_take(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+    if (!rlki_limit_take(&conn->connect_timeout_ms, config->connect_timeout_ms,
+                         RLK_CONNECT_TIMEOUT_MS) ||
+        !rlki_limit_take(&conn->response_timeout_ms, config->response_timeout_ms,
+                         RLK_RESPONSE_TIMEOUT_MS) ||
         !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
         !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
@@ -4383,7 +4386,7 @@ void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
         rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
 }
 
-void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
+void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_CLOSED)
@@ -4433,7 +4436,7 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn_enter(conn, RLK_CONN_CONNECTING);
     conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
-    conn->deadline_ms = now_ms + conn->connect_ms;
+    conn->deadline_ms = now_ms + conn->connect_timeout_ms;
     (void)conn_dangles(conn);
 }
 
@@ -6104,7 +6107,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
         rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
         return;
     }
-    conn->deadline_ms = conn->now_ms + conn->response_ms;
+    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
     if (due && conn->state == RLK_CONN_HANDSHAKE)
         rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
     if ((token->flags & RLK_RESP_DONE) == 0)
@@ -6506,7 +6509,7 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
     if (kind == rlki_handshake_script_kind())
         conn->loads++;
     if (conn->ring_used == 0)
-        conn->deadline_ms = conn->now_ms + conn->response_ms;
+        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
     conn->ring_used++;
     if (written != 0 && conn->segment_at != 0)
         ring_segment(conn, &conn->scripts[0], RING_LOAD_HEAD);
@@ -8219,7 +8222,7 @@ enum {
 
 /* Options of a lock: they outlast its operations. */
 #define RLKI_OPTION_RENEW     0x01u /* auto_renew */
-#define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
+#define RLKI_OPTION_LEAD      0x02u /* rlk_campaign_start */
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
@@ -8358,9 +8361,9 @@ RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, un
     rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
 RLKI_API void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
                  uint32_t most);
-/* The least TTL that outlasts drift and one try on one node. node_ms 0: the default, which follows
- * the TTL. */
-RLKI_API uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms);
+/* The least TTL that outlasts drift and one try on one node. node_timeout_ms 0: the default, which
+ * follows the TTL. */
+RLKI_API uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms);
 struct text_out;
 /* What the client refused last; what the last handshake of a connection lacked; what an operation
  * would have taken. */
@@ -8737,7 +8740,8 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
  * of them has it, and that one asks the others. Where the gate alone is held, or does not answer,
  * all nodes are asked after a pause.
  *
- *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_ms from then ----> ...
+ *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_timeout_ms from then ---->
+ * ...
  *               |
  *               +-- nil --> WATCH, with nothing to undo
  *
@@ -8786,7 +8790,7 @@ static void acquire_phase(rlk_lock *lock, unsigned phase)
 static void acquire_watch_begin(rlk_lock *lock)
 {
     acquire_phase(lock, RLKI_PHASE_WATCH);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
 }
 
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
@@ -8872,7 +8876,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     unsigned ready = 0;
     unsigned i;
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_ms
+    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     reason.node = 0;
@@ -8931,7 +8935,7 @@ static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, r
 /* After so many hand-overs in a row the next one waits, and others have their turn. */
 static bool acquire_has_to_yield(const rlk_lock *lock)
 {
-    return lock->streak > lock->client->handoffs;
+    return lock->streak > lock->client->max_handoffs;
 }
 
 /* A lock of this client has let go of the key, perhaps: looks now, or when others had a turn. */
@@ -8946,7 +8950,7 @@ static void acquire_look_local(rlk_lock *lock, rlk_seat *seat)
 /* A random time of the safety check. */
 static uint32_t acquire_safety(const rlk_lock *lock)
 {
-    return rlki_client_jitter(lock->client, lock->safety_ms / 5, lock->safety_ms);
+    return rlki_client_jitter(lock->client, lock->recheck_max_ms / 5, lock->recheck_max_ms);
 }
 
 /* Attempts in vain that the time since the last one makes up for. */
@@ -9002,7 +9006,7 @@ static void acquire_count_woken(rlk_lock *lock)
  */
 static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
 {
-    if (lock->due[seat->index] == RLK_CAUSE_SAFETY &&
+    if (lock->due[seat->index] == RLK_CAUSE_RECHECK &&
         rlk_conn_missed(rlki_route(lock, seat->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -9032,7 +9036,7 @@ static bool acquire_may_be_free(const rlk_lock *lock)
 
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
-    uint32_t safety_ms;
+    uint32_t recheck_max_ms;
     lock->touched &= ~acquire_bit(seat->index);
     if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
         bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
@@ -9059,14 +9063,14 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
         return;
     }
-    safety_ms = acquire_safety(lock);
-    if (ttl_ms >= 0 && ttl_ms < (int64_t)safety_ms)
+    recheck_max_ms = acquire_safety(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)recheck_max_ms)
         acquire_look_in(lock, seat,
                         (uint32_t)ttl_ms + 1 +
                             rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
                         RLK_CAUSE_EXPIRY);
     else
-        acquire_look_in(lock, seat, safety_ms, RLK_CAUSE_SAFETY);
+        acquire_look_in(lock, seat, recheck_max_ms, RLK_CAUSE_RECHECK);
 }
 
 void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
@@ -9098,8 +9102,8 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
         int32_t left_ms = (int32_t)(other->t0 - (uint32_t)lock->client->now_ms);
         bool known = before->touched & acquire_bit(i) && other->request.state == RLK_REQUEST_IDLE;
         if ((before->state == RLKI_HELD && other->verdict == RLKI_YES) || /* it will tell its end */
-            (known && left_ms > (int32_t)lock->safety_ms)) {
-            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_SAFETY);
+            (known && left_ms > (int32_t)lock->recheck_max_ms)) {
+            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
             lock->touched |= acquire_bit(i);
             seat->t0 = other->t0;
@@ -9139,7 +9143,7 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     uint32_t pause_ms = acquire_restraint(lock, cause);
     bool one = rlki_nodes(client) == 1;
     unsigned asking = seat->request.tag;
-    if (lock->due[node] == RLK_CAUSE_SAFETY)
+    if (lock->due[node] == RLK_CAUSE_RECHECK)
         lock->due[node] = (uint8_t)cause; /* what the node is asked now is not for safety only */
     if (one && lock->phase != RLKI_PHASE_WATCH)
         return;
@@ -9174,7 +9178,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     lock->report_at_ms = RLK_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
 }
 
 void rlki_acquire_cancel(rlk_lock *lock)
@@ -9311,7 +9315,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
             lock->seats[i].verdict = RLKI_SKIPPED;
     }
     if (ask) /* each has the time of a try, from when it was asked */
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
     lock->gate = 0;
     lock->wake_ms = RLK_NEVER;
 }
@@ -9322,7 +9326,7 @@ static void acquire_round_begin(rlk_lock *lock, bool gated)
     lock->gate = 0;
     acquire_forget(lock);
     acquire_phase(lock, RLKI_PHASE_ROUND);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
     lock->wake_ms = RLK_NEVER;
     lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
     RLKI_COUNT(lock->client, attempts);
@@ -9401,7 +9405,7 @@ static bool acquire_won(rlk_lock *lock)
         lock->streak = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
-    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)
+    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         acquire_missed(lock, &lock->seats[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
     rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
@@ -9736,15 +9740,15 @@ rlk_result rlk_force_release(rlk_lock *lock)
     return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
 }
 
-rlk_result rlk_step_down(rlk_lock *lock)
+rlk_result rlk_resign(rlk_lock *lock)
 {
     rlk_result result = blocking_enter(lock, false);
     if (result == RLK_OK)
-        result = rlk_step_down_start(lock);
+        result = rlk_resign_start(lock);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
-rlk_result rlk_keep(rlk_lock *lock)
+rlk_result rlk_keep_alive(rlk_lock *lock)
 {
     rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
@@ -9809,7 +9813,7 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_ms);
+    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
     while (!check_is_over(client, failures) && client->now_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,
@@ -10352,10 +10356,11 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
         RLKI_REFUSE(client, RLKI_WORD("drift_ppm"), client->drift_ppm, 0, RLKI_DRIFT_PPM_MAX);
         return false;
     }
-    return rlki_client_take_limit(client, &client->operation_ms, config->operation_ms,
-                                  RLK_OPERATION_MS, RLKI_WORD("operation_ms")) &&
-           rlki_client_take_limit(client, &client->settle_ms, config->settle_ms, RLK_SETTLE_MS,
-                                  RLKI_WORD("settle_ms")) &&
+    return rlki_client_take_limit(client, &client->operation_timeout_ms,
+                                  config->operation_timeout_ms, RLK_OPERATION_TIMEOUT_MS,
+                                  RLKI_WORD("operation_timeout_ms")) &&
+           rlki_client_take_limit(client, &client->settle_timeout_ms, config->settle_timeout_ms,
+                                  RLK_SETTLE_TIMEOUT_MS, RLKI_WORD("settle_timeout_ms")) &&
            rlki_client_take_limit(client, &client->drift_ms, config->drift_ms, RLK_DRIFT_MS,
                                   RLKI_WORD("drift_ms"));
 }
@@ -10382,11 +10387,12 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
     if (!conns || !config || !config->env.now_ms || !config->env.random ||
         !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
-    if (config->handoffs >= UINT8_MAX) {
-        RLKI_REFUSE(client, RLKI_WORD("handoffs"), config->handoffs, 0, UINT8_MAX - 1);
+    if (config->max_handoffs >= UINT8_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("max_handoffs"), config->max_handoffs, 0, UINT8_MAX - 1);
         return RLK_E_ARGUMENT;
     }
-    client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
+    client->max_handoffs =
+        (uint8_t)(config->max_handoffs ? config->max_handoffs : RLK_MAX_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES) {
         RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
@@ -10476,7 +10482,7 @@ void rlk_client_deinit(rlk_client *client)
     client->event_head = NULL;
     client->event_tail = NULL;
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_shutdown(client->conns[i], client->now_ms);
+        rlk_conn_close(client->conns[i], client->now_ms);
 }
 
 int64_t rlk_client_deadline(const rlk_client *client)
@@ -10539,18 +10545,18 @@ unsigned rlk_client_warnings(const rlk_client *client)
  *
  * Leader and followers: a lock that wants to be held for ever.
  *
- *                          acquired              rlk_step_down
- *    rlk_lead_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
+ *                          acquired              rlk_resign
+ *    rlk_campaign_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
  *                        |   ^                | lost: RLK_EV_LOST
  *                        |   +----------------+ is pulled
- *                        | rlk_step_down
+ *                        | rlk_resign
  *                        +---------------------------------------> (CANCELLED ...)
  *
  * It is the acquire without a deadline, and the renewals in the background; what is added is that
  * it begins again, and not before its loss was heard.
  */
 
-rlk_result rlk_lead_start(rlk_lock *lock)
+rlk_result rlk_campaign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_start(lock, RLK_OP_ACQUIRE, RLK_FOREVER, NULL);
     if (result == RLK_PENDING)
@@ -10564,14 +10570,14 @@ void rlki_lead_again(rlk_lock *lock)
     if (!(lock->options & RLKI_OPTION_LEAD) || lock->state != RLKI_LOST ||
         rlki_operation_is_on(lock)) /* a query: when its result was pulled */
         return;
-    result = rlk_lead_start(lock);
+    result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
     lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
 }
 
-rlk_result rlk_step_down_start(rlk_lock *lock)
+rlk_result rlk_resign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
@@ -10610,7 +10616,7 @@ static uint8_t election_name_len(const rlk_holder *holder)
                                                           : 0);
 }
 
-rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader)
+rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader)
 {
     const rlk_holder *holder;
     const rlk_lock *own;
@@ -10967,17 +10973,19 @@ void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t 
     client->refusal.most = most;
 }
 
-uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms)
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 {
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
-    /* Drift is half of the TTL at most, and a default node_ms a third: each step leaves at most
-     * five sixths of the way. A node_ms that is too long is refused next: the longest is meant. */
+    /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
+     * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
+     * is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
-        uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
-        if (node_ms > 0)
-            try_ms = (uint32_t)(node_ms < RLK_TIME_LIMIT_MAX ? node_ms : RLK_TIME_LIMIT_MAX);
+        uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+        if (node_timeout_ms > 0)
+            try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
+                                                                     : RLK_TIME_LIMIT_MAX);
         next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
         if (next_ms <= ttl_ms)
             return ttl_ms;
@@ -11040,7 +11048,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
             refusal.most = left_ms < RLK_TTL_MAX ? (uint32_t)(RLK_TTL_MAX - left_ms) : 0;
     } else {
         refusal.name = "ttl_ms";
-        refusal.least = rlki_ttl_least(client, lock->node_ms);
+        refusal.least = rlki_ttl_least(client, lock->node_timeout_ms);
     }
     if (refusal.most == 0) {
         rlki_text_string(out, "; the lease is as long as it may be");
@@ -11049,8 +11057,8 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
     limits_put(out, &refusal);
     if (operation == RLK_OP_EXTEND)
         return;
-    rlki_text_string(out, " with a node_ms of ");
-    rlki_text_number(out, lock->node_ms);
+    rlki_text_string(out, " with a node_timeout_ms of ");
+    rlki_text_number(out, lock->node_timeout_ms);
 }
 
 #endif /* RLK_NO_TEXT */
@@ -11070,10 +11078,10 @@ rlk_lock_config rlk_lock_config_default(void)
     rlk_lock_config config;
     config.ttl_ms = RLK_TTL_MS;
     config.wait_ms = RLK_WAIT_MS;
-    config.node_ms = 0; /* follows the TTL */
+    config.node_timeout_ms = 0; /* follows the TTL */
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
-    config.safety_ms = RLK_SAFETY_MS;
+    config.recheck_max_ms = RLK_RECHECK_MAX_MS;
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
@@ -11087,23 +11095,23 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
     if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
         return false;
-    return ttl_ms >
-           (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) + (int64_t)lock->node_ms;
+    return ttl_ms > (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) +
+                        (int64_t)lock->node_timeout_ms;
 }
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
     rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
-    uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
-    if (!rlki_client_take_limit(client, &lock->node_ms, config->node_ms, try_ms,
-                                RLKI_WORD("node_ms")) ||
+    uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+    if (!rlki_client_take_limit(client, &lock->node_timeout_ms, config->node_timeout_ms, try_ms,
+                                RLKI_WORD("node_timeout_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
                                 RLKI_WORD("retry_min_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS,
                                 RLKI_WORD("retry_max_ms")) ||
-        !rlki_client_take_limit(client, &lock->safety_ms, config->safety_ms, RLK_SAFETY_MS,
-                                RLKI_WORD("safety_ms")) ||
+        !rlki_client_take_limit(client, &lock->recheck_max_ms, config->recheck_max_ms,
+                                RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
         !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
@@ -11124,7 +11132,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *config)
 {
     RLKI_REFUSE(lock->client, RLKI_WORD("ttl_ms"), config->ttl_ms,
-                rlki_ttl_least(lock->client, config->node_ms), RLK_TTL_MAX);
+                rlki_ttl_least(lock->client, config->node_timeout_ms), RLK_TTL_MAX);
     return RLK_E_TTL;
 }
 
@@ -11295,8 +11303,9 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
         return RLK_E_TIMES;
     if (!lock_has_token(lock) && !rlki_token_draw(lock))
         return RLK_E_ENTROPY;
-    deadline_ms = rlki_later(lock->client->now_ms,
-                             wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
+    deadline_ms =
+        rlki_later(lock->client->now_ms,
+                   wait_ms == RLK_TRY ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
     return RLK_PENDING;
@@ -11364,7 +11373,7 @@ static bool lock_is_checking(const rlk_lock *lock)
 static rlk_result lock_keep(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
     int64_t target_ms = rlki_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
     if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
@@ -11402,7 +11411,7 @@ static rlk_result lock_force_release(rlk_lock *lock)
 /* An operation on a lock that is held. */
 static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
 {
-    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_ms);
+    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
     if (lock->state != RLKI_HELD)
         return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
     switch (operation) {
@@ -11742,7 +11751,8 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     unsigned i;
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     /* the renewals of a thousand locks leave the connections their backoff */
-    bool hurries = !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_ms;
+    bool hurries =
+        !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
     /* whoever starts the next has no use for the result of the last one */
     if (!background)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
@@ -11999,9 +12009,9 @@ static int64_t posix_deadline(const rlk_client *client, int64_t deadline_ms)
 {
     unsigned i;
     for (i = 0; i < client->nodes; i++) {
-        int64_t node_ms = rlk_socket_deadline(&client->node_list[i]->socket);
-        if (node_ms < deadline_ms)
-            deadline_ms = node_ms;
+        int64_t node_timeout_ms = rlk_socket_deadline(&client->node_list[i]->socket);
+        if (node_timeout_ms < deadline_ms)
+            deadline_ms = node_timeout_ms;
     }
     return deadline_ms;
 }
@@ -12171,8 +12181,8 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
         config->credentials = posix_credentials;
         config->credentials_context = node;
     }
-    config->connect_ms = options->connect_ms;
-    config->response_ms = options->response_ms;
+    config->connect_timeout_ms = options->connect_timeout_ms;
+    config->response_timeout_ms = options->response_timeout_ms;
     config->backoff_min_ms = options->backoff_min_ms;
     config->backoff_max_ms = options->backoff_max_ms;
     config->resp2_only = options->resp2_only;
@@ -12192,10 +12202,10 @@ static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk
         RLKI_REFUSE(client, buffer, number < INT32_MAX ? (int64_t)number : INT64_MAX, least,
                     RLKI_BUFFER_MAX);
     if (result == RLK_E_TIMES)
-        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_ms, 0,
-                                      RLKI_WORD("connect_ms")) &&
-               rlki_client_take_limit(client, &taken_ms, config->response_ms, 0,
-                                      RLKI_WORD("response_ms")) &&
+        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_timeout_ms, 0,
+                                      RLKI_WORD("connect_timeout_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->response_timeout_ms, 0,
+                                      RLKI_WORD("response_timeout_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->backoff_min_ms, 0,
                                       RLKI_WORD("backoff_min_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->backoff_max_ms, 0,
@@ -12254,11 +12264,11 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
         conns[i] = &client->node_list[i]->conn;
     memset(&config, 0, sizeof(config));
     posix_env(&config.env, &options->env);
-    config.operation_ms = options->operation_ms;
-    config.settle_ms = options->settle_ms;
+    config.operation_timeout_ms = options->operation_timeout_ms;
+    config.settle_timeout_ms = options->settle_timeout_ms;
     config.drift_ppm = options->drift_ppm;
     config.drift_ms = options->drift_ms;
-    config.handoffs = options->handoffs;
+    config.max_handoffs = options->max_handoffs;
     config.buckets = options->buckets;
     config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);
@@ -12445,8 +12455,8 @@ void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
     rlki_query_forget(lock); /* an earlier DEL is no answer to this one */
-    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
-    lock->phase_ms = now_ms + (int64_t)lock->node_ms;
+    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_timeout_ms);
+    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
     rlki_operation_step(lock);
 }
 
@@ -12637,8 +12647,8 @@ void rlki_release_begin(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_watch_leave(lock);
     rlki_operation_begin(lock, RLK_OP_RELEASE,
-                         client->now_ms +
-                             (int64_t)(lost ? client->settle_ms : client->operation_ms));
+                         client->now_ms + (int64_t)(lost ? client->settle_timeout_ms
+                                                         : client->operation_timeout_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
@@ -12703,14 +12713,14 @@ bool rlki_release_step(rlk_lock *lock)
 
 /* ==== src/lock/renew.c ====
  *
- * Renewals that nobody calls for (auto_renew, rlk_lead_start): the operation RENEW, marked as in
- * the background. Its result is no operation's result, and whoever calls for an operation has
+ * Renewals that nobody calls for (auto_renew, rlk_campaign_start): the operation RENEW, marked as
+ * in the background. Its result is no operation's result, and whoever calls for an operation has
  * precedence:
  *
  *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
  *    wait -----------------------------------> RENEW ----------------> wait
  *      ^ ^                                      | |
- *      | | jittered pause                       | | no answer in node_ms, an error
+ *      | | jittered pause                       | | no answer in node_timeout_ms, an error
  *      | +--------------------------------------+ |                     (RLK_EV_RENEW_UNKNOWN)
  *      |   a caller's operation, when that is     |
  *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_REFUSED)
@@ -12782,7 +12792,7 @@ void rlki_renew_due(rlk_lock *lock)
     }
     rlki_lock_claim(lock, target_ms, now_ms);
     lock->flags = RLKI_LOCK_BACKGROUND;
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_ms));
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
 }
 
 void rlki_renew_preempt(rlk_lock *lock)
@@ -14214,8 +14224,8 @@ const char *rlk_cause_name(rlk_cause cause)
     (void)cause;
     return "";
 #else
-    static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
-                                                  "SAFETY", "RETRY", "YIELD", "RECONNECT"};
+    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
     return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
 #endif
 }
@@ -14521,7 +14531,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->prefix = lock->prefix;
     lease->texts = lock->texts;
     lease->ttl_ms = lock->ttl_ms;
-    lease->node_ms = lock->node_ms;
+    lease->node_timeout_ms = lock->node_timeout_ms;
     lease->max_hold_ms = lock->max_hold_ms;
     lease->round = lock->round;
     lease->nodes = lock->client->nodes;
@@ -14834,7 +14844,7 @@ bool rlki_watch_is_held(const rlk_lock *lock)
 void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
     unsigned streak = before->streak;
-    if (handed && streak <= lock->client->handoffs) /* one too many is as good as more */
+    if (handed && streak <= lock->client->max_handoffs) /* one too many is as good as more */
         streak++;
     if (lock->streak < streak)
         lock->streak = (uint8_t)streak;

@@ -37,19 +37,19 @@ extern "C" {
  * All time limits, in milliseconds. Those of a connection (connect, response, backoff) stand in
  * resplock/net.h.
  */
-#define RLK_TTL_MS      30000 /* TTL of the key */
-#define RLK_WAIT_MS     30000 /* trying of an acquire with RLK_DEFAULT */
-#define RLK_NODE_MS_MAX 2000  /* one try on one node: a third of the TTL, at most this */
+#define RLK_TTL_MS              30000 /* TTL of the key */
+#define RLK_WAIT_MS             30000 /* trying of an acquire with RLK_DEFAULT */
+#define RLK_NODE_TIMEOUT_MAX_MS 2000  /* one try on one node: a third of the TTL, at most this */
 /* Trying of release, extend, renew, check, query, force_release, and of an acquire with RLK_TRY. */
-#define RLK_OPERATION_MS 5000
-#define RLK_SETTLE_MS    2000 /* knowing: after the deadline, until the outcome is settled */
+#define RLK_OPERATION_TIMEOUT_MS 5000
+#define RLK_SETTLE_TIMEOUT_MS    2000 /* knowing: after the deadline, until the outcome is settled */
 /* Between attempts on a lock that is held, where the server does not notify of its release (no
  * RESP3, tracking refused, or `no_tracking` set), or after an error: a random time from ... to */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
 /* Where it does: the latest time at which a waiter looks again though nothing was told, since a
  * push can be lost. A random time from a fifth of it on. */
-#define RLK_SAFETY_MS 5000
+#define RLK_RECHECK_MAX_MS 5000
 /* A wait without end reports that it goes on after this time, and again each time that it has
  * passed; a new reason after a tenth of it. */
 #define RLK_REPORT_MS 10000
@@ -68,7 +68,7 @@ extern "C" {
 /* Locks of one client that wait for one key stand in a row, of which only the first asks the
  * server. A release wakes the next in the row at once; after so many in a row it first pauses for
  * a retry time, so that other processes have their turn. */
-#define RLK_HANDOFFS 16
+#define RLK_MAX_HANDOFFS 16
 
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
@@ -176,11 +176,11 @@ typedef struct rlk_event {
 /* 0 in a field means its default. */
 typedef struct rlk_client_config {
     rlk_env env;
-    int64_t operation_ms;
-    int64_t settle_ms;
+    int64_t operation_timeout_ms;
+    int64_t settle_timeout_ms;
     uint32_t drift_ppm; /* of the two clocks against each other, parts per million */
     int64_t drift_ms;
-    uint32_t handoffs; /* default RLK_HANDOFFS, at most 254 */
+    uint32_t max_handoffs; /* default RLK_MAX_HANDOFFS, at most 254 */
     /* The index of keys that are waited for or held: a power of two of buckets in the caller's
      * memory, which outlives the client. NULL: RLK_BUCKETS in the client itself, ample for some
      * hundred keys. */
@@ -228,15 +228,15 @@ typedef struct rlk_node {
 
 /* What caused an attempt on a lock. */
 typedef enum rlk_cause {
-    RLK_CAUSE_START,     /* the call */
-    RLK_CAUSE_PUSH,      /* the server told that the key changed, or is not there any more */
-    RLK_CAUSE_FLUSH,     /* it told that any key may have */
-    RLK_CAUSE_LOCAL,     /* another lock of the client released it, or stepped out of the row */
-    RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
-    RLK_CAUSE_SAFETY,    /* nothing was told for long: RLK_SAFETY_MS */
-    RLK_CAUSE_RETRY,     /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD,     /* the pause for other processes was over: after RLK_HANDOFFS, or a turn of
-                            the client's; or that after a lease that was lost at once */
+    RLK_CAUSE_START,   /* the call */
+    RLK_CAUSE_PUSH,    /* the server told that the key changed, or is not there any more */
+    RLK_CAUSE_FLUSH,   /* it told that any key may have */
+    RLK_CAUSE_LOCAL,   /* another lock of the client released it, or stepped out of the row */
+    RLK_CAUSE_EXPIRY,  /* the holder's TTL had passed */
+    RLK_CAUSE_RECHECK, /* nothing was told for long: RLK_RECHECK_MAX_MS */
+    RLK_CAUSE_RETRY,   /* the pause between attempts was over: nothing can be told, or an error */
+    RLK_CAUSE_YIELD, /* the pause for other processes was over: after RLK_MAX_HANDOFFS, or a turn of
+                        the client's; or that after a lease that was lost at once */
     RLK_CAUSE_RECONNECT, /* a connection came back */
     RLK_CAUSES
 } rlk_cause;
@@ -287,7 +287,7 @@ struct rlk_client {
     uint8_t quorum;
     uint8_t state;
     uint8_t warnings;
-    uint8_t handoffs;
+    uint8_t max_handoffs;
     uint8_t failed_node;
     uint8_t failed_command;
     bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
@@ -301,8 +301,8 @@ struct rlk_client {
     rlk_lock *event_head;
     rlk_lock *event_tail;
     rlk_conn *conns[RLK_MAX_NODES];
-    uint32_t operation_ms;
-    uint32_t settle_ms;
+    uint32_t operation_timeout_ms;
+    uint32_t settle_timeout_ms;
     uint32_t drift_ppm;
     uint32_t drift_ms;
     uint32_t jitter;
@@ -350,8 +350,8 @@ RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
  * A client over connections that are initialised already (with rlk_client_conn_config). For
  * POSIX use rlk_client_open instead. The connections, which outlive the client, are the nodes of
  * a quorum of n/2 + 1.
- * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, handoffs above
- * 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
+ * RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_ARGUMENT (now_ms or random missing, max_handoffs
+ * above 254, buckets_len no power of two), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT.
  */
 #define rlk_client_init(client, conns, nodes, ...)                                                 \
     rlki_client_init((client), (conns), (nodes), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
@@ -387,7 +387,7 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
 /*
  * For the start of a program: connects to every node, and returns whether it can do what a lock
  * needs. Sends what a handshake sends: no SET, and no key. Blocks (env.wait), for at most
- * operation_ms; an attempt that fails ends it.
+ * operation_timeout_ms; an attempt that fails ends it.
  *   RLK_OK         every node is ready. rlk_client_error() then says in words what one can't do, as
  *                  far as is known: notify waiters (they ask again after pauses), be fenced (more
  *                  results are RLK_UNKNOWN), serve every key (a node of a cluster); "" if all of it
@@ -421,27 +421,27 @@ RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* 0 in a field means its default, so that a partly filled struct is right. */
 typedef struct rlk_lock_config {
-    int64_t ttl_ms;       /* default RLK_TTL_MS */
-    int64_t wait_ms;      /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
-    int64_t node_ms;      /* one try on one node; default a third of the TTL, at most 2 s */
+    int64_t ttl_ms;          /* default RLK_TTL_MS */
+    int64_t wait_ms;         /* of RLK_DEFAULT: a time; default RLK_WAIT_MS */
+    int64_t node_timeout_ms; /* one try on one node; default a third of the TTL, at most 2 s */
     int64_t retry_min_ms; /* default RLK_RETRY_MIN_MS: pause between attempts where the server sends
                              no notifications (no RESP3, tracking refused, `no_tracking`), or after
                              an error */
     int64_t retry_max_ms; /* default RLK_RETRY_MAX_MS */
-    int64_t safety_ms;    /* default RLK_SAFETY_MS */
-    int64_t max_hold_ms;  /* renewals (auto_renew, rlk_keep) end so long after the lock was
-                             acquired, and its lease with them: RLK_LOST. From the TTL to
-                             RLK_TTL_MAX, else RLK_E_TIMES; default: never */
-    int64_t report_ms;    /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
-                             a wait without end, never of one with a deadline, which says at its
-                             end what kept it */
+    int64_t recheck_max_ms; /* default RLK_RECHECK_MAX_MS */
+    int64_t max_hold_ms;    /* renewals (auto_renew, rlk_keep_alive) end so long after the lock was
+                               acquired, and its lease with them: RLK_LOST. From the TTL to
+                               RLK_TTL_MAX, else RLK_E_TIMES; default: never */
+    int64_t report_ms; /* RLK_EV_WAITING comes so often, of every wait; default: RLK_REPORT_MS of
+                          a wait without end, never of one with a deadline, which says at its
+                          end what kept it */
 
     const char *token_prefix; /* before the random part of the token, such as a host name: for
                                  people who look; outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
     bool auto_renew;          /* renews by the TTL when a third of it has passed, whenever the
-                                 library is called: see rlk_lead_start. False: only rlk_renew and
-                                 rlk_keep do */
+                                 library is called: see rlk_campaign_start. False: only rlk_renew and
+                                 rlk_keep_alive do */
 } rlk_lock_config;
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
@@ -490,10 +490,10 @@ struct rlk_lock {
     uint32_t round; /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
-    uint32_t node_ms;
+    uint32_t node_timeout_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
-    uint32_t safety_ms;
+    uint32_t recheck_max_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
                          Of a lock that is held: changed there by somebody */
@@ -589,9 +589,9 @@ RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
  *                  in time, and no error came; fatal errors at once; RLK_E_STATE if held already;
  *                  RLK_E_TIMES, RLK_E_ENTROPY, RLK_E_FORKED, RLK_E_CLOSED, RLK_E_WAIT
  * In all but OK, UNKNOWN and E_STATE our token is not in the key and never will be. RLK_TRY is
- * bounded by operation_ms.
- * The deadline bounds the trying; the result comes within settle_ms after it. An RLK_EV_LOST of the
- * lease before that was not pulled yet is dropped: who calls this knows.
+ * bounded by operation_timeout_ms.
+ * The deadline bounds the trying; the result comes within settle_timeout_ms after it. An
+ * RLK_EV_LOST of the lease before that was not pulled yet is dropped: who calls this knows.
  */
 RLK_API rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms);
 RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
@@ -604,7 +604,7 @@ RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
  *   RLK_GONE       it does not now, but an earlier try of this release got no reply
  *   RLK_NOT_HELD   nothing was held
  *   RLK_LOST       its validity had passed before the call; what is left of it is being cleaned
- *                  up, and the call waited up to settle_ms for that
+ *                  up, and the call waited up to settle_timeout_ms for that
  *   RLK_UNKNOWN    no answer in time, or an earlier SET may still execute; cleaning goes on
  *   negative       the server refused (the key may stay until its TTL); RLK_E_STATE: another
  *                  operation is under way (rlk_cancel it first)
@@ -641,9 +641,10 @@ RLK_API rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms);
  * server has told meanwhile (and then asks whether the key is still ours); to be called at least
  * that often. Not beyond max_hold_ms. RLK_OK while the lock is valid, even where a renewal failed
  * (it is tried again at the next call); RLK_LOST, RLK_NOT_OWNER, RLK_NOT_HELD: not held any more.
- * Takes at most the time of one try (node_ms). There are no threads: nothing renews but this call.
+ * Takes at most the time of one try (node_timeout_ms). There are no threads: nothing renews but
+ * this call.
  */
-RLK_API rlk_result rlk_keep(rlk_lock *lock);
+RLK_API rlk_result rlk_keep_alive(rlk_lock *lock);
 
 /* For how long it has been held: since the answer that acquired it; 0 if it is not. */
 RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
@@ -651,21 +652,21 @@ RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
 /*
  * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
  * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
- * itself. Ends with rlk_step_down, with rlk_release of a leader or rlk_cancel of a follower, or
+ * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
  * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
  * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
- * and rlk_keep in a loop. RLK_PENDING, or as rlk_acquire_start.
+ * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
  */
-RLK_API rlk_result rlk_lead_start(rlk_lock *lock);
+RLK_API rlk_result rlk_campaign_start(rlk_lock *lock);
 
 /*
  * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
  * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
  */
-RLK_API rlk_result rlk_step_down(rlk_lock *lock);
-RLK_API rlk_result rlk_step_down_start(rlk_lock *lock);
+RLK_API rlk_result rlk_resign(rlk_lock *lock);
+RLK_API rlk_result rlk_resign_start(rlk_lock *lock);
 
 /*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
@@ -696,16 +697,16 @@ typedef struct rlk_holder {
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
 
-/* Who leads, as rlk_leader_of finds it. Zero it before the first call; it is the memory of when a
+/* Who leads, as rlk_leader finds it. Zero it before the first call; it is the memory of when a
  * leader was seen first. Times are of the client's clock. */
-typedef struct rlk_leader {
+typedef struct rlk_leader_info {
     bool known; /* there is one: the rest is valid */
     bool ours;  /* it is a lock of this client, which holds it */
     uint8_t name_len;
     int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
     int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
     char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
-} rlk_leader;
+} rlk_leader_info;
 
 /*
  * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
@@ -714,7 +715,7 @@ typedef struct rlk_leader {
  * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
  * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
-RLK_API rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader);
+RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
 
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
@@ -727,10 +728,10 @@ RLK_API rlk_result rlk_force_release_start(rlk_lock *lock);
 
 /*
  * Ends the operation under way. An acquire: undone, then RLK_CANCELLED (or RLK_UNKNOWN after
- * settle_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held. Release:
- * RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others: RLK_CANCELLED. The
- * result comes as an event, or from the blocking call that is interrupted (rlk_cancel from within
- * env.wait). RLK_NOT_HELD: there was nothing to cancel.
+ * settle_timeout_ms). Extend, renew: RLK_UNKNOWN if sent, else RLK_CANCELLED; the lock stays held.
+ * Release: RLK_UNKNOWN, cleaning goes on. force_release: RLK_UNKNOWN if sent. Others:
+ * RLK_CANCELLED. The result comes as an event, or from the blocking call that is interrupted
+ * (rlk_cancel from within env.wait). RLK_NOT_HELD: there was nothing to cancel.
  */
 RLK_API rlk_result rlk_cancel(rlk_lock *lock);
 

@@ -70,10 +70,10 @@ RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 /* ---- Time limits ------------------------------------------------------------------------- */
 
 /* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
-#define RLK_CONNECT_MS     5000 /* one attempt, all addresses, until the stream is up */
-#define RLK_RESPONSE_MS    2000 /* without any progress of a reply that is due: close */
-#define RLK_BACKOFF_MIN_MS 50   /* first reconnect: a random time up to this (full jitter) */
-#define RLK_BACKOFF_MAX_MS 2000 /* doubles up to this */
+#define RLK_CONNECT_TIMEOUT_MS  5000 /* one attempt, all addresses, until the stream is up */
+#define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
+#define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
+#define RLK_BACKOFF_MAX_MS      2000 /* doubles up to this */
 /* The time from one visit to all addresses of a server to the next, where each was left because of
  * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
  * left: see rlk_conn_is_condemned. */
@@ -205,8 +205,8 @@ typedef struct rlk_conn_config {
                                 bytes */
     rlk_credentials_hook credentials; /* NULL: those of the URL */
     void *credentials_context;
-    int64_t connect_ms; /* 0: the default, here and below */
-    int64_t response_ms;
+    int64_t connect_timeout_ms; /* 0: the default, here and below */
+    int64_t response_timeout_ms;
     int64_t backoff_min_ms;
     int64_t backoff_max_ms;
     uint32_t jitter_seed; /* any number; different ones for different processes */
@@ -241,7 +241,7 @@ typedef enum rlk_conn_state {
     RLK_CONN_READY,
     RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
     RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
-    RLK_CONN_CLOSED   /* by rlk_conn_shutdown */
+    RLK_CONN_CLOSED   /* by rlk_conn_close */
 } rlk_conn_state;
 
 /* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
@@ -313,13 +313,13 @@ struct rlk_conn {
     uint32_t rx_end;
     rlk_request *send_head; /* send list */
     rlk_request *send_tail;
-    uint32_t response_ms; /* configuration, as rlk_conn_config has it */
+    uint32_t response_timeout_ms; /* configuration, as rlk_conn_config has it */
     const rlk_conn_script *scripts;
     const rlk_conn_calls *calls;
     void *calls_context;
     int64_t now_ms;      /* of the call under way, or the last one */
     int64_t deadline_ms; /* of the state: next attempt, connect, progress */
-    uint32_t connect_ms;
+    uint32_t connect_timeout_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
     uint32_t backoff_ms;  /* bound of the next one */
@@ -365,7 +365,7 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
  * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
-RLK_API void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms);
+RLK_API void rlk_conn_close(rlk_conn *conn, int64_t now_ms);
 
 /*
  * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
@@ -484,7 +484,7 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
 /* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over; RLK_E_CLOSED after rlk_conn_shutdown. */
+ * first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
 /* errno that came with it, else 0. */

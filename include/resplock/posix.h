@@ -32,12 +32,12 @@ typedef struct rlk_options {
     void *credentials_context;
     rlk_resolver_hook resolver;
     void *resolver_context;
-    int64_t connect_ms;
-    int64_t response_ms;
+    int64_t connect_timeout_ms;
+    int64_t response_timeout_ms;
     int64_t backoff_min_ms;
     int64_t backoff_max_ms;
-    int64_t operation_ms;
-    int64_t settle_ms;
+    int64_t operation_timeout_ms;
+    int64_t settle_timeout_ms;
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
@@ -47,8 +47,8 @@ typedef struct rlk_options {
      * it has undone what it sent. A signal that comes between two waits is missed: where none may
      * be, call rlk_interrupt in the handler. False: the call goes on. */
     bool return_on_signal;
-    uint32_t handoffs;  /* as in rlk_client_config */
-    rlk_lock **buckets; /* as in rlk_client_config */
+    uint32_t max_handoffs; /* as in rlk_client_config */
+    rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
@@ -109,9 +109,9 @@ RLK_API void rlk_client_close(rlk_client *client);
  * The client was opened with `interrupts`, and stays open during the call.
  *
  * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
- * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within settle_ms);
- * release and force_release return RLK_UNKNOWN if sent; extend and renew RLK_UNKNOWN or
- * RLK_CANCELLED, and the lock stays held; rlk_keep returns RLK_OK while it is.
+ * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within
+ * settle_timeout_ms); release and force_release return RLK_UNKNOWN if sent; extend and renew
+ * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held; rlk_keep_alive returns RLK_OK while it is.
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor

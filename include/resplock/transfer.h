@@ -19,7 +19,7 @@ typedef struct rlk_lease {
     size_t texts; /* hash of both */
     uint32_t key_len;
     uint32_t ttl_ms;
-    uint32_t node_ms;
+    uint32_t node_timeout_ms;
     uint32_t max_hold_ms;
     uint32_t round;
     uint32_t present; /* nodes that hold the token, a bit each */

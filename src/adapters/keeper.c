@@ -67,7 +67,7 @@ static void keeper_take(rlk_keeper *keeper, rlk_kept *kept)
 
     memset(&config, 0, sizeof config);
     config.ttl_ms = kept->lease.ttl_ms;
-    config.node_ms = kept->lease.node_ms;
+    config.node_timeout_ms = kept->lease.node_timeout_ms;
     config.max_hold_ms = kept->lease.max_hold_ms;
     config.token_prefix = kept->lease.prefix;
     config.user = kept;

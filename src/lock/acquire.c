@@ -31,7 +31,8 @@
  * of them has it, and that one asks the others. Where the gate alone is held, or does not answer,
  * all nodes are asked after a pause.
  *
- *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_ms from then ----> ...
+ *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_timeout_ms from then ---->
+ * ...
  *               |
  *               +-- nil --> WATCH, with nothing to undo
  *
@@ -82,7 +83,7 @@ static void acquire_phase(rlk_lock *lock, unsigned phase)
 static void acquire_watch_begin(rlk_lock *lock)
 {
     acquire_phase(lock, RLKI_PHASE_WATCH);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
 }
 
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
@@ -168,7 +169,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     unsigned ready = 0;
     unsigned i;
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_ms
+    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     reason.node = 0;
@@ -227,7 +228,7 @@ static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, r
 /* After so many hand-overs in a row the next one waits, and others have their turn. */
 static bool acquire_has_to_yield(const rlk_lock *lock)
 {
-    return lock->streak > lock->client->handoffs;
+    return lock->streak > lock->client->max_handoffs;
 }
 
 /* A lock of this client has let go of the key, perhaps: looks now, or when others had a turn. */
@@ -242,7 +243,7 @@ static void acquire_look_local(rlk_lock *lock, rlk_seat *seat)
 /* A random time of the safety check. */
 static uint32_t acquire_safety(const rlk_lock *lock)
 {
-    return rlki_client_jitter(lock->client, lock->safety_ms / 5, lock->safety_ms);
+    return rlki_client_jitter(lock->client, lock->recheck_max_ms / 5, lock->recheck_max_ms);
 }
 
 /* Attempts in vain that the time since the last one makes up for. */
@@ -298,7 +299,7 @@ static void acquire_count_woken(rlk_lock *lock)
  */
 static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
 {
-    if (lock->due[seat->index] == RLK_CAUSE_SAFETY &&
+    if (lock->due[seat->index] == RLK_CAUSE_RECHECK &&
         rlk_conn_missed(rlki_route(lock, seat->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -328,7 +329,7 @@ static bool acquire_may_be_free(const rlk_lock *lock)
 
 void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
 {
-    uint32_t safety_ms;
+    uint32_t recheck_max_ms;
     lock->touched &= ~acquire_bit(seat->index);
     if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
         bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
@@ -355,14 +356,14 @@ void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
         acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
         return;
     }
-    safety_ms = acquire_safety(lock);
-    if (ttl_ms >= 0 && ttl_ms < (int64_t)safety_ms)
+    recheck_max_ms = acquire_safety(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)recheck_max_ms)
         acquire_look_in(lock, seat,
                         (uint32_t)ttl_ms + 1 +
                             rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
                         RLK_CAUSE_EXPIRY);
     else
-        acquire_look_in(lock, seat, safety_ms, RLK_CAUSE_SAFETY);
+        acquire_look_in(lock, seat, recheck_max_ms, RLK_CAUSE_RECHECK);
 }
 
 void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
@@ -394,8 +395,8 @@ void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
         int32_t left_ms = (int32_t)(other->t0 - (uint32_t)lock->client->now_ms);
         bool known = before->touched & acquire_bit(i) && other->request.state == RLK_REQUEST_IDLE;
         if ((before->state == RLKI_HELD && other->verdict == RLKI_YES) || /* it will tell its end */
-            (known && left_ms > (int32_t)lock->safety_ms)) {
-            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_SAFETY);
+            (known && left_ms > (int32_t)lock->recheck_max_ms)) {
+            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
             lock->touched |= acquire_bit(i);
             seat->t0 = other->t0;
@@ -435,7 +436,7 @@ void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
     uint32_t pause_ms = acquire_restraint(lock, cause);
     bool one = rlki_nodes(client) == 1;
     unsigned asking = seat->request.tag;
-    if (lock->due[node] == RLK_CAUSE_SAFETY)
+    if (lock->due[node] == RLK_CAUSE_RECHECK)
         lock->due[node] = (uint8_t)cause; /* what the node is asked now is not for safety only */
     if (one && lock->phase != RLKI_PHASE_WATCH)
         return;
@@ -470,7 +471,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     lock->report_at_ms = RLK_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
 }
 
 void rlki_acquire_cancel(rlk_lock *lock)
@@ -607,7 +608,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
             lock->seats[i].verdict = RLKI_SKIPPED;
     }
     if (ask) /* each has the time of a try, from when it was asked */
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
     lock->gate = 0;
     lock->wake_ms = RLK_NEVER;
 }
@@ -618,7 +619,7 @@ static void acquire_round_begin(rlk_lock *lock, bool gated)
     lock->gate = 0;
     acquire_forget(lock);
     acquire_phase(lock, RLKI_PHASE_ROUND);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_ms);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
     lock->wake_ms = RLK_NEVER;
     lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
     RLKI_COUNT(lock->client, attempts);
@@ -697,7 +698,7 @@ static bool acquire_won(rlk_lock *lock)
         lock->streak = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
-    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_SAFETY)
+    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         acquire_missed(lock, &lock->seats[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
     rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */

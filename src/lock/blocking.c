@@ -175,15 +175,15 @@ rlk_result rlk_force_release(rlk_lock *lock)
     return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
 }
 
-rlk_result rlk_step_down(rlk_lock *lock)
+rlk_result rlk_resign(rlk_lock *lock)
 {
     rlk_result result = blocking_enter(lock, false);
     if (result == RLK_OK)
-        result = rlk_step_down_start(lock);
+        result = rlk_resign_start(lock);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
-rlk_result rlk_keep(rlk_lock *lock)
+rlk_result rlk_keep_alive(rlk_lock *lock)
 {
     rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
     /* A renewal that failed is tried again at the next call, while the lease lasts. */

@@ -45,7 +45,7 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_ms);
+    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
     while (!check_is_over(client, failures) && client->now_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,

@@ -203,10 +203,11 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
         RLKI_REFUSE(client, RLKI_WORD("drift_ppm"), client->drift_ppm, 0, RLKI_DRIFT_PPM_MAX);
         return false;
     }
-    return rlki_client_take_limit(client, &client->operation_ms, config->operation_ms,
-                                  RLK_OPERATION_MS, RLKI_WORD("operation_ms")) &&
-           rlki_client_take_limit(client, &client->settle_ms, config->settle_ms, RLK_SETTLE_MS,
-                                  RLKI_WORD("settle_ms")) &&
+    return rlki_client_take_limit(client, &client->operation_timeout_ms,
+                                  config->operation_timeout_ms, RLK_OPERATION_TIMEOUT_MS,
+                                  RLKI_WORD("operation_timeout_ms")) &&
+           rlki_client_take_limit(client, &client->settle_timeout_ms, config->settle_timeout_ms,
+                                  RLK_SETTLE_TIMEOUT_MS, RLKI_WORD("settle_timeout_ms")) &&
            rlki_client_take_limit(client, &client->drift_ms, config->drift_ms, RLK_DRIFT_MS,
                                   RLKI_WORD("drift_ms"));
 }
@@ -233,11 +234,12 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
     if (!conns || !config || !config->env.now_ms || !config->env.random ||
         !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
-    if (config->handoffs >= UINT8_MAX) {
-        RLKI_REFUSE(client, RLKI_WORD("handoffs"), config->handoffs, 0, UINT8_MAX - 1);
+    if (config->max_handoffs >= UINT8_MAX) {
+        RLKI_REFUSE(client, RLKI_WORD("max_handoffs"), config->max_handoffs, 0, UINT8_MAX - 1);
         return RLK_E_ARGUMENT;
     }
-    client->handoffs = (uint8_t)(config->handoffs ? config->handoffs : RLK_HANDOFFS);
+    client->max_handoffs =
+        (uint8_t)(config->max_handoffs ? config->max_handoffs : RLK_MAX_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES) {
         RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
@@ -327,7 +329,7 @@ void rlk_client_deinit(rlk_client *client)
     client->event_head = NULL;
     client->event_tail = NULL;
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_shutdown(client->conns[i], client->now_ms);
+        rlk_conn_close(client->conns[i], client->now_ms);
 }
 
 int64_t rlk_client_deadline(const rlk_client *client)

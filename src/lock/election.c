@@ -2,11 +2,11 @@
  *
  * Leader and followers: a lock that wants to be held for ever.
  *
- *                          acquired              rlk_step_down
- *    rlk_lead_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
+ *                          acquired              rlk_resign
+ *    rlk_campaign_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
  *                        |   ^                | lost: RLK_EV_LOST
  *                        |   +----------------+ is pulled
- *                        | rlk_step_down
+ *                        | rlk_resign
  *                        +---------------------------------------> (CANCELLED ...)
  *
  * It is the acquire without a deadline, and the renewals in the background; what is added is that
@@ -15,7 +15,7 @@
 #include "internal.h"
 #include "validity.h"
 
-rlk_result rlk_lead_start(rlk_lock *lock)
+rlk_result rlk_campaign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_start(lock, RLK_OP_ACQUIRE, RLK_FOREVER, NULL);
     if (result == RLK_PENDING)
@@ -29,14 +29,14 @@ void rlki_lead_again(rlk_lock *lock)
     if (!(lock->options & RLKI_OPTION_LEAD) || lock->state != RLKI_LOST ||
         rlki_operation_is_on(lock)) /* a query: when its result was pulled */
         return;
-    result = rlk_lead_start(lock);
+    result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
     lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
 }
 
-rlk_result rlk_step_down_start(rlk_lock *lock)
+rlk_result rlk_resign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_lock_enter(lock);
     if (result != RLK_OK)
@@ -75,7 +75,7 @@ static uint8_t election_name_len(const rlk_holder *holder)
                                                           : 0);
 }
 
-rlk_result rlk_leader_of(rlk_lock *lock, const rlk_holder *holders, rlk_leader *leader)
+rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader)
 {
     const rlk_holder *holder;
     const rlk_lock *own;

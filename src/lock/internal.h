@@ -64,7 +64,7 @@ enum {
 
 /* Options of a lock: they outlast its operations. */
 #define RLKI_OPTION_RENEW     0x01u /* auto_renew */
-#define RLKI_OPTION_LEAD      0x02u /* rlk_lead_start */
+#define RLKI_OPTION_LEAD      0x02u /* rlk_campaign_start */
 #define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
@@ -203,9 +203,9 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
     rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
 void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
                  uint32_t most);
-/* The least TTL that outlasts drift and one try on one node. node_ms 0: the default, which follows
- * the TTL. */
-uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms);
+/* The least TTL that outlasts drift and one try on one node. node_timeout_ms 0: the default, which
+ * follows the TTL. */
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms);
 struct text_out;
 /* What the client refused last; what the last handshake of a connection lacked; what an operation
  * would have taken. */

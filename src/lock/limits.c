@@ -27,17 +27,19 @@ void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t 
     client->refusal.most = most;
 }
 
-uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_ms)
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 {
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
-    /* Drift is half of the TTL at most, and a default node_ms a third: each step leaves at most
-     * five sixths of the way. A node_ms that is too long is refused next: the longest is meant. */
+    /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
+     * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
+     * is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
-        uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
-        if (node_ms > 0)
-            try_ms = (uint32_t)(node_ms < RLK_TIME_LIMIT_MAX ? node_ms : RLK_TIME_LIMIT_MAX);
+        uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+        if (node_timeout_ms > 0)
+            try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
+                                                                     : RLK_TIME_LIMIT_MAX);
         next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
         if (next_ms <= ttl_ms)
             return ttl_ms;
@@ -100,7 +102,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
             refusal.most = left_ms < RLK_TTL_MAX ? (uint32_t)(RLK_TTL_MAX - left_ms) : 0;
     } else {
         refusal.name = "ttl_ms";
-        refusal.least = rlki_ttl_least(client, lock->node_ms);
+        refusal.least = rlki_ttl_least(client, lock->node_timeout_ms);
     }
     if (refusal.most == 0) {
         rlki_text_string(out, "; the lease is as long as it may be");
@@ -109,8 +111,8 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
     limits_put(out, &refusal);
     if (operation == RLK_OP_EXTEND)
         return;
-    rlki_text_string(out, " with a node_ms of ");
-    rlki_text_number(out, lock->node_ms);
+    rlki_text_string(out, " with a node_timeout_ms of ");
+    rlki_text_number(out, lock->node_timeout_ms);
 }
 
 #endif /* RLK_NO_TEXT */

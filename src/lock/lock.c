@@ -16,10 +16,10 @@ rlk_lock_config rlk_lock_config_default(void)
     rlk_lock_config config;
     config.ttl_ms = RLK_TTL_MS;
     config.wait_ms = RLK_WAIT_MS;
-    config.node_ms = 0; /* follows the TTL */
+    config.node_timeout_ms = 0; /* follows the TTL */
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
-    config.safety_ms = RLK_SAFETY_MS;
+    config.recheck_max_ms = RLK_RECHECK_MAX_MS;
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
@@ -33,23 +33,23 @@ static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
 {
     if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
         return false;
-    return ttl_ms >
-           (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) + (int64_t)lock->node_ms;
+    return ttl_ms > (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) +
+                        (int64_t)lock->node_timeout_ms;
 }
 
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
     rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
-    uint32_t try_ms = third_ms < RLK_NODE_MS_MAX ? third_ms : RLK_NODE_MS_MAX;
-    if (!rlki_client_take_limit(client, &lock->node_ms, config->node_ms, try_ms,
-                                RLKI_WORD("node_ms")) ||
+    uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+    if (!rlki_client_take_limit(client, &lock->node_timeout_ms, config->node_timeout_ms, try_ms,
+                                RLKI_WORD("node_timeout_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
                                 RLKI_WORD("retry_min_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_max_ms, config->retry_max_ms, RLK_RETRY_MAX_MS,
                                 RLKI_WORD("retry_max_ms")) ||
-        !rlki_client_take_limit(client, &lock->safety_ms, config->safety_ms, RLK_SAFETY_MS,
-                                RLKI_WORD("safety_ms")) ||
+        !rlki_client_take_limit(client, &lock->recheck_max_ms, config->recheck_max_ms,
+                                RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
         !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
@@ -70,7 +70,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *config)
 {
     RLKI_REFUSE(lock->client, RLKI_WORD("ttl_ms"), config->ttl_ms,
-                rlki_ttl_least(lock->client, config->node_ms), RLK_TTL_MAX);
+                rlki_ttl_least(lock->client, config->node_timeout_ms), RLK_TTL_MAX);
     return RLK_E_TTL;
 }
 
@@ -241,8 +241,9 @@ static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
         return RLK_E_TIMES;
     if (!lock_has_token(lock) && !rlki_token_draw(lock))
         return RLK_E_ENTROPY;
-    deadline_ms = rlki_later(lock->client->now_ms,
-                             wait_ms == RLK_TRY ? (int64_t)lock->client->operation_ms : wait_ms);
+    deadline_ms =
+        rlki_later(lock->client->now_ms,
+                   wait_ms == RLK_TRY ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
     return RLK_PENDING;
@@ -310,7 +311,7 @@ static bool lock_is_checking(const rlk_lock *lock)
 static rlk_result lock_keep(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_ms);
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
     int64_t target_ms = rlki_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
     if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
@@ -348,7 +349,7 @@ static rlk_result lock_force_release(rlk_lock *lock)
 /* An operation on a lock that is held. */
 static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
 {
-    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_ms);
+    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
     if (lock->state != RLKI_HELD)
         return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
     switch (operation) {

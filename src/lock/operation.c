@@ -136,7 +136,8 @@ void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadl
     unsigned i;
     bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
     /* the renewals of a thousand locks leave the connections their backoff */
-    bool hurries = !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_ms;
+    bool hurries =
+        !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
     /* whoever starts the next has no use for the result of the last one */
     if (!background)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);

@@ -33,9 +33,9 @@ static int64_t posix_deadline(const rlk_client *client, int64_t deadline_ms)
 {
     unsigned i;
     for (i = 0; i < client->nodes; i++) {
-        int64_t node_ms = rlk_socket_deadline(&client->node_list[i]->socket);
-        if (node_ms < deadline_ms)
-            deadline_ms = node_ms;
+        int64_t node_timeout_ms = rlk_socket_deadline(&client->node_list[i]->socket);
+        if (node_timeout_ms < deadline_ms)
+            deadline_ms = node_timeout_ms;
     }
     return deadline_ms;
 }
@@ -205,8 +205,8 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
         config->credentials = posix_credentials;
         config->credentials_context = node;
     }
-    config->connect_ms = options->connect_ms;
-    config->response_ms = options->response_ms;
+    config->connect_timeout_ms = options->connect_timeout_ms;
+    config->response_timeout_ms = options->response_timeout_ms;
     config->backoff_min_ms = options->backoff_min_ms;
     config->backoff_max_ms = options->backoff_max_ms;
     config->resp2_only = options->resp2_only;
@@ -226,10 +226,10 @@ static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk
         RLKI_REFUSE(client, buffer, number < INT32_MAX ? (int64_t)number : INT64_MAX, least,
                     RLKI_BUFFER_MAX);
     if (result == RLK_E_TIMES)
-        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_ms, 0,
-                                      RLKI_WORD("connect_ms")) &&
-               rlki_client_take_limit(client, &taken_ms, config->response_ms, 0,
-                                      RLKI_WORD("response_ms")) &&
+        (void)(rlki_client_take_limit(client, &taken_ms, config->connect_timeout_ms, 0,
+                                      RLKI_WORD("connect_timeout_ms")) &&
+               rlki_client_take_limit(client, &taken_ms, config->response_timeout_ms, 0,
+                                      RLKI_WORD("response_timeout_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->backoff_min_ms, 0,
                                       RLKI_WORD("backoff_min_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->backoff_max_ms, 0,
@@ -288,11 +288,11 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
         conns[i] = &client->node_list[i]->conn;
     memset(&config, 0, sizeof(config));
     posix_env(&config.env, &options->env);
-    config.operation_ms = options->operation_ms;
-    config.settle_ms = options->settle_ms;
+    config.operation_timeout_ms = options->operation_timeout_ms;
+    config.settle_timeout_ms = options->settle_timeout_ms;
     config.drift_ppm = options->drift_ppm;
     config.drift_ms = options->drift_ms;
-    config.handoffs = options->handoffs;
+    config.max_handoffs = options->max_handoffs;
     config.buckets = options->buckets;
     config.buckets_len = options->buckets_len;
     rlk_system_fork_init(&client->fork_mark);

@@ -30,8 +30,8 @@ void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
     rlk_client *client = lock->client;
     int64_t now_ms = client->now_ms;
     rlki_query_forget(lock); /* an earlier DEL is no answer to this one */
-    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_ms);
-    lock->phase_ms = now_ms + (int64_t)lock->node_ms;
+    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_timeout_ms);
+    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
     rlki_operation_step(lock);
 }
 

@@ -26,8 +26,8 @@ void rlki_release_begin(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_watch_leave(lock);
     rlki_operation_begin(lock, RLK_OP_RELEASE,
-                         client->now_ms +
-                             (int64_t)(lost ? client->settle_ms : client->operation_ms));
+                         client->now_ms + (int64_t)(lost ? client->settle_timeout_ms
+                                                         : client->operation_timeout_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Renewals that nobody calls for (auto_renew, rlk_lead_start): the operation RENEW, marked as in
- * the background. Its result is no operation's result, and whoever calls for an operation has
+ * Renewals that nobody calls for (auto_renew, rlk_campaign_start): the operation RENEW, marked as
+ * in the background. Its result is no operation's result, and whoever calls for an operation has
  * precedence:
  *
  *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
  *    wait -----------------------------------> RENEW ----------------> wait
  *      ^ ^                                      | |
- *      | | jittered pause                       | | no answer in node_ms, an error
+ *      | | jittered pause                       | | no answer in node_timeout_ms, an error
  *      | +--------------------------------------+ |                     (RLK_EV_RENEW_UNKNOWN)
  *      |   a caller's operation, when that is     |
  *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_REFUSED)
@@ -81,7 +81,7 @@ void rlki_renew_due(rlk_lock *lock)
     }
     rlki_lock_claim(lock, target_ms, now_ms);
     lock->flags = RLKI_LOCK_BACKGROUND;
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_ms));
+    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
 }
 
 void rlki_renew_preempt(rlk_lock *lock)

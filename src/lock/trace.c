@@ -10,8 +10,8 @@ const char *rlk_cause_name(rlk_cause cause)
     (void)cause;
     return "";
 #else
-    static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
-                                                  "SAFETY", "RETRY", "YIELD", "RECONNECT"};
+    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
     return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
 #endif
 }

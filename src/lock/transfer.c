@@ -80,7 +80,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->prefix = lock->prefix;
     lease->texts = lock->texts;
     lease->ttl_ms = lock->ttl_ms;
-    lease->node_ms = lock->node_ms;
+    lease->node_timeout_ms = lock->node_timeout_ms;
     lease->max_hold_ms = lock->max_hold_ms;
     lease->round = lock->round;
     lease->nodes = lock->client->nodes;

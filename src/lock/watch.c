@@ -90,7 +90,7 @@ bool rlki_watch_is_held(const rlk_lock *lock)
 void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
     unsigned streak = before->streak;
-    if (handed && streak <= lock->client->handoffs) /* one too many is as good as more */
+    if (handed && streak <= lock->client->max_handoffs) /* one too many is as good as more */
         streak++;
     if (lock->streak < streak)
         lock->streak = (uint8_t)streak;

@@ -239,8 +239,10 @@ rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t
     result = conn_check(config);
     if (result != RLK_OK)
         return result;
-    if (!rlki_limit_take(&conn->connect_ms, config->connect_ms, RLK_CONNECT_MS) ||
-        !rlki_limit_take(&conn->response_ms, config->response_ms, RLK_RESPONSE_MS) ||
+    if (!rlki_limit_take(&conn->connect_timeout_ms, config->connect_timeout_ms,
+                         RLK_CONNECT_TIMEOUT_MS) ||
+        !rlki_limit_take(&conn->response_timeout_ms, config->response_timeout_ms,
+                         RLK_RESPONSE_TIMEOUT_MS) ||
         !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
         !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
@@ -381,7 +383,7 @@ void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
         rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
 }
 
-void rlk_conn_shutdown(rlk_conn *conn, int64_t now_ms)
+void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_CLOSED)
@@ -431,7 +433,7 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     conn_enter(conn, RLK_CONN_CONNECTING);
     conn->flags &= (uint16_t)~CONN_DUE;
     conn->flags |= CONN_OPEN;
-    conn->deadline_ms = now_ms + conn->connect_ms;
+    conn->deadline_ms = now_ms + conn->connect_timeout_ms;
     (void)conn_dangles(conn);
 }
 

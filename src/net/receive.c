@@ -78,7 +78,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
         rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
         return;
     }
-    conn->deadline_ms = conn->now_ms + conn->response_ms;
+    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
     if (due && conn->state == RLK_CONN_HANDSHAKE)
         rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
     if ((token->flags & RLK_RESP_DONE) == 0)

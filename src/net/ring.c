@@ -89,7 +89,7 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
     if (kind == rlki_handshake_script_kind())
         conn->loads++;
     if (conn->ring_used == 0)
-        conn->deadline_ms = conn->now_ms + conn->response_ms;
+        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
     conn->ring_used++;
     if (written != 0 && conn->segment_at != 0)
         ring_segment(conn, &conn->scripts[0], RING_LOAD_HEAD);

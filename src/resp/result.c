@@ -32,7 +32,7 @@ static const result_row result_rows[] = {
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
     {RLK_E_TTL, "E_TTL",
      "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
-     "one node (node_ms)"},
+     "one node (node_timeout_ms)"},
     {RLK_E_KEY, "E_KEY",
      "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
      "ones "

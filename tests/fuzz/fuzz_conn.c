@@ -347,7 +347,7 @@ static void check(world *w)
     if (deadline_ms <= w->now_ms && rlk_conn_deadline(conn) <= w->now_ms)
         FUZZ_REQUIRE((rlk_conn_wants(conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0);
     if (state == RLK_CONN_CONNECTING || state == RLK_CONN_HANDSHAKE || conn->ring_used != 0)
-        FUZZ_REQUIRE(deadline_ms <= w->now_ms + RLK_CONNECT_MS);
+        FUZZ_REQUIRE(deadline_ms <= w->now_ms + RLK_CONNECT_TIMEOUT_MS);
     if (state == RLK_CONN_READY && conn->ring_used == 0)
         FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
     FUZZ_REQUIRE(state != RLK_CONN_WAITING ||
@@ -419,7 +419,7 @@ static void step(world *w)
         break;
     case 19:
         if (fuzz_below(w->input, 8) == 0)
-            rlk_conn_shutdown(&w->conn, w->now_ms);
+            rlk_conn_close(&w->conn, w->now_ms);
         break;
     default:
         act_serve(w);
@@ -494,7 +494,7 @@ static void finish(world *w)
         for (i = 0; i < REQUESTS; i++)
             FUZZ_REQUIRE(!w->subjects[i].awaits);
         check(w);
-        rlk_conn_shutdown(&w->conn, w->now_ms);
+        rlk_conn_close(&w->conn, w->now_ms);
     }
     for (i = 0; i < REQUESTS; i++) {
         FUZZ_REQUIRE(w->subjects[i].request.state != RLK_REQUEST_SENT);

@@ -345,14 +345,14 @@ static void open_subject(subject *s, fuzz_input *input)
     rlk_lock_config config = rlk_lock_config_default();
 
     config.ttl_ms = TTL_MS;
-    config.node_ms = 1 + 4 * (int64_t)fuzz_byte(input);
+    config.node_timeout_ms = 1 + 4 * (int64_t)fuzz_byte(input);
     config.user = s;
     if (told) {
         unsigned more = fuzz_byte(input);
 
         config.auto_renew = (more & 1u) != 0;
         config.max_hold_ms = (more & 2u) != 0 ? TTL_MS * 2 : 0;
-        config.safety_ms = (more & 4u) != 0 ? 100 : 0;
+        config.recheck_max_ms = (more & 4u) != 0 ? 100 : 0;
     }
     s->renews = config.auto_renew;
     s->leads = false;
@@ -385,7 +385,7 @@ static void after_call(subject *s, rlk_operation operation, rlk_result result, i
     if (result == RLK_PENDING) {
         s->pending = operation;
         s->try_ms = time_ms == RLK_FOREVER ? RLK_FOREVER / 2 : h.now_ms + time_ms;
-        s->limit_ms = s->try_ms + (operation == RLK_OP_ACQUIRE ? RLK_SETTLE_MS : 0);
+        s->limit_ms = s->try_ms + (operation == RLK_OP_ACQUIRE ? RLK_SETTLE_TIMEOUT_MS : 0);
     } else if (result != RLK_OK && result != RLK_E_STATE) { /* OK: a renew that shortens */
         judge(s, operation, result);
     }
@@ -395,7 +395,7 @@ static void act_acquire(subject *s, fuzz_input *input)
 {
     static const int64_t waits[] = {RLK_TRY, RLK_FOREVER, 1, 300, 3000};
     int64_t wait_ms = waits[fuzz_below(input, COUNT_OF(waits))];
-    int64_t time_ms = wait_ms == RLK_TRY ? RLK_OPERATION_MS : wait_ms;
+    int64_t time_ms = wait_ms == RLK_TRY ? RLK_OPERATION_TIMEOUT_MS : wait_ms;
 
     after_call(s, RLK_OP_ACQUIRE, rlk_acquire_start(&s->lock, wait_ms), time_ms);
 }
@@ -403,7 +403,7 @@ static void act_acquire(subject *s, fuzz_input *input)
 static void act_lead(subject *s)
 {
     bool free = s->pending == RLK_OP_NONE;
-    rlk_result result = rlk_lead_start(&s->lock);
+    rlk_result result = rlk_campaign_start(&s->lock);
 
     after_call(s, RLK_OP_ACQUIRE, result, RLK_FOREVER);
     if (free && result == RLK_PENDING)
@@ -413,16 +413,16 @@ static void act_lead(subject *s)
 static void act_step_down(subject *s)
 {
     bool follows = s->pending == RLK_OP_ACQUIRE;
-    rlk_result result = rlk_step_down_start(&s->lock);
+    rlk_result result = rlk_resign_start(&s->lock);
 
     if (!follows) {
-        after_call(s, RLK_OP_RELEASE, result, RLK_OPERATION_MS);
+        after_call(s, RLK_OP_RELEASE, result, RLK_OPERATION_TIMEOUT_MS);
         return;
     }
     s->leads = false;
     if (result == RLK_PENDING) {
-        if (s->limit_ms > h.now_ms + RLK_SETTLE_MS)
-            s->limit_ms = h.now_ms + RLK_SETTLE_MS;
+        if (s->limit_ms > h.now_ms + RLK_SETTLE_TIMEOUT_MS)
+            s->limit_ms = h.now_ms + RLK_SETTLE_TIMEOUT_MS;
         return;
     }
     s->pending = RLK_OP_NONE;
@@ -437,8 +437,8 @@ static void act_cancel(subject *s)
     if (s->pending == RLK_OP_ACQUIRE)
         s->leads = false;
     FUZZ_REQUIRE(result == (s->pending == RLK_OP_NONE ? RLK_NOT_HELD : RLK_OK));
-    if (s->pending != RLK_OP_NONE && s->limit_ms > h.now_ms + RLK_SETTLE_MS)
-        s->limit_ms = h.now_ms + RLK_SETTLE_MS;
+    if (s->pending != RLK_OP_NONE && s->limit_ms > h.now_ms + RLK_SETTLE_TIMEOUT_MS)
+        s->limit_ms = h.now_ms + RLK_SETTLE_TIMEOUT_MS;
 }
 
 static void act_close(subject *s, fuzz_input *input)
@@ -458,26 +458,27 @@ static void act_user(fuzz_input *input)
     switch (fuzz_below(input, told ? 18 : 14)) {
     case 3:
     case 4:
-        after_call(s, RLK_OP_RELEASE, rlk_release_start(&s->lock), RLK_OPERATION_MS);
+        after_call(s, RLK_OP_RELEASE, rlk_release_start(&s->lock), RLK_OPERATION_TIMEOUT_MS);
         break;
     case 5:
     case 6:
         after_call(s, RLK_OP_RENEW, rlk_renew_start(&s->lock, 1400 + 20 * fuzz_byte(input)),
-                   RLK_OPERATION_MS);
+                   RLK_OPERATION_TIMEOUT_MS);
         break;
     case 7:
         after_call(s, RLK_OP_EXTEND, rlk_extend_start(&s->lock, 1 + 10 * fuzz_byte(input)),
-                   RLK_OPERATION_MS);
+                   RLK_OPERATION_TIMEOUT_MS);
         break;
     case 8:
-        after_call(s, RLK_OP_CHECK, rlk_check_start(&s->lock), RLK_OPERATION_MS);
+        after_call(s, RLK_OP_CHECK, rlk_check_start(&s->lock), RLK_OPERATION_TIMEOUT_MS);
         break;
     case 9:
         after_call(s, RLK_OP_QUERY, rlk_query_start(&s->lock, s->holders, RLK_MAX_NODES),
-                   RLK_OPERATION_MS);
+                   RLK_OPERATION_TIMEOUT_MS);
         break;
     case 10:
-        after_call(s, RLK_OP_FORCE_RELEASE, rlk_force_release_start(&s->lock), RLK_OPERATION_MS);
+        after_call(s, RLK_OP_FORCE_RELEASE, rlk_force_release_start(&s->lock),
+                   RLK_OPERATION_TIMEOUT_MS);
         break;
     case 11:
         act_cancel(s);

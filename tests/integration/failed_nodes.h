@@ -30,10 +30,10 @@ FAILED rlk_options quick(void)
 {
     rlk_options options;
     memset(&options, 0, sizeof(options));
-    options.response_ms = INT64_C(250) * support_time_factor();
+    options.response_timeout_ms = INT64_C(250) * support_time_factor();
     options.backoff_max_ms = 50;
-    options.operation_ms = INT64_C(400) * support_time_factor();
-    options.settle_ms = INT64_C(200) * support_time_factor();
+    options.operation_timeout_ms = INT64_C(400) * support_time_factor();
+    options.settle_timeout_ms = INT64_C(200) * support_time_factor();
     return options;
 }
 
@@ -41,8 +41,8 @@ FAILED rlk_options quick(void)
 FAILED rlk_options patient(void)
 {
     rlk_options options = quick();
-    options.response_ms = INT64_C(3000) * support_time_factor();
-    options.operation_ms = INT64_C(5000) * support_time_factor();
+    options.response_timeout_ms = INT64_C(3000) * support_time_factor();
+    options.operation_timeout_ms = INT64_C(5000) * support_time_factor();
     return options;
 }
 
@@ -51,7 +51,7 @@ FAILED void begin_with(size_t count, rlk_options options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_holder holders[RLK_MAX_NODES];
-    config.node_ms = INT64_C(150) * support_time_factor();
+    config.node_timeout_ms = INT64_C(150) * support_time_factor();
     nodes_start(&first, count, NULL, &options);
     nodes_open_again(&second, &first, &options);
     assert_result(rlk_lock_init(&a, &first.client, "foobar", &config), RLK_OK);

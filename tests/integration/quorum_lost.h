@@ -30,18 +30,19 @@ QUORUM_LOST rlk_client *others(void)
 }
 
 /* Held, on all nodes, and the other waits. */
-QUORUM_LOST void begin(int64_t ttl_ms, int64_t node_ms)
+QUORUM_LOST void begin(int64_t ttl_ms, int64_t node_timeout_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     rlk_options options;
     memset(&options, 0, sizeof options);
-    options.connect_ms = 1000;
-    options.response_ms = scaled(200);
+    options.connect_timeout_ms = 1000;
+    options.response_timeout_ms = scaled(200);
     options.backoff_min_ms = 2;
     options.backoff_max_ms = 50;
-    options.settle_ms = scaled(300);
-    config.node_ms = scaled(node_ms);
-    config.safety_ms = scaled(2000); /* for changes of which nobody notifies: their node was away */
+    options.settle_timeout_ms = scaled(300);
+    config.node_timeout_ms = scaled(node_timeout_ms);
+    config.recheck_max_ms =
+        scaled(2000); /* for changes of which nobody notifies: their node was away */
     rivals_open(&both, NODES, RIVALS_BY_PROXIES, NULL, &options, &config);
     rivals_hold(&both);
     assert_result(rlk_acquire_start(&both.waiter, RLK_FOREVER), RLK_PENDING);

@@ -24,7 +24,7 @@ RESTARTED rlk_client *client(void)
 RESTARTED void start_with(size_t count, int64_t ttl_ms, const rlk_options *options)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    config.safety_ms = 3600000; /* no waiter rechecks without a notification */
+    config.recheck_max_ms = 3600000; /* no waiter rechecks without a notification */
     rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, options, &config);
 }
 

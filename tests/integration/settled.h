@@ -26,11 +26,11 @@ SETTLED void start_with(size_t count, int64_t ttl_ms, const server_config *serve
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     rlk_options options = proxied_options();
-    options.operation_ms = scaled(200);
-    options.settle_ms = scaled(200);
-    options.response_ms = scaled(150);
-    config.node_ms = scaled(100);
-    config.safety_ms = 3600000;
+    options.operation_timeout_ms = scaled(200);
+    options.settle_timeout_ms = scaled(200);
+    options.response_timeout_ms = scaled(150);
+    config.node_timeout_ms = scaled(100);
+    config.recheck_max_ms = 3600000;
     rivals_open(&both, count, RIVALS_PAST_PROXIES, servers, &options, &config);
     assert_result(rlk_lock_init(&behind, client(), RIVALS_KEY, &config), RLK_OK);
 }

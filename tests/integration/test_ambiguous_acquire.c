@@ -191,8 +191,8 @@ static void away_body(void)
         proxy_mute(world.proxies[i], true); /* a new connection hears nothing either */
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 100), RLK_UNKNOWN);
-    assert_between(support_now_ms() - start, 100 + proxied_options().settle_ms,
-                   (100 + proxied_options().settle_ms) + 500 * support_time_factor());
+    assert_between(support_now_ms() - start, 100 + proxied_options().settle_timeout_ms,
+                   (100 + proxied_options().settle_timeout_ms) + 500 * support_time_factor());
     for (i = 0; i < world.set.count; i++)
         proxy_clear(world.proxies[i]);
     proxied_release(&world);
@@ -236,7 +236,7 @@ static void test_close_reports_the_possible_orphan(void **state)
  * has another token, which the late release does not delete. */
 static void retired_body(void)
 {
-    rlk_lock_config config = {.ttl_ms = 30000, .node_ms = 100, .retry_max_ms = 50};
+    rlk_lock_config config = {.ttl_ms = 30000, .node_timeout_ms = 100, .retry_max_ms = 50};
     rlk_lock other;
     char first[RLK_TOKEN_MAX + 1];
     int64_t calls;

@@ -173,8 +173,8 @@ static void test_extend_not_answered_is_unknown(void **state)
 {
     rlk_options options = proxied_options();
     (void)state;
-    options.operation_ms = 200;
-    options.response_ms = 20000;
+    options.operation_timeout_ms = 200;
+    options.response_timeout_ms = 20000;
     on_each_world(extend_timeout_body, NULL, &options);
 }
 
@@ -292,8 +292,8 @@ static void test_release_not_answered_is_unknown(void **state)
 {
     rlk_options options = proxied_options();
     (void)state;
-    options.operation_ms = 200;
-    options.response_ms = 20000;
+    options.operation_timeout_ms = 200;
+    options.response_timeout_ms = 20000;
     on_each_world(release_unknown_body, NULL, &options);
 }
 

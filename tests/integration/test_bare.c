@@ -156,7 +156,7 @@ static void fences_a_connection_that_went_dead(const char *name, server *redis)
     assert_int_equal(server_integer(redis, "PEXPIRE pump %d", ttl_ms), 1);
     wait_until(server_calls(redis, "set") >= 3);
     server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
-    support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_MS);
+    support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);
     program_expect(run, "acquired: pump on");

@@ -18,7 +18,7 @@ static rlk_client client;
 static void open_with_lock(rlk_lock *lock, const char *url)
 {
     rlk_options options = {0};
-    options.operation_ms = TRYING_MS;
+    options.operation_timeout_ms = TRYING_MS;
     assert_result(rlk_client_open(&client, url, &options), RLK_OK);
     assert_result(rlk_lock_init(lock, &client, "foobar", NULL), RLK_OK);
 }

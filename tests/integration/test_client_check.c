@@ -135,7 +135,7 @@ static void test_client_check_returns_errors(void **state)
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
 }
 
-/* A server that takes the connection and is silent: operation_ms bounds it. */
+/* A server that takes the connection and is silent: operation_timeout_ms bounds it. */
 static void test_client_check_ends_in_time(void **state)
 {
     static const hostile_step steps[] = {{NULL, "", HOSTILE_SILENT}};
@@ -144,8 +144,8 @@ static void test_client_check_ends_in_time(void **state)
 
     (void)state;
     memset(&options, 0, sizeof options);
-    options.operation_ms = 300;
-    options.response_ms = 20000;
+    options.operation_timeout_ms = 300;
+    options.response_timeout_ms = 20000;
     open_at(hostile_url(hostile_start(steps, 1, false)), &options);
     assert_result(rlk_client_check(&set.client), RLK_E_NOT_CONNECTED);
     assert_between(support_now_ms() - start, 300, 2000 * support_time_factor());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Locks and clients that are closed with calls in flight, releases from within handlers and twice:
- * faults 50 to 52. And what a program leans on when all goes wrong: RLK_SCOPED, rlk_keep,
+ * faults 50 to 52. And what a program leans on when all goes wrong: RLK_SCOPED, rlk_keep_alive,
  * rlk_client_reset. Of locks that wait in a queue: test_close_and_release_queued.c.
  */
 #include "nodes.h"
@@ -137,7 +137,7 @@ static void assert_all_closed(rlk_lock *closed)
     assert_result(rlk_release(closed), RLK_E_CLOSED);
     assert_result(rlk_extend(closed, 1000), RLK_E_CLOSED);
     assert_result(rlk_renew(closed, RLK_DEFAULT), RLK_E_CLOSED);
-    assert_result(rlk_keep(closed), RLK_E_CLOSED);
+    assert_result(rlk_keep_alive(closed), RLK_E_CLOSED);
     assert_result(rlk_check(closed), RLK_E_CLOSED);
     assert_result(rlk_query(closed, &holder, 1), RLK_E_CLOSED);
     assert_result(rlk_force_release(closed), RLK_E_CLOSED);
@@ -400,8 +400,8 @@ static void test_scoped_releases_on_every_exit_path(void **state)
     end();
 }
 
-/* rlk_keep over restarts of the server: with its data the lease goes on; without, it is lost, and
- * says so at the first renewal that is answered. */
+/* rlk_keep_alive over restarts of the server: with its data the lease goes on; without, it is lost,
+ * and says so at the first renewal that is answered. */
 static void test_keep_over_restarts(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
@@ -417,14 +417,14 @@ static void test_keep_over_restarts(void **state)
     server_restart(redis, true);
     until = support_now_ms() + config.ttl_ms + config.ttl_ms / 2;
     while (support_now_ms() < until) {
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         support_sleep_ms(config.ttl_ms / 10);
     }
     assert_true(rlk_is_held(&lock));
     server_restart(redis, false);
     until = support_now_ms() + config.ttl_ms;
     do {
-        result = rlk_keep(&lock);
+        result = rlk_keep_alive(&lock);
         support_sleep_ms(10);
     } while (result == RLK_OK && support_now_ms() < until);
     assert_result(result, RLK_NOT_OWNER);

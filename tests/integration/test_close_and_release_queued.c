@@ -42,9 +42,9 @@ static void start(int64_t ttl_ms)
     rlk_options options = proxied_options();
     rlk_lock_config config = config_renewing(ttl_ms);
     size_t i;
-    options.response_ms = scaled(10000);
-    options.settle_ms = scaled(300);
-    config.safety_ms = 3600000;
+    options.response_timeout_ms = scaled(10000);
+    options.settle_timeout_ms = scaled(300);
+    config.recheck_max_ms = 3600000;
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
         config.user = &locks[i];
@@ -180,9 +180,9 @@ static void test_fault_50_client_closed_with_a_row(void **state)
     for (i = 0; i < LOCKS; i++) {
         assert_false(rlk_is_held(&locks[i]));
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_E_CLOSED);
-        assert_result(rlk_keep(&locks[i]), RLK_E_CLOSED);
+        assert_result(rlk_keep_alive(&locks[i]), RLK_E_CLOSED);
         assert_result(rlk_cancel(&locks[i]), RLK_E_CLOSED);
-        assert_result(rlk_step_down(&locks[i]), RLK_E_CLOSED);
+        assert_result(rlk_resign(&locks[i]), RLK_E_CLOSED);
         assert_result(rlk_lock_close(&locks[i]), RLK_E_CLOSED);
     }
     support_teardown(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Four processes that contend for one lock, two in event loops with auto_renew, two by blocking
- * calls and rlk_keep, while their connections are killed, their server stands still and is
+ * calls and rlk_keep_alive, while their connections are killed, their server stands still and is
  * restarted, and they themselves are stopped and killed. They write into shared memory until when
  * each may believe to hold the lock; no two of them may at a time, and all go on to get it.
  */
@@ -126,7 +126,7 @@ static void run_blocking(int me, unsigned seed)
         __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
         end_ms = support_now_ms() + time_to_hold(&seed);
         while (believe(me) && support_now_ms() < end_ms) {
-            if (rlk_keep(&lock) != RLK_OK)
+            if (rlk_keep_alive(&lock) != RLK_OK)
                 break;
             support_sleep_ms(3);
         }
@@ -140,12 +140,12 @@ static void run(int me)
     rlk_options options;
     memset(&options, 0, sizeof options);
     options.backoff_max_ms = 50;
-    options.response_ms = scaled(150);
-    options.operation_ms = scaled(1000);
-    options.settle_ms = scaled(300);
+    options.response_timeout_ms = scaled(150);
+    options.operation_timeout_ms = scaled(1000);
+    options.settle_timeout_ms = scaled(300);
     config.ttl_ms = scaled(TTL_MS);
     config.auto_renew = me % 2 == 0;
-    config.safety_ms = scaled(1000);
+    config.recheck_max_ms = scaled(1000);
     CHILD_CHECK(rlk_client_open(&client, server_url(redis), &options) == RLK_OK);
     CHILD_CHECK(rlk_lock_init(&lock, &client, KEY, &config) == RLK_OK);
     if (me % 2 == 0)

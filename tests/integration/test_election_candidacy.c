@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A candidacy on real servers: rlk_lead_start, what keeps it up, and what ends it but
- * rlk_step_down (test_election_step_down.c).
+ * A candidacy on real servers: rlk_campaign_start, what keeps it up, and what ends it but
+ * rlk_resign (test_election_step_down.c).
  */
 #include "election.h"
 #include "proxied.h"
@@ -39,7 +39,7 @@ static void key_vanishes(void)
     int64_t end_ms = support_now_ms() + time_ms;
     int64_t led = 0;
     size_t i;
-    assert_result(rlk_lead_start(&both.anna), RLK_PENDING);
+    assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     while (support_now_ms() < end_ms) {
         rlk_event event;
         if (!loop_next_event(A, &event, 10) || event.type != RLK_EV_ACQUIRED)
@@ -78,7 +78,7 @@ static void test_lead_keeps_the_lease(void **state)
     }
     assert_between(renewed, 3, 2 * 4);
     assert_true(rlk_held_ms(&both.anna) >= 2 * ttl_ms);
-    assert_result(rlk_step_down(&both.anna), RLK_OK);
+    assert_result(rlk_resign(&both.anna), RLK_OK);
     assert_result(rlk_acquire_start(&both.anna, RLK_FOREVER), RLK_PENDING);
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
     assert_event(A, RLK_EV_LOST, RLK_LOST);
@@ -136,7 +136,7 @@ static void cancel_body(void)
     assert_result(result, RLK_OK);
     assert_event(A, RLK_EV_CANCELLED, RLK_CANCELLED);
     election_assert_idle(&both.anna, A);
-    assert_result(rlk_step_down(&both.bert), RLK_OK);
+    assert_result(rlk_resign(&both.bert), RLK_OK);
     election_assert_idle(&both.anna, A);
     assert_int_equal(election_holding(&both), 0);
 
@@ -169,7 +169,7 @@ static void release_body(void)
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
     assert_result(rlk_release(&both.anna), RLK_E_STATE); /* it is an acquire that is under way */
-    assert_result(rlk_step_down(&both.bert), RLK_OK);
+    assert_result(rlk_resign(&both.bert), RLK_OK);
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
 }
 
@@ -200,7 +200,7 @@ static void test_lead_ends_with_a_fatal_error(void **state)
     election_assert_idle(&both.anna, A);
 
     /* at once, as long as nobody resets the client */
-    result = rlk_lead_start(&both.anna);
+    result = rlk_campaign_start(&both.anna);
     if (result == RLK_PENDING)
         assert_event(A, RLK_EV_FAILED, RLK_E_AUTH);
     else
@@ -241,12 +241,12 @@ static void test_lead_start_refused(void **state)
     (void)state;
     begin(1, TTL_MS);
     election_lead(&both.anna, A);
-    assert_result(rlk_lead_start(&both.anna), RLK_E_STATE);
+    assert_result(rlk_campaign_start(&both.anna), RLK_E_STATE);
     election_follow(&both, &both.bert, B);
-    assert_result(rlk_lead_start(&both.bert), RLK_E_STATE);
+    assert_result(rlk_campaign_start(&both.bert), RLK_E_STATE);
     assert_result(rlk_acquire_start(&both.bert, RLK_TRY), RLK_E_STATE);
     /* and both are what they were */
-    assert_result(rlk_step_down(&both.anna), RLK_OK);
+    assert_result(rlk_resign(&both.anna), RLK_OK);
     assert_event(B, RLK_EV_ACQUIRED, RLK_OK);
     election_lose(&both, &both.bert, B);
     assert_event(B, RLK_EV_LOST, RLK_LOST);

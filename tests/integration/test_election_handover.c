@@ -57,7 +57,7 @@ static void begin(size_t count, int64_t ttl_ms)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_options options = {0};
     config.ttl_ms = ttl_ms;
-    config.safety_ms = 600000; /* nobody looks for nothing */
+    config.recheck_max_ms = 600000; /* nobody looks for nothing */
     options.env.trace = on_trace;
     proxied_start(&world, count, false, NULL, &options);
     open_again(&second, &options);
@@ -177,12 +177,12 @@ static void delay(int64_t ms)
 
 static void lead_and_follow(bool both)
 {
-    assert_result(rlk_lead_start(&anna), RLK_PENDING);
+    assert_result(rlk_campaign_start(&anna), RLK_PENDING);
     assert_next(A, RLK_EV_ACQUIRED, RLK_OK);
     calm(); /* on all servers, not only on a quorum */
-    assert_result(rlk_lead_start(&bert), RLK_PENDING);
+    assert_result(rlk_campaign_start(&bert), RLK_PENDING);
     if (both)
-        assert_result(rlk_lead_start(&carl), RLK_PENDING);
+        assert_result(rlk_campaign_start(&carl), RLK_PENDING);
     calm();
 }
 
@@ -203,7 +203,7 @@ static void test_lead_handover_takes_three_round_trips(void **state)
         lead_and_follow(false);
         delay(DELAY_MS);
         start_ms = support_now_ms();
-        assert_result(rlk_step_down_start(&anna), RLK_PENDING);
+        assert_result(rlk_resign_start(&anna), RLK_PENDING);
         turn_until(rlk_is_held(&bert));
         assert_between(support_now_ms() - start_ms, trips * TRIP_MS,
                        3 * TRIP_MS + TRIP_MS * 3 / 4 * support_time_factor());
@@ -224,7 +224,7 @@ static void test_lead_handover_takes_three_commands(void **state)
     server_do(world.set.servers[0], "CONFIG RESETSTAT");
     bill_begin();
     rlk_client_stats(B, &first);
-    assert_result(rlk_step_down_start(&anna), RLK_PENDING);
+    assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
     assert_next(A, RLK_EV_RELEASED, RLK_OK);
     calm();
@@ -250,7 +250,7 @@ static void test_lead_handover_to_one_of_two(void **state)
     begin(1, TTL_MS);
     lead_and_follow(true);
     bill_begin();
-    assert_result(rlk_step_down_start(&anna), RLK_PENDING);
+    assert_result(rlk_resign_start(&anna), RLK_PENDING);
     turn_until(rlk_is_held(&bert) || rlk_is_held(&carl));
     calm();
     assert_true(rlk_is_held(&bert) != rlk_is_held(&carl));
@@ -268,7 +268,7 @@ static void test_lead_handover_on_three_servers(void **state)
     begin(3, TTL_MS);
     lead_and_follow(false);
     bill_begin();
-    assert_result(rlk_step_down_start(&anna), RLK_PENDING);
+    assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
     assert_next(A, RLK_EV_RELEASED, RLK_OK);
     calm();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rlk_step_down in each state of a candidacy, blocking and started, on real servers.
+ * rlk_resign in each state of a candidacy, blocking and started, on real servers.
  */
 #include "child.h"
 #include "election.h"
@@ -17,7 +17,7 @@
 
 static election both;
 static rlk_lock alba; /* of the same client as anna */
-static bool started;  /* which form of rlk_step_down */
+static bool started;  /* which form of rlk_resign */
 
 static void begin(size_t count)
 {
@@ -27,7 +27,7 @@ static void begin(size_t count)
     assert_result(rlk_lock_init(&alba, A, ELECTION_KEY, &config), RLK_OK);
 }
 
-/* On one server and on three; rlk_step_down, and started. */
+/* On one server and on three; rlk_resign, and started. */
 static void on_each(void (*body)(void))
 {
     static const size_t sizes[] = {1, 3};
@@ -43,7 +43,7 @@ static void on_each(void (*body)(void))
 /* Steps down in the form under test. */
 static void step_down(rlk_lock *lock, rlk_client *client, rlk_result expected, rlk_event_type type)
 {
-    rlk_result result = started ? rlk_step_down_start(lock) : rlk_step_down(lock);
+    rlk_result result = started ? rlk_resign_start(lock) : rlk_resign(lock);
     if (result == RLK_PENDING && started)
         assert_event(client, type, expected);
     else
@@ -84,7 +84,7 @@ static void test_lead_step_down_leading(void **state)
 /* It leads, and steps down before it has heard of it. */
 static void leading_unheard_body(void)
 {
-    assert_result(rlk_lead_start(&both.anna), RLK_PENDING);
+    assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, rlk_is_held(&both.anna));
     step_down(&both.anna, A, RLK_OK, RLK_EV_RELEASED);
     assert_int_equal(election_holding(&both), 0);
@@ -103,7 +103,7 @@ static void following_body(void)
     step_down(&both.anna, A, RLK_CANCELLED, RLK_EV_CANCELLED);
     assert_int_equal(election_holding(&both), both.first.count);
     /* and the place that comes free it does not take */
-    assert_result(rlk_step_down(&both.bert), RLK_OK);
+    assert_result(rlk_resign(&both.bert), RLK_OK);
     election_assert_idle(&both.anna, A);
     assert_int_equal(election_holding(&both), 0);
 }
@@ -121,14 +121,14 @@ static void following_in_flight_body(void)
     size_t i;
     for (i = 0; i < both.first.count; i++)
         server_pause(both.first.servers[i]);
-    assert_result(rlk_lead_start(&both.anna), RLK_PENDING);
+    assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, (rlk_client_stats(A, &stats), stats.attempts == 1));
     loop_serve(A, 1);
     if (started) {
-        assert_result(rlk_step_down_start(&both.anna), RLK_PENDING);
+        assert_result(rlk_resign_start(&both.anna), RLK_PENDING);
         assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
     } else {
-        assert_result(rlk_step_down(&both.anna), RLK_UNKNOWN); /* after settle_ms */
+        assert_result(rlk_resign(&both.anna), RLK_UNKNOWN); /* after settle_timeout_ms */
     }
     for (i = 0; i < both.first.count; i++)
         server_resume(both.first.servers[i]);
@@ -151,17 +151,17 @@ static void in_row_body(void)
 {
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
-    assert_result(rlk_lead_start(&alba), RLK_PENDING);
+    assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
     step_down(&alba, A, RLK_CANCELLED, RLK_EV_CANCELLED);
     assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
 
     /* the first of the row: the next one follows in its place, and leads */
-    assert_result(rlk_lead_start(&alba), RLK_PENDING);
+    assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
     step_down(&both.anna, A, RLK_CANCELLED, RLK_EV_CANCELLED);
     assert_int_equal(rlk_lock_operation(&alba), RLK_OP_ACQUIRE);
-    assert_result(rlk_step_down(&both.bert), RLK_OK);
+    assert_result(rlk_resign(&both.bert), RLK_OK);
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&alba));
     election_assert_idle(&both.anna, A);
@@ -177,13 +177,13 @@ static void test_lead_step_down_in_the_row(void **state)
 static void handed_over_body(void)
 {
     election_lead(&both.anna, A);
-    assert_result(rlk_lead_start(&alba), RLK_PENDING);
+    assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
     if (started) {
-        assert_result(rlk_step_down_start(&both.anna), RLK_PENDING);
+        assert_result(rlk_resign_start(&both.anna), RLK_PENDING);
         assert_event(A, RLK_EV_RELEASED, RLK_OK);
     } else {
-        assert_result(rlk_step_down(&both.anna), RLK_OK);
+        assert_result(rlk_resign(&both.anna), RLK_OK);
     }
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&alba));
@@ -233,28 +233,28 @@ static void test_lead_step_down_refused(void **state)
     (void)state;
     begin(1);
     memset(&closed, 0, sizeof closed);
-    assert_result(rlk_step_down(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_step_down_start(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lead_start(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_step_down(&closed), RLK_E_CLOSED);
-    assert_result(rlk_step_down_start(&closed), RLK_E_CLOSED);
-    assert_result(rlk_lead_start(&closed), RLK_E_CLOSED);
+    assert_result(rlk_resign(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_resign_start(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_campaign_start(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_resign(&closed), RLK_E_CLOSED);
+    assert_result(rlk_resign_start(&closed), RLK_E_CLOSED);
+    assert_result(rlk_campaign_start(&closed), RLK_E_CLOSED);
     election_lead(&both.anna, A);
     pid = child_fork();
     if (pid == 0)
-        _exit(rlk_step_down(&both.anna) == RLK_E_FORKED &&
-                      rlk_step_down_start(&both.anna) == RLK_E_FORKED &&
-                      rlk_lead_start(&both.anna) == RLK_E_FORKED
+        _exit(rlk_resign(&both.anna) == RLK_E_FORKED &&
+                      rlk_resign_start(&both.anna) == RLK_E_FORKED &&
+                      rlk_campaign_start(&both.anna) == RLK_E_FORKED
                   ? 0
                   : 1);
     assert_int_equal(child_exit_code(pid), 0);
     /* another operation is under way */
     assert_result(rlk_query_start(&both.anna, holders, 1), RLK_PENDING);
-    assert_result(rlk_step_down_start(&both.anna), RLK_E_STATE);
-    assert_result(rlk_step_down(&both.anna), RLK_E_STATE);
+    assert_result(rlk_resign_start(&both.anna), RLK_E_STATE);
+    assert_result(rlk_resign(&both.anna), RLK_E_STATE);
     assert_event(A, RLK_EV_DONE, RLK_OK);
     assert_true(rlk_is_held(&both.anna));
-    assert_result(rlk_step_down(&both.anna), RLK_OK);
+    assert_result(rlk_resign(&both.anna), RLK_OK);
     election_close(&both);
 }
 

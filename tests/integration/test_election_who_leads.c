@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who leads, since when and for how long yet: rlk_query and rlk_leader_of, on real servers.
+ * Who leads, since when and for how long yet: rlk_query and rlk_leader, on real servers.
  */
 #include "child.h"
 #include "election.h"
@@ -57,20 +57,20 @@ static void put(const char *value, int64_t ttl_ms)
     }
 }
 
-static rlk_result ask_with(rlk_lock *lock, rlk_leader *leader)
+static rlk_result ask_with(rlk_lock *lock, rlk_leader_info *leader)
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_result result = rlk_query(lock, holders, both.first.count);
     assert_true(result == RLK_OK || result == RLK_NOT_HELD);
-    return rlk_leader_of(lock, holders, leader);
+    return rlk_leader(lock, holders, leader);
 }
 
-static rlk_result ask(rlk_leader *leader)
+static rlk_result ask(rlk_leader_info *leader)
 {
     return ask_with(&asker, leader);
 }
 
-static void assert_name(const rlk_leader *leader, const char *name)
+static void assert_name(const rlk_leader_info *leader, const char *name)
 {
     assert_int_equal(leader->name_len, strlen(name));
     assert_memory_equal(leader->token, name, strlen(name));
@@ -84,7 +84,7 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_leader leader = {0};
+        rlk_leader_info leader = {0};
         int64_t before_ms;
         begin(sizes[i], TTL_MS);
         assert_result(ask(&leader), RLK_NOT_HELD);
@@ -97,7 +97,7 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
         assert_name(&leader, ANNA);
         assert_between(leader.since_ms, before_ms, now_ms());
         assert_between(leader.until_ms, before_ms + TTL_MS - 2, now_ms() + TTL_MS);
-        assert_result(rlk_step_down(&both.anna), RLK_OK);
+        assert_result(rlk_resign(&both.anna), RLK_OK);
         assert_result(ask(&leader), RLK_NOT_HELD);
         assert_false(leader.known);
         election_close(&both);
@@ -110,8 +110,8 @@ static void test_lead_who_since_when(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_leader leader = {0};
-        rlk_leader own = {0};
+        rlk_leader_info leader = {0};
+        rlk_leader_info own = {0};
         int64_t since_ms;
         int64_t before_ms;
         int64_t after_ms;
@@ -147,8 +147,8 @@ static void test_lead_who_leads_again_is_new(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_leader leader = {0};
-        rlk_leader own = {0};
+        rlk_leader_info leader = {0};
+        rlk_leader_info own = {0};
         int64_t since_ms;
         size_t k;
         begin(sizes[i], TTL_MS);
@@ -177,11 +177,11 @@ static void test_lead_who_after_a_failover(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
-        rlk_leader leader = {0};
+        rlk_leader_info leader = {0};
         int64_t seen_ms;
         begin(sizes[i], INT64_C(500) * support_time_factor());
         election_lead(&both.anna, &both.first.client);
-        assert_result(rlk_lead_start(&both.bert), RLK_PENDING);
+        assert_result(rlk_campaign_start(&both.bert), RLK_PENDING);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, ANNA);
         nodes_close(&both.first); /* as kill -9: it gives nothing back */
@@ -218,7 +218,7 @@ static void test_lead_who_of_foreign_tokens(void **state)
     for (i = 0; i < COUNT_OF(sizes); i++) {
         begin(sizes[i], TTL_MS);
         for (k = 0; k < COUNT_OF(cases); k++) {
-            rlk_leader leader = {0};
+            rlk_leader_info leader = {0};
             char value[3001];
             memset(value, 'x', cases[k].len);
             value[cases[k].len] = '\0';
@@ -239,7 +239,7 @@ static void test_lead_who_of_foreign_tokens(void **state)
 /* A name, then a longer one that begins with it, then one with a NUL: others, each. */
 static void test_lead_who_another_token_is_another_leader(void **state)
 {
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
     int64_t since_ms;
     (void)state;
     begin(1, TTL_MS);
@@ -266,7 +266,7 @@ static void test_lead_who_another_token_is_another_leader(void **state)
 static void test_lead_who_until_a_quorum_is_free(void **state)
 {
     static const int64_t ttls_ms[] = {60000, 5000, 20000};
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
     int64_t before_ms;
     size_t i;
     (void)state;
@@ -301,7 +301,7 @@ static void test_lead_who_until_a_quorum_is_free(void **state)
 static void test_lead_who_of_no_answer(void **state)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
     (void)state;
     begin(1, TTL_MS);
     put("somebody", 0);
@@ -309,7 +309,7 @@ static void test_lead_who_of_no_answer(void **state)
     assert_int_equal(server_integer(both.first.servers[0], "DEL service"), 1);
     assert_int_equal(server_integer(both.first.servers[0], "RPUSH service x"), 1);
     assert_result(rlk_query(&asker, holders, 1), RLK_E_WRONGTYPE);
-    assert_result(rlk_leader_of(&asker, holders, &leader), RLK_NOT_HELD);
+    assert_result(rlk_leader(&asker, holders, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
     election_close(&both);
 }
@@ -317,26 +317,26 @@ static void test_lead_who_of_no_answer(void **state)
 static void test_lead_who_of_wrong_arguments(void **state)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
     rlk_lock closed;
     pid_t pid;
     (void)state;
     begin(1, TTL_MS);
     put("somebody", 0);
     assert_result(rlk_query(&asker, holders, 1), RLK_OK);
-    assert_result(rlk_leader_of(NULL, holders, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader_of(&asker, NULL, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader_of(&asker, holders, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(NULL, holders, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&asker, NULL, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&asker, holders, NULL), RLK_E_ARGUMENT);
     memset(&closed, 0, sizeof closed);
-    assert_result(rlk_leader_of(&closed, holders, &leader), RLK_E_CLOSED);
+    assert_result(rlk_leader(&closed, holders, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
     pid = child_fork();
     if (pid == 0)
-        _exit(rlk_leader_of(&asker, holders, &leader) == RLK_E_FORKED && !leader.known ? 0 : 1);
+        _exit(rlk_leader(&asker, holders, &leader) == RLK_E_FORKED && !leader.known ? 0 : 1);
     assert_int_equal(child_exit_code(pid), 0);
-    assert_result(rlk_leader_of(&asker, holders, &leader), RLK_OK);
+    assert_result(rlk_leader(&asker, holders, &leader), RLK_OK);
     rlk_lock_close(&asker);
-    assert_result(rlk_leader_of(&asker, holders, &leader), RLK_E_CLOSED);
+    assert_result(rlk_leader(&asker, holders, &leader), RLK_E_CLOSED);
     election_close(&both);
 }
 

@@ -88,20 +88,20 @@ static void test_fault_56_greatest_ttl(void **state)
 static void test_fault_57_ttl_within_drift_and_node_time(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    const int64_t node_ms = 300;
+    const int64_t node_timeout_ms = 300;
     int64_t ttl_ms;
     (void)state;
     nodes_start(&set, 3, NULL, NULL);
-    config.node_ms = node_ms;
-    for (ttl_ms = 1; ttl_ms <= node_ms + 2; ttl_ms++) {
+    config.node_timeout_ms = node_timeout_ms;
+    for (ttl_ms = 1; ttl_ms <= node_timeout_ms + 2; ttl_ms++) {
         config.ttl_ms = ttl_ms;
         assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_E_TTL);
     }
-    config.ttl_ms = node_ms + 20;
+    config.ttl_ms = node_timeout_ms + 20;
     assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
     assert_result(rlk_acquire(&lock, INT64_C(5000) * support_time_factor()), RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), 0, node_ms + 20 - 5);
-    assert_result(rlk_renew(&lock, node_ms + 2), RLK_E_TTL);
+    assert_between(rlk_remaining_ms(&lock), 0, node_timeout_ms + 20 - 5);
+    assert_result(rlk_renew(&lock, node_timeout_ms + 2), RLK_E_TTL);
     rlk_release(&lock);
     assert_released();
     nodes_close(&set);

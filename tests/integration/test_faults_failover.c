@@ -215,7 +215,7 @@ static void test_fault_92_elected(void **state)
         rlk_lock_close(&lock);
         config.ttl_ms = scaled(3000);
         assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
-        assert_result(rlk_lead_start(&lock), RLK_PENDING);
+        assert_result(rlk_campaign_start(&lock), RLK_PENDING);
         assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
         failovers[i].happens();
         name_means(replica, NULL);
@@ -227,7 +227,7 @@ static void test_fault_92_elected(void **state)
                                     : event.type != RLK_EV_RENEWED || book.asked == 1);
         assert_true(rlk_is_held(&lock));
         assert_at(replica, &lock);
-        assert_result(rlk_step_down(&lock), RLK_OK);
+        assert_result(rlk_resign(&lock), RLK_OK);
         close_all();
         support_teardown(NULL);
     }

@@ -21,18 +21,19 @@ static rlk_options quick(void)
 {
     rlk_options options;
     memset(&options, 0, sizeof(options));
-    options.connect_ms = 300;
-    options.response_ms = INT64_C(300) * support_time_factor();
+    options.connect_timeout_ms = 300;
+    options.response_timeout_ms = INT64_C(300) * support_time_factor();
     options.backoff_max_ms = 50;
-    options.operation_ms = INT64_C(2000) * support_time_factor();
-    options.settle_ms = INT64_C(500) * support_time_factor();
+    options.operation_timeout_ms = INT64_C(2000) * support_time_factor();
+    options.settle_timeout_ms = INT64_C(500) * support_time_factor();
     return options;
 }
 
 static void open_with(const char *url, const rlk_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.node_ms = 2 * options->response_ms; /* so that the connection gives up first */
+    config.node_timeout_ms =
+        2 * options->response_timeout_ms; /* so that the connection gives up first */
     assert_result(rlk_client_open(&client, url, options), RLK_OK);
     assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
 }
@@ -128,7 +129,7 @@ static void test_fault_28_syn_black_hole_is_a_connect_timeout(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
     rlk_client_close(&client);
     /* the deadline of a call is shorter than the connect time: it holds all the same */
-    patient.connect_ms = 20000;
+    patient.connect_timeout_ms = 20000;
     open_with(hostile_url(hole), &patient);
     start = support_now_ms();
     rlk_acquire(&lock, 100);
@@ -250,8 +251,8 @@ static void test_fault_32_one_byte_at_a_time(void **state)
     rlk_lock other;
     (void)state;
     /* a command of 150 bytes takes long on a busy machine */
-    patient.response_ms = INT64_C(2000) * support_time_factor();
-    patient.operation_ms = 2 * patient.response_ms;
+    patient.response_timeout_ms = INT64_C(2000) * support_time_factor();
+    patient.operation_timeout_ms = 2 * patient.response_timeout_ms;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), true);
     open_with(proxy_url(middle), &patient);
@@ -303,7 +304,7 @@ static void write_open(void)
     memory.tx_cap = sizeof(write_tx);
     memory.rx = write_rx;
     memory.rx_cap = sizeof(write_rx);
-    options.response_ms = 20000;
+    options.response_timeout_ms = 20000;
     assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, &options), RLK_OK);
     for (i = 0; i < WRITE_LOCKS; i++) {
         memset(write_keys[i], 'a' + i % 26, WRITE_KEY);

@@ -273,7 +273,7 @@ static void test_minimal_acl_with_and_without_getex(void **state)
     (void)state;
     redis = server_start(NULL);
     memset(&options, 0, sizeof options);
-    options.operation_ms = 600;
+    options.operation_timeout_ms = 600;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = rlk_lock_config_default();
         config.retry_min_ms = 2000; /* no try is under way at the deadline */

@@ -30,11 +30,11 @@ static void init_lock(int64_t retry_ms)
     assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
 }
 
-static void open_with(const char *url, int64_t operation_ms, int64_t retry_ms)
+static void open_with(const char *url, int64_t operation_timeout_ms, int64_t retry_ms)
 {
     rlk_options options;
     memset(&options, 0, sizeof options);
-    options.operation_ms = operation_ms;
+    options.operation_timeout_ms = operation_timeout_ms;
     options.backoff_max_ms = 200;
     nodes_open_urls(&set, &url, 1, &options);
     init_lock(retry_ms);
@@ -195,7 +195,7 @@ static void refusal_of_extend(const refusal *fault)
     assert_true(rlk_is_held(&lock));
     assert_between(rlk_remaining_ms(&lock), 1, before);
     /* a leader goes on leading meanwhile, and learns nothing false */
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
 }
 
 static void refusal_of_release(const refusal *fault)

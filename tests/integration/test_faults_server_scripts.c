@@ -29,8 +29,8 @@ static void open_with(const char *url, bool no_tracking)
     memset(&options, 0, sizeof options);
     config.retry_min_ms = RETRY_MS;
     config.retry_max_ms = RETRY_MS;
-    options.operation_ms = OPERATION_MS;
-    options.settle_ms = OPERATION_MS;
+    options.operation_timeout_ms = OPERATION_MS;
+    options.settle_timeout_ms = OPERATION_MS;
     options.backoff_max_ms = 200;
     options.no_tracking = no_tracking;
     nodes_open_urls(&set, &url, 1, &options);
@@ -120,7 +120,7 @@ static void test_fault_06_busy_script_in_handshake(void **state)
     proxy *middle;
     (void)state;
     memset(&options, 0, sizeof options);
-    options.operation_ms = OPERATION_MS;
+    options.operation_timeout_ms = OPERATION_MS;
     redis = server_start(&config);
     middle = proxy_start(server_url(redis), false);
     url = proxy_url(middle);

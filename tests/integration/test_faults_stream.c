@@ -287,7 +287,7 @@ static void test_fault_115_half_open(void **state)
     rlk_options options;
     (void)state;
     memset(&options, 0, sizeof options);
-    options.response_ms = scaled(200);
+    options.response_timeout_ms = scaled(200);
     open_behind_proxy(NULL, &options);
     assert_result(rlk_query(&lock, &seen, 1), RLK_NOT_HELD);
     proxy_half_open(middle);

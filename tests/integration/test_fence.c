@@ -49,7 +49,7 @@ static void stop(void)
 static void start_direct(const char *url, const rlk_options *options)
 {
     /* one round is to last, on a slow machine too: the next would have another token */
-    rlk_lock_config config = {.node_ms = 20000};
+    rlk_lock_config config = {.node_timeout_ms = 20000};
     rlk_holder holder;
     nodes_open_urls(&direct, &url, 1, options);
     assert_result(rlk_lock_init(&lock, &direct.client, KEY, &config), RLK_OK);
@@ -228,12 +228,12 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     rlk_holder holder;
     const char *token;
 
-    options.settle_ms = 10000;
+    options.settle_timeout_ms = 10000;
     start_direct(url(redis), &options);
     server_pause(redis);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     token = token_of(&lock);
-    loop_quiet(&direct.client, options.response_ms + 200); /* it has closed */
+    loop_quiet(&direct.client, options.response_timeout_ms + 200); /* it has closed */
     assert_true(rlk_conn_get_state(rlk_client_conn(&direct.client, 0)) != RLK_CONN_READY);
     server_resume(redis);
     assert_event(&direct.client, RLK_EV_ACQUIRED, RLK_OK);
@@ -247,7 +247,7 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     /* not wanted any more: undone */
     server_pause(redis);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    loop_quiet(&direct.client, 2 * options.response_ms + 300); /* nor on one more stream */
+    loop_quiet(&direct.client, 2 * options.response_timeout_ms + 300); /* nor on one more stream */
     server_resume(redis);
     {
         rlk_event event;
@@ -282,8 +282,8 @@ static void test_fault_64_client_pause_write(void **state)
         rlk_options options = proxied_options();
         rlk_holder holders[RLK_MAX_NODES];
         size_t n;
-        options.response_ms = 10000;
-        options.settle_ms = known ? 10000 : 100;
+        options.response_timeout_ms = 10000;
+        options.settle_timeout_ms = known ? 10000 : 100;
         proxied_start(&world, sizes[i / 2], true, NULL, &options);
         assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
         assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
@@ -389,7 +389,7 @@ static void failover(bool one_try)
     book.there = old;
     options.resolver = address_book_look;
     options.resolver_context = &book;
-    options.settle_ms = 10000;
+    options.settle_timeout_ms = 10000;
     start_direct("redis://lock.example:7000", &options);
     server_pause(old);
     assert_result(rlk_acquire_start(&lock, one_try ? RLK_TRY : 20000), RLK_PENDING);

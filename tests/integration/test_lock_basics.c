@@ -250,20 +250,20 @@ static void test_aioredis_lock_enter_and_exit(void **state)
 static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
 {
     int i;
-    assert_result(rlk_keep(a), RLK_NOT_HELD);
+    assert_result(rlk_keep_alive(a), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_FOREVER), RLK_OK);
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 6; i++) {
         loop_quiet(&second.client, 150); /* the whole takes longer than the TTL of 800 ms */
-        assert_result(rlk_keep(a), RLK_OK);
+        assert_result(rlk_keep_alive(a), RLK_OK);
     }
     /* the leader stalls: it hears that it is lost, and the follower leads */
     assert_event(&second.client, RLK_EV_ACQUIRED, RLK_OK);
     assert_false(rlk_is_held(a));
-    assert_result(rlk_keep(a), RLK_LOST);
+    assert_result(rlk_keep_alive(a), RLK_LOST);
     assert_result(rlk_release(a), RLK_LOST);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_BUSY);
-    assert_result(rlk_keep(b), RLK_OK);
+    assert_result(rlk_keep_alive(b), RLK_OK);
     assert_result(rlk_release(b), RLK_OK);
     assert_result(rlk_acquire(a, RLK_FOREVER), RLK_OK);
     assert_result(rlk_release(a), RLK_OK);

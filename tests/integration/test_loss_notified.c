@@ -2,7 +2,7 @@
  *
  * What others do to a key that is held, on real servers that tell of it: the loss is known at once,
  * long before a renewal is due; and not before the key was looked at, so that a mere touch loses
- * nothing. With auto_renew and without, in a loop and by rlk_keep.
+ * nothing. With auto_renew and without, in a loop and by rlk_keep_alive.
  */
 #include "proxied.h"
 
@@ -199,20 +199,20 @@ static void test_fault_23_24_75_loss_is_told_at_once(void **state)
     }
 }
 
-/* The same without a loop: the next rlk_keep knows, though no renewal is due. */
+/* The same without a loop: the next rlk_keep_alive knows, though no renewal is due. */
 static void keep_knows_of(const change *what)
 {
     rlk_result result = RLK_OK;
     int64_t start_ms = support_now_ms();
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     on(world.set.count, what->act);
-    wait_until((result = rlk_keep(&lock)) != RLK_OK); /* pushes take their time */
+    wait_until((result = rlk_keep_alive(&lock)) != RLK_OK); /* pushes take their time */
     if (result != RLK_LOST) /* which is said where a look from an earlier call was answered */
         assert_result(result, strcmp(what->type, "list") == 0 ? RLK_E_WRONGTYPE : RLK_NOT_OWNER);
     assert_between(support_now_ms() - start_ms, 0, scaled(700)); /* no wait for idleness, either */
     assert_false(rlk_is_held(&lock));
     assert_left(what);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
 static void test_fault_23_24_75_keep_knows_at_once(void **state)

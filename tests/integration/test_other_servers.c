@@ -564,7 +564,7 @@ static void test_fault_107_tracking_that_is_silent(void **state)
     middle = proxy_start(server_url(redis), false);
     proxy_on(middle, "CLIENT TRACKING", 0, PROXY_ANSWER, "+OK\r\n");
     nodes_open_urls(&set, (const char *[]){proxy_url(middle)}, 1, NULL);
-    config.safety_ms = 1000;
+    config.recheck_max_ms = 1000;
     assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
     assert_acquired_behind_a_holder();
     assert_true(rlk_conn_is_tracking(conn()));
@@ -598,7 +598,7 @@ static void test_fault_107_tracking_that_works_is_trusted(void **state)
     (void)state;
     redis = server_start(NULL);
     nodes_open_urls(&set, (const char *[]){server_url(redis)}, 1, NULL);
-    config.safety_ms = 50; /* a recheck at any time */
+    config.recheck_max_ms = 50; /* a recheck at any time */
     assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
     assert_result(rlk_lock_init(&own, &set.client, KEY, NULL), RLK_OK);
     for (i = 0; i < 10; i++) {

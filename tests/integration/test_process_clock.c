@@ -95,7 +95,7 @@ static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
     test_clock_jump(&clock, 100000);
     assert_false(rlk_is_held(&lock));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
     end();
 }
 
@@ -118,7 +118,7 @@ static void test_fault_87_backward_clock(void **state)
     assert_result(rlk_client_service(&client, NULL, 0), RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), left_ms);
     assert_result(rlk_check(&lock), RLK_OK);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 1, left_ms); /* the server's clock went on */
     assert_result(rlk_extend(&lock, 5000), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), left_ms + 1, left_ms + 5000);
@@ -127,7 +127,7 @@ static void test_fault_87_backward_clock(void **state)
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     test_clock_jump(&clock, 3600000 + 30000);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
     test_clock_jump(&clock, -60000);
     assert_false(rlk_is_held(&lock));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
@@ -237,7 +237,7 @@ static void test_fault_55_wall_clock_has_no_effect(void **state)
     assert_result(rlk_acquire(&other, 100), RLK_TIMED_OUT);
     wall_jump(-3 * 86400);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 20000, 31000);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);

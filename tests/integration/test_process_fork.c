@@ -26,7 +26,7 @@ static void end(void)
 /* A child is refused in every call on every lock, and sends nothing. */
 static void forked_calls(rlk_lock *lock)
 {
-    rlk_leader leader = {0};
+    rlk_leader_info leader = {0};
     rlk_holder holder = {0};
     CHILD_CHECK(!rlk_is_held(lock));
     CHILD_CHECK(!rlk_is_held_at(lock, 0));
@@ -40,17 +40,17 @@ static void forked_calls(rlk_lock *lock)
     CHILD_CHECK(rlk_extend_start(lock, 1000) == RLK_E_FORKED);
     CHILD_CHECK(rlk_renew(lock, RLK_DEFAULT) == RLK_E_FORKED);
     CHILD_CHECK(rlk_renew_start(lock, RLK_DEFAULT) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_keep(lock) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_keep_alive(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_check(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_check_start(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_query(lock, &holder, 1) == RLK_E_FORKED);
     CHILD_CHECK(rlk_query_start(lock, &holder, 1) == RLK_E_FORKED);
     CHILD_CHECK(rlk_force_release(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_force_release_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_lead_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_step_down(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_step_down_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_leader_of(lock, &holder, &leader) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_campaign_start(lock) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_resign(lock) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_resign_start(lock) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_leader(lock, &holder, &leader) == RLK_E_FORKED);
     CHILD_CHECK(rlk_cancel(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_lock_close(lock) == RLK_E_FORKED);
 }

@@ -31,7 +31,7 @@ typedef bool (*first_call)(void);
 
 static bool call_is_held(void)
 {
-    return !rlk_is_held(&busy.renewing) && rlk_keep(&busy.renewing) == RLK_LOST;
+    return !rlk_is_held(&busy.renewing) && rlk_keep_alive(&busy.renewing) == RLK_LOST;
 }
 
 static bool call_remaining(void)
@@ -61,7 +61,7 @@ static bool call_renew(void)
 
 static bool call_keep(void)
 {
-    return rlk_keep(&busy.renewing) == RLK_LOST;
+    return rlk_keep_alive(&busy.renewing) == RLK_LOST;
 }
 
 static bool call_check(void)
@@ -76,7 +76,7 @@ static bool call_release(void)
 
 static bool call_step_down(void)
 {
-    return rlk_step_down(&busy.renewing) == RLK_LOST;
+    return rlk_resign(&busy.renewing) == RLK_LOST;
 }
 
 /* A call on another lock of the client. */

@@ -19,11 +19,11 @@ static rlk_options quick(void)
 {
     rlk_options options;
     memset(&options, 0, sizeof(options));
-    options.connect_ms = 1000;
-    options.response_ms = INT64_C(500) * support_time_factor();
+    options.connect_timeout_ms = 1000;
+    options.response_timeout_ms = INT64_C(500) * support_time_factor();
     options.backoff_max_ms = 100;
-    options.operation_ms = INT64_C(400) * support_time_factor();
-    options.settle_ms = INT64_C(300) * support_time_factor();
+    options.operation_timeout_ms = INT64_C(400) * support_time_factor();
+    options.settle_timeout_ms = INT64_C(300) * support_time_factor();
     return options;
 }
 
@@ -34,7 +34,7 @@ static void begin(int64_t ttl_ms)
     proxied_start(&world, NODES, false, NULL, &options);
     nodes_open_again(&other, &world.set, NULL);
     config.ttl_ms = ttl_ms * support_time_factor();
-    config.node_ms = INT64_C(150) * support_time_factor();
+    config.node_timeout_ms = INT64_C(150) * support_time_factor();
     assert_result(rlk_lock_init(&lock, &world.set.client, "foobar", &config), RLK_OK);
 }
 
@@ -88,7 +88,7 @@ static void two_of_five(const outage *how, bool connected)
     assert_true(rlk_remaining_ms(&lock) > RLK_TTL_MS * support_time_factor());
     assert_result(rlk_renew(&lock, RLK_TTL_MAX), RLK_OK);
     assert_true(rlk_remaining_ms(&lock) > RLK_TTL_MAX / 2);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_query(&lock, holders, NODES), RLK_OK);
     assert_true(holders[NODES - 1].ours);

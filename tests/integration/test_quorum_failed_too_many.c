@@ -32,7 +32,7 @@ static void lacking_body(const fault *what)
     start = support_now_ms();
     result = rlk_check(&a);
     assert_true(is_no_success(result) && result != RLK_NOT_OWNER && result != RLK_LOST);
-    assert_result(rlk_keep(&a), RLK_OK);
+    assert_result(rlk_keep_alive(&a), RLK_OK);
     result = rlk_query(&a, holders, first.count);
     assert_true(is_no_success(result) && result != RLK_NOT_HELD);
     assert_between(support_now_ms() - start, 0, 2 * most_ms);

@@ -17,10 +17,10 @@ static rlk_options quick(void)
 {
     rlk_options options;
     memset(&options, 0, sizeof(options));
-    options.response_ms = INT64_C(600) * support_time_factor();
+    options.response_timeout_ms = INT64_C(600) * support_time_factor();
     options.backoff_max_ms = 50;
-    options.operation_ms = INT64_C(500) * support_time_factor();
-    options.settle_ms = INT64_C(300) * support_time_factor();
+    options.operation_timeout_ms = INT64_C(500) * support_time_factor();
+    options.settle_timeout_ms = INT64_C(300) * support_time_factor();
     return options;
 }
 
@@ -224,7 +224,7 @@ static void test_nodes_one_restarted_empty_extend_still_works(void **state)
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_int_equal(nodes_holding(&world.set, "foobar", NULL), QUORUM);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_comes_to(0);
     end();

@@ -12,7 +12,7 @@ static void renewed_after_an_outage(const outage *what, size_t count)
     rlk_lock_config config = config_renewing(1500);
     rlk_event event;
     int64_t ended_ms;
-    config.node_ms = scaled(150);
+    config.node_timeout_ms = scaled(150);
     start(count, &config);
     begin(what);
     event = next_event();

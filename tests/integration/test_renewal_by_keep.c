@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A lease that rlk_keep renews between other work (rule 7): again and again, in outages, up to the
- * cap of the hold time.
+ * A lease that rlk_keep_alive renews between other work (rule 7): again and again, in outages, up
+ * to the cap of the hold time.
  */
 #include "renewal.h"
 
@@ -22,7 +22,7 @@ static void keep_goes_on(size_t count)
     scripts = proxied_count(&world, "EVALSHA");
     until = support_now_ms() + TERMS * config.ttl_ms;
     while (support_now_ms() < until) {
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         assert_true(rlk_is_held(&lock));
         assert_true(proxied_holding(&world, KEY, token) >= client()->quorum);
         support_sleep_ms(config.ttl_ms / 60);
@@ -33,7 +33,7 @@ static void keep_goes_on(size_t count)
     assert_between(scripts, 2 * TERMS * (int)client()->quorum, (3 * TERMS + 3) * (int)count);
     assert_int_equal(proxied_count(&world, "SET"), count);
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_result(rlk_keep(&lock), RLK_NOT_HELD);
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_HELD);
     stop();
 }
 
@@ -43,7 +43,7 @@ static void test_renewal_by_keep_goes_on_for_long(void **state)
     keep_goes_on(3);
 }
 
-/* rlk_keep in an outage: OK while the lease lasts, and takes at most the time of one try. */
+/* rlk_keep_alive in an outage: OK while the lease lasts, and takes at most the time of one try. */
 static void test_renewal_by_keep_in_an_outage(void **state)
 {
     size_t i;
@@ -60,7 +60,7 @@ static void test_renewal_by_keep_in_an_outage(void **state)
         start_ms = support_now_ms();
         do {
             int64_t before_ms = support_now_ms();
-            result = rlk_keep(&lock);
+            result = rlk_keep_alive(&lock);
             assert_between(support_now_ms() - before_ms, 0, config.ttl_ms / 3 + scaled(300));
             support_sleep_ms(5);
         } while (result == RLK_OK);
@@ -85,7 +85,7 @@ static void test_renewal_by_keep_ends_at_the_cap(void **state)
     scripts = proxied_count(&world, "EVALSHA");
     acquired_ms = support_now_ms() - rlk_held_ms(&lock);
     while (result == RLK_OK && support_now_ms() - acquired_ms < scaled(2 * CAP_MS)) {
-        result = rlk_keep(&lock);
+        result = rlk_keep_alive(&lock);
         support_sleep_ms(2);
     }
     assert_result(result, RLK_LOST);

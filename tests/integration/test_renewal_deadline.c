@@ -17,7 +17,7 @@ static void paused_body(size_t count)
     rlk_options options = proxied_options();
     rlk_event event;
     size_t i;
-    options.response_ms = scaled(10000);
+    options.response_timeout_ms = scaled(10000);
     start_with(count, NULL, &config, &options);
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "CLIENT PAUSE 600000 WRITE");
@@ -155,7 +155,7 @@ static void shortened_body(size_t count, bool kept)
             server_integer(world.set.servers[i], "PEXPIRE " KEY " %lld", (long long)left_ms), 1);
     if (kept) {
         /* looks, and renews at the latest at the call after that */
-        wait_until(rlk_keep(&lock) == RLK_OK && rlk_remaining_ms(&lock) > scaled(20000) &&
+        wait_until(rlk_keep_alive(&lock) == RLK_OK && rlk_remaining_ms(&lock) > scaled(20000) &&
                    proxied_count(&world, "EVALSHA") >= scripts + 2);
     } else {
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);

@@ -108,7 +108,7 @@ static void test_renewal_by_a_server_that_does_not_write(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = config_renewing(1500);
         rlk_event event;
-        config.node_ms = scaled(150);
+        config.node_timeout_ms = scaled(150);
         start(3, &config);
         nodes_each(&world.set, cases[i].spoil);
         event = next_event();

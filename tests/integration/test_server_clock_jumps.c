@@ -131,7 +131,7 @@ static void begin(size_t count, int64_t ttl_ms)
     rlk_holder said[RLK_MAX_NODES];
     config.ttl_ms = scaled(ttl_ms);
     config.auto_renew = true;
-    config.safety_ms = HOUR_MS;
+    config.recheck_max_ms = HOUR_MS;
     clock_for_servers();
     nodes_start(&holders, count, NULL, NULL);
     clock_for_us();

@@ -108,7 +108,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     rlk_options options = proxied_options();
     rlk_event event;
     size_t i;
-    options.response_ms = scaled(10000); /* only the server's end ends the connection */
+    options.response_timeout_ms = scaled(10000); /* only the server's end ends the connection */
     start_with(count, 2400, &options);
     rivals_hold(&both);
     nodes_each(&both.world.set, server_save);

@@ -67,12 +67,12 @@ static void start(void)
     size_t i;
     clock_of_client = real;
     options.env = test_clock_env(&clock_of_client);
-    options.operation_ms = OPERATION_MS;
-    options.response_ms = 600000; /* the connection is never at fault */
-    options.settle_ms = 600000;
+    options.operation_timeout_ms = OPERATION_MS;
+    options.response_timeout_ms = 600000; /* the connection is never at fault */
+    options.settle_timeout_ms = 600000;
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
-        rlk_lock_config config = {.ttl_ms = 30000, .node_ms = 9000};
+        rlk_lock_config config = {.ttl_ms = 30000, .node_timeout_ms = 9000};
         assert_result(rlk_lock_init(&locks[i], client(), keys[i], &config), RLK_OK);
     }
     assert_result(rlk_query(&locks[0], &holder, 1), RLK_NOT_HELD);

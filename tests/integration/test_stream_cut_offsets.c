@@ -51,7 +51,7 @@ static void start(bool tcp)
     rlk_options options = proxied_options();
     options.backoff_min_ms = 1;
     options.backoff_max_ms = 1;
-    options.operation_ms = 20000;
+    options.operation_timeout_ms = 20000;
     proxied_start(&world, 1, tcp, NULL, &options);
     proxied_lock_init(&world, &lock, KEY, NULL);
 }

@@ -330,12 +330,12 @@ static void test_fault_90_one_of_a_thousand(void **state)
     rlk_holder holder;
     size_t i;
     (void)state;
-    options.response_ms = 60000;
-    options.settle_ms = 60000;
-    options.operation_ms = 60000;
+    options.response_timeout_ms = 60000;
+    options.settle_timeout_ms = 60000;
+    options.operation_timeout_ms = 60000;
     assert_result(rlk_client_open(&many_client, proxy_url(middle), &options), RLK_OK);
     for (i = 0; i < MANY; i++) {
-        rlk_lock_config config = {.ttl_ms = 600000, .node_ms = 60000};
+        rlk_lock_config config = {.ttl_ms = 600000, .node_timeout_ms = 60000};
         snprintf(many_keys[i], sizeof many_keys[i], "lock:%zu", i);
         assert_result(rlk_lock_init(&many_locks[i], &many_client, many_keys[i], &config), RLK_OK);
     }
@@ -395,8 +395,8 @@ static void test_fault_90_one_in_flight(void **state)
     rlk_holder holder;
     size_t i;
     (void)state;
-    options.response_ms = 60000;
-    options.settle_ms = 60000;
+    options.response_timeout_ms = 60000;
+    options.settle_timeout_ms = 60000;
     assert_result(rlk_client_open(&many_client, proxy_url(middle), &options), RLK_OK);
     for (i = 0; i < 6; i++) {
         snprintf(many_keys[i], sizeof many_keys[i], "lock:%zu", i);

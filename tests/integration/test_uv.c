@@ -103,7 +103,7 @@ static void test_uv_leaves_a_stream_that_went_dead(void **state)
     assert_int_equal(server_integer(redis, "PEXPIRE key %d", ttl_ms), 1);
     wait_until(server_calls(redis, "set") >= 3);
     server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
-    support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_MS);
+    support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);
     program_expect(run, "released");

@@ -23,7 +23,7 @@ static rlk_lock others;
 static rlk_lock_config patient(void)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = PATIENT_MS;
+    config.recheck_max_ms = PATIENT_MS;
     return config;
 }
 
@@ -126,7 +126,7 @@ static void test_tracking_row_costs_one_waiter(void **state)
 /* First come, first served; a hand-over is one release and one attempt, and no push. */
 static void test_tracking_row_is_served_in_order(void **state)
 {
-    rlk_options options = {.handoffs = 254};
+    rlk_options options = {.max_handoffs = 254};
     crowd_count before;
     crowd_count after;
     size_t i;
@@ -154,7 +154,7 @@ static void test_tracking_row_is_served_in_order(void **state)
 /* A lock that comes back stands at the end. */
 static void test_tracking_row_goes_round(void **state)
 {
-    rlk_options options = {.handoffs = 254};
+    rlk_options options = {.max_handoffs = 254};
     size_t i;
     (void)state;
     begin(4, &options);
@@ -188,9 +188,9 @@ static void test_tracking_row_one_attempt_asks_for_itself(void **state)
 /* ---- Yielding ---- */
 
 /* After so many hand-overs in a row it pauses, though nobody else is there. */
-static void yields_after(uint32_t handoffs, uint32_t expected)
+static void yields_after(uint32_t max_handoffs, uint32_t expected)
 {
-    rlk_options options = {.handoffs = handoffs};
+    rlk_options options = {.max_handoffs = max_handoffs};
     rlk_stats stats;
     size_t i;
     begin(expected + 2, &options);
@@ -217,7 +217,7 @@ static void test_tracking_row_yields_after_handoffs(void **state)
     (void)state;
     yields_after(1, 1);
     yields_after(4, 4);
-    yields_after(0, RLK_HANDOFFS);
+    yields_after(0, RLK_MAX_HANDOFFS);
 }
 
 /* Who has it releases it, and wants it again at once. True: it was acquired. */
@@ -232,12 +232,12 @@ static bool turn_over(const rlk_event *event)
     return true;
 }
 
-/* Another process waits, and this one, which always comes first, never rests: after `handoffs` the
- * other has its turn. */
+/* Another process waits, and this one, which always comes first, never rests: after `max_handoffs`
+ * the other has its turn. */
 static void test_tracking_row_lets_another_process_have_it(void **state)
 {
-    const uint32_t handoffs = 4;
-    rlk_options options = {.handoffs = handoffs};
+    const uint32_t max_handoffs = 4;
+    rlk_options options = {.max_handoffs = max_handoffs};
     uint32_t turns = 0;
     uint32_t handed = 0; /* since the other had it */
     rlk_event event;
@@ -252,7 +252,7 @@ static void test_tracking_row_lets_another_process_have_it(void **state)
     while (cause_count(&client, RLK_CAUSE_YIELD) < 3) {
         while (loop_next_event(&client, &event, 20)) { /* much less than it yields for */
             handed += turn_over(&event);
-            assert_between(handed, 0, handoffs + 1);
+            assert_between(handed, 0, max_handoffs + 1);
         }
         for (i = 0; i < 2 && loop_next_event(&other, &event, 20); i++) {
             turns += turn_over(&event);
@@ -260,7 +260,7 @@ static void test_tracking_row_lets_another_process_have_it(void **state)
         }
     }
     /* its turns came by the server's word, not by its own clock */
-    assert_int_equal(cause_count(&other, RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(cause_count(&other, RLK_CAUSE_RECHECK), 0);
     assert_int_equal(cause_count(&other, RLK_CAUSE_RETRY), 0);
     assert_true(turns >= 3);
     end();
@@ -333,7 +333,7 @@ static void test_tracking_row_first_is_closed(void **state)
 static void test_tracking_row_others_step_out(void **state)
 {
     static const size_t left[] = {0, 2, 5, 6, 8};
-    rlk_options options = {.handoffs = 254};
+    rlk_options options = {.max_handoffs = 254};
     rlk_event event;
     size_t i;
     (void)state;
@@ -414,7 +414,7 @@ static void test_fault_78_lease_runs_out(void **state)
     assert_acquired(&locks[0]);
     assert_lost_and_acquired(&locks[0], &locks[1], config.ttl_ms + WOKEN_MS);
     assert_between(support_now_ms() - start, config.ttl_ms * 9 / 10, config.ttl_ms + WOKEN_MS);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
     end();
 }
 
@@ -485,8 +485,8 @@ static void test_fault_78_release_is_unknown(void **state)
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
-    options.operation_ms = 200;
-    options.response_ms = 60000;
+    options.operation_timeout_ms = 200;
+    options.response_timeout_ms = 60000;
     open_all(proxy_url(middle), 2, &options);
     assert_result(rlk_acquire(&locks[0], RLK_TRY), RLK_OK);
     wait_from(1);
@@ -502,7 +502,7 @@ static void test_fault_78_release_is_unknown(void **state)
             assert_int_equal(event.type, RLK_EV_SETTLED);
     }
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
-    assert_int_equal(cause_count(&client, RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
     end();
 }
 

@@ -21,16 +21,16 @@ static crowd many;
 static rlk_client client; /* of a holder who is not in the crowd */
 static rlk_lock held;
 
-static rlk_lock_config patient(int64_t safety_ms)
+static rlk_lock_config patient(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     return config;
 }
 
-static void begin(size_t count, const server_config *server_options, int64_t safety_ms)
+static void begin(size_t count, const server_config *server_options, int64_t recheck_max_ms)
 {
-    rlk_lock_config config = patient(safety_ms);
+    rlk_lock_config config = patient(recheck_max_ms);
     redis = server_start(server_options);
     assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&held, &client, "foobar", NULL), RLK_OK);
@@ -102,34 +102,34 @@ static void test_tracking_100_waiters_ask_nothing_without_a_cause(void **state)
 }
 
 /* Behind a key without a TTL: each looks again within a safety interval, which is a random time
- * from a fifth of safety_ms to all of it. */
+ * from a fifth of recheck_max_ms to all of it. */
 static void test_tracking_100_waiters_one_round_in_a_safety_interval(void **state)
 {
-    const int64_t safety_ms = INT64_C(1000) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(1000) * support_time_factor();
     rlk_stats stats;
     crowd_count calls;
     int64_t start;
     int64_t time_ms;
     size_t i;
     (void)state;
-    begin(WAITERS, NULL, safety_ms);
+    begin(WAITERS, NULL, recheck_max_ms);
     server_do(redis, "SET foobar somebody");
     for (i = 0; i < WAITERS; i++)
         assert_result(rlk_acquire_start(&many.members[i].lock, RLK_FOREVER), RLK_PENDING);
     start = support_now_ms();
-    crowd_serve(&many, 3 * safety_ms);
+    crowd_serve(&many, 3 * recheck_max_ms);
     stats = crowd_stats(&many);
     time_ms = support_now_ms() - start;
     calls = crowd_calls(&many);
-    assert_int_equal(stats.attempts, WAITERS + stats.causes[RLK_CAUSE_SAFETY]);
-    /* a mean interval is 0.6 of safety_ms */
-    assert_between(stats.causes[RLK_CAUSE_SAFETY], 2 * WAITERS,
-                   WAITERS * time_ms * 5 / safety_ms / 3);
+    assert_int_equal(stats.attempts, WAITERS + stats.causes[RLK_CAUSE_RECHECK]);
+    /* a mean interval is 0.6 of recheck_max_ms */
+    assert_between(stats.causes[RLK_CAUSE_RECHECK], 2 * WAITERS,
+                   WAITERS * time_ms * 5 / recheck_max_ms / 3);
     assert_between(calls.sets, stats.attempts, stats.attempts + 1);
     assert_between(calls.pttls, stats.attempts - WAITERS, stats.attempts);
     for (i = 0; i < WAITERS; i++)
-        assert_between(cause_count(&many.members[i].client, RLK_CAUSE_SAFETY), 2,
-                       time_ms * 5 / safety_ms);
+        assert_between(cause_count(&many.members[i].client, RLK_CAUSE_RECHECK), 2,
+                       time_ms * 5 / recheck_max_ms);
     end();
 }
 
@@ -350,8 +350,8 @@ static void test_fault_76_table_of_one_key(void **state)
 static void test_fault_76_waiters_for_ten_keys(void **state)
 {
     static const char *const keys[] = {"k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"};
-    const int64_t safety_ms = INT64_C(1000) * support_time_factor();
-    rlk_lock_config lock_config = patient(safety_ms);
+    const int64_t recheck_max_ms = INT64_C(1000) * support_time_factor();
+    rlk_lock_config lock_config = patient(recheck_max_ms);
     crowd_count calls;
     int64_t start;
     int64_t time_ms;

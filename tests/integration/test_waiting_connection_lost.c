@@ -171,7 +171,8 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
     rlk_options options = proxied_options();
     int round;
     (void)state;
-    options.response_ms = scaled(10000); /* a command of 150 bytes takes long on a busy machine */
+    options.response_timeout_ms =
+        scaled(10000); /* a command of 150 bytes takes long on a busy machine */
     start_with(1, 3600000, &options);
     proxy_dribble(world.proxies[0], PROXY_TO_CLIENT, 20);
     proxy_dribble(world.proxies[0], PROXY_TO_SERVER, 20);

@@ -25,16 +25,16 @@ static void see(void *context, const rlk_trace *trace)
         waiting++;
 }
 
-static rlk_lock_config with_safety(int64_t safety_ms)
+static rlk_lock_config with_safety(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     return config;
 }
 
-static void begin(int64_t safety_ms)
+static void begin(int64_t recheck_max_ms)
 {
-    rlk_lock_config config = with_safety(safety_ms);
+    rlk_lock_config config = with_safety(recheck_max_ms);
     rlk_options options = proxied_options();
     options.env.trace = see;
     redis = server_start(NULL);
@@ -166,7 +166,7 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
     proxy_release(middle);
     assert_acquired_since(start, 0, WOKEN_MS);
     assert_int_equal(attempts(), 2);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
     assert_int_equal(cause_count(&client, RLK_CAUSE_RETRY), 0);
     end();
 }
@@ -175,23 +175,23 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
  * attempt, not two. */
 static void test_tracking_push_before_pttl_is_old(void **state)
 {
-    const int64_t safety_ms = INT64_C(2000) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(2000) * support_time_factor();
     (void)state;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     start_waiting(); /* from now on the server tells */
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
     serve_until(&client, server_count(redis).sets == 3 && proxy_held(middle, PROXY_TO_SERVER) > 0);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_SAFETY] = 1});
+    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     assert_int_equal(server_integer(redis, "PEXPIRE foobar 86400000"), 1);
     loop_quiet(&client, 50); /* it has come */
     proxy_release(middle);
     serve_until(&client, server_count(redis).pttls == 2);
-    loop_quiet(&client, safety_ms / 10);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_SAFETY] = 1});
+    loop_quiet(&client, recheck_max_ms / 10);
+    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     /* and the PTTL has the server tell again */
     delete_key();
     assert_acquired_since(support_now_ms(), 0, WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_SAFETY] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
@@ -220,22 +220,22 @@ static void test_tracking_error_to_pttl(void **state)
 /* The safety check gets no answer: the connection is given up, and the next one is told again. */
 static void half_open_is_noticed(bool meanwhile)
 {
-    const int64_t safety_ms = INT64_C(600) * support_time_factor();
-    const int64_t notice_ms = safety_ms + proxied_options().response_ms + WOKEN_MS;
+    const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
+    const int64_t notice_ms = recheck_max_ms + proxied_options().response_timeout_ms + WOKEN_MS;
     crowd_count before;
     int64_t start;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     start_waiting();
     before = server_count(redis);
     proxy_half_open(middle);
     start = support_now_ms();
     if (meanwhile) {
         delete_key();
-        assert_acquired_since(start, safety_ms / 5, notice_ms);
+        assert_acquired_since(start, recheck_max_ms / 5, notice_ms);
     } else {
         serve_until(&client, server_count(redis).pttls > before.pttls);
-        assert_between(support_now_ms() - start, safety_ms / 5, notice_ms);
-        assert_int_equal(cause_count(&client, RLK_CAUSE_SAFETY), 1);
+        assert_between(support_now_ms() - start, recheck_max_ms / 5, notice_ms);
+        assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 1);
         start = support_now_ms();
         delete_key();
         assert_acquired_since(start, 0, WOKEN_MS);
@@ -261,10 +261,10 @@ static void test_fault_81_released_behind_a_half_open_link(void **state)
 /* A network that swallows everything, and lets nobody in, for a while. */
 static void test_fault_81_muted_waiter(void **state)
 {
-    const int64_t safety_ms = INT64_C(600) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
     int64_t start;
     (void)state;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     start_waiting();
     proxy_hold(middle, PROXY_TO_SERVER);
     proxy_hold(middle, PROXY_TO_CLIENT);
@@ -274,7 +274,7 @@ static void test_fault_81_muted_waiter(void **state)
     start = support_now_ms();
     proxy_mute(middle, false);
     proxy_cut(middle, PROXY_FIN);
-    assert_acquired_since(start, 0, WOKEN_MS + proxied_options().response_ms);
+    assert_acquired_since(start, 0, WOKEN_MS + proxied_options().response_timeout_ms);
     end();
 }
 
@@ -282,16 +282,16 @@ static void test_fault_81_muted_waiter(void **state)
 
 static void test_tracking_lost_push(void **state)
 {
-    const int64_t safety_ms = INT64_C(1500) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(1500) * support_time_factor();
     int64_t start;
     (void)state;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     proxy_drop_pushes(middle, true);
     start_waiting();
     start = support_now_ms();
     delete_key();
-    assert_acquired_since(start, safety_ms / 5 - WOKEN_MS / 2, safety_ms + WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_SAFETY] = 1});
+    assert_acquired_since(start, recheck_max_ms / 5 - WOKEN_MS / 2, recheck_max_ms + WOKEN_MS);
+    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     end();
 }
 

@@ -68,7 +68,7 @@ static void have_it_and_exit(int times)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_client client;
     rlk_lock lock;
-    config.safety_ms = SAFETY_MS;
+    config.recheck_max_ms = SAFETY_MS;
     if (rlk_client_open(&client, server_url(redis), NULL) != RLK_OK ||
         rlk_lock_init(&lock, &client, "foobar", &config) != RLK_OK)
         _exit(100);

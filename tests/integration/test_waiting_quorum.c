@@ -19,14 +19,14 @@ static nodes set; /* the servers, and the holder's client */
 static rlk_lock held;
 static crowd many;
 
-static void begin(int64_t safety_ms)
+static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.ttl_ms = HELD_MS;
     nodes_start(&set, NODES, NULL, NULL);
     assert_result(rlk_lock_init(&held, &set.client, "foobar", &config), RLK_OK);
     config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     crowd_open(&many, WAITERS, set.servers, NODES, NULL, "foobar", &config);
 }
 
@@ -97,27 +97,27 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     end();
 }
 
-/* In a safety interval, a random time from a fifth of safety_ms on, each asks each node that is not
- * free how long yet; that is no round. */
+/* In a safety interval, a random time from a fifth of recheck_max_ms on, each asks each node that
+ * is not free how long yet; that is no round. */
 static void test_fault_82_no_round_in_a_safety_interval(void **state)
 {
-    const int64_t safety_ms = INT64_C(1000) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(1000) * support_time_factor();
     crowd_count before;
     crowd_count after;
     int64_t start;
     int64_t time_ms;
     (void)state;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     hold_on_two();
     wait_behind_the_holder();
     before = crowd_calls(&many);
     start = support_now_ms();
-    crowd_serve(&many, 3 * safety_ms);
+    crowd_serve(&many, 3 * recheck_max_ms);
     time_ms = support_now_ms() - start;
     after = since(before);
     assert_int_equal(after.sets, 0);
     assert_int_equal(after.scripts, 0);
-    assert_between(after.pttls, 2 * 2 * WAITERS, 2 * WAITERS * time_ms * 2 / safety_ms);
+    assert_between(after.pttls, 2 * 2 * WAITERS, 2 * WAITERS * time_ms * 2 / recheck_max_ms);
     assert_int_equal(crowd_stats(&many).attempts, WAITERS);
     end();
 }
@@ -242,7 +242,7 @@ static void test_tracking_nodes_have_it_in_turn(void **state)
     for (i = 0; i < WAITERS; i++)
         assert_int_equal(many.members[i].acquired, 1);
     stats = crowd_stats(&many);
-    assert_int_equal(stats.causes[RLK_CAUSE_SAFETY], 0);
+    assert_int_equal(stats.causes[RLK_CAUSE_RECHECK], 0);
     /* the first round of each, a round for each that got it, and those that met another's at the
      * first node, and asked no other */
     assert_between(stats.attempts, 2 * WAITERS, WAITERS + WAITERS * (WAITERS + 1) / 2);

@@ -31,10 +31,10 @@ static void delete_everywhere(void)
         assert_int_equal(server_integer(world.set.servers[i], "DEL foobar"), 1);
 }
 
-static void begin(int64_t safety_ms, int64_t ttl_ms)
+static void begin(int64_t recheck_max_ms, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, NODES, false, NULL, NULL);
     assert_result(rlk_lock_init(&lock, &world.set.client, "foobar", &config), RLK_OK);
     put_everywhere(ttl_ms);
@@ -77,7 +77,7 @@ static void test_tracking_nodes_woken_by_del(void **state)
     start = support_now_ms();
     delete_everywhere();
     assert_acquired_since(start, 0, SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY) + causes(RLK_CAUSE_EXPIRY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK) + causes(RLK_CAUSE_EXPIRY), 0);
     end();
 }
 
@@ -90,7 +90,7 @@ static void test_tracking_nodes_woken_by_expiry(void **state)
     start = support_now_ms() - 100; /* since the first of them was put, at least */
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     assert_acquired_since(start, ttl_ms, 100 + ttl_ms + SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
     end();
 }
 
@@ -105,26 +105,26 @@ static void test_tracking_nodes_null_push(void **state)
     for (i = 0; i < NODES; i++)
         server_do(world.set.servers[i], "FLUSHALL");
     assert_acquired_since(start, 0, SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
     end();
 }
 
 /* The safety check of each node finds it. */
 static void test_tracking_nodes_lost_pushes(void **state)
 {
-    const int64_t safety_ms = INT64_C(1500) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(1500) * support_time_factor();
     int64_t start;
     size_t i;
     (void)state;
-    begin(safety_ms, 86400000);
+    begin(recheck_max_ms, 86400000);
     for (i = 0; i < NODES; i++)
         proxy_drop_pushes(world.proxies[i], true);
     start_waiting();
     start = support_now_ms();
     delete_everywhere();
-    assert_acquired_since(start, 0, safety_ms + SOON_MS);
+    assert_acquired_since(start, 0, recheck_max_ms + SOON_MS);
     assert_int_equal(causes(RLK_CAUSE_PUSH), 0);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 1);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 1);
     end();
 }
 
@@ -145,23 +145,24 @@ static void test_fault_80_nodes_released_between_set_and_pttl(void **state)
     start = support_now_ms();
     proxied_release(&world);
     assert_acquired_since(start, 0, SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
     end();
 }
 
 /* 81: half-open to two of three, behind a TTL of a day */
 static void test_fault_81_nodes_half_open_waiter(void **state)
 {
-    const int64_t safety_ms = INT64_C(600) * support_time_factor();
+    const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
     int64_t start;
     (void)state;
-    begin(safety_ms, 86400000);
+    begin(recheck_max_ms, 86400000);
     start_waiting();
     proxy_half_open(world.proxies[0]);
     proxy_half_open(world.proxies[2]);
     start = support_now_ms();
     delete_everywhere();
-    assert_acquired_since(start, 0, safety_ms + proxied_options().response_ms + SOON_MS);
+    assert_acquired_since(start, 0,
+                          recheck_max_ms + proxied_options().response_timeout_ms + SOON_MS);
     assert_between(proxied_accepted(&world), NODES + 1, NODES + 2); /* one is enough */
     end();
 }
@@ -180,7 +181,7 @@ static void test_tracking_nodes_one_is_down(void **state)
     loop_quiet(&world.set.client, 50);
     assert_int_equal(server_integer(world.set.servers[2], "DEL foobar"), 1);
     assert_acquired_since(start, 0, SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
     end();
 }
 
@@ -197,7 +198,7 @@ static void test_tracking_nodes_one_comes_back(void **state)
     start = support_now_ms();
     server_restart(world.set.servers[1], false);
     assert_acquired_since(start, 0, SOON_MS);
-    assert_int_equal(causes(RLK_CAUSE_SAFETY), 0);
+    assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
     end();
 }
 

@@ -21,18 +21,18 @@ static rlk_lock lock;
 static rlk_client other; /* of who holds */
 static rlk_lock held;
 
-static rlk_lock_config patient(int64_t safety_ms)
+static rlk_lock_config patient(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     config.retry_min_ms = 20000; /* a wake-up that needs one comes too late */
     config.retry_max_ms = 20000;
     return config;
 }
 
-static void begin(int64_t safety_ms)
+static void begin(int64_t recheck_max_ms)
 {
-    rlk_lock_config config = patient(safety_ms);
+    rlk_lock_config config = patient(recheck_max_ms);
     redis = server_start(NULL);
     assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
@@ -376,24 +376,24 @@ static void test_tracking_stops_with_the_waiting(void **state)
 
 static void waits_behind(const char *command, const char *value)
 {
-    const int64_t safety_ms = 400;
+    const int64_t recheck_max_ms = 400;
     crowd_count before;
     int64_t start;
     int64_t waited_ms;
     uint32_t checks;
-    begin(safety_ms);
+    begin(recheck_max_ms);
     (void)server_text(redis, command, value);
     start = support_now_ms();
     start_waiting();
     before = server_count(redis);
-    serve_until(&client, cause_count(&client, RLK_CAUSE_SAFETY) == 4);
+    serve_until(&client, cause_count(&client, RLK_CAUSE_RECHECK) == 4);
     waited_ms = support_now_ms() - start;
     loop_quiet(&client, 20);
-    checks = cause_count(&client, RLK_CAUSE_SAFETY);
-    assert_between(waited_ms, 4 * safety_ms / 5, 4 * safety_ms + 4 * WOKEN_MS);
+    checks = cause_count(&client, RLK_CAUSE_RECHECK);
+    assert_between(waited_ms, 4 * recheck_max_ms / 5, 4 * recheck_max_ms + 4 * WOKEN_MS);
     assert_int_equal(server_count(redis).sets - before.sets, checks);
     assert_int_equal(server_count(redis).pttls - before.pttls, checks);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_SAFETY] = checks});
+    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = checks});
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
     /* by the push, unless a check came just then */

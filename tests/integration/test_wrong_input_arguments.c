@@ -40,7 +40,7 @@ static void test_wrong_input_null_lock(void **state)
     assert_result(rlk_extend_start(NULL, 1000), RLK_E_ARGUMENT);
     assert_result(rlk_renew(NULL, 1000), RLK_E_ARGUMENT);
     assert_result(rlk_renew_start(NULL, 1000), RLK_E_ARGUMENT);
-    assert_result(rlk_keep(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_keep_alive(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_check(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_check_start(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_query(NULL, &holder, 1), RLK_E_ARGUMENT);
@@ -151,7 +151,7 @@ static void assert_all_closed(void)
     assert_result(rlk_extend_start(&lock, 1000), RLK_E_CLOSED);
     assert_result(rlk_renew(&lock, RLK_DEFAULT), RLK_E_CLOSED);
     assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_E_CLOSED);
-    assert_result(rlk_keep(&lock), RLK_E_CLOSED);
+    assert_result(rlk_keep_alive(&lock), RLK_E_CLOSED);
     assert_result(rlk_check(&lock), RLK_E_CLOSED);
     assert_result(rlk_check_start(&lock), RLK_E_CLOSED);
     assert_result(rlk_query(&lock, &holder, 1), RLK_E_CLOSED);
@@ -258,7 +258,7 @@ static void test_wrong_input_while_not_held(void **state)
     assert_result(rlk_release(&lock), RLK_NOT_HELD);
     assert_result(rlk_extend(&lock, 1000), RLK_NOT_HELD);
     assert_result(rlk_renew(&lock, RLK_DEFAULT), RLK_NOT_HELD);
-    assert_result(rlk_keep(&lock), RLK_NOT_HELD);
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_HELD);
     assert_result(rlk_check(&lock), RLK_NOT_HELD);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
     assert_contains(rlk_lock_error(&lock), "check \"foobar\": NOT_HELD");

@@ -119,31 +119,41 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
 /* The text names the field and what it takes. */
 static const char *limit_of(const rlk_options *options)
 {
-    return options->connect_ms       ? "; connect_ms "
-           : options->response_ms    ? "; response_ms "
-           : options->backoff_min_ms ? "; backoff_min_ms "
-           : options->backoff_max_ms ? "; backoff_max_ms "
-           : options->operation_ms   ? "; operation_ms "
-           : options->settle_ms      ? "; settle_ms "
-           : options->drift_ms == -1 ? "; drift_ms is -1, and must be from 0 to 86400000"
-           : options->drift_ms       ? "; drift_ms is 86400001, and must be from 0 to 86400000"
-                                     : "; drift_ppm is 1000000, and must be from 0 to 500000";
+    return options->connect_timeout_ms     ? "; connect_timeout_ms "
+           : options->response_timeout_ms  ? "; response_timeout_ms "
+           : options->backoff_min_ms       ? "; backoff_min_ms "
+           : options->backoff_max_ms       ? "; backoff_max_ms "
+           : options->operation_timeout_ms ? "; operation_timeout_ms "
+           : options->settle_timeout_ms    ? "; settle_timeout_ms "
+           : options->drift_ms == -1       ? "; drift_ms is -1, and must be from 0 to 86400000"
+           : options->drift_ms ? "; drift_ms is 86400001, and must be from 0 to 86400000"
+                               : "; drift_ppm is 1000000, and must be from 0 to 500000";
 }
 
 static void test_wrong_input_options(void **state)
 {
     static const rlk_options cases[] = {
-        {.connect_ms = -1},         {.connect_ms = TOO_LONG},      {.response_ms = -1},
-        {.response_ms = TOO_LONG},  {.backoff_min_ms = -1},        {.backoff_min_ms = TOO_LONG},
-        {.backoff_max_ms = -1},     {.backoff_max_ms = INT64_MAX}, {.operation_ms = -1},
-        {.operation_ms = TOO_LONG}, {.settle_ms = INT64_MIN},      {.settle_ms = TOO_LONG},
-        {.drift_ms = -1},           {.drift_ms = TOO_LONG},        {.drift_ppm = 1000000},
+        {.connect_timeout_ms = -1},
+        {.connect_timeout_ms = TOO_LONG},
+        {.response_timeout_ms = -1},
+        {.response_timeout_ms = TOO_LONG},
+        {.backoff_min_ms = -1},
+        {.backoff_min_ms = TOO_LONG},
+        {.backoff_max_ms = -1},
+        {.backoff_max_ms = INT64_MAX},
+        {.operation_timeout_ms = -1},
+        {.operation_timeout_ms = TOO_LONG},
+        {.settle_timeout_ms = INT64_MIN},
+        {.settle_timeout_ms = TOO_LONG},
+        {.drift_ms = -1},
+        {.drift_ms = TOO_LONG},
+        {.drift_ppm = 1000000},
     };
     static const rlk_options database = {.db = -1};
-    static const rlk_options longest = {.connect_ms = RLK_TIME_LIMIT_MAX,
-                                        .response_ms = RLK_TIME_LIMIT_MAX,
-                                        .operation_ms = RLK_TIME_LIMIT_MAX,
-                                        .settle_ms = RLK_TIME_LIMIT_MAX};
+    static const rlk_options longest = {.connect_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                        .response_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                        .operation_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                        .settle_timeout_ms = RLK_TIME_LIMIT_MAX};
     static const char longest_and_one[] = "0123456789012345678901234567890123456789"
                                           "0123456789012345678901234";
     static const char *const names[] = {"", "two words", "caf\xc3\xa9", longest_and_one};
@@ -366,9 +376,9 @@ static void test_fault_56_57_ttl_of_the_configuration(void **state)
         {{.ttl_ms = INT64_C(4294967296) + 30000}, RLK_E_TTL},  /* 30 s in 32 bits */
         {{.ttl_ms = 1}, RLK_E_TTL},
         {{.ttl_ms = 3}, RLK_E_TTL},
-        {{.ttl_ms = 1000, .node_ms = 1000}, RLK_E_TTL},
-        {{.ttl_ms = 1000, .node_ms = 988}, RLK_E_TTL}, /* 1 % and 2 ms of drift */
-        {{.ttl_ms = 1000, .node_ms = 980}, RLK_OK},
+        {{.ttl_ms = 1000, .node_timeout_ms = 1000}, RLK_E_TTL},
+        {{.ttl_ms = 1000, .node_timeout_ms = 988}, RLK_E_TTL}, /* 1 % and 2 ms of drift */
+        {{.ttl_ms = 1000, .node_timeout_ms = 980}, RLK_OK},
         {{.ttl_ms = 10}, RLK_OK},
         {{.ttl_ms = 0}, RLK_OK},
         {{.ttl_ms = RLK_TTL_MAX}, RLK_OK},
@@ -395,7 +405,7 @@ static void test_wrong_input_lock_configuration(void **state)
         rlk_result result;
     } cases[] = {
         {{.wait_ms = -1}, RLK_E_TIMES},           {{.wait_ms = TOO_LONG}, RLK_E_TIMES},
-        {{.node_ms = -1}, RLK_E_TIMES},           {{.node_ms = TOO_LONG}, RLK_E_TIMES},
+        {{.node_timeout_ms = -1}, RLK_E_TIMES},   {{.node_timeout_ms = TOO_LONG}, RLK_E_TIMES},
         {{.retry_min_ms = -1}, RLK_E_TIMES},      {{.retry_min_ms = TOO_LONG}, RLK_E_TIMES},
         {{.retry_max_ms = -1}, RLK_E_TIMES},      {{.retry_max_ms = INT64_MAX}, RLK_E_TIMES},
         {{.token_prefix = prefix}, RLK_E_PREFIX},
@@ -426,8 +436,8 @@ static int64_t number_behind(const char *words)
     return strtoll(at + strlen(words), NULL, 10);
 }
 
-/* The least TTL that the text names is taken, and one less is not: for any drift, and for a node_ms
- * that is given, or follows the TTL. */
+/* The least TTL that the text names is taken, and one less is not: for any drift, and for a
+ * node_timeout_ms that is given, or follows the TTL. */
 static void test_fault_128_ttl_that_fits(void **state)
 {
     static const int64_t nodes_ms[] = {0, 1, 20, 980, 5000, RLK_TIME_LIMIT_MAX};
@@ -441,7 +451,7 @@ static void test_fault_128_ttl_that_fits(void **state)
         for (k = 0; k < COUNT_OF(drifts_ppm); k++)
             for (n = 0; n < COUNT_OF(drifts_ms); n++) {
                 rlk_options options = {.drift_ppm = drifts_ppm[k], .drift_ms = drifts_ms[n]};
-                rlk_lock_config config = {.node_ms = nodes_ms[i], .ttl_ms = 1};
+                rlk_lock_config config = {.node_timeout_ms = nodes_ms[i], .ttl_ms = 1};
                 int64_t least;
                 assert_result(rlk_client_open(&client, NOWHERE, &options), RLK_OK);
                 assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_E_TTL);
@@ -467,10 +477,10 @@ static void test_fault_128_other_numbers_that_fit(void **state)
         {{.ttl_ms = INT64_MIN}, "; ttl_ms must be from 5 to 2073600000"},
         {{.ttl_ms = -4294967295}, "; ttl_ms is -4294967295, and must be from 5"},
         {{.ttl_ms = RLK_TTL_MAX + 1}, "; ttl_ms is 2073600001, and must be from 5 to 2073600000"},
-        {{.node_ms = -1}, "; node_ms is -1, and must be from 0 to 86400000"},
+        {{.node_timeout_ms = -1}, "; node_timeout_ms is -1, and must be from 0 to 86400000"},
         {{.retry_min_ms = -7}, "; retry_min_ms is -7, and must be from 0 to 86400000"},
         {{.retry_max_ms = TOO_LONG}, "; retry_max_ms is 86400001, and must be from 0 to 86400000"},
-        {{.safety_ms = -1}, "; safety_ms is -1, "},
+        {{.recheck_max_ms = -1}, "; recheck_max_ms is -1, "},
         {{.wait_ms = -1}, "; wait_ms is -1, "},
         {{.report_ms = -1}, "; report_ms is -1, "},
         {{.max_hold_ms = 29999}, "; max_hold_ms is 29999, and must be from 30000 to 2073600000"},

@@ -77,7 +77,7 @@ static void test_wrong_input_black_hole(void **state)
     int64_t start;
     (void)state;
     memset(&options, 0, sizeof options);
-    options.connect_ms = 150;
+    options.connect_timeout_ms = 150;
     open_at(hostile_url(peer), &options);
     start = support_now_ms();
     assert_attempt_fails(RLK_E_CONNECT_TIMEOUT, "is a firewall between?", "127.0.0.1:");
@@ -93,7 +93,7 @@ static void test_wrong_input_silent_peer(void **state)
     rlk_options options;
     (void)state;
     memset(&options, 0, sizeof options);
-    options.response_ms = 150;
+    options.response_timeout_ms = 150;
     open_at(hostile_url(peer), &options);
     assert_attempt_fails(RLK_E_RESPONSE_TIMEOUT, "no answer in time", ", HELLO)");
     close_all();

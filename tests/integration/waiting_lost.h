@@ -26,10 +26,10 @@ WAITING rlk_client *client(void)
     return &world.set.client;
 }
 
-WAITING void start_with(size_t count, int64_t safety_ms, const rlk_options *options)
+WAITING void start_with(size_t count, int64_t recheck_max_ms, const rlk_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, count, true, NULL, options);
     nodes_open_again(&others, &world.set, NULL);
     proxied_lock_init(&world, &waiter, KEY, &config);

@@ -440,7 +440,7 @@ FIXTURE void client_init_parsed(client *c, const char *url, const rlk_url *parse
         (void)snprintf(c->url, sizeof c->url, "%s", url);
         assert_int_equal(rlk_url_parse(&config.url, c->url), RLK_OK);
     }
-    config.connect_ms = CLIENT_CONNECT_MS;
+    config.connect_timeout_ms = CLIENT_CONNECT_MS;
     config.jitter_seed = 1;
     config.resp2_only = true;
     config.ring = c->ring;
@@ -560,7 +560,7 @@ FIXTURE void client_wait_backoff(client *c)
 /* Ends both, and looks for descriptors that were left open. */
 FIXTURE void client_end(client *c)
 {
-    rlk_conn_shutdown(&c->conn, c->now_ms);
+    rlk_conn_close(&c->conn, c->now_ms);
     rlk_socket_service(&c->sock, 0, false, c->now_ms);
     assert_int_equal(client_state(c), RLK_CONN_CLOSED);
     assert_int_equal(rlk_socket_fd(&c->sock), -1);

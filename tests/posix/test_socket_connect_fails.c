@@ -193,7 +193,7 @@ static void test_socket_connect_ends_when_told_to(void **state)
     client_init_names(&c, &book);
     client_service(&c, 0);
     assert_int_equal(client_state(&c), RLK_CONN_CONNECTING);
-    rlk_conn_shutdown(&c.conn, c.now_ms);
+    rlk_conn_close(&c.conn, c.now_ms);
     assert_true(rlk_socket_deadline(&c.sock) <= c.now_ms);
     client_service(&c, 0);
     assert_int_equal(client_state(&c), RLK_CONN_CLOSED);

@@ -150,7 +150,7 @@ static void test_socket_closes_after_response_time(void **state)
 
     (void)state;
     socket_start_mute(&c, &server, &e, "hello");
-    c.now_ms += RLK_RESPONSE_MS;
+    c.now_ms += RLK_RESPONSE_TIMEOUT_MS;
     rlk_conn_tick(&c.conn, c.now_ms);
     assert_int_equal(client_state(&c), RLK_CONN_CLOSING);
     assert_true(rlk_socket_deadline(&c.sock) <= c.now_ms);

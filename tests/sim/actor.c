@@ -42,7 +42,7 @@ static void actor_refused(const sim_lock *lock, rlk_result result)
 static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
 {
     sim_process *process = lock->process;
-    int64_t settle_ms = SIM_SETTLE_MS;
+    int64_t settle_timeout_ms = SIM_SETTLE_MS;
     int64_t time_ms = wait_ms == RLK_TRY ? SIM_OPERATION_MS : wait_ms;
     uint32_t serial = SIM_SERIALS;
     uint32_t round = 0;
@@ -52,7 +52,7 @@ static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
     row_begins(lock, time_ms, serial, round);
     lock->once = wait_ms == RLK_TRY;
     process->drawing = lock;
-    result = lead ? rlk_lead_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
+    result = lead ? rlk_campaign_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
     process->drawing = NULL;
     if (result != RLK_E_STATE) {
         lock->tainted = false;
@@ -62,7 +62,7 @@ static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
         lock->again = false;
     }
     actor_called(lock, RLK_OP_ACQUIRE, result,
-                 time_ms == RLK_FOREVER ? RLK_FOREVER : time_ms + settle_ms);
+                 time_ms == RLK_FOREVER ? RLK_FOREVER : time_ms + settle_timeout_ms);
 }
 
 void actor_acquire(sim_lock *lock, int64_t wait_ms)
@@ -112,7 +112,7 @@ void actor_step_down(sim_lock *lock)
     } else if (lock->leads) {
         MET(STEPPED_DOWN);
     }
-    result = rlk_step_down_start(&lock->lock);
+    result = rlk_resign_start(&lock->lock);
     if (pending == RLK_OP_ACQUIRE) {
         if (result != RLK_PENDING) {
             lock->pending = RLK_OP_NONE;

@@ -77,7 +77,7 @@ static void event_settled(sim_lock *lock, rlk_result result)
 static void event_renewed(sim_lock *lock)
 {
     int64_t now_ms = process_now_ms(lock->process);
-    int64_t until_ms = now_ms + lock->ttl_ms - lock->node_ms;
+    int64_t until_ms = now_ms + lock->ttl_ms - lock->node_timeout_ms;
 
     if (lock->max_hold_ms > 0 && until_ms > lock->since_ms + lock->max_hold_ms)
         until_ms = lock->since_ms + lock->max_hold_ms;
@@ -110,7 +110,7 @@ static bool event_is_capped(const sim_lock *lock)
 /* Its network and its servers were as they should be for all of a TTL. */
 static bool event_was_sound(const sim_lock *lock)
 {
-    return lock->node_ms >= SIM_ROUND_TRIP_MS &&
+    return lock->node_timeout_ms >= SIM_ROUND_TRIP_MS &&
            fault_was_sound(lock->process, sim.now_us - (lock->ttl_ms + lock->ttl_ms / 20) * SIM_MS);
 }
 

@@ -209,7 +209,7 @@ static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result resul
 static void judge_leader(sim_lock *lock)
 {
     const sim_process *process = lock->process;
-    rlk_result result = rlk_leader_of(&lock->lock, lock->holders, &lock->leader);
+    rlk_result result = rlk_leader(&lock->lock, lock->holders, &lock->leader);
     uint32_t serial;
     uint32_t round;
     bool ours = false;

@@ -99,7 +99,7 @@ void row_granted(sim_lock *lock);
 void row_in_turn(const sim_lock *lock, const char *what);
 /* After each step of a process. */
 void row_check(const sim_lock *lock);
-/* The shortest safety_ms of the locks that may be the first. */
+/* The shortest recheck_max_ms of the locks that may be the first. */
 int64_t row_safety(const sim_lock *lock);
 /* Since the acquire began nothing failed, and nothing was refused. */
 bool row_was_smooth(const sim_lock *lock);

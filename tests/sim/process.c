@@ -99,8 +99,8 @@ static rlk_conn *process_open_link(sim_process *process, unsigned node)
     config.url.host_len = 2;
     config.url.port = 6379;
     rlk_client_conn_config(&process->client, &config);
-    config.connect_ms = PROCESS_CONNECT_MS;
-    config.response_ms = PROCESS_RESPONSE_MS;
+    config.connect_timeout_ms = PROCESS_CONNECT_MS;
+    config.response_timeout_ms = PROCESS_RESPONSE_MS;
     config.backoff_min_ms = 10;
     config.backoff_max_ms = PROCESS_BACKOFF_MS;
     config.jitter_seed = sim_bits(&process->rng) | 1u;
@@ -134,10 +134,10 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->key = (uint8_t)sim_dice(rng, sim.keys);
     own->retry_ms = sim_between(rng, 5, SIM_RETRY_MS);
     own->ttl_ms = (sim.faults & SIM_FAULT_LONG_TTL) != 0 ? 3600000 : sim_between(rng, 100, 900);
-    own->node_ms = own->ttl_ms / 3;
+    own->node_timeout_ms = own->ttl_ms / 3;
     if (sim_chance(rng, 500))
-        own->node_ms = sim_between(rng, 8, own->ttl_ms < 600 ? 40 : 150);
-    own->safety_ms =
+        own->node_timeout_ms = sim_between(rng, 8, own->ttl_ms < 600 ? 40 : 150);
+    own->recheck_max_ms =
         sim_chance(rng, 300) ? sim_between(rng, 60, 300) : sim_between(rng, 1000, 3000);
     own->max_hold_ms = sim_chance(rng, 200) ? own->ttl_ms + sim_dice(rng, 2000) : 0;
     own->auto_renew = sim_chance(rng, 350);
@@ -158,10 +158,11 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->tried = 0;
     memset(&own->leader, 0, sizeof own->leader);
     config.ttl_ms = own->ttl_ms;
-    config.node_ms = own->node_ms < RLK_NODE_MS_MAX ? own->node_ms : 0;
+    config.node_timeout_ms =
+        own->node_timeout_ms < RLK_NODE_TIMEOUT_MAX_MS ? own->node_timeout_ms : 0;
     config.retry_min_ms = own->retry_ms;
     config.retry_max_ms = own->retry_ms * 3;
-    config.safety_ms = own->safety_ms;
+    config.recheck_max_ms = own->recheck_max_ms;
     config.max_hold_ms = own->max_hold_ms;
     config.report_ms = SIM_REPORT_MS;
     config.auto_renew = own->auto_renew;
@@ -188,8 +189,9 @@ void process_begin(sim_process *process)
     process->no_tracking = sim_chance(&process->rng, 100);
     if (share_is_greedy())
         process->resp2 = process->no_tracking = false;
-    process->handoffs =
-        (uint8_t)(sim_chance(&process->rng, 500) ? RLK_HANDOFFS : sim_between(&process->rng, 1, 4));
+    process->max_handoffs =
+        (uint8_t)(sim_chance(&process->rng, 500) ? RLK_MAX_HANDOFFS
+                                                 : sim_between(&process->rng, 1, 4));
     process->unix_socket = sim_chance(&process->rng, 300);
     for (i = 0; i < sim.nodes; i++)
         conns[i] = process_open_link(process, i);
@@ -200,9 +202,9 @@ void process_begin(sim_process *process)
 #ifndef RLK_NO_TRACE
     config.env.trace = process_env_trace;
 #endif
-    config.operation_ms = SIM_OPERATION_MS;
-    config.settle_ms = SIM_SETTLE_MS;
-    config.handoffs = process->handoffs;
+    config.operation_timeout_ms = SIM_OPERATION_MS;
+    config.settle_timeout_ms = SIM_SETTLE_MS;
+    config.max_handoffs = process->max_handoffs;
     if (sim_chance(&process->rng, 300)) {
         config.buckets = &process->bucket;
         config.buckets_len = 1;

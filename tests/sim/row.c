@@ -109,7 +109,7 @@ void row_granted(sim_lock *own)
     else
         counts->chain = 0;
     row_released(own, false);
-    most = process->handoffs;
+    most = process->max_handoffs;
     if (sim.nodes > 1) /* some may still be told of a release when others yield already */
         most = 2 * most + 4;
     if (counts->chain > most)
@@ -153,7 +153,7 @@ bool row_was_smooth(const sim_lock *own)
     sim_toll toll = row_toll(own);
 
     return toll.failures == own->toll.failures && toll.errors == own->toll.errors &&
-           (sim.faults & SIM_FAULT_NO_IDS) == 0 && own->node_ms >= SIM_ROUND_TRIP_MS &&
+           (sim.faults & SIM_FAULT_NO_IDS) == 0 && own->node_timeout_ms >= SIM_ROUND_TRIP_MS &&
            own->pending == RLK_OP_ACQUIRE && fault_was_sound(own->process, own->started_us);
 }
 
@@ -170,12 +170,12 @@ static bool row_is_told(const sim_process *process)
 int64_t row_safety(const sim_lock *own)
 {
     const sim_process *process = own->process;
-    int64_t least_ms = own->safety_ms;
+    int64_t least_ms = own->recheck_max_ms;
     unsigned i;
 
     for (i = 0; i < process->locks_len; i++)
-        if (process->locks[i].key == own->key && process->locks[i].safety_ms < least_ms)
-            least_ms = process->locks[i].safety_ms;
+        if (process->locks[i].key == own->key && process->locks[i].recheck_max_ms < least_ms)
+            least_ms = process->locks[i].recheck_max_ms;
     return least_ms;
 }
 

@@ -16,9 +16,9 @@ void share_open(sim_lock *own)
     own->elects = false;
     own->max_hold_ms = 0;
     own->ttl_ms = 900;
-    own->node_ms = 300;
+    own->node_timeout_ms = 300;
     own->retry_ms = SIM_RETRY_MS;
-    own->safety_ms = 3000;
+    own->recheck_max_ms = 3000;
 }
 
 void share_act(sim_process *process)

@@ -291,7 +291,7 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
     case RLK_CAUSE_FLUSH:
         wrong = watch->flushes == 0;
         break;
-    case RLK_CAUSE_SAFETY: /* unless it would have been restrained for longer than that */
+    case RLK_CAUSE_RECHECK: /* unless it would have been restrained for longer than that */
         wrong = watch->gone.is && watch->gone.told && !watch->deaf && !watch->restrained &&
                 row_safety(own) > WAKE_SOON_MS;
         break;
@@ -414,7 +414,7 @@ static void wake_waiter(const sim_lock *own, unsigned node)
     sim_watch *watch = wake_watch(own, node);
     uint32_t now_ms = (uint32_t)process_now_ms(own->process);
     int64_t left_ms = (int32_t)(seat->t0 - now_ms);
-    int64_t most_ms = own->safety_ms > WAKE_SOON_MS ? own->safety_ms : WAKE_SOON_MS;
+    int64_t most_ms = own->recheck_max_ms > WAKE_SOON_MS ? own->recheck_max_ms : WAKE_SOON_MS;
 
     if ((own->lock.touched >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
         wake_is_busy(own->process, node, own->key) ||

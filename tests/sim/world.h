@@ -268,14 +268,14 @@ typedef struct sim_lock {
     uint8_t key;
     bool auto_renew;
     bool elects; /* stands for election rather than to acquire */
-    bool leads;  /* rlk_lead_start, and no end of it yet */
+    bool leads;  /* rlk_campaign_start, and no end of it yet */
     bool again;  /* ... and its loss was told: it follows once nothing else is under way */
     rlk_holder holders[SIM_SERVERS];
-    rlk_leader leader;
+    rlk_leader_info leader;
     int64_t ttl_ms;
-    int64_t node_ms;
+    int64_t node_timeout_ms;
     int64_t retry_ms; /* shortest pause, a third of the longest */
-    int64_t safety_ms;
+    int64_t recheck_max_ms;
     int64_t max_hold_ms; /* 0: none */
     /* operation under way */
     rlk_operation pending;
@@ -369,7 +369,7 @@ struct sim_process {
     bool no_tracking;
     bool unix_socket; /* no address of its own */
     uint8_t locks_len;
-    uint8_t handoffs;
+    uint8_t max_handoffs;
     uint8_t chunk; /* bytes of a short read or write; 0: all that there are */
     uint8_t server_of[SIM_SERVERS];
     int64_t timer_us; /* an event is on its way for then */

@@ -119,7 +119,7 @@ static void hold_blocking(storm_job *job)
         support_sleep_ms(STEP_MS < end_ms - support_now_ms() ? STEP_MS : 1);
         lease_call(job);
         client_op(job, LATEST_MS);
-        note_odd(job, rlk_keep(&lock));
+        note_odd(job, rlk_keep_alive(&lock));
         client_op(job, 0);
         if (!lease_goes_on(job))
             return;
@@ -261,7 +261,7 @@ static void run_in_loop(storm_job *job)
 static void run_elected(storm_job *job)
 {
     while (!client_leaves(job)) {
-        rlk_result result = rlk_lead_start(&lock);
+        rlk_result result = rlk_campaign_start(&lock);
 
         if (result != RLK_PENDING) {
             note_result(job, result);
@@ -275,7 +275,7 @@ static void run_elected(storm_job *job)
             if (rlk_is_held(&lock))
                 break;
         }
-        end_in_loop(job, rlk_step_down_start(&lock));
+        end_in_loop(job, rlk_resign_start(&lock));
         loop_serve(&set.client, client_pause_ms(job));
     }
     if (rlk_is_held(&lock))
@@ -290,13 +290,13 @@ static void client_open(storm_job *job)
     rlk_options options;
 
     memset(&options, 0, sizeof options);
-    options.response_ms = 400;
+    options.response_timeout_ms = 400;
     options.backoff_max_ms = 100;
-    options.operation_ms = STORM_OPERATION;
-    options.settle_ms = STORM_SETTLE;
+    options.operation_timeout_ms = STORM_OPERATION;
+    options.settle_timeout_ms = STORM_SETTLE;
     config.ttl_ms = STORM_TTL_MS;
     config.auto_renew = job->kind == KIND_LOOP;
-    config.safety_ms = 1000;
+    config.recheck_max_ms = 1000;
     job->calm = board_get(&job->arena->phase) == PHASE_CALM;
     nodes_open_urls(&set, job->calm ? job->urls : job->detour, job->nodes, &options);
     assert_result(rlk_lock_init(&lock, &set.client, STORM_KEY, &config), RLK_OK);

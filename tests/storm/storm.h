@@ -29,8 +29,8 @@
 /* A counter is written only with this much of the lease left: a process may lose the processor. */
 #define STORM_MARGIN_MS 60
 #define STORM_WAIT_MS   2000 /* of an acquire that is bounded */
-#define STORM_OPERATION 1500 /* operation_ms */
-#define STORM_SETTLE    500  /* settle_ms */
+#define STORM_OPERATION 1500 /* operation_timeout_ms */
+#define STORM_SETTLE    500  /* settle_timeout_ms */
 
 #define STORM_ARENAS  3
 #define STORM_NODES   5
@@ -47,9 +47,9 @@ typedef enum storm_phase {
 } storm_phase;
 
 typedef enum storm_kind {
-    KIND_BLOCKING, /* rlk_acquire, rlk_keep, rlk_release */
+    KIND_BLOCKING, /* rlk_acquire, rlk_keep_alive, rlk_release */
     KIND_LOOP,     /* an event loop, auto_renew */
-    KIND_ELECTED,  /* rlk_lead_start, rlk_step_down_start */
+    KIND_ELECTED,  /* rlk_campaign_start, rlk_resign_start */
     KIND_POLLER,   /* rlk_acquire with RLK_TRY */
     KIND_FOREIGN,  /* foreign.c: the same convention by hand */
     KIND_PYTHON,   /* redis-py */

@@ -28,12 +28,12 @@ static void test_conn_first_attempt_is_due_at_once(void **state)
     rlk_conn_connecting(&server.conn, server.now_ms);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CONNECTING);
     assert_int_equal(rlk_conn_wants(&server.conn), 0);
-    assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms + RLK_CONNECT_MS);
+    assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms + RLK_CONNECT_TIMEOUT_MS);
     rlk_conn_connected(&server.conn, 0, NULL, server.now_ms);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_HANDSHAKE);
     assert_string_equal(rlk_conn_step(&server.conn), "HELLO");
     assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_READ | RLK_WANT_WRITE);
-    assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms + RLK_RESPONSE_MS);
+    assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms + RLK_RESPONSE_TIMEOUT_MS);
     fake_free(&server);
 }
 
@@ -60,7 +60,7 @@ static void test_conn_attempt_that_fails(void **state)
     rlk_conn_tick(&server.conn, server.now_ms);
     assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CONNECT);
     rlk_conn_connecting(&server.conn, server.now_ms);
-    server.now_ms += RLK_CONNECT_MS - 1;
+    server.now_ms += RLK_CONNECT_TIMEOUT_MS - 1;
     rlk_conn_tick(&server.conn, server.now_ms);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CONNECTING);
     server.now_ms++;
@@ -132,7 +132,7 @@ static void into_fatal(fake *server)
 static void into_closed(fake *server)
 {
     fake_start(server);
-    rlk_conn_shutdown(&server->conn, server->now_ms);
+    rlk_conn_close(&server->conn, server->now_ms);
 }
 
 static const struct {
@@ -212,8 +212,8 @@ static void test_conn_shutdown_from_any_state(void **state)
         all_states[i].into(&server);
         fake_submit(&server, &requests[0], 1);
         changed = server.changed;
-        rlk_conn_shutdown(&server.conn, server.now_ms);
-        rlk_conn_shutdown(&server.conn, server.now_ms);
+        rlk_conn_close(&server.conn, server.now_ms);
+        rlk_conn_close(&server.conn, server.now_ms);
         assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSED);
         assert_int_equal(rlk_conn_wants(&server.conn), open ? RLK_WANT_CLOSE : 0);
         assert_int_equal(server.lost, in == RLK_CONN_READY);
@@ -366,7 +366,7 @@ static void test_conn_progress_keeps_the_stream(void **state)
 
     (void)state;
     fake_init(&server, 0, 0, 0);
-    server.config.response_ms = 100;
+    server.config.response_timeout_ms = 100;
     fake_start(&server);
     fake_connect(&server);
     assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
@@ -415,10 +415,10 @@ static void test_conn_submitting_is_no_progress(void **state)
     server.in_max = server.in_len;
     begun = server.now_ms;
     fake_submit(&server, &requests[0], 1);
-    server.now_ms += RLK_RESPONSE_MS - 1;
+    server.now_ms += RLK_RESPONSE_TIMEOUT_MS - 1;
     fake_submit(&server, &requests[1], 2);
     fake_run(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + RLK_RESPONSE_MS);
+    assert_int_equal(rlk_conn_deadline(&server.conn), begun + RLK_RESPONSE_TIMEOUT_MS);
     server.now_ms++;
     rlk_conn_tick(&server.conn, server.now_ms);
     assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);
@@ -438,7 +438,7 @@ static void test_conn_abandoned_reply_must_come_too(void **state)
     fake_submit(&server, &request, 1);
     fake_run(&server);
     assert_false(rlk_conn_withdraw(&server.conn, &request.request));
-    server.now_ms += RLK_RESPONSE_MS;
+    server.now_ms += RLK_RESPONSE_TIMEOUT_MS;
     rlk_conn_tick(&server.conn, server.now_ms);
     fake_close(&server);
     assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);

@@ -133,11 +133,11 @@ static void rx_huge(rlk_conn_config *config)
 }
 static void connect_negative(rlk_conn_config *config)
 {
-    config->connect_ms = -1;
+    config->connect_timeout_ms = -1;
 }
 static void response_too_long(rlk_conn_config *config)
 {
-    config->response_ms = RLK_TIME_LIMIT_MAX + 1;
+    config->response_timeout_ms = RLK_TIME_LIMIT_MAX + 1;
 }
 static void backoff_min_negative(rlk_conn_config *config)
 {
@@ -149,8 +149,8 @@ static void backoff_max_too_long(rlk_conn_config *config)
 }
 static void times_longest(rlk_conn_config *config)
 {
-    config->connect_ms = RLK_TIME_LIMIT_MAX;
-    config->response_ms = RLK_TIME_LIMIT_MAX;
+    config->connect_timeout_ms = RLK_TIME_LIMIT_MAX;
+    config->response_timeout_ms = RLK_TIME_LIMIT_MAX;
     config->backoff_min_ms = RLK_TIME_LIMIT_MAX;
     config->backoff_max_ms = RLK_TIME_LIMIT_MAX;
 }
@@ -214,7 +214,7 @@ static void test_conn_init_checks_its_configuration(void **state)
         if (rows[i].result != RLK_OK) {
             rlk_conn_tick(&server.conn, INT64_MAX - 1);
             rlk_conn_reset(&server.conn, 0);
-            rlk_conn_shutdown(&server.conn, 0);
+            rlk_conn_close(&server.conn, 0);
             assert_int_equal(rlk_conn_wants(&server.conn), 0);
             assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
         }

@@ -220,7 +220,7 @@ static void test_conn_tracking_is_not_remembered(void **state)
         assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
         assert_int_equal(rlk_conn_is_tracking(&server.conn), later[i] == tracks);
     }
-    rlk_conn_shutdown(&server.conn, server.now_ms);
+    rlk_conn_close(&server.conn, server.now_ms);
     assert_false(rlk_conn_is_tracking(&server.conn));
     fake_free(&server);
 }
@@ -497,7 +497,7 @@ static void test_conn_tracking_push_moves_no_deadline(void **state)
         ;
     server.in_len = server.in_fed;
     deadline_ms = rlk_conn_deadline(&server.conn);
-    assert_int_equal(deadline_ms, server.now_ms + RLK_RESPONSE_MS);
+    assert_int_equal(deadline_ms, server.now_ms + RLK_RESPONSE_TIMEOUT_MS);
     while (server.now_ms < deadline_ms - 100) {
         server.now_ms += 100;
         fake_say(&server, INVALIDATE "*1\r\n+a\r\n");

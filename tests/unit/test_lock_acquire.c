@@ -355,12 +355,12 @@ static void test_lock_acquire_unsettled_is_unknown(void **state)
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
     h.servers[0].mute = true;
-    assert_false(harness_next_event(&h, &event, 100 + RLK_SETTLE_MS - 1));
+    assert_false(harness_next_event(&h, &event, 100 + RLK_SETTLE_TIMEOUT_MS - 1));
     assert_true(harness_next_event(&h, &event, 1));
     assert_result(event.result, RLK_UNKNOWN);
     h.servers[0].mute = false;
     h.servers[0].automatic = true;
-    harness_advance(&h, RLK_RESPONSE_MS + RLK_BACKOFF_MAX_MS + RLK_CONNECT_MS);
+    harness_advance(&h, RLK_RESPONSE_TIMEOUT_MS + RLK_BACKOFF_MAX_MS + RLK_CONNECT_TIMEOUT_MS);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
@@ -433,7 +433,7 @@ static void test_lock_acquire_after_shutdown(void **state)
     (void)state;
     harness_start_automatic(&h, 1);
     harness_lock(&h, &lock, 30000);
-    rlk_conn_shutdown(&harness_link_of(&h, 0)->conn, h.now_ms);
+    rlk_conn_close(&harness_link_of(&h, 0)->conn, h.now_ms);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_CLOSED);
     assert_result(rlk_force_release_start(&lock), RLK_E_CLOSED);
@@ -441,7 +441,7 @@ static void test_lock_acquire_after_shutdown(void **state)
 
     harness_start_automatic(&h, 3); /* a quorum is left */
     harness_lock(&h, &lock, 30000);
-    rlk_conn_shutdown(&harness_link_of(&h, 1)->conn, h.now_ms);
+    rlk_conn_close(&harness_link_of(&h, 1)->conn, h.now_ms);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);

@@ -24,7 +24,7 @@ static rlk_lock_config slow_retry(bool renewing)
 static void start(void)
 {
     memset(&h.config, 0, sizeof h.config);
-    h.config.handoffs = 1;
+    h.config.max_handoffs = 1;
     harness_open(&h, 1, 1);
     harness_advance(&h, 0);
 }

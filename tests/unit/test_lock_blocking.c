@@ -23,7 +23,7 @@ static void test_lock_blocking_cycle(void **state)
         assert_result(rlk_renew(&subject, 60000), RLK_OK);
         assert_result(rlk_check(&subject), RLK_OK);
         assert_result(rlk_query(&subject, holders, RLK_MAX_NODES), RLK_OK);
-        assert_result(rlk_keep(&subject), RLK_OK);
+        assert_result(rlk_keep_alive(&subject), RLK_OK);
         assert_result(rlk_force_release(&subject), RLK_E_STATE);
         assert_result(rlk_release(&subject), RLK_OK);
         assert_result(rlk_force_release(&subject), RLK_OK);
@@ -46,7 +46,7 @@ static void test_lock_blocking_second_call_leaves_the_first(void **state)
     h.now_ms += 2000; /* idle: a call that is not refused serves them first */
     assert_result(rlk_force_release(&subject), RLK_E_STATE);
     assert_result(rlk_release(&subject), RLK_E_STATE);
-    assert_result(rlk_keep(&subject), RLK_OK);
+    assert_result(rlk_keep_alive(&subject), RLK_OK);
     assert_int_equal(rlk_lock_operation(&subject), RLK_OP_QUERY);
     assert_result(rlk_lock_close(&subject), RLK_UNKNOWN);
 }
@@ -180,7 +180,8 @@ static void test_lock_blocking_interrupted_before_a_silent_server(void **state)
     calls = 1;
     h.on_wait = interrupt_at_third;
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_UNKNOWN);
-    assert_between(h.now_ms, HARNESS_START, HARNESS_START + RLK_NODE_MS_MAX + RLK_SETTLE_MS);
+    assert_between(h.now_ms, HARNESS_START,
+                   HARNESS_START + RLK_NODE_TIMEOUT_MAX_MS + RLK_SETTLE_TIMEOUT_MS);
     /* one that comes now says no more of the token than is known */
     h.client->interrupted = true;
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_UNKNOWN);
@@ -201,7 +202,7 @@ static void test_lock_blocking_interrupts_each_call(void **state)
     } cases[] = {
         {rlk_release, RLK_UNKNOWN, false},
         {rlk_check, RLK_CANCELLED, true},
-        {rlk_step_down, RLK_UNKNOWN, false},
+        {rlk_resign, RLK_UNKNOWN, false},
     };
     rlk_holder holders[RLK_MAX_NODES];
     size_t i;
@@ -227,7 +228,7 @@ static void test_lock_blocking_interrupts_each_call(void **state)
     assert_result(rlk_query(&subject, holders, RLK_MAX_NODES), RLK_CANCELLED);
     harness_advance(&h, 12000);
     calls = 1; /* of a lock that is held it looks first */
-    assert_result(rlk_keep(&subject), RLK_OK);
+    assert_result(rlk_keep_alive(&subject), RLK_OK);
     assert_int_equal(calls, 3);
     assert_true(rlk_is_held(&subject));
 }
@@ -374,7 +375,7 @@ static void test_lock_blocking_without_wait(void **state)
     assert_result(rlk_extend(&subject, 1), RLK_E_WAIT);
     assert_result(rlk_renew(&subject, 1), RLK_E_WAIT);
     assert_result(rlk_check(&subject), RLK_E_WAIT);
-    assert_result(rlk_keep(&subject), RLK_E_WAIT);
+    assert_result(rlk_keep_alive(&subject), RLK_E_WAIT);
     assert_result(rlk_query(&subject, holders, 1), RLK_E_WAIT);
     assert_result(rlk_force_release(&subject), RLK_E_WAIT);
     harness_expect_quiet(&h, 0);
@@ -437,8 +438,8 @@ static void test_lock_blocking_keep_of_a_closed_lock(void **state)
     harness_advance(&h, 1500);
     calls = 2;
     h.on_wait = close_at_third;
-    assert_result(rlk_keep(&subject), RLK_E_CLOSED);
-    assert_result(rlk_keep(&subject), RLK_E_CLOSED);
+    assert_result(rlk_keep_alive(&subject), RLK_E_CLOSED);
+    assert_result(rlk_keep_alive(&subject), RLK_E_CLOSED);
 }
 
 static int reads_left;
@@ -481,7 +482,7 @@ static void test_lock_blocking_keep_at_the_end_of_the_lease(void **state)
             h.on_wait = cases[i].on_wait;
             reads_left = looks;
             h.client->env.now_ms = clock_that_jumps;
-            result = rlk_keep(&subject);
+            result = rlk_keep_alive(&subject);
             reads_left = -1;
             assert_int_equal(result == RLK_OK, rlk_is_held(&subject));
             if (result != RLK_OK) {
@@ -551,7 +552,7 @@ static void start_leading(rlk_lock *lead)
 {
     harness_start(&h, 1);
     harness_lock(&h, lead, 30000);
-    assert_result(rlk_lead_start(lead), RLK_PENDING);
+    assert_result(rlk_campaign_start(lead), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }

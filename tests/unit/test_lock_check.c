@@ -124,12 +124,12 @@ static int take_a_while(harness *self)
     return 0;
 }
 
-/* operation_ms ends it before the attempt ends. */
+/* operation_timeout_ms ends it before the attempt ends. */
 static void test_lock_check_takes_so_long_at_most(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
-    h.config.operation_ms = 50;
+    h.config.operation_timeout_ms = 50;
     harness_open(&h, 1, 1);
     h.servers[0].mute = true;
     h.on_wait = take_a_while;

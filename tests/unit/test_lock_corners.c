@@ -61,7 +61,7 @@ static void test_lock_corners_more_loose_sets_than_are_counted(void **state)
     assert_result(rlk_cancel(&lock), RLK_OK);
     harness_reply(&h, 0, HARNESS_NIL);
     harness_reply(&h, 0, ":0\r\n");
-    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
 }
 
@@ -119,7 +119,7 @@ static void test_lock_corners_release_refused_to_the_deadline(void **state)
             h.servers[node].fails = HARNESS_MISCONF;
             h.servers[node].automatic = true;
         }
-        assert_false(harness_next_event(&h, &event, RLK_OPERATION_MS - 1));
+        assert_false(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS - 1));
         assert_true(harness_next_event(&h, &event, 1));
         assert_result(event.result, RLK_E_MISCONF);
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
@@ -159,7 +159,7 @@ static void test_lock_corners_nothing_given(void **state)
     rlk_client_tick(NULL);
     assert_result(rlk_acquire_start(NULL, RLK_TRY), RLK_E_ARGUMENT);
     assert_result(rlk_lock_close(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_keep(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_keep_alive(NULL), RLK_E_ARGUMENT);
 }
 
 /* Questions to a lock that is no lock yet, or free. */

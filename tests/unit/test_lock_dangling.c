@@ -151,7 +151,7 @@ static void test_fault_119_waiter_ends(void **state)
         harness_advance(&h, 1000);
         harness_expect_no_event(&h);
         set_key(OTHER);
-        assert_true(harness_next_event(&h, &event, 2 * RLK_SAFETY_MS));
+        assert_true(harness_next_event(&h, &event, 2 * RLK_RECHECK_MAX_MS));
         assert_int_equal(event.type, RLK_EV_FAILED);
         assert_result(event.result, RLK_E_DANGLING);
         assert_int_equal(harness_holding(&h, OTHER, NULL), 0);
@@ -202,7 +202,7 @@ static void test_fault_119_row_behind_a_waiter(void **state)
     assert_result(rlk_lock_close(&behind[2]), RLK_OK); /* the tail */
     assert_result(rlk_lock_close(&behind[0]), RLK_OK); /* the head */
     harness_delete(&h, 0, HARNESS_KEY);
-    harness_advance(&h, 2 * RLK_SAFETY_MS);
+    harness_advance(&h, 2 * RLK_RECHECK_MAX_MS);
     harness_expect_event(&h, RLK_EV_FAILED, RLK_E_DANGLING);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&behind[1]));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader and followers: rlk_lead_start, rlk_step_down, rlk_leader_of (election.c).
+ * Leader and followers: rlk_campaign_start, rlk_resign, rlk_leader (election.c).
  */
 #include "harness.h"
 
@@ -24,7 +24,7 @@ static void lead(rlk_lock *lock)
 {
     start();
     harness_lock(&h, lock, TTL);
-    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
@@ -35,7 +35,7 @@ static void follow(rlk_lock *lock)
     start();
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
     harness_lock(&h, lock, TTL);
-    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_no_event(&h);
 }
@@ -176,7 +176,7 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
     assert_int_equal(event.type, RLK_EV_FAILED);
     assert_result(event.result, RLK_E_AUTH);
-    assert_result(rlk_lead_start(&lock), RLK_E_AUTH);
+    assert_result(rlk_campaign_start(&lock), RLK_E_AUTH);
     harness_expect_no_event(&h);
 
     lead(&lock);
@@ -187,7 +187,7 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_LOST);
     /* of the acquire that followed, while the key may still have the token of the lease before */
-    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_result(event.result, RLK_UNKNOWN);
     assert_true(harness_next_event(&h, &event, TTL));
@@ -196,7 +196,7 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     h.servers[0].hello = NULL;
     h.servers[0].automatic = true;
     assert_result(rlk_client_reset(h.client), RLK_OK);
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, TTL));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
 }
@@ -220,20 +220,20 @@ static void test_lock_election_start_is_refused(void **state)
     rlk_lock lock;
     (void)state;
     lead(&lock);
-    assert_result(rlk_lead_start(&lock), RLK_E_STATE);
+    assert_result(rlk_campaign_start(&lock), RLK_E_STATE);
     harness_advance(&h, DUE); /* it still leads, and is renewed */
     (void)harness_expect(&h, 0, HARNESS_RAISE);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     follow(&lock);
-    assert_result(rlk_lead_start(&lock), RLK_E_STATE);
-    assert_result(rlk_lead_start(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_campaign_start(&lock), RLK_E_STATE);
+    assert_result(rlk_campaign_start(NULL), RLK_E_ARGUMENT);
     h.forked = true;
-    assert_result(rlk_lead_start(&lock), RLK_E_FORKED);
-    assert_result(rlk_step_down_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_campaign_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_resign_start(&lock), RLK_E_FORKED);
     h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(rlk_lead_start(&lock), RLK_E_CLOSED);
+    assert_result(rlk_campaign_start(&lock), RLK_E_CLOSED);
 }
 
 /* A plain acquire after it is a plain acquire: not renewed, and nothing follows its loss. */
@@ -263,7 +263,7 @@ static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
     follow(&lock);
     assert_result(rlk_cancel(&lock), RLK_OK);
     harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
-    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
+    assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
     for (way = 0; way < 2; way++) {
         lead(&lock);
         if (way == 1)
@@ -287,24 +287,24 @@ static void test_lock_election_leader_steps_down(void **state)
     rlk_lock lock;
     (void)state;
     lead(&lock);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
     assert_false(rlk_is_held(&lock));
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
-    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
+    assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
     harness_advance(&h, 2 * TTL);
     harness_expect_quiet(&h, 0);
 
     lead(&lock);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
 
     lead(&lock); /* while a renewal is under way */
     harness_advance(&h, DUE);
     (void)harness_expect(&h, 0, HARNESS_RAISE);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     harness_expect_no_event(&h);
@@ -317,7 +317,7 @@ static void test_lock_election_steps_down_when_lost(void **state)
     (void)state;
     lead(&lock);
     lose(&lock);
-    assert_result(rlk_step_down_start(&lock), RLK_LOST);
+    assert_result(rlk_resign_start(&lock), RLK_LOST);
     harness_expect_no_event(&h);
     harness_advance(&h, 1000);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
@@ -330,27 +330,27 @@ static void test_lock_election_follower_steps_down(void **state)
     rlk_event event;
     (void)state;
     follow(&lock);
-    assert_result(rlk_step_down_start(&lock), RLK_CANCELLED);
+    assert_result(rlk_resign_start(&lock), RLK_CANCELLED);
     harness_expect_no_event(&h);
     harness_advance(&h, 1000);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 
     start();
     harness_lock(&h, &lock, TTL);
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING); /* it is doing so */
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING); /* it is doing so */
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 
     start(); /* ... and if that is not answered */
     harness_lock(&h, &lock, TTL);
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_SETTLE_MS));
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
+    assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
 }
 
@@ -362,20 +362,20 @@ static void test_lock_election_step_down_of_others(void **state)
     (void)state;
     start();
     harness_lock(&h, &lock, TTL);
-    assert_result(rlk_step_down_start(&lock), RLK_NOT_HELD);
-    assert_result(rlk_step_down_start(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
+    assert_result(rlk_resign_start(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    assert_result(rlk_step_down_start(&lock), RLK_E_STATE); /* as of a release */
+    assert_result(rlk_resign_start(&lock), RLK_E_STATE); /* as of a release */
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
     memset(&other, 0, sizeof other);
-    assert_result(rlk_step_down_start(&other), RLK_E_CLOSED);
+    assert_result(rlk_resign_start(&other), RLK_E_CLOSED);
 }
 
 static int answer(harness *own)
@@ -391,19 +391,19 @@ static void test_lock_election_step_down_blocks(void **state)
     (void)state;
     lead(&lock);
     h.on_wait = answer;
-    assert_result(rlk_step_down(&lock), RLK_OK);
-    assert_result(rlk_step_down(&lock), RLK_NOT_HELD);
-    assert_result(rlk_step_down(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_resign(&lock), RLK_OK);
+    assert_result(rlk_resign(&lock), RLK_NOT_HELD);
+    assert_result(rlk_resign(NULL), RLK_E_ARGUMENT);
     harness_expect_no_event(&h);
 
     follow(&lock);
-    assert_result(rlk_step_down(&lock), RLK_CANCELLED);
+    assert_result(rlk_resign(&lock), RLK_CANCELLED);
     harness_expect_no_event(&h);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     harness_run(&h);
     h.on_wait = answer;
-    assert_result(rlk_step_down(&lock), RLK_CANCELLED);
+    assert_result(rlk_resign(&lock), RLK_CANCELLED);
     harness_expect_no_event(&h);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
@@ -414,7 +414,7 @@ static void test_lock_election_step_down_cannot_wait(void **state)
     (void)state;
     lead(&lock);
     h.client->env.wait = NULL;
-    assert_result(rlk_step_down(&lock), RLK_E_WAIT);
+    assert_result(rlk_resign(&lock), RLK_E_WAIT);
     assert_true(rlk_is_held(&lock));
 }
 

@@ -193,7 +193,7 @@ static void test_lock_second_operation_is_refused(void **state)
         assert_result(rlk_check_start(&lock), RLK_E_STATE);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_E_STATE);
         assert_result(rlk_force_release_start(&lock), RLK_E_STATE);
-        assert_result(rlk_keep(&lock), i >= 2 && i <= 4 ? RLK_OK : RLK_E_STATE);
+        assert_result(rlk_keep_alive(&lock), i >= 2 && i <= 4 ? RLK_OK : RLK_E_STATE);
         assert_int_equal(rlk_lock_operation(&lock), operation);
         harness_serve(&h, 0);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
@@ -210,7 +210,7 @@ static void test_lock_operations_of_a_lock_that_is_not_held(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_NOT_HELD);
     assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_NOT_HELD);
     assert_result(rlk_check_start(&lock), RLK_NOT_HELD);
-    assert_result(rlk_keep(&lock), RLK_NOT_HELD);
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_HELD);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
     assert_int_equal(rlk_remaining_ms(&lock), 0);
     harness_expect_quiet(&h, 0);
@@ -220,7 +220,7 @@ static void test_lock_operations_of_a_lock_that_is_not_held(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_LOST);
     assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_LOST);
     assert_result(rlk_check_start(&lock), RLK_LOST);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
 /* ---- Cancel ---- */
@@ -260,7 +260,7 @@ static void test_lock_cancel_acquire_in_each_phase(void **state)
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_advance(&h, 200);
     assert_result(rlk_cancel(&lock), RLK_OK); /* it would have been TIMED_OUT */
-    harness_advance(&h, RLK_SETTLE_MS - 101);
+    harness_advance(&h, RLK_SETTLE_TIMEOUT_MS - 101);
     harness_expect_no_event(&h);
     harness_advance(&h, 1);
     harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);

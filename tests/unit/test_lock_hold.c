@@ -129,7 +129,7 @@ static void test_lock_hold_70_renew_does_not_cut_an_extend_at_the_server(void **
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_extend(&lock, 60000), RLK_OK);
     harness_advance(&h, 1500);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1); /* not due */
     assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
                      HARNESS_START + 63000);
@@ -241,11 +241,12 @@ static void test_lock_hold_failure_keeps_the_old_deadline(void **state)
                 h.servers[node].fails = cases[i].reply;
             }
             assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-            assert_false(harness_next_event(&h, &event, RLK_OPERATION_MS - 1));
+            assert_false(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS - 1));
             assert_true(harness_next_event(&h, &event, 1));
             assert_result(event.result, cases[i].expected);
-            assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - RLK_OPERATION_MS);
-            harness_advance(&h, 30000 - DRIFT(30000) - RLK_OPERATION_MS);
+            assert_int_equal(rlk_remaining_ms(&lock),
+                             30000 - DRIFT(30000) - RLK_OPERATION_TIMEOUT_MS);
+            harness_advance(&h, 30000 - DRIFT(30000) - RLK_OPERATION_TIMEOUT_MS);
             harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
             harness_expect_no_event(&h);
         }
@@ -263,7 +264,7 @@ static void test_lock_hold_unsent_is_an_error(void **state)
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_E_CONNECT);
     assert_true(rlk_is_held(&lock));
     h.servers[0].swallows = true; /* not even a refusal */
@@ -275,7 +276,7 @@ static void test_lock_hold_unsent_is_an_error(void **state)
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_true(event.result == RLK_E_CONNECT_TIMEOUT || event.result == RLK_E_RESPONSE_TIMEOUT);
 }
 
@@ -306,7 +307,7 @@ static void test_lock_hold_answer_in_the_tick_of_the_deadline(void **state)
     for (i = 0; i < 2; i++) {
         rlk_lock lock;
         memset(&h.config, 0, sizeof h.config);
-        h.config.operation_ms = 1000; /* before the response time */
+        h.config.operation_timeout_ms = 1000; /* before the response time */
         harness_open(&h, 1, 1);
         harness_advance(&h, 0);
         harness_held(&h, &lock, 30000);
@@ -474,14 +475,14 @@ static void test_lock_hold_keep_renews_when_due(void **state)
     harness_start_automatic(&h, 3);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     harness_advance(&h, 999);
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     for (i = 1; i <= 20; i++) { /* a minute, in steps of a third */
         harness_advance(&h, i > 1 ? 1000 : 1);
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         assert_int_equal(h.servers[0].count[HARNESS_RAISE], i);
         assert_between(rlk_remaining_ms(&lock), 3000 - DRIFT(3000), 3000 - DRIFT(3000));
     }
@@ -499,20 +500,20 @@ static void test_lock_hold_keep_rides_out_failures(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     harness_advance(&h, 1000);
     h.servers[0].fails = HARNESS_MISCONF;
-    while ((result = rlk_keep(&lock)) == RLK_OK)
+    while ((result = rlk_keep_alive(&lock)) == RLK_OK)
         kept++;
     assert_result(result, RLK_LOST);
     assert_int_equal(kept, 1); /* one try takes a third of the TTL */
     assert_int_equal(h.now_ms, HARNESS_START + 3000 - DRIFT(3000));
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 
     harness_start_automatic(&h, 1);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     harness_advance(&h, 1500);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1); /* fault 24 */
-    assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_OWNER);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
 /* The renewal was answered, but the process stood still before the call returned: not held is not
@@ -533,7 +534,7 @@ static void test_lock_hold_keep_is_not_ok_after_a_pause(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     harness_advance(&h, 990);
     h.on_wait = stand_still;
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
 /* After a long extend drift is more than a TTL. Still the lease goes on as soon as it is due: the
@@ -564,7 +565,7 @@ static void test_lock_hold_keep_goes_on_after_a_long_extend(void **state)
         end_ms = h.now_ms + 1100000;
         while (h.now_ms < end_ms) {
             harness_advance(&h, 900);
-            assert_result(rlk_keep(&lock), RLK_OK);
+            assert_result(rlk_keep_alive(&lock), RLK_OK);
             assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 3);
         }
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rlk_leader_of: what the answers of a query say of the leader (election.c).
+ * rlk_leader: what the answers of a query say of the leader (election.c).
  */
 #include "harness.h"
 
@@ -38,19 +38,19 @@ static void test_lock_leader_of_another(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
-    rlk_leader leader;
+    rlk_leader_info leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.1:80 " DIGITS, 5000);
     harness_advance(&h, 100);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known);
     assert_false(leader.ours);
     assert_int_equal(leader.name_len, 12);
@@ -62,7 +62,7 @@ static void test_lock_leader_of_another(void **state)
     harness_advance(&h, 1000);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms = HARNESS_START + 9000;
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 100);
     assert_int_equal(leader.until_ms, HARNESS_START + 9000);
 
@@ -70,18 +70,18 @@ static void test_lock_leader_of_another(void **state)
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 2100);
     assert_int_equal(leader.until_ms, RLK_NEVER);
 
     /* none, and then the same again: it may have been another's meanwhile */
     harness_delete(&h, 0, HARNESS_KEY);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 3100);
 }
 
@@ -91,19 +91,19 @@ static void test_lock_leader_of_ourselves(void **state)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
     rlk_holder holder;
-    rlk_leader leader;
+    rlk_leader_info leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
     config.token_prefix = "me";
     harness_start(&h, 1);
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     harness_advance(&h, 10);
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_advance(&h, 500);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     assert_int_equal(leader.until_ms, HARNESS_START + 10 + RLK_TTL_MS);
@@ -111,12 +111,12 @@ static void test_lock_leader_of_ourselves(void **state)
     /* the token is still there, but we lead no more: what is known stays */
     harness_advance(&h, 10);
     h.client->now_ms = h.now_ms;
-    assert_result(rlk_step_down_start(&lock), RLK_PENDING);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_resign_start(&lock), RLK_PENDING);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_false(leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     memset(&leader, 0, sizeof leader);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 520);
 }
 
@@ -130,19 +130,19 @@ static void test_lock_leader_of_another_than_who_held_it_here(void **state)
         rlk_lock lock;
         rlk_lock asking;
         rlk_holder holder;
-        rlk_leader leader;
+        rlk_leader_info leader;
         memset(&leader, 0, sizeof leader);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         harness_lock(&h, &asking, 30000);
         harness_advance(&h, 100);
         ask(&asking, &holder, RLK_OK);
-        assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_result(rlk_leader(&asking, &holder, &leader), RLK_OK);
         assert_true(leader.ours); /* another lock of this client has it */
         assert_int_equal(leader.since_ms, HARNESS_START);
         harness_put(&h, 0, HARNESS_KEY, tokens[i], 1000);
         ask(&asking, &holder, RLK_OK);
-        assert_result(rlk_leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_result(rlk_leader(&asking, &holder, &leader), RLK_OK);
         assert_false(leader.ours);
         assert_int_equal(leader.since_ms, HARNESS_START + 100);
     }
@@ -166,13 +166,13 @@ static void test_lock_leader_of_name(void **state)
     for (i = 0; i < COUNT_OF(rows); i++) {
         rlk_lock lock;
         rlk_holder holder;
-        rlk_leader leader;
+        rlk_leader_info leader;
         memset(&leader, 0, sizeof leader);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         harness_put(&h, 0, HARNESS_KEY, rows[i].token, 1000);
         ask(&lock, &holder, RLK_OK);
-        assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+        assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
         assert_int_equal(leader.name_len, rows[i].name_len);
         assert_string_equal(leader.token, rows[i].token);
     }
@@ -183,18 +183,18 @@ static void test_lock_leader_of_what_is_no_token(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
-    rlk_leader leader;
+    rlk_leader_info leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a" DIGITS, 1000);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     holder.token_len = RLK_TOKEN_MAX;
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.name_len, RLK_PREFIX_MAX);
     holder.token_len = RLK_TOKEN_MAX + 1;
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 }
 
@@ -231,7 +231,7 @@ static void test_lock_leader_of_several_nodes(void **state)
         unsigned n = (unsigned)strlen(rows[i].tokens);
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
-        rlk_leader leader;
+        rlk_leader_info leader;
         unsigned k;
         memset(&leader, 0, sizeof leader);
         harness_start(&h, n);
@@ -243,7 +243,7 @@ static void test_lock_leader_of_several_nodes(void **state)
             if (token[0] == 'e')
                 holders[k].result = RLK_E_CONNECT;
         }
-        assert_result(rlk_leader_of(&lock, holders, &leader), rows[i].result);
+        assert_result(rlk_leader(&lock, holders, &leader), rows[i].result);
         assert_int_equal(leader.known, rows[i].result == RLK_OK);
         if (rows[i].result != RLK_OK)
             continue;
@@ -259,20 +259,20 @@ static void test_lock_leader_of_is_refused(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
-    rlk_leader leader;
+    rlk_leader_info leader;
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a", 1000);
-    assert_result(rlk_leader_of(NULL, &holder, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader_of(&lock, NULL, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader_of(&lock, &holder, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(NULL, &holder, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&lock, NULL, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&lock, &holder, NULL), RLK_E_ARGUMENT);
     h.forked = true;
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_FORKED);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_E_FORKED);
     h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(rlk_leader_of(&lock, &holder, &leader), RLK_E_CLOSED);
+    assert_result(rlk_leader(&lock, &holder, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
 }
 
@@ -282,11 +282,11 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     rlk_lock lock;
     rlk_lock asks;
     rlk_holder holder;
-    rlk_leader leader;
+    rlk_leader_info leader;
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
-    assert_result(rlk_lead_start(&lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_lock(&h, &asks, 30000);
@@ -294,10 +294,10 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
     memset(&leader, 0, sizeof leader);
-    assert_result(rlk_leader_of(&asks, &holder, &leader), RLK_OK);
+    assert_result(rlk_leader(&asks, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     h.now_ms += 30000;
-    (void)rlk_leader_of(&asks, &holder, &leader);
+    (void)rlk_leader(&asks, &holder, &leader);
     assert_false(leader.ours);
     assert_false(rlk_is_held(&lock));
 }

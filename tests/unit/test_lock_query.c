@@ -237,14 +237,14 @@ static void test_lock_query_deadline(void **state)
     harness_cut(&h, 2);
     assert_result(rlk_query_start(&lock, holders, 3), RLK_PENDING);
     answer_query(0, "x", 1000);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS + 1));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS + 1));
     assert_result(event.result, RLK_E_EOF); /* and nobody can be asked anew */
     assert_result(holders[0].result, RLK_OK);
     assert_result(rlk_query_start(&lock, holders, 2), RLK_E_ARGUMENT);
     assert_result(rlk_query_start(&lock, NULL, 3), RLK_E_ARGUMENT);
 
     memset(&h.config, 0, sizeof h.config);
-    h.config.operation_ms = 500; /* before any time limit of the connection */
+    h.config.operation_timeout_ms = 500; /* before any time limit of the connection */
     harness_open(&h, 1, 1);
     harness_advance(&h, 0);
     harness_lock(&h, &lock, 3000);
@@ -284,10 +284,10 @@ static void test_lock_query_leaves_an_undo_alone(void **state)
     (void)harness_expect(&h, 0, HARNESS_SET);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS + RLK_SETTLE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS + RLK_SETTLE_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_E_CONNECT);
     h.servers[0].refuses = false;
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
@@ -342,7 +342,7 @@ static void test_lock_force_release_unanswered(void **state)
     harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
 
     memset(&h.config, 0, sizeof h.config);
-    h.config.operation_ms = 500;
+    h.config.operation_timeout_ms = 500;
     harness_open(&h, 1, 1);
     harness_advance(&h, 0);
     harness_lock(&h, &lock, 3000);

@@ -20,7 +20,7 @@ static rlk_lock_config renewing(void)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.ttl_ms = TTL;
-    config.node_ms = 500;
+    config.node_timeout_ms = 500;
     config.auto_renew = true;
     return config;
 }
@@ -266,7 +266,7 @@ static void test_lock_renew_short_lease(void **state)
     rlk_event event;
     (void)state;
     config.ttl_ms = 300;
-    config.node_ms = 40;
+    config.node_timeout_ms = 40;
     hold_with(&lock, 1, &config);
     while (harness_next_event(&h, &event, 300) && event.type != RLK_EV_LOST)
         assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
@@ -424,7 +424,7 @@ static void test_lock_renew_minority_has_another_type(void **state)
         h.servers[i].automatic = true;
     }
     do {
-        assert_true(harness_next_event(&h, &event, RLK_CONNECT_MS));
+        assert_true(harness_next_event(&h, &event, RLK_CONNECT_TIMEOUT_MS));
     } while (event.type == RLK_EV_RENEW_UNKNOWN);
     assert_int_equal(event.type, RLK_EV_RENEWED);
 }
@@ -514,8 +514,8 @@ static void hold_with_drift(rlk_lock *lock, int64_t drift_ms, bool auto_renew)
     assert_result(rlk_acquire(lock, RLK_TRY), RLK_OK);
 }
 
-/* Fault 123: what is reckoned as drift makes no renewal earlier, nor is rlk_keep of another mind;
- * unless drift leaves too little of the lease behind that. */
+/* Fault 123: what is reckoned as drift makes no renewal earlier, nor is rlk_keep_alive of another
+ * mind; unless drift leaves too little of the lease behind that. */
 static void test_fault_123_drift_makes_no_renewal_earlier(void **state)
 {
     static const struct {
@@ -537,10 +537,10 @@ static void test_fault_123_drift_makes_no_renewal_earlier(void **state)
 
         hold_with_drift(&lock, cases[i].drift_ms, false);
         harness_advance(&h, cases[i].due_ms - 1);
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
         harness_advance(&h, 1);
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
     }
 }
@@ -558,7 +558,7 @@ static void test_lock_renew_with_much_drift_after_an_extend(void **state)
     harness_advance(&h, 0);
     h.servers[0].automatic = true;
     config.ttl_ms = 1000;
-    config.node_ms = 0;
+    config.node_timeout_ms = 0;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_true(harness_next_event(&h, &event, 1000));

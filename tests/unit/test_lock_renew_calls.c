@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Renewals in the background, and what the caller does meanwhile: his operations come first, what
- * he extended is not cut, and the cap of the hold time (renew.c, rlk_keep).
+ * he extended is not cut, and the cap of the hold time (renew.c, rlk_keep_alive).
  */
 #include "harness.h"
 
@@ -18,7 +18,7 @@ static rlk_lock_config renewing(void)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.ttl_ms = TTL;
-    config.node_ms = 500;
+    config.node_timeout_ms = 500;
     config.auto_renew = true;
     return config;
 }
@@ -112,7 +112,7 @@ static void test_lock_renew_raise_beside_a_check_is_lost(void **state)
         harness_cut(&h, 0);
         if (way == 0)
             assert_result(rlk_cancel(&lock), RLK_OK);
-        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
         assert_int_equal(event.operation, RLK_OP_CHECK);
         assert_result(event.result, way == 0 ? RLK_CANCELLED : RLK_E_CONNECT);
         assert_true(rlk_is_held(&lock));
@@ -329,7 +329,7 @@ static void test_lock_renew_cap_counts_from_the_acquire(void **state)
     assert_int_equal(rlk_held_ms(&lock), 0);
 }
 
-/* rlk_keep keeps to it as well; RLK_OK until then. */
+/* rlk_keep_alive keeps to it as well; RLK_OK until then. */
 static void test_lock_renew_keep_ends_at_the_cap(void **state)
 {
     rlk_lock_config config = renewing();
@@ -340,7 +340,7 @@ static void test_lock_renew_keep_ends_at_the_cap(void **state)
     config.max_hold_ms = CAP;
     hold_with(&lock, &config);
     h.servers[0].automatic = true;
-    while ((result = rlk_keep(&lock)) == RLK_OK) {
+    while ((result = rlk_keep_alive(&lock)) == RLK_OK) {
         assert_true(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms <= HARNESS_START + CAP);
         harness_advance(&h, 1000);
     }
@@ -361,7 +361,7 @@ static void test_lock_renew_cap_is_not_for_calls(void **state)
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
     harness_advance(&h, TTL + 2 * CAP - DRIFT(TTL + 2 * CAP) - 1);
-    assert_result(rlk_keep(&lock), RLK_OK); /* beyond the cap it renews nothing either */
+    assert_result(rlk_keep_alive(&lock), RLK_OK); /* beyond the cap it renews nothing either */
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
     harness_advance(&h, 1);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
@@ -387,13 +387,13 @@ static void test_lock_renew_keep_beyond_the_cap(void **state)
     for (node = 0; node < 2; node++) {
         assert_result(rlk_extend_start(&lock, 2 * TTL), RLK_PENDING);
         harness_serve(&h, node);
-        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
         assert_result(event.result, RLK_UNKNOWN);
     }
     harness_advance(&h, HARNESS_START + 2 * TTL + TTL / 2 - h.now_ms);
     assert_true(rlk_is_held(&lock));
     h.waits = 0;
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.waits, 1); /* a look */
 }
 
@@ -445,7 +445,7 @@ static void test_lock_renew_while_another_call_blocks(void **state)
     assert_between(h.servers[0].count[HARNESS_RAISE] - renewed, 0, 1); /* one with the deadline */
 }
 
-/* rlk_keep of a lock that renews by itself is right, and does nothing but look. */
+/* rlk_keep_alive of a lock that renews by itself is right, and does nothing but look. */
 static void test_lock_renew_keep_beside_it(void **state)
 {
     rlk_lock_config config = renewing();
@@ -454,7 +454,7 @@ static void test_lock_renew_keep_beside_it(void **state)
     hold_with(&lock, &config);
     h.servers[0].automatic = true;
     while (h.now_ms < HARNESS_START + 3 * TTL) {
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
         harness_advance(&h, 700);
     }
     assert_between(h.servers[0].count[HARNESS_RAISE], 3 * TTL / DUE - 1, 3 * TTL / DUE + 1);
@@ -477,12 +477,12 @@ static void test_lock_renew_keep_with_much_drift(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     for (i = 0; i < 100; i++) {
         harness_advance(&h, 1);
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
     }
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0);
     for (i = 0; i < 20; i++) {
         harness_advance(&h, 100);
-        assert_result(rlk_keep(&lock), RLK_OK);
+        assert_result(rlk_keep_alive(&lock), RLK_OK);
     }
     /* when a third of the TTL has passed: at each fourth call */
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 5);

@@ -125,11 +125,11 @@ static void test_lock_reports_of_no_single_attempt(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
-    h.config.operation_ms = 60000;
+    h.config.operation_timeout_ms = 60000;
     harness_start(&h, 1); /* answers nothing */
     lock_init(&subject, 0);
     assert_result(rlk_acquire_start(&subject, RLK_TRY), RLK_PENDING);
-    harness_advance(&h, RLK_NODE_MS_MAX - 1);
+    harness_advance(&h, RLK_NODE_TIMEOUT_MAX_MS - 1);
     harness_expect_no_event(&h);
     memset(&h.config, 0, sizeof h.config);
 }
@@ -272,7 +272,7 @@ static void test_lock_reports_of_a_follower(void **state)
     harness_start_automatic(&h, 1);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
     lock_init(&subject, 0);
-    assert_result(rlk_lead_start(&subject), RLK_PENDING);
+    assert_result(rlk_campaign_start(&subject), RLK_PENDING);
     expect_report(RLK_BUSY, RLK_REPORT_MS, RLK_REPORT_MS);
 }
 

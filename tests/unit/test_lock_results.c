@@ -9,10 +9,10 @@
 static harness h;
 
 /* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_ms)
+static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
 {
     memset(&h.config, 0, sizeof h.config);
-    h.config.operation_ms = operation_ms;
+    h.config.operation_timeout_ms = operation_timeout_ms;
     harness_open(&h, nodes, 1);
     memset(&h.config, 0, sizeof h.config);
     harness_advance(&h, 0);
@@ -178,7 +178,7 @@ static void test_fault_110_wrong_reply_to_another_command(void **state)
     harness_cut(&h, 1);
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_reply(&h, 2, ":7\r\n"); /* no reply to a SET */
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_FAILED);
     assert_true(rlk_is_held(&lock));
 }
@@ -195,7 +195,7 @@ static void test_fault_110_raise_was_sent(void **state)
     harness_run(&h);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
 }
 
@@ -376,7 +376,7 @@ static void test_fault_114_release_is_done_by_its_own_answers_only(void **state)
         harness_expect_no_event(&h);
         assert_int_equal(rlk_conn_result(&harness_link_of(&h, 0)->conn), RLK_E_UNEXPECTED);
         h.servers[0].automatic = true;
-        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
         assert_result(event.result, RLK_OK); /* asked again, and deleted */
         assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     }
@@ -401,7 +401,7 @@ static void test_fault_114_del_is_done_by_0_and_1(void **state)
         harness_lock(&h, &lock, 3000);
         assert_result(rlk_force_release_start(&lock), RLK_PENDING);
         harness_reply(&h, 0, cases[i].answer);
-        assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+        assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
         assert_result(event.result, cases[i].result);
     }
 }

@@ -282,14 +282,14 @@ static void test_lock_rounds_bounded_commands_of_a_cycle(void **state)
     }
 }
 
-/* A try ends after node_ms, and its SETs are undone. */
+/* A try ends after node_timeout_ms, and its SETs are undone. */
 static void test_lock_rounds_one_try_takes_node_ms(void **state)
 {
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
     (void)state;
     harness_start(&h, 1);
-    config.node_ms = 123;
+    config.node_timeout_ms = 123;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_advance(&h, 122);

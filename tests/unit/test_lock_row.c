@@ -20,10 +20,10 @@ static const bool kinds[] = {
 };
 #define FOR_EACH_KIND(i) for (i = 0; i < COUNT_OF(kinds); i++)
 
-static void start(unsigned nodes, bool tracking, unsigned handoffs)
+static void start(unsigned nodes, bool tracking, unsigned max_handoffs)
 {
     memset(&h.config, 0, sizeof h.config);
-    h.config.handoffs = handoffs;
+    h.config.max_handoffs = max_handoffs;
     if (tracking) {
         tracked_start(&h, nodes, 1);
     } else {
@@ -32,7 +32,7 @@ static void start(unsigned nodes, bool tracking, unsigned handoffs)
     }
 }
 
-static int64_t safety_ms; /* of locks that stand in the row from now on; 0: the default */
+static int64_t recheck_max_ms; /* of locks that stand in the row from now on; 0: the default */
 
 static void stand(unsigned i, const char *key, int64_t wait_ms)
 {
@@ -40,7 +40,7 @@ static void stand(unsigned i, const char *key, int64_t wait_ms)
     config.user = &locks[i];
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
-    config.safety_ms = safety_ms;
+    config.recheck_max_ms = recheck_max_ms;
     config.report_ms = RLK_TIME_LIMIT_MAX;
     assert_result(rlk_lock_init(&locks[i], h.client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], wait_ms), RLK_PENDING);
@@ -71,7 +71,7 @@ static void first_acquires(unsigned i)
     unsigned n;
     for (n = 0; n < h.nodes; n++)
         harness_find(&h, &h.servers[n], HARNESS_KEY)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), -1);
+    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
     serve_all();
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&locks[i]));
@@ -139,9 +139,9 @@ static void test_lock_row_next_knows_that_it_is_held_here(void **state)
         start(1, kinds[k], 0);
         row(2);
         first_acquires(0);
-        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
-                       RLK_SAFETY_MS);
-        assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
+                       RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
     }
 }
 
@@ -236,9 +236,9 @@ static void test_lock_row_inherits_what_the_first_knew(void **state)
                 harness_expect_event(&h, way == 0 ? RLK_EV_TIMED_OUT : RLK_EV_CANCELLED,
                                      way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
             harness_expect_quiet(&h, 0);
-            assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), -1);
+            assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
             assert_int_equal((uint32_t)h.now_ms, look_ms);
-            assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_SAFETY : RLK_CAUSE_RETRY);
+            assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
             harness_serve(&h, 0);
             first_acquires(1);
         }
@@ -252,16 +252,16 @@ static void test_lock_row_has_a_safety_time_of_its_own(void **state)
     (void)state;
     start(1, true, 0);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
-    safety_ms = 100000;
+    recheck_max_ms = 100000;
     stand(0, HARNESS_KEY, RLK_FOREVER);
-    safety_ms = 500;
+    recheck_max_ms = 500;
     stand(1, HARNESS_KEY, RLK_FOREVER);
-    safety_ms = 0;
+    recheck_max_ms = 0;
     harness_serve(&h, 0);
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
     harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 100, 500);
-    assert_int_equal(locks[1].cause, RLK_CAUSE_SAFETY);
+    assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
 }
 #endif
 
@@ -450,7 +450,7 @@ static void test_lock_row_undo_is_given_up(void **state)
         unsigned i;
         start(1, kinds[k], 0);
         config.ttl_ms = 1000;
-        config.safety_ms = 60000;
+        config.recheck_max_ms = 60000;
         config.report_ms = RLK_TIME_LIMIT_MAX;
         for (i = 0; i < 2; i++) {
             assert_result(rlk_lock_init(&locks[i], h.client, HARNESS_KEY, &config), RLK_OK);
@@ -520,8 +520,8 @@ static void test_lock_row_next_knows_the_nodes_that_were_won(void **state)
     assert_int_equal(h.servers[2].count[HARNESS_SET], 1);
     harness_expect_quiet(&h, 0);
     harness_expect_quiet(&h, 1);
-    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5 - 500,
-                   RLK_SAFETY_MS);
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_RECHECK_MAX_MS),
+                   RLK_RECHECK_MAX_MS / 5 - 500, RLK_RECHECK_MAX_MS);
 }
 
 int main(void)

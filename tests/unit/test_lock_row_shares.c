@@ -12,10 +12,10 @@
 static harness h;
 static rlk_lock locks[8];
 
-static void start(unsigned clients, unsigned handoffs, rlk_lock **buckets, size_t buckets_len)
+static void start(unsigned clients, unsigned max_handoffs, rlk_lock **buckets, size_t buckets_len)
 {
     memset(&h.config, 0, sizeof h.config);
-    h.config.handoffs = handoffs;
+    h.config.max_handoffs = max_handoffs;
     h.config.buckets = buckets;
     h.config.buckets_len = buckets_len;
 #ifdef RLK_RESP2_ONLY
@@ -31,7 +31,7 @@ static void stand(unsigned i, unsigned client, const char *key)
     rlk_lock_config config = rlk_lock_config_default();
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
-    config.safety_ms = 1000;
+    config.recheck_max_ms = 1000;
     assert_result(rlk_lock_init(&locks[i], &h.members[client].client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
 }
@@ -49,11 +49,11 @@ static bool hands_over(unsigned i, unsigned next)
 }
 
 /* Two that take turns: K hand-overs at once, then a pause of a retry time, and from the start. */
-static void hand_over_until_it_yields(unsigned handoffs, unsigned expected, unsigned times)
+static void hand_over_until_it_yields(unsigned max_handoffs, unsigned expected, unsigned times)
 {
     unsigned holder = 0;
     unsigned i;
-    start(1, handoffs, NULL, 0);
+    start(1, max_handoffs, NULL, 0);
     stand(0, 0, HARNESS_KEY);
     stand(1, 0, HARNESS_KEY);
     harness_serve(&h, 0);
@@ -78,7 +78,7 @@ static void test_lock_row_yields_after_handoffs(void **state)
     (void)state;
     hand_over_until_it_yields(1, 1, 5);
     hand_over_until_it_yields(2, 2, 4);
-    hand_over_until_it_yields(0, RLK_HANDOFFS, 3);
+    hand_over_until_it_yields(0, RLK_MAX_HANDOFFS, 3);
     hand_over_until_it_yields(254, 254, 2);
 }
 
@@ -379,7 +379,7 @@ static void test_lock_row_config_is_checked(void **state)
 {
     static rlk_lock *buckets[8];
     static const struct {
-        uint32_t handoffs;
+        uint32_t max_handoffs;
         bool own;
         size_t len;
         rlk_result expected;
@@ -408,12 +408,13 @@ static void test_lock_row_config_is_checked(void **state)
         memset(&client, 0, sizeof client);
         conns[0] = &harness_link_of(&h, 0)->conn;
         config.env = h.client->env;
-        config.handoffs = rows[i].handoffs;
+        config.max_handoffs = rows[i].max_handoffs;
         config.buckets = rows[i].own ? buckets : NULL;
         config.buckets_len = rows[i].len;
         assert_result(rlk_client_init(&client, conns, 1, &config), rows[i].expected);
         if (rows[i].expected == RLK_OK)
-            assert_int_equal(client.handoffs, rows[i].handoffs ? rows[i].handoffs : RLK_HANDOFFS);
+            assert_int_equal(client.max_handoffs,
+                             rows[i].max_handoffs ? rows[i].max_handoffs : RLK_MAX_HANDOFFS);
     }
 }
 

@@ -13,7 +13,7 @@ static harness h;
 static void start(unsigned nodes)
 {
     memset(&h.config, 0, sizeof h.config);
-    h.config.settle_ms = SETTLE;
+    h.config.settle_timeout_ms = SETTLE;
     harness_open(&h, nodes, 1);
     harness_advance(&h, 0);
 }
@@ -38,7 +38,7 @@ static void release_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
     start(nodes);
     harness_held(&h, lock, ttl_ms);
     assert_result(rlk_release_start(lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_UNKNOWN);
     assert_int_equal(event.operation, RLK_OP_RELEASE);
 }
@@ -92,7 +92,7 @@ static void test_lock_settled_after_a_refused_release(void **state)
     h.servers[0].automatic = true;
     h.servers[0].fails = HARNESS_MISCONF;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_FAILED);
     assert_result(event.result, RLK_E_MISCONF);
     assert_false(harness_next_event(&h, &event, 1000));
@@ -169,7 +169,7 @@ static void test_lock_settled_unknown_after_an_extended_lease(void **state)
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
     assert_true(harness_next_event(&h, &event, 60000));
     assert_int_equal(event.type, RLK_EV_SETTLED);
@@ -338,7 +338,7 @@ static void test_lock_settled_when_the_ttl_passes_in_a_query(void **state)
     h.servers[0].swallows = true;
     harness_cut(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     harness_advance(&h, HARNESS_START + 7999 - h.now_ms);
     h.servers[0].swallows = false;
     h.servers[0].mute = true;
@@ -346,7 +346,8 @@ static void test_lock_settled_when_the_ttl_passes_in_a_query(void **state)
     harness_advance(&h, 2);
     harness_expect_no_event(&h);
     assert_true(rlk_client_deadline(h.client) > h.now_ms + 1);
-    while (harness_next_event(&h, &event, RLK_OPERATION_MS) && event.operation == RLK_OP_QUERY) {
+    while (harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS) &&
+           event.operation == RLK_OP_QUERY) {
     }
     assert_int_equal(event.type, RLK_EV_SETTLED);
     assert_result(event.result, RLK_UNKNOWN);
@@ -365,7 +366,7 @@ static void test_lock_settled_after_a_blocking_call(void **state)
     assert_result(rlk_acquire(&lock, 300), RLK_UNKNOWN);
     harness_expect_no_event(&h);
     h.servers[0].automatic = true;
-    assert_true(harness_next_event(&h, &event, RLK_RESPONSE_MS));
+    assert_true(harness_next_event(&h, &event, RLK_RESPONSE_TIMEOUT_MS));
     assert_int_equal(event.type, RLK_EV_SETTLED);
     assert_result(event.result, RLK_OK);
 }

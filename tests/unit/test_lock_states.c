@@ -114,7 +114,7 @@ static void test_lock_trying_quorum_out_of_reach_drops_unsent_sets(void **state)
     assert_true(harness_next_event(&h, &event, 1000));
     assert_result(event.result, RLK_TIMED_OUT);
     h.servers[2].swallows = false;
-    harness_advance(&h, RLK_CONNECT_MS + RLK_BACKOFF_MAX_MS);
+    harness_advance(&h, RLK_CONNECT_TIMEOUT_MS + RLK_BACKOFF_MAX_MS);
     assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 2)->conn), RLK_CONN_READY);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     assert_between(h.servers[0].count[HARNESS_PTTL], 4, 20); /* is it free yet? */

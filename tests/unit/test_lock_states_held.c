@@ -133,14 +133,14 @@ static void test_lock_held_minority_renewed_adds_up(void **state)
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
     harness_reply(&h, 0, ":40000\r\n"); /* one of three */
     assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
-    assert_int_equal(rlk_remaining_ms(&lock), remaining_ms - RLK_OPERATION_MS);
+    assert_int_equal(rlk_remaining_ms(&lock), remaining_ms - RLK_OPERATION_TIMEOUT_MS);
     /* the next: another one of three; node 0 has it already */
     harness_cut(&h, 1);
     harness_cut(&h, 2);
     harness_advance(&h, 100);
-    assert_result(rlk_renew_start(&lock, 40000 - RLK_OPERATION_MS - 100), RLK_PENDING);
+    assert_result(rlk_renew_start(&lock, 40000 - RLK_OPERATION_TIMEOUT_MS - 100), RLK_PENDING);
     harness_reply(&h, 0, ":34900\r\n");
     harness_reply(&h, 1, ":34900\r\n");
     harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
@@ -377,7 +377,7 @@ static void test_lock_release_on_n_nodes(void **state)
                 harness_reply(&h, node, cases[i].answers[node] == 'd' ? ":1\r\n" : ":0\r\n");
         assert_int_equal(harness_next_event(&h, &event, 0), cases[i].expected != RLK_UNKNOWN);
         if (cases[i].expected == RLK_UNKNOWN)
-            assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+            assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
         assert_result(event.result, cases[i].expected);
         /* stragglers: cleaning goes on behind the result */
         for (node = 0; node < n; node++) {
@@ -409,7 +409,7 @@ static void test_lock_release_stragglers_are_given_up_at_the_ttl(void **state)
     h.servers[0].fails = HARNESS_MISCONF;
     h.servers[0].automatic = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_E_MISCONF);
     harness_advance(&h, 3000);
     count = h.servers[0].count[HARNESS_RELEASE];
@@ -533,7 +533,7 @@ static void test_lock_destroy_while_an_earlier_round_is_unknown(void **state)
     harness_open(&h, 3, 1);
     h.servers[1].no_ids = true;
     harness_advance(&h, 0);
-    config.node_ms = 100;
+    config.node_timeout_ms = 100;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
     assert_result(rlk_acquire_start(&lock, RLK_DEFAULT), RLK_PENDING);

@@ -253,7 +253,7 @@ static void test_lock_text_is_bounded(void **state)
     h.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and tells more about it "
                          "than anybody wants to know\r\n";
     harness_cut(&h, 0);
-    assert_true(harness_next_event(&h, &event, RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
     text = rlk_lock_error(&lock);
     assert_int_equal(strlen(text), RLK_TEXT_CAP - 1);

@@ -20,19 +20,20 @@ static int64_t number_behind(const char *text, const char *words)
     return strtoll(at + strlen(words), NULL, 10);
 }
 
-/* A renew that no node_ms leaves time for: the least TTL that does, and which option it is. */
+/* A renew that no node_timeout_ms leaves time for: the least TTL that does, and which option it is.
+ */
 static void test_fault_128_renew_and_extend(void **state)
 {
     rlk_lock lock;
     int64_t number;
     (void)state;
     harness_start(&h, 1);
-    harness_held(&h, &lock, 30000); /* node_ms is 2000 */
+    harness_held(&h, &lock, 30000); /* node_timeout_ms is 2000 */
     assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": E_TTL: ");
     assert_contains(rlk_lock_error(&lock),
-                    "(node_ms); ttl_ms must be from 2024 to 2073600000 with a "
-                    "node_ms of 2000");
+                    "(node_timeout_ms); ttl_ms must be from 2024 to 2073600000 with a "
+                    "node_timeout_ms of 2000");
     number = number_behind(rlk_lock_error(&lock), "ttl_ms must be from ");
     assert_result(rlk_renew_start(&lock, number - 1), RLK_E_TTL);
     assert_result(rlk_renew_start(&lock, number), RLK_OK); /* shorter: only said here */
@@ -85,13 +86,13 @@ static void test_fault_128_numbers_of_a_lock(void **state)
 {
     static const struct {
         int64_t ttl_ms;
-        int64_t node_ms;
+        int64_t node_timeout_ms;
         rlk_result result;
         const char *text;
     } rows[] = {
-        {0, -1, RLK_E_TIMES, "; node_ms is -1, and must be from 0 to 86400000"},
+        {0, -1, RLK_E_TIMES, "; node_timeout_ms is -1, and must be from 0 to 86400000"},
         {0, RLK_TIME_LIMIT_MAX + 1, RLK_E_TIMES,
-         "; node_ms is 86400001, and must be from 0 to 86400000"},
+         "; node_timeout_ms is 86400001, and must be from 0 to 86400000"},
         {-4294967295, 0, RLK_E_TTL, "; ttl_ms is -4294967295, and must be from 5 to 2073600000"},
         {INT64_MIN, 0, RLK_E_TTL, "; ttl_ms must be from 5 to 2073600000"},
         {INT64_MAX, 0, RLK_E_TTL, "; ttl_ms must be from 5 to 2073600000"},
@@ -109,12 +110,12 @@ static void test_fault_128_numbers_of_a_lock(void **state)
     harness_start(&h, 1);
     for (i = 0; i < COUNT_OF(rows); i++) {
         config.ttl_ms = rows[i].ttl_ms;
-        config.node_ms = rows[i].node_ms;
+        config.node_timeout_ms = rows[i].node_timeout_ms;
         assert_result(rlk_lock_init(&lock, h.client, "k", &config), rows[i].result);
         assert_contains(rlk_client_error(h.client), rows[i].text);
     }
     config.ttl_ms = 87272737;
-    config.node_ms = RLK_TIME_LIMIT_MAX;
+    config.node_timeout_ms = RLK_TIME_LIMIT_MAX;
     assert_result(rlk_lock_init(&lock, h.client, "k", &config), RLK_E_TTL);
     config.ttl_ms++;
     assert_result(rlk_lock_init(&lock, h.client, "k", &config), RLK_OK);

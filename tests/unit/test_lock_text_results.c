@@ -33,7 +33,7 @@ static void text_unanswered(rlk_operation operation, const char *text)
         break;
     }
     harness_run(&h);
-    assert_true(harness_next_event(&h, &event, 2 * RLK_OPERATION_MS));
+    assert_true(harness_next_event(&h, &event, 2 * RLK_OPERATION_TIMEOUT_MS));
     assert_int_equal(event.operation, operation);
     assert_result(event.result, RLK_UNKNOWN);
     assert_contains(rlk_lock_error(&lock), text);

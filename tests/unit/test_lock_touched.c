@@ -422,7 +422,8 @@ static void test_lock_touched_refused_during_a_query(void **state)
     (void)harness_expect(&h, 0, HARNESS_GET);
 }
 
-/* ---- rlk_keep ----------------------------------------------------------------------------- */
+/* ---- rlk_keep_alive -----------------------------------------------------------------------------
+ */
 
 static unsigned answer_at; /* wait at which the server answers; 0: never */
 
@@ -441,18 +442,18 @@ static void test_lock_touched_keep_waits_for_the_check(void **state)
     hold(&lock, 1);
     h.on_wait = answer_late;
     answer_at = 2;
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.waits, 1); /* a look, and nothing had come */
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     h.waits = 0;
-    assert_result(rlk_keep(&lock), RLK_OK);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
     assert_int_equal(h.waits, 2);
     harness_expect_quiet(&h, 0);
     harness_delete(&h, 0, HARNESS_KEY);
     h.waits = 0;
-    assert_result(rlk_keep(&lock), RLK_NOT_OWNER);
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_OWNER);
     expect_lost(&lock);
-    assert_result(rlk_keep(&lock), RLK_LOST);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
 /* ... for no longer than one try takes; the lease lasts. */
@@ -464,8 +465,8 @@ static void test_lock_touched_keep_without_an_answer(void **state)
     h.on_wait = answer_late;
     answer_at = 0;
     harness_delete(&h, 0, HARNESS_KEY);
-    assert_result(rlk_keep(&lock), RLK_OK);
-    assert_int_equal(h.now_ms - HARNESS_START, RLK_NODE_MS_MAX);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
+    assert_int_equal(h.now_ms - HARNESS_START, RLK_NODE_TIMEOUT_MAX_MS);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -508,7 +509,7 @@ static void test_lock_touched_keep_while_a_node_owes_a_check(void **state)
         }
         h.on_wait = serve_others;
         while (h.now_ms < begin_ms + INT64_C(2) * TTL) {
-            assert_result(rlk_keep(&lock), RLK_OK);
+            assert_result(rlk_keep_alive(&lock), RLK_OK);
             harness_advance(&h, 1000);
             (void)serve_others(&h);
         }

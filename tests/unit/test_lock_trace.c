@@ -388,8 +388,8 @@ static void test_lock_trace_key(void **state)
 
 static void test_lock_trace_cause_names(void **state)
 {
-    static const char *const names[RLK_CAUSES] = {"START",  "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
-                                                  "SAFETY", "RETRY", "YIELD", "RECONNECT"};
+    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
     int cause;
     (void)state;
     for (cause = 0; cause < RLK_CAUSES; cause++)

@@ -417,7 +417,7 @@ static void test_lock_transfer_to_a_lock_that_is_unsettled(void **state)
     harness_run(&h);
     assert_result(rlk_lock_attach(&to, &lease), RLK_E_STATE); /* busy */
     assert_result(rlk_cancel(&to), RLK_OK);
-    harness_advance(&h, RLK_SETTLE_MS); /* UNKNOWN: its undo goes on */
+    harness_advance(&h, RLK_SETTLE_TIMEOUT_MS); /* UNKNOWN: its undo goes on */
     assert_result(rlk_lock_attach(&to, &lease), RLK_E_STATE);
     automatic(true);
     harness_advance(&h, 10000);
@@ -431,10 +431,10 @@ static void test_lock_transfer_back_to_a_lock_that_is_unsettled(void **state)
     (void)state;
     start_late();
     assert_result(rlk_acquire_start(&from, RLK_FOREVER), RLK_PENDING);
-    harness_advance(&h, RLK_NODE_MS_MAX); /* so long it waits for its undo */
+    harness_advance(&h, RLK_NODE_TIMEOUT_MAX_MS); /* so long it waits for its undo */
     harness_expect_all(&h, 0, 2, HARNESS_SET);
     assert_result(rlk_cancel(&from), RLK_OK);
-    harness_advance(&h, RLK_SETTLE_MS);
+    harness_advance(&h, RLK_SETTLE_TIMEOUT_MS);
     harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
     assert_result(rlk_lock_attach(&from, &lease), RLK_E_STATE);
     automatic(true);
@@ -464,7 +464,7 @@ static void start_loose(unsigned lost)
     start(1);
     assert_result(rlk_lock_close(&from), RLK_OK);
     config.ttl_ms = TTL;
-    config.node_ms = TTL / 3;
+    config.node_timeout_ms = TTL / 3;
     config.report_ms = RLK_TIME_LIMIT_MAX;
     assert_result(rlk_lock_init(&from, h.client, HARNESS_KEY, &config), RLK_OK);
     h.servers[0].no_ids = true;

@@ -96,8 +96,8 @@ static void test_lock_usage_client_times(void **state)
         memset(&config, 0, sizeof config);
         config.env.now_ms = now_never_asked;
         config.env.random = no_random;
-        config.operation_ms = i == 0 ? -1 : i == 1 ? RLK_TIME_LIMIT_MAX + 1 : 0;
-        config.settle_ms = i == 2 ? -1 : i == 3 ? RLK_TIME_LIMIT_MAX + 1 : 0;
+        config.operation_timeout_ms = i == 0 ? -1 : i == 1 ? RLK_TIME_LIMIT_MAX + 1 : 0;
+        config.settle_timeout_ms = i == 2 ? -1 : i == 3 ? RLK_TIME_LIMIT_MAX + 1 : 0;
         config.drift_ms = i == 4 ? -1 : i == 5 ? RLK_TIME_LIMIT_MAX + 1 : 0;
         config.drift_ppm = i == 6 ? 500001 : 0;
         assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_TIMES);
@@ -278,7 +278,7 @@ static void test_lock_usage_45_forked_child(void **state)
     assert_result(rlk_check_start(&lock), RLK_E_FORKED);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_E_FORKED);
     assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
-    assert_result(rlk_keep(&lock), RLK_E_FORKED);
+    assert_result(rlk_keep_alive(&lock), RLK_E_FORKED);
     assert_result(rlk_cancel(&lock), RLK_E_FORKED);
     assert_result(rlk_lock_init(&fresh, h.client, "x", NULL), RLK_E_FORKED);
     assert_result(rlk_client_reset(h.client), RLK_E_FORKED);

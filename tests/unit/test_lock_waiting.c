@@ -57,7 +57,7 @@ static void test_lock_waiting_safety_check(void **state)
 {
     static const char *const ttls[] = {":-1\r\n", ":86400000\r\n", ":5001\r\n",
                                        ":9223372036854775807\r\n"};
-    int64_t least_ms = RLK_SAFETY_MS;
+    int64_t least_ms = RLK_RECHECK_MAX_MS;
     int64_t most_ms = 0;
     size_t i;
     unsigned look;
@@ -69,14 +69,14 @@ static void test_lock_waiting_safety_check(void **state)
             int64_t ms;
             harness_reply(&h, 0, HARNESS_NIL);
             harness_reply(&h, 0, ttls[i]);
-            ms = tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS);
-            assert_between(ms, RLK_SAFETY_MS / 5, RLK_SAFETY_MS);
-            assert_int_equal(lock.cause, RLK_CAUSE_SAFETY);
+            ms = tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS);
+            assert_between(ms, RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
+            assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
             least_ms = ms < least_ms ? ms : least_ms;
             most_ms = ms > most_ms ? ms : most_ms;
         }
     }
-    assert_true(least_ms < RLK_SAFETY_MS / 2 && most_ms > RLK_SAFETY_MS / 2); /* random */
+    assert_true(least_ms < RLK_RECHECK_MAX_MS / 2 && most_ms > RLK_RECHECK_MAX_MS / 2); /* random */
 }
 
 /* Fault 107: a recheck that finds the key gone, and no push before its answer. The second time the
@@ -95,8 +95,8 @@ static void test_lock_waiting_107_silent_server(void **state)
             harness_reply(&h, 0, HARNESS_NIL);
             if (tracking)
                 harness_reply(&h, 0, ":-1\r\n");
-            assert_true(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS) >= 0);
-            assert_int_equal(lock.cause, tracking ? RLK_CAUSE_SAFETY : RLK_CAUSE_RETRY);
+            assert_true(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS) >= 0);
+            assert_int_equal(lock.cause, tracking ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
             if (told == 1)
                 harness_push(harness_link_of(&h, 0), HARNESS_KEY);
             harness_reply(&h, 0, HARNESS_OK);
@@ -126,7 +126,7 @@ static void test_lock_waiting_safety_time_is_configured(void **state)
     rlk_lock lock;
     unsigned look;
     (void)state;
-    config.safety_ms = 600;
+    config.recheck_max_ms = 600;
     memset(&h.config, 0, sizeof h.config);
     tracked_start(&h, 1, 1);
     tracked_wait(&h, &lock, &config, 1, -1);
@@ -268,7 +268,7 @@ static void test_lock_waiting_due_without_a_stream(void **state)
     tracked_behind(&h, &lock, DAY_MS);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    harness_advance(&h, 2 * RLK_SAFETY_MS);
+    harness_advance(&h, 2 * RLK_RECHECK_MAX_MS);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     h.servers[0].refuses = false;
     assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_BACKOFF_MAX_MS), 0, RLK_BACKOFF_MAX_MS);
@@ -340,9 +340,10 @@ static void test_fault_81_half_open_behind_a_long_ttl(void **state)
     tracked_behind(&h, &lock, DAY_MS);
     harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost on its way */
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    noticed_ms = tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS);
-    assert_between(noticed_ms, RLK_SAFETY_MS / 5, RLK_SAFETY_MS);
-    harness_advance(&h, RLK_RESPONSE_MS + RLK_BACKOFF_MIN_MS); /* no answer: the stream is dead */
+    noticed_ms = tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS);
+    assert_between(noticed_ms, RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
+    harness_advance(&h, RLK_RESPONSE_TIMEOUT_MS +
+                            RLK_BACKOFF_MIN_MS); /* no answer: the stream is dead */
     assert_int_equal(h.servers[0].streams, 2);
     h.servers[0].automatic = true;
     assert_true(harness_next_event(&h, &event, 2 * RLK_RETRY_MAX_MS));

@@ -123,14 +123,14 @@ static void test_fault_121_the_first_node_is_not_waited_for(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* ... and takes no time from those that are asked behind it: each has node_ms. */
+/* ... and takes no time from those that are asked behind it: each has node_timeout_ms. */
 static void test_fault_121_the_others_have_their_time(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
     int late;
     (void)state;
-    config.node_ms = 40;
+    config.node_timeout_ms = 40;
     config.report_ms = RLK_TIME_LIMIT_MAX;
     for (late = 0; late < 2; late++) {
         memset(&h.config, 0, sizeof h.config);
@@ -140,10 +140,10 @@ static void test_fault_121_the_others_have_their_time(void **state)
         serve_all();
         harness_delete(&h, 0, HARNESS_KEY);
         harness_reply(&h, 0, ":-2\r\n");
-        harness_advance(&h, config.node_ms - 1);
+        harness_advance(&h, config.node_timeout_ms - 1);
         harness_serve(&h, 0);
         (void)harness_expect(&h, 2, HARNESS_SET);
-        harness_advance(&h, config.node_ms - 1 + late);
+        harness_advance(&h, config.node_timeout_ms - 1 + late);
         if (late) {
             (void)harness_expect(&h, 0, HARNESS_RELEASE);
             continue;
@@ -196,7 +196,8 @@ static void test_lock_waiting_nodes_wake_at_one_node_starts_no_round(void **stat
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     assert_int_equal(lock.phase, NOTHING);
-    harness_advance(&h, RLK_SAFETY_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before the safety check */
+    harness_advance(&h,
+                    RLK_RECHECK_MAX_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before the safety check */
     harness_expect_quiet(&h, 3);
     assert_int_equal(sets(), 3);
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
@@ -217,8 +218,8 @@ static void test_lock_waiting_nodes_probe_finds_it_held(void **state)
     assert_int_equal(lock.phase, NOTHING);
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     for (i = 3; i < 8; i++) {
-        assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
-                       RLK_SAFETY_MS);
+        assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_RECHECK_MAX_MS),
+                       RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
         assert_int_equal(h.servers[0].count[HARNESS_PTTL], i);
         harness_serve(&h, 0);
         harness_serve(&h, 1);
@@ -262,9 +263,9 @@ static void test_lock_waiting_nodes_safety_check(void **state)
     wait_behind(&lock, 3, 2, -1);
     harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost */
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_SAFETY_MS), 1, RLK_SAFETY_MS);
+    assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_RECHECK_MAX_MS), 1, RLK_RECHECK_MAX_MS);
     harness_serve(&h, 0);
-    expect_round(&lock, RLK_CAUSE_SAFETY);
+    expect_round(&lock, RLK_CAUSE_RECHECK);
 }
 
 /* An error to the question: asked again, with jitter. */
@@ -642,7 +643,8 @@ static void test_fault_82_waiters_behind_a_minority_that_blocks(void **state)
     assert_false(harness_next_event(&h, &event, 60000));
     for (i = 0; i < 3; i++) {
         assert_int_equal(h.servers[i].count[HARNESS_SET], 3);
-        assert_between(h.servers[i].count[HARNESS_PTTL], 3, 3 * (2 + 60000 / (RLK_SAFETY_MS / 5)));
+        assert_between(h.servers[i].count[HARNESS_PTTL], 3,
+                       3 * (2 + 60000 / (RLK_RECHECK_MAX_MS / 5)));
     }
     harness_delete(&h, 0, HARNESS_KEY);
     harness_delete(&h, 1, HARNESS_KEY);

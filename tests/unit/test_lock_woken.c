@@ -83,9 +83,9 @@ static void test_lock_waiting_push_before_pttl_is_ignored(void **state)
         harness_run(&h);
         harness_reply(&h, 0, ":-1\r\n");
         harness_expect_quiet(&h, 0);
-        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_SAFETY_MS), RLK_SAFETY_MS / 5,
-                       RLK_SAFETY_MS);
-        assert_int_equal(lock.cause, RLK_CAUSE_SAFETY);
+        assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
+                       RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
+        assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-1\r\n");
         harness_push(harness_link_of(&h, 0), keys[i]); /* behind it */

@@ -4,7 +4,7 @@
 rlk_lock_config busy_config(int64_t ttl_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    config.safety_ms = 3600000;
+    config.recheck_max_ms = 3600000;
     return config;
 }
 

@@ -140,7 +140,7 @@ static void loop_stand(void)
 {
     rlk_result result;
     rlk_client_reset(&client);
-    result = rlk_lead_start(&lock);
+    result = rlk_campaign_start(&lock);
     MUST(result == RLK_PENDING);
 }
 
@@ -198,7 +198,7 @@ static void self_loop(void)
     while (!ending)
         loop_turn(&before);
     term_end(CANDIDATE_STEPPED_DOWN);
-    if (rlk_step_down_start(&lock) == RLK_PENDING) {
+    if (rlk_resign_start(&lock) == RLK_PENDING) {
         while (rlk_lock_operation(&lock) != RLK_OP_NONE)
             loop_turn(&before);
     }
@@ -207,7 +207,7 @@ static void self_loop(void)
 static void blocking_lead(void)
 {
     term_begin();
-    while (!ending && rlk_keep(&lock) == RLK_OK) {
+    while (!ending && rlk_keep_alive(&lock) == RLK_OK) {
         int64_t left_ms = rlk_remaining_ms(&lock);
         term_goes_on();
         support_sleep_ms(left_ms < self->ttl_ms / 10 ? left_ms : self->ttl_ms / 10);

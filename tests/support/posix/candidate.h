@@ -20,8 +20,8 @@
 typedef struct candidate candidate;
 
 typedef enum candidate_way {
-    CANDIDATE_LOOP,    /* rlk_lead_start in an event loop */
-    CANDIDATE_BLOCKING /* rlk_acquire and rlk_keep */
+    CANDIDATE_LOOP,    /* rlk_campaign_start in an event loop */
+    CANDIDATE_BLOCKING /* rlk_acquire and rlk_keep_alive */
 } candidate_way;
 
 /* How a process learned that it leads no longer. */

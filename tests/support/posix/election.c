@@ -11,7 +11,7 @@ void election_open(election *both, size_t count, const rlk_lock_config *anna,
     rlk_holder holders[RLK_MAX_NODES];
     rlk_options options;
     memset(&options, 0, sizeof options);
-    options.settle_ms = scaled(300);
+    options.settle_timeout_ms = scaled(300);
     nodes_start(&both->first, count, NULL, &options);
     nodes_open_again(&both->second, &both->first, &options);
     assert_result(rlk_lock_init(&both->anna, &both->first.client, ELECTION_KEY, anna), RLK_OK);
@@ -29,7 +29,7 @@ void election_close(election *both)
 
 void election_lead(rlk_lock *lock, rlk_client *client)
 {
-    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(lock), RLK_PENDING);
     assert_event(client, RLK_EV_ACQUIRED, RLK_OK);
 }
 
@@ -38,7 +38,7 @@ void election_follow(election *both, rlk_lock *lock, rlk_client *client)
     rlk_stats before;
     rlk_stats after;
     rlk_client_stats(client, &before);
-    assert_result(rlk_lead_start(lock), RLK_PENDING);
+    assert_result(rlk_campaign_start(lock), RLK_PENDING);
     serve_until(client, (rlk_client_stats(client, &after), after.attempts > before.attempts));
     server_settle(both->first.servers[0]);
     loop_quiet(client, 20);

@@ -8,9 +8,9 @@ rlk_options proxied_options(void)
     rlk_options options;
     int factor = support_time_factor();
     memset(&options, 0, sizeof options);
-    options.response_ms = (int64_t)400 * factor;
-    options.settle_ms = (int64_t)500 * factor;
-    options.operation_ms = (int64_t)2000 * factor;
+    options.response_timeout_ms = (int64_t)400 * factor;
+    options.settle_timeout_ms = (int64_t)500 * factor;
+    options.operation_timeout_ms = (int64_t)2000 * factor;
     options.backoff_min_ms = 2;
     options.backoff_max_ms = 10;
     return options;
@@ -22,8 +22,8 @@ rlk_options proxied_patient_options(test_clock *clock)
     rlk_options options = proxied_options();
     *clock = real;
     options.env = test_clock_env(clock);
-    options.response_ms = 300000;
-    options.operation_ms = 300000;
+    options.response_timeout_ms = 300000;
+    options.operation_timeout_ms = 300000;
     return options;
 }
 
