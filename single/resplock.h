@@ -1268,6 +1268,387 @@ typedef struct rlk_system_wakeup {
 
 #endif
 
+/* ==== include/resplock/env.h ====
+ *
+ * resplock/env.h: what the engine needs of its surroundings: time, randomness, waiting.
+ * The caller fills one small struct; the engine itself calls no operating system.
+ */
+#ifndef RESPLOCK_ENV_H
+#define RESPLOCK_ENV_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rlk_client rlk_client;
+typedef struct rlk_lock rlk_lock;
+#ifndef RLK_NO_TRACE
+typedef struct rlk_trace rlk_trace;
+#endif
+
+/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
+typedef struct rlk_env {
+    void *context; /* first argument of each */
+    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
+     * be read. Required. */
+    int64_t (*now_ms)(void *context);
+    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
+    int (*random)(void *context, void *buf, size_t len);
+    /*
+     * Moves bytes for the connections of the client, and returns when something came or at
+     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
+     * with the undo of an acquire, for which it waits on; if it has ended already, the next
+     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
+     * as if cancelled, at once. NULL: only the started forms work.
+     */
+    int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
+    /* True while this is the process that made the client. NULL: there is no fork. */
+    bool (*same_process)(void *context, const rlk_client *client);
+    /*
+     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
+     * reports to programs with events, at the same times. May call what `wait` may call:
+     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
+     */
+    void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
+#ifndef RLK_NO_TRACE
+    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
+    void (*trace)(void *context, const rlk_trace *trace);
+#endif
+} rlk_env;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/trace.h ====
+ *
+ * resplock/trace.h: what happened: counters of a client, and a hook that sees each step.
+ * RLK_NO_TRACE leaves both out.
+ */
+#ifndef RESPLOCK_TRACE_H
+#define RESPLOCK_TRACE_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What caused an attempt on a lock. */
+typedef enum rlk_cause {
+    RLK_CAUSE_START,   /* the call */
+    RLK_CAUSE_PUSH,    /* the server told that the key changed, or is not there any more */
+    RLK_CAUSE_FLUSH,   /* it told that any key may have */
+    RLK_CAUSE_LOCAL,   /* another lock of the client released it, or stepped out of the row */
+    RLK_CAUSE_EXPIRY,  /* the holder's TTL had passed */
+    RLK_CAUSE_RECHECK, /* nothing was told for long: RLK_RECHECK_MAX_MS */
+    RLK_CAUSE_RETRY,   /* the pause between attempts was over: nothing can be told, or an error */
+    RLK_CAUSE_YIELD, /* the pause for other processes was over: after RLK_MAX_HANDOFFS, or a turn of
+                        the client's; or that after a lease that was lost at once */
+    RLK_CAUSE_RECONNECT, /* a connection came back */
+    RLK_CAUSES
+} rlk_cause;
+
+/* Name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
+RLK_API const char *rlk_cause_name(rlk_cause cause);
+
+#ifndef RLK_NO_TRACE
+/* Counted since rlk_client_init, of connections since rlk_conn_init; modulo their range. */
+typedef struct rlk_stats {
+    uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
+    uint32_t acquired;           /* of them won */
+    uint32_t causes[RLK_CAUSES]; /* attempts by cause */
+    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
+    uint32_t renewed;            /* in the background, by outcome; none that a call overtook */
+    uint32_t renew_unknown;
+    uint32_t renew_refused;
+    uint32_t lost;       /* locks */
+    uint32_t connects;   /* of connections that became ready */
+    uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
+    uint32_t silent;     /* connections that are polled: promised pushes did not come */
+    uint32_t bytes_sent; /* of all connections */
+    uint32_t bytes_received;
+} rlk_stats;
+
+/* What was counted so far; zeros of a client that is not open. */
+RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
+
+typedef enum rlk_trace_kind {
+    RLK_TRACE_CONN,    /* a connection: `what` is its new state: "CONNECTING" ...; number: its
+                          rlk_result */
+    RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
+    RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
+                          come (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
+                          rlk_result of an error */
+    RLK_TRACE_PUSH,    /* a lock's key changed at the server */
+    RLK_TRACE_STATE,   /* a lock's state: "FREE"; "HELD", number: ms that it is valid; "LOST",
+                          number: an rlk_lost_cause */
+    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
+                          number: an rlk_cause */
+    RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
+} rlk_trace_kind;
+
+/*
+ * One thing that happened, as rlk_env.trace sees it. There is no token in it and no password: of a
+ * command there is only its name, and its key by the lock. Valid during the call.
+ */
+struct rlk_trace {
+    rlk_trace_kind kind;
+    int64_t now_ms;
+    const rlk_client *client;
+    const rlk_lock *lock; /* NULL: of a connection */
+    int node;             /* -1: of all */
+    const char *what;     /* constant text; with RLK_NO_TEXT "" */
+    int64_t number;
+};
+
+/* Key of a lock, for a trace. */
+RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
+
+/* Longest line of rlk_trace_format, and its end. */
+#define RLK_TRACE_CAP 160
+
+/*
+ * Writes a trace as one line of text, without its end of line and without printf:
+ *     12.345 node 0 "reports:nightly": has a reply to SET: 1
+ * The time is in seconds of the client's clock. Of a key only the first 48 bytes are written, "?"
+ * for each that is not printable. No token and no password can be in it. Returns the length of the
+ * whole line; what does not fit into cap bytes with its end (NUL) is left out. To be called within
+ * rlk_env.trace. With RLK_NO_TEXT the line has numbers only: time in ms, kind, node, number.
+ */
+RLK_API size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap);
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/lock_layout.h ====
+ *
+ * resplock/lock_layout.h: the memory of clients and locks.
+ * Structs are visible so that their size is known. Every field in this file is private.
+ */
+#ifndef RESPLOCK_LOCK_LAYOUT_H
+#define RESPLOCK_LOCK_LAYOUT_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Text of rlk_client_error and rlk_lock_error: with RLK_NO_TEXT a few numbers. */
+#ifdef RLK_NO_TEXT
+#define RLKI_TEXT_CAP 16
+#else
+#define RLKI_TEXT_CAP RLK_TEXT_CAP
+#endif
+
+/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
+#define RLK_WHEEL_LEVELS 6
+#define RLK_WHEEL_SLOTS  16
+
+typedef struct rlk_timer {
+    struct rlk_timer *next;
+    struct rlk_timer **link; /* what points to it; NULL: not set */
+    int64_t deadline_ms;
+} rlk_timer;
+
+typedef struct rlk_wheel {
+    int64_t now_ms;                  /* all before it has fired */
+    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
+    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
+} rlk_wheel;
+
+#ifndef RLK_NO_POSIX
+/* One server of a client in POSIX use: connection and driver. Fields are private. */
+typedef struct rlk_node {
+    rlk_conn conn;
+    rlk_socket socket;
+    const char *user; /* of rlk_options */
+    const char *password;
+    uint32_t texts; /* hash of both */
+} rlk_node;
+#endif
+
+/* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
+ * again and again leaves it to them in between. */
+#define RLK_TURNS 4
+
+/* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
+typedef struct rlk_turn {
+    uint32_t key_hash;
+    uint32_t began_ms;   /* the turn; low half of the clock's */
+    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
+    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;       /* turns in a row in which nobody else was seen */
+    uint8_t crowd;       /* turns for which several others count as waiting */
+} rlk_turn;
+
+#ifndef RLK_NO_TEXT
+/* A number that was refused, and what fits. Fields are private. */
+typedef struct rlk_refusal {
+    const char *name; /* of the field; NULL: none was */
+    int64_t number;
+    uint32_t least;
+    uint32_t most; /* UINT32_MAX: no bound */
+} rlk_refusal;
+#endif
+
+/* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
+ * short instructions. */
+struct rlk_client {
+    uint8_t nodes;
+    uint8_t quorum;
+    uint8_t state;
+    uint8_t warnings;
+    uint8_t max_handoffs;
+    uint8_t failed_node;
+    uint8_t failed_command;
+    bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
+    bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
+    bool interrupted;   /* one did, and no acquire has taken it yet */
+    int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;      /* last failure of open and init */
+    uint16_t error_node;
+    rlk_env env;
+    rlk_lock *locks; /* attached */
+    rlk_lock *event_head;
+    rlk_lock *event_tail;
+    rlk_conn *conns[RLK_MAX_NODES];
+    uint32_t operation_timeout_ms;
+    uint32_t settle_timeout_ms;
+    uint32_t drift_ppm;
+    uint32_t drift_ms;
+    uint32_t jitter;
+    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
+    int64_t now_ms;                   /* clamped: never goes back */
+    int64_t served_ms;                /* by a blocking call, last */
+    int64_t hurried_ms;               /* connections, by an operation, last */
+    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    uint32_t buckets_mask;
+    rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
+    rlk_lock *own_buckets[RLK_BUCKETS];
+    rlk_wheel wheel;
+#ifndef RLK_NO_TRACE
+    rlk_stats stats;
+#endif
+#ifndef RLK_NO_TEXT
+    rlk_refusal refusal;
+#endif
+    char text[RLKI_TEXT_CAP];
+#ifndef RLK_NO_POSIX
+    rlk_node *node_list[RLK_MAX_NODES];
+    rlk_system_fork fork_mark;
+    bool return_on_signal;
+    rlk_system_wakeup wakeup; /* of rlk_interrupt */
+    rlk_node node;            /* of rlk_client_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+#endif
+};
+
+/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
+typedef struct rlk_seat {
+    rlk_request request; /* its tag is the command */
+    uint8_t index;
+    uint8_t verdict;
+    uint8_t flags;
+    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
+    uint32_t round; /* token that is, or may be, here */
+    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
+} rlk_seat;
+
+/* Fields are private. Must not be moved once initialised. */
+struct rlk_lock {
+    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_client *client;
+    uint8_t state;
+    uint8_t operation;
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t options;
+    uint8_t place;  /* in the client's index: see watch.c */
+    uint8_t cause;  /* of the attempt under way: an rlk_cause */
+    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
+    uint8_t streak; /* hand-overs within the client, in a row */
+    uint8_t events; /* pending */
+    uint8_t tries;  /* failed rounds in a row */
+    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
+                       number, from 1; else 0 */
+    uint8_t falls;  /* leases in a row that were lost at once */
+    uint8_t prefix_len;
+    uint8_t done_operation; /* of the pending result */
+    uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
+    /* of a waiter, by node: cause of the next attempt or question */
+    uint8_t due[RLK_MAX_NODES];
+    int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t error;   /* last error met */
+    uint8_t error_node;
+    uint8_t error_command;
+    uint32_t round; /* number of the token in use */
+    uint32_t ttl_ms;
+    uint32_t wait_ms;
+    uint32_t node_timeout_ms;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+    uint32_t recheck_max_ms;
+    uint32_t max_hold_ms; /* 0: none */
+    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
+                         Of a lock that is held: changed there by somebody */
+    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
+                         one more try there after its stream ends */
+    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
+                           one asks */
+    uint32_t key_hash;
+    uint32_t key_len;
+    size_t texts; /* hash of key and prefix, at init */
+    const uint8_t *key;
+    const char *prefix;
+    rlk_lock *next; /* locks of the client */
+    rlk_lock *prev;
+    rlk_lock *event_next;
+    rlk_lock *event_prev;
+    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
+    rlk_lock *place_prev;
+    rlk_lock *row_head; /* of the first waiter: those behind it */
+    rlk_lock *row_tail;
+    void *user;
+    void *query;         /* of the query under way: the caller's rlk_holder array */
+    int64_t deadline_ms; /* of the operation: end of the trying */
+    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired last */
+    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
+    int64_t target_ms;   /* E' of the extend or renew under way */
+    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
+    int64_t limit_ms;    /* the same after drift */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    uint8_t base[16];    /* random part, new for each acquire */
+    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
+     * report gave, or the next will give. */
+    int64_t began_ms;
+    int64_t report_at_ms;
+    uint32_t report_ms;
+    int16_t reported;
+    rlk_seat seats[RLK_MAX_NODES];
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
 /* ==== include/resplock/lock.h ====
  *
  * resplock/lock.h: the client (connections, timers, events) and the lock.
@@ -1336,46 +1717,6 @@ extern "C" {
  * server. A release wakes the next in the row at once; after so many in a row it first pauses for
  * a retry time, so that other processes have their turn. */
 #define RLK_MAX_HANDOFFS 16
-
-/* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
- * again and again leaves it to them in between. */
-#define RLK_TURNS 4
-
-typedef struct rlk_client rlk_client;
-typedef struct rlk_lock rlk_lock;
-#ifndef RLK_NO_TRACE
-typedef struct rlk_trace rlk_trace;
-#endif
-
-/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
-typedef struct rlk_env {
-    void *context; /* first argument of each */
-    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
-     * be read. Required. */
-    int64_t (*now_ms)(void *context);
-    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
-    int (*random)(void *context, void *buf, size_t len);
-    /*
-     * Moves bytes for the connections of the client, and returns when something came or at
-     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
-     * with the undo of an acquire, for which it waits on; if it has ended already, the next
-     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
-     * as if cancelled, at once. NULL: only the started forms work.
-     */
-    int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
-    /* True while this is the process that made the client. NULL: there is no fork. */
-    bool (*same_process)(void *context, const rlk_client *client);
-    /*
-     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
-     * reports to programs with events, at the same times. May call what `wait` may call:
-     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
-     */
-    void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
-#ifndef RLK_NO_TRACE
-    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
-    void (*trace)(void *context, const rlk_trace *trace);
-#endif
-} rlk_env;
 
 /* ---- Events ------------------------------------------------------------------------------ */
 
@@ -1458,148 +1799,6 @@ typedef struct rlk_client_config {
 /* Bits of rlk_client_warnings. */
 #define RLK_WARN_EVEN  0x01u /* an even number of nodes tolerates no more failures than one less */
 #define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
-
-/* Text of rlk_client_error and rlk_lock_error: with RLK_NO_TEXT a few numbers. */
-#ifdef RLK_NO_TEXT
-#define RLKI_TEXT_CAP 16
-#else
-#define RLKI_TEXT_CAP RLK_TEXT_CAP
-#endif
-
-/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
-#define RLK_WHEEL_LEVELS 6
-#define RLK_WHEEL_SLOTS  16
-
-typedef struct rlk_timer {
-    struct rlk_timer *next;
-    struct rlk_timer **link; /* what points to it; NULL: not set */
-    int64_t deadline_ms;
-} rlk_timer;
-
-typedef struct rlk_wheel {
-    int64_t now_ms;                  /* all before it has fired */
-    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
-    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
-} rlk_wheel;
-
-#ifndef RLK_NO_POSIX
-/* One server of a client in POSIX use: connection and driver. Fields are private. */
-typedef struct rlk_node {
-    rlk_conn conn;
-    rlk_socket socket;
-    const char *user; /* of rlk_options */
-    const char *password;
-    uint32_t texts; /* hash of both */
-} rlk_node;
-#endif
-
-/* What caused an attempt on a lock. */
-typedef enum rlk_cause {
-    RLK_CAUSE_START,   /* the call */
-    RLK_CAUSE_PUSH,    /* the server told that the key changed, or is not there any more */
-    RLK_CAUSE_FLUSH,   /* it told that any key may have */
-    RLK_CAUSE_LOCAL,   /* another lock of the client released it, or stepped out of the row */
-    RLK_CAUSE_EXPIRY,  /* the holder's TTL had passed */
-    RLK_CAUSE_RECHECK, /* nothing was told for long: RLK_RECHECK_MAX_MS */
-    RLK_CAUSE_RETRY,   /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD, /* the pause for other processes was over: after RLK_MAX_HANDOFFS, or a turn of
-                        the client's; or that after a lease that was lost at once */
-    RLK_CAUSE_RECONNECT, /* a connection came back */
-    RLK_CAUSES
-} rlk_cause;
-
-#ifndef RLK_NO_TRACE
-/* Counted since rlk_client_init, of connections since rlk_conn_init; modulo their range. */
-typedef struct rlk_stats {
-    uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
-    uint32_t acquired;           /* of them won */
-    uint32_t causes[RLK_CAUSES]; /* attempts by cause */
-    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
-    uint32_t renewed;            /* in the background, by outcome; none that a call overtook */
-    uint32_t renew_unknown;
-    uint32_t renew_refused;
-    uint32_t lost;       /* locks */
-    uint32_t connects;   /* of connections that became ready */
-    uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
-    uint32_t silent;     /* connections that are polled: promised pushes did not come */
-    uint32_t bytes_sent; /* of all connections */
-    uint32_t bytes_received;
-} rlk_stats;
-#endif
-
-/* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
-typedef struct rlk_turn {
-    uint32_t key_hash;
-    uint32_t began_ms;   /* the turn; low half of the clock's */
-    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
-    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
-    uint8_t alone;       /* turns in a row in which nobody else was seen */
-    uint8_t crowd;       /* turns for which several others count as waiting */
-} rlk_turn;
-
-#ifndef RLK_NO_TEXT
-/* A number that was refused, and what fits. Fields are private. */
-typedef struct rlk_refusal {
-    const char *name; /* of the field; NULL: none was */
-    int64_t number;
-    uint32_t least;
-    uint32_t most; /* UINT32_MAX: no bound */
-} rlk_refusal;
-#endif
-
-/* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
- * short instructions. */
-struct rlk_client {
-    uint8_t nodes;
-    uint8_t quorum;
-    uint8_t state;
-    uint8_t warnings;
-    uint8_t max_handoffs;
-    uint8_t failed_node;
-    uint8_t failed_command;
-    bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
-    bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
-    bool interrupted;   /* one did, and no acquire has taken it yet */
-    int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
-    int16_t error;      /* last failure of open and init */
-    uint16_t error_node;
-    rlk_env env;
-    rlk_lock *locks; /* attached */
-    rlk_lock *event_head;
-    rlk_lock *event_tail;
-    rlk_conn *conns[RLK_MAX_NODES];
-    uint32_t operation_timeout_ms;
-    uint32_t settle_timeout_ms;
-    uint32_t drift_ppm;
-    uint32_t drift_ms;
-    uint32_t jitter;
-    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
-    int64_t now_ms;                   /* clamped: never goes back */
-    int64_t served_ms;                /* by a blocking call, last */
-    int64_t hurried_ms;               /* connections, by an operation, last */
-    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
-    uint32_t buckets_mask;
-    rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
-    rlk_lock *own_buckets[RLK_BUCKETS];
-    rlk_wheel wheel;
-#ifndef RLK_NO_TRACE
-    rlk_stats stats;
-#endif
-#ifndef RLK_NO_TEXT
-    rlk_refusal refusal;
-#endif
-    char text[RLKI_TEXT_CAP];
-#ifndef RLK_NO_POSIX
-    rlk_node *node_list[RLK_MAX_NODES];
-    rlk_system_fork fork_mark;
-    bool return_on_signal;
-    rlk_system_wakeup wakeup; /* of rlk_interrupt */
-    rlk_node node;            /* of rlk_client_open */
-    rlk_conn_entry ring[RLK_NODE_RING];
-    uint8_t tx[RLK_NODE_TX];
-    uint8_t rx[RLK_NODE_RX];
-#endif
-};
 
 /* The last argument of the macros below is theirs as it stands, commas and all: a compound literal
  * with several fields works. */
@@ -1710,99 +1909,6 @@ typedef struct rlk_lock_config {
                                  library is called: see rlk_campaign_start. False: only rlk_renew and
                                  rlk_keep_alive do */
 } rlk_lock_config;
-
-/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
-typedef struct rlk_seat {
-    rlk_request request; /* its tag is the command */
-    uint8_t index;
-    uint8_t verdict;
-    uint8_t flags;
-    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
-    uint32_t round; /* token that is, or may be, here */
-    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
-    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
-} rlk_seat;
-
-/* Fields are private. Must not be moved once initialised. */
-struct rlk_lock {
-    rlk_timer timer; /* first: the wheel finds the lock by it */
-    rlk_client *client;
-    uint8_t state;
-    uint8_t operation;
-    uint8_t phase;
-    uint8_t flags;
-    uint8_t options;
-    uint8_t place;  /* in the client's index: see watch.c */
-    uint8_t cause;  /* of the attempt under way: an rlk_cause */
-    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
-    uint8_t streak; /* hand-overs within the client, in a row */
-    uint8_t events; /* pending */
-    uint8_t tries;  /* failed rounds in a row */
-    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
-                       number, from 1; else 0 */
-    uint8_t falls;  /* leases in a row that were lost at once */
-    uint8_t prefix_len;
-    uint8_t done_operation; /* of the pending result */
-    uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
-    /* of a waiter, by node: cause of the next attempt or question */
-    uint8_t due[RLK_MAX_NODES];
-    int16_t done_result;
-    int16_t renewal; /* result of the last one by auto_renew */
-    int16_t outcome; /* what the operation comes to once settled */
-    int16_t error;   /* last error met */
-    uint8_t error_node;
-    uint8_t error_command;
-    uint32_t round; /* number of the token in use */
-    uint32_t ttl_ms;
-    uint32_t wait_ms;
-    uint32_t node_timeout_ms;
-    uint32_t retry_min_ms;
-    uint32_t retry_max_ms;
-    uint32_t recheck_max_ms;
-    uint32_t max_hold_ms; /* 0: none */
-    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
-                         Of a lock that is held: changed there by somebody */
-    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
-                         one more try there after its stream ends */
-    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
-                           one asks */
-    uint32_t key_hash;
-    uint32_t key_len;
-    size_t texts; /* hash of key and prefix, at init */
-    const uint8_t *key;
-    const char *prefix;
-    rlk_lock *next; /* locks of the client */
-    rlk_lock *prev;
-    rlk_lock *event_next;
-    rlk_lock *event_prev;
-    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
-    rlk_lock *place_prev;
-    rlk_lock *row_head; /* of the first waiter: those behind it */
-    rlk_lock *row_tail;
-    void *user;
-    void *query;         /* of the query under way: the caller's rlk_holder array */
-    int64_t deadline_ms; /* of the operation: end of the trying */
-    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
-    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
-    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
-    int64_t since_ms;    /* when it was acquired last */
-    int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
-    int64_t target_ms;   /* E' of the extend or renew under way */
-    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
-    int64_t limit_ms;    /* the same after drift */
-    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    uint8_t base[16];    /* random part, new for each acquire */
-    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
-     * report gave, or the next will give. */
-    int64_t began_ms;
-    int64_t report_at_ms;
-    uint32_t report_ms;
-    int16_t reported;
-    rlk_seat seats[RLK_MAX_NODES];
-};
 
 /*
  *     rlk_lock_init(lock, client, key, config)
@@ -1917,25 +2023,6 @@ RLK_API rlk_result rlk_keep_alive(rlk_lock *lock);
 RLK_API int64_t rlk_held_ms(const rlk_lock *lock);
 
 /*
- * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
- * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
- * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
- * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
- * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
- * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
- * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
- * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
- */
-RLK_API rlk_result rlk_campaign_start(rlk_lock *lock);
-
-/*
- * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
- * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
- */
-RLK_API rlk_result rlk_resign(rlk_lock *lock);
-RLK_API rlk_result rlk_resign_start(rlk_lock *lock);
-
-/*
  * Asks the server whether the key holds our token: RLK_OK, or RLK_NOT_OWNER (then not held any
  * more), RLK_NOT_HELD, RLK_LOST, or an error (RLK_E_RESPONSE_TIMEOUT where no quorum answered). A
  * write command without effect, so that a replica can't answer.
@@ -1963,26 +2050,6 @@ typedef struct rlk_holder {
  */
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
-
-/* Who leads, as rlk_leader finds it. Zero it before the first call; it is the memory of when a
- * leader was seen first. Times are of the client's clock. */
-typedef struct rlk_leader_info {
-    bool known; /* there is one: the rest is valid */
-    bool ours;  /* it is a lock of this client, which holds it */
-    uint8_t name_len;
-    int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
-    int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
-    char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
-} rlk_leader_info;
-
-/*
- * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
- * address. `holders` are those of the query, as many as rlk_client_nodes(). A lock that follows has
- * an operation under way: ask with another one for the same key. Times count from this call, so it
- * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
- * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
- */
-RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
 
 /*
  * Deletes the key, whoever's it is: for an operator who frees a lock that is stuck. Its holder
@@ -2038,63 +2105,78 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
 /* All defaults, for languages without designated initialisers. */
 RLK_API rlk_lock_config rlk_lock_config_default(void);
 
-/* ---- What happened ------------------------------------------------------------------------ */
-
-/* Name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
-RLK_API const char *rlk_cause_name(rlk_cause cause);
-
-#ifndef RLK_NO_TRACE
-/* What was counted so far; zeros of a client that is not open. */
-RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
-
-typedef enum rlk_trace_kind {
-    RLK_TRACE_CONN,    /* a connection: `what` is its new state: "CONNECTING" ...; number: its
-                          rlk_result */
-    RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
-    RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
-                          come (2 of a SET: PTTL follows in the same write) */
-    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
-                          rlk_result of an error */
-    RLK_TRACE_PUSH,    /* a lock's key changed at the server */
-    RLK_TRACE_STATE,   /* a lock's state: "FREE"; "HELD", number: ms that it is valid; "LOST",
-                          number: an rlk_lost_cause */
-    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
-                          number: an rlk_cause */
-    RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
-} rlk_trace_kind;
-
-/*
- * One thing that happened, as rlk_env.trace sees it. There is no token in it and no password: of a
- * command there is only its name, and its key by the lock. Valid during the call.
- */
-struct rlk_trace {
-    rlk_trace_kind kind;
-    int64_t now_ms;
-    const rlk_client *client;
-    const rlk_lock *lock; /* NULL: of a connection */
-    int node;             /* -1: of all */
-    const char *what;     /* constant text; with RLK_NO_TEXT "" */
-    int64_t number;
-};
-
-/* Key of a lock, for a trace. */
-RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
-
-/* Longest line of rlk_trace_format, and its end. */
-#define RLK_TRACE_CAP 160
-
-/*
- * Writes a trace as one line of text, without its end of line and without printf:
- *     12.345 node 0 "reports:nightly": has a reply to SET: 1
- * The time is in seconds of the client's clock. Of a key only the first 48 bytes are written, "?"
- * for each that is not printable. No token and no password can be in it. Returns the length of the
- * whole line; what does not fit into cap bytes with its end (NUL) is left out. To be called within
- * rlk_env.trace. With RLK_NO_TEXT the line has numbers only: time in ms, kind, node, number.
- */
-RLK_API size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap);
+#ifdef __cplusplus
+}
 #endif
 
-/* ---- Scoped forms ------------------------------------------------------------------------- */
+#endif
+
+/* ==== include/resplock/election.h ====
+ *
+ * resplock/election.h: a leader and its followers, by one lock.
+ */
+#ifndef RESPLOCK_ELECTION_H
+#define RESPLOCK_ELECTION_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
+ * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
+ * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
+ * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
+ * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
+ * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
+ * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
+ * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
+ */
+RLK_API rlk_result rlk_campaign_start(rlk_lock *lock);
+
+/*
+ * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
+ * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
+ */
+RLK_API rlk_result rlk_resign(rlk_lock *lock);
+RLK_API rlk_result rlk_resign_start(rlk_lock *lock);
+
+/* Who leads, as rlk_leader finds it. Zero it before the first call; it is the memory of when a
+ * leader was seen first. Times are of the client's clock. */
+typedef struct rlk_leader_info {
+    bool known; /* there is one: the rest is valid */
+    bool ours;  /* it is a lock of this client, which holds it */
+    uint8_t name_len;
+    int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
+    int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
+    char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
+} rlk_leader_info;
+
+/*
+ * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
+ * address. `holders` are those of the query, as many as rlk_client_nodes(). A lock that follows has
+ * an operation under way: ask with another one for the same key. Times count from this call, so it
+ * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
+ * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ */
+RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/scoped.h ====
+ *
+ * resplock/scoped.h: a lock that is released and closed at the end of its block.
+ */
+#ifndef RESPLOCK_SCOPED_H
+#define RESPLOCK_SCOPED_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* For those below: releases if held or operating, and closes. */
 RLK_API void rlki_lock_scope_end(rlk_lock *lock);

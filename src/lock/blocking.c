@@ -17,6 +17,8 @@
  *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
  */
 #include "internal.h"
+#include "resplock/election.h"
+#include "resplock/scoped.h"
 
 /* Ends an operation whose driver can't wait: what is not settled now will not be. */
 static void blocking_give_up(rlk_lock *lock)

@@ -13,6 +13,7 @@
  * it begins again, and not before its loss was heard.
  */
 #include "internal.h"
+#include "resplock/election.h"
 #include "validity.h"
 
 rlk_result rlk_campaign_start(rlk_lock *lock)

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * resplock/lock_layout.h: the memory of clients and locks.
+ * Structs are visible so that their size is known. Every field in this file is private.
+ */
+#ifndef RESPLOCK_LOCK_LAYOUT_H
+#define RESPLOCK_LOCK_LAYOUT_H
+
+#include "resplock/net.h"
+#include "resplock/socket.h"
+#include "resplock/trace.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Text of rlk_client_error and rlk_lock_error: with RLK_NO_TEXT a few numbers. */
+#ifdef RLK_NO_TEXT
+#define RLKI_TEXT_CAP 16
+#else
+#define RLKI_TEXT_CAP RLK_TEXT_CAP
+#endif
+
+/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
+#define RLK_WHEEL_LEVELS 6
+#define RLK_WHEEL_SLOTS  16
+
+typedef struct rlk_timer {
+    struct rlk_timer *next;
+    struct rlk_timer **link; /* what points to it; NULL: not set */
+    int64_t deadline_ms;
+} rlk_timer;
+
+typedef struct rlk_wheel {
+    int64_t now_ms;                  /* all before it has fired */
+    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
+    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
+} rlk_wheel;
+
+#ifndef RLK_NO_POSIX
+/* One server of a client in POSIX use: connection and driver. Fields are private. */
+typedef struct rlk_node {
+    rlk_conn conn;
+    rlk_socket socket;
+    const char *user; /* of rlk_options */
+    const char *password;
+    uint32_t texts; /* hash of both */
+} rlk_node;
+#endif
+
+/* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
+ * again and again leaves it to them in between. */
+#define RLK_TURNS 4
+
+/* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
+typedef struct rlk_turn {
+    uint32_t key_hash;
+    uint32_t began_ms;   /* the turn; low half of the clock's */
+    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
+    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;       /* turns in a row in which nobody else was seen */
+    uint8_t crowd;       /* turns for which several others count as waiting */
+} rlk_turn;
+
+#ifndef RLK_NO_TEXT
+/* A number that was refused, and what fits. Fields are private. */
+typedef struct rlk_refusal {
+    const char *name; /* of the field; NULL: none was */
+    int64_t number;
+    uint32_t least;
+    uint32_t most; /* UINT32_MAX: no bound */
+} rlk_refusal;
+#endif
+
+/* Fields are private. Must not be moved once initialised. Small ones first: short offsets make
+ * short instructions. */
+struct rlk_client {
+    uint8_t nodes;
+    uint8_t quorum;
+    uint8_t state;
+    uint8_t warnings;
+    uint8_t max_handoffs;
+    uint8_t failed_node;
+    uint8_t failed_command;
+    bool checked;       /* rlk_client_check was RLK_OK, and no operation has failed since */
+    bool interruptible; /* an interrupt may come between two blocking calls: see blocking.c */
+    bool interrupted;   /* one did, and no acquire has taken it yet */
+    int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
+    int16_t error;      /* last failure of open and init */
+    uint16_t error_node;
+    rlk_env env;
+    rlk_lock *locks; /* attached */
+    rlk_lock *event_head;
+    rlk_lock *event_tail;
+    rlk_conn *conns[RLK_MAX_NODES];
+    uint32_t operation_timeout_ms;
+    uint32_t settle_timeout_ms;
+    uint32_t drift_ppm;
+    uint32_t drift_ms;
+    uint32_t jitter;
+    uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
+    int64_t now_ms;                   /* clamped: never goes back */
+    int64_t served_ms;                /* by a blocking call, last */
+    int64_t hurried_ms;               /* connections, by an operation, last */
+    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    uint32_t buckets_mask;
+    rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
+    rlk_lock *own_buckets[RLK_BUCKETS];
+    rlk_wheel wheel;
+#ifndef RLK_NO_TRACE
+    rlk_stats stats;
+#endif
+#ifndef RLK_NO_TEXT
+    rlk_refusal refusal;
+#endif
+    char text[RLKI_TEXT_CAP];
+#ifndef RLK_NO_POSIX
+    rlk_node *node_list[RLK_MAX_NODES];
+    rlk_system_fork fork_mark;
+    bool return_on_signal;
+    rlk_system_wakeup wakeup; /* of rlk_interrupt */
+    rlk_node node;            /* of rlk_client_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+#endif
+};
+
+/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
+typedef struct rlk_seat {
+    rlk_request request; /* its tag is the command */
+    uint8_t index;
+    uint8_t verdict;
+    uint8_t flags;
+    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
+    uint32_t round; /* token that is, or may be, here */
+    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint32_t horizon_ms; /* ... counted from then on: drift is of this */
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
+} rlk_seat;
+
+/* Fields are private. Must not be moved once initialised. */
+struct rlk_lock {
+    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_client *client;
+    uint8_t state;
+    uint8_t operation;
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t options;
+    uint8_t place;  /* in the client's index: see watch.c */
+    uint8_t cause;  /* of the attempt under way: an rlk_cause */
+    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
+    uint8_t streak; /* hand-overs within the client, in a row */
+    uint8_t events; /* pending */
+    uint8_t tries;  /* failed rounds in a row */
+    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
+                       number, from 1; else 0 */
+    uint8_t falls;  /* leases in a row that were lost at once */
+    uint8_t prefix_len;
+    uint8_t done_operation; /* of the pending result */
+    uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
+    /* of a waiter, by node: cause of the next attempt or question */
+    uint8_t due[RLK_MAX_NODES];
+    int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t error;   /* last error met */
+    uint8_t error_node;
+    uint8_t error_command;
+    uint32_t round; /* number of the token in use */
+    uint32_t ttl_ms;
+    uint32_t wait_ms;
+    uint32_t node_timeout_ms;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+    uint32_t recheck_max_ms;
+    uint32_t max_hold_ms; /* 0: none */
+    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
+                         Of a lock that is held: changed there by somebody */
+    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
+                         one more try there after its stream ends */
+    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
+                           one asks */
+    uint32_t key_hash;
+    uint32_t key_len;
+    size_t texts; /* hash of key and prefix, at init */
+    const uint8_t *key;
+    const char *prefix;
+    rlk_lock *next; /* locks of the client */
+    rlk_lock *prev;
+    rlk_lock *event_next;
+    rlk_lock *event_prev;
+    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
+    rlk_lock *place_prev;
+    rlk_lock *row_head; /* of the first waiter: those behind it */
+    rlk_lock *row_tail;
+    void *user;
+    void *query;         /* of the query under way: the caller's rlk_holder array */
+    int64_t deadline_ms; /* of the operation: end of the trying */
+    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
+    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired last */
+    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
+    int64_t target_ms;   /* E' of the extend or renew under way */
+    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
+    int64_t limit_ms;    /* the same after drift */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    uint8_t base[16];    /* random part, new for each acquire */
+    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
+     * report gave, or the next will give. */
+    int64_t began_ms;
+    int64_t report_at_ms;
+    uint32_t report_ms;
+    int16_t reported;
+    rlk_seat seats[RLK_MAX_NODES];
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
