@@ -117,7 +117,7 @@ put("
 #endif
 #endif
 ")
-put_file(src/net/features.h)
+put_file(src/net/posix/features.h)
 put("
 #endif /* RESPLOCK_IMPLEMENTATION */
 
@@ -140,7 +140,7 @@ put("
 #if defined(RESPLOCK_IMPLEMENTATION) && !defined(RESPLOCK_IMPLEMENTED)
 #define RESPLOCK_IMPLEMENTED
 ")
-foreach(room resp net lock)
+foreach(room resp net net/posix lock)
     file(GLOB sources RELATIVE "${top}" "${top}/src/${room}/*.c")
     list(SORT sources)
     foreach(source IN LISTS sources)

@@ -185,7 +185,7 @@
 #endif
 #endif
 
-/* ==== src/net/features.h ====
+/* ==== src/net/posix/features.h ====
  *
  * Internal: before the first header of the system. -std=c99 hides POSIX, and what the first header
  * decided stays: a file that comes too late says so here, in one error rather than in a hundred.
@@ -5971,145 +5971,6 @@ void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret)
 #endif
 }
 
-/* ==== src/net/name.h ====
- *
- * Names of sockets: of paths and addresses, and as texts.
- */
-#ifndef RLKI_NAME_H
-#define RLKI_NAME_H
-
-#ifndef RLK_NO_POSIX
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-/* "[" address "]:" port, with its terminator. */
-#define RLKI_NAME_TEXT (INET6_ADDRSTRLEN + 8)
-
-typedef union rlki_name {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un path;
-} rlki_name;
-
-/* Both write a name that was all zeros, and return its length; of a path 0, and ENAMETOOLONG in
- * errno, if it doesn't fit this system's sun_path. */
-RLKI_API socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url);
-RLKI_API socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address);
-
-/* A number for the server's address, never 0. */
-RLKI_API uint64_t rlki_name_peer(const rlk_address *address);
-
-/* The name of an address as the server writes it in CLIENT LIST. */
-RLKI_API void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
-
-#endif
-
-#endif
-
-/* ==== src/net/name.c ==== */
-
-#ifndef RLK_NO_POSIX
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <string.h>
-
-socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
-{
-    size_t cap = sizeof name->path.sun_path - 1;
-
-    name->path.sun_family = AF_UNIX;
-    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
-        errno = ENAMETOOLONG;
-        return 0;
-    }
-    return (socklen_t)sizeof name->path;
-}
-
-socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
-{
-    if (address->is_ipv6) {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope;
-        memcpy(&name->v6.sin6_addr, address->ip, 16);
-        return (socklen_t)sizeof name->v6;
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->ip, 4);
-    return (socklen_t)sizeof name->v4;
-}
-
-static uint64_t name_hash(uint64_t hash, const uint8_t *bytes, size_t len)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++) { /* FNV-1a */
-        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-    }
-    return hash;
-}
-
-uint64_t rlki_name_peer(const rlk_address *address)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    uint8_t rest[6];
-
-    rest[0] = (uint8_t)(address->port >> 8);
-    rest[1] = (uint8_t)address->port;
-    rest[2] = (uint8_t)(address->scope >> 24);
-    rest[3] = (uint8_t)(address->scope >> 16);
-    rest[4] = (uint8_t)(address->scope >> 8);
-    rest[5] = (uint8_t)address->scope;
-    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
-    hash = name_hash(hash, rest, sizeof rest);
-    return hash | 1u;
-}
-
-/* ":" and the digits of `port`, terminated. */
-static void name_put_port(char *out, unsigned port)
-{
-    char digits[5];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
-    *out++ = ':';
-    while (n > 0) {
-        *out++ = digits[--n];
-    }
-    *out = '\0';
-}
-
-/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
- * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
-void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
-{
-    size_t len;
-
-    if (name->any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
-        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
-    } else {
-        out[0] = '[';
-        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
-        len = strlen(out);
-        out[len] = ']';
-        out[len + 1] = '\0';
-    }
-    name_put_port(out + strlen(out),
-                  ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
-}
-
-#endif
-
 /* ==== src/net/receive.c ====
  *
  * The receive port: bytes to tokens, tokens to the reply that is due, in place.
@@ -6330,177 +6191,6 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
         receive_compact(conn);
     rlki_conn_pump(conn);
 }
-
-/* ==== src/net/resolver.h ====
- *
- * Internal: from the host of a URL to addresses.
- */
-#ifndef RLKI_NET_RESOLVER_H
-#define RLKI_NET_RESOLVER_H
-
-#ifndef RLK_NO_POSIX
-
-/*
- * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
- * need nobody's help; of other names the hook is asked, without hook the system if may_block.
- * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
- * where it is known; RLK_E_RESOLVER when there is nobody to ask.
- */
-RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
-
-#endif /* RLK_NO_POSIX */
-
-#endif
-
-/* ==== src/net/resolver.c ====
- *
- * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
- * name which moves is followed.
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-
-/* Longest host name, and longest literal with its zone. */
-#ifndef RLK_RESOLVER_NAME_MAX
-#define RLK_RESOLVER_NAME_MAX 255
-#endif
-
-static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
-                         uint16_t port)
-{
-    rlk_address *address = &sock->addresses[sock->addresses_len++];
-
-    memset(address, 0, sizeof *address);
-    memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
-    address->is_ipv6 = is_ipv6;
-    address->scope = scope;
-    address->port = port;
-}
-
-/* The number of a zone such as "eth0" or "2"; 0: there is no such interface. */
-static uint32_t resolver_zone(const char *zone)
-{
-    uint32_t number = 0;
-    const char *at;
-
-    for (at = zone; *at >= '0' && *at <= '9' && number < 100000000u; at++) {
-        number = number * 10 + (uint32_t)(*at - '0');
-    }
-    return *at == '\0' ? number : (uint32_t)if_nametoindex(zone);
-}
-
-/* An address of IPv6 with its zone, "fe80::1%25eth0" (RFC 6874). Cuts `host` at the percent. */
-static bool resolver_literal6(rlk_socket *sock, char *host, uint16_t port)
-{
-    char *percent = strchr(host, '%');
-    uint32_t scope = 0;
-    uint8_t ip[16];
-
-    if (percent != NULL) {
-        *percent = '\0';
-        scope = strncmp(percent + 1, "25", 2) == 0 ? resolver_zone(percent + 3) : 0;
-        if (scope == 0) {
-            return false;
-        }
-    }
-    if (inet_pton(AF_INET6, host, ip) != 1) {
-        return false;
-    }
-    resolver_add(sock, true, ip, scope, port);
-    return true;
-}
-
-/* Known without asking. 127.0.0.1 first: that is what a server binds to that binds to one only. */
-static void resolver_localhost(rlk_socket *sock, uint16_t port)
-{
-    static const uint8_t loopback4[4] = {127, 0, 0, 1};
-    static const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-
-    resolver_add(sock, false, loopback4, 0, port);
-    resolver_add(sock, true, loopback6, 0, port);
-}
-
-static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
-{
-    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
-
-    if (n > RLK_MAX_ADDRESSES) {
-        n = RLK_MAX_ADDRESSES;
-    }
-    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
-}
-
-/* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
- * that has only its loopback, and a family that can't be reached fails at once when tried. */
-static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
-{
-    struct addrinfo hints;
-    struct addrinfo *list = NULL;
-    struct addrinfo *info;
-    int error;
-
-    memset(&hints, 0, sizeof hints);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    error = getaddrinfo(host, NULL, &hints, &list);
-    if (error != 0) {
-        sock->last_errno = error == EAI_SYSTEM ? errno : 0;
-        return;
-    }
-    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
-         info = info->ai_next) {
-        if (info->ai_family == AF_INET) {
-            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
-
-            resolver_add(sock, false, &v4->sin_addr, 0, port);
-        } else if (info->ai_family == AF_INET6) {
-            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
-
-            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
-        }
-    }
-    freeaddrinfo(list);
-}
-
-rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
-{
-    char host[RLK_RESOLVER_NAME_MAX + 1];
-    uint8_t ip4[4];
-
-    sock->addresses_len = 0;
-    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
-        return RLK_E_RESOLVE;
-    }
-    memcpy(host, url->host, url->host_len);
-    host[url->host_len] = '\0';
-
-    if (strchr(host, ':') != NULL) {
-        return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
-    }
-    if (inet_pton(AF_INET, host, ip4) == 1) {
-        resolver_add(sock, false, ip4, 0, url->port);
-    } else if (strcasecmp(host, "localhost") == 0) {
-        resolver_localhost(sock, url->port);
-    } else if (sock->resolver != NULL) {
-        resolver_ask_hook(sock, host, url->port);
-    } else if (may_block) {
-        resolver_ask_system(sock, host, url->port);
-    } else {
-        return RLK_E_RESOLVER;
-    }
-    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
-}
-
-#endif
 
 /* ==== src/net/ring.c ====
  *
@@ -6763,801 +6453,6 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     conn->script = 0;
     rlki_ring_flush(conn);
 }
-
-/* ==== src/net/socket_wait.h ====
- *
- * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
- * one connection only. In two steps, because deadlines come before input: a late reply must not
- * revive what ran out while it was waited for.
- */
-#ifndef RLKI_SOCKET_WAIT_H
-#define RLKI_SOCKET_WAIT_H
-
-#ifndef RLK_NO_POSIX
-
-#include <sys/types.h>
-
-/* What recv came to. */
-typedef struct rlki_socket_got {
-    ssize_t len;
-    int error; /* errno, where len is negative */
-} rlki_socket_got;
-
-/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
- * so short a time; poll it. */
-RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
-
-/* Hands over what came, and does what follows from it. */
-RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
-
-#endif
-
-#endif
-
-/* ==== src/net/socket.c ====
- *
- * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
- *
- *                  connection wants CONNECT: resolve, try the first address
- *        +------+ ----------------------------------------------+
- *        | IDLE |                                               |
- *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
- *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
- *          |  |                                          +------------+  refused, or its time
- *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
- *          |                                             +------------+  address
- *          |                                                    |
- *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
- *          |   error: RLK_E_IO        +----+                    | without an error
- *          +-- wants CLOSE -----------| UP | <------------------+
- *                                     +----+
- *
- * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
- * attempt pauses. The first address is the one behind that which the connection has condemned.
- *
- * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
- * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/types.h>
-#include <unistd.h>
-
-enum {
-    SOCKET_IDLE,
-    SOCKET_CONNECTING,
-    SOCKET_UP
-};
-
-/* What became of one connect(). */
-typedef enum socket_outcome {
-    SOCKET_FAILED,
-    SOCKET_UNDER_WAY,
-    SOCKET_DONE
-} socket_outcome;
-
-#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
-#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
-
-#ifdef MSG_DONTWAIT
-#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
-#else
-#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
-
-/* ---- Descriptors ------------------------------------------------------------------------- */
-
-/* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
-static int socket_open(int family)
-{
-#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
-    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-#else
-    int fd = socket(family, SOCK_STREAM, 0);
-
-    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
-        int error = errno;
-
-        (void)close(fd);
-        errno = error;
-        fd = -1;
-    }
-    return fd;
-#endif
-}
-
-/* Wishes, not needs: a system that refuses one is served all the same. */
-static void socket_set_options(int fd, int family)
-{
-    int on = 1;
-
-#ifdef SO_NOSIGPIPE
-    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
-    if (family != AF_UNIX) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    }
-}
-
-void rlk_socket_close(rlk_socket *sock)
-{
-    if (sock->fd >= 0) {
-        (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
-        sock->fd = -1;
-    }
-    sock->state = SOCKET_IDLE;
-    sock->blocked = false;
-    sock->wait_ms = 0;
-}
-
-/* The stream, or the attempt, is over. */
-static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
-{
-    rlk_socket_close(sock);
-    rlk_conn_closed(sock->conn, why, error, now_ms);
-}
-
-/* ---- Connecting -------------------------------------------------------------------------- */
-
-/* The address under way failed. A refusal by the server itself tells more than a route or a
- * protocol that this host lacks. */
-static void socket_address_failed(rlk_socket *sock, int error)
-{
-    rlk_socket_close(sock);
-    if (sock->last_errno != ECONNREFUSED) {
-        sock->last_errno = error;
-    }
-}
-
-/*
- * Connected: says so to the connection. False: to itself. Where the server's port is one of those
- * that the system gives to clients, and nobody listens there, it can happen that the two ends
- * meet, and then the server can't have its port back.
- */
-static bool socket_connected(rlk_socket *sock, int64_t now_ms)
-{
-    char local[RLKI_NAME_TEXT];
-    char server[RLKI_NAME_TEXT];
-    rlki_name name;
-    socklen_t len = (socklen_t)sizeof name;
-    const rlk_address *address;
-
-    if (rlk_conn_url(sock->conn)->path != NULL) {
-        sock->state = SOCKET_UP;
-        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
-        return true;
-    }
-    address = &sock->addresses[sock->address_next - 1];
-    memset(&name, 0, sizeof name);
-    (void)rlki_name_of_address(&name, address);
-    rlki_name_format(&name, server);
-    if (getsockname(sock->fd, &name.any, &len) != 0) {
-        local[0] = '\0';
-    } else {
-        rlki_name_format(&name, local);
-    }
-    if (strcmp(local, server) == 0) {
-        return false;
-    }
-    sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
-                       now_ms);
-    return true;
-}
-
-/* One socket() and connect() to the address sock->address_next. */
-static socket_outcome socket_connect(rlk_socket *sock)
-{
-    const rlk_url *url = rlk_conn_url(sock->conn);
-    rlki_name name;
-    socklen_t len;
-
-    memset(&name, 0, sizeof name);
-    len = url->path != NULL ? rlki_name_of_path(&name, url)
-                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
-    if (len == 0) {
-        return SOCKET_FAILED;
-    }
-    sock->fd = socket_open(name.any.sa_family);
-    if (sock->fd < 0) {
-        return SOCKET_FAILED;
-    }
-    socket_set_options(sock->fd, name.any.sa_family);
-    if (connect(sock->fd, &name.any, len) == 0) {
-        return SOCKET_DONE;
-    }
-    /* interrupted, it goes on in the background like any other */
-    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
-}
-
-/* The address under way may have its part of the time that is left; the last one all of it, and
- * then it is the connection that ends the attempt. */
-static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
-{
-    uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
-    int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
-
-    if (others == 0) {
-        return RLK_NEVER;
-    }
-    if (left_ms <= 0) {
-        return now_ms;
-    }
-    return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
-}
-
-/* Between two attempts on a server whose queue is full. */
-#define SOCKET_FULL_MS 10
-
-/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
- * is over before the next attempt. */
-static bool socket_pause(rlk_socket *sock, int64_t now_ms)
-{
-    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
-        return false;
-    }
-    rlk_socket_close(sock);
-    sock->state = SOCKET_CONNECTING;
-    sock->address_next = 0; /* the path, once more */
-    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
-    return true;
-}
-
-/* Tries addresses until one answers at once or is to be waited for, or none is left. */
-static void socket_try(rlk_socket *sock, int64_t now_ms)
-{
-    while (sock->address_next < sock->addresses_len) {
-        socket_outcome outcome = socket_connect(sock);
-
-        sock->address_next++;
-        if (outcome == SOCKET_UNDER_WAY) {
-            sock->state = SOCKET_CONNECTING;
-            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
-            return;
-        }
-        if (outcome == SOCKET_FAILED) {
-            int error = errno;
-
-            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
-                socket_pause(sock, now_ms)) {
-                return;
-            }
-            socket_address_failed(sock, error);
-        } else if (socket_connected(sock, now_ms)) {
-            return;
-        } else {
-            socket_address_failed(sock, ECONNREFUSED);
-        }
-    }
-    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
-}
-
-/* Begins with the address behind the one that the connection has left for what its server said
- * (fault 93). */
-static void socket_turn(rlk_socket *sock)
-{
-    unsigned len = sock->addresses_len;
-    unsigned turns = 0;
-    unsigned i;
-
-    for (i = 0; i < len; i++) {
-        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
-            turns = i + 1;
-        }
-    }
-    for (; turns > 0 && turns < len; turns--) {
-        rlk_address first = sock->addresses[0];
-
-        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
-        sock->addresses[len - 1] = first;
-    }
-}
-
-/* A new attempt, with the addresses that the name has now. */
-static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
-{
-    const rlk_url *url = rlk_conn_url(sock->conn);
-    rlk_result result = RLK_OK;
-
-    rlk_conn_connecting(sock->conn, now_ms);
-    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
-        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
-        return;
-    }
-    sock->last_errno = 0;
-    sock->address_next = 0;
-    if (url->path != NULL) {
-        sock->addresses_len = 1; /* the path */
-    } else {
-        result = rlki_resolve(sock, url, may_block);
-        socket_turn(sock);
-    }
-    if (result != RLK_OK) {
-        socket_end(sock, result, sock->last_errno, now_ms);
-        return;
-    }
-    socket_try(sock, now_ms);
-}
-
-/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
-static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
-{
-    rlki_name peer;
-    socklen_t peer_len = (socklen_t)sizeof peer;
-    int error = 0;
-    socklen_t len = (socklen_t)sizeof error;
-
-    if ((revents & SOCKET_WRITEABLE) != 0) {
-        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-            return errno;
-        }
-        if (error != 0) {
-            return error;
-        }
-        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
-            return 0;
-        } /* else those were the events of an older descriptor */
-    }
-    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
-}
-
-static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
-{
-    int error;
-
-    if (sock->fd < 0) {
-        if (now_ms >= sock->address_deadline_ms) {
-            socket_try(sock, now_ms);
-        }
-        return;
-    }
-    error = socket_progress(sock, revents, now_ms);
-    if (error == EINPROGRESS) {
-        return;
-    }
-    if (error == 0) {
-        if (socket_connected(sock, now_ms)) {
-            return;
-        }
-        error = ECONNREFUSED;
-    }
-    socket_address_failed(sock, error);
-    socket_try(sock, now_ms);
-}
-
-/* ---- Transfer ---------------------------------------------------------------------------- */
-
-static bool socket_would_block(int error)
-{
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN;
-}
-
-/* Reads what is there. False: the stream is over, *error is 0 at its end. */
-static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
-{
-    int round;
-
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
-        size_t cap = 0;
-        uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
-        ssize_t n;
-
-        if (cap == 0) {
-            return true; /* the connection is about to close */
-        }
-        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
-        if (n > 0) {
-            rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
-            if ((size_t)n < cap) {
-                return true; /* that was all: no read to be told EAGAIN */
-            }
-        } else if (n == 0) {
-            *error = 0;
-            return false;
-        } else if (socket_would_block(errno)) {
-            return true;
-        } else if (errno != EINTR) {
-            *error = errno;
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Writes what the kernel takes. False: the stream is over. */
-static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
-{
-    int round;
-
-    sock->blocked = false;
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
-        size_t len = 0;
-        const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
-        ssize_t n;
-
-        if (len == 0) {
-            return true;
-        }
-        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && !socket_would_block(errno)) {
-            *error = errno;
-            return false;
-        }
-        if (n > 0) {
-            rlk_conn_tx_ack(sock->conn, (size_t)n, now_ms);
-        }
-        if (n < (ssize_t)len) {
-            sock->blocked = true; /* until poll says otherwise */
-            return true;
-        }
-    }
-    return true;
-}
-
-/* Reads first, so that what the replies set off leaves in the same call. */
-static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
-{
-    bool up = true;
-    int error = 0;
-
-    if ((revents & SOCKET_READABLE) != 0) {
-        up = socket_receive(sock, &error, now_ms);
-    }
-    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
-        up = socket_send(sock, &error, now_ms);
-        if (!up) {
-            /* what it said before it hung up: "-ERR max number of clients reached" */
-            int ignored;
-
-            (void)socket_receive(sock, &ignored, now_ms);
-        }
-    }
-    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
-    }
-}
-
-/* ---- Waiting ----------------------------------------------------------------------------- */
-
-/* Shorter waits are poll's: a socket's own timer is coarse. */
-#define SOCKET_WAIT_MIN_MS 40
-
-#define SOCKET_WAIT_MAX_MS 3600000
-
-/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
- * often right again. */
-static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
-{
-#ifdef MSG_DONTWAIT
-    struct timeval limit;
-    int wait_ms = timeout_ms - timeout_ms / 4;
-
-    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
-        return true;
-    }
-    limit.tv_sec = wait_ms / 1000;
-    limit.tv_usec = wait_ms % 1000 * 1000;
-    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
-        return false;
-    }
-    if (sock->wait_ms == 0) {
-        int flags = fcntl(sock->fd, F_GETFL);
-
-        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
-            return false;
-        }
-    }
-    sock->wait_ms = wait_ms;
-    return true;
-#else
-    (void)sock;
-    (void)timeout_ms;
-    return false;
-#endif
-}
-
-bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
-{
-    size_t cap = 0;
-    uint8_t *buf;
-
-    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
-        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
-        return false;
-    }
-    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
-        timeout_ms = SOCKET_WAIT_MAX_MS;
-    }
-    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
-        return false;
-    }
-    buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->len = recv(sock->fd, buf, cap, 0);
-    got->error = got->len < 0 ? errno : 0;
-    return true;
-}
-
-void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
-{
-    if (got->len > 0) {
-        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
-    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
-        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
-        return;
-    }
-    socket_transfer(sock, 0, now_ms);
-}
-
-/* ---- Public ------------------------------------------------------------------------------ */
-
-void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                     void *resolver_context)
-{
-    memset(sock, 0, sizeof *sock);
-    sock->conn = conn;
-    sock->resolver = resolver;
-    sock->resolver_context = resolver_context;
-    sock->fd = -1;
-}
-
-int rlk_socket_fd(const rlk_socket *sock)
-{
-    return sock->fd;
-}
-
-short rlk_socket_events(const rlk_socket *sock)
-{
-    switch (sock->state) {
-    case SOCKET_CONNECTING:
-        return POLLOUT;
-    case SOCKET_UP:
-        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
-    default:
-        return 0;
-    }
-}
-
-int64_t rlk_socket_deadline(const rlk_socket *sock)
-{
-    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
-        return 0;
-    }
-    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
-}
-
-void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
-{
-    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, RLK_E_EOF, 0, now_ms);
-        revents = 0;
-    }
-    switch (sock->state) {
-    case SOCKET_IDLE:
-        revents = 0; /* those were of an older descriptor */
-        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
-            socket_begin(sock, may_block, now_ms);
-        }
-        break;
-    case SOCKET_CONNECTING:
-        socket_continue(sock, revents, now_ms);
-        revents = 0;
-        break;
-    default:
-        break;
-    }
-    if (sock->state == SOCKET_UP) {
-        socket_transfer(sock, revents, now_ms);
-    }
-}
-
-#endif
-
-/* ==== src/net/system.c ====
- *
- * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
- * the one that it was.
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <time.h>
-#include <unistd.h>
-
-/* RLK_NO_GETRANDOM: for a C library without it (glibc before 2.25). */
-#if (defined(__linux__) || defined(__FreeBSD__)) && !defined(RLK_NO_GETRANDOM)
-#include <sys/random.h>
-#define SYSTEM_HAS_GETRANDOM 1
-#endif
-
-/* ---- Clock ------------------------------------------------------------------------------- */
-
-static bool system_clock(clockid_t id, int64_t *now_ms)
-{
-    struct timespec now;
-
-    if (clock_gettime(id, &now) != 0) {
-        return false;
-    }
-    *now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    return true;
-}
-
-int64_t rlk_system_now_ms(void *context)
-{
-    int64_t now_ms;
-
-    (void)context;
-#ifdef CLOCK_BOOTTIME
-    if (system_clock(CLOCK_BOOTTIME, &now_ms)) {
-        return now_ms;
-    }
-#endif
-    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
-}
-
-/* ---- Entropy ----------------------------------------------------------------------------- */
-
-#ifdef SYSTEM_HAS_GETRANDOM
-/* Blocks only while the system, just booted, has gathered no entropy yet. */
-static bool system_getrandom(uint8_t *buf, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = getrandom(buf, len, 0);
-
-        if (n > 0) {
-            buf += n;
-            len -= (size_t)n;
-        } else if (n == 0 || errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
-}
-#endif
-
-static int system_open(const char *path)
-{
-    int fd;
-
-    do {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-static bool system_read_all(int fd, uint8_t *buf, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = read(fd, buf, len);
-
-        if (n > 0) {
-            buf += n;
-            len -= (size_t)n;
-        } else if (n == 0 || errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A kernel without getrandom, or a sandbox that forbids it. */
-static bool system_urandom(uint8_t *buf, size_t len)
-{
-    struct stat status;
-    bool good;
-    int fd = system_open("/dev/urandom");
-
-    if (fd < 0) {
-        return false;
-    }
-    /* in a careless chroot it may be a plain file: the same bytes for everybody */
-    good = fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && system_read_all(fd, buf, len);
-    (void)close(fd);
-    return good;
-}
-
-int rlk_system_random(void *context, void *buf, size_t len)
-{
-    uint8_t *bytes = (uint8_t *)buf;
-
-    (void)context;
-#ifdef SYSTEM_HAS_GETRANDOM
-    if (system_getrandom(bytes, len)) {
-        return 0;
-    }
-#endif
-    if (system_urandom(bytes, len)) {
-        return 0;
-    }
-    memset(bytes, 0, len);
-    return -1;
-}
-
-/* ---- Fork -------------------------------------------------------------------------------- */
-
-/* Bytes to map: the kernel makes a page of it. */
-#define SYSTEM_MARK_LEN 4096u
-#define SYSTEM_MARK     1u
-
-/* Advice that no kernel knows. A system that accepts it takes any advice and follows none, as
- * emulators do (fault 118): then it accepts MADV_WIPEONFORK too, and the child finds the mark. */
-#define SYSTEM_NO_ADVICE (-1)
-
-/* A page that the kernel hands to a child, and to the child's children, filled with zeros. NULL:
- * there is none, and process ids are compared. */
-static volatile uint32_t *system_map_mark(void)
-{
-#ifdef MADV_WIPEONFORK
-    void *page =
-        mmap(NULL, SYSTEM_MARK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    volatile uint32_t *mark = (volatile uint32_t *)page;
-
-    if (page == MAP_FAILED) {
-        return NULL;
-    }
-    if (madvise(page, SYSTEM_MARK_LEN, SYSTEM_NO_ADVICE) != 0 &&
-        madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
-        *mark = SYSTEM_MARK;
-        return mark;
-    }
-    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14, an emulator */
-#endif
-    return NULL;
-}
-
-void rlk_system_fork_init(rlk_system_fork *fork_mark)
-{
-    fork_mark->pid = (int64_t)getpid();
-    fork_mark->mark = system_map_mark();
-}
-
-bool rlk_system_fork_same(const rlk_system_fork *fork_mark)
-{
-    if (fork_mark->mark != NULL) {
-        return *fork_mark->mark == SYSTEM_MARK;
-    }
-    return fork_mark->pid == (int64_t)getpid();
-}
-
-void rlk_system_fork_close(rlk_system_fork *fork_mark)
-{
-    if (fork_mark->mark != NULL) {
-        (void)munmap((void *)(uintptr_t)fork_mark->mark, SYSTEM_MARK_LEN);
-        fork_mark->mark = NULL;
-    }
-}
-
-#endif
 
 /* ==== src/net/url.c ====
  *
@@ -8149,7 +7044,1112 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 
 #endif /* RLK_NO_URL */
 
-/* ==== src/net/wakeup.h ====
+/* ==== src/net/posix/name.h ====
+ *
+ * Names of sockets: of paths and addresses, and as texts.
+ */
+#ifndef RLKI_NAME_H
+#define RLKI_NAME_H
+
+#ifndef RLK_NO_POSIX
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* "[" address "]:" port, with its terminator. */
+#define RLKI_NAME_TEXT (INET6_ADDRSTRLEN + 8)
+
+typedef union rlki_name {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un path;
+} rlki_name;
+
+/* Both write a name that was all zeros, and return its length; of a path 0, and ENAMETOOLONG in
+ * errno, if it doesn't fit this system's sun_path. */
+RLKI_API socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url);
+RLKI_API socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address);
+
+/* A number for the server's address, never 0. */
+RLKI_API uint64_t rlki_name_peer(const rlk_address *address);
+
+/* The name of an address as the server writes it in CLIENT LIST. */
+RLKI_API void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
+
+#endif
+
+#endif
+
+/* ==== src/net/posix/name.c ==== */
+
+#ifndef RLK_NO_POSIX
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
+{
+    size_t cap = sizeof name->path.sun_path - 1;
+
+    name->path.sun_family = AF_UNIX;
+    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
+        errno = ENAMETOOLONG;
+        return 0;
+    }
+    return (socklen_t)sizeof name->path;
+}
+
+socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
+{
+    if (address->is_ipv6) {
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_port = htons(address->port);
+        name->v6.sin6_scope_id = address->scope;
+        memcpy(&name->v6.sin6_addr, address->ip, 16);
+        return (socklen_t)sizeof name->v6;
+    }
+    name->v4.sin_family = AF_INET;
+    name->v4.sin_port = htons(address->port);
+    memcpy(&name->v4.sin_addr, address->ip, 4);
+    return (socklen_t)sizeof name->v4;
+}
+
+static uint64_t name_hash(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) { /* FNV-1a */
+        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+uint64_t rlki_name_peer(const rlk_address *address)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    uint8_t rest[6];
+
+    rest[0] = (uint8_t)(address->port >> 8);
+    rest[1] = (uint8_t)address->port;
+    rest[2] = (uint8_t)(address->scope >> 24);
+    rest[3] = (uint8_t)(address->scope >> 16);
+    rest[4] = (uint8_t)(address->scope >> 8);
+    rest[5] = (uint8_t)address->scope;
+    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = name_hash(hash, rest, sizeof rest);
+    return hash | 1u;
+}
+
+/* ":" and the digits of `port`, terminated. */
+static void name_put_port(char *out, unsigned port)
+{
+    char digits[5];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    *out++ = ':';
+    while (n > 0) {
+        *out++ = digits[--n];
+    }
+    *out = '\0';
+}
+
+/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
+ * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
+void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
+{
+    size_t len;
+
+    if (name->any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+    } else {
+        out[0] = '[';
+        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
+        len = strlen(out);
+        out[len] = ']';
+        out[len + 1] = '\0';
+    }
+    name_put_port(out + strlen(out),
+                  ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
+}
+
+#endif
+
+/* ==== src/net/posix/resolver.h ====
+ *
+ * Internal: from the host of a URL to addresses.
+ */
+#ifndef RLKI_NET_RESOLVER_H
+#define RLKI_NET_RESOLVER_H
+
+#ifndef RLK_NO_POSIX
+
+/*
+ * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
+ * need nobody's help; of other names the hook is asked, without hook the system if may_block.
+ * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
+ * where it is known; RLK_E_RESOLVER when there is nobody to ask.
+ */
+RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
+
+#endif /* RLK_NO_POSIX */
+
+#endif
+
+/* ==== src/net/posix/resolver.c ====
+ *
+ * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
+ * name which moves is followed.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* Longest host name, and longest literal with its zone. */
+#ifndef RLK_RESOLVER_NAME_MAX
+#define RLK_RESOLVER_NAME_MAX 255
+#endif
+
+static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
+                         uint16_t port)
+{
+    rlk_address *address = &sock->addresses[sock->addresses_len++];
+
+    memset(address, 0, sizeof *address);
+    memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
+    address->is_ipv6 = is_ipv6;
+    address->scope = scope;
+    address->port = port;
+}
+
+/* The number of a zone such as "eth0" or "2"; 0: there is no such interface. */
+static uint32_t resolver_zone(const char *zone)
+{
+    uint32_t number = 0;
+    const char *at;
+
+    for (at = zone; *at >= '0' && *at <= '9' && number < 100000000u; at++) {
+        number = number * 10 + (uint32_t)(*at - '0');
+    }
+    return *at == '\0' ? number : (uint32_t)if_nametoindex(zone);
+}
+
+/* An address of IPv6 with its zone, "fe80::1%25eth0" (RFC 6874). Cuts `host` at the percent. */
+static bool resolver_literal6(rlk_socket *sock, char *host, uint16_t port)
+{
+    char *percent = strchr(host, '%');
+    uint32_t scope = 0;
+    uint8_t ip[16];
+
+    if (percent != NULL) {
+        *percent = '\0';
+        scope = strncmp(percent + 1, "25", 2) == 0 ? resolver_zone(percent + 3) : 0;
+        if (scope == 0) {
+            return false;
+        }
+    }
+    if (inet_pton(AF_INET6, host, ip) != 1) {
+        return false;
+    }
+    resolver_add(sock, true, ip, scope, port);
+    return true;
+}
+
+/* Known without asking. 127.0.0.1 first: that is what a server binds to that binds to one only. */
+static void resolver_localhost(rlk_socket *sock, uint16_t port)
+{
+    static const uint8_t loopback4[4] = {127, 0, 0, 1};
+    static const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    resolver_add(sock, false, loopback4, 0, port);
+    resolver_add(sock, true, loopback6, 0, port);
+}
+
+static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
+{
+    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
+
+    if (n > RLK_MAX_ADDRESSES) {
+        n = RLK_MAX_ADDRESSES;
+    }
+    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
+}
+
+/* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
+ * that has only its loopback, and a family that can't be reached fails at once when tried. */
+static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
+{
+    struct addrinfo hints;
+    struct addrinfo *list = NULL;
+    struct addrinfo *info;
+    int error;
+
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    error = getaddrinfo(host, NULL, &hints, &list);
+    if (error != 0) {
+        sock->last_errno = error == EAI_SYSTEM ? errno : 0;
+        return;
+    }
+    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
+         info = info->ai_next) {
+        if (info->ai_family == AF_INET) {
+            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
+
+            resolver_add(sock, false, &v4->sin_addr, 0, port);
+        } else if (info->ai_family == AF_INET6) {
+            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
+
+            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
+        }
+    }
+    freeaddrinfo(list);
+}
+
+rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
+{
+    char host[RLK_RESOLVER_NAME_MAX + 1];
+    uint8_t ip4[4];
+
+    sock->addresses_len = 0;
+    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+        return RLK_E_RESOLVE;
+    }
+    memcpy(host, url->host, url->host_len);
+    host[url->host_len] = '\0';
+
+    if (strchr(host, ':') != NULL) {
+        return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
+    }
+    if (inet_pton(AF_INET, host, ip4) == 1) {
+        resolver_add(sock, false, ip4, 0, url->port);
+    } else if (strcasecmp(host, "localhost") == 0) {
+        resolver_localhost(sock, url->port);
+    } else if (sock->resolver != NULL) {
+        resolver_ask_hook(sock, host, url->port);
+    } else if (may_block) {
+        resolver_ask_system(sock, host, url->port);
+    } else {
+        return RLK_E_RESOLVER;
+    }
+    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+}
+
+#endif
+
+/* ==== src/net/posix/socket_wait.h ====
+ *
+ * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
+ * one connection only. In two steps, because deadlines come before input: a late reply must not
+ * revive what ran out while it was waited for.
+ */
+#ifndef RLKI_SOCKET_WAIT_H
+#define RLKI_SOCKET_WAIT_H
+
+#ifndef RLK_NO_POSIX
+
+#include <sys/types.h>
+
+/* What recv came to. */
+typedef struct rlki_socket_got {
+    ssize_t len;
+    int error; /* errno, where len is negative */
+} rlki_socket_got;
+
+/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
+ * so short a time; poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
+
+/* Hands over what came, and does what follows from it. */
+RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
+
+#endif
+
+#endif
+
+/* ==== src/net/posix/socket.c ====
+ *
+ * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
+ *
+ *                  connection wants CONNECT: resolve, try the first address
+ *        +------+ ----------------------------------------------+
+ *        | IDLE |                                               |
+ *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
+ *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
+ *          |  |                                          +------------+  refused, or its time
+ *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
+ *          |                                             +------------+  address
+ *          |                                                    |
+ *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
+ *          |   error: RLK_E_IO        +----+                    | without an error
+ *          +-- wants CLOSE -----------| UP | <------------------+
+ *                                     +----+
+ *
+ * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
+ * attempt pauses. The first address is the one behind that which the connection has condemned.
+ *
+ * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
+ * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum {
+    SOCKET_IDLE,
+    SOCKET_CONNECTING,
+    SOCKET_UP
+};
+
+/* What became of one connect(). */
+typedef enum socket_outcome {
+    SOCKET_FAILED,
+    SOCKET_UNDER_WAY,
+    SOCKET_DONE
+} socket_outcome;
+
+#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
+#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
+
+#ifdef MSG_DONTWAIT
+#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
+#else
+#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
+#endif
+
+#ifdef MSG_NOSIGNAL
+#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
+#else
+#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
+
+/* ---- Descriptors ------------------------------------------------------------------------- */
+
+/* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
+static int socket_open(int family)
+{
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+#else
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
+        int error = errno;
+
+        (void)close(fd);
+        errno = error;
+        fd = -1;
+    }
+    return fd;
+#endif
+}
+
+/* Wishes, not needs: a system that refuses one is served all the same. */
+static void socket_set_options(int fd, int family)
+{
+    int on = 1;
+
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    if (family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+}
+
+void rlk_socket_close(rlk_socket *sock)
+{
+    if (sock->fd >= 0) {
+        (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
+        sock->fd = -1;
+    }
+    sock->state = SOCKET_IDLE;
+    sock->blocked = false;
+    sock->wait_ms = 0;
+}
+
+/* The stream, or the attempt, is over. */
+static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
+{
+    rlk_socket_close(sock);
+    rlk_conn_closed(sock->conn, why, error, now_ms);
+}
+
+/* ---- Connecting -------------------------------------------------------------------------- */
+
+/* The address under way failed. A refusal by the server itself tells more than a route or a
+ * protocol that this host lacks. */
+static void socket_address_failed(rlk_socket *sock, int error)
+{
+    rlk_socket_close(sock);
+    if (sock->last_errno != ECONNREFUSED) {
+        sock->last_errno = error;
+    }
+}
+
+/*
+ * Connected: says so to the connection. False: to itself. Where the server's port is one of those
+ * that the system gives to clients, and nobody listens there, it can happen that the two ends
+ * meet, and then the server can't have its port back.
+ */
+static bool socket_connected(rlk_socket *sock, int64_t now_ms)
+{
+    char local[RLKI_NAME_TEXT];
+    char server[RLKI_NAME_TEXT];
+    rlki_name name;
+    socklen_t len = (socklen_t)sizeof name;
+    const rlk_address *address;
+
+    if (rlk_conn_url(sock->conn)->path != NULL) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
+        return true;
+    }
+    address = &sock->addresses[sock->address_next - 1];
+    memset(&name, 0, sizeof name);
+    (void)rlki_name_of_address(&name, address);
+    rlki_name_format(&name, server);
+    if (getsockname(sock->fd, &name.any, &len) != 0) {
+        local[0] = '\0';
+    } else {
+        rlki_name_format(&name, local);
+    }
+    if (strcmp(local, server) == 0) {
+        return false;
+    }
+    sock->state = SOCKET_UP;
+    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                       now_ms);
+    return true;
+}
+
+/* One socket() and connect() to the address sock->address_next. */
+static socket_outcome socket_connect(rlk_socket *sock)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    rlki_name name;
+    socklen_t len;
+
+    memset(&name, 0, sizeof name);
+    len = url->path != NULL ? rlki_name_of_path(&name, url)
+                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
+    if (len == 0) {
+        return SOCKET_FAILED;
+    }
+    sock->fd = socket_open(name.any.sa_family);
+    if (sock->fd < 0) {
+        return SOCKET_FAILED;
+    }
+    socket_set_options(sock->fd, name.any.sa_family);
+    if (connect(sock->fd, &name.any, len) == 0) {
+        return SOCKET_DONE;
+    }
+    /* interrupted, it goes on in the background like any other */
+    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
+}
+
+/* The address under way may have its part of the time that is left; the last one all of it, and
+ * then it is the connection that ends the attempt. */
+static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
+{
+    uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
+    int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
+
+    if (others == 0) {
+        return RLK_NEVER;
+    }
+    if (left_ms <= 0) {
+        return now_ms;
+    }
+    return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
+}
+
+/* Between two attempts on a server whose queue is full. */
+#define SOCKET_FULL_MS 10
+
+/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
+ * is over before the next attempt. */
+static bool socket_pause(rlk_socket *sock, int64_t now_ms)
+{
+    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
+        return false;
+    }
+    rlk_socket_close(sock);
+    sock->state = SOCKET_CONNECTING;
+    sock->address_next = 0; /* the path, once more */
+    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
+    return true;
+}
+
+/* Tries addresses until one answers at once or is to be waited for, or none is left. */
+static void socket_try(rlk_socket *sock, int64_t now_ms)
+{
+    while (sock->address_next < sock->addresses_len) {
+        socket_outcome outcome = socket_connect(sock);
+
+        sock->address_next++;
+        if (outcome == SOCKET_UNDER_WAY) {
+            sock->state = SOCKET_CONNECTING;
+            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
+            return;
+        }
+        if (outcome == SOCKET_FAILED) {
+            int error = errno;
+
+            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                socket_pause(sock, now_ms)) {
+                return;
+            }
+            socket_address_failed(sock, error);
+        } else if (socket_connected(sock, now_ms)) {
+            return;
+        } else {
+            socket_address_failed(sock, ECONNREFUSED);
+        }
+    }
+    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+}
+
+/* Begins with the address behind the one that the connection has left for what its server said
+ * (fault 93). */
+static void socket_turn(rlk_socket *sock)
+{
+    unsigned len = sock->addresses_len;
+    unsigned turns = 0;
+    unsigned i;
+
+    for (i = 0; i < len; i++) {
+        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
+            turns = i + 1;
+        }
+    }
+    for (; turns > 0 && turns < len; turns--) {
+        rlk_address first = sock->addresses[0];
+
+        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
+        sock->addresses[len - 1] = first;
+    }
+}
+
+/* A new attempt, with the addresses that the name has now. */
+static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    rlk_result result = RLK_OK;
+
+    rlk_conn_connecting(sock->conn, now_ms);
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
+        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
+        return;
+    }
+    sock->last_errno = 0;
+    sock->address_next = 0;
+    if (url->path != NULL) {
+        sock->addresses_len = 1; /* the path */
+    } else {
+        result = rlki_resolve(sock, url, may_block);
+        socket_turn(sock);
+    }
+    if (result != RLK_OK) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+        return;
+    }
+    socket_try(sock, now_ms);
+}
+
+/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
+static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
+{
+    rlki_name peer;
+    socklen_t peer_len = (socklen_t)sizeof peer;
+    int error = 0;
+    socklen_t len = (socklen_t)sizeof error;
+
+    if ((revents & SOCKET_WRITEABLE) != 0) {
+        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+            return errno;
+        }
+        if (error != 0) {
+            return error;
+        }
+        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
+            return 0;
+        } /* else those were the events of an older descriptor */
+    }
+    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
+}
+
+static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    int error;
+
+    if (sock->fd < 0) {
+        if (now_ms >= sock->address_deadline_ms) {
+            socket_try(sock, now_ms);
+        }
+        return;
+    }
+    error = socket_progress(sock, revents, now_ms);
+    if (error == EINPROGRESS) {
+        return;
+    }
+    if (error == 0) {
+        if (socket_connected(sock, now_ms)) {
+            return;
+        }
+        error = ECONNREFUSED;
+    }
+    socket_address_failed(sock, error);
+    socket_try(sock, now_ms);
+}
+
+/* ---- Transfer ---------------------------------------------------------------------------- */
+
+static bool socket_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN;
+}
+
+/* Reads what is there. False: the stream is over, *error is 0 at its end. */
+static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t cap = 0;
+        uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
+        ssize_t n;
+
+        if (cap == 0) {
+            return true; /* the connection is about to close */
+        }
+        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
+        if (n > 0) {
+            rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
+            if ((size_t)n < cap) {
+                return true; /* that was all: no read to be told EAGAIN */
+            }
+        } else if (n == 0) {
+            *error = 0;
+            return false;
+        } else if (socket_would_block(errno)) {
+            return true;
+        } else if (errno != EINTR) {
+            *error = errno;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Writes what the kernel takes. False: the stream is over. */
+static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    sock->blocked = false;
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t len = 0;
+        const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
+        ssize_t n;
+
+        if (len == 0) {
+            return true;
+        }
+        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && !socket_would_block(errno)) {
+            *error = errno;
+            return false;
+        }
+        if (n > 0) {
+            rlk_conn_tx_ack(sock->conn, (size_t)n, now_ms);
+        }
+        if (n < (ssize_t)len) {
+            sock->blocked = true; /* until poll says otherwise */
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Reads first, so that what the replies set off leaves in the same call. */
+static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    bool up = true;
+    int error = 0;
+
+    if ((revents & SOCKET_READABLE) != 0) {
+        up = socket_receive(sock, &error, now_ms);
+    }
+    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
+        up = socket_send(sock, &error, now_ms);
+        if (!up) {
+            /* what it said before it hung up: "-ERR max number of clients reached" */
+            int ignored;
+
+            (void)socket_receive(sock, &ignored, now_ms);
+        }
+    }
+    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+    }
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------- */
+
+/* Shorter waits are poll's: a socket's own timer is coarse. */
+#define SOCKET_WAIT_MIN_MS 40
+
+#define SOCKET_WAIT_MAX_MS 3600000
+
+/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
+ * often right again. */
+static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
+{
+#ifdef MSG_DONTWAIT
+    struct timeval limit;
+    int wait_ms = timeout_ms - timeout_ms / 4;
+
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
+        return true;
+    }
+    limit.tv_sec = wait_ms / 1000;
+    limit.tv_usec = wait_ms % 1000 * 1000;
+    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
+        return false;
+    }
+    if (sock->wait_ms == 0) {
+        int flags = fcntl(sock->fd, F_GETFL);
+
+        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+            return false;
+        }
+    }
+    sock->wait_ms = wait_ms;
+    return true;
+#else
+    (void)sock;
+    (void)timeout_ms;
+    return false;
+#endif
+}
+
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf;
+
+    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        return false;
+    }
+    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
+        timeout_ms = SOCKET_WAIT_MAX_MS;
+    }
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+        return false;
+    }
+    buf = rlk_conn_rx_buf(sock->conn, &cap);
+    got->len = recv(sock->fd, buf, cap, 0);
+    got->error = got->len < 0 ? errno : 0;
+    return true;
+}
+
+void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
+{
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
+    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
+        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+        return;
+    }
+    socket_transfer(sock, 0, now_ms);
+}
+
+/* ---- Public ------------------------------------------------------------------------------ */
+
+void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                     void *resolver_context)
+{
+    memset(sock, 0, sizeof *sock);
+    sock->conn = conn;
+    sock->resolver = resolver;
+    sock->resolver_context = resolver_context;
+    sock->fd = -1;
+}
+
+int rlk_socket_fd(const rlk_socket *sock)
+{
+    return sock->fd;
+}
+
+short rlk_socket_events(const rlk_socket *sock)
+{
+    switch (sock->state) {
+    case SOCKET_CONNECTING:
+        return POLLOUT;
+    case SOCKET_UP:
+        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
+    default:
+        return 0;
+    }
+}
+
+int64_t rlk_socket_deadline(const rlk_socket *sock)
+{
+    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
+        return 0;
+    }
+    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
+}
+
+void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
+{
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, RLK_E_EOF, 0, now_ms);
+        revents = 0;
+    }
+    switch (sock->state) {
+    case SOCKET_IDLE:
+        revents = 0; /* those were of an older descriptor */
+        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
+            socket_begin(sock, may_block, now_ms);
+        }
+        break;
+    case SOCKET_CONNECTING:
+        socket_continue(sock, revents, now_ms);
+        revents = 0;
+        break;
+    default:
+        break;
+    }
+    if (sock->state == SOCKET_UP) {
+        socket_transfer(sock, revents, now_ms);
+    }
+}
+
+#endif
+
+/* ==== src/net/posix/system.c ====
+ *
+ * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
+ * the one that it was.
+ */
+
+#ifndef RLK_NO_POSIX
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+/* RLK_NO_GETRANDOM: for a C library without it (glibc before 2.25). */
+#if (defined(__linux__) || defined(__FreeBSD__)) && !defined(RLK_NO_GETRANDOM)
+#include <sys/random.h>
+#define SYSTEM_HAS_GETRANDOM 1
+#endif
+
+/* ---- Clock ------------------------------------------------------------------------------- */
+
+static bool system_clock(clockid_t id, int64_t *now_ms)
+{
+    struct timespec now;
+
+    if (clock_gettime(id, &now) != 0) {
+        return false;
+    }
+    *now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return true;
+}
+
+int64_t rlk_system_now_ms(void *context)
+{
+    int64_t now_ms;
+
+    (void)context;
+#ifdef CLOCK_BOOTTIME
+    if (system_clock(CLOCK_BOOTTIME, &now_ms)) {
+        return now_ms;
+    }
+#endif
+    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
+}
+
+/* ---- Entropy ----------------------------------------------------------------------------- */
+
+#ifdef SYSTEM_HAS_GETRANDOM
+/* Blocks only while the system, just booted, has gathered no entropy yet. */
+static bool system_getrandom(uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = getrandom(buf, len, 0);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+#endif
+
+static int system_open(const char *path)
+{
+    int fd;
+
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static bool system_read_all(int fd, uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = read(fd, buf, len);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A kernel without getrandom, or a sandbox that forbids it. */
+static bool system_urandom(uint8_t *buf, size_t len)
+{
+    struct stat status;
+    bool good;
+    int fd = system_open("/dev/urandom");
+
+    if (fd < 0) {
+        return false;
+    }
+    /* in a careless chroot it may be a plain file: the same bytes for everybody */
+    good = fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && system_read_all(fd, buf, len);
+    (void)close(fd);
+    return good;
+}
+
+int rlk_system_random(void *context, void *buf, size_t len)
+{
+    uint8_t *bytes = (uint8_t *)buf;
+
+    (void)context;
+#ifdef SYSTEM_HAS_GETRANDOM
+    if (system_getrandom(bytes, len)) {
+        return 0;
+    }
+#endif
+    if (system_urandom(bytes, len)) {
+        return 0;
+    }
+    memset(bytes, 0, len);
+    return -1;
+}
+
+/* ---- Fork -------------------------------------------------------------------------------- */
+
+/* Bytes to map: the kernel makes a page of it. */
+#define SYSTEM_MARK_LEN 4096u
+#define SYSTEM_MARK     1u
+
+/* Advice that no kernel knows. A system that accepts it takes any advice and follows none, as
+ * emulators do (fault 118): then it accepts MADV_WIPEONFORK too, and the child finds the mark. */
+#define SYSTEM_NO_ADVICE (-1)
+
+/* A page that the kernel hands to a child, and to the child's children, filled with zeros. NULL:
+ * there is none, and process ids are compared. */
+static volatile uint32_t *system_map_mark(void)
+{
+#ifdef MADV_WIPEONFORK
+    void *page =
+        mmap(NULL, SYSTEM_MARK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint32_t *mark = (volatile uint32_t *)page;
+
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(page, SYSTEM_MARK_LEN, SYSTEM_NO_ADVICE) != 0 &&
+        madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
+        *mark = SYSTEM_MARK;
+        return mark;
+    }
+    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14, an emulator */
+#endif
+    return NULL;
+}
+
+void rlk_system_fork_init(rlk_system_fork *fork_mark)
+{
+    fork_mark->pid = (int64_t)getpid();
+    fork_mark->mark = system_map_mark();
+}
+
+bool rlk_system_fork_same(const rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        return *fork_mark->mark == SYSTEM_MARK;
+    }
+    return fork_mark->pid == (int64_t)getpid();
+}
+
+void rlk_system_fork_close(rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        (void)munmap((void *)(uintptr_t)fork_mark->mark, SYSTEM_MARK_LEN);
+        fork_mark->mark = NULL;
+    }
+}
+
+#endif
+
+/* ==== src/net/posix/wakeup.h ====
  *
  * A pipe by which a signal handler or another thread wakes a wait: a byte in it stays until it is
  * read, so a wake-up between a check and the wait is not lost.
@@ -8175,7 +8175,7 @@ RLKI_API bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
 
 #endif
 
-/* ==== src/net/wakeup.c ==== */
+/* ==== src/net/posix/wakeup.c ==== */
 
 #ifndef RLK_NO_POSIX
 

@@ -2,8 +2,8 @@
  *
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
-#include "../net/socket_wait.h"
-#include "../net/wakeup.h"
+#include "../net/posix/socket_wait.h"
+#include "../net/posix/wakeup.h"
 #include "internal.h"
 
 #ifndef RLK_NO_POSIX

@@ -2,7 +2,7 @@
  *
  * What an errno says of a connection, in words.
  */
-#include "features.h"
+#include "posix/features.h"
 
 #include "error_number.h"
 
