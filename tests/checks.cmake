@@ -32,6 +32,7 @@ set(scripts ${PROJECT_SOURCE_DIR}/scripts)
 
 # Within seconds, by what a plain run has.
 resplock_check(check_includes COMMAND ${scripts}/check-includes)
+resplock_check(check_arrows COMMAND ${scripts}/check-arrows)
 resplock_check(check_docs COMMAND ${scripts}/check-docs)
 resplock_check(check_licence COMMAND ${scripts}/check-sources licence)
 resplock_check(check_headers COMMAND ${scripts}/check-sources headers)
@@ -43,6 +44,7 @@ resplock_check(check_single_self_test COMMAND ${scripts}/check-single --self-tes
 resplock_check(check_format COMMAND ${scripts}/check-sources format TOOLS clang-format LABEL format)
 
 resplock_check(check_includes_self_test FULL COMMAND ${scripts}/check-includes --self-test)
+resplock_check(check_arrows_self_test FULL COMMAND ${scripts}/check-arrows --self-test)
 resplock_check(check_docs_self_test FULL COMMAND ${scripts}/check-docs --self-test)
 resplock_check(check_english FULL COMMAND ${scripts}/check-english TOOLS codespell)
 resplock_check(check_english_self_test FULL
