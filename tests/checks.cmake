@@ -59,6 +59,8 @@ resplock_check(check_headers_clang FULL
 resplock_check(check_single FULL COMMAND ${scripts}/check-single TOOLS clang++)
 resplock_check(check_symbols_arm FULL COMMAND ${scripts}/check-symbols --arm
     TOOLS arm-none-eabi-gcc)
+resplock_check(hops FULL COMMAND ${scripts}/hops --check)
+resplock_check(hops_self_test FULL COMMAND ${scripts}/hops --self-test)
 resplock_check(check_trace FULL COMMAND ${scripts}/check-trace)
 resplock_check(check_trace_self_test FULL COMMAND ${scripts}/check-trace --self-test)
 
