@@ -137,21 +137,21 @@ static rlk_result bare_init(void)
     return result;
 }
 
-static const char *bare_text(rlk_event_type type)
+static const char *bare_text(const rlk_event *event)
 {
-    switch (type) {
+    switch (event->type) {
     case RLK_EV_ACQUIRED:
         return "acquired: pump on";
-    case RLK_EV_EXTENDED:
-        return "renewed";
-    case RLK_EV_RELEASED:
-        return "released";
+    case RLK_EV_RESULT:
+        if (event->result != RLK_OK)
+            return "did not work"; /* a renewal, say: the lock is held for the rest of its time */
+        return event->operation == RLK_OP_RELEASE ? "released" : "renewed";
     case RLK_EV_LOST:
         return "lost: pump off";
     case RLK_EV_WAITING:
         return "waits";
     default:
-        return "did not work"; /* a renewal, say: the lock is held for the rest of its time */
+        return "did not work";
     }
 }
 
@@ -189,7 +189,7 @@ int bare_main(void)
 
         bare_serve();
         while (rlk_client_next_event(&client, &event)) {
-            board_print(bare_text(event.type));
+            board_print(bare_text(&event));
             ours = event.type == RLK_EV_ACQUIRED || (ours && event.type != RLK_EV_LOST);
             going = going && event.operation != RLK_OP_RELEASE;
         }

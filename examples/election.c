@@ -89,21 +89,17 @@ static void on_candidate(const rlk_event *event)
         break;
     case RLK_EV_RENEWED:
         break;
-    case RLK_EV_RENEW_UNKNOWN: /* leads on, and tries again */
+    case RLK_EV_RENEW_FAILED: /* leads on and tries again, or RLK_EV_LOST follows */
         printf("%s leads for %" PRId64 " ms yet: %s\n", name, rlk_remaining_ms(&candidate),
                rlk_lock_error(&candidate));
         break;
-    case RLK_EV_FAILED: /* a fatal error: nothing is tried until rlk_client_reset */
-    case RLK_EV_UNKNOWN:
-        if (event->operation == RLK_OP_ACQUIRE) {
+    case RLK_EV_RESULT:
+        /* a fatal error (nothing is tried until rlk_client_reset), or RLK_UNKNOWN */
+        if (event->operation == RLK_OP_ACQUIRE && event->result != RLK_CANCELLED) {
             printf("%s: %s\n", name, rlk_lock_error(&candidate));
             stand_ms = now_ms() + ASK_MS;
             break;
         }
-        /* fall through */
-    case RLK_EV_RELEASED:
-    case RLK_EV_CANCELLED:
-    case RLK_EV_NOT_HELD:
         printf("%s steps down: %s\n", name, rlk_result_name(event->result));
         done = true;
         break;

@@ -23,15 +23,19 @@ static bool on_event(const rlk_event *event)
         if (rlk_release_start(event->lock) == RLK_PENDING)
             return true;
         break;
-    case RLK_EV_RELEASED:
-        printf("%s: released\n", key);
-        return false;
     case RLK_EV_LOST:
         printf("%s: lost: stop the work\n", key);
         break;
-    case RLK_EV_TIMED_OUT:
-        printf("%s: somebody else has it\n", key);
-        break;
+    case RLK_EV_RESULT:
+        if (event->operation == RLK_OP_RELEASE && event->result == RLK_OK) {
+            printf("%s: released\n", key);
+            return false;
+        }
+        if (event->result == RLK_TIMED_OUT) {
+            printf("%s: somebody else has it\n", key);
+            break;
+        }
+        /* fall through */
     default:
         printf("%s\n", rlk_lock_error(event->lock));
         break;

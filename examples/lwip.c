@@ -204,9 +204,14 @@ static void on_event(const rlk_event *event)
         board_print("acquired");
         sys_timeout(WORK_MS, on_work_done, NULL);
         break;
-    case RLK_EV_RELEASED:
-        board_print("released");
-        finish(0);
+    case RLK_EV_RESULT:
+        if (event->operation == RLK_OP_RELEASE && event->result == RLK_OK) {
+            board_print("released");
+            finish(0);
+        } else {
+            board_print("did not work");
+            finish(1);
+        }
         break;
     case RLK_EV_LOST:
         board_print("lost: the work stops");

@@ -248,16 +248,20 @@ static void on_event(const rlk_event *event)
         fflush(stdout);
         uv_timer_start(&work, on_work_done, WORK_MS, 0);
         return;
-    case RLK_EV_RELEASED:
-        printf("released\n");
-        status = 0;
-        break;
     case RLK_EV_LOST:
         printf("lost: the work stops\n");
         break;
-    case RLK_EV_TIMED_OUT:
-        printf("somebody else has it\n");
-        break;
+    case RLK_EV_RESULT:
+        if (event->operation == RLK_OP_RELEASE && event->result == RLK_OK) {
+            printf("released\n");
+            status = 0;
+            break;
+        }
+        if (event->result == RLK_TIMED_OUT) {
+            printf("somebody else has it\n");
+            break;
+        }
+        /* fall through */
     default:
         fprintf(stderr, "%s\n", rlk_lock_error(&lock));
         break;

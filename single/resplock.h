@@ -1721,31 +1721,24 @@ extern "C" {
 /* ---- Events ------------------------------------------------------------------------------ */
 
 typedef enum rlk_event_type {
-    RLK_EV_ACQUIRED = 1, /* acquire: RLK_OK */
-    RLK_EV_RELEASED,     /* release: RLK_OK */
-    RLK_EV_EXTENDED,     /* extend or renew: RLK_OK */
-    RLK_EV_DONE,         /* check, query, force_release: RLK_OK */
-    RLK_EV_BUSY,         /* RLK_BUSY */
-    RLK_EV_TIMED_OUT,    /* RLK_TIMED_OUT */
-    RLK_EV_CANCELLED,    /* RLK_CANCELLED */
-    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
-    RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
-    RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
-    /* These are no results of an operation; they are pulled in this order, behind a result. */
-    RLK_EV_SETTLED,       /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
-                             with RLK_UNKNOWN or an error:
-                             RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
-                             nobody answered until its TTL had passed, or an orphan is possible */
-    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
-                             one that a call of this lock overtook is not told of */
-    RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
-    RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST,          /* the lock was held and is not any more: lost_cause says why */
-    RLK_EV_WAITING        /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
-                             lock; an error, the reason why no attempt succeeds; RLK_PENDING,
-                             no answer yet. Comes every
-                             report_ms, and once a tenth of it after a new reason; never after
-                             the result of the acquire. rlk_lock_error has it in words */
+    RLK_EV_ACQUIRED = 1, /* an acquire ends with RLK_OK */
+    RLK_EV_RESULT,       /* any other end of an operation: see `operation` and `result` */
+    /* These end no operation: `operation` is RLK_OP_NONE. They are pulled in this order, behind
+     * a result. */
+    RLK_EV_SETTLED,      /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
+                            with RLK_UNKNOWN or an error:
+                            RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
+                            nobody answered until its TTL had passed, or an orphan is possible */
+    RLK_EV_RENEWED,      /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
+                            one that a call of this lock overtook is not reported */
+    RLK_EV_RENEW_FAILED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE: RLK_EV_LOST follows.
+                            RLK_UNKNOWN or another error: still held, and tried again */
+    RLK_EV_LOST,         /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_WAITING       /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
+                            lock; an error, the reason why no attempt succeeds; RLK_PENDING,
+                            no answer yet. Comes every report_ms, and once a tenth of it after a
+                            new reason; never after the result of the acquire. rlk_lock_error has
+                            it in words */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -1763,6 +1756,7 @@ typedef enum rlk_operation {
 typedef enum rlk_lost_cause {
     RLK_LOST_NOT,         /* it did not */
     RLK_LOST_EXPIRED,     /* it ran out by the client's own clock: not renewed in time */
+    RLK_LOST_REFUSED,     /* the same, and the last answer to a renewal was an error of a server */
     RLK_LOST_DELETED,     /* the key was not there: deleted, evicted, expired by the server's clock,
                              or gone with the server's data */
     RLK_LOST_OVERWRITTEN, /* the key had another value, on at least one node */
@@ -2126,7 +2120,7 @@ extern "C" {
  * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
  * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
  * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
- * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
+ * with an RLK_EV_RESULT of the acquire (a fatal error, or RLK_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
  * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
@@ -10782,53 +10776,6 @@ void rlki_event_drop(rlk_lock *lock, unsigned event)
         events_unlink(lock);
 }
 
-static rlk_event_type events_renewal(rlk_result result)
-{
-    switch (result) {
-    case RLK_OK:
-        return RLK_EV_RENEWED;
-    case RLK_NOT_OWNER:
-    case RLK_E_WRONGTYPE:
-        return RLK_EV_RENEW_REFUSED;
-    default:
-        return RLK_EV_RENEW_UNKNOWN;
-    }
-}
-
-static rlk_event_type events_type(rlk_operation operation, rlk_result result)
-{
-    switch (result) {
-    case RLK_OK:
-        break;
-    case RLK_BUSY:
-        return RLK_EV_BUSY;
-    case RLK_TIMED_OUT:
-        return RLK_EV_TIMED_OUT;
-    case RLK_CANCELLED:
-        return RLK_EV_CANCELLED;
-    case RLK_UNKNOWN:
-        return RLK_EV_UNKNOWN;
-    case RLK_NOT_OWNER:
-    case RLK_NOT_HELD:
-    case RLK_LOST:
-    case RLK_GONE:
-        return RLK_EV_NOT_HELD;
-    default:
-        return RLK_EV_FAILED;
-    }
-    switch (operation) {
-    case RLK_OP_ACQUIRE:
-        return RLK_EV_ACQUIRED;
-    case RLK_OP_RELEASE:
-        return RLK_EV_RELEASED;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-        return RLK_EV_EXTENDED;
-    default:
-        return RLK_EV_DONE;
-    }
-}
-
 bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
@@ -10845,7 +10792,9 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
-        event->type = events_type(event->operation, event->result);
+        event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
+                          ? RLK_EV_ACQUIRED
+                          : RLK_EV_RESULT;
     } else if (lock->events & RLKI_EVENT_SETTLED) {
         pulled = RLKI_EVENT_SETTLED;
         event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
@@ -10853,7 +10802,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     } else if (lock->events & RLKI_EVENT_RENEWAL) {
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
-        event->type = events_renewal(event->result);
+        event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
     } else if (lock->events & RLKI_EVENT_LOST) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
@@ -11916,11 +11865,19 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     rlki_renew_schedule(lock);
 }
 
+/* Returns true if the last word on a renewal, since the last operation that worked, is an error
+ * of a server. */
+static bool operation_renewal_refused(const rlk_lock *lock)
+{
+    return lock->error_command == RLKI_RAISE &&
+           rlk_result_class((rlk_result)lock->error) >= RLK_KIND_SERVER;
+}
+
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
     if (result == RLK_LOST) /* else the nodes said what it was */
-        lock->lost_cause = RLK_LOST_EXPIRED;
+        lock->lost_cause = operation_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
@@ -12803,9 +12760,9 @@ bool rlki_release_step(rlk_lock *lock)
  *    wait -----------------------------------> RENEW ----------------> wait
  *      ^ ^                                      | |
  *      | | jittered pause                       | | no answer in node_timeout_ms, an error
- *      | +--------------------------------------+ |                     (RLK_EV_RENEW_UNKNOWN)
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
  *      |   a caller's operation, when that is     |
- *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_REFUSED)
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
  *          over                                   +----> LOST
  *
  * The lease's own deadline ends it all, without the network (operation.c). What a minority has
@@ -13768,7 +13725,9 @@ static void text_result(text_out *out, rlk_result result)
 static const char *text_lost_cause(unsigned cause)
 {
     static const char *const causes[RLK_LOST_CAUSES] = {
-        NULL, "the lease ran out before it was renewed",
+        NULL,
+        "the lease ran out before it was renewed",
+        "the lease ran out, for the server refused to renew it",
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};
@@ -14318,8 +14277,8 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
     (void)cause;
     return "";
 #else
-    static const char *const names[RLK_LOST_CAUSES] = {"NOT", "EXPIRED", "DELETED", "OVERWRITTEN",
-                                                       "WRONG_TYPE"};
+    static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
+                                                       "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
     return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
 #endif
 }

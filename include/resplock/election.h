@@ -15,7 +15,7 @@ extern "C" {
  * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
  * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
  * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
- * with an event that is not RLK_OK of an acquire (RLK_EV_FAILED: a fatal error; RLK_EV_UNKNOWN):
+ * with an RLK_EV_RESULT of the acquire (a fatal error, or RLK_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
  * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire

@@ -72,31 +72,24 @@ extern "C" {
 /* ---- Events ------------------------------------------------------------------------------ */
 
 typedef enum rlk_event_type {
-    RLK_EV_ACQUIRED = 1, /* acquire: RLK_OK */
-    RLK_EV_RELEASED,     /* release: RLK_OK */
-    RLK_EV_EXTENDED,     /* extend or renew: RLK_OK */
-    RLK_EV_DONE,         /* check, query, force_release: RLK_OK */
-    RLK_EV_BUSY,         /* RLK_BUSY */
-    RLK_EV_TIMED_OUT,    /* RLK_TIMED_OUT */
-    RLK_EV_CANCELLED,    /* RLK_CANCELLED */
-    RLK_EV_NOT_HELD,     /* RLK_NOT_OWNER, RLK_NOT_HELD, RLK_GONE, RLK_LOST */
-    RLK_EV_UNKNOWN,      /* RLK_UNKNOWN */
-    RLK_EV_FAILED,       /* an error: see result and rlk_lock_error() */
-    /* These are no results of an operation; they are pulled in this order, behind a result. */
-    RLK_EV_SETTLED,       /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
-                             with RLK_UNKNOWN or an error:
-                             RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
-                             nobody answered until its TTL had passed, or an orphan is possible */
-    RLK_EV_RENEWED,       /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
-                             one that a call of this lock overtook is not told of */
-    RLK_EV_RENEW_UNKNOWN, /* auto_renew: RLK_UNKNOWN or an error; still held, and tried again */
-    RLK_EV_RENEW_REFUSED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE; RLK_EV_LOST follows */
-    RLK_EV_LOST,          /* the lock was held and is not any more: lost_cause says why */
-    RLK_EV_WAITING        /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
-                             lock; an error, the reason why no attempt succeeds; RLK_PENDING,
-                             no answer yet. Comes every
-                             report_ms, and once a tenth of it after a new reason; never after
-                             the result of the acquire. rlk_lock_error has it in words */
+    RLK_EV_ACQUIRED = 1, /* an acquire ends with RLK_OK */
+    RLK_EV_RESULT,       /* any other end of an operation: see `operation` and `result` */
+    /* These end no operation: `operation` is RLK_OP_NONE. They are pulled in this order, behind
+     * a result. */
+    RLK_EV_SETTLED,      /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
+                            with RLK_UNKNOWN or an error:
+                            RLK_OK: our token is not in the key, and never will be. RLK_UNKNOWN:
+                            nobody answered until its TTL had passed, or an orphan is possible */
+    RLK_EV_RENEWED,      /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts;
+                            one that a call of this lock overtook is not reported */
+    RLK_EV_RENEW_FAILED, /* auto_renew: RLK_NOT_OWNER, RLK_E_WRONGTYPE: RLK_EV_LOST follows.
+                            RLK_UNKNOWN or another error: still held, and tried again */
+    RLK_EV_LOST,         /* the lock was held and is not any more: lost_cause says why */
+    RLK_EV_WAITING       /* an acquire still waits, and goes on. result: RLK_BUSY, another has the
+                            lock; an error, the reason why no attempt succeeds; RLK_PENDING,
+                            no answer yet. Comes every report_ms, and once a tenth of it after a
+                            new reason; never after the result of the acquire. rlk_lock_error has
+                            it in words */
 } rlk_event_type;
 
 typedef enum rlk_operation {
@@ -114,6 +107,7 @@ typedef enum rlk_operation {
 typedef enum rlk_lost_cause {
     RLK_LOST_NOT,         /* it did not */
     RLK_LOST_EXPIRED,     /* it ran out by the client's own clock: not renewed in time */
+    RLK_LOST_REFUSED,     /* the same, and the last answer to a renewal was an error of a server */
     RLK_LOST_DELETED,     /* the key was not there: deleted, evicted, expired by the server's clock,
                              or gone with the server's data */
     RLK_LOST_OVERWRITTEN, /* the key had another value, on at least one node */

@@ -51,53 +51,6 @@ void rlki_event_drop(rlk_lock *lock, unsigned event)
         events_unlink(lock);
 }
 
-static rlk_event_type events_renewal(rlk_result result)
-{
-    switch (result) {
-    case RLK_OK:
-        return RLK_EV_RENEWED;
-    case RLK_NOT_OWNER:
-    case RLK_E_WRONGTYPE:
-        return RLK_EV_RENEW_REFUSED;
-    default:
-        return RLK_EV_RENEW_UNKNOWN;
-    }
-}
-
-static rlk_event_type events_type(rlk_operation operation, rlk_result result)
-{
-    switch (result) {
-    case RLK_OK:
-        break;
-    case RLK_BUSY:
-        return RLK_EV_BUSY;
-    case RLK_TIMED_OUT:
-        return RLK_EV_TIMED_OUT;
-    case RLK_CANCELLED:
-        return RLK_EV_CANCELLED;
-    case RLK_UNKNOWN:
-        return RLK_EV_UNKNOWN;
-    case RLK_NOT_OWNER:
-    case RLK_NOT_HELD:
-    case RLK_LOST:
-    case RLK_GONE:
-        return RLK_EV_NOT_HELD;
-    default:
-        return RLK_EV_FAILED;
-    }
-    switch (operation) {
-    case RLK_OP_ACQUIRE:
-        return RLK_EV_ACQUIRED;
-    case RLK_OP_RELEASE:
-        return RLK_EV_RELEASED;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-        return RLK_EV_EXTENDED;
-    default:
-        return RLK_EV_DONE;
-    }
-}
-
 bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
@@ -114,7 +67,9 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
-        event->type = events_type(event->operation, event->result);
+        event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
+                          ? RLK_EV_ACQUIRED
+                          : RLK_EV_RESULT;
     } else if (lock->events & RLKI_EVENT_SETTLED) {
         pulled = RLKI_EVENT_SETTLED;
         event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
@@ -122,7 +77,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     } else if (lock->events & RLKI_EVENT_RENEWAL) {
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
-        event->type = events_renewal(event->result);
+        event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
     } else if (lock->events & RLKI_EVENT_LOST) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;

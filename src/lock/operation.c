@@ -219,11 +219,19 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     rlki_renew_schedule(lock);
 }
 
+/* Returns true if the last word on a renewal, since the last operation that worked, is an error
+ * of a server. */
+static bool operation_renewal_refused(const rlk_lock *lock)
+{
+    return lock->error_command == RLKI_RAISE &&
+           rlk_result_class((rlk_result)lock->error) >= RLK_KIND_SERVER;
+}
+
 void rlki_lock_lose(rlk_lock *lock, rlk_result result)
 {
     lock->state = RLKI_LOST;
     if (result == RLK_LOST) /* else the nodes said what it was */
-        lock->lost_cause = RLK_LOST_EXPIRED;
+        lock->lost_cause = operation_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
     lock->wake_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);

@@ -8,9 +8,9 @@
  *    wait -----------------------------------> RENEW ----------------> wait
  *      ^ ^                                      | |
  *      | | jittered pause                       | | no answer in node_timeout_ms, an error
- *      | +--------------------------------------+ |                     (RLK_EV_RENEW_UNKNOWN)
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
  *      |   a caller's operation, when that is     |
- *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_REFUSED)
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
  *          over                                   +----> LOST
  *
  * The lease's own deadline ends it all, without the network (operation.c). What a minority has

@@ -65,7 +65,9 @@ static void text_result(text_out *out, rlk_result result)
 static const char *text_lost_cause(unsigned cause)
 {
     static const char *const causes[RLK_LOST_CAUSES] = {
-        NULL, "the lease ran out before it was renewed",
+        NULL,
+        "the lease ran out before it was renewed",
+        "the lease ran out, for the server refused to renew it",
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};

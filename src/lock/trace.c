@@ -22,8 +22,8 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
     (void)cause;
     return "";
 #else
-    static const char *const names[RLK_LOST_CAUSES] = {"NOT", "EXPIRED", "DELETED", "OVERWRITTEN",
-                                                       "WRONG_TYPE"};
+    static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
+                                                       "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
     return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
 #endif
 }

@@ -348,7 +348,7 @@ static void flight_resplock_take(const rlk_event *event)
         rounds_require(rlk_release_start(event->lock) == RLK_PENDING);
         return;
     }
-    rounds_require(event->type == RLK_EV_RELEASED);
+    rounds_require(event->operation == RLK_OP_RELEASE && event->result == RLK_OK);
     flight_cycles.done++;
     flight_resplock_acquire(event->lock);
 }

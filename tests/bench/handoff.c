@@ -365,7 +365,7 @@ static handoff_event handoff_rlk_serve(unsigned client, const struct pollfd *fd)
     if (!rlk_client_next_event(&handoff_rlk.clients[client], &event))
         return HANDOFF_NOTHING;
     rounds_require(event.result == RLK_OK);
-    rounds_require(event.type == RLK_EV_ACQUIRED || event.type == RLK_EV_RELEASED);
+    rounds_require(event.type <= RLK_EV_RESULT && event.result == RLK_OK);
     return event.type == RLK_EV_ACQUIRED ? HANDOFF_ACQUIRED : HANDOFF_RELEASED;
 }
 

@@ -157,13 +157,13 @@ static void locks_open(char *const *addresses, size_t count)
 }
 
 /* What was started on `lock` comes to this event. */
-static void locks_expect(const rlk_lock *lock, rlk_event_type type)
+static void locks_expect(const rlk_lock *lock, rlk_operation operation)
 {
     rlk_event event;
 
     locks_serve();
     rounds_require(rlk_client_next_event(&locks.client, &event));
-    rounds_require(event.lock == lock && event.type == type);
+    rounds_require(event.lock == lock && event.operation == operation && event.result == RLK_OK);
     if (++locks.events < LOCKS_EVENTS_MS)
         return;
     locks.events = 0;
@@ -174,13 +174,13 @@ static void locks_expect(const rlk_lock *lock, rlk_event_type type)
 static void locks_acquire(rlk_lock *lock)
 {
     rounds_require(rlk_acquire_start(lock, RLK_TRY) == RLK_PENDING);
-    locks_expect(lock, RLK_EV_ACQUIRED);
+    locks_expect(lock, RLK_OP_ACQUIRE);
 }
 
 static void locks_release(rlk_lock *lock)
 {
     rounds_require(rlk_release_start(lock) == RLK_PENDING);
-    locks_expect(lock, RLK_EV_RELEASED);
+    locks_expect(lock, RLK_OP_RELEASE);
 }
 
 /* So many are held. */

@@ -263,11 +263,11 @@ static void take_word(subject *s, const rlk_event *event)
         FUZZ_REQUIRE(count_since(s, offsetof(record, raised), s->renewed) >= quorum());
         s->renewed = answers;
         return;
-    case RLK_EV_RENEW_UNKNOWN:
+    case RLK_EV_RENEW_FAILED:
         FUZZ_REQUIRE(s->renews || s->leads);
-        return;
-    case RLK_EV_RENEW_REFUSED:
-        FUZZ_REQUIRE(!held && (s->renews || s->leads));
+        FUZZ_REQUIRE(!held || (event->result != RLK_NOT_OWNER && event->result != RLK_E_WRONGTYPE));
+        FUZZ_REQUIRE(event->result == RLK_NOT_OWNER || event->result == RLK_UNKNOWN ||
+                     event->result < 0);
         return;
     case RLK_EV_WAITING:
         FUZZ_REQUIRE(
@@ -296,7 +296,7 @@ static void take_event(const rlk_event *event)
     subject *s = (subject *)event->user;
 
     FUZZ_REQUIRE(event->lock == &s->lock);
-    if (event->type >= RLK_EV_SETTLED) {
+    if (event->type > RLK_EV_RESULT) {
         take_word(s, event);
         follow(s);
         return;
@@ -304,7 +304,11 @@ static void take_event(const rlk_event *event)
     FUZZ_REQUIRE(event->operation == s->pending && s->pending != RLK_OP_NONE);
     FUZZ_REQUIRE(h.now_ms <= s->limit_ms + 2 * slack_ms + LATE_MS);
     s->pending = RLK_OP_NONE;
-    if (event->type == RLK_EV_ACQUIRED || event->type == RLK_EV_EXTENDED)
+    FUZZ_REQUIRE((event->type == RLK_EV_ACQUIRED) ==
+                 (event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK));
+    if (event->result == RLK_OK &&
+        (event->operation == RLK_OP_ACQUIRE || event->operation == RLK_OP_EXTEND ||
+         event->operation == RLK_OP_RENEW))
         FUZZ_REQUIRE(h.now_ms < s->try_ms);
     judge(s, event->operation, event->result);
     s->renewed = answers;

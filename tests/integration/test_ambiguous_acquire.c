@@ -117,7 +117,7 @@ static void doubt_behind_unanswered_body(void)
     assert_result(rlk_cancel(&lock), RLK_OK);
     loop_quiet(&world.set.client, 20);
     proxied_release(&world);
-    assert_event(&world.set.client, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
     proxied_calm(&world);
     assert_free_for_good();
 }

@@ -100,9 +100,9 @@ static void stuck_end(stuck_ending ending)
 static void stuck_assert_event(stuck_ending ending)
 {
     if (ending == STUCK_CANCELLED)
-        assert_event(&world.set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+        assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
     else
-        assert_event(&world.set.client, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+        assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* Held before the server. */

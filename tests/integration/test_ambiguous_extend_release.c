@@ -137,7 +137,7 @@ static void extend_unknown_body(void)
     serve_until(&world.set.client, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
     server_settle(world.set.servers[0]);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_event(&world.set.client, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(&world.set.client, RLK_OP_EXTEND, RLK_UNKNOWN);
     remaining = rlk_remaining_ms(&lock);
     assert_between(remaining, 20000, 30000 - 302);
     wait_until(server_integer(world.set.servers[0], "PTTL " KEY) > 30000);
@@ -233,7 +233,7 @@ static void release_and_stranger_body(void)
         server_do(world.set.servers[i], "SET " KEY " stranger");
         proxy_refuse(world.proxies[i], false);
     }
-    assert_event(&world.set.client, RLK_EV_NOT_HELD, RLK_GONE);
+    assert_result_event(&world.set.client, RLK_OP_RELEASE, RLK_GONE);
     proxied_calm(&world);
     assert_int_equal(proxied_holding(&world, KEY, "stranger"), world.set.count);
 }
@@ -381,7 +381,7 @@ static void late_ok(bool tick_first)
         support_sleep_ms(20);
         test_clock_jump(&clock_of_client, 30000);
     }
-    assert_event(&world.set.client, RLK_EV_NOT_HELD, RLK_LOST);
+    assert_result_event(&world.set.client, RLK_OP_RENEW, RLK_LOST);
     assert_true(loop_next_event(&world.set.client, &event, 5000));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_false(rlk_is_held(&lock));

@@ -15,7 +15,7 @@ static void release_over(const outage *what, size_t count)
     begin(what);
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_false(rlk_is_held(&both.lock));
-    assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(client(), RLK_OP_RELEASE, RLK_UNKNOWN);
     loop_quiet(client(), scaled(100)); /* nothing is known yet */
     end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
@@ -48,7 +48,7 @@ static void release_given_up(const outage *what, size_t count)
     left_ms = rlk_remaining_ms(&both.lock);
     start_ms = support_now_ms();
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
-    assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(client(), RLK_OP_RELEASE, RLK_UNKNOWN);
     assert_event(client(), RLK_EV_SETTLED, RLK_UNKNOWN);
     given_up_ms = support_now_ms() - start_ms;
     assert_between(given_up_ms, left_ms, scaled(700) + scaled(500));
@@ -78,7 +78,7 @@ static void test_release_with_one_of_three_away(void **state)
     proxy_refuse(both.world.proxies[1], true);
     proxy_cut(both.world.proxies[1], PROXY_FIN);
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
-    assert_event(client(), RLK_EV_RELEASED, RLK_OK);
+    assert_result_event(client(), RLK_OP_RELEASE, RLK_OK);
     loop_quiet(client(), scaled(100));
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 1);
     proxy_refuse(both.world.proxies[1], false);

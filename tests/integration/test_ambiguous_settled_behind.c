@@ -20,7 +20,7 @@ static void over_a_renewal(size_t count)
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_false(rlk_is_held(&both.lock));
     proxied_release(&both.world);
-    assert_event(client(), RLK_EV_RELEASED, RLK_OK);
+    assert_result_event(client(), RLK_OP_RELEASE, RLK_OK);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
     loop_quiet(client(), scaled(600)); /* no RENEWED, and none is due any more */
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
@@ -129,7 +129,7 @@ static void acquire_over(const outage *what, size_t count)
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) == count);
     begin(what);
     assert_result(rlk_cancel(&both.lock), RLK_OK);
-    assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(client(), RLK_OP_ACQUIRE, RLK_UNKNOWN);
     loop_quiet(client(), scaled(50));
     end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
@@ -154,7 +154,7 @@ static void orphan(size_t count)
     start_with(count, 60000, &server_unfenced);
     proxied_on(&both.world, "SET", PROXY_CUT_LATE);
     assert_result(rlk_acquire_start(&both.lock, RLK_TRY), RLK_PENDING);
-    assert_event(client(), RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(client(), RLK_OP_ACQUIRE, RLK_UNKNOWN);
     assert_event(client(), RLK_EV_SETTLED, RLK_UNKNOWN);
     while (loop_next_event(client(), &event, 30))
         support_fail("event %d", (int)event.type);

@@ -279,12 +279,12 @@ static void test_fault_51_release_from_a_handler(void **state)
     while (released < MANY / 2 && loop_next_event(&client, &event, 5000)) {
         size_t index = (size_t)(event.lock - locks);
         assert_ptr_equal(event.user, event.lock);
-        if (event.type == RLK_EV_RELEASED) {
+        if (event.type != RLK_EV_ACQUIRED) {
+            assert_end(&event, RLK_OP_RELEASE, RLK_OK);
             released++;
             assert_result(rlk_lock_close(event.lock), RLK_OK);
             continue;
         }
-        assert_int_equal(event.type, RLK_EV_ACQUIRED);
         acquired++;
         if (index % 2 == 0)
             assert_result(rlk_release_start(event.lock), RLK_PENDING);
@@ -306,7 +306,7 @@ static void test_fault_51_release_from_lost(void **state)
     hold_lock();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    assert_event(&client, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    assert_result_event(&client, RLK_OP_CHECK, RLK_NOT_OWNER);
     assert_true(rlk_client_next_event(&client, &event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result(rlk_release(event.lock), RLK_LOST);
@@ -331,7 +331,7 @@ static void test_fault_52_double_release(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_result(rlk_release_start(&lock), RLK_E_STATE);
     assert_result(rlk_release(&lock), RLK_E_STATE);
-    assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+    assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
     loop_quiet(&client, 20);
     /* the second after somebody else has taken it */
     stranger_has_it();

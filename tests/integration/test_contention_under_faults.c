@@ -105,7 +105,7 @@ static void run_in_a_loop(int me, unsigned seed)
         rlk_event event;
         CHILD_CHECK(rlk_acquire_start(&lock, RLK_FOREVER) == RLK_PENDING);
         do
-            event.type = RLK_EV_DONE; /* none */
+            event.type = RLK_EV_RESULT; /* none */
         while (!is_over() &&
                (!loop_next_event(&client, &event, 10) || event.operation != RLK_OP_ACQUIRE));
         if (event.type == RLK_EV_ACQUIRED)

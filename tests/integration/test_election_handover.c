@@ -166,6 +166,14 @@ static void assert_next(rlk_client *client, rlk_event_type type, rlk_result resu
     assert_result(event.result, result);
 }
 
+static void assert_next_end(rlk_client *client, rlk_operation operation, rlk_result result)
+{
+    rlk_event event;
+
+    turn_until(rlk_client_next_event(client, &event));
+    assert_end(&event, operation, result);
+}
+
 static void delay(int64_t ms)
 {
     size_t i;
@@ -208,7 +216,7 @@ static void test_lead_handover_takes_three_round_trips(void **state)
         assert_between(support_now_ms() - start_ms, trips * TRIP_MS,
                        3 * TRIP_MS + TRIP_MS * 3 / 4 * support_time_factor());
         assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-        assert_next(A, RLK_EV_RELEASED, RLK_OK);
+        assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
         end();
     }
 }
@@ -226,7 +234,7 @@ static void test_lead_handover_takes_three_commands(void **state)
     rlk_client_stats(B, &first);
     assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-    assert_next(A, RLK_EV_RELEASED, RLK_OK);
+    assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
     calm();
     rlk_client_stats(B, &last);
     assert_bill(1, 1, 1, 1);
@@ -270,7 +278,7 @@ static void test_lead_handover_on_three_servers(void **state)
     bill_begin();
     assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-    assert_next(A, RLK_EV_RELEASED, RLK_OK);
+    assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
     calm();
     assert_bill(3, 3, 5, 9);
     end();

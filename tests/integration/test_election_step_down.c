@@ -41,11 +41,12 @@ static void on_each(void (*body)(void))
 }
 
 /* Steps down in the form under test. */
-static void step_down(rlk_lock *lock, rlk_client *client, rlk_result expected, rlk_event_type type)
+static void step_down(rlk_lock *lock, rlk_client *client, rlk_result expected,
+                      rlk_operation operation)
 {
     rlk_result result = started ? rlk_resign_start(lock) : rlk_resign(lock);
     if (result == RLK_PENDING && started)
-        assert_event(client, type, expected);
+        assert_result_event(client, operation, expected);
     else
         assert_result(result, expected);
     election_assert_idle(lock, client);
@@ -53,11 +54,11 @@ static void step_down(rlk_lock *lock, rlk_client *client, rlk_result expected, r
 
 static void neither_body(void)
 {
-    step_down(&both.anna, A, RLK_NOT_HELD, RLK_EV_NOT_HELD);
+    step_down(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
     /* after it has led, too */
     election_lead(&both.anna, A);
-    step_down(&both.anna, A, RLK_OK, RLK_EV_RELEASED);
-    step_down(&both.anna, A, RLK_NOT_HELD, RLK_EV_NOT_HELD);
+    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
+    step_down(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
 }
 
 static void test_lead_step_down_of_neither(void **state)
@@ -70,7 +71,7 @@ static void leading_body(void)
 {
     election_lead(&both.anna, A);
     assert_int_equal(election_holding(&both), both.first.count);
-    step_down(&both.anna, A, RLK_OK, RLK_EV_RELEASED);
+    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
     assert_int_equal(election_holding(&both), 0);
     election_lead(&both.bert, B);
 }
@@ -86,7 +87,7 @@ static void leading_unheard_body(void)
 {
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, rlk_is_held(&both.anna));
-    step_down(&both.anna, A, RLK_OK, RLK_EV_RELEASED);
+    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
     assert_int_equal(election_holding(&both), 0);
 }
 
@@ -100,7 +101,7 @@ static void following_body(void)
 {
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_EV_CANCELLED);
+    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(election_holding(&both), both.first.count);
     /* and the place that comes free it does not take */
     assert_result(rlk_resign(&both.bert), RLK_OK);
@@ -133,7 +134,7 @@ static void following_in_flight_body(void)
     for (i = 0; i < both.first.count; i++)
         server_resume(both.first.servers[i]);
     if (started)
-        assert_event(A, RLK_EV_CANCELLED, RLK_CANCELLED);
+        assert_result_event(A, RLK_OP_ACQUIRE, RLK_CANCELLED);
     else
         assert_event(A, RLK_EV_SETTLED, RLK_OK);
     election_assert_idle(&both.anna, A);
@@ -153,13 +154,13 @@ static void in_row_body(void)
     election_follow(&both, &both.anna, A);
     assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
-    step_down(&alba, A, RLK_CANCELLED, RLK_EV_CANCELLED);
+    step_down(&alba, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
 
     /* the first of the row: the next one follows in its place, and leads */
     assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_EV_CANCELLED);
+    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_lock_operation(&alba), RLK_OP_ACQUIRE);
     assert_result(rlk_resign(&both.bert), RLK_OK);
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
@@ -181,7 +182,7 @@ static void handed_over_body(void)
     loop_quiet(A, 20);
     if (started) {
         assert_result(rlk_resign_start(&both.anna), RLK_PENDING);
-        assert_event(A, RLK_EV_RELEASED, RLK_OK);
+        assert_result_event(A, RLK_OP_RELEASE, RLK_OK);
     } else {
         assert_result(rlk_resign(&both.anna), RLK_OK);
     }
@@ -199,7 +200,7 @@ static void lost_body(void)
 {
     election_lead(&both.anna, A);
     election_lose(&both, &both.anna, A);
-    step_down(&both.anna, A, RLK_LOST, RLK_EV_NOT_HELD); /* and LOST is dropped */
+    step_down(&both.anna, A, RLK_LOST, RLK_OP_RELEASE); /* and LOST is dropped */
     assert_int_equal(election_holding(&both), 0);
 }
 
@@ -215,7 +216,7 @@ static void follows_again_body(void)
     election_everywhere(&both, "SET service usurper");
     assert_event(A, RLK_EV_LOST, RLK_LOST);
     assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_EV_CANCELLED);
+    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(nodes_holding(&both.first, "service", "usurper"), both.first.count);
 }
 
@@ -252,7 +253,7 @@ static void test_lead_step_down_refused(void **state)
     assert_result(rlk_query_start(&both.anna, holders, 1), RLK_PENDING);
     assert_result(rlk_resign_start(&both.anna), RLK_E_STATE);
     assert_result(rlk_resign(&both.anna), RLK_E_STATE);
-    assert_event(A, RLK_EV_DONE, RLK_OK);
+    assert_result_event(A, RLK_OP_QUERY, RLK_OK);
     assert_true(rlk_is_held(&both.anna));
     assert_result(rlk_resign(&both.anna), RLK_OK);
     election_close(&both);

@@ -77,7 +77,7 @@ static void refused_at(const char *url, int expected_errno)
     assert_int_equal(rlk_conn_errno(rlk_client_conn(&client, 0)), expected_errno);
     assert_contains(rlk_lock_error(&lock), "E_CONNECT");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_event(&client, RLK_EV_FAILED, RLK_E_CONNECT);
+    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_E_CONNECT);
 
     /* what waits rides it out until its deadline, and not longer */
     start = support_now_ms();

@@ -341,7 +341,7 @@ static void test_fault_01_loading(void **state)
     assert_between(proxy_accepted(middle), 1, 30); /* not a storm */
     assert_int_equal(proxy_count(middle, "SET"), 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_event(&set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
 
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_LOADING);
     text = rlk_lock_error(&lock);

@@ -260,7 +260,7 @@ static void test_fault_73_noscript_in_an_undo(void **state)
     server_do(redis, "SCRIPT FLUSH");
     server_do(redis, "CONFIG RESETSTAT");
     proxy_release(middle);
-    assert_event(&set.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_false(key_is_there());
     assert_int_equal(server_calls(redis, "set"), 1); /* it did execute */
     assert_int_equal(server_calls(redis, "evalsha"), 2);

@@ -294,11 +294,11 @@ static void test_fault_64_client_pause_write(void **state)
         assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
         assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_E_STATE);
         if (!known)
-            assert_event(&world.set.client, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+            assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         for (n = 0; n < world.set.count; n++)
             server_do(world.set.servers[n], "CLIENT UNPAUSE");
         if (known)
-            assert_event(&world.set.client, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+            assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
         serve_until(&world.set.client, server_calls(world.set.servers[0], "evalsha") == 2);
         proxied_calm(&world);
         assert_int_equal(server_calls(world.set.servers[0], "set"), 1);
@@ -397,7 +397,7 @@ static void failover(bool one_try)
     loop_quiet(&direct.client, 50);
     book.there = fresh;
     if (one_try) {
-        assert_event(&direct.client, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        assert_result_event(&direct.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         assert_null(server_text(fresh, "GET " KEY));
     } else {
         assert_event(&direct.client, RLK_EV_ACQUIRED, RLK_OK);

@@ -323,24 +323,24 @@ static void started_body(rlk_lock *a, rlk_lock *b)
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_ptr_equal(event.lock, a);
     assert_result(rlk_acquire_start(b, RLK_TRY), RLK_PENDING);
-    assert_event(&second.client, RLK_EV_BUSY, RLK_BUSY);
+    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_BUSY);
     assert_result(rlk_acquire_start(b, 100), RLK_PENDING);
-    assert_event(&second.client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     assert_result(rlk_extend_start(a, 1000), RLK_PENDING);
-    assert_event(&first.client, RLK_EV_EXTENDED, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_EXTEND, RLK_OK);
     assert_result(rlk_renew_start(a, 60000), RLK_PENDING);
-    assert_event(&first.client, RLK_EV_EXTENDED, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_RENEW, RLK_OK);
     assert_result(rlk_renew_start(a, 10000), RLK_OK); /* nothing to wait for */
     assert_result(rlk_check_start(a), RLK_PENDING);
-    assert_event(&first.client, RLK_EV_DONE, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_CHECK, RLK_OK);
     assert_result(rlk_query_start(a, holders, RLK_MAX_NODES), RLK_PENDING);
-    assert_event(&first.client, RLK_EV_DONE, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_QUERY, RLK_OK);
     assert_result(rlk_release_start(a), RLK_PENDING);
     assert_false(rlk_is_held(a));
-    assert_event(&first.client, RLK_EV_RELEASED, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_release_start(a), RLK_NOT_HELD);
     assert_result(rlk_force_release_start(a), RLK_PENDING);
-    assert_event(&first.client, RLK_EV_DONE, RLK_OK);
+    assert_result_event(&first.client, RLK_OP_FORCE_RELEASE, RLK_OK);
     loop_quiet(&first.client, 50);
 }
 
@@ -357,7 +357,7 @@ static void cancel_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
     loop_quiet(&second.client, 200);
     assert_result(rlk_cancel(b), RLK_OK);
-    assert_event(&second.client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_result(rlk_extend_start(a, 1000), RLK_PENDING);
     assert_result(rlk_cancel(a), RLK_OK);
     assert_true(rlk_is_held(a));

@@ -76,7 +76,7 @@ static void test_fault_87_clock_that_stands(void **state)
     }
     assert_between(turns, 1, 20);
     test_clock_jump(&clock, 300);
-    assert_event(&client, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     end();
 }
 

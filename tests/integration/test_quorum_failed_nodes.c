@@ -49,7 +49,7 @@ static void test_nodes_spared_before_each_operation(void **state)
 typedef struct operation {
     const char *name;
     rlk_result (*start)(void);
-    rlk_event_type type;
+    rlk_operation operation;
 } operation;
 
 static rlk_holder held_holders[RLK_MAX_NODES];
@@ -80,9 +80,9 @@ static rlk_result start_release(void)
 }
 
 static const operation operations[] = {
-    {"extend", start_extend, RLK_EV_EXTENDED},   {"renew", start_renew, RLK_EV_EXTENDED},
-    {"check", start_check, RLK_EV_DONE},         {"query", start_query, RLK_EV_DONE},
-    {"release", start_release, RLK_EV_RELEASED},
+    {"extend", start_extend, RLK_OP_EXTEND},    {"renew", start_renew, RLK_OP_RENEW},
+    {"check", start_check, RLK_OP_CHECK},       {"query", start_query, RLK_OP_QUERY},
+    {"release", start_release, RLK_OP_RELEASE},
 };
 
 /* The nodes are struck while the lock is held, before each operation or right after its start. */
@@ -101,7 +101,7 @@ static void spared_held_body(const fault *what)
         assert_result(now->start(), RLK_PENDING);
         if (during)
             strike(what, spare());
-        assert_event(&first.client, now->type, RLK_OK);
+        assert_result_event(&first.client, now->operation, RLK_OK);
         if (now->start != start_release) {
             assert_true(rlk_is_held(&a));
             assert_result(rlk_release(&a), RLK_OK);

@@ -40,7 +40,7 @@ static void extended_over_a_renewal_body(size_t count)
     assert_result(rlk_extend_start(&lock, scaled(60000)), RLK_PENDING);
     loop_quiet(client(), 20);
     proxied_release(&world);
-    assert_event(client(), RLK_EV_EXTENDED, RLK_OK);
+    assert_result_event(client(), RLK_OP_EXTEND, RLK_OK);
     proxied_calm(&world);
     assert_true(rlk_remaining_ms(&lock) > scaled(50000));
     assert_true(quorum_pttl() > scaled(50000));

@@ -172,7 +172,7 @@ static void jumps_ahead(size_t count)
         do {
             if (!loop_next_event(&holders.client, &event, scaled(5000)))
                 support_fail("nothing was heard of it");
-        } while (event.type == RLK_EV_RENEW_REFUSED); /* where a minority was told first */
+        } while (support_renewal_refused(&event)); /* where a minority was told first */
         assert_int_equal(event.type, RLK_EV_LOST);
     }
     assert_between(support_now_ms() - start_ms, 0, scaled(3000));

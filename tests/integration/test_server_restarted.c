@@ -55,7 +55,7 @@ static void test_fault_20_restart_without_data_and_tracking(void **state)
     do {
         if (!loop_next_event(client(), &event, scaled(5000)))
             support_fail("no event came");
-        assert_true(event.type == RLK_EV_RENEW_REFUSED || event.type == RLK_EV_RENEW_UNKNOWN ||
+        assert_true(support_renewal_refused(&event) || support_renewal_unknown(&event) ||
                     event.type == RLK_EV_LOST);
     } while (event.type != RLK_EV_LOST);
     assert_null(server_text(both.world.set.servers[0], "GET " RIVALS_KEY));
@@ -120,7 +120,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     do {
         if (!loop_next_event(client(), &event, scaled(8000)))
             support_fail("no event came");
-    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    } while (support_renewal_unknown(&event));
     if (keep_data) {
         assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&both.lock));
@@ -128,7 +128,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
         assert_result(rlk_release(&both.lock), RLK_OK);
     } else {
-        if (event.type == RLK_EV_RENEW_REFUSED) {
+        if (support_renewal_refused(&event)) {
             assert_result(event.result, RLK_NOT_OWNER);
             assert_true(loop_next_event(client(), &event, scaled(8000)));
         }
@@ -187,8 +187,8 @@ static void replaced(size_t count, bool renewal_under_way)
             } else if (event.type == RLK_EV_LOST) {
                 lost = true;
             } else {
-                assert_true(event.type == RLK_EV_RENEW_REFUSED ||
-                            event.type == RLK_EV_RENEW_UNKNOWN || event.type == RLK_EV_RENEWED);
+                assert_true(support_renewal_refused(&event) || support_renewal_unknown(&event) ||
+                            event.type == RLK_EV_RENEWED);
             }
         }
     }

@@ -76,7 +76,7 @@ static void sizing_serve(int timeout_ms)
 }
 
 /* Until as many outcomes have come, all of this type. */
-static void sizing_expect(int outcomes, rlk_event_type type)
+static void sizing_expect(int outcomes, rlk_operation operation)
 {
     int64_t end_ms = support_now_ms() + INT64_C(10000) * support_time_factor();
     rlk_event event;
@@ -85,7 +85,7 @@ static void sizing_expect(int outcomes, rlk_event_type type)
         assert_between(support_now_ms(), 0, end_ms);
         sizing_serve(rlk_client_timeout(&all.client));
         while (rlk_client_next_event(&all.client, &event)) {
-            assert_int_equal(event.type, type);
+            assert_end(&event, operation, RLK_OK);
             outcomes--;
         }
     }
@@ -107,19 +107,19 @@ static void test_sizing_least_memory_is_enough(void **state)
     sizing_open();
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_acquire_start(&all.locks[i], RLK_FOREVER), RLK_PENDING);
-    sizing_expect(LOCKS, RLK_EV_ACQUIRED);
+    sizing_expect(LOCKS, RLK_OP_ACQUIRE);
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_extend_start(&all.locks[i], 60000), RLK_PENDING);
-    sizing_expect(LOCKS, RLK_EV_EXTENDED);
+    sizing_expect(LOCKS, RLK_OP_EXTEND);
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_check_start(&all.locks[i]), RLK_PENDING);
-    sizing_expect(LOCKS, RLK_EV_DONE);
+    sizing_expect(LOCKS, RLK_OP_CHECK);
     /* a token of resplock with a prefix of 10 letters fits the least receive buffer */
     assert_result(rlk_query(&all.locks[0], holders, NODES), RLK_OK);
     assert_memory_equal(holders[0].token, PREFIX, sizeof PREFIX - 1);
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_release_start(&all.locks[i]), RLK_PENDING);
-    sizing_expect(LOCKS, RLK_EV_RELEASED);
+    sizing_expect(LOCKS, RLK_OP_RELEASE);
     for (i = 0; i < NODES; i++)
         wait_until(sizing_is_gone(servers[i]));
     for (i = 0; i < LOCKS; i++)

@@ -164,7 +164,8 @@ static void inject_in_flight(const char *bytes)
     assert_false(rlk_is_held(&lock));
     proxied_release(&world);
     assert_true(loop_next_event(&world.set.client, &event, 10000));
-    assert_int_equal(event.type, RLK_EV_FAILED);
+    assert_int_equal(event.type, RLK_EV_RESULT);
+    assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_result_class(event.result), RLK_KIND_PROTOCOL);
     serve_until(&world.set.client, nodes_ready(&world.set));
     loop_quiet(&world.set.client, 100);

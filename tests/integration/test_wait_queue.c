@@ -138,7 +138,7 @@ static void test_tracking_row_is_served_in_order(void **state)
     for (i = 0; i < count; i++) {
         assert_acquired(&locks[i]);
         assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-        assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
     }
     after = server_count(redis);
     assert_int_equal(after.sets - before.sets, count);
@@ -163,7 +163,7 @@ static void test_tracking_row_goes_round(void **state)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 100; i++) {
         assert_result(rlk_release_start(&locks[i % count]), RLK_PENDING);
-        assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
         assert_result(rlk_acquire_start(&locks[i % count], RLK_FOREVER), RLK_PENDING);
         assert_acquired(&locks[(i + 1) % count]);
     }
@@ -224,7 +224,7 @@ static void test_tracking_row_yields_after_handoffs(void **state)
 static bool turn_over(const rlk_event *event)
 {
     assert_result(event->result, RLK_OK);
-    if (event->type == RLK_EV_RELEASED) {
+    if (event->operation == RLK_OP_RELEASE) {
         assert_result(rlk_acquire_start(event->lock, RLK_FOREVER), RLK_PENDING);
         return false;
     }
@@ -305,7 +305,7 @@ static void first_goes(ending how)
     assert_acquired(&locks[1]);
     assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
-    assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+    assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
     assert_acquired(&locks[2]);
     end();
     support_teardown(NULL);
@@ -352,7 +352,7 @@ static void test_tracking_row_others_step_out(void **state)
     for (i = 0; i < COUNT_OF(left); i++) {
         assert_acquired(&locks[left[i]]);
         assert_result(rlk_release_start(&locks[left[i]]), RLK_PENDING);
-        assert_event(&client, RLK_EV_RELEASED, RLK_OK);
+        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
     }
     assert_null(server_text(redis, "GET foobar"));
     end();
@@ -377,7 +377,7 @@ static void test_tracking_row_first_is_cancelled_while_it_asks(void **state)
     } else {
         assert_ptr_equal(event.lock, &locks[1]);
         assert_result(event.result, RLK_OK);
-        assert_event(&client, RLK_EV_CANCELLED, RLK_CANCELLED);
+        assert_result_event(&client, RLK_OP_ACQUIRE, RLK_CANCELLED);
     }
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
     end();
@@ -468,7 +468,7 @@ static void test_fault_78_release_without_a_reply(void **state)
     proxy_on(middle, "EVALSHA", 1, PROXY_CUT_REPLY, "");
     start = support_now_ms();
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    assert_event(&client, RLK_EV_NOT_HELD, RLK_GONE);
+    assert_result_event(&client, RLK_OP_RELEASE, RLK_GONE);
     assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
@@ -492,7 +492,7 @@ static void test_fault_78_release_is_unknown(void **state)
     wait_from(1);
     proxy_hold(middle, PROXY_TO_SERVER);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    assert_event(&client, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    assert_result_event(&client, RLK_OP_RELEASE, RLK_UNKNOWN);
     loop_quiet(&client, 50);
     proxy_release(middle);
     while (!acquired) {

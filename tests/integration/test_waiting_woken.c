@@ -362,7 +362,7 @@ static void test_tracking_stops_with_the_waiting(void **state)
     assert_result(rlk_acquire(&lock, 50), RLK_TIMED_OUT);
     start_waiting();
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_event(&client, RLK_EV_CANCELLED, RLK_CANCELLED);
+    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_CANCELLED);
     before = server_count(redis);
     assert_result(rlk_renew(&held, 60000), RLK_OK);
     assert_result(rlk_release(&held), RLK_OK);

@@ -198,9 +198,9 @@ static void test_wrong_input_closed(void **state)
 /* A second operation while one is under way, whichever they are; the first goes on. */
 static void test_wrong_input_second_operation(void **state)
 {
-    static const rlk_event_type ends[] = {RLK_EV_ACQUIRED, RLK_EV_EXTENDED, RLK_EV_EXTENDED,
-                                          RLK_EV_DONE,     RLK_EV_DONE,     RLK_EV_RELEASED,
-                                          RLK_EV_DONE};
+    static const rlk_operation ends[] = {RLK_OP_ACQUIRE,      RLK_OP_EXTEND, RLK_OP_RENEW,
+                                         RLK_OP_CHECK,        RLK_OP_QUERY,  RLK_OP_RELEASE,
+                                         RLK_OP_FORCE_RELEASE};
     rlk_holder holder;
     rlk_holder second;
     size_t i;
@@ -223,7 +223,7 @@ static void test_wrong_input_second_operation(void **state)
         assert_result(rlk_check(&lock), RLK_E_STATE);
         assert_result(rlk_query(&lock, &second, 1), RLK_E_STATE);
         assert_result(rlk_force_release(&lock), RLK_E_STATE);
-        assert_event(&set.client, ends[i], RLK_OK);
+        assert_result_event(&set.client, ends[i], RLK_OK);
         loop_quiet(&set.client, 5);
     }
     assert_contains(rlk_result_text(RLK_E_STATE), "another operation of this lock is under way");

@@ -44,7 +44,7 @@ static void assert_attempt_fails(rlk_result expected, const char *part, const ch
         assert_contains(texts[i], other);
     }
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_event(&set.client, RLK_EV_FAILED, expected);
+    assert_result_event(&set.client, RLK_OP_ACQUIRE, expected);
 }
 
 /* ---- nobody there ---- */
@@ -148,7 +148,7 @@ static void test_wrong_input_name_in_a_loop(void **state)
     (void)state;
     open_at("redis://lock.example", NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_event(&set.client, RLK_EV_FAILED, RLK_E_RESOLVER);
+    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
     assert_contains(rlk_lock_error(&lock),
                     "acquire \"foobar\": E_RESOLVER: a host name in an event");
     assert_contains(rlk_lock_error(&lock), "needs the resolver hook: use an address, or set it");

@@ -41,8 +41,8 @@
     X(SETTLED, "SETTLED: OK")                                                                      \
     X(SETTLED_UNKNOWN, "SETTLED: UNKNOWN")                                                         \
     X(AUTO_RENEWED, "RENEWED")                                                                     \
-    X(RENEW_UNKNOWN, "RENEW_UNKNOWN")                                                              \
-    X(RENEW_REFUSED, "RENEW_REFUSED")                                                              \
+    X(RENEW_UNKNOWN, "RENEW_FAILED: unknown")                                                      \
+    X(RENEW_REFUSED, "RENEW_FAILED: refused")                                                      \
     X(LED, "elected")                                                                              \
     X(FOLLOWS_AGAIN, "lost its lead, and follows again")                                           \
     X(STEPPED_DOWN, "stepped down")                                                                \

@@ -90,11 +90,19 @@ static void event_renewed(sim_lock *lock)
     check_hold(lock);
 }
 
+/* If it is not held any more, LOST is owed. */
+static void event_unanswered(sim_lock *lock, rlk_result result)
+{
+    MET(RENEW_UNKNOWN);
+    judge_says(event_renews(lock) && (result == RLK_UNKNOWN || result < 0), lock, "RENEW_FAILED");
+    check_hold(lock);
+}
+
 static void event_refused(sim_lock *lock)
 {
     MET(RENEW_REFUSED);
     judge_says(event_renews(lock) && lock->tainted && !rlk_is_held(&lock->lock), lock,
-               "RENEW_REFUSED");
+               "RENEW_FAILED: refused");
     check_hold(lock);
     lock->refused = true;
 }
@@ -204,8 +212,7 @@ static void event_lost(sim_lock *lock, rlk_lost_cause cause)
 
 void event_come(sim_lock *lock, const rlk_event *event)
 {
-    static const char *const names[] = {"SETTLED",       "RENEWED", "RENEW_UNKNOWN",
-                                        "RENEW_REFUSED", "LOST",    "WAITING"};
+    static const char *const names[] = {"SETTLED", "RENEWED", "RENEW_FAILED", "LOST", "WAITING"};
 
     TRACE("process %u: lock %u: %s: %s", lock->process->index, lock->index,
           names[event->type - RLK_EV_SETTLED], rlk_result_name(event->result));
@@ -219,13 +226,11 @@ void event_come(sim_lock *lock, const rlk_event *event)
     case RLK_EV_RENEWED:
         event_renewed(lock);
         break;
-    case RLK_EV_RENEW_UNKNOWN:
-        MET(RENEW_UNKNOWN);
-        judge_says(event_renews(lock), lock, "RENEW_UNKNOWN");
-        check_hold(lock); /* if it is not held, LOST is owed */
-        break;
-    case RLK_EV_RENEW_REFUSED:
-        event_refused(lock);
+    case RLK_EV_RENEW_FAILED:
+        if (event->result == RLK_NOT_OWNER || event->result == RLK_E_WRONGTYPE)
+            event_refused(lock);
+        else
+            event_unanswered(lock, event->result);
         break;
     case RLK_EV_WAITING:
         event_waiting(lock, event->result);
@@ -239,7 +244,8 @@ void event_come(sim_lock *lock, const rlk_event *event)
 void event_step(const sim_lock *lock, int64_t now_ms)
 {
     if (lock->refused)
-        world_violate(SIM_ENDING, "process %u lock %u: RENEW_REFUSED, and nothing says LOST",
+        world_violate(SIM_ENDING,
+                      "process %u lock %u: a renewal was refused, and nothing says LOST",
                       lock->process->index, lock->index);
     if (rlki_acquire_is_trying(&lock->lock) && !lock->once &&
         now_ms > lock->reported_ms + SIM_REPORT_MS + EVENT_SLACK_MS &&

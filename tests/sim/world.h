@@ -304,7 +304,7 @@ typedef struct sim_lock {
     /* holding, as the application sees it */
     bool held;
     bool owed;     /* it was lost, and nothing has said so yet */
-    bool refused;  /* RENEW_REFUSED was told, and LOST not yet */
+    bool refused;  /* a renewal was refused, and LOST not yet */
     bool tainted;  /* by who deleted the key by hand: exclusion can't be promised */
     bool extended; /* the caller asked for another expiry: no cap */
     bool moved;    /* ... since the last look: it may be less */

@@ -469,6 +469,16 @@ void harness_expect_event_at(harness *h, rlk_event_type type, rlk_result result,
                         rlk_result_name(event.result), (int)type, rlk_result_name(result));
 }
 
+void harness_expect_result_at(harness *h, rlk_operation operation, rlk_result result,
+                              const char *file, int line)
+{
+    rlk_event event;
+
+    if (!rlk_client_next_event(h->client, &event))
+        support_fail_at(file, line, "no event, expected %s", rlk_result_name(result));
+    support_assert_end(&event, operation, result, file, line);
+}
+
 void harness_expect_no_event_at(harness *h, const char *file, int line)
 {
     rlk_event event;

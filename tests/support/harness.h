@@ -219,6 +219,11 @@ void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms);
 /* The next event, without time passing, is this one. */
 #define harness_expect_event(h, type, result)                                                      \
     harness_expect_event_at((h), (type), (result), __FILE__, __LINE__)
+/* The end of an operation: RLK_EV_RESULT, or RLK_EV_ACQUIRED. */
+#define harness_expect_result(h, operation, result)                                                \
+    harness_expect_result_at((h), (operation), (result), __FILE__, __LINE__)
+void harness_expect_result_at(harness *h, rlk_operation operation, rlk_result result,
+                              const char *file, int line);
 void harness_expect_event_at(harness *h, rlk_event_type type, rlk_result result, const char *file,
                              int line);
 

@@ -36,6 +36,17 @@ void support_assert_between(int64_t value, int64_t low, int64_t high, const char
 #define assert_contains(text, part) support_assert_contains((text), (part), __FILE__, __LINE__)
 void support_assert_contains(const char *text, const char *part, const char *file, int line);
 
+/* The event is the end of that operation, with that result: RLK_EV_RESULT, or RLK_EV_ACQUIRED. */
+#define assert_end(event, operation, result)                                                       \
+    support_assert_end((event), (operation), (result), __FILE__, __LINE__)
+void support_assert_end(const rlk_event *event, rlk_operation operation, rlk_result result,
+                        const char *file, int line);
+
+/* Of an RLK_EV_RENEW_FAILED: the nodes answered that the key is not the lock's, so that an
+ * RLK_EV_LOST follows; or anything else, and the lock is still held. */
+bool support_renewal_refused(const rlk_event *event);
+bool support_renewal_unknown(const rlk_event *event);
+
 /* The same of a text of the library, where it has any. */
 #ifdef RLK_NO_TEXT
 #define assert_text_contains(text, part) assert_non_null(text)

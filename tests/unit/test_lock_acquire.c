@@ -213,7 +213,7 @@ static void test_lock_acquire_nil_while_an_earlier_set_is_unresolved(void **stat
     /* found: the loose SET is used up, so the release is certain */
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
 }
 
 /* ... and when somebody else has it, the loose SET stays possible: UNKNOWN, no other token */
@@ -318,9 +318,9 @@ static void test_lock_acquire_once_and_lost(void **state)
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
         harness_serve(&h, 0);
         if (fenced[i])
-            harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_EOF);
         else
-            harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     }
 }
@@ -340,7 +340,7 @@ static void test_lock_acquire_set_that_never_left(void **state)
     harness_cut(&h, 0);
     harness_expect_no_event(&h); /* the stream is older than the call: one more try */
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -377,10 +377,10 @@ static void test_lock_acquire_late_compare_only_looks(void **state)
     harness_held(&h, &lock, 30000);
     assert_result(rlk_extend_start(&lock, 3600000), RLK_PENDING);
     harness_reply_all(&h, 0, 3, ":3630000\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply_all(&h, 0, 3, ":1\r\n");
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_expect_all(&h, 0, 3, HARNESS_SET);
@@ -396,7 +396,7 @@ static void test_lock_acquire_late_compare_only_looks(void **state)
     harness_expect_no_event(&h);
     harness_expect_all(&h, 1, 3, HARNESS_RAISE);
     harness_reply(&h, 2, ":30950\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
 }
 
 /* An undo of another round's token that is answered "deleted" says nothing of the token that is
@@ -422,7 +422,7 @@ static void test_lock_acquire_late_undo_is_no_answer_to_a_release(void **state)
     harness_reply(&h, 2, ":1\r\n");   /* and to its undo */
     harness_expect_no_event(&h);      /* one of three, not two */
     harness_reply(&h, 1, ":0\r\n");
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
 }
 
 /* A connection that was shut down by hand does not come back, and is no reason to say that all is

@@ -78,7 +78,7 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         assert_result(rlk_force_release_start(&lock), RLK_PENDING);
         (void)harness_expect(&h, 0, HARNESS_DEL);
         assert_result(rlk_cancel(&lock), RLK_OK);
-        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
         if (way == 0) {
             answer_one();
         } else if (way == 1) {
@@ -86,7 +86,7 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         } else {
             assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
             assert_result(rlk_cancel(&lock), RLK_OK);
-            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
         }
         harness_run(&h);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
@@ -94,7 +94,7 @@ static void test_lock_behind_del_of_a_cancelled_force_release(void **state)
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         if (way == 1)
-            harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+            harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
         harness_expect_no_event(&h);
     }
 }
@@ -110,7 +110,7 @@ static void test_lock_behind_del_is_lost(void **state)
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_expect_quiet(&h, 0);
@@ -129,14 +129,14 @@ static void test_lock_behind_del_is_no_answer_to_the_next(void **state)
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_DEL], 2);
     answer_one();
     harness_expect_no_event(&h);
     answer_one();
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_OK);
 }
 
 /* Closed while a DEL is under way: who waits in this client is told now, since the answer will be
@@ -211,20 +211,20 @@ static void test_lock_behind_release_of_a_yielding_waiter(void **state)
     assert_result(rlk_release_start(&waiter), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_MISCONF); /* repeated in 400 ms at the earliest */
     assert_result(rlk_cancel(&waiter), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_UNKNOWN);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     take(&first, false);
     await(&second);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_release_start(&first), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&second));
     harness_advance(&h, 350);
     assert_result(rlk_release_start(&second), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_int_equal(waiter.due[0], RLK_CAUSE_YIELD);
     yields_ms = h.now_ms;
     harness_advance(&h, 150);
@@ -248,7 +248,7 @@ static void test_lock_behind_release_of_the_waiter_itself(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_RELEASE);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_UNKNOWN);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1); /* behind it */
@@ -272,7 +272,7 @@ static void test_lock_behind_raise_that_was_refused(void **state)
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     /* the renewal comes again: what the check found lengthens the lease by a little drift */
     harness_advance(&h, TTL / 100);
     (void)harness_expect(&h, 0, HARNESS_RAISE);
@@ -297,7 +297,7 @@ static void test_lock_behind_raise_that_is_refused(void **state)
         harness_reply(&h, 0, HARNESS_MISCONF);
         (void)harness_expect(&h, 0, way == 0 ? HARNESS_CHECK : HARNESS_GET);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_result(&h, way == 0 ? RLK_OP_CHECK : RLK_OP_QUERY, RLK_OK);
         harness_advance(&h, TTL / 100);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
     }
@@ -356,7 +356,7 @@ static void test_lock_behind_renewal_that_is_due(void **state)
     (void)harness_expect(&h, 0, HARNESS_CHECK);
     h.now_ms += 1000; /* nobody ticked: the renewal is due by now */
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     harness_advance(&h, 1);
     (void)harness_expect(&h, 0, HARNESS_RAISE);
 }

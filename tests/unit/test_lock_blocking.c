@@ -259,7 +259,7 @@ static void test_lock_blocking_interrupt_is_kept(void **state)
     assert_result(rlk_query_start(&subject, &holder, 1), RLK_PENDING);
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* refused: nor does this one */
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
     sets = h.servers[0].count[HARNESS_SET];
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_CANCELLED);
     harness_run(&h);

@@ -43,7 +43,7 @@ static void test_lock_condemned_one_try(void **state)
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
         condemn(words[i]);
         harness_reply(&h, 0, words[i]);
-        harness_expect_event(&h, RLK_EV_FAILED, results[i]);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, results[i]);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
         assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0);
         assert_result(rlk_lock_close(&lock), RLK_OK);
@@ -79,14 +79,14 @@ static void test_lock_condemned_while_held(void **state)
         condemn(words[i]);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
         harness_reply(&h, 0, ":31000\r\n");
-        harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
 
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
         condemn(words[i]);
         harness_reply(&h, 0, HARNESS_NOT_OURS);
-        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        harness_expect_result(&h, RLK_OP_EXTEND, RLK_NOT_OWNER);
         harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1); /* never made again */
 
@@ -96,7 +96,7 @@ static void test_lock_condemned_while_held(void **state)
         condemn(words[i]);
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
         harness_reply(&h, 0, HARNESS_NOT_OURS);
-        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     }
 }
 
@@ -168,10 +168,10 @@ static void test_lock_condemned_no_stream_before(void **state)
     harness_cut(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_E_CONNECT);
 }
 
 int main(void)

@@ -136,7 +136,7 @@ static void test_lock_corners_final_error_of_one_node(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_reply(&h, 1, HARNESS_NIL);
     harness_reply(&h, 0, HARNESS_NOPERM);
-    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_BUSY);
 }
 
 /* A streamed string, whose length is not known, is no token. */
@@ -149,7 +149,7 @@ static void test_lock_corners_query_of_a_streamed_string(void **state)
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
     harness_reply(&h, 0, "$?\r\n;1\r\nx\r\n;0\r\n");
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_UNEXPECTED);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_E_UNEXPECTED);
 }
 
 static void test_lock_corners_nothing_given(void **state)

@@ -48,7 +48,7 @@ static void lose(rlk_lock *lock)
         entry->key[0] = '\0';
     harness_advance(&h, DUE);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
-    harness_expect_event(&h, RLK_EV_RENEW_REFUSED, RLK_NOT_OWNER);
+    harness_expect_event(&h, RLK_EV_RENEW_FAILED, RLK_NOT_OWNER);
     assert_false(rlk_is_held(lock));
 }
 
@@ -138,7 +138,7 @@ static void test_lock_election_follows_again_behind_a_query(void **state)
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_QUERY);
     harness_serve(&h, 0);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -155,7 +155,7 @@ static void test_lock_election_rides_out_an_outage(void **state)
     harness_cut(&h, 0);
     do {
         assert_true(harness_next_event(&h, &event, LEASE));
-    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    } while (support_renewal_unknown(&event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_false(harness_next_event(&h, &event, 10 * TTL));
     h.servers[0].refuses = false;
@@ -174,8 +174,7 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     h.servers[0].hello = HARNESS_WRONGPASS;
     harness_cut(&h, 0);
     assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS));
-    assert_int_equal(event.type, RLK_EV_FAILED);
-    assert_result(event.result, RLK_E_AUTH);
+    assert_end(&event, RLK_OP_ACQUIRE, RLK_E_AUTH);
     assert_result(rlk_campaign_start(&lock), RLK_E_AUTH);
     harness_expect_no_event(&h);
 
@@ -184,7 +183,7 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
     harness_cut(&h, 0);
     do {
         assert_true(harness_next_event(&h, &event, LEASE));
-    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    } while (support_renewal_unknown(&event));
     assert_int_equal(event.type, RLK_EV_LOST);
     /* of the acquire that followed, while the key may still have the token of the lease before */
     assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
@@ -210,7 +209,7 @@ static void test_lock_election_without_entropy(void **state)
     lose(&lock);
     h.no_entropy = true;
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_ENTROPY);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_ENTROPY);
     harness_expect_no_event(&h);
     harness_expect_quiet(&h, 0);
 }
@@ -262,7 +261,7 @@ static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
     (void)state;
     follow(&lock);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
     for (way = 0; way < 2; way++) {
         lead(&lock);
@@ -271,7 +270,7 @@ static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
         assert_result(rlk_release_start(&lock), way == 0 ? RLK_PENDING : RLK_LOST);
         harness_serve(&h, 0);
         if (way == 0)
-            harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+            harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
         harness_expect_no_event(&h); /* LOST was dropped, and nothing follows */
         harness_advance(&h, 2 * TTL);
         harness_expect_quiet(&h, 0);
@@ -290,7 +289,7 @@ static void test_lock_election_leader_steps_down(void **state)
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     assert_false(rlk_is_held(&lock));
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
     harness_advance(&h, 2 * TTL);
     harness_expect_quiet(&h, 0);
@@ -299,14 +298,14 @@ static void test_lock_election_leader_steps_down(void **state)
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
 
     lead(&lock); /* while a renewal is under way */
     harness_advance(&h, DUE);
     (void)harness_expect(&h, 0, HARNESS_RAISE);
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
 }
 
@@ -342,7 +341,7 @@ static void test_lock_election_follower_steps_down(void **state)
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     assert_result(rlk_resign_start(&lock), RLK_PENDING); /* it is doing so */
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 
     start(); /* ... and if that is not answered */
@@ -351,7 +350,7 @@ static void test_lock_election_follower_steps_down(void **state)
     (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+    assert_end(&event, RLK_OP_ACQUIRE, RLK_UNKNOWN);
 }
 
 /* It never stood for election. A lock that was acquired is released all the same. */
@@ -370,10 +369,10 @@ static void test_lock_election_step_down_of_others(void **state)
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     assert_result(rlk_resign_start(&lock), RLK_E_STATE); /* as of a release */
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     memset(&other, 0, sizeof other);
     assert_result(rlk_resign_start(&other), RLK_E_CLOSED);
 }

@@ -75,8 +75,8 @@ static void test_lock_events_result_then_lost(void **state)
     harness_start(&h, 1);
     harness_held(&h, &lock, 3000);
     assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-    harness_advance(&h, 60000);                          /* nobody answers, nobody pulls */
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST); /* of the renewal */
+    harness_advance(&h, 60000);                        /* nobody answers, nobody pulls */
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_LOST); /* of the renewal */
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_expect_no_event(&h);
     harness_advance(&h, 60000);
@@ -142,7 +142,7 @@ static void test_lock_events_give_way_to_the_next_operation(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
 }
 
@@ -235,7 +235,7 @@ static void test_lock_cancel_acquire_in_each_phase(void **state)
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
 
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -247,14 +247,14 @@ static void test_lock_cancel_acquire_in_each_phase(void **state)
     harness_expect_no_event(&h);
     assert_result(rlk_cancel(&lock), RLK_OK); /* again: no harm */
     harness_reply(&h, 0, ":1\r\n");
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_result(rlk_cancel(&lock), RLK_NOT_HELD);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NIL);
     harness_expect_quiet(&h, 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
 
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
@@ -263,7 +263,7 @@ static void test_lock_cancel_acquire_in_each_phase(void **state)
     harness_advance(&h, RLK_SETTLE_TIMEOUT_MS - 101);
     harness_expect_no_event(&h);
     harness_advance(&h, 1);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_UNKNOWN);
     harness_expect_no_event(&h);
 }
 

@@ -62,7 +62,7 @@ static void test_lock_hold_68_extend_reply_lost_and_retried(void **state)
                      14000 -
                          (harness_head(harness_link_of(&h, 0))->sent_ms - HARNESS_START - 1000));
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     /* later by no more than the second try was under way */
     assert_between(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms, HARNESS_START + 15000,
                    HARNESS_START + 15000 + RLK_BACKOFF_MIN_MS);
@@ -89,7 +89,7 @@ static void test_lock_hold_late_set_is_no_answer_to_an_extend(void **state)
     /* now it is asked, as the others were */
     assert_int_equal(harness_expect(&h, 2, HARNESS_RAISE)->ms, 15000);
     harness_serve(&h, 1);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 15000 - DRIFT(15000));
 }
 
@@ -108,7 +108,7 @@ static void test_lock_hold_67_shortening_renew_sends_nothing(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, 6000);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 6000 - DRIFT(6000));
     assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
                      HARNESS_START + 30000);
@@ -292,7 +292,7 @@ static void test_lock_hold_encoded_and_not_sent(void **state)
     harness_cut(&h, 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
     harness_link_of(&h, 0)->stuck = false;
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_CANCELLED);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_expect_quiet(&h, 0);
 }
@@ -317,7 +317,7 @@ static void test_lock_hold_answer_in_the_tick_of_the_deadline(void **state)
         if (ticked[i])
             harness_advance(&h, 0);
         harness_reply(&h, 0, ":90000\r\n");
-        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        harness_expect_result(&h, RLK_OP_EXTEND, RLK_UNKNOWN);
         assert_int_equal(rlk_remaining_ms(&lock), 30000 - DRIFT(30000) - 1000);
     }
 }
@@ -356,7 +356,7 @@ static void test_lock_hold_final_error_of_a_connection(void **state)
     harness_cut(&h, 0);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESOLVER);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_E_RESOLVER);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -373,7 +373,7 @@ static void test_lock_hold_74_restored_snapshot(void **state)
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, ":5000\r\n");
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
 
     harness_start(&h, 1);
@@ -382,7 +382,7 @@ static void test_lock_hold_74_restored_snapshot(void **state)
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NOT_OURS); /* fault 20: without data */
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_NOT_OWNER);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
@@ -402,7 +402,7 @@ static void test_lock_hold_check_moves_nothing(void **state)
         assert_result(rlk_check_start(&lock), RLK_PENDING);
         harness_advance(&h, 5);
         harness_reply(&h, 0, replies[i]);
-        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
         /* drift is of the shorter horizon now: a hundredth of a second that was gone */
         assert_between(rlk_remaining_ms(&lock), remaining_ms - 6, remaining_ms - 5 + 10);
     }
@@ -419,7 +419,7 @@ static void test_lock_hold_check_ends_the_lease(void **state)
     harness_advance(&h, 5);
     harness_reply(&h, 0, ":1\r\n");
     assert_false(rlk_is_held(&lock));
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_LOST);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     (void)harness_expect(&h, 0, HARNESS_RELEASE);
 }
@@ -435,13 +435,13 @@ static void test_lock_hold_of_nodes_that_differ(void **state)
     harness_reply(&h, 0, HARNESS_MISCONF); /* stays at 30 s */
     harness_reply(&h, 1, ":90000\r\n");
     harness_reply(&h, 2, ":90000\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     harness_advance(&h, 31000);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 2, HARNESS_NOT_OURS);
     assert_false(rlk_is_held(&lock));
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_LOST);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
@@ -460,7 +460,7 @@ static void test_lock_hold_86_ok_after_the_deadline(void **state)
     h.now_ms += 100; /* no tick */
     harness_reply(&h, 0, ":29900\r\n");
     assert_false(rlk_is_held(&lock));
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_LOST);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     (void)harness_expect(&h, 0, HARNESS_RELEASE); /* the key lives on: undone */
 }

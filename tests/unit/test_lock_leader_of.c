@@ -292,7 +292,7 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     harness_lock(&h, &asks, 30000);
     assert_result(rlk_query_start(&asks, &holder, 1), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
     memset(&leader, 0, sizeof leader);
     assert_result(rlk_leader(&asks, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);

@@ -29,7 +29,7 @@ static void test_lock_slow_check_keeps_the_drift(void **state)
     harness_run(&h);
     harness_advance(&h, 400);
     harness_reply(&h, 0, ":9700\r\n"); /* the known 10000 at t0 lies between 9700 and 10100 */
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_int_equal(deadline_of(&lock), deadline_ms);
 }
 
@@ -42,7 +42,7 @@ static void test_lock_check_shortens(void **state)
     harness_held(&h, &lock, 30000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, ":5000\r\n");
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 5000 - 53, 5000);
 }
 
@@ -58,12 +58,12 @@ static void test_fault_26_server_clock_back(void **state)
     harness_advance(&h, 1000);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, ":3629000\r\n");
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_true(deadline_of(&lock) <= deadline_ms);
     /* nor does a renewal bring more than it asks for */
     assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
     harness_reply(&h, 0, ":3640000\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 40000 - 403, 40000);
 }
 
@@ -80,11 +80,11 @@ static void test_lock_unknown_extend_is_not_claimed_by_a_check(void **state)
     harness_run(&h);
     assert_true(harness_execute(harness_link_of(&h, 0)));
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_UNKNOWN);
     harness_serve(&h, 0);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_int_equal(deadline_of(&lock), deadline_ms);
 }
 

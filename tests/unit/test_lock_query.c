@@ -55,8 +55,7 @@ static void test_lock_query_majority(void **state)
             else
                 answer_query(node, token, 1000 + (int)node);
         }
-        harness_expect_event(&h, cases[i].expected == RLK_OK ? RLK_EV_DONE : RLK_EV_NOT_HELD,
-                             cases[i].expected);
+        harness_expect_result(&h, RLK_OP_QUERY, cases[i].expected);
         for (node = 0; node < n; node++) {
             bool there = cases[i].holders[node] != '-';
             assert_result(holders[node].result, RLK_OK);
@@ -109,7 +108,7 @@ static void test_lock_query_of_a_long_value(void **state)
         memcpy(reply + n + lens[i], "\r\n", 3);
         harness_reply(&h, 0, reply);
         harness_reply(&h, 0, ":5\r\n");
-        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
         assert_int_equal(holders[0].token_len, lens[i]);
         assert_int_equal(strlen(holders[0].token), lens[i] < 2000 ? RLK_TOKEN_MAX : 0);
     }
@@ -142,7 +141,7 @@ static void test_lock_query_errors(void **state)
         harness_reply(&h, 0, cases[i].get);
         if (cases[i].pttl)
             harness_reply(&h, 0, cases[i].pttl);
-        harness_expect_event(&h, RLK_EV_FAILED, cases[i].expected);
+        harness_expect_result(&h, RLK_OP_QUERY, cases[i].expected);
         assert_result(holders[0].result, cases[i].expected);
     }
 }
@@ -173,7 +172,7 @@ static void test_lock_query_waits_for_late_nodes_for_one_try(void **state)
     harness_advance(&h, 1500);
     harness_expect_no_event(&h);
     answer_query(1, "x", 1000);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
     harness_serve(&h, 2);
 
     h.servers[2].refuses = true;
@@ -217,7 +216,7 @@ static void test_lock_query_cut_in_half(void **state)
     assert_true(holders[0].ours);
     harness_advance(&h, 400);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD);
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_false(holders[0].ours);
     assert_int_equal(holders[0].token_len, 0);
@@ -305,14 +304,13 @@ static void test_lock_force_release(void **state)
     static const struct {
         const char *reply;
         rlk_result expected;
-        rlk_event_type type;
     } cases[] = {
-        {":1\r\n", RLK_OK, RLK_EV_DONE},
-        {":0\r\n", RLK_OK, RLK_EV_DONE},
-        {HARNESS_MISCONF, RLK_E_MISCONF, RLK_EV_FAILED},
-        {HARNESS_NOPERM, RLK_E_NOPERM, RLK_EV_FAILED},
-        {"+OK\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN}, /* no answer to a DEL: executed or not */
-        {":-1\r\n", RLK_UNKNOWN, RLK_EV_UNKNOWN},
+        {":1\r\n", RLK_OK},
+        {":0\r\n", RLK_OK},
+        {HARNESS_MISCONF, RLK_E_MISCONF},
+        {HARNESS_NOPERM, RLK_E_NOPERM},
+        {"+OK\r\n", RLK_UNKNOWN}, /* no answer to a DEL: executed or not */
+        {":-1\r\n", RLK_UNKNOWN},
     };
     size_t i;
     (void)state;
@@ -323,7 +321,7 @@ static void test_lock_force_release(void **state)
         assert_result(rlk_force_release_start(&lock), RLK_PENDING);
         harness_expect_all(&h, 0, 3, HARNESS_DEL);
         harness_reply_all(&h, 0, 3, cases[i].reply);
-        harness_expect_event(&h, cases[i].type, cases[i].expected);
+        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, cases[i].expected);
     }
 }
 
@@ -339,7 +337,7 @@ static void test_lock_force_release_unanswered(void **state)
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_DEL);
     harness_cut(&h, 0);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
 
     memset(&h.config, 0, sizeof h.config);
     h.config.operation_timeout_ms = 500;
@@ -359,13 +357,13 @@ static void test_lock_force_release_unanswered(void **state)
     assert_string_not_equal(token, "0000000000000000000000000000000000000001");
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
 
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_DEL);
     h.now_ms += 500; /* the answer comes with the deadline */
     harness_reply(&h, 0, ":1\r\n");
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
 
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -375,7 +373,7 @@ static void test_lock_force_release_unanswered(void **state)
     harness_expect_no_event(&h);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_cut(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_E_EOF);
 }
 
 /* Begun before there is a stream, encoded on the first one, and not a byte of it left: nothing can
@@ -398,7 +396,7 @@ static void test_lock_force_release_encoded_and_not_sent(void **state)
         harness_run(&h);
     } while (rlk_conn_get_state(&link->conn) != RLK_CONN_READY);
     harness_cut(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_EOF);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_E_EOF);
     assert_int_equal(h.servers[0].count[HARNESS_DEL], 0);
 }
 
@@ -441,7 +439,7 @@ static void test_lock_release_replies(void **state)
         harness_expect_quiet(&h, 0);
         harness_advance(&h, RLK_RETRY_MAX_MS);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     }
 }
 
@@ -454,7 +452,7 @@ static void test_lock_release_52_twice(void **state)
     harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
     harness_expect_quiet(&h, 0);
     harness_expect_no_event(&h);

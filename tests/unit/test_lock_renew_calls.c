@@ -64,7 +64,7 @@ static void test_lock_renew_raise_under_way_still_counts(void **state)
         harness_expect_no_event(&h);
         assert_int_equal(rlk_remaining_ms(&lock), LEASE);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_result(&h, way == 0 ? RLK_OP_CHECK : RLK_OP_QUERY, RLK_OK);
         harness_expect_no_event(&h);
         assert_int_equal(rlk_remaining_ms(&lock), LEASE);
         /* the next is due when that one's lease says */
@@ -84,7 +84,7 @@ static void test_lock_renew_raise_under_way_is_refused(void **state)
     hold_until_renewal(&lock);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_NOT_OWNER);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_expect_no_event(&h);
 
@@ -93,7 +93,7 @@ static void test_lock_renew_raise_under_way_is_refused(void **state)
     harness_reply(&h, 0, HARNESS_NOT_OURS);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK); /* the key as it is */
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_OK); /* the key as it is */
     harness_expect_no_event(&h);
 }
 
@@ -132,7 +132,7 @@ static void test_lock_renew_is_overtaken_by_an_extend(void **state)
     (void)harness_deliver(harness_link_of(&h, 0)); /* to the renewal: nobody's any more */
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     harness_expect_no_event(&h);
     assert_int_equal(harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms,
                      HARNESS_START + TTL + 50000);
@@ -152,7 +152,7 @@ static void test_lock_release_called_renewal_in_the_background_in_flight(void **
     assert_false(rlk_is_held(&lock));
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
@@ -214,7 +214,7 @@ static void test_fault_70_renewal_in_the_background_after_an_extend(void **state
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, 100000), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), lease_ms);
     harness_advance(&h, lease_ms - (LEASE - DUE) - 1);
     harness_expect_quiet(&h, 0);
@@ -238,7 +238,7 @@ static void test_fault_70_renewal_after_an_extend_by_days(void **state)
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, added_ms), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     expiry_ms = harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms;
     harness_advance(&h, rlk_remaining_ms(&lock) - (LEASE - DUE));
     assert_true(expiry_ms - h.now_ms > 100 * TTL); /* so much is drift */
@@ -359,7 +359,7 @@ static void test_lock_renew_cap_is_not_for_calls(void **state)
     hold_with(&lock, &config);
     assert_result(rlk_extend_start(&lock, 2 * CAP), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     harness_advance(&h, TTL + 2 * CAP - DRIFT(TTL + 2 * CAP) - 1);
     assert_result(rlk_keep_alive(&lock), RLK_OK); /* beyond the cap it renews nothing either */
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);

@@ -90,7 +90,7 @@ static void test_lock_reports_end_with_the_wait(void **state)
     harness_advance(&h, RLK_REPORT_MS);
     assert_result(rlk_cancel(&subject), RLK_OK);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     harness_expect_no_event(&h);
     harness_advance(&h, 3 * RLK_REPORT_MS);
     harness_expect_no_event(&h);
@@ -112,7 +112,7 @@ static void test_lock_reports_of_a_wait_with_a_deadline(void **state)
     harness_advance(&h, 99999);
     harness_expect_no_event(&h);
     harness_advance(&h, 2000);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     assert_result(rlk_lock_close(&subject), RLK_OK);
     lock_init(&subject, 30000);
     assert_result(rlk_acquire_start(&subject, 100000), RLK_PENDING);
@@ -158,7 +158,7 @@ static void test_lock_reports_the_server_s_error(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&subject), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_string_equal(rlk_client_error(h.client), "");
     h.servers[0].fails = "-MISCONF Redis is configured to save RDB snapshots\r\n";
     assert_result(rlk_acquire_start(&subject, RLK_FOREVER), RLK_PENDING);

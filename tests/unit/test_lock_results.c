@@ -20,7 +20,7 @@ static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
 
 static void expect_unanswered(void)
 {
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* ---- 109: nobody answered ---- */
@@ -66,7 +66,7 @@ static void test_fault_109_no_quorum_answered(void **state)
     harness_advance(&h, 100);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT); /* one was seen */
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT); /* one was seen */
 }
 
 /* Behind another lock of the client: what that one saw counts, and nothing else. */
@@ -87,7 +87,7 @@ static void test_fault_109_behind_another_lock(void **state)
     harness_reply(&h, 0, HARNESS_NIL);
     assert_result(rlk_acquire_start(&second, 10), RLK_PENDING);
     harness_advance(&h, 10);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
 
     h.servers[0].automatic = true;
     assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
@@ -114,7 +114,7 @@ static void test_fault_109_another_lock_has_it(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_advance(&h, 100);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
 }
 
 static void test_fault_109_query(void **state)
@@ -179,7 +179,9 @@ static void test_fault_110_wrong_reply_to_another_command(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_reply(&h, 2, ":7\r\n"); /* no reply to a SET */
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_FAILED);
+    assert_int_equal(event.type, RLK_EV_RESULT);
+    assert_int_equal(event.operation, RLK_OP_EXTEND);
+    assert_true(event.result < 0); /* not UNKNOWN */
     assert_true(rlk_is_held(&lock));
 }
 
@@ -196,7 +198,7 @@ static void test_fault_110_raise_was_sent(void **state)
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+    assert_end(&event, RLK_OP_EXTEND, RLK_UNKNOWN);
 }
 
 /* ---- 111: what ended a lease ---- */
@@ -233,7 +235,7 @@ static void expect_refused(rlk_result result, const char *text)
     rlk_event event;
     (void)text;
     assert_true(harness_next_event(&h, &event, 100000));
-    assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
+    assert_true(support_renewal_refused(&event));
     assert_result(event.result, result);
     assert_int_equal(event.lost_cause, RLK_LOST_NOT);
     assert_text_contains(rlk_lock_error(event.lock), text);
@@ -271,6 +273,63 @@ static void test_fault_111_cause_of_a_loss(void **state)
     }
 }
 
+/* The servers refuse each renewal until the lease is over. Not so: a renewal that worked after one
+ * that was refused, another command that was refused, and an answer that never came. */
+static void test_fault_111_refused_renewals(void **state)
+{
+    static const unsigned sizes[] = {1, 3};
+    rlk_holder holders[3];
+    rlk_event event;
+    rlk_lock lock;
+    unsigned i;
+    unsigned n;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        renewing(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++)
+            h.servers[n].fails = HARNESS_NOPERM;
+        do {
+            assert_true(harness_next_event(&h, &event, 100000));
+        } while (support_renewal_unknown(&event));
+        assert_int_equal(event.type, RLK_EV_LOST);
+        assert_int_equal(event.lost_cause, RLK_LOST_REFUSED);
+        assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_REFUSED);
+        assert_text_contains(rlk_lock_error(&lock), "the server refused to renew it");
+
+        harness_start_automatic(&h, sizes[i]);
+        harness_lock(&h, &lock, 3000);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        harness_run(&h);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        for (n = 0; n < sizes[i]; n++)
+            h.servers[n].fails = HARNESS_NOPERM;
+        assert_result(rlk_renew_start(&lock, 4000), RLK_PENDING);
+        assert_true(harness_next_event(&h, &event, 1000));
+        assert_end(&event, RLK_OP_RENEW,
+                   sizes[i] == 1 ? RLK_E_NOPERM : RLK_UNKNOWN); /* one is late */
+        for (n = 0; n < sizes[i]; n++)
+            h.servers[n].fails = NULL;
+        assert_result(rlk_renew_start(&lock, 4000), RLK_PENDING);
+        harness_run(&h);
+        harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
+        for (n = 0; n < sizes[i]; n++)
+            h.servers[n].fails = HARNESS_NOPERM;
+        assert_result(rlk_query_start(&lock, holders, COUNT_OF(holders)), RLK_PENDING);
+        assert_true(harness_next_event(&h, &event, 1000));
+        assert_end(&event, RLK_OP_QUERY, RLK_E_NOPERM);
+        expect_lost(&lock, RLK_LOST_EXPIRED, "the lease ran out before");
+
+        renewing(&lock, sizes[i]);
+        for (n = 0; n < sizes[i]; n++)
+            h.servers[n].automatic = false;
+        do {
+            assert_true(harness_next_event(&h, &event, 100000));
+        } while (support_renewal_unknown(&event));
+        assert_int_equal(event.lost_cause, RLK_LOST_EXPIRED);
+    }
+}
+
 /* A minority says that its key is gone; then the lease runs out, and that is why. */
 static void test_fault_111_minority_is_not_the_cause(void **state)
 {
@@ -283,7 +342,7 @@ static void test_fault_111_minority_is_not_the_cause(void **state)
     harness_serve(&h, 0);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT); /* it is held */
     h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
     expect_lost(&lock, RLK_LOST_EXPIRED, "the lease ran out");
@@ -312,7 +371,7 @@ static void test_fault_111_cause_of_a_release(void **state)
     h.servers[0].automatic = h.servers[1].automatic = h.servers[2].automatic = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_NOT);
@@ -323,7 +382,7 @@ static void test_fault_111_cause_of_a_release(void **state)
     h.servers[0].automatic = true;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_OVERWRITTEN);
     assert_text_contains(rlk_lock_error(&lock),
                          "release \"k\": NOT_OWNER: the key has another value");
@@ -335,6 +394,7 @@ static void test_fault_111_names(void **state)
 #ifndef RLK_NO_TEXT
     assert_string_equal(rlk_lost_cause_name(RLK_LOST_NOT), "NOT");
     assert_string_equal(rlk_lost_cause_name(RLK_LOST_EXPIRED), "EXPIRED");
+    assert_string_equal(rlk_lost_cause_name(RLK_LOST_REFUSED), "REFUSED");
     assert_string_equal(rlk_lost_cause_name(RLK_LOST_DELETED), "DELETED");
     assert_string_equal(rlk_lost_cause_name(RLK_LOST_OVERWRITTEN), "OVERWRITTEN");
     assert_string_equal(rlk_lost_cause_name(RLK_LOST_WRONG_TYPE), "WRONG_TYPE");
@@ -427,7 +487,7 @@ static void test_fault_124_retry_of_a_cancelled_extend(void **state)
     harness_reply(&h, 0, "-LOADING data\r\n"); /* again in 50 ms */
     harness_advance(&h, 25);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_CANCELLED);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, "-LOADING data\r\n");
     harness_expect_quiet(&h, 0);
@@ -451,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_fault_110_wrong_reply_to_another_command),
         cmocka_unit_test(test_fault_110_raise_was_sent),
         cmocka_unit_test(test_fault_111_cause_of_a_loss),
+        cmocka_unit_test(test_fault_111_refused_renewals),
         cmocka_unit_test(test_fault_111_minority_is_not_the_cause),
         cmocka_unit_test(test_fault_111_nodes_that_differ),
         cmocka_unit_test(test_fault_111_cause_of_a_release),

@@ -94,8 +94,8 @@ static void test_lock_rounds_final_errors_of_a_minority(void **state)
     harness_reply(&h, 0, HARNESS_OK);
     harness_reply(&h, 1, HARNESS_NOPERM);
     harness_reply(&h, 2, HARNESS_NOPERM);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM); /* one of three is no quorum, */
-    (void)harness_expect(&h, 0, HARNESS_RELEASE);          /* and is being undone */
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_NOPERM); /* one of three is no quorum, */
+    (void)harness_expect(&h, 0, HARNESS_RELEASE);            /* and is being undone */
 }
 
 /* What a raise may answer to an acquire that lost its SET. */
@@ -297,13 +297,13 @@ static void test_lock_rounds_one_try_takes_node_ms(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_advance(&h, 123);
     harness_reply(&h, 0, HARNESS_OK); /* late */
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* ---- Waiting for nodes ---- */

@@ -84,7 +84,7 @@ static void hands_over(unsigned i, unsigned next)
     int64_t now_ms = h.now_ms;
     assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_expect_no_event(&h);
     assert_true(rlk_is_held(&locks[next]));
@@ -110,7 +110,7 @@ static void test_fault_78_row_in_order(void **state)
             hands_over(i, i + 1);
         assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
         harness_expect_quiet(&h, 0);
         assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
     }
@@ -155,10 +155,10 @@ static void test_lock_row_others_leave(void **state)
         row(6);
         if (i == 0) {
             assert_result(rlk_cancel(&locks[1]), RLK_OK); /* next to the first */
-            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
             assert_result(rlk_lock_close(&locks[3]), RLK_OK); /* in the middle */
             assert_result(rlk_cancel(&locks[5]), RLK_OK);     /* the last */
-            harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
         } else {
             assert_result(rlk_lock_close(&locks[5]), RLK_OK);
             assert_result(rlk_lock_close(&locks[1]), RLK_OK);
@@ -180,7 +180,7 @@ static void test_lock_row_is_empty_and_filled_again(void **state)
     start(1, false, 0);
     row(2);
     assert_result(rlk_cancel(&locks[1]), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     stand(2, HARNESS_KEY, RLK_FOREVER);
     stand(3, HARNESS_KEY, RLK_FOREVER);
     first_acquires(0);
@@ -233,8 +233,7 @@ static void test_lock_row_inherits_what_the_first_knew(void **state)
             else
                 assert_result(rlk_lock_close(&locks[0]), RLK_OK);
             if (way < 2)
-                harness_expect_event(&h, way == 0 ? RLK_EV_TIMED_OUT : RLK_EV_CANCELLED,
-                                     way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
+                harness_expect_result(&h, RLK_OP_ACQUIRE, way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
             harness_expect_quiet(&h, 0);
             assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
             assert_int_equal((uint32_t)h.now_ms, look_ms);
@@ -259,7 +258,7 @@ static void test_lock_row_has_a_safety_time_of_its_own(void **state)
     recheck_max_ms = 0;
     harness_serve(&h, 0);
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 100, 500);
     assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
 }
@@ -280,7 +279,7 @@ static void test_lock_row_first_leaves_in_the_middle_of_its_try(void **state)
         harness_advance(&h, 1);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
         assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
@@ -315,7 +314,7 @@ static void test_lock_row_fatal_error_ends_all(void **state)
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     for (i = 0; i < 4; i++) {
-        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_AUTH);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_AUTH);
         assert_int_equal(rlk_lock_operation(&locks[i]), RLK_OP_NONE);
     }
     harness_expect_no_event(&h);
@@ -384,7 +383,7 @@ static void test_lock_row_force_release_hands_over(void **state)
     assert_result(rlk_lock_init(&operator_lock, h.client, HARNESS_KEY, NULL), RLK_OK);
     assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_OK);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(locks[0].cause, RLK_CAUSE_LOCAL);
     assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
@@ -395,7 +394,7 @@ static void test_lock_row_force_release_hands_over(void **state)
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1); /* whose key was it? */
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_OK);
     assert_false(rlk_is_held(&locks[0]));
     assert_true(rlk_is_held(&locks[1]));
 }
@@ -416,7 +415,7 @@ static void test_lock_row_release_of_what_was_not_ours(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
     assert_true(rlk_is_held(&second));
 }
@@ -434,7 +433,7 @@ static void test_lock_row_refused_release_hands_nothing_over(void **state)
     harness_advance(&h, 500);
     (void)harness_expect(&h, 0, HARNESS_RELEASE);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_true(rlk_is_held(&locks[1]));
 }
 
@@ -463,7 +462,7 @@ static void test_lock_row_undo_is_given_up(void **state)
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
         assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
         assert_result(rlk_cancel(&locks[1]), RLK_OK);
-        harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
         harness_advance(&h, 1100);
         harness_reply(&h, 0, "-ODD words of a proxy\r\n");
         (void)harness_expect(&h, 0, HARNESS_SET);
@@ -494,7 +493,7 @@ static void test_lock_row_hands_over_on_several_nodes(void **state)
         sets = h.servers[0].count[HARNESS_SET];
         assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
         harness_advance(&h, 400); /* the spread pause is up to retry_min_ms */
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
         assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);

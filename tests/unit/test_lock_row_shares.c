@@ -41,7 +41,7 @@ static bool hands_over(unsigned i, unsigned next)
 {
     assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     if (!rlk_is_held(&locks[next]))
         return false;
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -118,7 +118,7 @@ static void test_lock_row_yields_whoever_else_lets_go(void **state)
     harness_advance(&h, 300);
     assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     expect_to_yield(2, 300);
 }
 
@@ -143,7 +143,7 @@ static void test_lock_row_counts_for_who_comes_first(void **state)
         assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
         assert_result(rlk_lock_close(&locks[2]), RLK_UNKNOWN);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
         expect_to_yield(3, 0);
     }
 }
@@ -186,15 +186,15 @@ static void test_lock_row_counts_on_after_a_pause_in_its_own_lease(void **state)
     assert_true(hands_over(0, 1));
     assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
     harness_serve(&h, 0);
     harness_expect_no_event(&h);
     assert_result(rlk_release_start(&locks[5]), RLK_PENDING);
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
     expect_to_yield(2, 0);
 }
@@ -221,7 +221,7 @@ static void test_lock_row_count_has_an_end(void **state)
     assert_result(rlk_release_start(&locks[holder]), RLK_PENDING);
     assert_result(rlk_lock_close(&locks[1 - holder]), RLK_UNKNOWN);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     expect_to_yield(2, 0);
 }
 
@@ -266,7 +266,7 @@ static void test_lock_row_yields_to_another_process(void **state)
         if (event.type == RLK_EV_ACQUIRED && event.lock != &locks[3]) {
             assert_result(rlk_release_start(event.lock), RLK_PENDING);
             turns++;
-        } else if (event.type == RLK_EV_RELEASED) {
+        } else if (event.operation == RLK_OP_RELEASE) {
             assert_result(rlk_acquire_start(event.lock, RLK_FOREVER), RLK_PENDING);
         }
         assert_true(turns < 10);
@@ -317,7 +317,7 @@ static void test_lock_row_keys_in_one_bucket(void **state)
     for (i = 3; i < 6; i++) {
         assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
         harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     }
     assert_null(bucket[0]);
 }

@@ -27,7 +27,7 @@ static void acquire_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
     assert_result(rlk_acquire_start(lock, 300), RLK_PENDING);
     harness_expect_all(&h, 0, nodes, HARNESS_SET);
     assert_true(harness_next_event(&h, &event, 300 + SETTLE));
-    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+    assert_end(&event, RLK_OP_ACQUIRE, RLK_UNKNOWN);
     assert_int_equal(h.now_ms, HARNESS_START + 300 + SETTLE);
 }
 
@@ -39,8 +39,7 @@ static void release_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
     harness_held(&h, lock, ttl_ms);
     assert_result(rlk_release_start(lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_UNKNOWN);
-    assert_int_equal(event.operation, RLK_OP_RELEASE);
+    assert_end(&event, RLK_OP_RELEASE, RLK_UNKNOWN);
 }
 
 /* ---- It is known at last ------------------------------------------------------------------ */
@@ -93,8 +92,7 @@ static void test_lock_settled_after_a_refused_release(void **state)
     h.servers[0].fails = HARNESS_MISCONF;
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_FAILED);
-    assert_result(event.result, RLK_E_MISCONF);
+    assert_end(&event, RLK_OP_RELEASE, RLK_E_MISCONF);
     assert_false(harness_next_event(&h, &event, 1000));
     h.servers[0].fails = NULL;
     assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
@@ -131,7 +129,7 @@ static void test_lock_settled_undo_is_answered_at_the_deadline(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 1);
     h.now_ms += 5;
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 2);
     harness_expect_no_event(&h);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
@@ -165,7 +163,7 @@ static void test_lock_settled_unknown_after_an_extended_lease(void **state)
     harness_held(&h, &lock, 4000);
     assert_result(rlk_extend_start(&lock, 20000), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -195,7 +193,7 @@ static void test_lock_settled_unknown_where_an_orphan_is_possible(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_UNKNOWN);
     harness_expect_event(&h, RLK_EV_SETTLED, RLK_UNKNOWN);
     harness_expect_no_event(&h);
     assert_true(harness_execute_loose(harness_link_of(&h, 0)));
@@ -211,7 +209,7 @@ static void test_lock_settled_unknown_where_nothing_can_be_done(void **state)
     harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NOPERM);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_E_NOPERM);
     harness_expect_event(&h, RLK_EV_SETTLED, RLK_UNKNOWN);
     harness_expect_no_event(&h);
 }
@@ -259,7 +257,7 @@ static void test_lock_settled_only_where_it_was_unknown(void **state)
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_run(&h);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_UNKNOWN);
     h.servers[0].automatic = true;
     assert_false(harness_next_event(&h, &event, 1000));
     /* and a lock that is lost was told of as such */
@@ -321,7 +319,7 @@ static void test_lock_settled_behind_a_query(void **state)
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
     assert_true(rlk_lock_operation(&lock) == RLK_OP_NONE);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK); /* the entry is still in the store */
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_OK); /* the entry is still in the store */
     harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
     harness_expect_no_event(&h);
 }

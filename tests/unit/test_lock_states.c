@@ -190,8 +190,7 @@ static void test_lock_trying_transport_error_until_deadline(void **state)
         assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
         assert_false(harness_next_event(&h, &event, 9999));
         assert_true(harness_next_event(&h, &event, 1));
-        assert_int_equal(event.type, RLK_EV_FAILED);
-        assert_result(event.result, RLK_E_CONNECT);
+        assert_end(&event, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     }
 }
 
@@ -208,7 +207,7 @@ static void test_lock_trying_transport_error_after_a_holder_was_seen(void **stat
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_true(harness_next_event(&h, &event, 10000));
-    assert_int_equal(event.type, RLK_EV_TIMED_OUT);
+    assert_end(&event, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     assert_int_equal(h.now_ms, HARNESS_START + 10000);
 }
 
@@ -261,7 +260,7 @@ static void test_lock_trying_once_returns_transport_errors_at_once(void **state)
         }
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
         harness_run(&h);
-        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
         assert_int_equal(h.now_ms, HARNESS_START);
         harness_expect_quiet(&h, n);
     }

@@ -40,7 +40,7 @@ static void test_lock_acquired_late_ok_of_the_minority(void **state)
         harness_reply(&h, 1, HARNESS_NOT_OURS);
         harness_reply_all(&h, 2, q + 1, ":2990\r\n");
         harness_reply(&h, 0, ":2990\r\n");
-        harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+        harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
         assert_true(rlk_is_held(&lock));
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
@@ -60,7 +60,7 @@ static void test_lock_acquired_release_follows_a_late_ok(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply_all(&h, 0, 2, ":1\r\n");
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_serve(&h, 2);
     assert_int_equal(h.servers[2].count[HARNESS_SET], 1);
     assert_int_equal(h.servers[2].count[HARNESS_RELEASE], 1);
@@ -86,7 +86,7 @@ static void test_lock_held_minority_says_not_owner(void **state)
         assert_true(rlk_is_held(&lock));
         if (n > 1) {
             harness_reply_all(&h, n - q, n, ":6000\r\n");
-            harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+            harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
             harness_expect_no_event(&h);
             assert_true(rlk_is_held(&lock));
             /* the minority is not asked again, and does not count */
@@ -96,7 +96,7 @@ static void test_lock_held_minority_says_not_owner(void **state)
         }
         harness_reply(&h, n - 1, HARNESS_NOT_OURS); /* one more: q is out of reach */
         assert_false(rlk_is_held(&lock));
-        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+        harness_expect_result(&h, RLK_OP_RENEW, RLK_NOT_OWNER);
         harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
         harness_expect_no_event(&h);
     }
@@ -115,7 +115,7 @@ static void test_lock_held_minority_says_not_owner_before_a_late_node(void **sta
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
     harness_reply(&h, 1, HARNESS_NOT_OURS);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_LOST);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_LOST);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_expect_no_event(&h);
 }
@@ -143,7 +143,7 @@ static void test_lock_held_minority_renewed_adds_up(void **state)
     assert_result(rlk_renew_start(&lock, 40000 - RLK_OPERATION_TIMEOUT_MS - 100), RLK_PENDING);
     harness_reply(&h, 0, ":34900\r\n");
     harness_reply(&h, 1, ":34900\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 34900 - 352, 34900);
 }
 
@@ -161,7 +161,7 @@ static void test_lock_held_minority_renewed_adds_up_within_a_renewal(void **stat
     harness_advance(&h, RLK_RETRY_MAX_MS);
     harness_expect_quiet(&h, 0);
     harness_reply_all(&h, 1, 2, ":39700\r\n");
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_RAISE], 1);
     assert_int_equal(h.servers[1].count[HARNESS_RAISE], 2);
 }
@@ -184,7 +184,7 @@ static void test_lock_release_called_renewal_in_flight(void **state)
         harness_expect_all(&h, 0, n, HARNESS_RAISE);
         assert_result(rlk_release_start(&lock), RLK_E_STATE);
         assert_result(rlk_cancel(&lock), RLK_OK);
-        harness_expect_event(&h, RLK_EV_UNKNOWN, RLK_UNKNOWN);
+        harness_expect_result(&h, RLK_OP_RENEW, RLK_UNKNOWN);
         assert_true(rlk_is_held(&lock));
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         assert_false(rlk_is_held(&lock));
@@ -193,7 +193,7 @@ static void test_lock_release_called_renewal_in_flight(void **state)
         harness_expect_no_event(&h);
         for (node = 0; node < q; node++)
             harness_reply(&h, node, ":1\r\n");
-        harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     }
 }
 
@@ -221,7 +221,7 @@ static void test_lock_releasing_zero_after_an_unanswered_release(void **state)
         harness_reply_all(&h, 0, q, ":0\r\n");
         if (n > q) /* who has not answered may still have deleted it */
             harness_reply_all(&h, q, n, ":0\r\n");
-        harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_GONE);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_GONE);
         harness_expect_no_event(&h);
     }
 }
@@ -245,7 +245,7 @@ static void test_lock_releasing_zero_after_an_error(void **state)
         harness_reply(&h, 0, rows[i].error);
         harness_advance(&h, RLK_RETRY_MAX_MS);
         harness_reply(&h, 0, HARNESS_NOT_OURS);
-        harness_expect_event(&h, RLK_EV_NOT_HELD, rows[i].result);
+        harness_expect_result(&h, RLK_OP_RELEASE, rows[i].result);
         harness_expect_no_event(&h);
     }
 }
@@ -263,7 +263,7 @@ static void test_lock_releasing_zero_after_an_unsent_release(void **state)
     harness_link_of(&h, 0)->stuck = false;
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_reply(&h, 0, ":0\r\n");
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
 }
 
 /* released x an unfenced earlier SET of this token: UNKNOWN */
@@ -333,7 +333,7 @@ static void test_lock_released_with_a_fenced_earlier_set(void **state)
     assert_result(event.result, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
@@ -461,7 +461,7 @@ static void test_lock_timeout_and_ok_in_the_same_tick(void **state)
         harness_expect_no_event(&h);
         harness_expect_all(&h, 0, n, HARNESS_RELEASE);
         harness_reply_all(&h, 0, n, ":1\r\n");
-        harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
         assert_result(rlk_lock_close(&lock), RLK_OK);
     }
 }

@@ -38,7 +38,7 @@ static void test_lock_text_names_what_failed(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_reply(&h, 1, HARNESS_NOPERM);
     harness_reply(&h, 2, HARNESS_NOPERM);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_NOPERM);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_NOPERM");
     assert_contains(rlk_lock_error(&lock), "node 2, n2:6379, SET");
     assert_contains(rlk_lock_error(&lock), "this user has no permissions");
@@ -53,7 +53,7 @@ static void test_lock_text_names_what_failed(void **state)
     harness_cut(&h, 1);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_contains(rlk_lock_error(&lock), "...\"");
     assert_contains(rlk_lock_error(&lock), "errno 111");
     assert_contains(rlk_client_error(h.client), "E_CONNECT");
@@ -134,7 +134,7 @@ static void test_lock_text_of_an_outcome(void **state)
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NIL);
-    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_BUSY);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": BUSY: ");
     assert_null(strstr(rlk_lock_error(&lock), "node"));
     assert_string_equal(rlk_client_error(h.client), "");
@@ -158,14 +158,14 @@ static void test_lock_text_of_a_lease(void **state)
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
     h.servers[0].fails = HARNESS_NOPERM;
     assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
-    assert_int_equal(event.type, RLK_EV_RENEW_UNKNOWN);
+    assert_true(support_renewal_unknown(&event));
     assert_contains(rlk_lock_error(&lock), "renew \"k\": E_NOPERM: ");
     assert_contains(rlk_lock_error(&lock), "node 0, n0:6379, EVALSHA (raise)");
     assert_contains(rlk_lock_error(&lock), "this user has no permissions");
     h.servers[0].fails = NULL;
     assert_result(rlk_extend_start(&lock, RLK_TTL_MS), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 1));
-    assert_int_equal(event.type, RLK_EV_EXTENDED);
+    assert_end(&event, RLK_OP_EXTEND, RLK_OK);
     assert_contains(rlk_lock_error(&lock), "extend \"k\": OK");
     assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
     assert_int_equal(event.type, RLK_EV_RENEWED);
@@ -173,7 +173,7 @@ static void test_lock_text_of_a_lease(void **state)
     h.servers[0].fails = HARNESS_NOPERM;
     do {
         assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
-    } while (event.type == RLK_EV_RENEW_UNKNOWN);
+    } while (support_renewal_unknown(&event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_contains(rlk_lock_error(&lock), "renew \"k\": LOST: ");
     assert_contains(rlk_lock_error(&lock), "last error E_NOPERM (node 0");
@@ -188,7 +188,7 @@ static void test_lock_text_of_a_lease(void **state)
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": OK");
     harness_delete(&h, 0, HARNESS_KEY);
     assert_true(harness_next_event(&h, &event, RLK_TTL_MS));
-    assert_int_equal(event.type, RLK_EV_RENEW_REFUSED);
+    assert_true(support_renewal_refused(&event));
     assert_contains(rlk_lock_error(&lock), "renew \"k\": NOT_OWNER: ");
     assert_result(rlk_lock_close(&lock), RLK_OK);
 
@@ -215,7 +215,7 @@ static void test_lock_text_of_wrong_use(void **state)
     harness_cut(&h, 0);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESOLVER);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
     assert_contains(rlk_lock_error(&lock), "hook");
     assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379)");
     assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
@@ -304,7 +304,9 @@ static void test_lock_text_masks_the_token(void **state)
         harness_reply(&h, 0, reply);
         h.servers[0].automatic = true;
         assert_true(harness_next_event(&h, &event, 5000));
-        assert_int_equal(event.type, RLK_EV_FAILED);
+        assert_int_equal(event.type, RLK_EV_RESULT);
+        assert_int_equal(event.operation, RLK_OP_ACQUIRE);
+        assert_true(event.result < 0);
         assert_contains(rlk_lock_error(&lock), "; the server said: ");
         assert_no_digits(rlk_lock_error(&lock), token);
         assert_no_digits(rlk_client_error(h.client), token);
@@ -335,7 +337,7 @@ static void test_fault_129_quorum_out_of_reach(void **state)
     harness_advance(&h, 1);
     harness_serve(&h, 0);
     harness_serve(&h, 4);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_CONNECT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_CONNECT: ");
     assert_contains(rlk_lock_error(&lock), "; 2 of 5 nodes answer, 3 are needed (node ");
     assert_contains(rlk_client_error(h.client), "; 2 of 5 nodes answer, 3 are needed (node 1, n1:");
@@ -358,13 +360,13 @@ static void test_fault_129_nodes_that_refuse(void **state)
     harness_reply(&h, 1, HARNESS_NOPERM);
     harness_reply(&h, 2, HARNESS_NOPERM);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_NOPERM);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_NOPERM);
     assert_contains(rlk_lock_error(&lock), "; 1 of 3 nodes answers, 2 are needed (node 2, n2:");
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
     harness_advance(&h, 100);
     harness_serve(&h, 0);
     harness_serve(&h, 1);
-    harness_expect_event(&h, RLK_EV_FAILED, RLK_E_RESPONSE_TIMEOUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
     assert_contains(rlk_lock_error(&lock), "; 0 of 3 nodes answer, 2 are needed (node ");
 }
 
@@ -501,7 +503,7 @@ static void test_lock_text_of_a_loss_after_an_extend_without_an_answer(void **st
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     assert_true(harness_next_event(&h, &event, 30000));
-    assert_int_equal(event.type, RLK_EV_UNKNOWN);
+    assert_end(&event, RLK_OP_EXTEND, RLK_UNKNOWN);
     assert_contains(rlk_lock_error(&lock), "extend \"k\": UNKNOWN: ");
     assert_true(harness_next_event(&h, &event, 30000));
     assert_int_equal(event.type, RLK_EV_LOST);

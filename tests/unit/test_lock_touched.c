@@ -152,7 +152,7 @@ static void test_lock_touched_not_ours(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_push(harness_link_of(&h, 0), NULL);
     harness_expect_quiet(&h, 0);
@@ -221,7 +221,7 @@ static void test_lock_touched_gone_behind_the_ok_of_what_is_released(void **stat
     harness_reply(&h, 0, ":-2\r\n");
     (void)harness_expect(&h, 0, HARNESS_RELEASE);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
 }
 
@@ -303,7 +303,7 @@ static void test_lock_touched_while_it_is_compared(void **state)
         harness_serve(&h, 0);
         assert_int_equal(h.servers[0].count[HARNESS_CHECK] + h.servers[0].count[HARNESS_RAISE], 1);
         if (way < 2)
-            harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_OWNER);
+            harness_expect_result(&h, way == 0 ? RLK_OP_CHECK : RLK_OP_EXTEND, RLK_NOT_OWNER);
         expect_lost(&lock);
     }
 }
@@ -322,7 +322,7 @@ static void test_lock_touched_while_it_is_busy(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
     harness_serve(&h, 0);
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
-    harness_expect_event(&h, RLK_EV_NOT_HELD, RLK_NOT_HELD); /* nobody has it */
+    harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD); /* nobody has it */
     expect_lost(&lock);
 
     start(1);
@@ -348,12 +348,12 @@ static void test_lock_touched_and_then_called(void **state)
     harness_reply(&h, 0, ":30000\r\n"); /* to the first: no answer to what was asked later */
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_DONE, RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_run(&h);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
 }
 

@@ -458,8 +458,8 @@ static void test_lock_trace_stats_of_renewals(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     while (harness_next_event(&h, &event, 30000) && event.type != RLK_EV_LOST) {
         told[0] += event.type == RLK_EV_RENEWED;
-        told[1] += event.type == RLK_EV_RENEW_UNKNOWN;
-        told[2] += event.type == RLK_EV_RENEW_REFUSED;
+        told[1] += support_renewal_unknown(&event);
+        told[2] += support_renewal_refused(&event);
     }
     rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.renewed, 4); /* at each third, and when it was mended */

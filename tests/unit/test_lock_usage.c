@@ -287,7 +287,7 @@ static void test_lock_usage_45_forked_child(void **state)
     rlk_client_tick(h.client);
     harness_expect_quiet(&h, 0);
     h.forked = false; /* the parent goes on */
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_client_reset(NULL), RLK_E_ARGUMENT);
 }

@@ -105,7 +105,7 @@ static void test_lock_waiting_107_silent_server(void **state)
                 harness_reply(&h, 0, ":30000\r\n");
             assert_result(rlk_release_start(&lock), RLK_PENDING);
             harness_reply(&h, 0, ":1\r\n");
-            harness_expect_event(&h, RLK_EV_RELEASED, RLK_OK);
+            harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
             assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
             (void)harness_expect(&h, 0, HARNESS_SET);
         }
@@ -360,7 +360,7 @@ static void test_lock_waiting_ends_at_once(void **state)
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_push(harness_link_of(&h, 0), NULL);
     harness_expect_quiet(&h, 0);
@@ -386,7 +386,7 @@ static void test_lock_waiting_push_while_settling(void **state)
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_CANCELLED, RLK_CANCELLED);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
@@ -404,7 +404,7 @@ static void test_lock_waiting_push_at_the_deadline(void **state)
     h.now_ms += 800; /* no tick */
     harness_delete(&h, 0, HARNESS_KEY);
     harness_run(&h);
-    harness_expect_event(&h, RLK_EV_TIMED_OUT, RLK_TIMED_OUT);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     harness_expect_quiet(&h, 0);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
@@ -419,7 +419,7 @@ static void test_lock_waiting_once_does_not_wait(void **state)
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_BUSY, RLK_BUSY);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_BUSY);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);

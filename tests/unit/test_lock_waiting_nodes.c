@@ -657,7 +657,7 @@ static void test_fault_82_waiters_behind_a_minority_that_blocks(void **state)
         assert_int_equal(held, 1);
         assert_result(rlk_release_start(event.lock), RLK_PENDING);
         assert_true(harness_next_event(&h, &event, 0));
-        assert_int_equal(event.type, RLK_EV_RELEASED);
+        assert_end(&event, RLK_OP_RELEASE, RLK_OK);
     }
 }
 

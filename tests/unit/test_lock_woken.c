@@ -185,7 +185,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     harness_advance(&h, 500);
     assert_result(rlk_renew_start(&held, 60000), RLK_PENDING);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_EXTENDED, RLK_OK);
+    harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_run(&h);

@@ -155,17 +155,19 @@ static void loop_event(const rlk_event *event)
         MUST(rlk_lock_operation(&lock) == RLK_OP_ACQUIRE); /* follows again */
         break;
     case RLK_EV_RENEWED:
-    case RLK_EV_RENEW_UNKNOWN:
-    case RLK_EV_RENEW_REFUSED:
+    case RLK_EV_RENEW_FAILED:
     case RLK_EV_WAITING:
         break;
-    case RLK_EV_UNKNOWN:
-    case RLK_EV_FAILED:
-        MUST(!term_is_open);
-        if (!ending)
-            loop_stand();
+    case RLK_EV_RESULT:
+        if (event->result == RLK_UNKNOWN || event->result < 0) {
+            MUST(!term_is_open);
+            if (!ending)
+                loop_stand();
+        } else { /* of resigning */
+            MUST(ending);
+        }
         break;
-    default: /* of stepping down */
+    default:
         MUST(ending);
         break;
     }

@@ -91,7 +91,10 @@ static void crowd_event(crowd *many, const rlk_event *event)
         many->holding++;
         many->last = &many->members[i];
         break;
-    case RLK_EV_RELEASED:
+    case RLK_EV_RESULT:
+        if (event->operation != RLK_OP_RELEASE || event->result != RLK_OK)
+            support_fail("member %zu: operation %d ends with %s", i, (int)event->operation,
+                         rlk_result_name(event->result));
         many->holding--;
         break;
     case RLK_EV_RENEWED:

@@ -154,3 +154,13 @@ void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result resul
         support_fail_at(file, line, "event %d with %s instead of %d with %s", (int)event.type,
                         rlk_result_name(event.result), (int)type, rlk_result_name(result));
 }
+
+void loop_assert_result(rlk_client *client, rlk_operation operation, rlk_result result,
+                        const char *file, int line)
+{
+    rlk_event event;
+
+    if (!loop_next_event(client, &event, INT64_C(10000) * support_time_factor()))
+        support_fail_at(file, line, "no event came");
+    support_assert_end(&event, operation, result, file, line);
+}

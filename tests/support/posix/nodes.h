@@ -75,6 +75,11 @@ void loop_serve(rlk_client *client, int64_t ms);
 /* The next event must be this one, within 10 s. */
 #define assert_event(client, event_type, expected_result)                                          \
     loop_assert_event((client), (event_type), (expected_result), __FILE__, __LINE__)
+/* The end of an operation: RLK_EV_RESULT, or RLK_EV_ACQUIRED. */
+#define assert_result_event(client, operation, expected_result)                                    \
+    loop_assert_result((client), (operation), (expected_result), __FILE__, __LINE__)
+void loop_assert_result(rlk_client *client, rlk_operation operation, rlk_result result,
+                        const char *file, int line);
 void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result result, const char *file,
                        int line);
 

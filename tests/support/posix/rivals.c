@@ -41,7 +41,7 @@ void rivals_serve(rivals *both, unsigned renewals, const char *what)
     while (renewed < renewals) {
         rlk_event event;
         while (loop_next_event(&both->world.set.client, &event, 2)) {
-            if (event.type != RLK_EV_RENEWED && event.type != RLK_EV_RENEW_UNKNOWN)
+            if (event.type != RLK_EV_RENEWED && !support_renewal_unknown(&event))
                 support_fail("%s: event %d with %s, longest turn %d ms", what, (int)event.type,
                              rlk_result_name(event.result), (int)longest_ms);
             renewed += event.type == RLK_EV_RENEWED;
