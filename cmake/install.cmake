@@ -48,7 +48,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/cmake/resplockConfig.cmake
 
 # ---- pkg-config ----
 
-# Told from the place of the .pc file, but for folders that were given with their whole path.
+# Relative to the folder of the .pc file, except folders that were given with their whole path.
 string(REPLACE " " "\\ " resplock_pc_prefix "${CMAKE_INSTALL_PREFIX}")
 if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
     file(RELATIVE_PATH resplock_pc_up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")

@@ -13,7 +13,7 @@
 #define PUMP_MS   2500 /* to pump, in all */
 #define TTL_MS    1500 /* renewed when half of it is left */
 #define BEAT_MS   100  /* longest sleep: how late the pump is switched off */
-#define RX_ROUNDS 8    /* most reads in a row, so that a busy stream can't stop the main loop */
+#define RX_ROUNDS 8    /* most consecutive reads, so that a busy stream can't stop the main loop */
 
 static rlk_conn_entry ring[RLK_CONN_RING_MIN];
 static uint8_t tx[256];

@@ -24,7 +24,7 @@ static void work(void)
     nanosleep(&a_while, NULL);
 }
 
-static void tell_holder(rlk_lock *lock)
+static void print_holder(rlk_lock *lock)
 {
     rlk_holder holder;
 
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "%s\n", rlk_lock_error(&lock));
         break;
     case RLK_TIMED_OUT:
-        tell_holder(&lock);
+        print_holder(&lock);
         break;
     default: /* RLK_UNKNOWN: the key may be ours for up to 30 s, but we must not work */
         die(rlk_lock_error(&lock));

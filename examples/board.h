@@ -38,7 +38,7 @@ board_link board_stream(void);
 /* Our own end as "ip:port", NULL if it is not known. */
 const char *board_local(void);
 
-/* How many bytes were taken, or had come. 0: none now; board_stream() tells whether ever. */
+/* How many bytes were taken, or had come. 0: none now; board_stream() returns if more can come. */
 size_t board_send(const void *bytes, size_t len);
 size_t board_receive(void *room, size_t cap);
 

@@ -101,7 +101,8 @@ const char *board_local(void)
     return text;
 }
 
-/* What a call on the socket came to; all but "not now" ends the stream. */
+/* Returns the bytes that a call on the socket moved. Each error except "not now" ends the stream.
+ */
 static size_t board_count(ssize_t n)
 {
     if (n > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The main job, to look at: two processes want one lock; then a leader is killed -9, and a follower
+ * The main job, to watch: two processes want one lock; then a leader is killed -9, and a follower
  * takes over. scripts/demo starts a private server and runs it:
  *     demo unix:///path/of/redis.sock
  */
@@ -25,7 +25,7 @@ static int64_t start_ms;
 static bool coloured;
 static volatile sig_atomic_t children[2]; /* read by the handler */
 
-/* ---- Telling ---- */
+/* ---- Output ---- */
 
 static int64_t now_ms(void)
 {
@@ -166,7 +166,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
         pause_ms(LEADER_TTL_MS / 8);
     }
     must(rlk_release(&lock), name, &lock);
-    say(colour, name, "steps down");
+    say(colour, name, "resigns");
     close_lock(&client, &lock);
 }
 

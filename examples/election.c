@@ -2,7 +2,7 @@
  *
  * Leader election in an event loop: start it several times; one leads, the others follow and say
  * whom. When the leader ends, the next one leads at once; when it dies, after the TTL at the
- * latest. SIGTERM and SIGINT end it in good order. Its name, or the address where it is to be
+ * latest. SIGTERM and SIGINT end it in good order. Its name, or the address where it can be
  * reached, goes into the token, where the others find it:
  *     election redis://127.0.0.1 my-service 10.0.0.7:8080
  */
@@ -21,12 +21,12 @@
 static const char *name;
 static rlk_client client;
 static rlk_lock candidate;
-static rlk_lock question;      /* the candidate's own operation is to follow: another one asks */
+static rlk_lock question;      /* the candidate's own operation is the campaign: another one asks */
 static rlk_holder holder;      /* one for each server */
 static rlk_leader_info leader; /* what is known: zero at first */
 static rlk_result answer;      /* of the last question */
 static int64_t ask_ms;         /* when to ask next */
-static int64_t stand_ms;       /* when to stand again, after an error; RLK_NEVER */
+static int64_t campaign_ms;    /* when to campaign again, after an error; RLK_NEVER */
 static bool ending;
 static bool done;
 
@@ -50,29 +50,29 @@ static int64_t now_ms(void)
 
 /* ---- Leading ---- */
 
-static void stand(void)
+static void campaign(void)
 {
     rlk_result result = rlk_campaign_start(&candidate);
 
-    stand_ms = RLK_NEVER;
+    campaign_ms = RLK_NEVER;
     if (result != RLK_PENDING) {
         printf("%s: %s\n", name, rlk_lock_error(&candidate));
-        stand_ms = now_ms() + ASK_MS;
+        campaign_ms = now_ms() + ASK_MS;
     }
 }
 
-static void step_down(void)
+static void resign(void)
 {
     rlk_result result;
 
     if (ending)
         return;
     ending = true;
-    stand_ms = RLK_NEVER;
+    campaign_ms = RLK_NEVER;
     result = rlk_resign_start(&candidate);
     if (result == RLK_PENDING)
-        return; /* an event tells */
-    printf("%s steps down: %s\n", name, rlk_result_name(result));
+        return; /* an event reports the result */
+    printf("%s resigns: %s\n", name, rlk_result_name(result));
     done = true;
 }
 
@@ -82,7 +82,7 @@ static void on_candidate(const rlk_event *event)
     case RLK_EV_ACQUIRED:
         printf("%s leads\n", name);
         break;
-    case RLK_EV_LOST: /* somebody else may lead already: stop at once. It follows again by itself */
+    case RLK_EV_LOST: /* somebody else may lead already: stop at once. It follows again */
         printf("%s leads no longer\n", name);
         leader.known = false;
         ask_ms = now_ms();
@@ -97,10 +97,10 @@ static void on_candidate(const rlk_event *event)
         /* a fatal error (nothing is tried until rlk_client_reset), or RLK_UNKNOWN */
         if (event->operation == RLK_OP_ACQUIRE && event->result != RLK_CANCELLED) {
             printf("%s: %s\n", name, rlk_lock_error(&candidate));
-            stand_ms = now_ms() + ASK_MS;
+            campaign_ms = now_ms() + ASK_MS;
             break;
         }
-        printf("%s steps down: %s\n", name, rlk_result_name(event->result));
+        printf("%s resigns: %s\n", name, rlk_result_name(event->result));
         done = true;
         break;
     default:
@@ -117,7 +117,7 @@ static void ask(void)
         (void)rlk_query_start(&question, &holder, 1);
 }
 
-static void tell_leader(void)
+static void print_leader(void)
 {
     if (leader.name_len > 0)
         printf("%s follows %.*s", name, leader.name_len, leader.token);
@@ -139,7 +139,7 @@ static void on_question(const rlk_event *event)
     if (answer != RLK_OK || rlk_leader(&question, &holder, &leader) != RLK_OK)
         leader.known = false;
     else if (leader.since_ms != since_ms && !rlk_is_held(&candidate))
-        tell_leader();
+        print_leader();
 }
 
 /* ---- The loop ---- */
@@ -162,8 +162,8 @@ static void turn(void)
     char byte;
 
     fds[n] = (struct pollfd){.fd = signals[0], .events = POLLIN};
-    if (stand_ms != RLK_NEVER)
-        timeout_ms = until(stand_ms, timeout_ms);
+    if (campaign_ms != RLK_NEVER)
+        timeout_ms = until(campaign_ms, timeout_ms);
     if (poll(fds, n + 1, timeout_ms) < 0)
         fds[n].revents = 0; /* a signal; its byte is found next time */
     rlk_client_service(&client, fds, n);
@@ -175,12 +175,12 @@ static void turn(void)
     }
     if (now_ms() >= ask_ms)
         ask();
-    if (now_ms() >= stand_ms) {
+    if (now_ms() >= campaign_ms) {
         rlk_client_reset(&client);
-        stand();
+        campaign();
     }
     if (fds[n].revents & POLLIN && read(signals[0], &byte, 1) == 1)
-        step_down();
+        resign();
 }
 
 int main(int argc, char **argv)
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
 
     ask_ms = now_ms();
-    stand();
+    campaign();
     while (!done)
         turn();
 

@@ -19,7 +19,7 @@
 #define WORK_PIECES  10
 #define PIECE_MS     50
 #define RX_ROUNDS    8
-#define SLEEP_MAX_MS 3600000 /* the clock must be looked at once in each round of the ticks */
+#define SLEEP_MAX_MS 3600000 /* the clock must be read once in each round of the ticks */
 
 typedef enum wire_stage {
     WIRE_DOWN,

@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     }
 
     if (rlk_is_held(&lock))
-        printf("%s steps down: %s\n", argv[3], rlk_result_name(rlk_release(&lock)));
+        printf("%s resigns: %s\n", argv[3], rlk_result_name(rlk_release(&lock)));
     rlk_lock_close(&lock);
     rlk_client_close(&client);
     return 0;

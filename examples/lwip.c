@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define WORK_MS      300
-#define SLEEP_MAX_MS 3600000 /* the clock must be looked at once in each round of the counter */
+#define SLEEP_MAX_MS 3600000 /* the clock must be read once in each round of the counter */
 
 static struct {
     struct tcp_pcb *pcb; /* NULL: no stream */
@@ -98,7 +98,7 @@ static err_t on_received(void *context, struct tcp_pcb *pcb, struct pbuf *p, err
             uint8_t *room = rlk_conn_rx_buf(&wire.conn, &cap);
             u16_t n = (u16_t)LWIP_MIN(cap, (size_t)(p->tot_len - done));
             if (room == NULL)
-                break; /* the connection is to be closed */
+                break; /* the connection wants to be closed */
             pbuf_copy_partial(p, room, n, done);
             rlk_conn_rx_ack(&wire.conn, n, now_ms(NULL));
             done = (u16_t)(done + n);

@@ -27,7 +27,7 @@
 #include <mbedtls/error.h>
 #include <mbedtls/ssl.h>
 
-#define READ_ROUNDS 16 /* most reads in a row: one stream must not stop the program */
+#define READ_ROUNDS 16 /* most consecutive reads: one stream must not stop the program */
 
 typedef enum tls_stage {
     TLS_DOWN,
@@ -111,7 +111,7 @@ static void tls_end(rlk_result why, int error)
     rlk_conn_closed(&wire.conn, why, error, now_ms());
 }
 
-/* True: done. False: it is to be called again when the descriptor is ready, or the stream ended. */
+/* Returns true if done; else call again when the descriptor is ready, or the stream has ended. */
 static bool tls_done(int result)
 {
     char text[128];

@@ -2530,7 +2530,7 @@ RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *f
  *
  *    START  before a value, or before the end of a streamed aggregate
  *    VALUE  the same behind an attribute: a value must come, since the attribute belongs to it
- *    BAD    from anywhere, for ever
+ *    BAD    from anywhere, and it stays
  *
  * Errors are found at the byte that makes them, never later because of how the bytes were cut:
  * what a stream comes to depends on its bytes alone.
@@ -2719,7 +2719,7 @@ static unsigned parser_complete(rlk_resp_parser *parser)
 
 /*
  * [sign] digits [. digits] [e [sign] digits], or inf, -inf, nan. Returns the first byte that
- * can't belong to it; *whole tells if what stands before is a double already.
+ * can't belong to it; *whole: what is before it is a double already.
  */
 static const uint8_t *parser_double_text(const uint8_t *at, const uint8_t *end, bool *whole)
 {
@@ -2978,7 +2978,7 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     return PARSER_RESP3 ? parser_scalar(parser, in, token) : parser_fail(RLK_RESP_FAULT_TYPE);
 }
 
-/* The first byte from `at` that ends the text of the line, or can't stand in it. */
+/* Returns the first byte from `at` that ends the text of the line, or that no line may have. */
 static const uint8_t *parser_scan(const uint8_t *at, const uint8_t *end)
 {
     while (at < end && (*at > '\r' || (*at != '\r' && *at != '\n')))
@@ -3404,8 +3404,8 @@ const char *rlk_version(void)
 #define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
 
 /*
- * Divides by ten and returns the remainder. In pieces that 32-bit machines divide by themselves:
- * a 64-bit division is a library call there.
+ * Divides by ten and returns the remainder. In pieces that 32-bit machines can divide: a
+ * 64-bit division is a library call there.
  */
 static uint32_t writer_divide_by_ten(uint64_t *value)
 {

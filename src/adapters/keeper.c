@@ -15,9 +15,9 @@
  * In GIVEN, REFUSED and RETURNED the lease is in kept->lease. In KEPT kept->lock has it, and in
  * OVER undoes it: there that lock is open, and belongs to the thread, which gives it up when it is
  * wanted. Everything that two threads touch is under the mutex. The thread waits outside of it, and
- * is woken by rlk_interrupt. What others see of a validity is a number that the thread writes after
- * each wait, from a clock that it reads before: so it is never later than what the lock itself
- * says.
+ * rlk_interrupt ends its wait. What others see of a validity is a number that the thread writes
+ * after each wait, from a clock that it reads before: so it is never later than what the lock
+ * itself says.
  */
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1

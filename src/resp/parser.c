@@ -17,7 +17,7 @@
  *
  *    START  before a value, or before the end of a streamed aggregate
  *    VALUE  the same behind an attribute: a value must come, since the attribute belongs to it
- *    BAD    from anywhere, for ever
+ *    BAD    from anywhere, and it stays
  *
  * Errors are found at the byte that makes them, never later because of how the bytes were cut:
  * what a stream comes to depends on its bytes alone.
@@ -207,7 +207,7 @@ static unsigned parser_complete(rlk_resp_parser *parser)
 
 /*
  * [sign] digits [. digits] [e [sign] digits], or inf, -inf, nan. Returns the first byte that
- * can't belong to it; *whole tells if what stands before is a double already.
+ * can't belong to it; *whole: what is before it is a double already.
  */
 static const uint8_t *parser_double_text(const uint8_t *at, const uint8_t *end, bool *whole)
 {
@@ -466,7 +466,7 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     return PARSER_RESP3 ? parser_scalar(parser, in, token) : parser_fail(RLK_RESP_FAULT_TYPE);
 }
 
-/* The first byte from `at` that ends the text of the line, or can't stand in it. */
+/* Returns the first byte from `at` that ends the text of the line, or that no line may have. */
 static const uint8_t *parser_scan(const uint8_t *at, const uint8_t *end)
 {
     while (at < end && (*at > '\r' || (*at != '\r' && *at != '\n')))

@@ -21,8 +21,8 @@
 #define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
 
 /*
- * Divides by ten and returns the remainder. In pieces that 32-bit machines divide by themselves:
- * a 64-bit division is a library call there.
+ * Divides by ten and returns the remainder. In pieces that 32-bit machines can divide: a
+ * 64-bit division is a library call there.
  */
 static uint32_t writer_divide_by_ten(uint64_t *value)
 {

@@ -216,7 +216,7 @@ static void act(void)
         ends(i, true, dice(3) ? dice_ms(TTL_MS, TTL_MS * 5 / 2) : dice_ms(0, TTL_MS / 2));
     } else if (owns_for(it->who) > 0) {
         world.step_downs++;
-        candidate_step_down(it->who);
+        candidate_resign(it->who);
     }
 }
 
@@ -298,7 +298,7 @@ static void judge_exclusion(void)
  * of it yet. */
 static int64_t gap_free(const span *last, int64_t before_ms)
 {
-    bool known = !last || last->how == CANDIDATE_STEPPED_DOWN;
+    bool known = !last || last->how == CANDIDATE_RESIGNED;
     int64_t free_ms = last ? last->end_ms : INT64_MIN;
     size_t i;
     for (i = 0; i < world.log_len && world.log[i].time_ms < before_ms; i++) {
@@ -452,7 +452,7 @@ static void finish(void)
     look_for_ended();
     for (i = 0; i < CANDIDATES; i++) {
         note(STANDS, i);
-        candidate_step_down(world.players[i].who);
+        candidate_resign(world.players[i].who);
     }
     for (i = 0; i < CANDIDATES; i++)
         wait_until(!candidate_runs(world.players[i].who));

@@ -103,7 +103,7 @@ static void test_examples_leader(void **state)
     program_expect(bert, "bert leads");
     program_signal(bert, SIGTERM);
     assert_int_equal(program_wait(bert), 0);
-    program_expect(bert, "bert steps down: OK");
+    program_expect(bert, "bert resigns: OK");
     assert_int_equal(server_integer(redis, "EXISTS service"), 0);
 }
 
@@ -231,13 +231,13 @@ static void test_examples_election(void **state)
     program_expect(carl, "carl follows bert");
     program_signal(bert, SIGTERM);
     assert_int_equal(program_wait(bert), 0);
-    program_expect(bert, "bert steps down: OK\n");
+    program_expect(bert, "bert resigns: OK\n");
     program_expect(carl, "carl leads\n");
     bert = stand(redis, "bert");
     program_expect(bert, "bert follows carl");
     program_signal(bert, SIGINT);
     assert_int_equal(program_wait(bert), 0);
-    program_expect(bert, "bert steps down: CANCELLED\n");
+    program_expect(bert, "bert resigns: CANCELLED\n");
     program_signal(carl, SIGTERM);
     assert_int_equal(program_wait(carl), 0);
     assert_int_equal(server_integer(redis, "EXISTS service"), 0);
@@ -279,7 +279,7 @@ static void test_examples_election_waits_for_the_server(void **state)
     server_kill(redis);
     program_signal(anna, SIGTERM);
     assert_int_equal(program_wait(anna), 0);
-    program_expect(anna, "anna steps down: UNKNOWN\n");
+    program_expect(anna, "anna resigns: UNKNOWN\n");
 }
 
 static void test_examples_election_outlives_a_fatal_error(void **state)
@@ -296,7 +296,7 @@ static void test_examples_election_outlives_a_fatal_error(void **state)
     program_expect(bert, "bert: acquire \"service\": E_AUTH");
     program_signal(bert, SIGTERM);
     assert_int_equal(program_wait(bert), 0);
-    program_expect(bert, "bert steps down: ");
+    program_expect(bert, "bert resigns: ");
     server_do(redis, "ACL SETUSER default nopass");
     program_expect(anna, "anna leads\n");
 }
@@ -343,7 +343,7 @@ static void test_examples_demo(void **state)
     program_expect(run, "dave   follows carol\n");
     program_expect(run, "kill -9 carol");
     program_expect(run, "dave   leads");
-    program_expect(run, "dave   steps down");
+    program_expect(run, "dave   resigns");
     assert_int_equal(program_wait(run), 0);
     program_expect(run, "Done.");
     assert_null(strchr(program_output(run), '\033'));

@@ -298,7 +298,7 @@ void fake_init(fake *self, size_t tx_cap, size_t rx_cap, uint16_t ring_len)
     self->out = (char *)malloc(FAKE_STREAM_MAX);
     self->in = (char *)malloc(FAKE_STREAM_MAX);
     assert_true(self->config.tx && self->config.rx && self->config.ring && self->out && self->in);
-    memset(self->config.tx, 0, self->config.tx_cap); /* tests look for secrets there */
+    memset(self->config.tx, 0, self->config.tx_cap); /* tests search it for secrets */
     memset(self->config.rx, 0, self->config.rx_cap);
     self->calls.encode = fake_encode;
     self->calls.reply = fake_on_reply;

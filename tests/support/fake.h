@@ -15,7 +15,8 @@ typedef struct fake_rule {
     const char *reply;   /* RESP; NULL: none, ever */
 } fake_rule;
 
-/* A request of the layer above: `commands` times "ECHO n", where n tells request and command. */
+/* A request of the layer above: `commands` times "ECHO n", where n is the number of request and
+ * command. */
 typedef struct fake_request {
     rlk_request request;
     int number;

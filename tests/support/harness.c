@@ -98,7 +98,7 @@ bool harness_deliver(harness_link *link)
     return true;
 }
 
-/* Answers what the server answers by itself. */
+/* Answers what the server answers without the test. */
 static bool harness_answer(harness_link *link)
 {
     harness_command *head = harness_head(link);
@@ -260,8 +260,8 @@ static int harness_env_wait(void *context, rlk_client *client, int64_t deadline_
             return answer;
     }
     harness_run(h);
-    if (h->woken) {
-        h->woken = false;
+    if (h->ends_wait) {
+        h->ends_wait = false;
         return 0;
     }
     if (client->event_head == NULL && deadline_ms > h->now_ms &&
@@ -326,7 +326,7 @@ void harness_open(harness *h, unsigned nodes, unsigned clients)
     h->no_entropy = false;
     h->forked = false;
     h->on_wait = NULL;
-    h->woken = false;
+    h->ends_wait = false;
     h->waits = 0;
     memset(h->servers, 0, sizeof h->servers);
     for (i = 0; i < nodes; i++)

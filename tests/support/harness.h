@@ -3,7 +3,7 @@
  * harness.h: a harness for the lock layer: clients over real connection engines, 1..5 scripted
  * servers, a virtual clock; no socket, no real time, so a case costs microseconds.
  *
- * A server does the handshake by itself. What the lock layer sends it stands in a queue, decoded,
+ * A server does the handshake without the test. What the lock layer sends is in a queue, decoded,
  * until the test (or, in `automatic` mode, the server itself) executes it against the server's
  * small store and delivers the reply. So a test says when a command runs, when its answer comes,
  * and when the stream is cut in between. harness_advance also checks of every test that deadlines
@@ -36,7 +36,7 @@ typedef struct harness_command {
     bool executed;   /* `reply` is what it came to */
     bool by_digest;  /* EVALSHA: the server must know the script */
     bool by_text;    /* EVAL: from now on it does */
-    bool by_get;     /* the script is to use GET at once */
+    bool by_get;     /* the script should use GET at once */
     int64_t ms;      /* SET: PX; raise: to */
     int64_t sent_ms; /* when it came */
     unsigned stream; /* on which: its id at the server */
@@ -65,23 +65,23 @@ typedef struct harness_server {
     rlk_result refusal; /* why; 0: RLK_E_CONNECT */
     bool swallows;      /* attempts to connect: no answer */
     bool mute;          /* does not answer the handshake either */
-    bool tracking;      /* understands CLIENT TRACKING: tells of changes to keys that were read */
-    bool no_ids;        /* tells neither id nor run_id, so nothing can be fenced */
-    bool no_hello;      /* does not know HELLO: RESP2 */
-    bool array;         /* answers HELLO by an array, with proto 2 */
-    bool dragonfly;     /* says so to HELLO */
-    const char *mode;   /* which it says to HELLO; NULL: none */
-    const char *role;   /* the same */
-    bool no_load;       /* does not know SCRIPT LOAD */
-    bool wants_key;     /* refuses calls without a key, as proxies do that route by them */
-    bool no_getex;      /* does not know GETEX */
-    bool silent;        /* grants tracking, and sends no pushes */
-    bool script;        /* knows the script */
-    int kill_result;    /* answer of CLIENT KILL */
-    unsigned run;       /* instance: part of the run_id */
-    unsigned alias_of;  /* number of the server whose run_id it has, plus 1 */
-    const char *hello;  /* its answer to HELLO, or to the first command instead; NULL: a good one */
-    const char *fails;  /* automatic mode: every command gets this reply; NULL: none does */
+    bool tracking;     /* understands CLIENT TRACKING: notifies of changes to keys that were read */
+    bool no_ids;       /* sends neither id nor run_id, so nothing can be fenced */
+    bool no_hello;     /* does not know HELLO: RESP2 */
+    bool array;        /* answers HELLO by an array, with proto 2 */
+    bool dragonfly;    /* says so to HELLO */
+    const char *mode;  /* which it says to HELLO; NULL: none */
+    const char *role;  /* the same */
+    bool no_load;      /* does not know SCRIPT LOAD */
+    bool wants_key;    /* refuses calls without a key, as proxies do that route by them */
+    bool no_getex;     /* does not know GETEX */
+    bool silent;       /* grants tracking, and sends no pushes */
+    bool script;       /* knows the script */
+    int kill_result;   /* answer of CLIENT KILL */
+    unsigned run;      /* instance: part of the run_id */
+    unsigned alias_of; /* number of the server whose run_id it has, plus 1 */
+    const char *hello; /* its answer to HELLO, or to the first command instead; NULL: a good one */
+    const char *fails; /* automatic mode: every command gets this reply; NULL: none does */
     harness_entry entries[4];
     unsigned count[HARNESS_KINDS]; /* commands that came */
     unsigned loads;                /* SCRIPT LOADs */
@@ -98,7 +98,7 @@ typedef struct harness_link {
     bool up;
     bool resp3;
     bool tracking;
-    char watched[4][24]; /* keys whose change it is told, once */
+    char watched[4][24]; /* keys of which a change is notified, once */
     bool stuck;          /* takes nothing from the connection: what is sent waits there */
     stream_tracker tracker;
     harness_queue queue; /* of the stream under way */
@@ -129,7 +129,7 @@ typedef struct harness {
     bool forked;
     /* of env.wait, if set: called before time moves; another number than 0: env.wait's answer */
     int (*on_wait)(struct harness *harness);
-    bool woken; /* set by on_wait: something happened, so this wait ends before time moves */
+    bool ends_wait; /* set by on_wait: something happened, so this wait ends before time moves */
     unsigned waits;
 } harness;
 
@@ -140,7 +140,7 @@ void harness_open(harness *h, unsigned nodes, unsigned clients);
 /* harness_open with defaults and one client, whose connections are ready. */
 void harness_start(harness *h, unsigned nodes);
 
-/* As harness_start, and tells servers to be automatic. */
+/* As harness_start, with automatic servers. */
 void harness_start_automatic(harness *h, unsigned nodes);
 
 harness_link *harness_link_of(harness *h, unsigned node);
@@ -182,7 +182,8 @@ bool harness_execute(harness_link *link);
 /* Delivers the reply of the oldest command, which must be executed; false: it is not. */
 bool harness_deliver(harness_link *link);
 
-/* The server tells a stream that a key changed, all keys (NULL); behind what it has executed. */
+/* The server notifies a stream that a key changed, or all keys (NULL); behind what it has executed.
+ */
 void harness_push(harness_link *link, const char *key);
 
 /* Bytes of the server, out of turn: the queue is as before. */
@@ -198,7 +199,8 @@ void harness_cut(harness *h, unsigned node);
 /* Executes the oldest loose command. */
 bool harness_execute_loose(harness_link *link);
 
-/* A change by somebody outside of the harness: the key is gone, and who watches it is told. */
+/* A change by somebody outside of the harness: the key is gone, and streams that watch it are
+ * notified. */
 void harness_delete(harness *h, unsigned node, const char *key);
 
 /* What a server has under a key, NULL if nothing (any more). */
@@ -233,7 +235,7 @@ void harness_expect_no_event_at(harness *h, const char *file, int line);
 
 /* ---- Between harness.c and harness_server.c ---- */
 
-/* The words of a command: what it is, and the reply if the server has it by itself. */
+/* The words of a command: what it is, and the reply if the server has it without the test. */
 void harness_decode(harness_link *link, harness_command *command, char *words);
 
 harness_command *harness_add(harness_queue *queue);

@@ -12,7 +12,7 @@
 
 /* ---- The store --------------------------------------------------------------------------- */
 
-/* Who reads a key is told when it changes; once. */
+/* A stream that reads a key is notified when it changes; once. */
 static void harness_watch(harness_link *link, const char *key)
 {
     size_t i;
@@ -52,7 +52,7 @@ void harness_push(harness_link *link, const char *key)
                        ">2\r\n$10\r\ninvalidate\r\n*1\r\n$%zu\r\n%s\r\n", strlen(key), key);
 }
 
-/* All are told but the one that did it (NOLOOP), whose interest ends all the same. */
+/* Notifies all except the stream that did it (NOLOOP), whose interest ends all the same. */
 static void harness_changed(harness *h, const harness_server *server, const char *key,
                             const harness_link *own)
 {
@@ -317,7 +317,7 @@ static void harness_track(harness_link *link, const char *words, char *reply, si
     (void)snprintf(reply, cap, server->tracking ? HARNESS_OK : HARNESS_NOPERM);
 }
 
-/* By the id alone, since the harness tells no addresses; and only where ids are told. */
+/* By the id alone, since the harness sends no addresses; and only where ids are sent. */
 static void harness_kill(harness_link *link, const char *words, char *reply, size_t cap)
 {
     assert_true(stream_matches(words, "CLIENT KILL ID"));
@@ -376,7 +376,7 @@ static bool harness_script(harness_link *link, char *words, char *reply, size_t 
     return true;
 }
 
-/* What the server itself answers: the handshake. False: it is a command of the lock room. */
+/* Answers the handshake. Returns false for a command of the lock layer. */
 static bool harness_handshake(harness_link *link, char *words, char *reply, size_t cap)
 {
     const harness_server *server = link->server;
@@ -427,7 +427,7 @@ static void harness_decode_script(harness_command *command, char *rest)
     command->kind = HARNESS_RELEASE;
     if (rest[0] == '\0')
         return;
-    ms = harness_word(&rest); /* empty, where a release is to use GET */
+    ms = harness_word(&rest); /* empty, where a release should use GET */
     if (ms[0] != '\0') {
         command->ms = atoll(ms);
         command->kind = command->ms == -1 ? HARNESS_CHECK : HARNESS_RAISE;

@@ -18,7 +18,7 @@ typedef struct resp_feed_plan {
 #define RESP_FEED_SMALLEST 0
 
 /*
- * Each piece is shown in heap memory of exactly its size, so that a sanitizer sees a look beyond.
+ * Each piece is shown in heap memory of exactly its size, so that a sanitizer sees a read beyond.
  * Returns NULL, or which promise was broken.
  */
 const char *resp_feed(resp_log *log, const resp_feed_plan *plan, const uint8_t *bytes, size_t len);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Every function returns false when the bytes end or can't go on: log->outcome tells which. */
+/* Every function returns false when the bytes end or can't go on: log->outcome has which. */
 typedef struct reader {
     resp_log *log;
     const uint8_t *bytes;
@@ -154,7 +154,7 @@ static void reader_string(reader *r, rlk_resp_type type, unsigned flags, unsigne
     event->len = r->log->used - begin;
 }
 
-/* Text up to CRLF; neither byte may stand in it. */
+/* Text up to CRLF; it has neither byte. */
 static bool reader_text(reader *r, rlk_resp_type type, unsigned flags, unsigned depth)
 {
     size_t begin = r->at;

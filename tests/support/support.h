@@ -95,7 +95,7 @@ int support_teardown(void **state);
 
 /* ---- Folders ----------------------------------------------------------------------------- */
 
-/* Makes a private folder; the path is to be freed. */
+/* Makes a private folder; the caller frees the path. */
 char *support_folder_new(void);
 
 /* Removes a folder of support_folder_new with the files in it (no subfolders but one level). */

@@ -389,7 +389,7 @@ static int pull_events(harness *self)
     harness_run(self);
     while (rlk_client_next_event(self->client, &event)) {
         assert_ptr_equal(event.lock, &subject);
-        self->woken = true;
+        self->ends_wait = true;
     }
     return ++calls > 20 ? -1 : 0;
 }

@@ -120,7 +120,7 @@ static int take_a_while(harness *self)
 {
     harness_run(self);
     self->now_ms += 20;
-    self->woken = true;
+    self->ends_wait = true;
     return 0;
 }
 

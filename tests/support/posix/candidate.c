@@ -79,7 +79,7 @@ static int64_t self_deadline(void)
     int64_t time_ms = rlk_system_now_ms(NULL);
     if (!rlk_is_held_at(&lock, time_ms))
         return time_ms;
-    time_ms += rlk_remaining_ms(&lock); /* which has looked later */
+    time_ms += rlk_remaining_ms(&lock); /* which reads the clock later */
     while (rlk_is_held_at(&lock, time_ms))
         time_ms++;
     return time_ms;
@@ -103,7 +103,7 @@ static void term_begin(void)
     term_is_open = true;
 }
 
-/* A renewal may have come: before anybody else is told. */
+/* A renewal may have come: before anybody else is notified. */
 static void term_goes_on(void)
 {
     if (term_is_open && rlk_is_held(&lock))
@@ -173,7 +173,7 @@ static void loop_event(const rlk_event *event)
     }
 }
 
-/* One turn; `ending` is looked at before, and a signal that comes later ends the wait. */
+/* One turn; `ending` is read before, and a signal that comes later ends the wait. */
 static void loop_turn(const sigset_t *signals)
 {
     struct pollfd fds[RLK_MAX_FDS];
@@ -199,7 +199,7 @@ static void self_loop(void)
     loop_stand();
     while (!ending)
         loop_turn(&before);
-    term_end(CANDIDATE_STEPPED_DOWN);
+    term_end(CANDIDATE_RESIGNED);
     if (rlk_resign_start(&lock) == RLK_PENDING) {
         while (rlk_lock_operation(&lock) != RLK_OP_NONE)
             loop_turn(&before);
@@ -214,7 +214,7 @@ static void blocking_lead(void)
         term_goes_on();
         support_sleep_ms(left_ms < self->ttl_ms / 10 ? left_ms : self->ttl_ms / 10);
     }
-    term_end(ending ? CANDIDATE_STEPPED_DOWN : CANDIDATE_LOST);
+    term_end(ending ? CANDIDATE_RESIGNED : CANDIDATE_LOST);
 }
 
 static void self_block(void)
@@ -324,7 +324,7 @@ void candidate_resume(candidate *who)
     kill(who->pid, SIGCONT);
 }
 
-void candidate_step_down(candidate *who)
+void candidate_resign(candidate *who)
 {
     kill(who->pid, SIGTERM);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * candidate.h: processes that stand for election, and what each says of it in shared memory before
- * its application hears of it.
+ * candidate.h: processes that campaign, and what each writes of it into shared memory before its
+ * application gets the event.
  *
  *     candidate *anna = candidate_new(urls, 1, "service", "anna", 1000);
  *     candidate_start(anna, CANDIDATE_LOOP);
  *     wait_until(candidate_terms(anna, &count) && count == 1);
  *     candidate_kill(anna);
  *
- * Each call but candidate_step_down has had its effect when it returns. They die with the test.
+ * Each call but candidate_resign has had its effect when it returns. They die with the test.
  */
 #ifndef TEST_CANDIDATE_H
 #define TEST_CANDIDATE_H
@@ -28,14 +28,14 @@ typedef enum candidate_way {
 typedef enum candidate_end {
     CANDIDATE_LEADS, /* it did not */
     CANDIDATE_LOST,
-    CANDIDATE_STEPPED_DOWN
+    CANDIDATE_RESIGNED
 } candidate_end;
 
 /* One time of leading, by the clock of all processes (rlk_system_now_ms). */
 typedef struct candidate_term {
     int64_t begin_ms;
     int64_t deadline_ms; /* of its lease, as it was last before the application went on */
-    int64_t end_ms;      /* LOST was heard, or stepping down called; 0: neither */
+    int64_t end_ms;      /* LOST was received, or resign was called; 0: neither */
     candidate_end how;
 } candidate_term;
 
@@ -50,8 +50,8 @@ void candidate_start(candidate *who, candidate_way way);
 void candidate_kill(candidate *who); /* kill -9 */
 void candidate_pause(candidate *who);
 void candidate_resume(candidate *who);
-/* It steps down if it leads, and ends; if it follows it ends when it leads, or at once. */
-void candidate_step_down(candidate *who);
+/* It resigns if it leads, and ends; if it follows it ends when it leads, or at once. */
+void candidate_resign(candidate *who);
 
 /* False when it has ended; fails the test if that was for an error. */
 bool candidate_runs(candidate *who);

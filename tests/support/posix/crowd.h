@@ -30,7 +30,7 @@ typedef struct crowd_member {
     uint8_t tx[CROWD_NODES][512];
     uint8_t rx[CROWD_NODES][512];
     unsigned acquired; /* so often */
-    unsigned pushes;   /* that it was told of its key, by the server */
+    unsigned pushes;   /* that the server notified it of its key */
     unsigned commands; /* that its lock sent */
 } crowd_member;
 
@@ -55,7 +55,8 @@ void crowd_open_keys(crowd *many, size_t count, server *const *servers, size_t n
                      const rlk_lock_config *config);
 void crowd_close(crowd *many);
 
-/* Everybody acquires, for ever; returns when everybody has had an attempt, and all is calm. */
+/* Everybody acquires again and again; returns when everybody has had an attempt, and all is calm.
+ */
 void crowd_wait(crowd *many);
 
 /* Serves all for a time. Results are taken: ACQUIRED and RELEASED are counted, others but renewals

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * election.h: two clients over the same servers in one loop, each with a lock that may stand for
- * election. Of processes that do: candidate.h.
+ * election.h: two clients over the same servers in one loop, each with a lock that may
+ * campaign. Of processes that do: candidate.h.
  */
 #ifndef TEST_ELECTION_H
 #define TEST_ELECTION_H

@@ -52,7 +52,7 @@ void proxied_hold(proxied *world, proxy_direction direction);
 /* Lets go of what is held, and waits until the servers have executed what came. */
 void proxied_release(proxied *world);
 
-/* Serves the client until nothing has moved for a while: what it has to do by itself is done.
+/* Serves the client until nothing has moved for a while: what it has to do without a call is done.
  * Events stay. */
 void proxied_calm(proxied *world);
 

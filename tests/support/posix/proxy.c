@@ -101,7 +101,7 @@ static size_t proxy_poll_set(proxy *middle, struct pollfd **fds)
         if (up->out.len > up->out_start && !up->held &&
             middle->state.dribble_us[PROXY_TO_SERVER] == 0)
             server |= POLLOUT;
-        /* An ended socket without interest would wake poll by POLLHUP for ever. */
+        /* An ended socket without interest would wake poll by POLLHUP again and again. */
         (*fds)[n++] = (struct pollfd){client != 0 ? link->client : -1, client, 0};
         (*fds)[n++] = (struct pollfd){server != 0 ? link->server : -1, server, 0};
     }

@@ -58,7 +58,7 @@ typedef enum proxy_action {
 /*
  * A rule for the nth coming command (1: the next; 0: every one) that begins with these words, in
  * any case: "SET", "CLIENT KILL", "SET lock:a". Cuts are FIN unless the name says RST. Of several
- * rules that match, the oldest acts. Rules that have acted are gone, but for those of nth 0.
+ * rules that match, the oldest acts. Rules that have acted are gone, except those of nth 0.
  */
 void proxy_on(proxy *middle, const char *words, int nth, proxy_action action, const char *bytes);
 
@@ -99,7 +99,7 @@ void proxy_cut_client(proxy *middle, proxy_ending ending);
 /* Lets go of what is held, in both directions, by proxy_hold, PROXY_HOLD or PROXY_CUT_LATE. */
 void proxy_release(proxy *middle);
 
-/* The server's side of all links closes, and clients are told nothing: half-open. */
+/* The server's side of all links closes, and clients get no notice: half-open. */
 void proxy_half_open(proxy *middle);
 
 /* These bytes go to all clients now, between two replies. */

@@ -44,7 +44,7 @@ typedef struct proxy_lane {
     bool reset;  /* ... it was an RST */
 } proxy_lane;
 
-/* What is to happen to a reply. */
+/* What will happen to a reply. */
 typedef struct proxy_due {
     struct proxy_due *next;
     long number; /* of the reply; an answer goes before the real reply of this number */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Loaded into a redis-server (LD_PRELOAD): its clocks show the microseconds that stand in the file
- * that TEST_CLOCK_FILE names, and stand still between two numbers.
+ * Loaded into a redis-server (LD_PRELOAD): its clocks show the microseconds of the file that
+ * TEST_CLOCK_FILE names, and stop between two numbers.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -18,7 +18,7 @@ enum {
 
 static jmp_buf shim_end; /* of the function under way */
 static int shim_running;
-static const char *shim_only; /* name of the one test that is to run; NULL: all */
+static const char *shim_only; /* name of the one test to run; NULL: all */
 
 void print_message(const char *format, ...)
 {
