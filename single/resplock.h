@@ -3549,10 +3549,43 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
     return writer.len;
 }
 
+/* ==== src/net/steps.h ====
+ *
+ * Internal: what the entries of the ring are.
+ */
+#ifndef RLKI_NET_STEPS_H
+#define RLKI_NET_STEPS_H
+
+/* rlk_conn_entry.kind: a step of the handshake, in the order in which they are sent; or a request
+ * of the layer above. */
+enum {
+#ifndef RLK_RESP2_ONLY
+    CONN_STEP_HELLO,
+#endif
+    CONN_STEP_AUTH,
+    CONN_STEP_SETNAME,
+#ifndef RLK_RESP2_ONLY
+    CONN_STEP_TRACKING,
+#endif
+    CONN_STEP_CLIENT_ID,
+    CONN_STEP_SELECT,
+    CONN_STEP_INFO,
+    CONN_STEP_FENCE,
+    CONN_STEP_SCRIPTS, /* at any time, if the server forgot them */
+    CONN_STEP_PROBE,
+    CONN_STEP_EVAL,
+    CONN_STEPS,
+    CONN_REQUEST = 0xff
+};
+
+/* Name of CONN_STEP_SCRIPTS. */
+#define CONN_SCRIPT_LOAD "SCRIPT LOAD"
+
+#endif
+
 /* ==== src/net/conn_internal.h ====
  *
- * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c,
- * backoff.c, condemn.c.
+ * What the files of the connection engine share.
  */
 #ifndef RESPLOCK_NET_CONN_INTERNAL_H
 #define RESPLOCK_NET_CONN_INTERNAL_H
@@ -3571,9 +3604,6 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
 #define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
 #define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
 #define CONN_WHOLE       0x1000u /* the peer took a handshake that left nothing out, once */
-
-/* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
-#define CONN_KIND_REQUEST 0xffu
 
 /* A stream is up, and bytes may go and come. */
 static inline bool conn_is_up(const rlk_conn *conn)
@@ -3601,31 +3631,14 @@ static inline bool conn_is_resp2_only(const rlk_conn *conn)
 #else
 #define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
 #define CONN_FENCED(conn)             ((conn)->fences++)
-#define CONN_TRACE(conn, step, what)  rlki_conn_trace((conn), (step), (what))
-RLKI_API void rlki_conn_trace(rlk_conn *conn, bool step, const char *what);
-/* Name of a state. */
-RLKI_API const char *rlki_conn_state_name(unsigned state);
+#define CONN_TRACE(conn, step, what)                                                               \
+    do {                                                                                           \
+        if ((conn)->calls->trace != NULL)                                                          \
+            (conn)->calls->trace((conn)->calls_context, (conn), (step), (what));                   \
+    } while (0)
 #endif
 
-/* ---- conn.c ---- */
-
-/* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
-RLKI_API void rlki_conn_fail(rlk_conn *conn, rlk_result why);
-
-/* The same where what was answered is to be fenced too: replies and requests turned out not to
- * match, or the answer was one of several. */
-RLKI_API void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
-
-/* Sends what can be sent: steps of the handshake, scripts, requests. */
-RLKI_API void rlki_conn_pump(rlk_conn *conn);
-
-/* Zeros that the compiler can't leave out. */
-RLKI_API void rlki_conn_wipe(void *memory, size_t len);
-
-/* Forgets the server's text, every byte of it. */
-RLKI_API void rlki_conn_forget_text(rlk_conn *conn);
-
-/* ---- ring.c ---- */
+/* ---- send.c ---- */
 
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
 static inline bool conn_has_segment(const rlk_conn *conn)
@@ -3634,21 +3647,29 @@ static inline bool conn_has_segment(const rlk_conn *conn)
 }
 
 /* A writer into the free end of tx. */
-RLKI_API void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer);
+RLKI_API void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer);
 
-/* Enters what was written there, if anything was: `replies` will come for it. The script begins to
- * leave that rlk_conn_put_script asked for. */
-RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+/* Enters the `written` bytes that were written there: `replies` will come for them. The script
+ * begins to leave that rlk_conn_put_script asked for. */
+RLKI_API void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
                     size_t written);
 
-/* True if a reply is due: the driver was shown a byte of the entry at the head. */
-RLKI_API bool rlki_ring_is_due(const rlk_conn *conn);
+/* Encodes scripts, and in READY requests, while there is room. */
+RLKI_API void rlki_send_flush(rlk_conn *conn);
 
-/* A whole reply, to the entry at the head. */
+/* ---- ring.c ---- */
+
+/* Enters what begins at the end of tx: `replies` will come for it. There is room. */
+RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
+
+/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
+RLKI_API rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
+
+/* Gives a whole reply to the oldest entry. */
 RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
 
-/* Encodes scripts and requests while there is room. */
-RLKI_API void rlki_ring_flush(rlk_conn *conn);
+/* Has the oldest entry count as never sent. */
+RLKI_API void rlki_ring_refuse(rlk_conn *conn);
 
 /* True if the server can have no request that it did not answer. */
 RLKI_API bool rlki_ring_was_answered(const rlk_conn *conn);
@@ -3668,8 +3689,11 @@ typedef enum conn_fence {
 /* How the connection `old` can be fenced over `fresh`. */
 RLKI_API conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
 
-/* Sends the steps that may leave now. True when all were answered. */
-RLKI_API bool rlki_handshake_pump(rlk_conn *conn);
+/* Sends the steps that may leave now. RLK_OK, or why the attempt fails. */
+RLKI_API rlk_result rlki_handshake_pump(rlk_conn *conn);
+
+/* True when all were answered. */
+RLKI_API bool rlki_handshake_is_over(const rlk_conn *conn);
 
 /* A token of the reply to a step. */
 RLKI_API void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
@@ -3684,17 +3708,37 @@ RLKI_API bool rlki_handshake_hung_up(rlk_conn *conn);
 /* True if it can do without SCRIPT LOAD: there is a probe. */
 RLKI_API bool rlki_handshake_may_eval(const rlk_conn *conn);
 
-/* Kind of a script load; name of a step. */
-RLKI_API unsigned rlki_handshake_script_kind(void);
+/* Name of a step. */
 RLKI_API const char *rlki_handshake_name(unsigned kind);
 
 /* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
 RLKI_API size_t rlki_handshake_room(const rlk_url *url);
 
-/* True of a step whose command has the password in it. */
+/* True of a step whose command has the password in it; not of a request. */
 RLKI_API bool rlki_handshake_is_secret(unsigned kind);
 
+/* ---- receive.c ---- */
+
+/* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
+RLKI_API bool rlki_receive_add(rlk_conn *conn, size_t len);
+
+/* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
+ * is no RESP. Pushes are reported by `invalidated`. */
+RLKI_API rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
+
+/* True if the reply of the last token is an error. */
+RLKI_API bool rlki_receive_is_error(const rlk_conn *conn);
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+
 /* ---- mask.c ---- */
+
+/* Zeros that the compiler can't leave out. */
+RLKI_API void rlki_wipe(void *memory, size_t len);
+
+/* Forgets the server's text, every byte of it. */
+RLKI_API void rlki_mask_forget(rlk_conn *conn);
 
 /* Masks what the server's text, which means `error`, repeats of a command: the password, if that
  * was `secret`, and tokens. */
@@ -4125,28 +4169,8 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
 
 /* ---- Small parts ------------------------------------------------------------------------- */
 
-void rlki_conn_wipe(void *memory, size_t len)
-{
-    volatile uint8_t *at = (volatile uint8_t *)memory;
-
-    while (len-- > 0)
-        *at++ = 0;
-}
-
-void rlki_conn_forget_text(rlk_conn *conn)
-{
-    rlki_conn_wipe(conn->text, sizeof conn->text);
-    conn->text_len = 0;
-}
-
 #ifndef RLK_NO_TRACE
-void rlki_conn_trace(rlk_conn *conn, bool step, const char *what)
-{
-    if (conn->calls->trace != NULL)
-        conn->calls->trace(conn->calls_context, conn, step, what);
-}
-
-const char *rlki_conn_state_name(unsigned state)
+static const char *conn_state_name(unsigned state)
 {
 #ifdef RLK_NO_TEXT
     (void)state;
@@ -4162,7 +4186,7 @@ const char *rlki_conn_state_name(unsigned state)
 static void conn_enter(rlk_conn *conn, rlk_conn_state state)
 {
     conn->state = (uint8_t)state;
-    CONN_TRACE(conn, false, rlki_conn_state_name(state));
+    CONN_TRACE(conn, false, conn_state_name(state));
 }
 
 static bool conn_is_fatal(int result)
@@ -4207,15 +4231,6 @@ static uint32_t conn_texts(const rlk_conn *conn)
     for (n = 0; name != NULL && n <= CONN_NAME_MAX && name[n] != '\0'; n++)
         continue;
     return conn_hash(hash, name, n);
-}
-
-/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
-static bool conn_dangles(rlk_conn *conn)
-{
-    if (conn_texts(conn) == conn->texts)
-        return false;
-    rlki_conn_fail(conn, RLK_E_DANGLING);
-    return true;
 }
 
 /* ---- Initialisation ---------------------------------------------------------------------- */
@@ -4340,8 +4355,8 @@ rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t
 static void conn_drop_stream(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
-        rlki_conn_wipe(conn->rx, conn->rx_end);
+        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+        rlki_wipe(conn->rx, conn->rx_end);
     }
     conn->segment_left = 0;
     conn->flags &= (uint16_t)~CONN_DUE;
@@ -4390,7 +4405,7 @@ static void conn_begin_anew(rlk_conn *conn)
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
     conn->step_ended = 0;
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     rlki_condemn_forget(conn);
     rlki_backoff_reset(conn);
     conn_make_due(conn);
@@ -4413,10 +4428,20 @@ static void conn_settle(rlk_conn *conn)
     conn_changed(conn);
 }
 
-void rlki_conn_fail(rlk_conn *conn, rlk_result why)
+/* Ends the attempt or the stream for `why`. */
+static void conn_fail(rlk_conn *conn, rlk_result why)
 {
     conn_note_failure(conn, why, 0);
     conn_end(conn, RLK_CONN_CLOSING, false);
+}
+
+/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
+static bool conn_dangles(rlk_conn *conn)
+{
+    if (conn_texts(conn) == conn->texts)
+        return false;
+    conn_fail(conn, RLK_E_DANGLING);
+    return true;
 }
 
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
@@ -4446,8 +4471,9 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     }
 }
 
-/* Fences whatever was answered. */
-void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
+/* The same where what was answered is to be fenced too: replies and requests turned out not to
+ * match, or the answer was one of several. */
+static void conn_distrust(rlk_conn *conn, rlk_result why)
 {
     bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
 
@@ -4459,7 +4485,7 @@ void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_READY)
-        rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
+        conn_distrust(conn, RLK_E_UNEXPECTED);
 }
 
 void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
@@ -4486,7 +4512,7 @@ void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
     case RLK_CONN_CONNECTING:
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        rlki_conn_fail(conn, RLK_E_NOT_CONNECTED);
+        conn_fail(conn, RLK_E_NOT_CONNECTED);
         conn->flags |= CONN_RESET | CONN_REPLACED;
         break;
     case RLK_CONN_CLOSING:
@@ -4516,6 +4542,43 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     (void)conn_dangles(conn);
 }
 
+static void conn_become_ready(rlk_conn *conn)
+{
+    conn->result = RLK_OK;
+    conn_enter(conn, RLK_CONN_READY);
+    conn->deadline_ms = RLK_NEVER;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    conn->generation++;
+    conn->hung = 0;
+    if ((conn->flags & CONN_PLAIN) == 0)
+        conn->flags |= CONN_WHOLE;
+    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
+        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
+    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
+        conn->flags |= CONN_UNFENCED;
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+    rlki_mask_forget(conn);
+    conn->ready_ms = (uint32_t)conn->now_ms;
+    conn_changed(conn);
+    conn->flags &= (uint16_t)~CONN_REPLACED;
+}
+
+/* Sends what can be sent: steps of the handshake, scripts, requests. */
+static void conn_pump(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_pump(conn);
+
+        if (result != RLK_OK)
+            conn_fail(conn, result);
+        else if (rlki_handshake_is_over(conn))
+            conn_become_ready(conn);
+    }
+    if (conn->state == RLK_CONN_READY)
+        rlki_send_flush(conn);
+}
+
 static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
 {
     size_t len = local != NULL ? strlen(local) : 0;
@@ -4539,6 +4602,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         conn->server |= RLK_SERVER_NO_LOAD;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
+    conn->loads = 0;
     conn->tx_needed = 0;
     conn->missed = 0;
     conn->step = 0;
@@ -4551,37 +4615,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_identify(conn, peer, local);
     rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
     if (!conn_dangles(conn))                               /* credentials and name leave now */
-        rlki_conn_pump(conn);
-}
-
-static void conn_become_ready(rlk_conn *conn)
-{
-    conn->result = RLK_OK;
-    conn_enter(conn, RLK_CONN_READY);
-    conn->deadline_ms = RLK_NEVER;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    conn->generation++;
-    conn->hung = 0;
-    if ((conn->flags & CONN_PLAIN) == 0)
-        conn->flags |= CONN_WHOLE;
-    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
-        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
-    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
-        conn->flags |= CONN_UNFENCED;
-    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
-    rlki_conn_forget_text(conn);
-    conn->ready_ms = (uint32_t)conn->now_ms;
-    conn_changed(conn);
-    conn->flags &= (uint16_t)~CONN_REPLACED;
-}
-
-void rlki_conn_pump(rlk_conn *conn)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn))
-        conn_become_ready(conn);
-    if (conn->state == RLK_CONN_READY)
-        rlki_ring_flush(conn);
+        conn_pump(conn);
 }
 
 /* ---- Transmit port ----------------------------------------------------------------------- */
@@ -4619,7 +4653,7 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 static void conn_ack_tx(rlk_conn *conn, uint32_t len)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_conn_wipe(conn->tx + conn->tx_begin, len);
+        rlki_wipe(conn->tx + conn->tx_begin, len);
     conn->tx_begin += len;
     if (conn->tx_begin == conn->tx_end) {
         conn->tx_begin = 0;
@@ -4644,7 +4678,79 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     } else {
         conn_ack_tx(conn, acked);
     }
-    rlki_conn_pump(conn);
+    conn_pump(conn);
+}
+
+/* ---- Received bytes ---------------------------------------------------------------------- */
+
+/* A whole reply, to the oldest entry. */
+static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const rlk_reply *reply)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
+
+        if (result != RLK_OK) {
+            rlki_condemn_address(conn, result);
+            conn_fail(conn, result);
+            return;
+        }
+    } else if (rlki_condemn(conn, reply->error)) {
+        bool more = entry->replies > 1; /* commands of the same request, which may execute */
+
+        rlki_ring_refuse(conn);
+        if (more)
+            conn_distrust(conn, reply->error);
+        else
+            conn_fail(conn, reply->error);
+        return;
+    }
+    if (entry->kind == CONN_STEP_SCRIPTS)
+        conn->loads--;
+    rlki_ring_reply(conn, reply);
+}
+
+/* A token of a reply. */
+static void conn_take_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    const rlk_conn_entry *entry = rlki_ring_due(conn);
+    bool handshake = conn->state == RLK_CONN_HANDSHAKE;
+    rlk_reply reply;
+
+    /* A server that is full or protected says so before it has read anything (fault 16). */
+    if (entry == NULL && !(handshake && rlki_receive_is_error(conn))) {
+        conn_distrust(conn, RLK_E_UNSOLICITED);
+        return;
+    }
+    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
+    if (entry != NULL && handshake)
+        rlki_handshake_token(conn, entry->kind, token);
+    if ((token->flags & RLK_RESP_DONE) == 0)
+        return;
+    rlki_receive_reply(conn, token, &reply);
+    if (reply.error != RLK_OK)
+        rlki_mask_text(conn, reply.error, entry != NULL && rlki_handshake_is_secret(entry->kind));
+    if (entry != NULL)
+        conn_take_reply(conn, entry, &reply);
+    else
+        conn_fail(conn, reply.error);
+}
+
+void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    rlk_resp_token token;
+    rlk_resp_status status = RLK_RESP_TOKEN;
+
+    conn->now_ms = now_ms;
+    if (!rlki_receive_add(conn, len))
+        return;
+    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
+        status = rlki_receive_next(conn, &token);
+        if (status == RLK_RESP_TOKEN)
+            conn_take_token(conn, &token);
+        else if (status != RLK_RESP_MORE)
+            conn_distrust(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
+    }
+    conn_pump(conn);
 }
 
 /* ---- Time and questions ------------------------------------------------------------------ */
@@ -4669,11 +4775,11 @@ void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
         conn->flags |= CONN_DUE;
         break;
     case RLK_CONN_CONNECTING:
-        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
+        conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
         break;
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
+        conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
         break;
     default:
         break;
@@ -4899,26 +5005,6 @@ const char *rlki_error_number_text(int number)
  */
 
 #include <string.h>
-
-/* Order of the table below. */
-enum {
-#ifndef RLK_RESP2_ONLY
-    HANDSHAKE_HELLO,
-#endif
-    HANDSHAKE_AUTH,
-    HANDSHAKE_SETNAME,
-#ifndef RLK_RESP2_ONLY
-    HANDSHAKE_TRACKING,
-#endif
-    HANDSHAKE_CLIENT_ID,
-    HANDSHAKE_SELECT,
-    HANDSHAKE_INFO,
-    HANDSHAKE_FENCE,
-    HANDSHAKE_SCRIPTS,
-    HANDSHAKE_PROBE,
-    HANDSHAKE_EVAL,
-    HANDSHAKE_STEPS
-};
 
 #define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
 #define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
@@ -5162,7 +5248,7 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
     if (reply->error != RLK_OK) {
         if (handshake_hello_refused(reply))
             return reply->error;
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
         conn->protocol = 2;
         return RLK_OK;
     }
@@ -5473,7 +5559,7 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
 
     if (killed || (absent && by_id))
         handshake_fenced(conn);
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -5521,7 +5607,7 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
          reply->error != RLK_E_SERVER))
         return reply->error;
     conn->server |= RLK_SERVER_NO_LOAD;
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -5548,12 +5634,13 @@ static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
     case RLK_E_MASTERDOWN:
         return reply->error;
     case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
-        rlk_conn_note(conn, conn->server & RLK_SERVER_NO_LOAD ? RLK_SERVER_EVAL : 0);
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            conn->server |= RLK_SERVER_EVAL;
         break;
     default:
         break;
     }
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -5591,7 +5678,7 @@ static rlk_result handshake_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 
 /* ---- The table, and what steps through it ------------------------------------------------ */
 
-static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
+static const handshake_step handshake_steps[CONN_STEPS] = {
 #ifndef RLK_RESP2_ONLY
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
      handshake_hello_reply, HANDSHAKE_SECRET | HANDSHAKE_EXTRA},
@@ -5611,7 +5698,7 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
-    {"SCRIPT LOAD", handshake_scripts_needed, handshake_scripts_encode, NULL,
+    {CONN_SCRIPT_LOAD, handshake_scripts_needed, handshake_scripts_encode, NULL,
      handshake_scripts_reply, 0},
     {"EVALSHA", rlki_handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
      HANDSHAKE_EXTRA},
@@ -5619,24 +5706,17 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_BARRIER},
 };
 
-unsigned rlki_handshake_script_kind(void)
-{
-    return HANDSHAKE_SCRIPTS;
-}
-
 const char *rlki_handshake_name(unsigned kind)
 {
     /* Behind the last step: only the driver's word is awaited that the last script has left. */
-    return handshake_steps[kind < HANDSHAKE_STEPS ? kind : (unsigned)HANDSHAKE_SCRIPTS].name;
+    return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS].name;
 }
 
-/* Sends the next step, or skips it. False: not now, or the handshake failed. */
-static bool handshake_send(rlk_conn *conn)
+/* Sends the next step, or skips it. False: not now, or *result says why the handshake fails. */
+static bool handshake_send(rlk_conn *conn, rlk_result *result)
 {
     const handshake_step *step = &handshake_steps[conn->step];
     rlk_resp_writer writer;
-    rlk_result result;
-
     bool plain = (conn->flags & CONN_PLAIN) != 0;
 
     if ((plain && (step->flags & HANDSHAKE_EXTRA) != 0) ||
@@ -5649,37 +5729,42 @@ static bool handshake_send(rlk_conn *conn)
     /* What keeps a script back keeps all else back too. */
     if (conn_has_segment(conn) || conn->ring_used == conn->ring_len)
         return false;
-    rlki_ring_writer(conn, &writer);
-    result = step->encode(conn, &writer);
-    if (result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
-        rlki_conn_wipe(writer.buf, writer.cap);
+    rlki_send_writer(conn, &writer);
+    *result = step->encode(conn, &writer);
+    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+        rlki_wipe(writer.buf, writer.cap);
         if (conn->tx_end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
         conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
-        result = RLK_E_CREDENTIALS;
+        *result = RLK_E_CREDENTIALS;
     }
-    if (result != RLK_OK) {
-        rlki_conn_fail(conn, result);
+    if (*result != RLK_OK)
         return false;
-    }
     if (writer.len != 0) {
         CONN_TRACE(conn, true, step->name);
-        rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
+        rlki_send_push(conn, NULL, conn->step, 1, writer.len);
     }
     conn->step++;
     return true;
 }
 
-bool rlki_handshake_pump(rlk_conn *conn)
+rlk_result rlki_handshake_pump(rlk_conn *conn)
 {
+    rlk_result result = RLK_OK;
+
     do
-        rlki_ring_flush(conn); /* scripts */
-    while (conn->step < HANDSHAKE_STEPS && handshake_send(conn));
-    /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
-     * that the last bytes have left. */
-    return conn->step == HANDSHAKE_STEPS && conn->ring_used == 0 &&
-           conn->script == conn->scripts_len && conn->tx_end == conn->tx_begin;
+        rlki_send_flush(conn); /* scripts */
+    while (conn->step < CONN_STEPS && handshake_send(conn, &result));
+    return result;
+}
+
+/* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears that
+ * the last bytes have left. */
+bool rlki_handshake_is_over(const rlk_conn *conn)
+{
+    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
+           conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
@@ -5710,7 +5795,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
         unsigned kind = conn->ring[slot].kind;
 
         if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
-            (kind == HANDSHAKE_SCRIPTS && rlki_handshake_may_eval(conn)))
+            (kind == CONN_STEP_SCRIPTS && rlki_handshake_may_eval(conn)))
             extra = true;
     }
     if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
@@ -5724,7 +5809,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
 
 bool rlki_handshake_is_secret(unsigned kind)
 {
-    return (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
+    return kind != CONN_REQUEST && (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
 }
 
 /* Errors that say the same at any step; HELLO sees to them itself. */
@@ -5734,28 +5819,17 @@ static bool handshake_is_final(const handshake_step *step, rlk_result error)
                                            error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
 }
 
-static rlk_result handshake_take_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const handshake_step *step = &handshake_steps[kind];
 
-    if (handshake_is_final(step, reply->error))
-        return reply->error;
+    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
+        return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
     if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
         return RLK_OK;
     }
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
-}
-
-/* What makes a handshake fail, and condemns the address. NOAUTH is the credentials' fault here. */
-rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
-{
-    rlk_result result = handshake_take_reply(conn, kind, reply);
-
-    if (result == RLK_E_NOAUTH)
-        result = RLK_E_AUTH;
-    rlki_condemn_address(conn, result);
-    return result;
 }
 
 /* ==== src/net/mask.c ====
@@ -5773,11 +5847,24 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
 
 #include <string.h>
 
+void rlki_wipe(void *memory, size_t len)
+{
+    volatile uint8_t *at = (volatile uint8_t *)memory;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
 /* Behind `at` nothing is left. */
 static void mask_cut(rlk_conn *conn, size_t at)
 {
-    rlki_conn_wipe(conn->text + at, sizeof conn->text - at);
+    rlki_wipe(conn->text + at, sizeof conn->text - at);
     conn->text_len = (uint8_t)at;
+}
+
+void rlki_mask_forget(rlk_conn *conn)
+{
+    mask_cut(conn, 0);
 }
 
 #ifndef RLK_NO_TEXT
@@ -5989,7 +6076,7 @@ static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
     size_t i;
 
     if ((token->flags & RLK_RESP_FIRST) != 0)
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
     for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
         uint8_t byte = token->data[i];
 
@@ -5999,13 +6086,12 @@ static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
     }
 }
 
-static bool receive_is_error(unsigned type)
+bool rlki_receive_is_error(const rlk_conn *conn)
 {
-    return type == RLK_RESP_ERROR || type == RLK_RESP_BLOB_ERROR;
+    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
 }
 
-/* Makes the reply of its last token. What came in fragments is not in one place any more. */
-static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
+void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
 {
     bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
 
@@ -6017,7 +6103,7 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
         reply->data = token->data;
         reply->len = token->len;
     }
-    if (!receive_is_error(reply->type))
+    if (!rlki_receive_is_error(conn))
         return;
     if (reply->data == NULL) {
         reply->data = (const uint8_t *)conn->text;
@@ -6029,37 +6115,13 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
 /* A token of a reply: not of a push, not of an attribute. */
 static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 {
-    bool due = rlki_ring_is_due(conn);
-    rlk_reply reply;
-
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
         conn->fragment =
             token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
-    if (receive_is_error(conn->reply_type))
+    if (rlki_receive_is_error(conn))
         receive_keep_text(conn, token);
-    /* A server that is full or protected says so before it has read anything (fault 16). */
-    if (!due && !(conn->state == RLK_CONN_HANDSHAKE && receive_is_error(conn->reply_type))) {
-        rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
-        return;
-    }
-    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    if (due && conn->state == RLK_CONN_HANDSHAKE)
-        rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
-    if ((token->flags & RLK_RESP_DONE) == 0)
-        return;
-    receive_finish_reply(conn, token, &reply);
-    if (reply.error != RLK_OK) {
-        unsigned kind = due ? conn->ring[conn->ring_head].kind : CONN_KIND_REQUEST;
-
-        rlki_mask_text(conn, reply.error,
-                       kind != CONN_KIND_REQUEST && rlki_handshake_is_secret(kind));
-    }
-    if (due)
-        rlki_ring_reply(conn, &reply);
-    else
-        rlki_conn_fail(conn, reply.error);
 }
 
 uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
@@ -6116,36 +6178,20 @@ static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
 
 #endif /* RLK_RESP2_ONLY */
 
-static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
+/* True of a token of a reply. */
+static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
-    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
+    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0) {
         receive_take_reply(conn, token);
+        return true;
+    }
 #ifndef RLK_RESP2_ONLY
-    else if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
-             conn->state == RLK_CONN_READY) /* before, nothing was read */
+    if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
+        conn->state == RLK_CONN_READY) /* before, nothing was read */
         receive_take_push(conn, token);
 #endif
-}
-
-static void receive_parse(rlk_conn *conn)
-{
-    while (conn_is_up(conn)) {
-        rlk_resp_token token;
-        size_t consumed;
-        rlk_resp_status status =
-            rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                          (size_t)(conn->rx_end - conn->rx_begin), &consumed, &token);
-
-        conn->rx_begin += (uint32_t)consumed;
-        if (status == RLK_RESP_MORE)
-            return;
-        if (status == RLK_RESP_TOKEN)
-            receive_take(conn, &token);
-        else
-            rlki_conn_distrust(conn,
-                               (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
-    }
+    return false;
 }
 
 /* Moves what is not parsed yet to the front. */
@@ -6156,9 +6202,30 @@ static void receive_compact(rlk_conn *conn)
     memmove(conn->rx, conn->rx + conn->rx_begin, left);
     /* Servers repeat arguments in errors: passwords among them. */
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_conn_wipe(conn->rx + left, conn->rx_end - left);
+        rlki_wipe(conn->rx + left, conn->rx_end - left);
     conn->rx_begin = 0;
     conn->rx_end = left;
+}
+
+rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
+{
+    rlk_resp_status status;
+
+    do {
+        size_t consumed;
+
+        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
+            conn->rx_begin = 0;
+            conn->rx_end = 0;
+            return RLK_RESP_MORE;
+        }
+        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
+                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
+        conn->rx_begin += (uint32_t)consumed;
+    } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
+    if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
+        receive_compact(conn);
+    return status;
 }
 
 uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
@@ -6173,36 +6240,30 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
     return conn->rx + conn->rx_end;
 }
 
-void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+bool rlki_receive_add(rlk_conn *conn, size_t len)
 {
-    conn->now_ms = now_ms;
     if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
-        return;
+        return false;
     conn->rx_end += (uint32_t)len;
     CONN_COUNT(conn, bytes_received, len);
-    receive_parse(conn);
-    if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
-        receive_compact(conn);
-    rlki_conn_pump(conn);
+    return true;
 }
 
 /* ==== src/net/ring.c ====
  *
- * The ring of requests in flight and the send list before it.
+ * The ring of what is in flight, oldest first.
  *
- *              submit              room, ready               last reply
- *    IDLE ---------------> QUEUED --------------> SENT -------------------> IDLE
- *      ^                     |                      |   stream ends: lost
- *      |  withdraw, or the   |       withdraw       |
- *      '---------------------'                      '--> IDLE, and an entry without owner,
- *         owner writes nothing                           whose replies are discarded
+ *          push                    last reply
+ *    ... ---------> entry, SENT ------------------> IDLE
+ *                     |   |   stream ends: lost
+ *                     |   '-----------------------> IDLE
+ *                     |  withdrawn
+ *                     '---> entry without owner, whose replies are discarded
  *
  * An entry knows where in the stream its first byte stands. What lies before tx_handed was shown
- * to the driver, and counts as sent. Replies come in the order of the entries; that order, and
- * that no entry leaves before its last reply, is what keeps a reply from another's request.
+ * to the driver, and counts as sent. Replies come in the order of the entries. That order keeps a
+ * reply from another's request, and so does that no entry leaves before its last reply.
  */
-
-/* ---- Entries ----------------------------------------------------------------------------- */
 
 static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
 {
@@ -6211,11 +6272,6 @@ static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
     if (slot >= conn->ring_len)
         slot -= conn->ring_len;
     return &conn->ring[slot];
-}
-
-static bool ring_is_full(const rlk_conn *conn)
-{
-    return conn->ring_used == conn->ring_len;
 }
 
 static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
@@ -6230,37 +6286,13 @@ static void ring_pop(rlk_conn *conn)
 
     if (entry->owner != NULL)
         entry->owner->state = RLK_REQUEST_IDLE;
-    if (entry->kind == rlki_handshake_script_kind())
-        conn->loads--;
     conn->ring_head++;
     if (conn->ring_head == conn->ring_len)
         conn->ring_head = 0;
     conn->ring_used--;
 }
 
-/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
-#define RING_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
-
-static void ring_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
-{
-    conn->segment = (const uint8_t *)script->load + from;
-    conn->segment_left = (uint16_t)(script->load_len - from);
-}
-
-void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_resp_put_bulk(writer, "EVAL", 4);
-    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
-}
-
-void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
-}
-
-void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written)
+void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
 {
     rlk_conn_entry *entry = ring_at(conn, conn->ring_used);
 
@@ -6272,19 +6304,16 @@ void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned 
         owner->state = RLK_REQUEST_SENT;
         owner->slot = (uint16_t)(entry - conn->ring);
     }
-    if (kind == rlki_handshake_script_kind())
-        conn->loads++;
     if (conn->ring_used == 0)
         conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
     conn->ring_used++;
-    if (written != 0 && conn->segment_at != 0)
-        ring_segment(conn, &conn->scripts[0], RING_LOAD_HEAD);
-    conn->tx_end += (uint32_t)written;
 }
 
-bool rlki_ring_is_due(const rlk_conn *conn)
+rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
 {
-    return conn->ring_used != 0 && ring_was_handed(conn, ring_at(conn, 0));
+    rlk_conn_entry *entry = ring_at(conn, 0);
+
+    return conn->ring_used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
 }
 
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
@@ -6293,23 +6322,6 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
     rlk_request *owner = entry->owner;
     unsigned left;
 
-    if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
-
-        if (result != RLK_OK) {
-            rlki_conn_fail(conn, result);
-            return;
-        }
-    } else if (rlki_condemn(conn, reply->error)) {
-        bool more = entry->replies > 1; /* commands of the same request, which may execute */
-
-        entry->begin = conn->tx_handed; /* lost, and refused: as one that was never sent */
-        if (more)
-            rlki_conn_distrust(conn, reply->error);
-        else
-            rlki_conn_fail(conn, reply->error);
-        return;
-    }
     entry->replies--;
     left = entry->replies;
     if (left == 0) /* before the call, so that the owner can submit again in it */
@@ -6320,6 +6332,11 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
         conn->calls->reply(conn->calls_context, conn, owner, reply, left);
 }
 
+void rlki_ring_refuse(rlk_conn *conn)
+{
+    ring_at(conn, 0)->begin = conn->tx_handed;
+}
+
 bool rlki_ring_was_answered(const rlk_conn *conn)
 {
     uint32_t i;
@@ -6327,7 +6344,7 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
     for (i = 0; i < conn->ring_used; i++) {
         const rlk_conn_entry *entry = ring_at(conn, i);
 
-        if (entry->kind == CONN_KIND_REQUEST && ring_was_handed(conn, entry))
+        if (entry->kind == CONN_REQUEST && ring_was_handed(conn, entry))
             return false;
     }
     return true;
@@ -6345,9 +6362,53 @@ void rlki_ring_lose(rlk_conn *conn)
     }
 }
 
+/* ==== src/net/send.c ====
+ *
+ * The send list: requests that wait to be encoded, and the scripts, which leave before them.
+ *
+ *              submit              room, ready
+ *    IDLE ---------------> QUEUED --------------> SENT, in the ring
+ *      ^                     |
+ *      |  withdraw, or the   |
+ *      '---------------------'
+ *         owner writes nothing
+ */
+
+/* ---- Transmit buffer --------------------------------------------------------------------- */
+
+/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
+#define SEND_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
+
+static void send_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
+{
+    conn->segment = (const uint8_t *)script->load + from;
+    conn->segment_left = (uint16_t)(script->load_len - from);
+}
+
+void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, "EVAL", 4);
+    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+}
+
+void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
+}
+
+void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+                    size_t written)
+{
+    rlki_ring_push(conn, owner, kind, replies);
+    if (conn->segment_at != 0)
+        send_segment(conn, &conn->scripts[0], SEND_LOAD_HEAD);
+    conn->tx_end += (uint32_t)written;
+}
+
 /* ---- Send list --------------------------------------------------------------------------- */
 
-static void ring_unlink(rlk_conn *conn, rlk_request *request)
+static void send_unlink(rlk_conn *conn, rlk_request *request)
 {
     if (request->prev != NULL)
         request->prev->next = request->next;
@@ -6362,35 +6423,36 @@ static void ring_unlink(rlk_conn *conn, rlk_request *request)
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
-static bool ring_send(rlk_conn *conn)
+static bool send_next(rlk_conn *conn)
 {
     rlk_request *request = conn->send_head;
     rlk_resp_writer writer;
     unsigned replies;
 
-    rlki_ring_writer(conn, &writer);
+    rlki_send_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
-    ring_unlink(conn, request);
+    send_unlink(conn, request);
     if (replies == 0)
         request->state = RLK_REQUEST_IDLE;
     else
-        rlki_ring_push(conn, request, CONN_KIND_REQUEST, replies, writer.len);
+        rlki_send_push(conn, request, CONN_REQUEST, replies, writer.len);
     return true;
 }
 
-void rlki_ring_flush(rlk_conn *conn)
+void rlki_send_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
-    while (!conn_has_segment(conn) && !ring_is_full(conn)) {
+    while (!conn_has_segment(conn) && conn->ring_used != conn->ring_len) {
         if (conn->script < conn->scripts_len) {
-            ring_segment(conn, &conn->scripts[conn->script], 0);
+            send_segment(conn, &conn->scripts[conn->script], 0);
             conn->segment_at = conn->tx_end;
             conn->script++;
-            CONN_TRACE(conn, true, rlki_handshake_name(rlki_handshake_script_kind()));
-            rlki_ring_push(conn, NULL, rlki_handshake_script_kind(), 1, 0);
-        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !ring_send(conn)) {
+            conn->loads++;
+            CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
+            rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
+        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !send_next(conn)) {
             return;
         }
     }
@@ -6413,7 +6475,7 @@ void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
     conn->send_tail = request;
     /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
     if (alone && conn->state == RLK_CONN_READY)
-        rlki_ring_flush(conn);
+        rlki_send_flush(conn);
 }
 
 bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
@@ -6421,7 +6483,7 @@ bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
     bool unsent = request->state != RLK_REQUEST_SENT;
 
     if (request->state == RLK_REQUEST_QUEUED)
-        ring_unlink(conn, request);
+        send_unlink(conn, request);
     else if (!unsent)
         conn->ring[request->slot].owner = NULL;
     request->state = RLK_REQUEST_IDLE;
@@ -6445,7 +6507,7 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
     if (conn->loads == conn->script || conn_has_segment(conn))
         return;
     conn->script = 0;
-    rlki_ring_flush(conn);
+    rlki_send_flush(conn);
 }
 
 /* ==== src/net/url.c ====

@@ -46,28 +46,8 @@
 
 /* ---- Small parts ------------------------------------------------------------------------- */
 
-void rlki_conn_wipe(void *memory, size_t len)
-{
-    volatile uint8_t *at = (volatile uint8_t *)memory;
-
-    while (len-- > 0)
-        *at++ = 0;
-}
-
-void rlki_conn_forget_text(rlk_conn *conn)
-{
-    rlki_conn_wipe(conn->text, sizeof conn->text);
-    conn->text_len = 0;
-}
-
 #ifndef RLK_NO_TRACE
-void rlki_conn_trace(rlk_conn *conn, bool step, const char *what)
-{
-    if (conn->calls->trace != NULL)
-        conn->calls->trace(conn->calls_context, conn, step, what);
-}
-
-const char *rlki_conn_state_name(unsigned state)
+static const char *conn_state_name(unsigned state)
 {
 #ifdef RLK_NO_TEXT
     (void)state;
@@ -83,7 +63,7 @@ const char *rlki_conn_state_name(unsigned state)
 static void conn_enter(rlk_conn *conn, rlk_conn_state state)
 {
     conn->state = (uint8_t)state;
-    CONN_TRACE(conn, false, rlki_conn_state_name(state));
+    CONN_TRACE(conn, false, conn_state_name(state));
 }
 
 static bool conn_is_fatal(int result)
@@ -128,15 +108,6 @@ static uint32_t conn_texts(const rlk_conn *conn)
     for (n = 0; name != NULL && n <= CONN_NAME_MAX && name[n] != '\0'; n++)
         continue;
     return conn_hash(hash, name, n);
-}
-
-/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
-static bool conn_dangles(rlk_conn *conn)
-{
-    if (conn_texts(conn) == conn->texts)
-        return false;
-    rlki_conn_fail(conn, RLK_E_DANGLING);
-    return true;
 }
 
 /* ---- Initialisation ---------------------------------------------------------------------- */
@@ -261,8 +232,8 @@ rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t
 static void conn_drop_stream(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlki_conn_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
-        rlki_conn_wipe(conn->rx, conn->rx_end);
+        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+        rlki_wipe(conn->rx, conn->rx_end);
     }
     conn->segment_left = 0;
     conn->flags &= (uint16_t)~CONN_DUE;
@@ -311,7 +282,7 @@ static void conn_begin_anew(rlk_conn *conn)
     conn->result = RLK_E_NOT_CONNECTED;
     conn->sys_errno = 0;
     conn->step_ended = 0;
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     rlki_condemn_forget(conn);
     rlki_backoff_reset(conn);
     conn_make_due(conn);
@@ -334,10 +305,20 @@ static void conn_settle(rlk_conn *conn)
     conn_changed(conn);
 }
 
-void rlki_conn_fail(rlk_conn *conn, rlk_result why)
+/* Ends the attempt or the stream for `why`. */
+static void conn_fail(rlk_conn *conn, rlk_result why)
 {
     conn_note_failure(conn, why, 0);
     conn_end(conn, RLK_CONN_CLOSING, false);
+}
+
+/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
+static bool conn_dangles(rlk_conn *conn)
+{
+    if (conn_texts(conn) == conn->texts)
+        return false;
+    conn_fail(conn, RLK_E_DANGLING);
+    return true;
 }
 
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
@@ -367,8 +348,9 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
     }
 }
 
-/* Fences whatever was answered. */
-void rlki_conn_distrust(rlk_conn *conn, rlk_result why)
+/* The same where what was answered is to be fenced too: replies and requests turned out not to
+ * match, or the answer was one of several. */
+static void conn_distrust(rlk_conn *conn, rlk_result why)
 {
     bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
 
@@ -380,7 +362,7 @@ void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
 {
     conn->now_ms = now_ms;
     if (conn->state == RLK_CONN_READY)
-        rlki_conn_distrust(conn, RLK_E_UNEXPECTED);
+        conn_distrust(conn, RLK_E_UNEXPECTED);
 }
 
 void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
@@ -407,7 +389,7 @@ void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
     case RLK_CONN_CONNECTING:
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        rlki_conn_fail(conn, RLK_E_NOT_CONNECTED);
+        conn_fail(conn, RLK_E_NOT_CONNECTED);
         conn->flags |= CONN_RESET | CONN_REPLACED;
         break;
     case RLK_CONN_CLOSING:
@@ -437,6 +419,43 @@ void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
     (void)conn_dangles(conn);
 }
 
+static void conn_become_ready(rlk_conn *conn)
+{
+    conn->result = RLK_OK;
+    conn_enter(conn, RLK_CONN_READY);
+    conn->deadline_ms = RLK_NEVER;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    conn->generation++;
+    conn->hung = 0;
+    if ((conn->flags & CONN_PLAIN) == 0)
+        conn->flags |= CONN_WHOLE;
+    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
+        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
+    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
+        conn->flags |= CONN_UNFENCED;
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+    rlki_mask_forget(conn);
+    conn->ready_ms = (uint32_t)conn->now_ms;
+    conn_changed(conn);
+    conn->flags &= (uint16_t)~CONN_REPLACED;
+}
+
+/* Sends what can be sent: steps of the handshake, scripts, requests. */
+static void conn_pump(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_pump(conn);
+
+        if (result != RLK_OK)
+            conn_fail(conn, result);
+        else if (rlki_handshake_is_over(conn))
+            conn_become_ready(conn);
+    }
+    if (conn->state == RLK_CONN_READY)
+        rlki_send_flush(conn);
+}
+
 static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
 {
     size_t len = local != NULL ? strlen(local) : 0;
@@ -460,6 +479,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         conn->server |= RLK_SERVER_NO_LOAD;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
     conn->script = conn->scripts_len;
+    conn->loads = 0;
     conn->tx_needed = 0;
     conn->missed = 0;
     conn->step = 0;
@@ -472,37 +492,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn_identify(conn, peer, local);
     rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
     if (!conn_dangles(conn))                               /* credentials and name leave now */
-        rlki_conn_pump(conn);
-}
-
-static void conn_become_ready(rlk_conn *conn)
-{
-    conn->result = RLK_OK;
-    conn_enter(conn, RLK_CONN_READY);
-    conn->deadline_ms = RLK_NEVER;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    conn->generation++;
-    conn->hung = 0;
-    if ((conn->flags & CONN_PLAIN) == 0)
-        conn->flags |= CONN_WHOLE;
-    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
-        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
-    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
-        conn->flags |= CONN_UNFENCED;
-    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
-    rlki_conn_forget_text(conn);
-    conn->ready_ms = (uint32_t)conn->now_ms;
-    conn_changed(conn);
-    conn->flags &= (uint16_t)~CONN_REPLACED;
-}
-
-void rlki_conn_pump(rlk_conn *conn)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE && rlki_handshake_pump(conn))
-        conn_become_ready(conn);
-    if (conn->state == RLK_CONN_READY)
-        rlki_ring_flush(conn);
+        conn_pump(conn);
 }
 
 /* ---- Transmit port ----------------------------------------------------------------------- */
@@ -540,7 +530,7 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 static void conn_ack_tx(rlk_conn *conn, uint32_t len)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_conn_wipe(conn->tx + conn->tx_begin, len);
+        rlki_wipe(conn->tx + conn->tx_begin, len);
     conn->tx_begin += len;
     if (conn->tx_begin == conn->tx_end) {
         conn->tx_begin = 0;
@@ -565,7 +555,79 @@ void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     } else {
         conn_ack_tx(conn, acked);
     }
-    rlki_conn_pump(conn);
+    conn_pump(conn);
+}
+
+/* ---- Received bytes ---------------------------------------------------------------------- */
+
+/* A whole reply, to the oldest entry. */
+static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const rlk_reply *reply)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
+
+        if (result != RLK_OK) {
+            rlki_condemn_address(conn, result);
+            conn_fail(conn, result);
+            return;
+        }
+    } else if (rlki_condemn(conn, reply->error)) {
+        bool more = entry->replies > 1; /* commands of the same request, which may execute */
+
+        rlki_ring_refuse(conn);
+        if (more)
+            conn_distrust(conn, reply->error);
+        else
+            conn_fail(conn, reply->error);
+        return;
+    }
+    if (entry->kind == CONN_STEP_SCRIPTS)
+        conn->loads--;
+    rlki_ring_reply(conn, reply);
+}
+
+/* A token of a reply. */
+static void conn_take_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    const rlk_conn_entry *entry = rlki_ring_due(conn);
+    bool handshake = conn->state == RLK_CONN_HANDSHAKE;
+    rlk_reply reply;
+
+    /* A server that is full or protected says so before it has read anything (fault 16). */
+    if (entry == NULL && !(handshake && rlki_receive_is_error(conn))) {
+        conn_distrust(conn, RLK_E_UNSOLICITED);
+        return;
+    }
+    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
+    if (entry != NULL && handshake)
+        rlki_handshake_token(conn, entry->kind, token);
+    if ((token->flags & RLK_RESP_DONE) == 0)
+        return;
+    rlki_receive_reply(conn, token, &reply);
+    if (reply.error != RLK_OK)
+        rlki_mask_text(conn, reply.error, entry != NULL && rlki_handshake_is_secret(entry->kind));
+    if (entry != NULL)
+        conn_take_reply(conn, entry, &reply);
+    else
+        conn_fail(conn, reply.error);
+}
+
+void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    rlk_resp_token token;
+    rlk_resp_status status = RLK_RESP_TOKEN;
+
+    conn->now_ms = now_ms;
+    if (!rlki_receive_add(conn, len))
+        return;
+    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
+        status = rlki_receive_next(conn, &token);
+        if (status == RLK_RESP_TOKEN)
+            conn_take_token(conn, &token);
+        else if (status != RLK_RESP_MORE)
+            conn_distrust(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
+    }
+    conn_pump(conn);
 }
 
 /* ---- Time and questions ------------------------------------------------------------------ */
@@ -590,11 +652,11 @@ void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
         conn->flags |= CONN_DUE;
         break;
     case RLK_CONN_CONNECTING:
-        rlki_conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
+        conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
         break;
     case RLK_CONN_HANDSHAKE:
     case RLK_CONN_READY:
-        rlki_conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
+        conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
         break;
     default:
         break;

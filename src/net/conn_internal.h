@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the connection engine share: conn.c, receive.c, ring.c, handshake.c,
- * backoff.c, condemn.c.
+ * What the files of the connection engine share.
  */
 #ifndef RESPLOCK_NET_CONN_INTERNAL_H
 #define RESPLOCK_NET_CONN_INTERNAL_H
+
+#include "steps.h"
 
 #include "resplock/net.h"
 
@@ -22,9 +23,6 @@
 #define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
 #define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
 #define CONN_WHOLE       0x1000u /* the peer took a handshake that left nothing out, once */
-
-/* rlk_conn_entry.kind: a request of the layer above; other kinds are steps of the handshake. */
-#define CONN_KIND_REQUEST 0xffu
 
 /* A stream is up, and bytes may go and come. */
 static inline bool conn_is_up(const rlk_conn *conn)
@@ -52,31 +50,14 @@ static inline bool conn_is_resp2_only(const rlk_conn *conn)
 #else
 #define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
 #define CONN_FENCED(conn)             ((conn)->fences++)
-#define CONN_TRACE(conn, step, what)  rlki_conn_trace((conn), (step), (what))
-void rlki_conn_trace(rlk_conn *conn, bool step, const char *what);
-/* Name of a state. */
-const char *rlki_conn_state_name(unsigned state);
+#define CONN_TRACE(conn, step, what)                                                               \
+    do {                                                                                           \
+        if ((conn)->calls->trace != NULL)                                                          \
+            (conn)->calls->trace((conn)->calls_context, (conn), (step), (what));                   \
+    } while (0)
 #endif
 
-/* ---- conn.c ---- */
-
-/* Ends the attempt or the stream for `why`: every entry of the ring is lost. */
-void rlki_conn_fail(rlk_conn *conn, rlk_result why);
-
-/* The same where what was answered is to be fenced too: replies and requests turned out not to
- * match, or the answer was one of several. */
-void rlki_conn_distrust(rlk_conn *conn, rlk_result why);
-
-/* Sends what can be sent: steps of the handshake, scripts, requests. */
-void rlki_conn_pump(rlk_conn *conn);
-
-/* Zeros that the compiler can't leave out. */
-void rlki_conn_wipe(void *memory, size_t len);
-
-/* Forgets the server's text, every byte of it. */
-void rlki_conn_forget_text(rlk_conn *conn);
-
-/* ---- ring.c ---- */
+/* ---- send.c ---- */
 
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
 static inline bool conn_has_segment(const rlk_conn *conn)
@@ -85,21 +66,29 @@ static inline bool conn_has_segment(const rlk_conn *conn)
 }
 
 /* A writer into the free end of tx. */
-void rlki_ring_writer(rlk_conn *conn, rlk_resp_writer *writer);
+void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer);
 
-/* Enters what was written there, if anything was: `replies` will come for it. The script begins to
- * leave that rlk_conn_put_script asked for. */
-void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
+/* Enters the `written` bytes that were written there: `replies` will come for them. The script
+ * begins to leave that rlk_conn_put_script asked for. */
+void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
                     size_t written);
 
-/* True if a reply is due: the driver was shown a byte of the entry at the head. */
-bool rlki_ring_is_due(const rlk_conn *conn);
+/* Encodes scripts, and in READY requests, while there is room. */
+void rlki_send_flush(rlk_conn *conn);
 
-/* A whole reply, to the entry at the head. */
+/* ---- ring.c ---- */
+
+/* Enters what begins at the end of tx: `replies` will come for it. There is room. */
+void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
+
+/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
+rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
+
+/* Gives a whole reply to the oldest entry. */
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
 
-/* Encodes scripts and requests while there is room. */
-void rlki_ring_flush(rlk_conn *conn);
+/* Has the oldest entry count as never sent. */
+void rlki_ring_refuse(rlk_conn *conn);
 
 /* True if the server can have no request that it did not answer. */
 bool rlki_ring_was_answered(const rlk_conn *conn);
@@ -119,8 +108,11 @@ typedef enum conn_fence {
 /* How the connection `old` can be fenced over `fresh`. */
 conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
 
-/* Sends the steps that may leave now. True when all were answered. */
-bool rlki_handshake_pump(rlk_conn *conn);
+/* Sends the steps that may leave now. RLK_OK, or why the attempt fails. */
+rlk_result rlki_handshake_pump(rlk_conn *conn);
+
+/* True when all were answered. */
+bool rlki_handshake_is_over(const rlk_conn *conn);
 
 /* A token of the reply to a step. */
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
@@ -135,17 +127,37 @@ bool rlki_handshake_hung_up(rlk_conn *conn);
 /* True if it can do without SCRIPT LOAD: there is a probe. */
 bool rlki_handshake_may_eval(const rlk_conn *conn);
 
-/* Kind of a script load; name of a step. */
-unsigned rlki_handshake_script_kind(void);
+/* Name of a step. */
 const char *rlki_handshake_name(unsigned kind);
 
 /* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
 size_t rlki_handshake_room(const rlk_url *url);
 
-/* True of a step whose command has the password in it. */
+/* True of a step whose command has the password in it; not of a request. */
 bool rlki_handshake_is_secret(unsigned kind);
 
+/* ---- receive.c ---- */
+
+/* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
+bool rlki_receive_add(rlk_conn *conn, size_t len);
+
+/* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
+ * is no RESP. Pushes are reported by `invalidated`. */
+rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
+
+/* True if the reply of the last token is an error. */
+bool rlki_receive_is_error(const rlk_conn *conn);
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+
 /* ---- mask.c ---- */
+
+/* Zeros that the compiler can't leave out. */
+void rlki_wipe(void *memory, size_t len);
+
+/* Forgets the server's text, every byte of it. */
+void rlki_mask_forget(rlk_conn *conn);
 
 /* Masks what the server's text, which means `error`, repeats of a command: the password, if that
  * was `secret`, and tokens. */

@@ -17,30 +17,9 @@
  * empties them. The server must be known to be the same instance before, since ids begin anew
  * with each instance, and an innocent client may bear the old one.
  */
-#include "condemn.h"
 #include "conn_internal.h"
 
 #include <string.h>
-
-/* Order of the table below. */
-enum {
-#ifndef RLK_RESP2_ONLY
-    HANDSHAKE_HELLO,
-#endif
-    HANDSHAKE_AUTH,
-    HANDSHAKE_SETNAME,
-#ifndef RLK_RESP2_ONLY
-    HANDSHAKE_TRACKING,
-#endif
-    HANDSHAKE_CLIENT_ID,
-    HANDSHAKE_SELECT,
-    HANDSHAKE_INFO,
-    HANDSHAKE_FENCE,
-    HANDSHAKE_SCRIPTS,
-    HANDSHAKE_PROBE,
-    HANDSHAKE_EVAL,
-    HANDSHAKE_STEPS
-};
 
 #define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
 #define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
@@ -284,7 +263,7 @@ static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
     if (reply->error != RLK_OK) {
         if (handshake_hello_refused(reply))
             return reply->error;
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
         conn->protocol = 2;
         return RLK_OK;
     }
@@ -595,7 +574,7 @@ static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
 
     if (killed || (absent && by_id))
         handshake_fenced(conn);
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -643,7 +622,7 @@ static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply
          reply->error != RLK_E_SERVER))
         return reply->error;
     conn->server |= RLK_SERVER_NO_LOAD;
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -670,12 +649,13 @@ static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
     case RLK_E_MASTERDOWN:
         return reply->error;
     case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
-        rlk_conn_note(conn, conn->server & RLK_SERVER_NO_LOAD ? RLK_SERVER_EVAL : 0);
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            conn->server |= RLK_SERVER_EVAL;
         break;
     default:
         break;
     }
-    rlki_conn_forget_text(conn);
+    rlki_mask_forget(conn);
     return RLK_OK;
 }
 
@@ -713,7 +693,7 @@ static rlk_result handshake_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 
 /* ---- The table, and what steps through it ------------------------------------------------ */
 
-static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
+static const handshake_step handshake_steps[CONN_STEPS] = {
 #ifndef RLK_RESP2_ONLY
     {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
      handshake_hello_reply, HANDSHAKE_SECRET | HANDSHAKE_EXTRA},
@@ -733,7 +713,7 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
     {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
      HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
-    {"SCRIPT LOAD", handshake_scripts_needed, handshake_scripts_encode, NULL,
+    {CONN_SCRIPT_LOAD, handshake_scripts_needed, handshake_scripts_encode, NULL,
      handshake_scripts_reply, 0},
     {"EVALSHA", rlki_handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
      HANDSHAKE_EXTRA},
@@ -741,24 +721,17 @@ static const handshake_step handshake_steps[HANDSHAKE_STEPS] = {
      HANDSHAKE_BARRIER},
 };
 
-unsigned rlki_handshake_script_kind(void)
-{
-    return HANDSHAKE_SCRIPTS;
-}
-
 const char *rlki_handshake_name(unsigned kind)
 {
     /* Behind the last step: only the driver's word is awaited that the last script has left. */
-    return handshake_steps[kind < HANDSHAKE_STEPS ? kind : (unsigned)HANDSHAKE_SCRIPTS].name;
+    return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS].name;
 }
 
-/* Sends the next step, or skips it. False: not now, or the handshake failed. */
-static bool handshake_send(rlk_conn *conn)
+/* Sends the next step, or skips it. False: not now, or *result says why the handshake fails. */
+static bool handshake_send(rlk_conn *conn, rlk_result *result)
 {
     const handshake_step *step = &handshake_steps[conn->step];
     rlk_resp_writer writer;
-    rlk_result result;
-
     bool plain = (conn->flags & CONN_PLAIN) != 0;
 
     if ((plain && (step->flags & HANDSHAKE_EXTRA) != 0) ||
@@ -771,37 +744,42 @@ static bool handshake_send(rlk_conn *conn)
     /* What keeps a script back keeps all else back too. */
     if (conn_has_segment(conn) || conn->ring_used == conn->ring_len)
         return false;
-    rlki_ring_writer(conn, &writer);
-    result = step->encode(conn, &writer);
-    if (result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
-        rlki_conn_wipe(writer.buf, writer.cap);
+    rlki_send_writer(conn, &writer);
+    *result = step->encode(conn, &writer);
+    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+        rlki_wipe(writer.buf, writer.cap);
         if (conn->tx_end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
         conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
-        result = RLK_E_CREDENTIALS;
+        *result = RLK_E_CREDENTIALS;
     }
-    if (result != RLK_OK) {
-        rlki_conn_fail(conn, result);
+    if (*result != RLK_OK)
         return false;
-    }
     if (writer.len != 0) {
         CONN_TRACE(conn, true, step->name);
-        rlki_ring_push(conn, NULL, conn->step, 1, writer.len);
+        rlki_send_push(conn, NULL, conn->step, 1, writer.len);
     }
     conn->step++;
     return true;
 }
 
-bool rlki_handshake_pump(rlk_conn *conn)
+rlk_result rlki_handshake_pump(rlk_conn *conn)
 {
+    rlk_result result = RLK_OK;
+
     do
-        rlki_ring_flush(conn); /* scripts */
-    while (conn->step < HANDSHAKE_STEPS && handshake_send(conn));
-    /* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears
-     * that the last bytes have left. */
-    return conn->step == HANDSHAKE_STEPS && conn->ring_used == 0 &&
-           conn->script == conn->scripts_len && conn->tx_end == conn->tx_begin;
+        rlki_send_flush(conn); /* scripts */
+    while (conn->step < CONN_STEPS && handshake_send(conn, &result));
+    return result;
+}
+
+/* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears that
+ * the last bytes have left. */
+bool rlki_handshake_is_over(const rlk_conn *conn)
+{
+    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
+           conn->tx_end == conn->tx_begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
@@ -832,7 +810,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
         unsigned kind = conn->ring[slot].kind;
 
         if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
-            (kind == HANDSHAKE_SCRIPTS && rlki_handshake_may_eval(conn)))
+            (kind == CONN_STEP_SCRIPTS && rlki_handshake_may_eval(conn)))
             extra = true;
     }
     if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
@@ -846,7 +824,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
 
 bool rlki_handshake_is_secret(unsigned kind)
 {
-    return (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
+    return kind != CONN_REQUEST && (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
 }
 
 /* Errors that say the same at any step; HELLO sees to them itself. */
@@ -856,26 +834,15 @@ static bool handshake_is_final(const handshake_step *step, rlk_result error)
                                            error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
 }
 
-static rlk_result handshake_take_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const handshake_step *step = &handshake_steps[kind];
 
-    if (handshake_is_final(step, reply->error))
-        return reply->error;
+    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
+        return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
     if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
         return RLK_OK;
     }
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
-}
-
-/* What makes a handshake fail, and condemns the address. NOAUTH is the credentials' fault here. */
-rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
-{
-    rlk_result result = handshake_take_reply(conn, kind, reply);
-
-    if (result == RLK_E_NOAUTH)
-        result = RLK_E_AUTH;
-    rlki_condemn_address(conn, result);
-    return result;
 }

@@ -14,11 +14,24 @@
 
 #include <string.h>
 
+void rlki_wipe(void *memory, size_t len)
+{
+    volatile uint8_t *at = (volatile uint8_t *)memory;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
 /* Behind `at` nothing is left. */
 static void mask_cut(rlk_conn *conn, size_t at)
 {
-    rlki_conn_wipe(conn->text + at, sizeof conn->text - at);
+    rlki_wipe(conn->text + at, sizeof conn->text - at);
     conn->text_len = (uint8_t)at;
+}
+
+void rlki_mask_forget(rlk_conn *conn)
+{
+    mask_cut(conn, 0);
 }
 
 #ifndef RLK_NO_TEXT

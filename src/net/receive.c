@@ -23,7 +23,7 @@ static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
     size_t i;
 
     if ((token->flags & RLK_RESP_FIRST) != 0)
-        rlki_conn_forget_text(conn);
+        rlki_mask_forget(conn);
     for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
         uint8_t byte = token->data[i];
 
@@ -33,13 +33,12 @@ static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
     }
 }
 
-static bool receive_is_error(unsigned type)
+bool rlki_receive_is_error(const rlk_conn *conn)
 {
-    return type == RLK_RESP_ERROR || type == RLK_RESP_BLOB_ERROR;
+    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
 }
 
-/* Makes the reply of its last token. What came in fragments is not in one place any more. */
-static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
+void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
 {
     bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
 
@@ -51,7 +50,7 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
         reply->data = token->data;
         reply->len = token->len;
     }
-    if (!receive_is_error(reply->type))
+    if (!rlki_receive_is_error(conn))
         return;
     if (reply->data == NULL) {
         reply->data = (const uint8_t *)conn->text;
@@ -63,37 +62,13 @@ static void receive_finish_reply(rlk_conn *conn, const rlk_resp_token *token, rl
 /* A token of a reply: not of a push, not of an attribute. */
 static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 {
-    bool due = rlki_ring_is_due(conn);
-    rlk_reply reply;
-
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
         conn->fragment =
             token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
-    if (receive_is_error(conn->reply_type))
+    if (rlki_receive_is_error(conn))
         receive_keep_text(conn, token);
-    /* A server that is full or protected says so before it has read anything (fault 16). */
-    if (!due && !(conn->state == RLK_CONN_HANDSHAKE && receive_is_error(conn->reply_type))) {
-        rlki_conn_distrust(conn, RLK_E_UNSOLICITED);
-        return;
-    }
-    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    if (due && conn->state == RLK_CONN_HANDSHAKE)
-        rlki_handshake_token(conn, conn->ring[conn->ring_head].kind, token);
-    if ((token->flags & RLK_RESP_DONE) == 0)
-        return;
-    receive_finish_reply(conn, token, &reply);
-    if (reply.error != RLK_OK) {
-        unsigned kind = due ? conn->ring[conn->ring_head].kind : CONN_KIND_REQUEST;
-
-        rlki_mask_text(conn, reply.error,
-                       kind != CONN_KIND_REQUEST && rlki_handshake_is_secret(kind));
-    }
-    if (due)
-        rlki_ring_reply(conn, &reply);
-    else
-        rlki_conn_fail(conn, reply.error);
 }
 
 uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
@@ -150,36 +125,20 @@ static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
 
 #endif /* RLK_RESP2_ONLY */
 
-static void receive_take(rlk_conn *conn, const rlk_resp_token *token)
+/* True of a token of a reply. */
+static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
     conn->flags |= CONN_HEARD;
-    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0)
+    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0) {
         receive_take_reply(conn, token);
+        return true;
+    }
 #ifndef RLK_RESP2_ONLY
-    else if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
-             conn->state == RLK_CONN_READY) /* before, nothing was read */
+    if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
+        conn->state == RLK_CONN_READY) /* before, nothing was read */
         receive_take_push(conn, token);
 #endif
-}
-
-static void receive_parse(rlk_conn *conn)
-{
-    while (conn_is_up(conn)) {
-        rlk_resp_token token;
-        size_t consumed;
-        rlk_resp_status status =
-            rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                          (size_t)(conn->rx_end - conn->rx_begin), &consumed, &token);
-
-        conn->rx_begin += (uint32_t)consumed;
-        if (status == RLK_RESP_MORE)
-            return;
-        if (status == RLK_RESP_TOKEN)
-            receive_take(conn, &token);
-        else
-            rlki_conn_distrust(conn,
-                               (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
-    }
+    return false;
 }
 
 /* Moves what is not parsed yet to the front. */
@@ -190,9 +149,30 @@ static void receive_compact(rlk_conn *conn)
     memmove(conn->rx, conn->rx + conn->rx_begin, left);
     /* Servers repeat arguments in errors: passwords among them. */
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_conn_wipe(conn->rx + left, conn->rx_end - left);
+        rlki_wipe(conn->rx + left, conn->rx_end - left);
     conn->rx_begin = 0;
     conn->rx_end = left;
+}
+
+rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
+{
+    rlk_resp_status status;
+
+    do {
+        size_t consumed;
+
+        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
+            conn->rx_begin = 0;
+            conn->rx_end = 0;
+            return RLK_RESP_MORE;
+        }
+        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
+                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
+        conn->rx_begin += (uint32_t)consumed;
+    } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
+    if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
+        receive_compact(conn);
+    return status;
 }
 
 uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
@@ -207,15 +187,11 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
     return conn->rx + conn->rx_end;
 }
 
-void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+bool rlki_receive_add(rlk_conn *conn, size_t len)
 {
-    conn->now_ms = now_ms;
     if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
-        return;
+        return false;
     conn->rx_end += (uint32_t)len;
     CONN_COUNT(conn, bytes_received, len);
-    receive_parse(conn);
-    if (conn->state == RLK_CONN_HANDSHAKE || conn->rx_begin == conn->rx_end)
-        receive_compact(conn);
-    rlki_conn_pump(conn);
+    return true;
 }

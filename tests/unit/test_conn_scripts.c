@@ -173,6 +173,27 @@ static void test_conn_script_cut_in_the_middle(void **state)
     }
 }
 
+/* A load that was lost with its stream is none on the next. */
+static void test_conn_scripts_are_loaded_again_behind_a_lost_load(void **state)
+{
+    fake server;
+
+    (void)state;
+    scripts_ready(&server, 0);
+    server.in_max = server.in_len; /* no answers */
+    rlk_conn_load_scripts(&server.conn, server.now_ms);
+    fake_run(&server);
+    assert_int_equal(count_loads(&server), 4);
+    rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    server.in_max = SIZE_MAX;
+    fake_connect(&server);
+    assert_int_equal(count_loads(&server), 2);
+    rlk_conn_load_scripts(&server.conn, server.now_ms);
+    fake_run(&server);
+    assert_int_equal(count_loads(&server), 4);
+    fake_free(&server);
+}
+
 /* ---- Where SCRIPT LOAD is not to be had ---- */
 
 #define PROBE   "*3\r\n$7\r\nEVALSHA\r\n$1\r\nx\r\n$1\r\n0\r\n"
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_conn_scripts_are_loaded_again),
         cmocka_unit_test(test_conn_scripts_are_loaded_again_behind_a_load),
         cmocka_unit_test(test_conn_scripts_are_asked_for_while_one_leaves),
+        cmocka_unit_test(test_conn_scripts_are_loaded_again_behind_a_lost_load),
         cmocka_unit_test(test_conn_script_refused_later),
         cmocka_unit_test(test_conn_script_cut_in_the_middle),
         cmocka_unit_test(test_conn_scripts_are_probed),
