@@ -3816,10 +3816,55 @@ RLKI_API bool rlki_condemn_was_replaced(const rlk_conn *conn);
 
 /* ==== src/net/error.h ====
  *
- * Internal: whom an error reply concerns.
+ * Internal: what error replies of servers mean, and whom they concern.
  */
 #ifndef RLKI_NET_ERROR_H
 #define RLKI_NET_ERROR_H
+
+/*
+ * The one table of errors: the beginning of what a server says, its rlk_key_hash, what it means and
+ * whom it concerns (rlki_scope). The library holds the hash alone: test_server_errors compares each
+ * one with its text. The first table has the first words of replies.
+ */
+#define RLKI_ERROR_CODES(X)                                                                        \
+    X("NOSCRIPT", 0x5ff0ed11, RLK_E_NOSCRIPT, COMMAND)                                             \
+    X("READONLY", 0xaf103577, RLK_E_READONLY, STREAM)                                              \
+    X("LOADING", 0xe91c1557, RLK_E_LOADING, LASTING)                                               \
+    X("BUSY", 0x06b6a1c0, RLK_E_SCRIPT_BUSY, COMMAND)                                              \
+    X("MASTERDOWN", 0xd6a670ef, RLK_E_MASTERDOWN, LASTING)                                         \
+    X("MISCONF", 0x65d5f2b6, RLK_E_MISCONF, COMMAND)                                               \
+    X("OOM", 0x2903b4ea, RLK_E_OOM, COMMAND)                                                       \
+    X("WRONGTYPE", 0x9b226866, RLK_E_WRONGTYPE, COMMAND)                                           \
+    X("NOREPLICAS", 0x2ea2817b, RLK_E_NOREPLICAS, COMMAND)                                         \
+    X("MOVED", 0x7fd86c30, RLK_E_MOVED, FINAL)                                                     \
+    X("ASK", 0x5cad7d72, RLK_E_ASK, FINAL)                                                         \
+    X("CLUSTERDOWN", 0xda213d1d, RLK_E_CLUSTERDOWN, COMMAND)                                       \
+    X("TRYAGAIN", 0x88ac9676, RLK_E_TRYAGAIN, COMMAND)                                             \
+    X("CROSSSLOT", 0x9a4c6bc7, RLK_E_CROSSSLOT, FINAL)                                             \
+    X("NOPERM", 0x3a60866c, RLK_E_NOPERM, FINAL)                                                   \
+    X("NOAUTH", 0x411ecab0, RLK_E_NOAUTH, STREAM)                                                  \
+    X("WRONGPASS", 0x3cdac087, RLK_E_AUTH, FINAL)                                                  \
+    X("DENIED", 0x86d8fef6, RLK_E_PROTECTED, FINAL)                                                \
+    X("NOPROTO", 0x1f06bb10, RLK_E_UNSUPPORTED, FINAL)
+
+/*
+ * The second table has texts behind the code ERR, the shorter ones first. RLK_OK: the text has the
+ * code of a command inside a script among its words, before Redis 7. Two more are of ACL denials
+ * inside a script, in Redis 7.0 and later.
+ */
+#define RLKI_ERROR_SENTENCES(X)                                                                    \
+    X("unknown command", 0xb2e7ae38, RLK_E_UNSUPPORTED, FINAL)                                     \
+    X("invalid password", 0x4af404f9, RLK_E_AUTH, FINAL)                                           \
+    X("unknown subcommand", 0x65504dec, RLK_E_UNSUPPORTED, FINAL)                                  \
+    X("Unknown subcommand", 0xe7a45d8c, RLK_E_UNSUPPORTED, FINAL)                                  \
+    X("Error running script", 0x94d77db5, RLK_OK, UNKNOWN)                                         \
+    X("max number of clients", 0xcb3cb34f, RLK_E_SERVER_FULL, COMMAND)                             \
+    X("ACL failure in script", 0xc38f1f7f, RLK_E_NOPERM, FINAL)                                    \
+    X("The user executing the script", 0x84a4b6db, RLK_E_NOPERM, FINAL)                            \
+    X("Could not find scripting engine", 0x14c2bac7, RLK_E_UNSUPPORTED, FINAL)                     \
+    X("Client sent AUTH, but no password is set", 0xb21ebdab, RLK_E_AUTH, FINAL)                   \
+    X("AUTH <password> called without any password", 0x80eb4ad4, RLK_E_AUTH, FINAL)                \
+    X("This instance has Lua scripting support disabled", 0x81346408, RLK_E_UNSUPPORTED, FINAL)
 
 typedef enum rlki_scope {
     RLKI_SCOPE_UNKNOWN, /* no error that servers are known for: the command was executed or not */
@@ -3842,84 +3887,29 @@ RLKI_API rlki_scope rlki_error_scope(rlk_result error);
 
 #include <string.h>
 
-/*
- * The one table of errors: what a server says, what that means, and whom it concerns (error.h).
- * First words of the text.
- */
-#define ERROR_CODES(X)                                                                             \
-    X("NOSCRIPT", RLK_E_NOSCRIPT, COMMAND)                                                         \
-    X("READONLY", RLK_E_READONLY, STREAM)                                                          \
-    X("LOADING", RLK_E_LOADING, LASTING)                                                           \
-    X("BUSY", RLK_E_SCRIPT_BUSY, COMMAND)                                                          \
-    X("MASTERDOWN", RLK_E_MASTERDOWN, LASTING)                                                     \
-    X("MISCONF", RLK_E_MISCONF, COMMAND)                                                           \
-    X("OOM", RLK_E_OOM, COMMAND)                                                                   \
-    X("WRONGTYPE", RLK_E_WRONGTYPE, COMMAND)                                                       \
-    X("NOREPLICAS", RLK_E_NOREPLICAS, COMMAND)                                                     \
-    X("MOVED", RLK_E_MOVED, FINAL)                                                                 \
-    X("ASK", RLK_E_ASK, FINAL)                                                                     \
-    X("CLUSTERDOWN", RLK_E_CLUSTERDOWN, COMMAND)                                                   \
-    X("TRYAGAIN", RLK_E_TRYAGAIN, COMMAND)                                                         \
-    X("CROSSSLOT", RLK_E_CROSSSLOT, FINAL)                                                         \
-    X("NOPERM", RLK_E_NOPERM, FINAL)                                                               \
-    X("NOAUTH", RLK_E_NOAUTH, STREAM)                                                              \
-    X("WRONGPASS", RLK_E_AUTH, FINAL)                                                              \
-    X("DENIED", RLK_E_PROTECTED, FINAL)                                                            \
-    X("NOPROTO", RLK_E_UNSUPPORTED, FINAL)
+/* A row of the tables. The length of a code is that of its word: none is needed. */
+typedef struct error_row {
+    uint32_t hash;
+    int16_t meaning;
+    uint8_t scope;
+    uint8_t len;
+} error_row;
 
-/* Beginnings of texts whose code is only ERR. The last two: an ACL denial inside a script, in
- * Redis 7.0 and later. */
-#define ERROR_SENTENCES(X)                                                                         \
-    X("max number of clients", RLK_E_SERVER_FULL, COMMAND)                                         \
-    X("unknown command", RLK_E_UNSUPPORTED, FINAL)                                                 \
-    X("unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
-    X("Unknown subcommand", RLK_E_UNSUPPORTED, FINAL)                                              \
-    X("This instance has Lua scripting support disabled", RLK_E_UNSUPPORTED, FINAL)                \
-    X("Could not find scripting engine", RLK_E_UNSUPPORTED, FINAL)                                 \
-    X("invalid password", RLK_E_AUTH, FINAL)                                                       \
-    X("Client sent AUTH, but no password is set", RLK_E_AUTH, FINAL)                               \
-    X("AUTH <password> called without any password", RLK_E_AUTH, FINAL)                            \
-    X("The user executing the script", RLK_E_NOPERM, FINAL)                                        \
-    X("ACL failure in script", RLK_E_NOPERM, FINAL)
-
-/* Texts one behind the other, an empty one at the end, and what each means: no pointers. */
-#define ERROR_TEXT(text, result, scope)    text "\0"
-#define ERROR_MEANING(text, result, scope) result,
-#define ERROR_SCOPE(text, result, scope)   RLKI_SCOPE_##scope,
+#define ERROR_CODE(text, hash, meaning, scope) {hash, meaning, RLKI_SCOPE_##scope, 0},
+#define ERROR_SENTENCE(text, hash, meaning, scope)                                                 \
+    {hash, meaning, RLKI_SCOPE_##scope, sizeof text - 1},
 
 /* A term of a sum.
  * NOLINTNEXTLINE(bugprone-macro-parentheses) */
-#define ERROR_ONE(text, result, scope) +1
+#define ERROR_ONE(text, hash, meaning, scope) +1
 
 enum {
-    ERROR_CODES_LEN = 0 ERROR_CODES(ERROR_ONE),
-    ERROR_LEN = ERROR_CODES_LEN ERROR_SENTENCES(ERROR_ONE)
+    ERROR_CODES_LEN = 0 RLKI_ERROR_CODES(ERROR_ONE),
+    ERROR_LEN = ERROR_CODES_LEN RLKI_ERROR_SENTENCES(ERROR_ONE)
 };
 
-static const char error_codes[] = ERROR_CODES(ERROR_TEXT);
-static const char error_sentences[] = ERROR_SENTENCES(ERROR_TEXT);
-/* Those of the sentences stand behind those of the codes. */
-static const int16_t error_meanings[ERROR_LEN] = {ERROR_CODES(ERROR_MEANING)
-                                                      ERROR_SENTENCES(ERROR_MEANING)};
-static const uint8_t error_scopes[ERROR_LEN] = {ERROR_CODES(ERROR_SCOPE)
-                                                    ERROR_SENTENCES(ERROR_SCOPE)};
-
-/* Before Redis 7 the error of a command inside a script stands in the middle of this one. */
-#define ERROR_IN_SCRIPT "Error running script"
-
-/* Meaning of the first of `texts` that `text` begins with (whole: that it is). */
-static int error_find(const char *texts, const int16_t *meanings, const uint8_t *text, size_t len,
-                      bool whole)
-{
-    for (; *texts != '\0'; meanings++) {
-        size_t n = strlen(texts);
-
-        if ((whole ? len == n : len >= n) && memcmp(text, texts, n) == 0)
-            return *meanings;
-        texts += n + 1;
-    }
-    return RLK_E_SERVER;
-}
+static const error_row error_rows[ERROR_LEN] = {RLKI_ERROR_CODES(ERROR_CODE)
+                                                    RLKI_ERROR_SENTENCES(ERROR_SENTENCE)};
 
 static size_t error_word(const uint8_t *text, size_t len)
 {
@@ -3930,9 +3920,34 @@ static size_t error_word(const uint8_t *text, size_t len)
     return n;
 }
 
+/* What a whole word means as a code. */
 static int error_code(const uint8_t *word, size_t len)
 {
-    return error_find(error_codes, error_meanings, word, len, true);
+    uint32_t hash = rlk_key_hash(RLK_KEY_HASH, word, len);
+    unsigned i;
+
+    for (i = 0; i < ERROR_CODES_LEN; i++)
+        if (error_rows[i].hash == hash)
+            return error_rows[i].meaning;
+    return RLK_E_SERVER;
+}
+
+/* What a text behind ERR means, by its beginning. RLK_OK: error_inside knows. */
+static int error_sentence(const uint8_t *text, size_t len)
+{
+    uint32_t hash = RLK_KEY_HASH;
+    size_t hashed = 0;
+    unsigned i;
+
+    for (i = ERROR_CODES_LEN; i < ERROR_LEN && error_rows[i].len <= len; i++) {
+        size_t n = error_rows[i].len;
+
+        hash = rlk_key_hash(hash, text + hashed, n - hashed);
+        hashed = n;
+        if (error_rows[i].hash == hash)
+            return error_rows[i].meaning;
+    }
+    return RLK_E_SERVER;
 }
 
 /* The first error code among the words, which old servers precede with a dash. */
@@ -3956,16 +3971,14 @@ static int error_inside(const uint8_t *text, size_t len)
 rlk_result rlk_server_error(const uint8_t *text, size_t len)
 {
     size_t n = error_word(text, len);
+    int meaning;
 
     if (n == len || n != 3 || memcmp(text, "ERR", 3) != 0)
         return (rlk_result)error_code(text, n);
     text += n + 1;
     len -= n + 1;
-    n = sizeof ERROR_IN_SCRIPT - 1;
-    if (len >= n && memcmp(text, ERROR_IN_SCRIPT, n) == 0)
-        return (rlk_result)error_inside(text, len);
-    return (rlk_result)error_find(error_sentences, error_meanings + ERROR_CODES_LEN, text, len,
-                                  false);
+    meaning = error_sentence(text, len);
+    return (rlk_result)(meaning == RLK_OK ? error_inside(text, len) : meaning);
 }
 
 rlki_scope rlki_error_scope(rlk_result error)
@@ -3973,8 +3986,8 @@ rlki_scope rlki_error_scope(rlk_result error)
     unsigned i;
 
     for (i = 0; i < ERROR_LEN; i++)
-        if (error_meanings[i] == (int16_t)error)
-            return (rlki_scope)error_scopes[i];
+        if (error_rows[i].meaning == (int)error)
+            return (rlki_scope)error_rows[i].scope;
     return RLKI_SCOPE_UNKNOWN;
 }
 

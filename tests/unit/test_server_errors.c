@@ -4,8 +4,27 @@
  */
 #include "fake.h"
 
+#include "net/error.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+/* What `len` bytes of a text mean behind a code; in memory that ends with them. */
+static void expect_error(const char *code, const char *text, size_t len, rlk_result result)
+{
+    size_t code_len = strlen(code);
+    uint8_t *exact = (uint8_t *)malloc(1 + code_len + len);
+    rlk_result meaning;
+
+    assert_non_null(exact);
+    memcpy(exact + 1, code, code_len);
+    memcpy(exact + 1 + code_len, text, len);
+    meaning = rlk_server_error(exact + 1, code_len + len);
+    if (meaning != result)
+        support_fail("%zu bytes of \"%s%s\" mean %s", code_len + len, code, text,
+                     rlk_result_name(meaning));
+    free(exact);
+}
 
 static void test_server_errors_by_their_first_words(void **state)
 {
@@ -62,6 +81,8 @@ static void test_server_errors_by_their_first_words(void **state)
         {"OO", RLK_E_SERVER},
         {"OOMX no", RLK_E_SERVER},
         {"OOM", RLK_E_OOM},
+        {"BNJQ the lower half of its hash is that of NOAUTH", RLK_E_SERVER},
+        {"NOAUTHORITY begins like NOAUTH", RLK_E_SERVER},
         {"BUSYGROUP Consumer Group name already exists", RLK_E_SERVER},
         {"FOO max number of clients reached", RLK_E_SERVER},
         {"oom command", RLK_E_SERVER},
@@ -69,23 +90,53 @@ static void test_server_errors_by_their_first_words(void **state)
     size_t i;
 
     (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++)
+        expect_error("", rows[i].text, strlen(rows[i].text), rows[i].result);
+}
+
+/* Each row of the tables: its text means what the row says, and one byte less means nothing. */
+static void test_server_errors_by_the_hash_of_each_row(void **state)
+{
+    static const struct {
+        const char *code; /* before the text */
+        const char *text;
+        uint32_t hash;
+        rlk_result result;
+        rlki_scope scope;
+    } rows[] = {
+#define CODE(text, hash, result, scope)     {"", text, hash, result, RLKI_SCOPE_##scope},
+#define SENTENCE(text, hash, result, scope) {"ERR ", text, hash, result, RLKI_SCOPE_##scope},
+        RLKI_ERROR_CODES(CODE) RLKI_ERROR_SENTENCES(SENTENCE)};
+    size_t i;
+    size_t k;
+
+    (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         size_t len = strlen(rows[i].text);
-        uint8_t *exact = (uint8_t *)malloc(len + 1); /* so that tools see a byte too many */
+        rlk_result result = rows[i].result == RLK_OK ? RLK_E_SERVER : rows[i].result;
 
-        assert_non_null(exact);
-        memcpy(exact + 1, rows[i].text, len);
-        if (rlk_server_error(exact + 1, len) != rows[i].result)
-            support_fail("\"%s\" means %s", rows[i].text,
-                         rlk_result_name(rlk_server_error(exact + 1, len)));
-        free(exact);
+        if (rlk_key_hash(RLK_KEY_HASH, rows[i].text, len) != rows[i].hash)
+            support_fail("the hash of \"%s\" is 0x%08x", rows[i].text,
+                         (unsigned)rlk_key_hash(RLK_KEY_HASH, rows[i].text, len));
+        expect_error(rows[i].code, rows[i].text, len, result);
+        expect_error(rows[i].code, rows[i].text, len - 1, RLK_E_SERVER);
+        assert_int_equal(rlki_error_scope(result), rows[i].scope);
+        for (k = 0; k < i; k++) {
+            assert_int_not_equal(rows[i].hash, rows[k].hash);
+            /* the sentences stand in the order of their lengths */
+            assert_true(rows[i].code[0] == '\0' || rows[k].code[0] == '\0' ||
+                        strlen(rows[k].text) <= len);
+        }
     }
+    assert_int_equal(rlki_error_scope(RLK_E_SERVER), RLKI_SCOPE_UNKNOWN);
+    assert_int_equal(rlki_error_scope(RLK_OK), RLKI_SCOPE_UNKNOWN);
 }
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_errors_by_their_first_words),
+        cmocka_unit_test(test_server_errors_by_the_hash_of_each_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
