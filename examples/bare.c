@@ -200,7 +200,7 @@ int bare_main(void)
         }
     } while (going);
     (void)rlk_lock_close(&lock);
-    rlk_client_deinit(&client);
+    rlk_client_close(&client);
     bare_serve(); /* closes the stream */
     return 0;
 }

@@ -36,7 +36,7 @@ static void print_holder(rlk_lock *lock)
 
 int main(int argc, char **argv)
 {
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock lock;
     rlk_result result;
 
@@ -44,14 +44,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s URL KEY\n", argv[0]);
         return 2;
     }
-    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK)
-        die(rlk_client_error(&client));
-    if (rlk_client_check(&client) != RLK_OK) /* at the start: can this server do it? */
-        die(rlk_client_error(&client));
-    if (rlk_client_error(&client)[0] != '\0') /* it can, with limits */
-        fprintf(stderr, "%s\n", rlk_client_error(&client));
-    if (rlk_lock_init(&lock, &client, argv[2], &(rlk_lock_config){.ttl_ms = 30000}) != RLK_OK)
-        die(rlk_client_error(&client));
+    if (rlk_posix_open(&redis, argv[1], NULL) != RLK_OK)
+        die(rlk_client_error(&redis.client));
+    if (rlk_client_check(&redis.client) != RLK_OK) /* at the start: can this server do it? */
+        die(rlk_client_error(&redis.client));
+    if (rlk_client_error(&redis.client)[0] != '\0') /* it can, with limits */
+        fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
+    if (rlk_lock_init(&lock, &redis.client, argv[2], &(rlk_lock_config){.ttl_ms = 30000}) != RLK_OK)
+        die(rlk_client_error(&redis.client));
 
     result = rlk_acquire(&lock, 2000); /* RLK_TRY: once. RLK_FOREVER. RLK_DEFAULT: 30 s */
     switch (result) {
@@ -74,6 +74,6 @@ int main(int argc, char **argv)
     }
 
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return result == RLK_OK ? 0 : 1;
 }

@@ -78,28 +78,28 @@ static void must(rlk_result result, const char *who, rlk_lock *lock)
 
 /* ---- Two processes and one lock ---- */
 
-static void open_lock(rlk_client *client, rlk_lock *lock, const char *key, const char *prefix,
+static void open_lock(rlk_posix_client *redis, rlk_lock *lock, const char *key, const char *prefix,
                       int64_t ttl_ms)
 {
     rlk_lock_config config = {.ttl_ms = ttl_ms, .token_prefix = prefix};
 
-    if (rlk_client_open(client, url, NULL) != RLK_OK ||
-        rlk_lock_init(lock, client, key, &config) != RLK_OK)
-        fail("", rlk_client_error(client));
+    if (rlk_posix_open(redis, url, NULL) != RLK_OK ||
+        rlk_lock_init(lock, &redis->client, key, &config) != RLK_OK)
+        fail("", rlk_client_error(&redis->client));
 }
 
-static void close_lock(rlk_client *client, rlk_lock *lock)
+static void close_lock(rlk_posix_client *redis, rlk_lock *lock)
 {
     rlk_lock_close(lock);
-    rlk_client_close(client);
+    rlk_posix_close(redis);
 }
 
 static void alice(void)
 {
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock lock;
 
-    open_lock(&client, &lock, "demo:job", "alice-", LOCK_TTL_MS);
+    open_lock(&redis, &lock, "demo:job", "alice-", LOCK_TTL_MS);
     must(rlk_acquire(&lock, RLK_TRY), "alice", &lock);
     say(GREEN, "alice", "has the lock, for %" PRId64 " ms", rlk_remaining_ms(&lock));
     pause_ms(1000);
@@ -110,18 +110,18 @@ static void alice(void)
     say(GREEN, "alice", "is done; releases with %" PRId64 " ms left", rlk_remaining_ms(&lock));
     must(rlk_release(&lock), "alice", &lock);
     say(GREEN, "alice", "has released the lock");
-    close_lock(&client, &lock);
+    close_lock(&redis, &lock);
 }
 
 static void bob(void)
 {
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock lock;
     rlk_holder holder;
     int64_t asked_ms;
 
     pause_ms(300);
-    open_lock(&client, &lock, "demo:job", "bob-", LOCK_TTL_MS);
+    open_lock(&redis, &lock, "demo:job", "bob-", LOCK_TTL_MS);
     say(CYAN, "bob", "tries once: %s", rlk_result_name(rlk_acquire(&lock, RLK_TRY)));
     must(rlk_query(&lock, &holder, 1), "bob", &lock);
     say(CYAN, "bob", "asks who: token %.15s..., %" PRId64 " ms left", holder.token, holder.ttl_ms);
@@ -133,7 +133,7 @@ static void bob(void)
     pause_ms(700);
     must(rlk_release(&lock), "bob", &lock);
     say(CYAN, "bob", "has released the lock");
-    close_lock(&client, &lock);
+    close_lock(&redis, &lock);
 }
 
 /* ---- A leader and a follower ---- */
@@ -150,12 +150,12 @@ static void say_who_leads(const char *colour, const char *name, rlk_lock *lock)
 
 static void lead(const char *colour, const char *name, int64_t lead_ms)
 {
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock lock;
     int64_t end_ms;
     int turn = 1;
 
-    open_lock(&client, &lock, "demo:leader", name, LEADER_TTL_MS);
+    open_lock(&redis, &lock, "demo:leader", name, LEADER_TTL_MS);
     say_who_leads(colour, name, &lock);
     must(rlk_acquire(&lock, WAIT_MS), name, &lock);
     say(colour, name, "leads");
@@ -167,7 +167,7 @@ static void lead(const char *colour, const char *name, int64_t lead_ms)
     }
     must(rlk_release(&lock), name, &lock);
     say(colour, name, "resigns");
-    close_lock(&client, &lock);
+    close_lock(&redis, &lock);
 }
 
 static void carol(void)

@@ -19,7 +19,7 @@
 #define ASK_MS 500 /* how often a follower asks who leads; and its pause after an error */
 
 static const char *name;
-static rlk_client client;
+static rlk_posix_client redis;
 static rlk_lock candidate;
 static rlk_lock question;      /* the candidate's own operation is the campaign: another one asks */
 static rlk_holder holder;      /* one for each server */
@@ -156,18 +156,19 @@ static int until(int64_t when_ms, int timeout_ms)
 static void turn(void)
 {
     struct pollfd fds[RLK_MAX_FDS + 1];
-    nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
-    int timeout_ms = until(ask_ms, rlk_client_timeout(&client));
+    int timeout_ms;
+    nfds_t n = rlk_posix_prepare(&redis, fds, RLK_MAX_FDS, &timeout_ms);
     rlk_event event;
     char byte;
 
+    timeout_ms = until(ask_ms, timeout_ms);
     fds[n] = (struct pollfd){.fd = signals[0], .events = POLLIN};
     if (campaign_ms != RLK_NEVER)
         timeout_ms = until(campaign_ms, timeout_ms);
     if (poll(fds, n + 1, timeout_ms) < 0)
         fds[n].revents = 0; /* a signal; its byte is found next time */
-    rlk_client_service(&client, fds, n);
-    while (rlk_client_next_event(&client, &event)) {
+    rlk_posix_service(&redis, fds, n);
+    while (rlk_client_next_event(&redis.client, &event)) {
         if (event.lock == &candidate)
             on_candidate(&event);
         else
@@ -176,7 +177,7 @@ static void turn(void)
     if (now_ms() >= ask_ms)
         ask();
     if (now_ms() >= campaign_ms) {
-        rlk_client_reset(&client);
+        rlk_client_reset(&redis.client);
         campaign();
     }
     if (fds[n].revents & POLLIN && read(signals[0], &byte, 1) == 1)
@@ -195,10 +196,10 @@ int main(int argc, char **argv)
     name = argv[3];
     config.token_prefix = name;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK ||
-        rlk_lock_init(&candidate, &client, argv[2], &config) != RLK_OK ||
-        rlk_lock_init(&question, &client, argv[2], NULL) != RLK_OK) {
-        fprintf(stderr, "%s\n", rlk_client_error(&client));
+    if (rlk_posix_open(&redis, argv[1], NULL) != RLK_OK ||
+        rlk_lock_init(&candidate, &redis.client, argv[2], &config) != RLK_OK ||
+        rlk_lock_init(&question, &redis.client, argv[2], NULL) != RLK_OK) {
+        fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
         return 1;
     }
     if (pipe(signals) != 0) {
@@ -215,6 +216,6 @@ int main(int argc, char **argv)
 
     rlk_lock_close(&question);
     rlk_lock_close(&candidate);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return 0;
 }

@@ -260,7 +260,7 @@ void lock_task(void *server)
         }
     }
     (void)rlk_lock_close(&lock);
-    rlk_client_deinit(&client);
+    rlk_client_close(&client);
     wire_serve(); /* closes the stream */
     board_done(status);
     vTaskDelete(NULL);

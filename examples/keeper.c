@@ -13,7 +13,7 @@
 
 static rlk_keeper keeper;
 static rlk_kept kept;
-static rlk_client client;
+static rlk_posix_client redis;
 static rlk_lock lock;
 
 static int fail(const char *why)
@@ -36,9 +36,9 @@ int main(int argc, char **argv)
 
     if (argc != 4)
         return fail("usage: keeper URL KEY SECONDS");
-    if (rlk_client_open(&client, url, NULL) != RLK_OK ||
-        rlk_lock_init(&lock, &client, argv[2], &config) != RLK_OK)
-        return fail(rlk_client_error(&client));
+    if (rlk_posix_open(&redis, url, NULL) != RLK_OK ||
+        rlk_lock_init(&lock, &redis.client, argv[2], &config) != RLK_OK)
+        return fail(rlk_client_error(&redis.client));
     if (rlk_keeper_start(&keeper, &url, NULL, 1, NULL) != RLK_OK)
         return fail("no keeper");
     if (rlk_acquire(&lock, 5000) != RLK_OK)
@@ -55,6 +55,6 @@ int main(int argc, char **argv)
     printf("%s\n", result == RLK_OK ? "worked, and held all along" : rlk_result_text(result));
     if (result == RLK_OK)
         result = rlk_release(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return result == RLK_OK ? 0 : 1;
 }

@@ -41,7 +41,7 @@ int main(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_signal};
     rlk_lock_config config = {.ttl_ms = TTL_MS};
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock lock;
     rlk_result result;
 
@@ -53,9 +53,9 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     config.token_prefix = argv[3]; /* shows in the key who leads */
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK ||
-        rlk_lock_init(&lock, &client, argv[2], &config) != RLK_OK) {
-        fprintf(stderr, "%s\n", rlk_client_error(&client));
+    if (rlk_posix_open(&redis, argv[1], NULL) != RLK_OK ||
+        rlk_lock_init(&lock, &redis.client, argv[2], &config) != RLK_OK) {
+        fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
         return 1;
     }
 
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         if (result != RLK_OK) {
             fprintf(stderr, "%s: %s\n", argv[3], rlk_lock_error(&lock));
             pause_ms(500);
-            rlk_client_reset(&client); /* after a fatal error nothing is tried until this */
+            rlk_client_reset(&redis.client); /* after a fatal error nothing is tried until this */
             continue;
         }
         printf("%s leads\n", argv[3]);
@@ -80,6 +80,6 @@ int main(int argc, char **argv)
     if (rlk_is_held(&lock))
         printf("%s resigns: %s\n", argv[3], rlk_result_name(rlk_release(&lock)));
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return 0;
 }

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-static rlk_client client;
+static rlk_posix_client redis;
 
 static void on_trace(void *context, const rlk_trace *trace)
 {
@@ -30,24 +30,25 @@ static void on_interrupt(int number)
 {
     (void)number;
     /* It is async-signal-safe. NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c) */
-    (void)rlk_interrupt(&client);
+    (void)rlk_posix_interrupt(&redis);
 }
 
 int main(int argc, char **argv)
 {
     rlk_lock_config config = {.report_ms = 2000};
-    rlk_options options = {.interrupts = true, .env = {.trace = on_trace, .waiting = on_waiting}};
+    rlk_posix_options options = {.interrupts = true,
+                                 .env = {.trace = on_trace, .waiting = on_waiting}};
     rlk_lock lock;
     rlk_result result;
 
     if (argc != 3)
         return fprintf(stderr, "usage: %s URL KEY\n", argv[0]) < 0 ? 1 : 2;
     signal(SIGINT, on_interrupt);
-    result = rlk_client_open(&client, argv[1], &options);
+    result = rlk_posix_open(&redis, argv[1], &options);
     if (result == RLK_OK)
-        result = rlk_lock_init(&lock, &client, argv[2], &config);
+        result = rlk_lock_init(&lock, &redis.client, argv[2], &config);
     if (result != RLK_OK) {
-        fprintf(stderr, "%s\n", rlk_client_error(&client));
+        fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
         return 1;
     }
     result = rlk_acquire(&lock, RLK_FOREVER);
@@ -55,6 +56,6 @@ int main(int argc, char **argv)
         result = rlk_release(&lock);
     printf("%s\n", rlk_lock_error(&lock));
     (void)rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return result == RLK_OK ? 0 : 1;
 }

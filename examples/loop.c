@@ -46,7 +46,7 @@ static bool on_event(const rlk_event *event)
 
 int main(int argc, char **argv)
 {
-    rlk_client client;
+    rlk_posix_client redis;
     rlk_lock locks[2];
     int busy = 0;
     int i;
@@ -55,29 +55,30 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s URL KEY KEY\n", argv[0]);
         return 2;
     }
-    if (rlk_client_open(&client, argv[1], NULL) != RLK_OK) {
-        fprintf(stderr, "%s\n", rlk_client_error(&client));
+    if (rlk_posix_open(&redis, argv[1], NULL) != RLK_OK) {
+        fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
         return 1;
     }
     for (i = 0; i < 2; i++) {
         rlk_lock_config config = {.ttl_ms = 10000, .user = argv[2 + i]};
-        if (rlk_lock_init(&locks[i], &client, argv[2 + i], &config) == RLK_OK &&
+        if (rlk_lock_init(&locks[i], &redis.client, argv[2 + i], &config) == RLK_OK &&
             rlk_acquire_start(&locks[i], 5000) == RLK_PENDING) {
             busy++;
         } else {
-            fprintf(stderr, "%s: %s\n", argv[2 + i], rlk_client_error(&client));
+            fprintf(stderr, "%s: %s\n", argv[2 + i], rlk_client_error(&redis.client));
             failures++;
         }
     }
 
     while (busy > 0) {
         struct pollfd fds[RLK_MAX_FDS];
-        nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+        int timeout_ms;
+        nfds_t n = rlk_posix_prepare(&redis, fds, RLK_MAX_FDS, &timeout_ms);
         rlk_event event;
 
-        poll(fds, n, rlk_client_timeout(&client));
-        rlk_client_service(&client, fds, n);
-        while (rlk_client_next_event(&client, &event)) {
+        poll(fds, n, timeout_ms);
+        rlk_posix_service(&redis, fds, n);
+        while (rlk_client_next_event(&redis.client, &event)) {
             if (!on_event(&event))
                 busy--;
         }
@@ -85,6 +86,6 @@ int main(int argc, char **argv)
 
     for (i = 0; i < 2; i++)
         rlk_lock_close(&locks[i]);
-    rlk_client_close(&client);
+    rlk_posix_close(&redis);
     return failures == 0 ? 0 : 1;
 }

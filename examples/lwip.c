@@ -193,7 +193,7 @@ static void finish(int status)
 {
     sys_untimeout(on_work_done, NULL);
     (void)rlk_lock_close(&lock);
-    rlk_client_deinit(&client); /* the stream is closed by serve() */
+    rlk_client_close(&client); /* the stream is closed by serve() */
     board_done(status);
 }
 

@@ -394,7 +394,7 @@ int main(int argc, char **argv)
         return 1;
     }
     status = work_under_lock(argv[4]);
-    rlk_client_deinit(&client);
+    rlk_client_close(&client);
     tls_serve(); /* closes the stream */
     mbedtls_ssl_free(&wire.ssl);
     mbedtls_ssl_config_free(&tls_config);

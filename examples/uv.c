@@ -267,7 +267,7 @@ static void on_event(const rlk_event *event)
         break;
     }
     rlk_lock_close(&lock);
-    rlk_client_deinit(&client); /* the stream is closed by the next turn of serve() */
+    rlk_client_close(&client); /* the stream is closed by the next turn of serve() */
     uv_close((uv_handle_t *)&work, NULL);
     uv_close((uv_handle_t *)&deadline, NULL);
 }

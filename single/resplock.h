@@ -51,7 +51,7 @@
  *
  * resplock/config.h: limits and switches that change the layout of structs. The library and all
  * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT from
- * rlk_client_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
+ * rlk_posix_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
  *
  * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
  * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
@@ -92,7 +92,7 @@
 #define RLK_MAX_ADDRESSES 8
 #endif
 
-/* Memory of the node that rlk_client_open embeds: entries of its ring, bytes of its buffers. */
+/* Memory of the node that rlk_posix_open embeds: entries of its ring, bytes of its buffers. */
 #ifndef RLK_NODE_RING
 #define RLK_NODE_RING 32
 #endif
@@ -110,7 +110,7 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open: leaves the engine alone, for bare ports. */
 /* #define RLK_NO_POSIX */
 
 /* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
@@ -169,7 +169,7 @@
 #error "RLK_MAX_ADDRESSES is not in 2..255"
 #endif
 #if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
-#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
 #endif
 
 #endif
@@ -330,7 +330,7 @@ typedef enum rlk_result {
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
     RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
-    RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_interrupt */
+    RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_posix_interrupt */
     RLK_E_DANGLING = -28, /* a text of the caller has changed: key, prefix, URL, name, password */
 
     /* transport: the server can't be reached (now) */
@@ -1461,17 +1461,6 @@ typedef struct rlk_wheel {
     rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
 } rlk_wheel;
 
-#ifndef RLK_NO_POSIX
-/* One server of a client in POSIX use: connection and driver. Fields are private. */
-typedef struct rlk_node {
-    rlk_conn conn;
-    rlk_socket socket;
-    const char *user; /* of rlk_options */
-    const char *password;
-    uint32_t texts; /* hash of both */
-} rlk_node;
-#endif
-
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
 #define RLK_TURNS 4
@@ -1538,16 +1527,6 @@ struct rlk_client {
     rlk_refusal refusal;
 #endif
     char text[RLKI_TEXT_CAP];
-#ifndef RLK_NO_POSIX
-    rlk_node *node_list[RLK_MAX_NODES];
-    rlk_system_fork fork_mark;
-    bool return_on_signal;
-    rlk_system_wakeup wakeup; /* of rlk_interrupt */
-    rlk_node node;            /* of rlk_client_open */
-    rlk_conn_entry ring[RLK_NODE_RING];
-    uint8_t tx[RLK_NODE_TX];
-    uint8_t rx[RLK_NODE_RX];
-#endif
 };
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
@@ -1657,12 +1636,12 @@ struct rlk_lock {
  * on a quorum of independent ones (Redlock). redis-py, redsync, node-redlock and aioredis-lock
  * follow the same convention. They exclude resplock, and resplock excludes them.
  *
- *     rlk_client client;
+ *     rlk_posix_client redis;
  *     rlk_lock lock;
  *
- *     if (rlk_client_open(&client, "redis://localhost", NULL) != RLK_OK ||    (posix.h)
- *         rlk_lock_init(&lock, &client, "reports:nightly", NULL) != RLK_OK)
- *         return fail(rlk_client_error(&client));
+ *     if (rlk_posix_open(&redis, "redis://localhost", NULL) != RLK_OK ||    (posix.h)
+ *         rlk_lock_init(&lock, &redis.client, "reports:nightly", NULL) != RLK_OK)
+ *         return fail(rlk_client_error(&redis.client));
  *     if (rlk_acquire(&lock, 5000) == RLK_OK) {                  waits for up to 5 s
  *         while (more_work() && rlk_keep_alive(&lock) == RLK_OK)  renews when it is due
  *             work_for_less_than_a_third_of_the_ttl();
@@ -1671,7 +1650,7 @@ struct rlk_lock {
  *         report(rlk_lock_error(&lock));              who has it, or what is wrong, and the remedy
  *     }
  *     rlk_lock_close(&lock);
- *     rlk_client_close(&client);
+ *     rlk_posix_close(&redis);
  *
  * You hold the lock while rlk_is_held() is true, and no longer. That time begins before the first
  * byte of the attempt leaves, counts on your own clock, and allows for the drift of clocks.
@@ -1832,14 +1811,14 @@ typedef struct rlk_client_config {
 #define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
 
 /* Sets what a connection needs from the lock layer: its calls and scripts. If you make connections
- * (bare ports), call it on each config, before rlk_conn_init. rlk_client_open does it for you. */
+ * (bare ports), call it on each config, before rlk_conn_init. rlk_posix_open does it for you. */
 RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
 
 /*
  *     rlk_client_init(client, conns, nodes, config)
  *
  * Makes a client over connections that you initialised (see above). They outlive the client, and
- * are the nodes of a quorum of n/2 + 1. On POSIX use rlk_client_open instead. The last argument of
+ * are the nodes of a quorum of n/2 + 1. On POSIX use rlk_posix_open instead. The last argument of
  * this macro, as of rlk_lock_init, may be a compound literal, commas and all.
  * Returns RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT, or
  * RLK_E_ARGUMENT: now_ms or random missing, max_handoffs or buckets_len out of bounds.
@@ -1851,7 +1830,7 @@ RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, 
 
 /* Detaches every lock and closes the connections. Operations under way end as RLK_E_CLOSED, without
  * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. */
-RLK_API void rlk_client_deinit(rlk_client *client);
+RLK_API void rlk_client_close(rlk_client *client);
 
 /* Returns when to call rlk_client_tick: the earliest deadline of locks and connections, or
  * RLK_NEVER. It leaves out the deadlines of drivers. */
@@ -1920,7 +1899,7 @@ typedef struct rlk_lock_config {
                                  outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
     bool auto_renew;          /* renews in the background, when a third of the TTL has passed, at
-                                 each call of the library: rlk_client_service, or a blocking call on
+                                 each call of the library: rlk_posix_service, or a blocking call on
                                  the client. Call one at least that often */
 } rlk_lock_config;
 
@@ -2111,7 +2090,7 @@ extern "C" {
  * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
  * with an RLK_EV_RESULT of the acquire (a fatal error, or RLK_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
- * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
+ * library is called: by the loop's rlk_posix_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
  * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
  */
@@ -2170,7 +2149,7 @@ RLK_API void rlki_lock_scope_end(rlk_lock *lock);
  *
  * GCC, Clang: declares a lock that is initialised here, and released and closed on every exit from
  * its block:
- *     RLK_SCOPED(lock, &client, "foobar", NULL);
+ *     RLK_SCOPED(lock, &redis.client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
  */
@@ -2189,7 +2168,7 @@ namespace
 #endif
 /*
  * C++11: the same as an object; its address is that of the lock.
- *     rlk_scoped lock(&client, "foobar");
+ *     rlk_scoped lock(&redis.client, "foobar");
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return;
  * Where rlk_lock_init refuses, every call on it is RLK_E_CLOSED, and rlk_client_error() says why.
@@ -2355,7 +2334,13 @@ static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 
 /* ==== include/resplock/posix.h ====
  *
- * resplock/posix.h: clients on POSIX sockets: open by URL, pollfds, service, blocking calls.
+ * resplock/posix.h: clients on POSIX sockets: open by URL, blocking calls, service by a loop.
+ *
+ * An rlk_posix_client is an rlk_client and what that needs of the system: sockets, a fork notice,
+ * the memory of one connection. Calls named rlk_posix_... take the whole. All others take its
+ * `client`:
+ *     rlk_posix_open(&redis, "redis://localhost", NULL);
+ *     rlk_lock_init(&lock, &redis.client, "foobar", NULL);
  */
 #ifndef RESPLOCK_POSIX_H
 #define RESPLOCK_POSIX_H
@@ -2373,9 +2358,9 @@ extern "C" {
 
 /*
  * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_client_open.
+ * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
-typedef struct rlk_options {
+typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
     const char *password;
     int db;                           /* > 0: overrides the URL's */
@@ -2394,66 +2379,91 @@ typedef struct rlk_options {
     int64_t drift_ms;
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
-    bool interrupts;  /* rlk_interrupt works; costs a pipe, and a poll for each blocking call */
-    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by rlk_interrupt, once
-     * it has undone what it sent. A signal that comes between two waits is missed: where none may
-     * be, call rlk_interrupt in the handler. False: the call goes on. */
+    bool
+        interrupts; /* rlk_posix_interrupt works; costs a pipe, and a poll for each blocking call */
+    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
+     * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
+     * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
+     * on. */
     bool return_on_signal;
     uint32_t max_handoffs; /* as in rlk_client_config */
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
-} rlk_options;
+} rlk_posix_options;
 
-/* Memory of one node of rlk_client_open_nodes; the caller's, outlives the client. */
-typedef struct rlk_node_memory {
-    rlk_node node;
+/* One server of a client: connection and driver. Fields are private. */
+typedef struct rlk_posix_node {
+    rlk_conn conn; /* first: of what the client knows, the node is found by it */
+    rlk_socket socket;
+    const char *user; /* of rlk_posix_options */
+    const char *password;
+    uint32_t texts; /* hash of both */
+} rlk_posix_node;
+
+/* Memory of one node of rlk_posix_open_nodes; the caller's, outlives the client. */
+typedef struct rlk_posix_memory {
+    rlk_posix_node node;
     rlk_conn_entry *ring; /* at least RLK_CONN_RING_MIN */
     uint16_t ring_len;
     uint8_t *tx; /* at least RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH and RLK_TX_MIN */
     size_t tx_cap;
     uint8_t *rx; /* at least RLK_CONN_RX_MIN */
     size_t rx_cap;
-} rlk_node_memory;
+} rlk_posix_memory;
+
+/* Must not be moved while it is open. */
+typedef struct rlk_posix_client {
+    rlk_client client; /* what locks and all calls of lock.h take; first */
+    /* These are private. */
+    rlk_system_fork fork_mark;
+    rlk_system_wakeup wakeup; /* of rlk_posix_interrupt */
+    bool return_on_signal;
+    rlk_posix_node node; /* of rlk_posix_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+} rlk_posix_client;
 
 /*
- *     rlk_client_open(client, url, options)
+ *     rlk_posix_open(posix, url, options)
  *
- * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
+ * Opens a client for one server. Parses, touches no network: the first call, or rlk_posix_service,
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_client_open_nodes with one node),
+ * rlk_posix_open_nodes with one node),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
- * rlk_client_error() says why, and rlk_client_close is not needed.
+ * rlk_client_error() says why, and rlk_posix_close is not needed.
  */
-#define rlk_client_open(client, url, ...)                                                          \
-    rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
-RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
-                                    size_t size, uint32_t layout);
+#define rlk_posix_open(posix, url, ...)                                                            \
+    rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_posix_open(rlk_posix_client *posix, const char *url,
+                                   const rlk_posix_options *options, size_t size, uint32_t layout);
 
 /*
- *     rlk_client_open_nodes(client, urls, memory, nodes, options)
+ *     rlk_posix_open_nodes(posix, urls, memory, nodes, options)
  *
  * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
  * with its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
  * RLK_E_SAME_NODE. An even number works but is warned of (rlk_client_warnings). For one server with
  * buffers of another size: nodes 1.
  */
-#define rlk_client_open_nodes(client, urls, memory, nodes, ...)                                    \
-    rlki_client_open_nodes((client), (urls), (memory), (nodes), (__VA_ARGS__), sizeof(rlk_client), \
-                           RLK_LAYOUT)
-RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
-                                          rlk_node_memory *memory, size_t nodes,
-                                          const rlk_options *options, size_t size, uint32_t layout);
+#define rlk_posix_open_nodes(posix, urls, memory, nodes, ...)                                      \
+    rlki_posix_open_nodes((posix), (urls), (memory), (nodes), (__VA_ARGS__),                       \
+                          sizeof(rlk_posix_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *const *urls,
+                                         rlk_posix_memory *memory, size_t nodes,
+                                         const rlk_posix_options *options, size_t size,
+                                         uint32_t layout);
 
 /*
- * Closes the connections and detaches all locks (rlk_client_deinit). In a forked child: closes the
+ * Closes the connections and detaches all locks (rlk_client_close). In a forked child: closes the
  * inherited descriptors; the parent's connections go on.
  */
-RLK_API void rlk_client_close(rlk_client *client);
+RLK_API void rlk_posix_close(rlk_posix_client *posix);
 
 /*
  * Ends a blocking call from a signal handler or another thread. The one call of this library that
@@ -2472,20 +2482,21 @@ RLK_API void rlk_client_close(rlk_client *client);
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
-RLK_API rlk_result rlk_interrupt(const rlk_client *client);
+RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
 /*
- * For an event loop: writes what can be written, then fills fds with what to poll for and returns
- * their number (<= RLK_MAX_FDS).
+ * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
+ * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
+ * past or an event is there, -1 if there is none. timeout_ms may be NULL. Returns the number of
+ * descriptors, at most RLK_MAX_FDS. If the client is not open, in a forked child, and with a `cap`
+ * below rlk_client_nodes(), these are 0 and -1.
  */
-RLK_API nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap);
-
-/* Milliseconds for poll: until the next deadline, 0 if it is past, -1 if there is none. */
-RLK_API int rlk_client_timeout(rlk_client *client);
+RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
+                                 int *timeout_ms);
 
 /* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
  * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
-RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n);
+RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 
 #ifdef __cplusplus
 }
@@ -3199,7 +3210,7 @@ static const result_row result_rows[] = {
      "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
      "one node (node_timeout_ms)"},
     {RLK_E_KEY, "E_KEY",
-     "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
+     "the key is empty, or too long for the transmit buffer: rlk_posix_open_nodes takes larger "
      "ones "
      "(tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
@@ -3232,9 +3243,9 @@ static const result_row result_rows[] = {
      "unix:///path"},
     {RLK_E_URL_QUERY, "E_URL_QUERY",
      "the URL has a parameter other than db, username and password, or credentials twice; settings "
-     "stand in rlk_options"},
+     "stand in rlk_posix_options"},
     {RLK_E_BUFFER, "E_BUFFER",
-     "a buffer is too small for the connection, or for its credentials: rlk_client_open_nodes "
+     "a buffer is too small for the connection, or for its credentials: rlk_posix_open_nodes "
      "takes "
      "larger ones (tx_cap, rx_cap, ring_len), also for one node"},
     {RLK_E_LAYOUT, "E_LAYOUT",
@@ -3255,13 +3266,14 @@ static const result_row result_rows[] = {
      "long"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
      "the credentials hook gave none, or they do not fit the transmit buffer: "
-     "rlk_client_open_nodes "
+     "rlk_posix_open_nodes "
      "takes larger ones (tx_cap), also for one node"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_PIPE, "E_PIPE",
-     "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
+     "the system has no pipe for rlk_posix_interrupt: raise the limit of open files, or close "
+     "some"},
     {RLK_E_DANGLING, "E_DANGLING",
      "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
      "are while the lock or the client is in use"},
@@ -10602,7 +10614,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     return RLK_OK;
 }
 
-void rlk_client_deinit(rlk_client *client)
+void rlk_client_close(rlk_client *client)
 {
     rlk_lock *lock;
     unsigned i;
@@ -12097,48 +12109,63 @@ void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
 
 /* ---- the environment ---- */
 
+/* A client that is in an rlk_posix_client is its first member, and a connection its node's. */
+static rlk_posix_client *posix_of(rlk_client *client)
+{
+    return (rlk_posix_client *)(void *)client;
+}
+
+static rlk_posix_node *posix_node_of(const rlk_posix_client *posix, unsigned node)
+{
+    return (rlk_posix_node *)(void *)posix->client.conns[node];
+}
+
 static bool posix_same_process(void *context, const rlk_client *client)
 {
     (void)context;
-    return rlk_system_fork_same(&client->fork_mark);
+    return rlk_system_fork_same(&((const rlk_posix_client *)(const void *)client)->fork_mark);
 }
 
-static void posix_serve(rlk_client *client, unsigned node, short revents, bool may_block)
-{
-    rlk_socket_service(&client->node_list[node]->socket, revents, may_block, client->now_ms);
-}
-
-static int64_t posix_deadline(const rlk_client *client, int64_t deadline_ms)
+static int64_t posix_deadline(const rlk_posix_client *posix, int64_t deadline_ms)
 {
     unsigned i;
-    for (i = 0; i < client->nodes; i++) {
-        int64_t node_timeout_ms = rlk_socket_deadline(&client->node_list[i]->socket);
-        if (node_timeout_ms < deadline_ms)
-            deadline_ms = node_timeout_ms;
+
+    for (i = 0; i < posix->client.nodes; i++) {
+        int64_t socket_ms = rlk_socket_deadline(&posix_node_of(posix, i)->socket);
+
+        if (socket_ms < deadline_ms) {
+            deadline_ms = socket_ms;
+        }
     }
     return deadline_ms;
 }
 
 /* Milliseconds for poll, from a clock reading that is as fresh as the deadlines are. */
-static int posix_timeout(const rlk_client *client, int64_t deadline_ms)
+static int posix_timeout(const rlk_posix_client *posix, int64_t deadline_ms)
 {
     int64_t left_ms;
-    if (deadline_ms == RLK_NEVER)
+
+    if (deadline_ms == RLK_NEVER) {
         return -1;
-    left_ms = deadline_ms - client->now_ms;
-    if (left_ms <= 0)
+    }
+    left_ms = deadline_ms - posix->client.now_ms;
+    if (left_ms <= 0) {
         return 0;
+    }
     return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
-static nfds_t posix_fill(rlk_client *client, struct pollfd *fds)
+static nfds_t posix_fill(const rlk_posix_client *posix, struct pollfd *fds)
 {
     nfds_t n = 0;
     unsigned i;
-    for (i = 0; i < client->nodes; i++) {
-        const rlk_socket *sock = &client->node_list[i]->socket;
-        if (rlk_socket_fd(sock) < 0)
+
+    for (i = 0; i < posix->client.nodes; i++) {
+        const rlk_socket *sock = &posix_node_of(posix, i)->socket;
+
+        if (rlk_socket_fd(sock) < 0) {
             continue;
+        }
         fds[n].fd = rlk_socket_fd(sock);
         fds[n].events = rlk_socket_events(sock);
         fds[n].revents = 0;
@@ -12147,76 +12174,91 @@ static nfds_t posix_fill(rlk_client *client, struct pollfd *fds)
     return n;
 }
 
-static void posix_serve_all(rlk_client *client, const struct pollfd *fds, nfds_t n, bool may_block)
+static void posix_serve(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n, bool may_block)
 {
     unsigned i;
     nfds_t k;
-    for (i = 0; i < client->nodes; i++) {
-        int fd = rlk_socket_fd(&client->node_list[i]->socket);
+
+    for (i = 0; i < posix->client.nodes; i++) {
+        rlk_socket *sock = &posix_node_of(posix, i)->socket;
+        int fd = rlk_socket_fd(sock);
         short revents = 0;
-        for (k = 0; k < n; k++)
-            if (fd >= 0 && fds[k].fd == fd)
+
+        for (k = 0; k < n; k++) {
+            if (fd >= 0 && fds[k].fd == fd) {
                 revents = fds[k].revents;
-        posix_serve(client, i, revents, may_block);
+            }
+        }
+        rlk_socket_service(sock, revents, may_block, posix->client.now_ms);
     }
 }
 
 /* What a signal handler that interrupted a wait makes of it. */
-static int posix_signalled(const rlk_client *client)
+static int posix_signalled(const rlk_posix_client *posix)
 {
-    return client->return_on_signal ? (int)RLK_CANCELLED : 0;
+    return posix->return_on_signal ? (int)RLK_CANCELLED : 0;
 }
 
 /* Waits for the one connection that there is, in one system call instead of two. False: can't. */
-static bool posix_wait_one(rlk_client *client, int timeout_ms, int *answer)
+static bool posix_wait_one(rlk_posix_client *posix, int timeout_ms, int *answer)
 {
-    rlk_socket *sock = &client->node_list[0]->socket;
+    rlk_socket *sock = &posix_node_of(posix, 0)->socket;
     rlki_socket_got got;
-    if (rlki_nodes(client) != 1 || client->interruptible ||
-        !rlki_socket_wait(sock, timeout_ms, &got))
+
+    if (rlki_nodes(&posix->client) != 1 || posix->client.interruptible ||
+        !rlki_socket_wait(sock, timeout_ms, &got)) {
         return false;
-    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(client) : 0;
-    rlk_client_tick(client); /* deadlines before input */
-    rlki_socket_take(sock, &got, client->now_ms);
+    }
+    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(posix) : 0;
+    rlk_client_tick(&posix->client); /* deadlines before input */
+    rlki_socket_take(sock, &got, posix->client.now_ms);
     return true;
 }
 
 /* Polls, and serves what poll says. Behind the connections, where there is one, the pipe. */
-static int posix_wait_all(rlk_client *client, int timeout_ms)
+static int posix_wait_all(rlk_posix_client *posix, int timeout_ms)
 {
     struct pollfd fds[RLK_MAX_FDS + 1];
-    nfds_t n = posix_fill(client, fds);
+    nfds_t n = posix_fill(posix, fds);
     int ready;
-    fds[n].fd = client->wakeup.fds[0];
+
+    fds[n].fd = posix->wakeup.fds[0];
     fds[n].events = POLLIN;
     fds[n].revents = 0;
-    ready = poll(fds, client->interruptible ? n + 1 : n, timeout_ms);
-    if (ready < 0 && errno != EINTR)
+    ready = poll(fds, posix->client.interruptible ? n + 1 : n, timeout_ms);
+    if (ready < 0 && errno != EINTR) {
         return -1;
-    rlk_client_tick(client); /* deadlines before input */
-    if (ready < 0)
-        return posix_signalled(client);
-    if (ready > 0)
-        posix_serve_all(client, fds, n, true);
-    return fds[n].revents != 0 && rlki_wakeup_take(&client->wakeup) ? (int)RLK_CANCELLED : 0;
+    }
+    rlk_client_tick(&posix->client); /* deadlines before input */
+    if (ready < 0) {
+        return posix_signalled(posix);
+    }
+    if (ready > 0) {
+        posix_serve(posix, fds, n, true);
+    }
+    return fds[n].revents != 0 && rlki_wakeup_take(&posix->wakeup) ? (int)RLK_CANCELLED : 0;
 }
 
 /* env.wait: sends what there is, then waits for input or the deadline, once. */
 static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
+    rlk_posix_client *posix = posix_of(client);
     int answer;
     int64_t moved_ms;
     int timeout_ms;
+
     (void)context;
-    posix_serve_all(client, NULL, 0, true);
+    posix_serve(posix, NULL, 0, true);
     moved_ms = rlk_client_deadline(client); /* by what was sent, or failed, just now */
-    if (moved_ms < deadline_ms)
+    if (moved_ms < deadline_ms) {
         deadline_ms = moved_ms;
+    }
     rlki_client_now(client);
-    timeout_ms = posix_timeout(client, posix_deadline(client, deadline_ms));
-    if (posix_wait_one(client, timeout_ms, &answer))
+    timeout_ms = posix_timeout(posix, posix_deadline(posix, deadline_ms));
+    if (posix_wait_one(posix, timeout_ms, &answer)) {
         return answer;
-    return posix_wait_all(client, timeout_ms);
+    }
+    return posix_wait_all(posix, timeout_ms);
 }
 
 /* ---- open and close ---- */
@@ -12224,65 +12266,91 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 static void posix_env(rlk_env *env, const rlk_env *own)
 {
     *env = *own;
-    if (!env->now_ms)
+    if (env->now_ms == NULL) {
         env->now_ms = rlk_system_now_ms;
-    if (!env->random)
+    }
+    if (env->random == NULL) {
         env->random = rlk_system_random;
-    if (!env->wait)
+    }
+    if (env->wait == NULL) {
         env->wait = posix_wait;
-    if (!env->same_process)
+    }
+    if (env->same_process == NULL) {
         env->same_process = posix_same_process;
+    }
 }
 
 static size_t posix_length(const char *text)
 {
-    return text ? strlen(text) : 0;
+    return text != NULL ? strlen(text) : 0;
 }
 
-static uint32_t posix_texts(const rlk_node *node)
+static uint32_t posix_texts(const rlk_posix_node *node)
 {
     uint32_t hash = rlk_key_hash(RLK_KEY_HASH, node->user, posix_length(node->user));
+
     return rlk_key_hash(hash, node->password, posix_length(node->password));
 }
 
 /* Credentials of the options, as a hook: they are not percent-encoded. */
 static int posix_credentials(void *context, rlk_credentials *out)
 {
-    const rlk_node *node = (const rlk_node *)context;
-    if (posix_texts(node) != node->texts)
+    const rlk_posix_node *node = (const rlk_posix_node *)context;
+
+    if (posix_texts(node) != node->texts) {
         return RLK_E_DANGLING;
+    }
     out->user = node->user;
     out->user_len = posix_length(node->user);
-    out->password = node->password ? node->password : ""; /* a user alone: an empty password */
+    /* a user alone: an empty password */
+    out->password = node->password != NULL ? node->password : "";
     out->password_len = posix_length(node->password);
     return 0;
 }
 
-static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config, rlk_node *node,
-                                    const char *url, const rlk_options *options)
+/* The hook for the credentials of the options, where there are any. */
+static rlk_result posix_take_credentials(rlk_client *client, rlk_conn_config *config,
+                                         rlk_posix_node *node, const rlk_posix_options *options)
 {
-    rlk_result result = rlk_url_parse(&config->url, url);
-    if (result != RLK_OK)
-        return result;
-    if (options->db < 0)
-        return RLK_E_URL_DB;
-    if (options->db > 0)
-        config->url.db = (uint32_t)options->db;
-    config->client_name = options->client_name ? options->client_name : "resplock";
+    size_t need;
+
     config->credentials = options->credentials;
     config->credentials_context = options->credentials_context;
     node->user = options->user;
     node->password = options->password;
     node->texts = posix_texts(node);
-    if (!config->credentials && (options->user || options->password)) {
-        size_t need =
-            RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
-        if (config->tx_cap < need) {
-            RLKI_REFUSE(client, RLKI_WORD("tx_cap"), config->tx_cap, need, RLKI_BUFFER_MAX);
-            return RLK_E_BUFFER;
-        }
-        config->credentials = posix_credentials;
-        config->credentials_context = node;
+    if (config->credentials != NULL || (options->user == NULL && options->password == NULL)) {
+        return RLK_OK;
+    }
+    need = RLK_CONN_TX_AUTH(posix_length(options->user), posix_length(options->password));
+    if (config->tx_cap < need) {
+        RLKI_REFUSE(client, RLKI_WORD("tx_cap"), config->tx_cap, need, RLKI_BUFFER_MAX);
+        return RLK_E_BUFFER;
+    }
+    config->credentials = posix_credentials;
+    config->credentials_context = node;
+    return RLK_OK;
+}
+
+static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
+                                    rlk_posix_node *node, const char *url,
+                                    const rlk_posix_options *options)
+{
+    rlk_result result = rlk_url_parse(&config->url, url);
+
+    if (result != RLK_OK) {
+        return result;
+    }
+    if (options->db < 0) {
+        return RLK_E_URL_DB;
+    }
+    if (options->db > 0) {
+        config->url.db = (uint32_t)options->db;
+    }
+    config->client_name = options->client_name != NULL ? options->client_name : "resplock";
+    result = posix_take_credentials(client, config, node, options);
+    if (result != RLK_OK) {
+        return result;
     }
     config->connect_timeout_ms = options->connect_timeout_ms;
     config->response_timeout_ms = options->response_timeout_ms;
@@ -12301,10 +12369,12 @@ static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk
     size_t number;
     size_t least;
     const char *buffer = rlki_conn_bad_buffer(config, &number, &least);
-    if (result == RLK_E_BUFFER && buffer)
+
+    if (result == RLK_E_BUFFER && buffer != NULL) {
         RLKI_REFUSE(client, buffer, number < INT32_MAX ? (int64_t)number : INT64_MAX, least,
                     RLKI_BUFFER_MAX);
-    if (result == RLK_E_TIMES)
+    }
+    if (result == RLK_E_TIMES) {
         (void)(rlki_client_take_limit(client, &taken_ms, config->connect_timeout_ms, 0,
                                       RLKI_WORD("connect_timeout_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->response_timeout_ms, 0,
@@ -12313,26 +12383,32 @@ static void posix_explain(rlk_client *client, const rlk_conn_config *config, rlk
                                       RLKI_WORD("backoff_min_ms")) &&
                rlki_client_take_limit(client, &taken_ms, config->backoff_max_ms, 0,
                                       RLKI_WORD("backoff_max_ms")));
+    }
 }
 
 /* One node: its connection over the memory that `config` names already, and its driver. */
-static rlk_result posix_node(rlk_client *client, rlk_node *node, rlk_conn_config *config,
-                             const char *url, const rlk_options *options, int64_t now_ms)
+static rlk_result posix_node(rlk_client *client, rlk_posix_node *node, rlk_conn_config *config,
+                             const char *url, const rlk_posix_options *options, int64_t now_ms)
 {
     rlk_result result;
-    if (!url)
+
+    if (url == NULL) {
         return RLK_E_ARGUMENT;
-    memset(node, 0, sizeof(*node));
+    }
+    memset(node, 0, sizeof *node);
     result = posix_conn_config(client, config, node, url, options);
-    if (result != RLK_OK)
+    if (result != RLK_OK) {
         return result;
-    if (rlk_system_random(NULL, &config->jitter_seed, sizeof(config->jitter_seed)) != 0)
+    }
+    if (rlk_system_random(NULL, &config->jitter_seed, sizeof config->jitter_seed) != 0) {
         config->jitter_seed = (uint32_t)now_ms;
+    }
     result = rlk_conn_init(&node->conn, config, now_ms);
-    if (result == RLK_OK)
+    if (result == RLK_OK) {
         rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
-    else
+    } else {
         posix_explain(client, config, result);
+    }
     return result;
 }
 
@@ -12347,25 +12423,23 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     return result;
 }
 
-/* The pipe of rlk_interrupt, where it is asked for. */
-static rlk_result posix_interrupts(rlk_client *client, const rlk_options *options)
+/* The pipe of rlk_posix_interrupt, where it is asked for. */
+static rlk_result posix_interrupts(rlk_posix_client *posix, const rlk_posix_options *options)
 {
-    client->return_on_signal = options->return_on_signal;
-    client->interruptible = options->interrupts;
-    client->wakeup.fds[0] = -1;
-    client->wakeup.fds[1] = -1;
-    return !options->interrupts || rlki_wakeup_open(&client->wakeup) ? RLK_OK : RLK_E_PIPE;
+    posix->return_on_signal = options->return_on_signal;
+    posix->client.interruptible = options->interrupts;
+    posix->wakeup.fds[0] = -1;
+    posix->wakeup.fds[1] = -1;
+    return !options->interrupts || rlki_wakeup_open(&posix->wakeup) ? RLK_OK : RLK_E_PIPE;
 }
 
-static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_options *options)
+static rlk_result posix_start(rlk_posix_client *posix, rlk_conn *const *conns, size_t nodes,
+                              const rlk_posix_options *options)
 {
     rlk_client_config config;
-    rlk_conn *conns[RLK_MAX_NODES];
     rlk_result result;
-    size_t i;
-    for (i = 0; i < nodes; i++)
-        conns[i] = &client->node_list[i]->conn;
-    memset(&config, 0, sizeof(config));
+
+    memset(&config, 0, sizeof config);
     posix_env(&config.env, &options->env);
     config.operation_timeout_ms = options->operation_timeout_ms;
     config.settle_timeout_ms = options->settle_timeout_ms;
@@ -12374,155 +12448,187 @@ static rlk_result posix_start(rlk_client *client, size_t nodes, const rlk_option
     config.max_handoffs = options->max_handoffs;
     config.buckets = options->buckets;
     config.buckets_len = options->buckets_len;
-    rlk_system_fork_init(&client->fork_mark);
-    result = rlk_client_init(client, conns, nodes, &config);
+    rlk_system_fork_init(&posix->fork_mark);
+    result = rlk_client_init(&posix->client, conns, nodes, &config);
     if (result == RLK_OK) {
-        result = posix_interrupts(client, options);
-        if (result != RLK_OK)
-            posix_refuse(client, result, 0);
+        result = posix_interrupts(posix, options);
+        if (result != RLK_OK) {
+            posix_refuse(&posix->client, result, 0);
+        }
     }
-    if (result != RLK_OK)
-        rlk_system_fork_close(&client->fork_mark);
+    if (result != RLK_OK) {
+        rlk_system_fork_close(&posix->fork_mark);
+    }
     return result;
 }
 
 /* What both forms of open begin with: the layout, and options where there are none. */
-static rlk_result posix_begin(rlk_client *client, const rlk_options **options, rlk_options *none,
-                              size_t size, uint32_t layout)
+static rlk_result posix_begin(rlk_posix_client *posix, const rlk_posix_options **options,
+                              rlk_posix_options *none, size_t size, uint32_t layout)
 {
-    if (!client)
+    if (posix == NULL) {
         return RLK_E_ARGUMENT;
-    if (size != sizeof(*client) || layout != RLK_LAYOUT) {
-        memset(client, 0, size); /* closed, as far as the caller's struct goes */
+    }
+    if (size != sizeof *posix || layout != RLK_LAYOUT) {
+        memset(posix, 0, size); /* closed, as far as the caller's struct goes */
         return RLK_E_LAYOUT;
     }
-    RLKI_REFUSE(client, NULL, 0, 0, 0);
-    if (!*options) {
-        memset(none, 0, sizeof(*none));
+    RLKI_REFUSE(&posix->client, NULL, 0, 0, 0);
+    if (*options == NULL) {
+        memset(none, 0, sizeof *none);
         *options = none;
     }
     return RLK_OK;
 }
 
-static int64_t posix_now(const rlk_options *options)
+static int64_t posix_now(const rlk_posix_options *options)
 {
-    return options->env.now_ms ? options->env.now_ms(options->env.context)
-                               : rlk_system_now_ms(NULL);
+    return options->env.now_ms != NULL ? options->env.now_ms(options->env.context)
+                                       : rlk_system_now_ms(NULL);
 }
 
-rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
-                            size_t size, uint32_t layout)
+rlk_result rlki_posix_open(rlk_posix_client *posix, const char *url,
+                           const rlk_posix_options *options, size_t size, uint32_t layout)
 {
+    rlk_conn *conn;
     rlk_conn_config config;
-    rlk_options none;
-    rlk_result result = posix_begin(client, &options, &none, size, layout);
-    if (result != RLK_OK)
+    rlk_posix_options none;
+    rlk_result result = posix_begin(posix, &options, &none, size, layout);
+
+    if (result != RLK_OK) {
         return result;
-    memset(&config, 0, sizeof(config));
-    config.ring = client->ring;
+    }
+    memset(&config, 0, sizeof config);
+    config.ring = posix->ring;
     config.ring_len = RLK_NODE_RING;
-    config.tx = client->tx;
+    config.tx = posix->tx;
     config.tx_cap = RLK_NODE_TX;
-    config.rx = client->rx;
+    config.rx = posix->rx;
     config.rx_cap = RLK_NODE_RX;
-    result = posix_node(client, &client->node, &config, url, options, posix_now(options));
-    if (result != RLK_OK)
-        return posix_refuse(client, result, 0);
-    client->node_list[0] = &client->node;
-    return posix_start(client, 1, options);
+    result = posix_node(&posix->client, &posix->node, &config, url, options, posix_now(options));
+    if (result != RLK_OK) {
+        return posix_refuse(&posix->client, result, 0);
+    }
+    conn = &posix->node.conn;
+    return posix_start(posix, &conn, 1, options);
 }
 
-rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
-                                  rlk_node_memory *memory, size_t nodes, const rlk_options *options,
-                                  size_t size, uint32_t layout)
+rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *const *urls,
+                                 rlk_posix_memory *memory, size_t nodes,
+                                 const rlk_posix_options *options, size_t size, uint32_t layout)
 {
-    rlk_options none;
+    rlk_conn *conns[RLK_MAX_NODES];
+    rlk_posix_options none;
     int64_t now_ms;
     size_t i;
-    rlk_result begun = posix_begin(client, &options, &none, size, layout);
-    if (begun != RLK_OK)
+    rlk_result begun = posix_begin(posix, &options, &none, size, layout);
+
+    if (begun != RLK_OK) {
         return begun;
-    if (nodes == 0 || nodes > RLK_MAX_NODES) {
-        RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
-        return posix_refuse(client, RLK_E_NODES, 0);
     }
-    if (!urls || !memory)
-        return posix_refuse(client, RLK_E_ARGUMENT, 0);
+    if (nodes == 0 || nodes > RLK_MAX_NODES) {
+        RLKI_REFUSE(&posix->client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
+        return posix_refuse(&posix->client, RLK_E_NODES, 0);
+    }
+    if (urls == NULL || memory == NULL) {
+        return posix_refuse(&posix->client, RLK_E_ARGUMENT, 0);
+    }
     now_ms = posix_now(options);
     for (i = 0; i < nodes; i++) {
         rlk_conn_config config;
         rlk_result result;
-        memset(&config, 0, sizeof(config));
+
+        memset(&config, 0, sizeof config);
         config.ring = memory[i].ring;
         config.ring_len = memory[i].ring_len;
         config.tx = memory[i].tx;
         config.tx_cap = memory[i].tx_cap;
         config.rx = memory[i].rx;
         config.rx_cap = memory[i].rx_cap;
-        result = posix_node(client, &memory[i].node, &config, urls[i], options, now_ms);
-        if (result != RLK_OK)
-            return posix_refuse(client, result, i);
-        client->node_list[i] = &memory[i].node;
+        result = posix_node(&posix->client, &memory[i].node, &config, urls[i], options, now_ms);
+        if (result != RLK_OK) {
+            return posix_refuse(&posix->client, result, i);
+        }
+        conns[i] = &memory[i].node.conn;
     }
-    return posix_start(client, nodes, options);
+    return posix_start(posix, conns, nodes, options);
 }
 
-void rlk_client_close(rlk_client *client)
+void rlk_posix_close(rlk_posix_client *posix)
 {
     unsigned i;
-    if (!client || client->state != RLKI_CLIENT_OPEN)
+
+    if (posix == NULL || posix->client.state != RLKI_CLIENT_OPEN) {
         return;
-    for (i = 0; i < client->nodes; i++)
-        rlk_socket_close(&client->node_list[i]->socket);
-    rlk_client_deinit(client);
-    rlki_wakeup_close(&client->wakeup);
-    rlk_system_fork_close(&client->fork_mark);
+    }
+    for (i = 0; i < posix->client.nodes; i++) {
+        rlk_socket_close(&posix_node_of(posix, i)->socket);
+    }
+    rlk_client_close(&posix->client);
+    rlki_wakeup_close(&posix->wakeup);
+    rlk_system_fork_close(&posix->fork_mark);
 }
 
 /* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
  */
-rlk_result rlk_interrupt(const rlk_client *client)
+rlk_result rlk_posix_interrupt(const rlk_posix_client *posix)
 {
-    if (!client)
+    if (posix == NULL) {
         return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
+    }
+    if (posix->client.state != RLKI_CLIENT_OPEN) {
         return RLK_E_CLOSED;
-    if (!rlk_system_fork_same(&client->fork_mark)) /* a child would interrupt its parent */
+    }
+    if (!rlk_system_fork_same(&posix->fork_mark)) { /* a child would interrupt its parent */
         return RLK_E_FORKED;
-    if (!client->interruptible)
+    }
+    if (!posix->client.interruptible) {
         return RLK_E_STATE;
-    rlki_wakeup_send(&client->wakeup);
+    }
+    rlki_wakeup_send(&posix->wakeup);
     return RLK_OK;
 }
 
 /* ---- loops ---- */
 
-nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap)
+static rlk_result posix_enter(const rlk_posix_client *posix)
 {
-    if (rlki_client_enter(client) != RLK_OK || !fds || cap < client->nodes)
-        return 0;
-    rlki_client_now(client);
-    posix_serve_all(client, NULL, 0, false);
-    return posix_fill(client, fds);
+    return posix == NULL ? RLK_E_ARGUMENT : rlki_client_enter(&posix->client);
 }
 
-int rlk_client_timeout(rlk_client *client)
+nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap, int *timeout_ms)
 {
-    if (rlki_client_enter(client) != RLK_OK)
-        return -1;
-    if (client->event_head)
+    int ignored;
+    rlk_client *client;
+
+    if (timeout_ms == NULL) {
+        timeout_ms = &ignored;
+    }
+    *timeout_ms = -1;
+    if (posix_enter(posix) != RLK_OK || fds == NULL || cap < posix->client.nodes) {
         return 0;
+    }
+    client = &posix->client;
     rlki_client_now(client);
-    return posix_timeout(client, posix_deadline(client, rlk_client_deadline(client)));
+    posix_serve(posix, NULL, 0, false);
+    if (client->event_head != NULL) {
+        *timeout_ms = 0;
+    } else {
+        rlki_client_now(client); /* a resolver's hook may have taken long */
+        *timeout_ms = posix_timeout(posix, posix_deadline(posix, rlk_client_deadline(client)));
+    }
+    return posix_fill(posix, fds);
 }
 
-rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n)
+rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n)
 {
-    rlk_result result = rlki_client_enter(client);
-    if (result != RLK_OK)
+    rlk_result result = posix_enter(posix);
+
+    if (result != RLK_OK) {
         return result;
-    rlk_client_tick(client);
-    posix_serve_all(client, fds, fds ? n : 0, false);
+    }
+    rlk_client_tick(&posix->client);
+    posix_serve(posix, fds, fds != NULL ? n : 0, false);
     return RLK_OK;
 }
 

@@ -108,7 +108,7 @@ typedef enum rlk_result {
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
     RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
-    RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_interrupt */
+    RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_posix_interrupt */
     RLK_E_DANGLING = -28, /* a text of the caller has changed: key, prefix, URL, name, password */
 
     /* transport: the server can't be reached (now) */

@@ -2,7 +2,7 @@
  *
  * resplock/config.h: limits and switches that change the layout of structs. The library and all
  * that is compiled against it must see the same ones; a program that doesn't gets RLK_E_LAYOUT from
- * rlk_client_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
+ * rlk_posix_open, rlk_client_init, rlk_conn_init and rlk_lock_init.
  *
  * Used from its sources: define others (-DRLK_MAX_NODES=1) for every file, or edit this one.
  * Built by CMake: they are its options (-DRESPLOCK_MAX_NODES=1). CMake reads the list from here and
@@ -43,7 +43,7 @@
 #define RLK_MAX_ADDRESSES 8
 #endif
 
-/* Memory of the node that rlk_client_open embeds: entries of its ring, bytes of its buffers. */
+/* Memory of the node that rlk_posix_open embeds: entries of its ring, bytes of its buffers. */
 #ifndef RLK_NODE_RING
 #define RLK_NODE_RING 32
 #endif
@@ -61,7 +61,7 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_client_open: leaves the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open: leaves the engine alone, for bare ports. */
 /* #define RLK_NO_POSIX */
 
 /* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
@@ -120,7 +120,7 @@
 #error "RLK_MAX_ADDRESSES is not in 2..255"
 #endif
 #if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
-#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_client_open takes a URL"
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
 #endif
 
 #endif

@@ -17,7 +17,7 @@ extern "C" {
  * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
  * with an RLK_EV_RESULT of the acquire (a fatal error, or RLK_UNKNOWN):
  * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
- * library is called: by the loop's rlk_client_service, or by any blocking call on the client; at
+ * library is called: by the loop's rlk_posix_service, or by any blocking call on the client; at
  * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
  * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
  */

@@ -6,12 +6,12 @@
  * on a quorum of independent ones (Redlock). redis-py, redsync, node-redlock and aioredis-lock
  * follow the same convention. They exclude resplock, and resplock excludes them.
  *
- *     rlk_client client;
+ *     rlk_posix_client redis;
  *     rlk_lock lock;
  *
- *     if (rlk_client_open(&client, "redis://localhost", NULL) != RLK_OK ||    (posix.h)
- *         rlk_lock_init(&lock, &client, "reports:nightly", NULL) != RLK_OK)
- *         return fail(rlk_client_error(&client));
+ *     if (rlk_posix_open(&redis, "redis://localhost", NULL) != RLK_OK ||    (posix.h)
+ *         rlk_lock_init(&lock, &redis.client, "reports:nightly", NULL) != RLK_OK)
+ *         return fail(rlk_client_error(&redis.client));
  *     if (rlk_acquire(&lock, 5000) == RLK_OK) {                  waits for up to 5 s
  *         while (more_work() && rlk_keep_alive(&lock) == RLK_OK)  renews when it is due
  *             work_for_less_than_a_third_of_the_ttl();
@@ -20,7 +20,7 @@
  *         report(rlk_lock_error(&lock));              who has it, or what is wrong, and the remedy
  *     }
  *     rlk_lock_close(&lock);
- *     rlk_client_close(&client);
+ *     rlk_posix_close(&redis);
  *
  * You hold the lock while rlk_is_held() is true, and no longer. That time begins before the first
  * byte of the attempt leaves, counts on your own clock, and allows for the drift of clocks.
@@ -183,14 +183,14 @@ typedef struct rlk_client_config {
 #define RLK_WARN_ALIAS 0x02u /* two nodes turned out to be one server (same run_id) */
 
 /* Sets what a connection needs from the lock layer: its calls and scripts. If you make connections
- * (bare ports), call it on each config, before rlk_conn_init. rlk_client_open does it for you. */
+ * (bare ports), call it on each config, before rlk_conn_init. rlk_posix_open does it for you. */
 RLK_API void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config);
 
 /*
  *     rlk_client_init(client, conns, nodes, config)
  *
  * Makes a client over connections that you initialised (see above). They outlive the client, and
- * are the nodes of a quorum of n/2 + 1. On POSIX use rlk_client_open instead. The last argument of
+ * are the nodes of a quorum of n/2 + 1. On POSIX use rlk_posix_open instead. The last argument of
  * this macro, as of rlk_lock_init, may be a compound literal, commas and all.
  * Returns RLK_OK, RLK_E_NODES, RLK_E_SAME_NODE, RLK_E_TIMES, RLK_E_CLOCK, RLK_E_LAYOUT, or
  * RLK_E_ARGUMENT: now_ms or random missing, max_handoffs or buckets_len out of bounds.
@@ -202,7 +202,7 @@ RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, 
 
 /* Detaches every lock and closes the connections. Operations under way end as RLK_E_CLOSED, without
  * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. */
-RLK_API void rlk_client_deinit(rlk_client *client);
+RLK_API void rlk_client_close(rlk_client *client);
 
 /* Returns when to call rlk_client_tick: the earliest deadline of locks and connections, or
  * RLK_NEVER. It leaves out the deadlines of drivers. */
@@ -271,7 +271,7 @@ typedef struct rlk_lock_config {
                                  outlives the lock. NULL: none */
     void *user;               /* comes back with every event */
     bool auto_renew;          /* renews in the background, when a third of the TTL has passed, at
-                                 each call of the library: rlk_client_service, or a blocking call on
+                                 each call of the library: rlk_posix_service, or a blocking call on
                                  the client. Call one at least that often */
 } rlk_lock_config;
 

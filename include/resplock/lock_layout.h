@@ -7,7 +7,6 @@
 #define RESPLOCK_LOCK_LAYOUT_H
 
 #include "resplock/net.h"
-#include "resplock/socket.h"
 #include "resplock/trace.h"
 
 #ifdef __cplusplus
@@ -36,17 +35,6 @@ typedef struct rlk_wheel {
     uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
     rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
 } rlk_wheel;
-
-#ifndef RLK_NO_POSIX
-/* One server of a client in POSIX use: connection and driver. Fields are private. */
-typedef struct rlk_node {
-    rlk_conn conn;
-    rlk_socket socket;
-    const char *user; /* of rlk_options */
-    const char *password;
-    uint32_t texts; /* hash of both */
-} rlk_node;
-#endif
 
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
@@ -114,16 +102,6 @@ struct rlk_client {
     rlk_refusal refusal;
 #endif
     char text[RLKI_TEXT_CAP];
-#ifndef RLK_NO_POSIX
-    rlk_node *node_list[RLK_MAX_NODES];
-    rlk_system_fork fork_mark;
-    bool return_on_signal;
-    rlk_system_wakeup wakeup; /* of rlk_interrupt */
-    rlk_node node;            /* of rlk_client_open */
-    rlk_conn_entry ring[RLK_NODE_RING];
-    uint8_t tx[RLK_NODE_TX];
-    uint8_t rx[RLK_NODE_RX];
-#endif
 };
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * resplock/posix.h: clients on POSIX sockets: open by URL, pollfds, service, blocking calls.
+ * resplock/posix.h: clients on POSIX sockets: open by URL, blocking calls, service by a loop.
+ *
+ * An rlk_posix_client is an rlk_client and what that needs of the system: sockets, a fork notice,
+ * the memory of one connection. Calls named rlk_posix_... take the whole. All others take its
+ * `client`:
+ *     rlk_posix_open(&redis, "redis://localhost", NULL);
+ *     rlk_lock_init(&lock, &redis.client, "foobar", NULL);
  */
 #ifndef RESPLOCK_POSIX_H
 #define RESPLOCK_POSIX_H
@@ -21,9 +27,9 @@ extern "C" {
 
 /*
  * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_client_open.
+ * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
-typedef struct rlk_options {
+typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
     const char *password;
     int db;                           /* > 0: overrides the URL's */
@@ -42,66 +48,91 @@ typedef struct rlk_options {
     int64_t drift_ms;
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
-    bool interrupts;  /* rlk_interrupt works; costs a pipe, and a poll for each blocking call */
-    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by rlk_interrupt, once
-     * it has undone what it sent. A signal that comes between two waits is missed: where none may
-     * be, call rlk_interrupt in the handler. False: the call goes on. */
+    bool
+        interrupts; /* rlk_posix_interrupt works; costs a pipe, and a poll for each blocking call */
+    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
+     * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
+     * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
+     * on. */
     bool return_on_signal;
     uint32_t max_handoffs; /* as in rlk_client_config */
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
                     notice; context is theirs */
-} rlk_options;
+} rlk_posix_options;
 
-/* Memory of one node of rlk_client_open_nodes; the caller's, outlives the client. */
-typedef struct rlk_node_memory {
-    rlk_node node;
+/* One server of a client: connection and driver. Fields are private. */
+typedef struct rlk_posix_node {
+    rlk_conn conn; /* first: of what the client knows, the node is found by it */
+    rlk_socket socket;
+    const char *user; /* of rlk_posix_options */
+    const char *password;
+    uint32_t texts; /* hash of both */
+} rlk_posix_node;
+
+/* Memory of one node of rlk_posix_open_nodes; the caller's, outlives the client. */
+typedef struct rlk_posix_memory {
+    rlk_posix_node node;
     rlk_conn_entry *ring; /* at least RLK_CONN_RING_MIN */
     uint16_t ring_len;
     uint8_t *tx; /* at least RLK_CONN_TX_MIN, RLK_CONN_TX_AUTH and RLK_TX_MIN */
     size_t tx_cap;
     uint8_t *rx; /* at least RLK_CONN_RX_MIN */
     size_t rx_cap;
-} rlk_node_memory;
+} rlk_posix_memory;
+
+/* Must not be moved while it is open. */
+typedef struct rlk_posix_client {
+    rlk_client client; /* what locks and all calls of lock.h take; first */
+    /* These are private. */
+    rlk_system_fork fork_mark;
+    rlk_system_wakeup wakeup; /* of rlk_posix_interrupt */
+    bool return_on_signal;
+    rlk_posix_node node; /* of rlk_posix_open */
+    rlk_conn_entry ring[RLK_NODE_RING];
+    uint8_t tx[RLK_NODE_TX];
+    uint8_t rx[RLK_NODE_RX];
+} rlk_posix_client;
 
 /*
- *     rlk_client_open(client, url, options)
+ *     rlk_posix_open(posix, url, options)
  *
- * Opens a client for one server. Parses, touches no network: the first call, or rlk_client_service,
+ * Opens a client for one server. Parses, touches no network: the first call, or rlk_posix_service,
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL and need not outlive the call, but for its texts.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_client_open_nodes with one node),
+ * rlk_posix_open_nodes with one node),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
- * rlk_client_error() says why, and rlk_client_close is not needed.
+ * rlk_client_error() says why, and rlk_posix_close is not needed.
  */
-#define rlk_client_open(client, url, ...)                                                          \
-    rlki_client_open((client), (url), (__VA_ARGS__), sizeof(rlk_client), RLK_LAYOUT)
-RLK_API rlk_result rlki_client_open(rlk_client *client, const char *url, const rlk_options *options,
-                                    size_t size, uint32_t layout);
+#define rlk_posix_open(posix, url, ...)                                                            \
+    rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_posix_open(rlk_posix_client *posix, const char *url,
+                                   const rlk_posix_options *options, size_t size, uint32_t layout);
 
 /*
- *     rlk_client_open_nodes(client, urls, memory, nodes, options)
+ *     rlk_posix_open_nodes(posix, urls, memory, nodes, options)
  *
  * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
  * with its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
  * RLK_E_SAME_NODE. An even number works but is warned of (rlk_client_warnings). For one server with
  * buffers of another size: nodes 1.
  */
-#define rlk_client_open_nodes(client, urls, memory, nodes, ...)                                    \
-    rlki_client_open_nodes((client), (urls), (memory), (nodes), (__VA_ARGS__), sizeof(rlk_client), \
-                           RLK_LAYOUT)
-RLK_API rlk_result rlki_client_open_nodes(rlk_client *client, const char *const *urls,
-                                          rlk_node_memory *memory, size_t nodes,
-                                          const rlk_options *options, size_t size, uint32_t layout);
+#define rlk_posix_open_nodes(posix, urls, memory, nodes, ...)                                      \
+    rlki_posix_open_nodes((posix), (urls), (memory), (nodes), (__VA_ARGS__),                       \
+                          sizeof(rlk_posix_client), RLK_LAYOUT)
+RLK_API rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *const *urls,
+                                         rlk_posix_memory *memory, size_t nodes,
+                                         const rlk_posix_options *options, size_t size,
+                                         uint32_t layout);
 
 /*
- * Closes the connections and detaches all locks (rlk_client_deinit). In a forked child: closes the
+ * Closes the connections and detaches all locks (rlk_client_close). In a forked child: closes the
  * inherited descriptors; the parent's connections go on.
  */
-RLK_API void rlk_client_close(rlk_client *client);
+RLK_API void rlk_posix_close(rlk_posix_client *posix);
 
 /*
  * Ends a blocking call from a signal handler or another thread. The one call of this library that
@@ -120,20 +151,21 @@ RLK_API void rlk_client_close(rlk_client *client);
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
-RLK_API rlk_result rlk_interrupt(const rlk_client *client);
+RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
 /*
- * For an event loop: writes what can be written, then fills fds with what to poll for and returns
- * their number (<= RLK_MAX_FDS).
+ * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
+ * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
+ * past or an event is there, -1 if there is none. timeout_ms may be NULL. Returns the number of
+ * descriptors, at most RLK_MAX_FDS. If the client is not open, in a forked child, and with a `cap`
+ * below rlk_client_nodes(), these are 0 and -1.
  */
-RLK_API nfds_t rlk_client_pollfds(rlk_client *client, struct pollfd *fds, nfds_t cap);
-
-/* Milliseconds for poll: until the next deadline, 0 if it is past, -1 if there is none. */
-RLK_API int rlk_client_timeout(rlk_client *client);
+RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
+                                 int *timeout_ms);
 
 /* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
  * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
-RLK_API rlk_result rlk_client_service(rlk_client *client, const struct pollfd *fds, nfds_t n);
+RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 
 #ifdef __cplusplus
 }

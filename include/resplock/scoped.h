@@ -20,7 +20,7 @@ RLK_API void rlki_lock_scope_end(rlk_lock *lock);
  *
  * GCC, Clang: declares a lock that is initialised here, and released and closed on every exit from
  * its block:
- *     RLK_SCOPED(lock, &client, "foobar", NULL);
+ *     RLK_SCOPED(lock, &redis.client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
  */
@@ -39,7 +39,7 @@ namespace
 #endif
 /*
  * C++11: the same as an object; its address is that of the lock.
- *     rlk_scoped lock(&client, "foobar");
+ *     rlk_scoped lock(&redis.client, "foobar");
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return;
  * Where rlk_lock_init refuses, every call on it is RLK_E_CLOSED, and rlk_client_error() says why.

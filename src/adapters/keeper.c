@@ -15,9 +15,9 @@
  * In GIVEN, REFUSED and RETURNED the lease is in kept->lease. In KEPT kept->lock has it, and in
  * OVER undoes it: there that lock is open, and belongs to the thread, which gives it up when it is
  * wanted. Everything that two threads touch is under the mutex. The thread waits outside of it, and
- * rlk_interrupt ends its wait. What others see of a validity is a number that the thread writes
- * after each wait, from a clock that it reads before: so it is never later than what the lock
- * itself says.
+ * rlk_posix_interrupt ends its wait. What others see of a validity is a number that the thread
+ * writes after each wait, from a clock that it reads before: so it is never later than what the
+ * lock itself says.
  */
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
@@ -72,8 +72,8 @@ static void keeper_take(rlk_keeper *keeper, rlk_kept *kept)
     config.token_prefix = kept->lease.prefix;
     config.user = kept;
     config.auto_renew = true;
-    result = rlk_lock_init_n(&kept->lock, &keeper->client, kept->lease.key, kept->lease.key_len,
-                             &config);
+    result = rlk_lock_init_n(&kept->lock, &keeper->posix.client, kept->lease.key,
+                             kept->lease.key_len, &config);
     if (result == RLK_OK) {
         result = rlk_lock_attach(&kept->lock, &kept->lease);
     }
@@ -89,7 +89,7 @@ static void keeper_events(rlk_keeper *keeper)
 {
     rlk_event event;
 
-    while (rlk_client_next_event(&keeper->client, &event)) {
+    while (rlk_client_next_event(&keeper->posix.client, &event)) {
         if (event.type == RLK_EV_LOST) {
             keeper_notify(keeper, (rlk_kept *)event.user, KEPT_OVER, RLK_LOST);
         }
@@ -137,7 +137,7 @@ static void keeper_turn(rlk_keeper *keeper)
 
 static void keeper_wait(rlk_keeper *keeper)
 {
-    rlk_client *client = &keeper->client;
+    rlk_client *client = &keeper->posix.client;
     struct timespec pause = {0, KEEPER_PAUSE_MS * 1000000L};
     int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
 
@@ -183,7 +183,7 @@ static bool keeper_pipe(rlk_keeper *keeper)
 
 static void keeper_close(rlk_keeper *keeper)
 {
-    rlk_client_close(&keeper->client);
+    rlk_posix_close(&keeper->posix);
     (void)close(keeper->loss[0]);
     (void)close(keeper->loss[1]);
     keeper->loss[0] = -1;
@@ -204,10 +204,10 @@ static bool keeper_thread(rlk_keeper *keeper)
     return good;
 }
 
-static rlk_result keeper_open(rlk_keeper *keeper, const char *const *urls, rlk_node_memory *memory,
-                              size_t nodes, const rlk_options *options)
+static rlk_result keeper_open(rlk_keeper *keeper, const char *const *urls, rlk_posix_memory *memory,
+                              size_t nodes, const rlk_posix_options *options)
 {
-    rlk_options own;
+    rlk_posix_options own;
 
     memset(&own, 0, sizeof own);
     if (options != NULL) {
@@ -222,13 +222,13 @@ static rlk_result keeper_open(rlk_keeper *keeper, const char *const *urls, rlk_n
         return RLK_E_ARGUMENT;
     }
     if (memory == NULL) {
-        return rlk_client_open(&keeper->client, urls[0], &own);
+        return rlk_posix_open(&keeper->posix, urls[0], &own);
     }
-    return rlk_client_open_nodes(&keeper->client, urls, memory, nodes, &own);
+    return rlk_posix_open_nodes(&keeper->posix, urls, memory, nodes, &own);
 }
 
-rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_node_memory *memory,
-                            size_t nodes, const rlk_options *options)
+rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_posix_memory *memory,
+                            size_t nodes, const rlk_posix_options *options)
 {
     rlk_result result;
 
@@ -244,7 +244,7 @@ rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_nod
         return result;
     }
     if (!keeper_pipe(keeper)) {
-        rlk_client_close(&keeper->client);
+        rlk_posix_close(&keeper->posix);
         return RLK_E_PIPE;
     }
     (void)pthread_mutex_init(&keeper->mutex, NULL);
@@ -261,7 +261,7 @@ rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_nod
 /* False in a forked child: its mutex may be held by a thread that does not exist there. */
 static bool keeper_same_process(const rlk_keeper *keeper)
 {
-    return rlk_system_fork_same(&keeper->client.fork_mark);
+    return rlk_system_fork_same(&keeper->posix.fork_mark);
 }
 
 void rlk_keeper_stop(rlk_keeper *keeper)
@@ -276,7 +276,7 @@ void rlk_keeper_stop(rlk_keeper *keeper)
     (void)pthread_mutex_lock(&keeper->mutex);
     keeper->stopping = true;
     (void)pthread_mutex_unlock(&keeper->mutex);
-    (void)rlk_interrupt(&keeper->client);
+    (void)rlk_posix_interrupt(&keeper->posix);
     (void)pthread_join(keeper->thread, NULL);
     keeper_close(keeper);
 }
@@ -310,7 +310,7 @@ rlk_result rlk_keeper_keep(rlk_keeper *keeper, rlk_kept *kept, rlk_lock *lock)
     }
     (void)pthread_mutex_unlock(&keeper->mutex);
     if (result == RLK_OK) {
-        (void)rlk_interrupt(&keeper->client);
+        (void)rlk_posix_interrupt(&keeper->posix);
     }
     return result;
 }
@@ -320,7 +320,7 @@ static void keeper_demand(rlk_keeper *keeper, rlk_kept *kept)
 {
     kept->wanted = true;
     if (kept->state == KEPT_KEPT || kept->state == KEPT_OVER) {
-        (void)rlk_interrupt(&keeper->client);
+        (void)rlk_posix_interrupt(&keeper->posix);
     }
     while (kept->state == KEPT_KEPT || kept->state == KEPT_OVER) {
         (void)pthread_cond_wait(&keeper->moved, &keeper->mutex);

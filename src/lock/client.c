@@ -309,7 +309,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     return RLK_OK;
 }
 
-void rlk_client_deinit(rlk_client *client)
+void rlk_client_close(rlk_client *client)
 {
     rlk_lock *lock;
     unsigned i;

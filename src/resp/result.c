@@ -34,7 +34,7 @@ static const result_row result_rows[] = {
      "the TTL or the time added is not positive, too long, or no longer than drift and one try on "
      "one node (node_timeout_ms)"},
     {RLK_E_KEY, "E_KEY",
-     "the key is empty, or too long for the transmit buffer: rlk_client_open_nodes takes larger "
+     "the key is empty, or too long for the transmit buffer: rlk_posix_open_nodes takes larger "
      "ones "
      "(tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
@@ -67,9 +67,9 @@ static const result_row result_rows[] = {
      "unix:///path"},
     {RLK_E_URL_QUERY, "E_URL_QUERY",
      "the URL has a parameter other than db, username and password, or credentials twice; settings "
-     "stand in rlk_options"},
+     "stand in rlk_posix_options"},
     {RLK_E_BUFFER, "E_BUFFER",
-     "a buffer is too small for the connection, or for its credentials: rlk_client_open_nodes "
+     "a buffer is too small for the connection, or for its credentials: rlk_posix_open_nodes "
      "takes "
      "larger ones (tx_cap, rx_cap, ring_len), also for one node"},
     {RLK_E_LAYOUT, "E_LAYOUT",
@@ -90,13 +90,14 @@ static const result_row result_rows[] = {
      "long"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
      "the credentials hook gave none, or they do not fit the transmit buffer: "
-     "rlk_client_open_nodes "
+     "rlk_posix_open_nodes "
      "takes larger ones (tx_cap), also for one node"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
     {RLK_E_PIPE, "E_PIPE",
-     "the system has no pipe for rlk_interrupt: raise the limit of open files, or close some"},
+     "the system has no pipe for rlk_posix_interrupt: raise the limit of open files, or close "
+     "some"},
     {RLK_E_DANGLING, "E_DANGLING",
      "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
      "are while the lock or the client is in use"},

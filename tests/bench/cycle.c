@@ -177,9 +177,9 @@ static unsigned long cycle_run_hiredis(const char *name, unsigned long units)
 /* ---- resplock ---------------------------------------------------------------------------- */
 
 static struct {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
-    rlk_node_memory memory[CYCLE_NODES_MAX];
+    rlk_posix_memory memory[CYCLE_NODES_MAX];
     rlk_conn_entry ring[CYCLE_NODES_MAX][RLK_CONN_RING_MIN];
     uint8_t tx[CYCLE_NODES_MAX][CYCLE_BUF];
     uint8_t rx[CYCLE_NODES_MAX][CYCLE_BUF];
@@ -192,7 +192,7 @@ static void cycle_open_nodes(char *const *addresses, size_t count)
     size_t i;
 
     for (i = 0; i < count; i++) {
-        rlk_node_memory *memory = &cycle_resplock.memory[i];
+        rlk_posix_memory *memory = &cycle_resplock.memory[i];
         int written =
             snprintf(cycle_resplock.urls[i], sizeof cycle_resplock.urls[i], "%s%s",
                      addresses[i][0] == '/' ? "unix://" : "redis://127.0.0.1:", addresses[i]);
@@ -206,8 +206,8 @@ static void cycle_open_nodes(char *const *addresses, size_t count)
         memory->rx = cycle_resplock.rx[i];
         memory->rx_cap = CYCLE_BUF;
     }
-    rounds_require(rlk_client_open_nodes(&cycle_resplock.client, urls, cycle_resplock.memory, count,
-                                         NULL) == RLK_OK);
+    rounds_require(rlk_posix_open_nodes(&cycle_resplock.posix, urls, cycle_resplock.memory, count,
+                                        NULL) == RLK_OK);
 }
 
 static void cycle_open_resplock(char *const *addresses, size_t count)
@@ -217,8 +217,8 @@ static void cycle_open_resplock(char *const *addresses, size_t count)
     rounds_require(count >= 1 && count <= CYCLE_NODES_MAX);
     cycle_open_nodes(addresses, count);
     config.ttl_ms = CYCLE_TTL_MS;
-    rounds_require(
-        rlk_lock_init(&cycle_resplock.lock, &cycle_resplock.client, CYCLE_KEY, &config) == RLK_OK);
+    rounds_require(rlk_lock_init(&cycle_resplock.lock, &cycle_resplock.posix.client, CYCLE_KEY,
+                                 &config) == RLK_OK);
 }
 
 static unsigned long cycle_run_resplock(const char *name, unsigned long units)

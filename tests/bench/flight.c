@@ -302,9 +302,9 @@ static unsigned long flight_run_hiredis(const char *name, unsigned long units)
 /* ---- resplock ---------------------------------------------------------------------------- */
 
 static struct {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock locks[FLIGHT_MAX];
-    rlk_node_memory memory;
+    rlk_posix_memory memory;
     rlk_conn_entry ring[FLIGHT_MAX];
     uint8_t tx[FLIGHT_MAX * FLIGHT_COMMAND];
     uint8_t rx[16384];
@@ -327,11 +327,11 @@ static void flight_open_resplock(char *const *addresses, size_t count)
     flight_resplock.memory.tx_cap = sizeof flight_resplock.tx;
     flight_resplock.memory.rx = flight_resplock.rx;
     flight_resplock.memory.rx_cap = sizeof flight_resplock.rx;
-    rounds_require(rlk_client_open_nodes(&flight_resplock.client, &url, &flight_resplock.memory, 1,
-                                         NULL) == RLK_OK);
+    rounds_require(rlk_posix_open_nodes(&flight_resplock.posix, &url, &flight_resplock.memory, 1,
+                                        NULL) == RLK_OK);
     config.ttl_ms = FLIGHT_TTL_MS;
     for (i = 0; i < FLIGHT_MAX; i++)
-        rounds_require(rlk_lock_init(&flight_resplock.locks[i], &flight_resplock.client,
+        rounds_require(rlk_lock_init(&flight_resplock.locks[i], &flight_resplock.posix.client,
                                      flight_locks[i].key, &config) == RLK_OK);
 }
 
@@ -355,7 +355,7 @@ static void flight_resplock_take(const rlk_event *event)
 
 static unsigned long flight_run_resplock(const char *name, unsigned long units)
 {
-    rlk_client *client = &flight_resplock.client;
+    rlk_posix_client *posix = &flight_resplock.posix;
     unsigned number = flight_begin(name, units);
     unsigned i;
 
@@ -363,12 +363,13 @@ static unsigned long flight_run_resplock(const char *name, unsigned long units)
         flight_resplock_acquire(&flight_resplock.locks[i]);
     while (flight_cycles.done < units) {
         struct pollfd fds[RLK_MAX_FDS];
-        nfds_t n = rlk_client_pollfds(client, fds, RLK_MAX_FDS);
+        int timeout_ms;
+        nfds_t n = rlk_posix_prepare(posix, fds, RLK_MAX_FDS, &timeout_ms);
         rlk_event event;
 
-        rounds_require(poll(fds, n, rlk_client_timeout(client)) >= 0);
-        rounds_require(rlk_client_service(client, fds, n) == RLK_OK);
-        while (rlk_client_next_event(client, &event))
+        rounds_require(poll(fds, n, timeout_ms) >= 0);
+        rounds_require(rlk_posix_service(posix, fds, n) == RLK_OK);
+        while (rlk_client_next_event(&posix->client, &event))
             flight_resplock_take(&event);
     }
     return units;

@@ -328,7 +328,7 @@ static void handoff_open(const handoff_scheme *scheme, char *const *addresses, s
 /* ---- resplock ---------------------------------------------------------------------------- */
 
 static struct {
-    rlk_client clients[HANDOFF_CLIENTS];
+    rlk_posix_client clients[HANDOFF_CLIENTS];
     rlk_lock locks[HANDOFF_CLIENTS];
     char url[128];
 } handoff_rlk;
@@ -342,8 +342,8 @@ static void handoff_rlk_open(unsigned client, const char *address)
     config.ttl_ms = HANDOFF_TTL_MS;
     (void)snprintf(handoff_rlk.url, sizeof handoff_rlk.url, "%s%s",
                    address[0] == '/' ? "unix://" : "redis://127.0.0.1:", address);
-    rounds_require(rlk_client_open(&handoff_rlk.clients[client], handoff_rlk.url, NULL) == RLK_OK);
-    rounds_require(rlk_lock_init(&handoff_rlk.locks[client], &handoff_rlk.clients[client],
+    rounds_require(rlk_posix_open(&handoff_rlk.clients[client], handoff_rlk.url, NULL) == RLK_OK);
+    rounds_require(rlk_lock_init(&handoff_rlk.locks[client], &handoff_rlk.clients[client].client,
                                  handoff_resplock.key, &config) == RLK_OK);
 }
 
@@ -361,8 +361,8 @@ static handoff_event handoff_rlk_serve(unsigned client, const struct pollfd *fd)
 {
     rlk_event event;
 
-    rounds_require(rlk_client_service(&handoff_rlk.clients[client], fd, fd->fd >= 0) == RLK_OK);
-    if (!rlk_client_next_event(&handoff_rlk.clients[client], &event))
+    rounds_require(rlk_posix_service(&handoff_rlk.clients[client], fd, fd->fd >= 0) == RLK_OK);
+    if (!rlk_client_next_event(&handoff_rlk.clients[client].client, &event))
         return HANDOFF_NOTHING;
     rounds_require(event.result == RLK_OK);
     rounds_require(event.type <= RLK_EV_RESULT && event.result == RLK_OK);
@@ -373,9 +373,8 @@ static void handoff_rlk_watch(unsigned client, struct pollfd *fd, int64_t *due_n
 {
     int timeout_ms;
 
-    if (rlk_client_pollfds(&handoff_rlk.clients[client], fd, 1) == 0)
+    if (rlk_posix_prepare(&handoff_rlk.clients[client], fd, 1, &timeout_ms) == 0)
         fd->fd = -1;
-    timeout_ms = rlk_client_timeout(&handoff_rlk.clients[client]);
     *due_ns = timeout_ms < 0 ? HANDOFF_NEVER : handoff_now_ns() + timeout_ms * HANDOFF_MS;
 }
 

@@ -23,7 +23,7 @@
     20 /* events in a millisecond: none of 100000 waits for longer than its TTL */
 
 static struct {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_conn conn;
     rlk_conn_entry ring[RLK_CONN_RING_MIN];
     uint8_t tx[512];
@@ -144,9 +144,9 @@ static void locks_open(char *const *addresses, size_t count)
     locks.now_ms = LOCKS_BEGIN_MS;
     client_config.buckets = calloc(LOCKS_BUCKETS, sizeof *client_config.buckets);
     rounds_require(client_config.buckets != NULL);
-    rlk_client_conn_config(&locks.client, &config);
+    rlk_client_conn_config(&locks.posix.client, &config);
     rounds_require(rlk_conn_init(&locks.conn, &config, locks.now_ms) == RLK_OK);
-    rounds_require(rlk_client_init(&locks.client, conns, 1, &client_config) == RLK_OK);
+    rounds_require(rlk_client_init(&locks.posix.client, conns, 1, &client_config) == RLK_OK);
     rlk_conn_connecting(&locks.conn, locks.now_ms);
     rlk_conn_connected(&locks.conn, 0, NULL, locks.now_ms);
     locks_serve();
@@ -162,13 +162,13 @@ static void locks_expect(const rlk_lock *lock, rlk_operation operation)
     rlk_event event;
 
     locks_serve();
-    rounds_require(rlk_client_next_event(&locks.client, &event));
+    rounds_require(rlk_client_next_event(&locks.posix.client, &event));
     rounds_require(event.lock == lock && event.operation == operation && event.result == RLK_OK);
     if (++locks.events < LOCKS_EVENTS_MS)
         return;
     locks.events = 0;
     locks.now_ms++;
-    rlk_client_tick(&locks.client);
+    rlk_client_tick(&locks.posix.client);
 }
 
 static void locks_acquire(rlk_lock *lock)
@@ -191,7 +191,7 @@ static void locks_grow(unsigned number)
         char *key = locks.keys[locks.number];
 
         (void)snprintf(key, LOCKS_KEY_CAP, "lock:%u", locks.number);
-        rounds_require(rlk_lock_init(lock, &locks.client, key, NULL) == RLK_OK);
+        rounds_require(rlk_lock_init(lock, &locks.posix.client, key, NULL) == RLK_OK);
         locks_acquire(lock);
     }
 }

@@ -149,9 +149,9 @@ static unsigned long shares_run(shares_contend *contend, const char *name, unsig
 
 static void shares_contend_resplock(unsigned process, int64_t hold_ns)
 {
-    static rlk_client client;
+    static rlk_posix_client posix;
     static rlk_lock lock;
-    static rlk_node_memory memory[SHARES_NODES];
+    static rlk_posix_memory memory[SHARES_NODES];
     static rlk_conn_entry ring[SHARES_NODES][RLK_CONN_RING_MIN];
     static uint8_t tx[SHARES_NODES][SHARES_BUF];
     static uint8_t rx[SHARES_NODES][SHARES_BUF];
@@ -172,9 +172,9 @@ static void shares_contend_resplock(unsigned process, int64_t hold_ns)
         memory[i].rx = rx[i];
         memory[i].rx_cap = SHARES_BUF;
     }
-    rounds_require(rlk_client_open_nodes(&client, urls, memory, shares.count, NULL) == RLK_OK);
+    rounds_require(rlk_posix_open_nodes(&posix, urls, memory, shares.count, NULL) == RLK_OK);
     config.ttl_ms = SHARES_TTL_MS;
-    rounds_require(rlk_lock_init(&lock, &client, SHARES_KEY, &config) == RLK_OK);
+    rounds_require(rlk_lock_init(&lock, &posix.client, SHARES_KEY, &config) == RLK_OK);
     __atomic_add_fetch(&shares.board->ready, 1, __ATOMIC_SEQ_CST);
     while (!shares_is_over()) {
         rlk_result result = rlk_acquire(&lock, 1000); /* so that each sees when it is over */
@@ -186,7 +186,7 @@ static void shares_contend_resplock(unsigned process, int64_t hold_ns)
         rounds_require(rlk_release(&lock) == RLK_OK);
     }
     (void)rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 static unsigned long shares_run_resplock(const char *name, unsigned long ms)

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-extern rlk_client client;
+extern rlk_posix_client redis;
 extern rlk_lock lock;                  /* of `client` */
 extern volatile sig_atomic_t stopping; /* set when the program is about to end */
 

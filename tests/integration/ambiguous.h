@@ -41,7 +41,7 @@ AMBIGUOUS int nodes_count(void)
 
 AMBIGUOUS size_t nodes_quorum(void)
 {
-    return world.set.client.quorum;
+    return world.set.posix.client.quorum;
 }
 
 AMBIGUOUS void assert_free(void)

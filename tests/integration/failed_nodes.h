@@ -26,9 +26,9 @@ FAILED size_t spare(void)
 }
 
 /* Where a call is to fail in its time. */
-FAILED rlk_options quick(void)
+FAILED rlk_posix_options quick(void)
 {
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof(options));
     options.response_timeout_ms = INT64_C(250) * support_time_factor();
     options.backoff_max_ms = 50;
@@ -38,24 +38,24 @@ FAILED rlk_options quick(void)
 }
 
 /* Where none may fail, though nobody serves the client while servers are struck. */
-FAILED rlk_options patient(void)
+FAILED rlk_posix_options patient(void)
 {
-    rlk_options options = quick();
+    rlk_posix_options options = quick();
     options.response_timeout_ms = INT64_C(3000) * support_time_factor();
     options.operation_timeout_ms = INT64_C(5000) * support_time_factor();
     return options;
 }
 
 /* `count` servers, two clients that are connected to all of them, a lock of each on "foobar". */
-FAILED void begin_with(size_t count, rlk_options options)
+FAILED void begin_with(size_t count, rlk_posix_options options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_holder holders[RLK_MAX_NODES];
     config.node_timeout_ms = INT64_C(150) * support_time_factor();
     nodes_start(&first, count, NULL, &options);
     nodes_open_again(&second, &first, &options);
-    assert_result(rlk_lock_init(&a, &first.client, "foobar", &config), RLK_OK);
-    assert_result(rlk_lock_init(&b, &second.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&a, &first.posix.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&b, &second.posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_query(&a, holders, count), RLK_NOT_HELD);
     assert_result(rlk_query(&b, holders, count), RLK_NOT_HELD);
     nodes_connect(&first);
@@ -79,8 +79,8 @@ FAILED void assert_all_gone(void)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
     while (nodes_holding(&first, "foobar", NULL) > 0 && support_now_ms() < limit) {
-        loop_serve(&first.client, 5);
-        loop_serve(&second.client, 5);
+        loop_serve(&first.posix, 5);
+        loop_serve(&second.posix, 5);
     }
     assert_int_equal(nodes_holding(&first, "foobar", NULL), 0);
 }
@@ -132,7 +132,7 @@ FAILED void mend(const fault *what, size_t count)
 }
 
 /* For each number of nodes and each fault. */
-FAILED void on_each_fault(void (*body)(const fault *what), rlk_options options)
+FAILED void on_each_fault(void (*body)(const fault *what), rlk_posix_options options)
 {
     size_t i;
     size_t k;

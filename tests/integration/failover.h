@@ -77,16 +77,16 @@ FAILOVER void pair_start(void)
     follow(replica, primary);
 }
 
-FAILOVER void open_name(const rlk_options *wanted)
+FAILOVER void open_name(const rlk_posix_options *wanted)
 {
     static const char *const url = "redis://lock.example:7000";
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     if (wanted)
         options = *wanted;
     options.resolver = book_look_up;
     nodes_open_urls(&set, &url, 1, &options);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }
 
 FAILOVER void close_all(void)

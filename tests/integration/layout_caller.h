@@ -18,7 +18,7 @@ typedef struct layout_results {
     int lock;
 } layout_results;
 
-typedef layout_results layout_caller(const rlk_conn_config *config, rlk_client *client);
+typedef layout_results layout_caller(const rlk_conn_config *config, rlk_posix_client *posix);
 
 layout_caller layout_plain;
 layout_caller layout_short_enums;

@@ -19,21 +19,21 @@ QUORUM_LOST rivals both;
 QUORUM_LOST const outage *const ways[] = {&outage_killed, &outage_emptied, &outage_stopped,
                                           &outage_swallowed};
 
-QUORUM_LOST rlk_client *client(void)
+QUORUM_LOST rlk_posix_client *client(void)
 {
-    return &both.world.set.client;
+    return &both.world.set.posix;
 }
 
-QUORUM_LOST rlk_client *others(void)
+QUORUM_LOST rlk_posix_client *others(void)
 {
-    return &both.others.client;
+    return &both.others.posix;
 }
 
 /* Held, on all nodes, and the other waits. */
 QUORUM_LOST void begin(int64_t ttl_ms, int64_t node_timeout_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     options.connect_timeout_ms = 1000;
     options.response_timeout_ms = scaled(200);

@@ -22,15 +22,15 @@ RENEWAL rlk_lock lock;
 
 RENEWAL const size_t sizes[] = {1, 3};
 
-RENEWAL rlk_client *client(void)
+RENEWAL rlk_posix_client *client(void)
 {
-    return &world.set.client;
+    return &world.set.posix;
 }
 
 /* A client with a lock that is held on all servers; the rest may be NULL. TCP, so that cuts are
  * RST. */
 RENEWAL void start_with(size_t count, const server_config *servers, const rlk_lock_config *config,
-                        const rlk_options *options)
+                        const rlk_posix_options *options)
 {
     proxied_start(&world, count, true, servers, options);
     proxied_lock_init(&world, &lock, KEY, config);
@@ -90,7 +90,7 @@ RENEWAL int64_t quorum_pttl(void)
             best[k] = best[k - 1];
         best[k] = ttl_ms;
     }
-    return best[client()->quorum - 1];
+    return best[client()->client.quorum - 1];
 }
 
 #endif

@@ -16,12 +16,12 @@ RESTARTED rivals both;
 
 RESTARTED const size_t sizes[] = {1, 3};
 
-RESTARTED rlk_client *client(void)
+RESTARTED rlk_posix_client *client(void)
 {
-    return &both.world.set.client;
+    return &both.world.set.posix;
 }
 
-RESTARTED void start_with(size_t count, int64_t ttl_ms, const rlk_options *options)
+RESTARTED void start_with(size_t count, int64_t ttl_ms, const rlk_posix_options *options)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     config.recheck_max_ms = 3600000; /* no waiter rechecks without a notification */
@@ -49,8 +49,8 @@ RESTARTED void begin_to_wait(void)
     for (i = 0; i < both.world.set.count; i++)
         server_do(both.world.set.servers[i], "CONFIG RESETSTAT");
     assert_result(rlk_acquire_start(&both.waiter, RLK_FOREVER), RLK_PENDING);
-    serve_until(&both.others.client, is_asked(1));
-    loop_quiet(&both.others.client, 5);
+    serve_until(&both.others.posix, is_asked(1));
+    loop_quiet(&both.others.posix, 5);
 }
 
 RESTARTED void restart(bool keep_data)
@@ -75,7 +75,7 @@ RESTARTED rlk_event others_event(void)
 {
     int64_t until = support_now_ms() + scaled(10000);
     rlk_event event;
-    while (!loop_next_event(&both.others.client, &event, 2)) {
+    while (!loop_next_event(&both.others.posix, &event, 2)) {
         rlk_event mine;
         if (support_now_ms() > until)
             support_fail("no event came");

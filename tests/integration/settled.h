@@ -17,22 +17,22 @@ SETTLED rlk_lock behind; /* of the holder's client, for the same key */
 
 SETTLED const size_t sizes[] = {1, 3};
 
-SETTLED rlk_client *client(void)
+SETTLED rlk_posix_client *client(void)
 {
-    return &both.world.set.client;
+    return &both.world.set.posix;
 }
 
 SETTLED void start_with(size_t count, int64_t ttl_ms, const server_config *servers)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     options.operation_timeout_ms = scaled(200);
     options.settle_timeout_ms = scaled(200);
     options.response_timeout_ms = scaled(150);
     config.node_timeout_ms = scaled(100);
     config.recheck_max_ms = 3600000;
     rivals_open(&both, count, RIVALS_PAST_PROXIES, servers, &options, &config);
-    assert_result(rlk_lock_init(&behind, client(), RIVALS_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&behind, &client()->client, RIVALS_KEY, &config), RLK_OK);
 }
 
 SETTLED void start(size_t count, int64_t ttl_ms)

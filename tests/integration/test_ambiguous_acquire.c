@@ -13,11 +13,10 @@ static void executed_body(void)
 {
     proxied_on(&world, "SET " KEY, PROXY_CUT_REPLY);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
-    serve_until(&world.set.client,
-                proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
     assert_between(rlk_remaining_ms(&lock), 29000 - 5000, 30000 - 302);
     assert_int_equal(proxied_count(&world, "SET " KEY), nodes_count());
-    serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") == nodes_count());
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
@@ -37,7 +36,7 @@ static void not_executed_body(void)
     proxied_on(&world, "SET " KEY, PROXY_CUT_BEFORE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     /* a comparison, and one of each of two handshakes */
-    serve_until(&world.set.client, proxied_count(&world, "EVALSHA") == 3 * nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 3 * nodes_count());
     assert_on_quorum(token_of(&lock));
     assert_between(proxied_count(&world, "SET " KEY), nodes_count() + (int)nodes_quorum(),
                    2 * nodes_count());
@@ -60,7 +59,7 @@ static void late_fenced_body(void)
     proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_on_quorum(token_of(&lock));
-    serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") == nodes_count());
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
     calls = set_calls();
@@ -84,12 +83,12 @@ static void late_in_between_body(void)
     for (i = 0; i < world.set.count; i++)
         proxy_on(world.proxies[i], "SET " KEY, 2, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
     strcpy(token, token_of(&lock));
     for (i = 0; i < world.set.count; i++)
         server_do(world.set.servers[i], "SET " KEY " %s NX PX 30000", token_of(&lock));
     proxied_release(&world);
-    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_string_equal(token_of(&lock), token); /* the same round */
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK); /* all of its SETs are accounted for */
@@ -113,11 +112,11 @@ static void doubt_behind_unanswered_body(void)
     for (i = 0; i < world.set.count; i++)
         proxy_on(world.proxies[i], "SET " KEY, 2, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
     assert_result(rlk_cancel(&lock), RLK_OK);
-    loop_quiet(&world.set.client, 20);
+    loop_quiet(&world.set.posix, 20);
     proxied_release(&world);
-    assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
+    assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_UNKNOWN);
     proxied_calm(&world);
     assert_free_for_good();
 }
@@ -138,7 +137,7 @@ static void late_after_release_body(void)
     token = token_of(&lock);
     assert_on_quorum(token);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
-    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
     proxied_calm(&world); /* no node owes an undo, so the next token is another */
     proxied_release(&world);
     assert_on_quorum(token);                              /* the orphan */
@@ -159,7 +158,7 @@ static void test_release_counts_what_is_unresolved(void **state)
     const char *token;
     (void)state;
     proxied_start(&world, 3, true, &server_unfenced, NULL);
-    assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &world.set.posix.client, KEY, NULL), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
     proxy_on(world.proxies[1], "SET " KEY, 1, PROXY_CUT_LATE, NULL);
     proxy_refuse(world.proxies[2], true);
@@ -168,8 +167,8 @@ static void test_release_counts_what_is_unresolved(void **state)
     token = token_of(&lock);
     assert_int_equal(proxied_holding(&world, KEY, token), 2);
     /* the third is cut, or the release would follow its SET on the same stream */
-    serve_until(&world.set.client,
-                rlk_conn_get_state(rlk_client_conn(&world.set.client, 2)) != RLK_CONN_READY);
+    serve_until(&world.set.posix,
+                rlk_conn_get_state(rlk_client_conn(&world.set.posix.client, 2)) != RLK_CONN_READY);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     proxied_calm(&world);
     assert_free();
@@ -197,7 +196,7 @@ static void away_body(void)
         proxy_clear(world.proxies[i]);
     proxied_release(&world);
     proxied_calm(&world);
-    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
@@ -215,12 +214,12 @@ static void close_body(void)
 {
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
     assert_free();
     proxied_release(&world);
     assert_int_equal(proxied_holding(&world, KEY, NULL), world.set.count);
-    loop_quiet(&world.set.client, 20); /* its replies find nobody */
+    loop_quiet(&world.set.posix, 20); /* its replies find nobody */
     assert_int_equal(proxied_accepted(&world), nodes_count());
 }
 
@@ -241,16 +240,16 @@ static void retired_body(void)
     char first[RLK_TOKEN_MAX + 1];
     int64_t calls;
     size_t i;
-    assert_result(rlk_lock_init(&other, &world.set.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&other, &world.set.posix.client, KEY, &config), RLK_OK);
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     assert_result(rlk_acquire_start(&other, 20000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
     strcpy(first, token_of(&other));
     /* the round's time is over: its undo is behind the SET */
-    loop_quiet(&world.set.client, 200);
+    loop_quiet(&world.set.posix, 200);
     for (i = 0; i < world.set.count; i++)
         proxy_cut_client(world.proxies[i], PROXY_FIN);
-    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_string_not_equal(token_of(&other), first);
     proxied_calm(&world);
     assert_on_quorum(token_of(&other));

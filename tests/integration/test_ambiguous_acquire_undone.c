@@ -86,7 +86,7 @@ static void stuck_start(stuck_ending ending)
 {
     int64_t wait_ms = ending == STUCK_CANCELLED ? RLK_FOREVER : 60;
     assert_result(rlk_acquire_start(&lock, wait_ms), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
 }
 
 static void stuck_end(stuck_ending ending)
@@ -94,15 +94,15 @@ static void stuck_end(stuck_ending ending)
     if (ending == STUCK_CANCELLED)
         assert_result(rlk_cancel(&lock), RLK_OK);
     /* no word before the truth is known */
-    loop_quiet(&world.set.client, ending == STUCK_CANCELLED ? 30 : 100);
+    loop_quiet(&world.set.posix, ending == STUCK_CANCELLED ? 30 : 100);
 }
 
 static void stuck_assert_event(stuck_ending ending)
 {
     if (ending == STUCK_CANCELLED)
-        assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+        assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     else
-        assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
+        assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
 /* Held before the server. */

@@ -15,7 +15,7 @@ static test_clock clock_of_client;
 
 static const size_t sizes[] = {1, 3};
 
-static void start(size_t count, const server_config *config, const rlk_options *options)
+static void start(size_t count, const server_config *config, const rlk_posix_options *options)
 {
     proxied_start(&world, count, true, config, options);
     proxied_lock_init(&world, &lock, KEY, NULL);
@@ -30,7 +30,7 @@ static void stop(void)
 
 /* Runs `body` on each number of nodes, with the lock acquired everywhere. */
 static void on_each_world(void (*body)(void), const server_config *config,
-                          const rlk_options *options)
+                          const rlk_posix_options *options)
 {
     size_t i;
     for (i = 0; i < COUNT_OF(sizes); i++) {
@@ -73,7 +73,7 @@ static void extend_once(proxy_action action)
     assert_between(rlk_remaining_ms(&lock), 30000, 40000 - 402);
     proxied_calm(&world);
     assert_ttl(30000, 40000);
-    assert_true(proxied_count(&world, "EVALSHA") >= 2 * (int)world.set.client.quorum);
+    assert_true(proxied_count(&world, "EVALSHA") >= 2 * (int)world.set.posix.client.quorum);
     /* the late one, if it was fenced or not: a raise to the same target */
     proxied_release(&world);
     assert_ttl(30000, 40000);
@@ -100,7 +100,7 @@ static void extend_not_executed_body(void)
         assert_between(ttl_ms, 20000, 40000);
         extended += ttl_ms > 30000;
     }
-    assert_true(extended >= world.set.client.quorum); /* the others needn't be asked again */
+    assert_true(extended >= world.set.posix.client.quorum); /* the others needn't be asked again */
     release_and_stay_free();
 }
 
@@ -134,15 +134,15 @@ static void extend_unknown_body(void)
     int64_t remaining;
     proxied_hold(&world, PROXY_TO_CLIENT);
     assert_result(rlk_extend_start(&lock, 10000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
+    serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
     server_settle(world.set.servers[0]);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_result_event(&world.set.client, RLK_OP_EXTEND, RLK_UNKNOWN);
+    assert_result_event(&world.set.posix, RLK_OP_EXTEND, RLK_UNKNOWN);
     remaining = rlk_remaining_ms(&lock);
     assert_between(remaining, 20000, 30000 - 302);
     wait_until(server_integer(world.set.servers[0], "PTTL " KEY) > 30000);
     proxied_release(&world);
-    loop_quiet(&world.set.client, 30); /* the reply was abandoned */
+    loop_quiet(&world.set.posix, 30); /* the reply was abandoned */
     assert_between(rlk_remaining_ms(&lock), remaining - 5000, remaining);
     assert_result(rlk_renew(&lock, 60000), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 50000, 60000 - 602);
@@ -163,7 +163,7 @@ static void extend_timeout_body(void)
     assert_true(rlk_is_held(&lock));
     assert_between(rlk_remaining_ms(&lock), 20000, 30000 - 302);
     proxied_release(&world);
-    loop_quiet(&world.set.client, 30);
+    loop_quiet(&world.set.posix, 30);
     assert_between(rlk_remaining_ms(&lock), 20000, 30000 - 302);
     assert_result(rlk_check(&lock), RLK_OK);
     release_and_stay_free();
@@ -171,7 +171,7 @@ static void extend_timeout_body(void)
 
 static void test_extend_not_answered_is_unknown(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     (void)state;
     options.operation_timeout_ms = 200;
     options.response_timeout_ms = 20000;
@@ -188,21 +188,21 @@ static void renew_shorter_body(void)
     rlk_event event;
     assert_result(rlk_renew(&lock, 11000), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 10000, 11000 - 112);
-    loop_quiet(&world.set.client, 20);
+    loop_quiet(&world.set.posix, 20);
     assert_int_equal(proxy_bytes(world.proxies[0], PROXY_TO_SERVER), sent);
     assert_ttl(20000, 30000);
     test_clock_jump(&clock_of_client, 11000);
     assert_false(rlk_is_held(&lock)); /* without a call to anybody */
     assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_true(loop_next_event(&world.set.client, &event, 5000));
+    assert_true(loop_next_event(&world.set.posix, &event, 5000));
     assert_int_equal(event.type, RLK_EV_LOST);
-    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
     assert_result(rlk_release(&lock), RLK_LOST);
 }
 
 static void test_fault_67_shortening_renew_sends_nothing(void **state)
 {
-    rlk_options options = proxied_patient_options(&clock_of_client);
+    rlk_posix_options options = proxied_patient_options(&clock_of_client);
     (void)state;
     on_each_world(renew_shorter_body, NULL, &options);
 }
@@ -228,12 +228,12 @@ static void release_and_stranger_body(void)
     for (i = 0; i < world.set.count; i++)
         proxy_refuse(world.proxies[i], true);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    serve_until(&world.set.client, proxied_holding(&world, KEY, NULL) == 0);
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
     for (i = 0; i < world.set.count; i++) {
         server_do(world.set.servers[i], "SET " KEY " stranger");
         proxy_refuse(world.proxies[i], false);
     }
-    assert_result_event(&world.set.client, RLK_OP_RELEASE, RLK_GONE);
+    assert_result_event(&world.set.posix, RLK_OP_RELEASE, RLK_GONE);
     proxied_calm(&world);
     assert_int_equal(proxied_holding(&world, KEY, "stranger"), world.set.count);
 }
@@ -281,8 +281,8 @@ static void release_unknown_body(void)
     assert_false(rlk_is_held(&lock));
     assert_int_equal(proxied_holding(&world, KEY, token_of(&lock)), world.set.count);
     proxied_release(&world);
-    assert_event(&world.set.client, RLK_EV_SETTLED, RLK_OK);
-    loop_quiet(&world.set.client, 30);
+    assert_event(&world.set.posix, RLK_EV_SETTLED, RLK_OK);
+    loop_quiet(&world.set.posix, 30);
     assert_free();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     release_and_stay_free();
@@ -290,7 +290,7 @@ static void release_unknown_body(void)
 
 static void test_release_not_answered_is_unknown(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     (void)state;
     options.operation_timeout_ms = 200;
     options.response_timeout_ms = 20000;
@@ -314,7 +314,7 @@ static void older_ttl_body(void)
     for (i = 0; i < world.set.count; i++)
         server_restart(world.set.servers[i], true);
     assert_ttl(10000, 30000);
-    serve_until(&world.set.client, proxied_accepted(&world) >= 2 * (int)world.set.count);
+    serve_until(&world.set.posix, proxied_accepted(&world) >= 2 * (int)world.set.count);
     assert_between(rlk_remaining_ms(&lock), 10000, 90000 - 902);
     assert_result(rlk_check(&lock), RLK_OK);
     proxied_calm(&world);
@@ -347,7 +347,7 @@ static void released_key_body(void)
         server_restart(world.set.servers[i], true);
     assert_int_equal(proxied_holding(&world, KEY, token), world.set.count);
     assert_ttl(1, 30000);
-    serve_until(&world.set.client, proxied_accepted(&world) >= 2 * (int)world.set.count);
+    serve_until(&world.set.posix, proxied_accepted(&world) >= 2 * (int)world.set.count);
     proxied_calm(&world);
     assert_false(rlk_is_held(&lock));
     assert_result(rlk_release(&lock), RLK_NOT_HELD);
@@ -369,7 +369,7 @@ static void late_ok(bool tick_first)
     rlk_event event;
     proxied_hold(&world, PROXY_TO_CLIENT);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
+    serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
     wait_until(server_integer(world.set.servers[0], "PTTL " KEY) > 30000);
     if (tick_first) {
         test_clock_jump(&clock_of_client, 30000);
@@ -381,11 +381,11 @@ static void late_ok(bool tick_first)
         support_sleep_ms(20);
         test_clock_jump(&clock_of_client, 30000);
     }
-    assert_result_event(&world.set.client, RLK_OP_RENEW, RLK_LOST);
-    assert_true(loop_next_event(&world.set.client, &event, 5000));
+    assert_result_event(&world.set.posix, RLK_OP_RENEW, RLK_LOST);
+    assert_true(loop_next_event(&world.set.posix, &event, 5000));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_false(rlk_is_held(&lock));
-    loop_quiet(&world.set.client, 30);
+    loop_quiet(&world.set.posix, 30);
     assert_free(); /* what was left of it is cleaned up */
     assert_result(rlk_renew(&lock, RLK_DEFAULT), RLK_LOST);
     assert_result(rlk_release(&lock), RLK_LOST);
@@ -403,7 +403,7 @@ static void late_ok_with_tick_body(void)
 
 static void test_fault_86_renewal_read_after_the_deadline(void **state)
 {
-    rlk_options options = proxied_patient_options(&clock_of_client);
+    rlk_posix_options options = proxied_patient_options(&clock_of_client);
     (void)state;
     on_each_world(late_ok_after_tick_body, NULL, &options);
     on_each_world(late_ok_with_tick_body, NULL, &options);

@@ -106,7 +106,8 @@ static void blocking_body(size_t count)
     assert_result(rlk_release(&both.lock), RLK_UNKNOWN);
     end(&outage_refused);
     assert_result(rlk_acquire(&both.lock, scaled(5000)), RLK_OK);
-    assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) >= client()->quorum);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) >=
+                client()->client.quorum);
     while (loop_next_event(client(), &event, 30))
         support_fail("event %d", (int)event.type);
     assert_true(rlk_is_held(&both.lock));

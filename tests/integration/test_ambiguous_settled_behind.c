@@ -52,7 +52,7 @@ static void both_arrive_late(size_t count, const server_config *servers)
     proxied_release(&both.world);
     proxied_calm(&both.world);
     assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.waiter)) >=
-                client()->quorum);
+                client()->client.quorum);
     assert_result(rlk_check(&both.waiter), RLK_OK);
     loop_quiet(client(), 20);
     rivals_close(&both);
@@ -73,7 +73,7 @@ static void test_fault_65_renewal_and_release_arrive_late(void **state)
 /* Of the same client, which has no other connection either, and of another one. */
 static void handed_over_after(size_t count, bool same_client)
 {
-    rlk_client *waiting = same_client ? client() : &both.others.client;
+    rlk_posix_client *waiting = same_client ? client() : &both.others.posix;
     rlk_lock *next = same_client ? &behind : &both.waiter;
     start(count, 60000);
     rivals_hold(&both);
@@ -160,7 +160,7 @@ static void orphan(size_t count)
         support_fail("event %d", (int)event.type);
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
     proxied_release(&both.world);
-    assert_true(proxied_holding(&both.world, RIVALS_KEY, NULL) >= client()->quorum);
+    assert_true(proxied_holding(&both.world, RIVALS_KEY, NULL) >= client()->client.quorum);
     rivals_close(&both);
 }
 

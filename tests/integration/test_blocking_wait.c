@@ -11,16 +11,16 @@
 #include <string.h>
 #include <sys/time.h>
 
-static rlk_client client;
+static rlk_posix_client posix;
 
 #define TRYING_MS 700
 
 static void open_with_lock(rlk_lock *lock, const char *url)
 {
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     options.operation_timeout_ms = TRYING_MS;
-    assert_result(rlk_client_open(&client, url, &options), RLK_OK);
-    assert_result(rlk_lock_init(lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, &options), RLK_OK);
+    assert_result(rlk_lock_init(lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 /* A loop that is told of input where there is none goes on all the same. */
@@ -35,11 +35,11 @@ static void test_wait_leaves_loops_unblocked(void **state)
     open_with_lock(&lock, server_url(redis));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+    n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);
     assert_int_equal(n, 1);
     fds[0].revents = POLLIN;
     start = support_now_ms();
-    assert_result(rlk_client_service(&client, fds, n), RLK_OK);
+    assert_result(rlk_posix_service(&posix, fds, n), RLK_OK);
     assert_between(support_now_ms() - start, 0, 1500 * support_time_factor());
 
     /* and a server that doesn't read blocks no loop either */
@@ -47,13 +47,13 @@ static void test_wait_leaves_loops_unblocked(void **state)
     assert_result(rlk_acquire_start(&lock, 300), RLK_PENDING);
     start = support_now_ms();
     while (support_now_ms() - start < 100) {
-        n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+        n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);
         fds[0].revents = POLLIN | POLLOUT;
-        assert_result(rlk_client_service(&client, fds, n), RLK_OK);
+        assert_result(rlk_posix_service(&posix, fds, n), RLK_OK);
     }
     assert_between(support_now_ms() - start, 0, 1500 * support_time_factor());
     server_resume(redis);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 static void on_alarm(int number)
@@ -99,7 +99,7 @@ static void test_wait_ends_at_the_deadline_among_signals(void **state)
             alarms(flags[k], 0);
             server_resume(redis);
             assert_result(rlk_release(&lock), RLK_OK);
-            rlk_client_close(&client);
+            rlk_posix_close(&posix);
         }
     }
 }
@@ -113,8 +113,8 @@ static void test_wait_ends_with_the_lease(void **state)
     int64_t start;
     (void)state;
     config.ttl_ms = 1000;
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     server_pause(redis);
     start = support_now_ms();
@@ -122,7 +122,7 @@ static void test_wait_ends_with_the_lease(void **state)
     assert_between(support_now_ms() - start, 900, 1000 + 400 * support_time_factor());
     assert_false(rlk_is_held(&lock));
     server_resume(redis);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 int main(void)

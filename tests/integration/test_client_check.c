@@ -13,7 +13,7 @@
 static nodes set;
 static server *redis;
 
-static void open_at(const char *url, const rlk_options *options)
+static void open_at(const char *url, const rlk_posix_options *options)
 {
     nodes_open_urls(&set, &url, 1, options);
 }
@@ -32,14 +32,14 @@ static void test_client_check_of_a_server_that_can_all(void **state)
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     assert_true(nodes_ready(&set));
-    assert_result(rlk_client_check(&set.client), RLK_OK);
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
     assert_int_equal(server_calls(redis, "set"), 0);
     assert_int_equal(server_calls(redis, "hello"), 1);
     nodes_close(&set);
-    assert_result(rlk_client_check(&set.client), RLK_E_CLOSED);
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_CLOSED);
     assert_result(rlk_client_check(NULL), RLK_E_ARGUMENT);
 }
 
@@ -49,12 +49,12 @@ static void test_client_check_of_a_stream_that_ended(void **state)
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
     server_restart(redis, false);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
     server_kill(redis);
-    assert_result(rlk_client_check(&set.client), RLK_E_CONNECT);
-    assert_contains(rlk_client_error(&set.client), "E_CONNECT: ");
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_CONNECT);
+    assert_contains(rlk_client_error(&set.posix.client), "E_CONNECT: ");
     nodes_close(&set);
 }
 
@@ -68,13 +68,13 @@ static void test_client_check_names_limits(void **state)
     server_do(redis, "ACL SETUSER app reset on >secret ~lock:* -@all +hello +set +evalsha "
                      "+script|load +get +del +pexpire +pttl");
     open_at(url_of("app:secret"), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client),
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client),
                         "works, but does not notify waiters: they ask again after pauses; "
                         "can't fence lost connections: more results are UNKNOWN");
-    assert_result(rlk_lock_init(&lock, &set.client, "elsewhere", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "elsewhere", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_NOPERM);
-    assert_contains(rlk_client_error(&set.client), "E_NOPERM: ");
+    assert_contains(rlk_client_error(&set.posix.client), "E_NOPERM: ");
     rlk_lock_close(&lock);
     nodes_close(&set);
 }
@@ -86,8 +86,8 @@ static void test_client_check_names_a_cluster(void **state)
     (void)state;
     redis = server_start(&config);
     open_at(server_url(redis), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client),
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client),
                         "works, but is a cluster's node: refuses keys of other nodes");
     nodes_close(&set);
 }
@@ -99,12 +99,12 @@ static void test_client_check_of_a_replica(void **state)
     redis = server_start(NULL);
     server_do(redis, "REPLICAOF 127.0.0.1 1");
     open_at(server_url(redis), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_E_READONLY);
-    assert_contains(rlk_client_error(&set.client), "E_READONLY: ");
-    assert_contains(rlk_client_error(&set.client), "(node 0, ");
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_READONLY);
+    assert_contains(rlk_client_error(&set.posix.client), "E_READONLY: ");
+    assert_contains(rlk_client_error(&set.posix.client), "(node 0, ");
     server_do(redis, "REPLICAOF NO ONE");
-    assert_result(rlk_client_check(&set.client), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     nodes_close(&set);
 }
 
@@ -118,19 +118,19 @@ static void test_client_check_returns_errors(void **state)
     (void)state;
     redis = server_start(&locked);
     open_at(url_of(":guess"), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_E_AUTH);
-    assert_contains(rlk_client_error(&set.client), "E_AUTH: ");
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_AUTH);
+    assert_contains(rlk_client_error(&set.posix.client), "E_AUTH: ");
     nodes_close(&set);
 
     redis = server_start(&renamed);
     open_at(server_url(redis), NULL);
-    assert_result(rlk_client_check(&set.client), RLK_E_UNSUPPORTED);
-    assert_contains(rlk_client_error(&set.client), "ERR unknown command PEXPIRE");
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_UNSUPPORTED);
+    assert_contains(rlk_client_error(&set.posix.client), "ERR unknown command PEXPIRE");
     nodes_close(&set);
 
     open_at("unix:///nowhere/redis.sock", NULL);
-    assert_result(rlk_client_check(&set.client), RLK_E_CONNECT);
-    assert_contains(rlk_client_error(&set.client), "/nowhere/redis.sock");
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_CONNECT);
+    assert_contains(rlk_client_error(&set.posix.client), "/nowhere/redis.sock");
     nodes_close(&set);
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
 }
@@ -139,7 +139,7 @@ static void test_client_check_returns_errors(void **state)
 static void test_client_check_ends_in_time(void **state)
 {
     static const hostile_step steps[] = {{NULL, "", HOSTILE_SILENT}};
-    rlk_options options;
+    rlk_posix_options options;
     int64_t start = support_now_ms();
 
     (void)state;
@@ -147,7 +147,7 @@ static void test_client_check_ends_in_time(void **state)
     options.operation_timeout_ms = 300;
     options.response_timeout_ms = 20000;
     open_at(hostile_url(hostile_start(steps, 1, false)), &options);
-    assert_result(rlk_client_check(&set.client), RLK_E_NOT_CONNECTED);
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_NOT_CONNECTED);
     assert_between(support_now_ms() - start, 300, 2000 * support_time_factor());
     nodes_close(&set);
 }
@@ -157,21 +157,21 @@ static void test_client_check_of_a_quorum(void **state)
 {
     (void)state;
     nodes_start(&set, 3, NULL, NULL);
-    assert_result(rlk_client_check(&set.client), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_result(rlk_client_check(&set.posix.client), RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     server_kill(set.servers[1]);
-    assert_result(rlk_client_check(&set.client), RLK_E_CONNECT);
-    assert_contains(rlk_client_error(&set.client), "(node 1, ");
-    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.client, 2)), RLK_CONN_READY);
+    assert_result(rlk_client_check(&set.posix.client), RLK_E_CONNECT);
+    assert_contains(rlk_client_error(&set.posix.client), "(node 1, ");
+    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.posix.client, 2)), RLK_CONN_READY);
     nodes_close(&set);
 }
 
 static int answer;
 
-static int wait_answers(void *context, rlk_client *client, int64_t deadline_ms)
+static int wait_answers(void *context, rlk_client *posix, int64_t deadline_ms)
 {
     (void)context;
-    (void)client;
+    (void)posix;
     (void)deadline_ms;
     return answer;
 }
@@ -183,7 +183,7 @@ static void test_client_check_that_can_not_wait(void **state)
         int answer;
         rlk_result result;
     } rows[] = {{7, RLK_E_WAIT}, {RLK_CANCELLED, RLK_CANCELLED}};
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
 
     (void)state;
@@ -193,7 +193,7 @@ static void test_client_check_that_can_not_wait(void **state)
         options.env.wait = wait_answers;
         answer = rows[i].answer;
         open_at(server_url(redis), &options);
-        assert_result(rlk_client_check(&set.client), rows[i].result);
+        assert_result(rlk_client_check(&set.posix.client), rows[i].result);
         nodes_close(&set);
     }
 }

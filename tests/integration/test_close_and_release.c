@@ -11,22 +11,22 @@
 
 static server *redis;
 static proxy *middle;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 static rlk_lock other;
 
-static void begin(const rlk_options *options)
+static void begin(const rlk_posix_options *options)
 {
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
-    assert_result(rlk_client_open(&client, proxy_url(middle), options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
-    assert_result(rlk_lock_init(&other, &client, "other", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, proxy_url(middle), options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "other", NULL), RLK_OK);
 }
 
 static void end(void)
 {
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     support_teardown(NULL);
 }
 
@@ -81,7 +81,7 @@ static rlk_result start_force_release(void)
 static rlk_result cancel_acquire(void)
 {
     assert_result(start_acquire(), RLK_PENDING);
-    loop_serve(&client, 20);
+    loop_serve(&posix, 20);
     assert_result(rlk_cancel(&lock), RLK_OK);
     return RLK_PENDING;
 }
@@ -117,9 +117,9 @@ static void take_off(const flight *now)
     assert_result(now->start(), RLK_PENDING);
     assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
     if (now->unheard)
-        loop_quiet(&client, 30);
+        loop_quiet(&posix, 30);
     else
-        assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
 }
 
 static void assert_left(const flight *now, const char *token)
@@ -164,14 +164,14 @@ static void test_fault_50_lock_closed_with_a_call_in_flight(void **state)
         memset(&lock, 0xA5, sizeof(lock)); /* its memory is the caller's again */
         if (now->unheard) {
             proxy_release(middle);
-            assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+            assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
         }
-        loop_quiet(&client, 20);
+        loop_quiet(&posix, 20);
         assert_true(rlk_is_held(&other));
         assert_left(now, token);
         assert_result(rlk_extend(&other, 1000), RLK_OK);
         assert_result(rlk_release(&other), RLK_OK);
-        assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
+        assert_int_equal(rlk_conn_generation(rlk_client_conn(&posix.client, 0)), 1);
         end();
     }
 }
@@ -184,12 +184,12 @@ static void test_fault_50_client_closed_with_calls_in_flight(void **state)
     for (i = 0; i < COUNT_OF(flights); i++) {
         rlk_event event;
         take_off(&flights[i]);
-        rlk_client_close(&client);
-        assert_false(rlk_client_next_event(&client, &event));
+        rlk_posix_close(&posix);
+        assert_false(rlk_client_next_event(&posix.client, &event));
         assert_all_closed(&lock);
         assert_all_closed(&other);
-        assert_result(rlk_client_service(&client, NULL, 0), RLK_E_CLOSED);
-        rlk_client_close(&client); /* once more does nothing */
+        assert_result(rlk_posix_service(&posix, NULL, 0), RLK_E_CLOSED);
+        rlk_posix_close(&posix); /* once more does nothing */
         support_teardown(NULL);
     }
 }
@@ -206,7 +206,7 @@ static int acting_wait(void *context, rlk_client *waiting, int64_t deadline_ms)
         wait_act();
         return 0;
     }
-    loop_serve(waiting, 10);
+    loop_serve((rlk_posix_client *)(void *)waiting, 10);
     return 0;
 }
 
@@ -217,7 +217,7 @@ static void act_close_lock(void)
 
 static void act_close_client(void)
 {
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 static void act_cancel(void)
@@ -236,7 +236,7 @@ static void test_fault_50_closed_under_a_blocking_call(void **state)
         {act_close_client, RLK_E_CLOSED},
         {act_cancel, RLK_CANCELLED},
     };
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     memset(&options, 0, sizeof(options));
@@ -272,11 +272,11 @@ static void test_fault_51_release_from_a_handler(void **state)
     for (i = 0; i < MANY; i++) {
         rlk_lock_config config = rlk_lock_config_default();
         config.user = &locks[i];
-        assert_result(rlk_lock_init(&locks[i], &client, keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &posix.client, keys[i], &config), RLK_OK);
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     }
-    loop_serve(&client, 50); /* so that there are events of many at once */
-    while (released < MANY / 2 && loop_next_event(&client, &event, 5000)) {
+    loop_serve(&posix, 50); /* so that there are events of many at once */
+    while (released < MANY / 2 && loop_next_event(&posix, &event, 5000)) {
         size_t index = (size_t)(event.lock - locks);
         assert_ptr_equal(event.user, event.lock);
         if (event.type != RLK_EV_ACQUIRED) {
@@ -292,7 +292,7 @@ static void test_fault_51_release_from_a_handler(void **state)
             assert_result(rlk_release(event.lock), RLK_OK);
     }
     assert_int_equal(acquired, MANY);
-    loop_quiet(&client, 20);
+    loop_quiet(&posix, 20);
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
     end();
 }
@@ -306,12 +306,12 @@ static void test_fault_51_release_from_lost(void **state)
     hold_lock();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    assert_result_event(&client, RLK_OP_CHECK, RLK_NOT_OWNER);
-    assert_true(rlk_client_next_event(&client, &event));
+    assert_result_event(&posix, RLK_OP_CHECK, RLK_NOT_OWNER);
+    assert_true(rlk_client_next_event(&posix.client, &event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result(rlk_release(event.lock), RLK_LOST);
     assert_result(rlk_acquire(event.lock, 1000), RLK_OK);
-    assert_false(rlk_client_next_event(&client, &event));
+    assert_false(rlk_client_next_event(&posix.client, &event));
     end();
 }
 
@@ -331,8 +331,8 @@ static void test_fault_52_double_release(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_result(rlk_release_start(&lock), RLK_E_STATE);
     assert_result(rlk_release(&lock), RLK_E_STATE);
-    assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
-    loop_quiet(&client, 20);
+    assert_result_event(&posix, RLK_OP_RELEASE, RLK_OK);
+    loop_quiet(&posix, 20);
     /* the second after somebody else has taken it */
     stranger_has_it();
     assert_result(rlk_release(&lock), RLK_NOT_HELD);
@@ -357,7 +357,7 @@ typedef enum way_out {
 static int scope(way_out out)
 {
     do {
-        RLK_SCOPED(scoped, &client, "foobar", NULL);
+        RLK_SCOPED(scoped, &posix.client, "foobar", NULL);
         if (out == OUT_NOT_ACQUIRED)
             return 1;
         assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
@@ -396,7 +396,7 @@ static void test_scoped_releases_on_every_exit_path(void **state)
         scope((way_out)out);
         assert_null(server_text(redis, "GET foobar"));
     }
-    loop_quiet(&client, 20); /* and none of them is attached, or has an event */
+    loop_quiet(&posix, 20); /* and none of them is attached, or has an event */
     end();
 }
 
@@ -411,7 +411,7 @@ static void test_keep_over_restarts(void **state)
     begin(NULL);
     rlk_lock_close(&lock);
     config.ttl_ms = INT64_C(1500) * support_time_factor();
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
     hold_lock();
     server_save(redis);
     server_restart(redis, true);
@@ -437,27 +437,27 @@ static void test_keep_over_restarts(void **state)
  * up by rlk_client_reset. */
 static void test_reset_after_fatal(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     int accepted;
     (void)state;
     memset(&options, 0, sizeof(options));
     options.password = "new";
     redis = server_start(&(server_config){.password = "old"});
     middle = proxy_start(server_url(redis), false);
-    assert_result(rlk_client_open(&client, proxy_url(middle), &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, proxy_url(middle), &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_AUTH);
-    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&client, 0)), RLK_CONN_FATAL);
+    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&posix.client, 0)), RLK_CONN_FATAL);
     accepted = proxy_accepted(middle);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH);
     assert_result(rlk_query(&lock, &holder, 1), RLK_E_AUTH);
-    loop_quiet(&client, 100);
+    loop_quiet(&posix, 100);
     assert_int_equal(proxy_accepted(middle), accepted);
     server_do(redis, "CONFIG SET requirepass new");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH); /* stays until reset */
-    assert_result(rlk_client_reset(&client), RLK_OK);
+    assert_result(rlk_client_reset(&posix.client), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_string_equal(rlk_client_error(&client), "");
+    assert_string_equal(rlk_client_error(&posix.client), "");
     assert_result(rlk_release(&lock), RLK_OK);
     end();
 }

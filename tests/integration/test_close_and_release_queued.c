@@ -21,9 +21,9 @@ enum {
 static proxied world;
 static rlk_lock locks[LOCKS];
 
-static rlk_client *client(void)
+static rlk_posix_client *client(void)
 {
-    return &world.set.client;
+    return &world.set.posix;
 }
 
 static proxy *middle(void)
@@ -39,7 +39,7 @@ static server *redis(void)
 /* One is held and renews itself, the others wait for it in their order. */
 static void start(int64_t ttl_ms)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     rlk_lock_config config = config_renewing(ttl_ms);
     size_t i;
     options.response_timeout_ms = scaled(10000);
@@ -48,7 +48,7 @@ static void start(int64_t ttl_ms)
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
         config.user = &locks[i];
-        assert_result(rlk_lock_init(&locks[i], client(), KEY, &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &client()->client, KEY, &config), RLK_OK);
     }
     assert_result(rlk_acquire(&locks[HOLDS], RLK_TRY), RLK_OK);
     for (i = FIRST; i < LOCKS; i++)
@@ -127,7 +127,7 @@ static void test_fault_50_closed_in_a_renewal(void **state)
     loop_serve(client(), 20);
     assert_string_equal(server_text(redis(), "GET " KEY), token);
     assert_row_goes_on(FIRST); /* when the TTL is over */
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(client(), 0)), 1);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client()->client, 0)), 1);
     stop();
 }
 
@@ -152,7 +152,7 @@ static void test_fault_50_first_of_a_row_closed(void **state)
         assert_result(rlk_release_start(&locks[HOLDS]), RLK_PENDING);
         assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[HOLDS]);
         assert_row_goes_on(SECOND);
-        assert_int_equal(rlk_conn_generation(rlk_client_conn(client(), 0)), 1);
+        assert_int_equal(rlk_conn_generation(rlk_client_conn(&client()->client, 0)), 1);
         stop();
     }
 }
@@ -183,8 +183,8 @@ static void test_fault_50_client_closed_with_a_row(void **state)
     size_t i;
     (void)state;
     start(60000);
-    rlk_client_close(client());
-    assert_false(rlk_client_next_event(client(), &event));
+    rlk_posix_close(client());
+    assert_false(rlk_client_next_event(&client()->client, &event));
     for (i = 0; i < LOCKS; i++) {
         assert_false(rlk_is_held(&locks[i]));
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_E_CLOSED);

@@ -33,7 +33,7 @@ typedef struct board {
 
 static board *shared;
 static server *redis;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 static pid_t pids[PROCESSES];
 
@@ -93,7 +93,7 @@ static void hold_in_a_loop(int me, int64_t ms)
     __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
     while (believe(me) && support_now_ms() < end_ms) {
         rlk_event event;
-        if (loop_next_event(&client, &event, 3) && event.type == RLK_EV_RENEWED)
+        if (loop_next_event(&posix, &event, 3) && event.type == RLK_EV_RENEWED)
             __atomic_add_fetch(&shared->of[me].renewed, 1, __ATOMIC_SEQ_CST);
     }
     leave(me);
@@ -107,13 +107,13 @@ static void run_in_a_loop(int me, unsigned seed)
         do
             event.type = RLK_EV_RESULT; /* none */
         while (!is_over() &&
-               (!loop_next_event(&client, &event, 10) || event.operation != RLK_OP_ACQUIRE));
+               (!loop_next_event(&posix, &event, 10) || event.operation != RLK_OP_ACQUIRE));
         if (event.type == RLK_EV_ACQUIRED)
             hold_in_a_loop(me, time_to_hold(&seed));
         else if (rlk_lock_operation(&lock) != RLK_OP_NONE)
             (void)rlk_cancel(&lock);
         if (rlk_lock_operation(&lock) != RLK_OP_NONE)
-            (void)loop_next_event(&client, &event, scaled(5000));
+            (void)loop_next_event(&posix, &event, scaled(5000));
     }
 }
 
@@ -137,7 +137,7 @@ static void run_blocking(int me, unsigned seed)
 static void run(int me)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     options.backoff_max_ms = 50;
     options.response_timeout_ms = scaled(150);
@@ -146,13 +146,13 @@ static void run(int me)
     config.ttl_ms = scaled(TTL_MS);
     config.auto_renew = me % 2 == 0;
     config.recheck_max_ms = scaled(1000);
-    CHILD_CHECK(rlk_client_open(&client, server_url(redis), &options) == RLK_OK);
-    CHILD_CHECK(rlk_lock_init(&lock, &client, KEY, &config) == RLK_OK);
+    CHILD_CHECK(rlk_posix_open(&posix, server_url(redis), &options) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&lock, &posix.client, KEY, &config) == RLK_OK);
     if (me % 2 == 0)
         run_in_a_loop(me, (unsigned)getpid());
     else
         run_blocking(me, (unsigned)getpid());
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     _exit(0);
 }
 

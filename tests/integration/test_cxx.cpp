@@ -21,15 +21,15 @@ namespace
 // A server, a client to it, and what the server has in the key.
 struct fixture {
     server *redis = server_start(nullptr);
-    rlk_client client;
+    rlk_posix_client posix;
 
     fixture()
     {
-        assert_result(rlk_client_open(&client, server_url(redis), nullptr), RLK_OK);
+        assert_result(rlk_posix_open(&posix, server_url(redis), nullptr), RLK_OK);
     }
     ~fixture()
     {
-        rlk_client_close(&client);
+        rlk_posix_close(&posix);
     }
     bool is_taken()
     {
@@ -47,13 +47,13 @@ void test_cxx_lock_is_released_at_the_end_of_its_block(void **)
 {
     fixture f;
     {
-        rlk_scoped lock(&f.client, "foobar");
+        rlk_scoped lock(&f.posix.client, "foobar");
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         assert_true(rlk_is_held(&lock));
         assert_string_equal(server_text(f.redis, "GET foobar"), token_of(lock).c_str());
         assert_result(rlk_extend(&lock, 1000), RLK_OK);
 
-        rlk_scoped other(&f.client, "foobar");
+        rlk_scoped other(&f.posix.client, "foobar");
         assert_result(rlk_acquire(&other, RLK_TRY), RLK_BUSY);
     }
     assert_false(f.is_taken());
@@ -61,7 +61,7 @@ void test_cxx_lock_is_released_at_the_end_of_its_block(void **)
 
 bool leave_early(fixture &f)
 {
-    rlk_scoped lock(&f.client, "foobar");
+    rlk_scoped lock(&f.posix.client, "foobar");
     if (rlk_acquire(&lock, RLK_TRY) == RLK_OK)
         return f.is_taken();
     return false;
@@ -69,7 +69,7 @@ bool leave_early(fixture &f)
 
 void leave_by_exception(fixture &f)
 {
-    rlk_scoped lock(&f.client, "foobar");
+    rlk_scoped lock(&f.posix.client, "foobar");
     if (rlk_acquire(&lock, RLK_TRY) == RLK_OK && f.is_taken())
         throw std::runtime_error("held");
 }
@@ -94,10 +94,10 @@ void test_cxx_lock_is_released_on_every_way_out(void **)
 void test_cxx_end_of_a_block_ends_what_is_under_way(void **)
 {
     fixture f;
-    rlk_scoped holder(&f.client, "foobar");
+    rlk_scoped holder(&f.posix.client, "foobar");
     assert_result(rlk_acquire(&holder, RLK_TRY), RLK_OK);
     {
-        rlk_scoped waiter(&f.client, "foobar");
+        rlk_scoped waiter(&f.posix.client, "foobar");
         assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     }
     assert_string_equal(server_text(f.redis, "GET foobar"), token_of(holder).c_str());
@@ -112,7 +112,7 @@ void test_cxx_configuration_starts_from_the_defaults(void **)
     config.ttl_ms = 5000;
     config.token_prefix = "cxx-";
 
-    rlk_scoped lock(&f.client, "foobar", &config);
+    rlk_scoped lock(&f.posix.client, "foobar", &config);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_between(server_integer(f.redis, "PTTL foobar"), 1, 5000);
     assert_string_equal(token_of(lock).substr(0, 4).c_str(), "cxx-");
@@ -121,8 +121,8 @@ void test_cxx_configuration_starts_from_the_defaults(void **)
 void test_cxx_lock_that_is_refused_says_why(void **)
 {
     fixture f;
-    rlk_scoped lock(&f.client, "");
-    assert_contains(rlk_client_error(&f.client), "E_KEY");
+    rlk_scoped lock(&f.posix.client, "");
+    assert_contains(rlk_client_error(&f.posix.client), "E_KEY");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
 }
 

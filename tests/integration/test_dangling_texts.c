@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 
 static void test_fault_119_key_on_a_buffer_that_is_reused(void **state)
@@ -18,8 +18,9 @@ static void test_fault_119_key_on_a_buffer_that_is_reused(void **state)
     rlk_holder holder;
     (void)state;
     server_do(redis, "SET invoices somebody");
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, key, &(rlk_lock_config){.ttl_ms = 3000}), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, key, &(rlk_lock_config){.ttl_ms = 3000}),
+                  RLK_OK);
     strcpy(key, "free");
     assert_result(rlk_acquire(&lock, 2000), RLK_E_DANGLING);
     assert_text_contains(rlk_lock_error(&lock), "text has changed since init");
@@ -36,7 +37,7 @@ static void test_fault_119_key_on_a_buffer_that_is_reused(void **state)
     assert_result(rlk_query(&lock, &holder, 1), RLK_E_DANGLING);
     assert_result(rlk_force_release(&lock), RLK_E_DANGLING);
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     assert_string_equal(server_text(redis, "GET invoices"), "somebody");
     assert_int_equal(server_integer(redis, "EXISTS free"), 0);
     assert_between(server_integer(redis, "PTTL orders"), 1, 3000);
@@ -49,8 +50,8 @@ static void test_fault_119_url_on_a_buffer_that_is_reused(void **state)
     server *other = server_start(NULL);
     (void)state;
     snprintf(url, sizeof url, "%s", server_url(redis));
-    assert_result(rlk_client_open(&client, url, NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "key", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, 2000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_true(strlen(server_url(other)) == strlen(url));
@@ -63,7 +64,7 @@ static void test_fault_119_url_on_a_buffer_that_is_reused(void **state)
     assert_text_contains(rlk_lock_error(&lock), "text has changed since init");
     assert_int_equal(server_calls(other, "hello"), 0);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 static void test_fault_119_options_on_a_buffer_that_is_reused(void **state)
@@ -74,19 +75,19 @@ static void test_fault_119_options_on_a_buffer_that_is_reused(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(texts); i++) {
-        rlk_options options = {
+        rlk_posix_options options = {
             .user = texts[0], .password = texts[1], .client_name = texts[2], .resp2_only = i == 1};
         char was = texts[i][0];
-        assert_result(rlk_client_open(&client, server_url(redis), &options), RLK_OK);
-        assert_result(rlk_lock_init(&lock, &client, "key", NULL), RLK_OK);
+        assert_result(rlk_posix_open(&posix, server_url(redis), &options), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
         texts[i][0] = 'X';
         assert_result(rlk_acquire(&lock, 2000), RLK_E_DANGLING);
-        assert_text_contains(rlk_client_error(&client), "text has changed since init");
+        assert_text_contains(rlk_client_error(&posix.client), "text has changed since init");
         texts[i][0] = was;
         assert_result(rlk_acquire(&lock, 2000), RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
         rlk_lock_close(&lock);
-        rlk_client_close(&client);
+        rlk_posix_close(&posix);
     }
 }
 

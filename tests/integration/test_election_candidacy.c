@@ -9,8 +9,8 @@
 /* Tests that mean no renewal see none. */
 #define TTL_MS (INT64_C(30000) * support_time_factor())
 
-#define A (&both.first.client)
-#define B (&both.second.client)
+#define A (&both.first.posix)
+#define B (&both.second.posix)
 
 static election both;
 
@@ -45,7 +45,7 @@ static void key_vanishes(void)
         if (!loop_next_event(A, &event, 10) || event.type != RLK_EV_ACQUIRED)
             continue;
         led++;
-        for (i = 0; i < rlk_client_nodes(A); i++)
+        for (i = 0; i < rlk_client_nodes(&A->client); i++)
             (void)server_integer(both.first.servers[i], "DEL " ELECTION_KEY);
     }
     assert_between(led, 2, 4 + time_ms / (4 * RLK_RETRY_MIN_MS));
@@ -208,7 +208,7 @@ static void test_lead_ends_with_a_fatal_error(void **state)
     election_assert_idle(&both.anna, A);
     server_do(both.first.servers[0], "ACL SETUSER default nopass");
     election_everywhere(&both, "DEL service");
-    assert_result(rlk_client_reset(A), RLK_OK);
+    assert_result(rlk_client_reset(&A->client), RLK_OK);
     election_lead(&both.anna, A);
     election_close(&both);
 }
@@ -227,11 +227,11 @@ static void test_lead_ends_with_a_fatal_error_leading(void **state)
     } while (event.type == RLK_EV_RENEWED || support_renewal_unknown(&event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result_event(A, RLK_OP_ACQUIRE, RLK_UNKNOWN);
-    assert_text_contains(rlk_client_error(A), "E_AUTH");
+    assert_text_contains(rlk_client_error(&A->client), "E_AUTH");
     assert_event(A, RLK_EV_SETTLED, RLK_UNKNOWN);
     election_assert_idle(&both.anna, A);
     server_do(both.first.servers[0], "ACL SETUSER default nopass");
-    assert_result(rlk_client_reset(A), RLK_OK);
+    assert_result(rlk_client_reset(&A->client), RLK_OK);
     election_lead(&both.anna, A);
     election_close(&both);
 }
@@ -268,9 +268,10 @@ static void test_lead_renews_on_after_refused_calls(void **state)
     for (i = 0; i < 4; i++) {
         begin(1, ttl_ms);
         election_lead(&both.anna, A);
-        rlk_client_stats(A, &before);
+        rlk_client_stats(&A->client, &before);
         server_pause(both.first.servers[0]);
-        serve_until(A, (rlk_client_stats(A, &stats), stats.bytes_sent > before.bytes_sent));
+        serve_until(A,
+                    (rlk_client_stats(&A->client, &stats), stats.bytes_sent > before.bytes_sent));
         if (i == 0)
             assert_result(rlk_acquire_start(&both.anna, RLK_TRY), RLK_E_STATE);
         else if (i == 1)
@@ -302,7 +303,7 @@ static void test_lead_up_to_the_cap(void **state)
     begin(1, TTL_MS);
     config.ttl_ms = ttl_ms;
     config.max_hold_ms = 2 * ttl_ms;
-    assert_result(rlk_lock_init(&carl, A, "service", &config), RLK_OK);
+    assert_result(rlk_lock_init(&carl, &A->client, "service", &config), RLK_OK);
     election_lead(&carl, A);
     led_ms = rlk_system_now_ms(NULL);
     do

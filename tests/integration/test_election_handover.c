@@ -26,7 +26,7 @@ typedef struct seen {
 } seen;
 static seen seen_by[3];
 
-static rlk_client *clients[] = {&world.set.client, &second.client, &third.client};
+static rlk_posix_client *clients[] = {&world.set.posix, &second.posix, &third.posix};
 #define A clients[0]
 #define B clients[1]
 #define C clients[2]
@@ -36,14 +36,14 @@ static void on_trace(void *context, const rlk_trace *trace)
     size_t i;
     (void)context;
     for (i = 0; i < COUNT_OF(clients); i++) {
-        if (trace->client != clients[i])
+        if (trace->client != &clients[i]->client)
             continue;
         seen_by[i].commands += trace->kind == RLK_TRACE_COMMAND;
         seen_by[i].pushes += trace->kind == RLK_TRACE_PUSH && trace->number == RLK_CAUSE_PUSH;
     }
 }
 
-static void open_again(nodes *set, const rlk_options *options)
+static void open_again(nodes *set, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
@@ -55,16 +55,16 @@ static void open_again(nodes *set, const rlk_options *options)
 static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     config.ttl_ms = ttl_ms;
     config.recheck_max_ms = 600000; /* nobody looks for nothing */
     options.env.trace = on_trace;
     proxied_start(&world, count, false, NULL, &options);
     open_again(&second, &options);
     open_again(&third, &options);
-    assert_result(rlk_lock_init(&anna, A, "service", &config), RLK_OK);
-    assert_result(rlk_lock_init(&bert, B, "service", &config), RLK_OK);
-    assert_result(rlk_lock_init(&carl, C, "service", &config), RLK_OK);
+    assert_result(rlk_lock_init(&anna, &A->client, "service", &config), RLK_OK);
+    assert_result(rlk_lock_init(&bert, &B->client, "service", &config), RLK_OK);
+    assert_result(rlk_lock_init(&carl, &C->client, "service", &config), RLK_OK);
 }
 
 static void end(void)
@@ -84,14 +84,14 @@ static void turn(void)
     size_t i;
     for (i = 0; i < COUNT_OF(clients); i++) {
         int client_ms;
-        from[i + 1] = from[i] + rlk_client_pollfds(clients[i], fds + from[i], RLK_MAX_FDS);
-        client_ms = rlk_client_timeout(clients[i]);
+        from[i + 1] =
+            from[i] + rlk_posix_prepare(clients[i], fds + from[i], RLK_MAX_FDS, &client_ms);
         if (client_ms >= 0 && client_ms < timeout_ms)
             timeout_ms = client_ms;
     }
     poll(fds, from[COUNT_OF(clients)], timeout_ms);
     for (i = 0; i < COUNT_OF(clients); i++)
-        (void)rlk_client_service(clients[i], fds + from[i], from[i + 1] - from[i]);
+        (void)rlk_posix_service(clients[i], fds + from[i], from[i + 1] - from[i]);
 }
 
 #define turn_until(condition)                                                                      \
@@ -158,10 +158,10 @@ static void calm(void)
     } while (bytes != before);
 }
 
-static void assert_next(rlk_client *client, rlk_event_type type, rlk_result result)
+static void assert_next(rlk_posix_client *posix, rlk_event_type type, rlk_result result)
 {
     rlk_event event;
-    turn_until(rlk_client_next_event(client, &event));
+    turn_until(rlk_client_next_event(&posix->client, &event));
     assert_int_equal(event.type, type);
     assert_result(event.result, result);
 }
@@ -216,7 +216,7 @@ static void test_lead_handover_takes_three_round_trips(void **state)
         assert_between(support_now_ms() - start_ms, trips * TRIP_MS,
                        3 * TRIP_MS + TRIP_MS * 3 / 4 * support_time_factor());
         assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-        assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
+        assert_next_end(&A->client, RLK_OP_RELEASE, RLK_OK);
         end();
     }
 }
@@ -231,12 +231,12 @@ static void test_lead_handover_takes_three_commands(void **state)
     lead_and_follow(false);
     server_do(world.set.servers[0], "CONFIG RESETSTAT");
     bill_begin();
-    rlk_client_stats(B, &first);
+    rlk_client_stats(&B->client, &first);
     assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-    assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
+    assert_next_end(&A->client, RLK_OP_RELEASE, RLK_OK);
     calm();
-    rlk_client_stats(B, &last);
+    rlk_client_stats(&B->client, &last);
     assert_bill(1, 1, 1, 1);
     assert_int_equal(server_calls(world.set.servers[0], "evalsha"), 1);
     assert_int_equal(server_calls(world.set.servers[0], "set"), 1);
@@ -278,7 +278,7 @@ static void test_lead_handover_on_three_servers(void **state)
     bill_begin();
     assert_result(rlk_resign_start(&anna), RLK_PENDING);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
-    assert_next_end(A, RLK_OP_RELEASE, RLK_OK);
+    assert_next_end(&A->client, RLK_OP_RELEASE, RLK_OK);
     calm();
     assert_bill(3, 3, 5, 9);
     end();
@@ -302,11 +302,11 @@ static void after_a_death(size_t count, bool told)
     start_ms = support_now_ms();
     calm(); /* a renewal that left last may have woken it */
     bill_begin();
-    rlk_client_stats(B, &first);
+    rlk_client_stats(&B->client, &first);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start_ms, ttl_ms / 4, ttl_ms + scaled(800));
     calm();
-    rlk_client_stats(B, &last);
+    rlk_client_stats(&B->client, &last);
     assert_int_equal(last.attempts - first.attempts, 1);
     pushes = last.causes[RLK_CAUSE_PUSH] - first.causes[RLK_CAUSE_PUSH];
     assert_int_equal(last.causes[RLK_CAUSE_EXPIRY] - first.causes[RLK_CAUSE_EXPIRY] + pushes, 1);

@@ -12,8 +12,8 @@
 /* Tests that mean no renewal see none. */
 #define TTL_MS (INT64_C(30000) * support_time_factor())
 
-#define A (&both.first.client)
-#define B (&both.second.client)
+#define A (&both.first.posix)
+#define B (&both.second.posix)
 
 static election both;
 static rlk_lock alba; /* of the same client as anna */
@@ -24,7 +24,7 @@ static void begin(size_t count)
     rlk_lock_config config = rlk_lock_config_default();
     config.ttl_ms = TTL_MS;
     election_open(&both, count, &config, &config);
-    assert_result(rlk_lock_init(&alba, A, ELECTION_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&alba, &A->client, ELECTION_KEY, &config), RLK_OK);
 }
 
 /* On one server and on three; rlk_resign, and started. */
@@ -41,15 +41,15 @@ static void on_each(void (*body)(void))
 }
 
 /* Steps down in the form under test. */
-static void step_down(rlk_lock *lock, rlk_client *client, rlk_result expected,
+static void step_down(rlk_lock *lock, rlk_posix_client *posix, rlk_result expected,
                       rlk_operation operation)
 {
     rlk_result result = started ? rlk_resign_start(lock) : rlk_resign(lock);
     if (result == RLK_PENDING && started)
-        assert_result_event(client, operation, expected);
+        assert_result_event(posix, operation, expected);
     else
         assert_result(result, expected);
-    election_assert_idle(lock, client);
+    election_assert_idle(lock, posix);
 }
 
 static void neither_body(void)
@@ -123,7 +123,7 @@ static void following_in_flight_body(void)
     for (i = 0; i < both.first.count; i++)
         server_pause(both.first.servers[i]);
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
-    serve_until(A, (rlk_client_stats(A, &stats), stats.attempts == 1));
+    serve_until(A, (rlk_client_stats(&A->client, &stats), stats.attempts == 1));
     loop_serve(A, 1);
     if (started) {
         assert_result(rlk_resign_start(&both.anna), RLK_PENDING);

@@ -41,7 +41,7 @@ static void begin(size_t count, int64_t ttl_ms)
     anna.token_prefix = ANNA;
     bert.token_prefix = BERT;
     election_open(&both, count, &anna, &bert);
-    assert_result(rlk_lock_init(&asker, &both.second.client, ELECTION_KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&asker, &both.second.posix.client, ELECTION_KEY, NULL), RLK_OK);
 }
 
 /* Puts a value in the key of all nodes; ttl_ms 0: for ever. */
@@ -90,7 +90,7 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
         assert_result(ask(&leader), RLK_NOT_HELD);
         assert_false(leader.known);
         before_ms = now_ms();
-        election_lead(&both.anna, &both.first.client);
+        election_lead(&both.anna, &both.first.posix);
         assert_result(ask(&leader), RLK_OK);
         assert_true(leader.known);
         assert_false(leader.ours);
@@ -117,7 +117,7 @@ static void test_lead_who_since_when(void **state)
         int64_t after_ms;
         begin(sizes[i], TTL_MS);
         before_ms = now_ms();
-        election_lead(&both.anna, &both.first.client);
+        election_lead(&both.anna, &both.first.posix);
         after_ms = now_ms();
         let_time_pass();
         assert_result(ask(&leader), RLK_OK);
@@ -152,15 +152,15 @@ static void test_lead_who_leads_again_is_new(void **state)
         int64_t since_ms;
         size_t k;
         begin(sizes[i], TTL_MS);
-        election_lead(&both.anna, &both.first.client);
+        election_lead(&both.anna, &both.first.posix);
         assert_result(ask(&leader), RLK_OK);
         assert_result(ask_with(&both.anna, &own), RLK_OK);
         since_ms = leader.since_ms;
         let_time_pass();
         for (k = 0; k < both.first.count; k++)
             assert_int_equal(server_integer(both.first.servers[k], "DEL service"), 1);
-        assert_event(&both.first.client, RLK_EV_LOST, RLK_LOST);
-        assert_event(&both.first.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&both.first.posix, RLK_EV_LOST, RLK_LOST);
+        assert_event(&both.first.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, ANNA);
         assert_true(leader.since_ms > since_ms);
@@ -180,13 +180,13 @@ static void test_lead_who_after_a_failover(void **state)
         rlk_leader_info leader = {0};
         int64_t seen_ms;
         begin(sizes[i], INT64_C(500) * support_time_factor());
-        election_lead(&both.anna, &both.first.client);
+        election_lead(&both.anna, &both.first.posix);
         assert_result(rlk_campaign_start(&both.bert), RLK_PENDING);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, ANNA);
         nodes_close(&both.first); /* as kill -9: it gives nothing back */
         seen_ms = now_ms();
-        assert_event(&both.second.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&both.second.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(ask(&leader), RLK_OK);
         assert_name(&leader, BERT);
         assert_true(leader.since_ms > seen_ms);

@@ -15,14 +15,14 @@ static void begin_with_three(const rlk_lock_config *config)
 {
     rlk_holder holders[3];
     nodes_start(&set, 3, NULL, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", config), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
 }
 
 /* A quorum has said that it is released: the others follow. */
 static void assert_released(void)
 {
-    wait_until(nodes_holding(&set, "foobar", NULL) == 0 || (loop_serve(&set.client, 1), false));
+    wait_until(nodes_holding(&set, "foobar", NULL) == 0 || (loop_serve(&set.posix, 1), false));
 }
 
 /* ---- Faults 56 and 57: times ---------------------------------------------------------------- */
@@ -42,10 +42,10 @@ static void test_fault_56_ttl_out_of_range(void **state)
     nodes_start(&set, 3, NULL, NULL);
     for (i = 0; i < COUNT_OF(bad_ttls); i++) {
         config.ttl_ms = bad_ttls[i];
-        assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_E_TTL);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_E_TTL);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     }
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     calls = server_calls(set.servers[0], "evalsha");
     left_ms = rlk_remaining_ms(&lock);
@@ -95,10 +95,10 @@ static void test_fault_57_ttl_within_drift_and_node_time(void **state)
     config.node_timeout_ms = node_timeout_ms;
     for (ttl_ms = 1; ttl_ms <= node_timeout_ms + 2; ttl_ms++) {
         config.ttl_ms = ttl_ms;
-        assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_E_TTL);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_E_TTL);
     }
     config.ttl_ms = node_timeout_ms + 20;
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_acquire(&lock, INT64_C(5000) * support_time_factor()), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 0, node_timeout_ms + 20 - 5);
     assert_result(rlk_renew(&lock, node_timeout_ms + 2), RLK_E_TTL);
@@ -118,7 +118,7 @@ static void test_fault_58_same_server_twice(void **state)
         {"unix:///tmp/a", "unix:///tmp/b", "unix:///tmp/%61?db=2"},
         {"redis://[::1]:7", "redis://[::1]:7", "redis://[::1]:8"},
     };
-    static rlk_node_memory memory[3];
+    static rlk_posix_memory memory[3];
     static rlk_conn_entry rings[3][8];
     static uint8_t buffers[3][2][512];
     size_t i;
@@ -131,10 +131,9 @@ static void test_fault_58_same_server_twice(void **state)
         memory[i].tx_cap = memory[i].rx_cap = sizeof(buffers[i][0]);
     }
     for (i = 0; i < COUNT_OF(lists); i++) {
-        assert_result(rlk_client_open_nodes(&set.client, lists[i], memory, 3, NULL),
-                      RLK_E_SAME_NODE);
-        assert_contains(rlk_client_error(&set.client), "E_SAME_NODE");
-        assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_E_CLOSED);
+        assert_result(rlk_posix_open_nodes(&set.posix, lists[i], memory, 3, NULL), RLK_E_SAME_NODE);
+        assert_contains(rlk_client_error(&set.posix.client), "E_SAME_NODE");
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_E_CLOSED);
     }
 }
 
@@ -150,8 +149,8 @@ static void test_fault_59_even_number_of_nodes(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         nodes_start(&set, cases[i].nodes, NULL, NULL);
-        assert_int_equal(rlk_client_warnings(&set.client), RLK_WARN_EVEN);
-        assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+        assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_EVEN);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
         assert_result(rlk_acquire(&lock, 5000), RLK_OK);
         assert_result(rlk_extend(&lock, 1000), RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
@@ -167,7 +166,7 @@ static void test_fault_59_even_number_of_nodes(void **state)
     }
     for (i = 1; i <= RLK_MAX_NODES; i += 2) { /* odd ones are not warned of */
         nodes_start(&set, i, NULL, NULL);
-        assert_int_equal(rlk_client_warnings(&set.client), 0);
+        assert_int_equal(rlk_client_warnings(&set.posix.client), 0);
         nodes_close(&set);
         support_teardown(NULL);
     }
@@ -187,17 +186,17 @@ static void test_fault_88_one_server_under_two_names(void **state)
     urls[1] = server_tcp_url(one);
     urls[2] = server_url(two);
     nodes_open_urls(&set, urls, 3, NULL);
-    assert_int_equal(rlk_client_warnings(&set.client), 0); /* not connected yet */
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_int_equal(rlk_client_warnings(&set.posix.client), 0); /* not connected yet */
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
-    assert_int_equal(rlk_client_warnings(&set.client), RLK_WARN_ALIAS);
+    assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_ALIAS);
     nodes_close(&set);
 
     urls[1] = server_url(three);
     nodes_open_urls(&set, urls, 3, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
-    assert_int_equal(rlk_client_warnings(&set.client), 0);
+    assert_int_equal(rlk_client_warnings(&set.posix.client), 0);
     nodes_close(&set);
 }
 
@@ -239,8 +238,9 @@ static void test_fault_60_keys_of_any_bytes(void **state)
     (void)state;
     begin_with_three(NULL);
     for (i = 0; i < COUNT_OF(keys); i++) {
-        assert_result(rlk_lock_init_n(&locks[i], &set.client, keys[i].bytes, keys[i].len, NULL),
-                      RLK_OK);
+        assert_result(
+            rlk_lock_init_n(&locks[i], &set.posix.client, keys[i].bytes, keys[i].len, NULL),
+            RLK_OK);
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_OK);
     }
     for (i = 0; i < COUNT_OF(keys); i++) {
@@ -259,9 +259,9 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         assert_result(rlk_release(&locks[i]), RLK_OK);
     for (k = 0; k < 3; k++)
         wait_until(server_integer(set.servers[k], "DBSIZE") == 0 ||
-                   (loop_serve(&set.client, 1), false));
-    assert_result(rlk_lock_init(&none, &set.client, "", NULL), RLK_E_KEY);
-    assert_result(rlk_lock_init_n(&none, &set.client, "a", 0, NULL), RLK_E_KEY);
+                   (loop_serve(&set.posix, 1), false));
+    assert_result(rlk_lock_init(&none, &set.posix.client, "", NULL), RLK_E_KEY);
+    assert_result(rlk_lock_init_n(&none, &set.posix.client, "a", 0, NULL), RLK_E_KEY);
     nodes_close(&set);
 }
 

@@ -116,20 +116,20 @@ static void test_fault_92_held_in_a_loop(void **state)
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(failovers); i++) {
         rlk_lock_config config = config_renewing(3000);
-        rlk_options options;
+        rlk_posix_options options;
         rlk_event event;
         memset(&options, 0, sizeof options);
         options.no_tracking = i % 2 == 1;
         failovers[i / 2].start();
         open_name(&options);
         rlk_lock_close(&lock);
-        assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
         failovers[i / 2].happens();
         name_means(replica, NULL);
         do
-            assert_true(loop_next_event(&set.client, &event, scaled(10000)));
+            assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
         while (support_renewal_unknown(&event) || book.asked == 1);
         if (!failovers[i / 2].loses) {
             assert_int_equal(event.type, RLK_EV_RENEWED);
@@ -137,8 +137,8 @@ static void test_fault_92_held_in_a_loop(void **state)
             assert_at(replica, &lock);
         } else {
             while (event.type != RLK_EV_LOST)
-                assert_true(loop_next_event(&set.client, &event, scaled(10000)));
-            loop_serve(&set.client, 50);
+                assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
+            loop_serve(&set.posix, 50);
             assert_null(server_text(replica, "GET " KEY)); /* never made again */
         }
         close_all();
@@ -150,20 +150,20 @@ static void test_fault_92_held_in_a_loop(void **state)
  * notifies of nothing: it is compared all the same. */
 static void test_fault_92_held_and_silent(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     rlk_lock other;
     (void)state;
     memset(&options, 0, sizeof options);
     options.no_tracking = true;
     strangers_start();
     open_name(&options);
-    assert_result(rlk_lock_init(&other, &set.client, "other", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, "other", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     fail_over_and_lose();
     name_means(replica, NULL);
     assert_result(rlk_acquire_start(&other, 5000), RLK_PENDING);
-    assert_event(&set.client, RLK_EV_LOST, RLK_LOST);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_LOST, RLK_LOST);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_false(rlk_is_held(&lock));
     assert_true(rlk_is_held(&other));
     assert_null(server_text(replica, "GET " KEY));
@@ -180,21 +180,21 @@ static void test_fault_92_waiting(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < 2; i++) {
-        rlk_options options;
+        rlk_posix_options options;
         memset(&options, 0, sizeof options);
         options.no_tracking = i == 1;
         pair_start();
         open_name(&options);
         server_do(primary, "SET " KEY " somebody PX 600000");
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        loop_quiet(&set.client, 100);
+        loop_quiet(&set.posix, 100);
         fail_over();
         name_means(replica, NULL);
         if (options.no_tracking)
-            serve_until(&set.client, book.asked > 1);
-        loop_quiet(&set.client, 100); /* held by somebody there too */
+            serve_until(&set.posix, book.asked > 1);
+        loop_quiet(&set.posix, 100); /* held by somebody there too */
         assert_int_equal(server_integer(replica, "DEL " KEY), 1);
-        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_at(replica, &lock);
         close_all();
         support_teardown(NULL);
@@ -214,13 +214,13 @@ static void test_fault_92_elected(void **state)
         open_name(NULL);
         rlk_lock_close(&lock);
         config.ttl_ms = scaled(3000);
-        assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
         assert_result(rlk_campaign_start(&lock), RLK_PENDING);
-        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
         failovers[i].happens();
         name_means(replica, NULL);
         do {
-            assert_true(loop_next_event(&set.client, &event, scaled(10000)));
+            assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
             if (event.type == RLK_EV_LOST)
                 assert_true(failovers[i].loses);
         } while (failovers[i].loses ? event.type != RLK_EV_ACQUIRED
@@ -243,23 +243,23 @@ static void test_fault_96_reset_of_a_good_connection(void **state)
     (void)state;
     pair_start();
     open_name(NULL);
-    assert_result(rlk_lock_init(&other, &set.client, "other", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, "other", NULL), RLK_OK);
     assert_result(rlk_acquire(&other, 5000), RLK_OK);
     wait_until(server_text(replica, "GET other") != NULL);
     server_do(replica, "REPLICAOF NO ONE");
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     name_means(replica, NULL);
-    assert_result(rlk_client_reset(&set.client), RLK_OK);
-    assert_event(&set.client, RLK_EV_LOST, RLK_LOST);
+    assert_result(rlk_client_reset(&set.posix.client), RLK_OK);
+    assert_event(&set.posix, RLK_EV_LOST, RLK_LOST);
     assert_int_equal(book.asked, 2);
-    loop_quiet(&set.client, 50);
+    loop_quiet(&set.posix, 50);
     assert_true(rlk_is_held(&other));
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_at(replica, &lock);
     /* and in the middle of an operation, which goes on */
     assert_result(rlk_release_start(&other), RLK_PENDING);
-    assert_result(rlk_client_reset(&set.client), RLK_OK);
-    assert_result_event(&set.client, RLK_OP_RELEASE, RLK_OK);
+    assert_result(rlk_client_reset(&set.posix.client), RLK_OK);
+    assert_result_event(&set.posix, RLK_OP_RELEASE, RLK_OK);
     rlk_lock_close(&other);
     close_all();
 }

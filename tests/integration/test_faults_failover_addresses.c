@@ -27,11 +27,11 @@ static void test_fault_92_name_that_moves_late(void **state)
     before = connections(primary);
     begun = support_now_ms();
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, RLK_CONDEMN_MS);
+    loop_quiet(&set.posix, RLK_CONDEMN_MS);
     assert_between(connections(primary) - before, 0,
                    1 + (support_now_ms() - begun) / RLK_CONDEMN_MS);
     name_means(replica, NULL);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_at(replica, &lock);
     close_all();
 }
@@ -72,20 +72,20 @@ static void test_fault_93_both_addresses_in_a_loop(void **state)
     name_means(replica, primary);
     open_name(NULL);
     rlk_lock_close(&lock);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
-    assert_result(rlk_lock_init(&waiter, &set.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&waiter, &set.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_at(primary, &lock);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 50);
+    loop_quiet(&set.posix, 50);
     fail_over();
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     do
-        assert_true(loop_next_event(&set.client, &event, scaled(10000)));
+        assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
     while (event.type == RLK_EV_RENEWED || support_renewal_unknown(&event));
     assert_end(&event, RLK_OP_RELEASE, RLK_OK);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_at(replica, &waiter);
     rlk_lock_close(&waiter);
     close_all();
@@ -105,9 +105,9 @@ static void test_fault_93_no_primary(void **state)
     assert_result(rlk_acquire(&lock, 1000), RLK_E_READONLY);
     assert_between(connections(primary) + connections(replica) - before, 0, 4);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 50);
+    loop_quiet(&set.posix, 50);
     server_do(primary, "REPLICAOF NO ONE");
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_at(primary, &lock);
     close_all();
 }

@@ -13,13 +13,13 @@
 
 static server *redis;
 static proxy *middle;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 
 /* Short times, so that what takes its time to fail takes little. */
-static rlk_options quick(void)
+static rlk_posix_options quick(void)
 {
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof(options));
     options.connect_timeout_ms = 300;
     options.response_timeout_ms = INT64_C(300) * support_time_factor();
@@ -29,18 +29,18 @@ static rlk_options quick(void)
     return options;
 }
 
-static void open_with(const char *url, const rlk_options *options)
+static void open_with(const char *url, const rlk_posix_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.node_timeout_ms =
         2 * options->response_timeout_ms; /* so that the connection gives up first */
-    assert_result(rlk_client_open(&client, url, options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
 }
 
 static void open_at(const char *url)
 {
-    rlk_options options = quick();
+    rlk_posix_options options = quick();
     open_with(url, &options);
 }
 
@@ -54,7 +54,7 @@ static void open_behind_proxy(bool tcp)
 static void close_all(void)
 {
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     support_teardown(NULL);
 }
 
@@ -74,10 +74,10 @@ static void refused_at(const char *url, int expected_errno)
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT);
     assert_between(support_now_ms() - start, 0, 1000 * support_time_factor());
-    assert_int_equal(rlk_conn_errno(rlk_client_conn(&client, 0)), expected_errno);
+    assert_int_equal(rlk_conn_errno(rlk_client_conn(&posix.client, 0)), expected_errno);
     assert_contains(rlk_lock_error(&lock), "E_CONNECT");
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_E_CONNECT);
+    assert_result_event(&posix, RLK_OP_ACQUIRE, RLK_E_CONNECT);
 
     /* what waits rides it out until its deadline, and not longer */
     start = support_now_ms();
@@ -92,13 +92,13 @@ static void test_fault_27_refused_try_fails_at_once(void **state)
     redis = server_start(&(server_config){.tcp = true});
     server_stop(redis);
     refused_at(server_tcp_url(redis), ECONNREFUSED);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     refused_at(server_url(redis), ENOENT);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     server_restart(redis, false);
     server_kill(redis); /* leaves its socket behind */
     refused_at(server_url(redis), ECONNREFUSED);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* ... and who waits long enough is served as soon as the server is there. */
@@ -109,9 +109,9 @@ static void test_fault_27_refused_until_the_server_comes(void **state)
     server_stop(redis);
     open_at(server_tcp_url(redis));
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 200);
+    loop_quiet(&posix, 200);
     server_restart(redis, false);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
 }
@@ -119,7 +119,7 @@ static void test_fault_27_refused_until_the_server_comes(void **state)
 static void test_fault_28_syn_black_hole_is_a_connect_timeout(void **state)
 {
     hostile *hole = hostile_black_hole();
-    rlk_options patient = quick();
+    rlk_posix_options patient = quick();
     int64_t start = support_now_ms();
     (void)state;
     open_at(hostile_url(hole));
@@ -127,7 +127,7 @@ static void test_fault_28_syn_black_hole_is_a_connect_timeout(void **state)
     assert_between(support_now_ms() - start, 300, 2000 * support_time_factor());
     assert_contains(rlk_lock_error(&lock), "E_CONNECT_TIMEOUT");
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     /* the deadline of a call is shorter than the connect time: it holds all the same */
     patient.connect_timeout_ms = 20000;
     open_with(hostile_url(hole), &patient);
@@ -157,9 +157,9 @@ static void test_fault_29_rst_before_set_sent_fails_cleanly(void **state)
             assert_true(result == RLK_E_IO || result == RLK_E_EOF);
             assert_int_equal(server_calls(redis, "set"), 0);
             assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-            loop_quiet(&client, 100);
+            loop_quiet(&posix, 100);
             proxy_clear(middle);
-            assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+            assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
             assert_int_equal(server_calls(redis, "set"), 1);
             assert_result(rlk_release(&lock), RLK_OK);
         } else {
@@ -179,7 +179,7 @@ static void test_fault_29_rst_of_an_idle_connection(void **state)
     open_behind_proxy(true);
     connect_now();
     proxy_cut(middle, PROXY_RST);
-    loop_quiet(&client, 20); /* it is noticed, and connected again */
+    loop_quiet(&posix, 20); /* it is noticed, and connected again */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(server_calls(redis, "set"), 1);
     assert_result(rlk_release(&lock), RLK_OK);
@@ -246,7 +246,7 @@ static void test_fault_31_fin_in_the_other_replies(void **state)
 /* Fault 32: one byte per read, both ways: the same results. */
 static void test_fault_32_one_byte_at_a_time(void **state)
 {
-    rlk_options patient = quick();
+    rlk_posix_options patient = quick();
     rlk_holder holder;
     rlk_lock other;
     (void)state;
@@ -258,7 +258,7 @@ static void test_fault_32_one_byte_at_a_time(void **state)
     open_with(proxy_url(middle), &patient);
     proxy_dribble(middle, PROXY_TO_CLIENT, 20);
     proxy_dribble(middle, PROXY_TO_SERVER, 20);
-    assert_result(rlk_lock_init(&other, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_BUSY);
@@ -292,8 +292,8 @@ static rlk_lock write_locks[WRITE_LOCKS];
 
 static void write_open(void)
 {
-    static rlk_node_memory memory;
-    rlk_options options = quick();
+    static rlk_posix_memory memory;
+    rlk_posix_options options = quick();
     const char *url;
     int i;
     redis = server_start(NULL);
@@ -305,12 +305,12 @@ static void write_open(void)
     memory.rx = write_rx;
     memory.rx_cap = sizeof(write_rx);
     options.response_timeout_ms = 20000;
-    assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, &options), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&posix, &url, &memory, 1, &options), RLK_OK);
     for (i = 0; i < WRITE_LOCKS; i++) {
         memset(write_keys[i], 'a' + i % 26, WRITE_KEY);
         snprintf(write_keys[i], 8, "%06d", i);
         write_keys[i][6] = ':';
-        assert_result(rlk_lock_init(&write_locks[i], &client, write_keys[i], NULL), RLK_OK);
+        assert_result(rlk_lock_init(&write_locks[i], &posix.client, write_keys[i], NULL), RLK_OK);
     }
 }
 
@@ -324,21 +324,22 @@ static void test_fault_33_partial_writes_are_resumed(void **state)
     server_pause(redis);
     for (i = 0; i < WRITE_LOCKS; i++)
         assert_result(rlk_acquire_start(&write_locks[i], RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 200);
+    loop_quiet(&posix, 200);
     server_resume(redis);
     for (i = 0; i < WRITE_LOCKS; i++)
-        assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     for (i = 0; i < WRITE_LOCKS; i++) {
         char token[RLK_TOKEN_MAX + 1];
         rlk_lock_token(&write_locks[i], token, sizeof(token));
         assert_string_equal(server_text(redis, "GET %s", write_keys[i]), token);
     }
     assert_int_equal(server_integer(redis, "DBSIZE"), WRITE_LOCKS);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1); /* the same stream */
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&posix.client, 0)),
+                     1); /* the same stream */
     for (i = 0; i < WRITE_LOCKS; i++)
         assert_result(rlk_release(&write_locks[i]), RLK_OK);
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* ---- One way only ------------------------------------------------------------------------- */
@@ -353,7 +354,7 @@ static void test_fault_36_asymmetric_partition_is_recognised(void **state)
     proxy_hold(middle, PROXY_TO_CLIENT);
     assert_result(rlk_acquire(&lock, 10000), RLK_OK);
     assert_int_equal(server_calls(redis, "set"), 1);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 2);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&posix.client, 0)), 2);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_null(server_text(redis, "GET foobar"));
     close_all();
@@ -406,11 +407,11 @@ static int names_hook(void *context, const char *host, uint16_t port, rlk_addres
 
 static void names_open(names *book)
 {
-    rlk_options options = quick();
+    rlk_posix_options options = quick();
     options.resolver = names_hook;
     options.resolver_context = book;
-    assert_result(rlk_client_open(&client, "redis://lock.example", &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, "redis://lock.example", &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 /* Fault 41: a name that has no address fails, in time, and works when it has one. */
@@ -427,9 +428,9 @@ static void test_fault_41_dns_fails(void **state)
     assert_between(support_now_ms() - start, 200, 1500 * support_time_factor());
     assert_true(book.asked >= 3); /* anew at each attempt */
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     book.port = server_port(redis);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
 }
@@ -451,7 +452,7 @@ static void test_fault_41_dns_changes(void **state)
     assert_int_equal(server_calls(moved, "set"), 0);
     assert_result(rlk_release(&lock), RLK_OK);
     server_kill(redis);
-    loop_serve(&client, 50); /* the end of the old stream is noticed before anything is sent */
+    loop_serve(&posix, 50); /* the end of the old stream is noticed before anything is sent */
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_non_null(server_text(moved, "GET foobar"));
     assert_result(rlk_release(&lock), RLK_OK);

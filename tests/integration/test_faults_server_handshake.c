@@ -16,10 +16,10 @@ static rlk_lock lock;
 
 #define KEY "lock:a"
 
-static void open_at(const char *url, const rlk_options *options)
+static void open_at(const char *url, const rlk_posix_options *options)
 {
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }
 
 static void close_all(void)
@@ -56,7 +56,7 @@ static void use_everything(void)
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 38000, 40000);
     assert_result(rlk_renew(&lock, 60000), RLK_OK);
-    assert_result(rlk_lock_init(&other, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, NULL), RLK_OK);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_BUSY);
     assert_result(rlk_query(&other, &holder, 1), RLK_OK);
     assert_string_equal(holder.token, token);
@@ -79,15 +79,15 @@ static void refused_for_good(proxy *middle, rlk_result result, const char *said)
     assert_contains(rlk_lock_error(&lock), said);
     assert_contains(rlk_lock_error(&lock), "acquire \"" KEY "\": ");
     assert_contains(rlk_lock_error(&lock), rlk_result_text(result));
-    assert_contains(rlk_client_error(&set.client), said);
-    assert_contains(rlk_client_error(&set.client), rlk_result_name(result));
-    assert_contains(rlk_client_error(&set.client), proxy_url(middle) + strlen("unix://"));
+    assert_contains(rlk_client_error(&set.posix.client), said);
+    assert_contains(rlk_client_error(&set.posix.client), rlk_result_name(result));
+    assert_contains(rlk_client_error(&set.posix.client), proxy_url(middle) + strlen("unix://"));
     assert_result(rlk_acquire(&lock, 1000), result);
     assert_result(rlk_acquire(&lock, RLK_TRY), result);
     assert_result(rlk_query(&lock, &holder, 1), result);
     assert_result(rlk_force_release(&lock), result);
     assert_between(support_now_ms() - start, 0, 900 * support_time_factor());
-    loop_serve(&set.client, 300);
+    loop_serve(&set.posix, 300);
     assert_int_equal(proxy_accepted(middle), 1);
     assert_int_equal(proxy_count(middle, "SET"), 0);
 }
@@ -107,7 +107,7 @@ static void test_fault_09_noauth_and_wrongpass(void **state)
         {"", "the server said: NOAUTH", true},
     };
     server_config config = {.password = "sesame"};
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     redis = server_start(&config);
@@ -138,9 +138,9 @@ static void test_fault_09_reset_after_wrongpass(void **state)
     server_do(redis, "CONFIG SET requirepass guess");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_AUTH);
     assert_int_equal(proxy_accepted(middle), 1);
-    assert_result(rlk_client_reset(&set.client), RLK_OK);
+    assert_result(rlk_client_reset(&set.posix.client), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
 }
@@ -158,7 +158,7 @@ static void test_fault_72_select_refused(void **state)
         {false, "SELECT; the server said: ERR", RLK_E_DATABASE},
         {true, "SELECT; the server said: ERR", RLK_E_DATABASE},
     };
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     redis = server_start(NULL);
@@ -208,7 +208,7 @@ static void test_fault_73_minimal_acl(void **state)
         {acl_fence, COUNT_OF(acl_fence), 0},
         {acl_all, COUNT_OF(acl_all), 3},
     };
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     redis = server_start(NULL);
@@ -223,7 +223,7 @@ static void test_fault_73_minimal_acl(void **state)
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         server_do(redis, "SCRIPT FLUSH");
         assert_result(rlk_release(&lock), RLK_OK);
-        assert_string_equal(rlk_client_error(&set.client), "");
+        assert_string_equal(rlk_client_error(&set.posix.client), "");
         close_all();
     }
     assert_contains(server_text(redis, "INFO keyspace"), "# Keyspace"); /* all databases: */
@@ -268,7 +268,7 @@ static void test_minimal_acl_with_and_without_getex(void **state)
         {acl_minimal, COUNT_OF(acl_minimal), RLK_NOT_OWNER},
         {acl_getex, COUNT_OF(acl_getex), RLK_E_READONLY},
     };
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     redis = server_start(NULL);
@@ -280,7 +280,7 @@ static void test_minimal_acl_with_and_without_getex(void **state)
         make_user(cases[i].granted, cases[i].count, NULL);
         nodes_open_urls(&set, (const char *[]){url_with("app:secret", server_url(redis), 0)}, 1,
                         &options);
-        assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         server_text(redis, "DEL " KEY);
         server_do(redis, "REPLICAOF 127.0.0.1 1");
@@ -373,7 +373,7 @@ static void test_fault_10_noperm_key_and_database(void **state)
     redis = server_start(NULL);
     make_user(acl_minimal, COUNT_OF(acl_minimal), NULL);
     nodes_open_urls(&set, (const char *[]){url_with("app:secret", server_url(redis), 0)}, 1, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, "elsewhere", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "elsewhere", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_NOPERM);
     assert_contains(rlk_lock_error(&lock), "acquire \"elsewhere\": E_NOPERM");
     assert_contains(rlk_lock_error(&lock), "SET; the server said: NOPERM");
@@ -402,20 +402,20 @@ static void test_fault_15_unknown_hello(void **state)
 {
     server_config config = {.password = "sesame",
                             .lines = SERVER_LINES("rename-command HELLO \"\"")};
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     redis = server_start(&config);
     memset(&options, 0, sizeof options);
     options.client_name = "worker-7";
     open_at(url_with(":sesame", server_url(redis), 3), &options);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.client, 0)), 2);
-    assert_non_null(rlk_conn_run_id(rlk_client_conn(&set.client, 0)));
+    assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.posix.client, 0)), 2);
+    assert_non_null(rlk_conn_run_id(rlk_client_conn(&set.posix.client, 0)));
     assert_client_listed("worker-7", 3);
     assert_contains(server_text(redis, "INFO keyspace"), "db3:keys=1,");
     assert_result(rlk_release(&lock), RLK_OK);
     use_everything();
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     close_all();
 
     /* the wrong password and database are as fatal as with HELLO */
@@ -447,7 +447,7 @@ static void test_fault_15_noproto(void **state)
         proxy_on(middle, "HELLO", 0, PROXY_ANSWER, replies[i]);
         open_at(url_with(":sesame", proxy_url(middle), 0), NULL);
         use_everything();
-        assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.client, 0)), 2);
+        assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.posix.client, 0)), 2);
         assert_int_equal(proxy_accepted(middle), (int)i + 1); /* on the same stream */
         close_all();
         proxy_clear(middle);
@@ -457,14 +457,14 @@ static void test_fault_15_noproto(void **state)
 /* And where it is known, RESP3 it is. */
 static void test_hello_known(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     redis = server_start(NULL);
     memset(&options, 0, sizeof options);
     options.client_name = "worker-8";
     open_at(url_with("", server_url(redis), 2), &options);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.client, 0)), 3);
+    assert_int_equal(rlk_conn_protocol(rlk_client_conn(&set.posix.client, 0)), 3);
     assert_client_listed("worker-8", 2);
     close_all();
 }
@@ -491,11 +491,11 @@ static void test_fault_16_max_clients(void **state)
         assert_contains(rlk_lock_error(&lock), "the server said: ERR max number of clients");
         before = server_info(redis, "stats", "rejected_connections");
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        loop_quiet(&set.client, 400);
+        loop_quiet(&set.posix, 400);
         assert_between(server_info(redis, "stats", "rejected_connections") - before, 1, 30);
-        assert_result(rlk_conn_result(rlk_client_conn(&set.client, 0)), RLK_E_SERVER_FULL);
+        assert_result(rlk_conn_result(rlk_client_conn(&set.posix.client, 0)), RLK_E_SERVER_FULL);
         server_do(redis, "CONFIG SET maxclients 10");
-        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
         close_all();
         wait_until(server_info(redis, "clients", "connected_clients") == 1);
@@ -527,7 +527,7 @@ static void test_fault_17_protected_mode(void **state)
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_PROTECTED);
         assert_result(rlk_acquire(&lock, 1000), RLK_E_PROTECTED);
         assert_between(support_now_ms() - start, 0, 900 * support_time_factor());
-        loop_serve(&set.client, 200);
+        loop_serve(&set.posix, 200);
         assert_int_equal(hostile_accepted(peer), 1);
         close_all();
     }

@@ -27,12 +27,12 @@ static void init_lock(int64_t retry_ms)
     rlk_lock_config config = rlk_lock_config_default();
     config.retry_min_ms = retry_ms;
     config.retry_max_ms = retry_ms;
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_OK);
 }
 
 static void open_with(const char *url, int64_t operation_timeout_ms, int64_t retry_ms)
 {
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     options.operation_timeout_ms = operation_timeout_ms;
     options.backoff_max_ms = 200;
@@ -172,10 +172,10 @@ static void refusal_of_acquire(const refusal *fault)
     assert_between(sets, 2, 5); /* 50, 100, 200 ms ... apart */
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 100);
+    loop_quiet(&set.posix, 100);
     fault->mend();
     assert_null(server_text(redis, "GET foobar")); /* nothing of ours was left */
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&lock));
     assert_result(rlk_release(&lock), RLK_OK);
 }
@@ -212,7 +212,7 @@ static void refusal_of_release(const refusal *fault)
     fault->mend();
     assert_non_null(server_text(redis, "GET foobar"));
     /* the cleaning goes on while the client is served */
-    wait_until((loop_serve(&set.client, 5), server_text(redis, "GET foobar") == NULL));
+    wait_until((loop_serve(&set.posix, 5), server_text(redis, "GET foobar") == NULL));
 }
 
 static void refusal_body(const refusal *fault)
@@ -309,7 +309,7 @@ static void test_fault_63_replica_used_as_node(void **state)
     urls[1] = server_url(redis);
     urls[2] = server_url(other);
     nodes_open_urls(&set, urls, 3, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
@@ -333,28 +333,28 @@ static void test_fault_01_loading(void **state)
     server_save(redis);
     server_restart_begin(redis, true);
     open_at(proxy_url(middle));
-    conn = rlk_client_conn(&set.client, 0);
+    conn = rlk_client_conn(&set.posix.client, 0);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    wait_until((loop_serve(&set.client, 1), rlk_conn_result(conn) == RLK_E_LOADING));
-    loop_quiet(&set.client, 300);
+    wait_until((loop_serve(&set.posix, 1), rlk_conn_result(conn) == RLK_E_LOADING));
+    loop_quiet(&set.posix, 300);
     assert_result(rlk_conn_result(conn), RLK_E_LOADING);
     assert_between(proxy_accepted(middle), 1, 30); /* not a storm */
     assert_int_equal(proxy_count(middle, "SET"), 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
 
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_LOADING);
     text = rlk_lock_error(&lock);
     assert_contains(text, "acquire \"foobar\": E_LOADING: the server is loading its data");
     assert_contains(text, "node 0");
     assert_contains(text, "SCRIPT LOAD; the server said: LOADING");
-    assert_contains(rlk_client_error(&set.client), "E_LOADING");
+    assert_contains(rlk_client_error(&set.posix.client), "E_LOADING");
     assert_result(rlk_acquire(&lock, 100), RLK_E_LOADING);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     server_do(redis, "CONFIG SET key-load-delay 0");
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
 }
@@ -426,7 +426,7 @@ static void test_fault_18_unknown_error(void **state)
         assert_result(rlk_release(&lock), RLK_E_SERVER);
         assert_contains(rlk_lock_error(&lock), "come back tomorrow");
         proxy_clear(middle);
-        wait_until((loop_serve(&set.client, 5), server_text(redis, "GET foobar") == NULL));
+        wait_until((loop_serve(&set.posix, 5), server_text(redis, "GET foobar") == NULL));
         close_all();
     }
 }

@@ -24,7 +24,7 @@ static rlk_lock lock;
 static void open_with(const char *url, bool no_tracking)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options;
+    rlk_posix_options options;
     rlk_holder holder;
     memset(&options, 0, sizeof options);
     config.retry_min_ms = RETRY_MS;
@@ -34,7 +34,7 @@ static void open_with(const char *url, bool no_tracking)
     options.backoff_max_ms = 200;
     options.no_tracking = no_tracking;
     nodes_open_urls(&set, &url, 1, &options);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
 }
 
@@ -57,9 +57,9 @@ static bool key_is_there(void)
 static void assert_event_lost(void)
 {
     rlk_event event;
-    assert_true(rlk_client_next_event(&set.client, &event));
+    assert_true(rlk_client_next_event(&set.posix.client, &event));
     assert_int_equal(event.type, RLK_EV_LOST);
-    assert_false(rlk_client_next_event(&set.client, &event));
+    assert_false(rlk_client_next_event(&set.posix.client, &event));
 }
 
 /* ---- somebody's script runs for long ---- */
@@ -95,9 +95,9 @@ static void test_fault_06_busy_script(void **state)
     assert_result(rlk_acquire(&lock, 600), RLK_E_SCRIPT_BUSY);
     assert_between(support_now_ms() - start, 600, 1600 * support_time_factor());
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 100);
+    loop_quiet(&set.posix, 100);
     script_end();
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
 
     /* a lock that is held stays so, and what can't be released now is released later */
     script_begin();
@@ -107,7 +107,7 @@ static void test_fault_06_busy_script(void **state)
     assert_false(rlk_is_held(&lock));
     script_end();
     assert_true(key_is_there());
-    wait_until((loop_serve(&set.client, 5), !key_is_there()));
+    wait_until((loop_serve(&set.posix, 5), !key_is_there()));
     close_all();
 }
 
@@ -116,7 +116,7 @@ static void test_fault_06_busy_script_in_handshake(void **state)
 {
     server_config config = {.lines = SERVER_LINES("busy-reply-threshold 10")};
     const char *url;
-    rlk_options options;
+    rlk_posix_options options;
     proxy *middle;
     (void)state;
     memset(&options, 0, sizeof options);
@@ -126,15 +126,15 @@ static void test_fault_06_busy_script_in_handshake(void **state)
     url = proxy_url(middle);
     script_begin();
     nodes_open_urls(&set, &url, 1, &options);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_SCRIPT_BUSY);
     assert_contains(rlk_lock_error(&lock), "SCRIPT LOAD; the server said: BUSY ");
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 200);
+    loop_quiet(&set.posix, 200);
     assert_between(proxy_accepted(middle), 1, 30);
     assert_int_equal(proxy_count(middle, "SET"), 0);
     script_end();
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
 }
@@ -191,7 +191,7 @@ static void test_fault_07_noscript_for_ever(void **state)
     assert_true(proxy_count(middle, "SCRIPT LOAD") <= 2 + calls);
     assert_result(rlk_release(&lock), RLK_E_NOSCRIPT);
     proxy_clear(middle);
-    wait_until((loop_serve(&set.client, 5), !key_is_there()));
+    wait_until((loop_serve(&set.posix, 5), !key_is_there()));
     close_all();
 }
 
@@ -222,7 +222,7 @@ static void test_fault_08_script_evicted(void **state)
 
     for (i = 0; i < LOCKS; i++) {
         snprintf(keys[i], sizeof keys[i], "lock:%zu", i);
-        assert_result(rlk_lock_init(&locks[i], &set.client, keys[i], NULL), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &set.posix.client, keys[i], NULL), RLK_OK);
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_OK);
     }
     server_do(redis, "SCRIPT FLUSH");
@@ -230,7 +230,7 @@ static void test_fault_08_script_evicted(void **state)
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
     for (i = 0; i < LOCKS; i++) {
-        assert_true(loop_next_event(&set.client, &event, 10000));
+        assert_true(loop_next_event(&set.posix, &event, 10000));
         assert_result(event.result, RLK_OK);
     }
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
@@ -253,14 +253,14 @@ static void test_fault_73_noscript_in_an_undo(void **state)
     open_at(proxy_url(middle));
     proxy_hold(middle, PROXY_TO_SERVER);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&set.client, 20);
+    loop_quiet(&set.posix, 20);
     assert_true(proxy_held(middle, PROXY_TO_SERVER) > 0);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    loop_quiet(&set.client, 20);
+    loop_quiet(&set.posix, 20);
     server_do(redis, "SCRIPT FLUSH");
     server_do(redis, "CONFIG RESETSTAT");
     proxy_release(middle);
-    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_false(key_is_there());
     assert_int_equal(server_calls(redis, "set"), 1); /* it did execute */
     assert_int_equal(server_calls(redis, "evalsha"), 2);
@@ -271,7 +271,7 @@ static void test_fault_73_noscript_in_an_undo(void **state)
     assert_result(rlk_acquire(&lock, 50), RLK_UNKNOWN);
     server_do(redis, "SCRIPT FLUSH");
     proxy_release(middle);
-    wait_until((loop_serve(&set.client, 5), server_calls(redis, "del") == 2));
+    wait_until((loop_serve(&set.posix, 5), server_calls(redis, "del") == 2));
     assert_false(key_is_there());
     close_all();
 }
@@ -368,7 +368,7 @@ static void test_fault_20_restart_without_data(void **state)
     /* where it would tell of a loss, it is asked when it is back */
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     server_restart(redis, false);
-    assert_event(&set.client, RLK_EV_LOST, RLK_LOST);
+    assert_event(&set.posix, RLK_EV_LOST, RLK_LOST);
     assert_result(rlk_release(&lock), RLK_LOST);
 
     /* and in the meantime it became somebody else's */
@@ -387,8 +387,8 @@ static void test_fault_20_restart_without_data(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     server_restart(redis, false);
     /* else the release goes into the dead stream first: GONE */
-    wait_until(
-        (loop_quiet(&set.client, 5), rlk_conn_generation(rlk_client_conn(&set.client, 0)) == 2));
+    wait_until((loop_quiet(&set.posix, 5),
+                rlk_conn_generation(rlk_client_conn(&set.posix.client, 0)) == 2));
     assert_result(rlk_release(&lock), RLK_NOT_OWNER);
     assert_contains(rlk_lock_error(&lock), "release \"foobar\": NOT_OWNER: the key is gone");
     close_all();
@@ -413,7 +413,7 @@ static void test_fault_22_stopped_server(void **state)
     assert_result(rlk_query(&lock, &holder, 1), RLK_E_RESPONSE_TIMEOUT);
     server_resume(redis);
     /* the SET is executed now, and its undo behind it */
-    wait_until((loop_serve(&set.client, 5), server_calls(redis, "del") == 1));
+    wait_until((loop_serve(&set.posix, 5), server_calls(redis, "del") == 1));
     assert_int_equal(server_calls(redis, "set"), 1);
     assert_false(key_is_there());
 
@@ -426,7 +426,7 @@ static void test_fault_22_stopped_server(void **state)
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     assert_false(rlk_is_held(&lock));
     server_resume(redis);
-    wait_until((loop_serve(&set.client, 5), !key_is_there()));
+    wait_until((loop_serve(&set.posix, 5), !key_is_there()));
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();

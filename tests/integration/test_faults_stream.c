@@ -13,14 +13,14 @@ static proxy *middle;
 static rlk_holder seen;
 
 /* One server, a proxy before it. */
-static void open_behind_proxy(const server_config *config, const rlk_options *options)
+static void open_behind_proxy(const server_config *config, const rlk_posix_options *options)
 {
     const char *url;
     primary = server_start(config);
     middle = proxy_start(server_url(primary), false);
     url = proxy_url(middle);
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }
 
 /* ---- 94: NOAUTH on a stream that had authenticated ---- */
@@ -30,7 +30,7 @@ static void open_behind_proxy(const server_config *config, const rlk_options *op
 static void test_fault_94_authenticates_again(void **state)
 {
     static const server_config config = {.password = "right"};
-    rlk_options options;
+    rlk_posix_options options;
     rlk_holder holder;
     (void)state;
     memset(&options, 0, sizeof options);
@@ -42,7 +42,7 @@ static void test_fault_94_authenticates_again(void **state)
     proxy_on(middle, "SET", 1, PROXY_ANSWER, NOAUTH);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(proxy_accepted(middle), 2);
-    assert_result(rlk_conn_result(rlk_client_conn(&set.client, 0)), RLK_OK);
+    assert_result(rlk_conn_result(rlk_client_conn(&set.posix.client, 0)), RLK_OK);
     /* once more at once: the command's own error, which is ridden out */
     proxy_on(middle, "EVALSHA", 1, PROXY_ANSWER, NOAUTH);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
@@ -60,7 +60,7 @@ static void test_fault_94_authenticates_again(void **state)
 /* The password is another by now: the handshake says so, and that is fatal. */
 static void test_fault_94_password_is_another(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     memset(&options, 0, sizeof options);
     options.user = "worker";
@@ -74,10 +74,10 @@ static void test_fault_94_password_is_another(void **state)
     assert_result(rlk_check(&lock), RLK_OK); /* a stream that has authenticated stays so */
     proxy_on(middle, "EVALSHA", 1, PROXY_ANSWER, NOAUTH);
     assert_result(rlk_extend(&lock, 1000), RLK_E_AUTH);
-    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.client, 0)), RLK_CONN_FATAL);
+    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&set.posix.client, 0)), RLK_CONN_FATAL);
     assert_int_equal(proxy_accepted(middle), 2); /* one attempt */
     server_do(primary, "ACL SETUSER worker resetpass >right");
-    assert_result(rlk_client_reset(&set.client), RLK_OK);
+    assert_result(rlk_client_reset(&set.posix.client), RLK_OK);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
@@ -150,7 +150,7 @@ static void test_fault_97_moved_and_ask(void **state)
         assert_contains(rlk_lock_error(&lock), "connect to a server without Cluster");
         assert_contains(rlk_lock_error(&lock), "10.0.0.7:6379");
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        assert_result_event(&set.client, RLK_OP_ACQUIRE, rows[i].result);
+        assert_result_event(&set.posix, RLK_OP_ACQUIRE, rows[i].result);
         assert_int_equal(proxy_count(middle, "SET"), 2); /* not in vain */
         proxy_clear(middle);
         /* a slot that moves while the lock is held */
@@ -196,7 +196,7 @@ static void test_fault_97_real_cluster(void **state)
     wait_until(strstr(server_text(primary, "CLUSTER INFO"), "cluster_state:ok") != NULL);
     url = server_url(primary);
     nodes_open_urls(&set, &url, 1, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, NULL), RLK_OK); /* slot 12182 */
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK); /* slot 12182 */
     assert_result(rlk_acquire(&lock, 60000), RLK_E_MOVED);
     assert_contains(rlk_lock_error(&lock), "this is a node of a Redis Cluster");
     close_all();
@@ -239,7 +239,7 @@ static rlk_result started_acquire(void)
 {
     rlk_event event;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_true(loop_next_event(&set.client, &event, scaled(10000)));
+    assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
     return event.result;
 }
 
@@ -253,7 +253,7 @@ static rlk_result started_ask(void)
 {
     rlk_event event;
     assert_result(rlk_query_start(&lock, &seen, 1), RLK_PENDING);
-    assert_true(loop_next_event(&set.client, &event, scaled(10000)));
+    assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
     return event.result == RLK_NOT_HELD ? RLK_OK : event.result;
 }
 
@@ -284,7 +284,7 @@ static void test_fault_115_stream_that_died_unseen(void **state)
 /* A stream that is half-open, as behind a firewall that forgot it: noticed by the response time. */
 static void test_fault_115_half_open(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = scaled(200);
@@ -326,14 +326,14 @@ static void test_fault_117_closed_after_each_handshake(void **state)
     int64_t end;
     (void)state;
     open_behind_proxy(NULL, NULL);
-    conn = rlk_client_conn(&set.client, 0);
+    conn = rlk_client_conn(&set.posix.client, 0);
     end = support_now_ms() + 4000;
     while (support_now_ms() < end) {
-        loop_serve(&set.client, 1);
+        loop_serve(&set.posix, 1);
         if (rlk_conn_get_state(conn) != RLK_CONN_READY)
             continue;
         kill_clients();
-        serve_until(&set.client, rlk_conn_get_state(conn) != RLK_CONN_READY);
+        serve_until(&set.posix, rlk_conn_get_state(conn) != RLK_CONN_READY);
     }
     connects = rlk_conn_generation(conn);
     assert_between(connects, 3, 25); /* 30 a second it was */
@@ -341,8 +341,8 @@ static void test_fault_117_closed_after_each_handshake(void **state)
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     kill_clients();
     end = support_now_ms() + scaled(1000);
-    serve_until(&set.client, rlk_conn_get_state(conn) != RLK_CONN_READY);
-    serve_until(&set.client, rlk_conn_get_state(conn) == RLK_CONN_READY);
+    serve_until(&set.posix, rlk_conn_get_state(conn) != RLK_CONN_READY);
+    serve_until(&set.posix, rlk_conn_get_state(conn) == RLK_CONN_READY);
     assert_true(support_now_ms() < end);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();

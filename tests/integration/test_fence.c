@@ -46,13 +46,13 @@ static void stop(void)
 }
 
 /* A client straight to one server. */
-static void start_direct(const char *url, const rlk_options *options)
+static void start_direct(const char *url, const rlk_posix_options *options)
 {
     /* one round is to last, on a slow machine too: the next would have another token */
     rlk_lock_config config = {.node_timeout_ms = 20000};
     rlk_holder holder;
     nodes_open_urls(&direct, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &direct.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &direct.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
 }
 
@@ -77,17 +77,17 @@ static void test_fence_goes_step_by_step(void **state)
     proxy_on(middle, "SET", 1, PROXY_CUT_LATE, NULL);
     proxy_on(middle, "INFO", 1, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
-    serve_until(&world.set.client, proxy_count(middle, "INFO") == 2);
-    loop_quiet(&world.set.client, 50);
+    serve_until(&world.set.posix, proxy_count(middle, "INFO") == 2);
+    loop_quiet(&world.set.posix, 50);
     assert_int_equal(proxy_count(middle, "CLIENT KILL"), 0);
     proxy_on(middle, "CLIENT KILL", 1, PROXY_HOLD, NULL);
     proxy_release(middle); /* the late SET too: it comes before the fence, and is found */
-    serve_until(&world.set.client, proxy_count(middle, "CLIENT KILL") == 1);
-    loop_quiet(&world.set.client, 50);
+    serve_until(&world.set.posix, proxy_count(middle, "CLIENT KILL") == 1);
+    loop_quiet(&world.set.posix, 50);
     assert_int_equal(proxy_count(middle, "SCRIPT LOAD"), 1);
     assert_int_equal(proxy_count(middle, "EVALSHA"), 1); /* of the first handshake */
     proxy_release(middle);
-    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(proxy_count(middle, "SET"), 1);
     assert_string_equal(server_text(world.set.servers[0], "GET " KEY), token_of(&lock));
     assert_result(rlk_release(&lock), RLK_OK);
@@ -123,7 +123,7 @@ static void test_fence_is_left_out_when_all_was_answered(void **state)
     start(1, true, NULL);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxy_cut(world.proxies[0], PROXY_RST);
-    serve_until(&world.set.client, proxied_accepted(&world) == 2);
+    serve_until(&world.set.posix, proxied_accepted(&world) == 2);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_int_equal(proxied_accepted(&world), 2);
     assert_int_equal(proxied_count(&world, "CLIENT KILL"), 0);
@@ -171,7 +171,7 @@ static rlk_result release_after(size_t count, bool tcp, const server_config *con
     *kills = proxied_count(&world, "CLIENT KILL");
     proxied_release(&world);
     /* UNKNOWN must be said of no more than what can happen; here it does happen */
-    assert_int_equal(proxied_holding(&world, KEY, NULL) >= world.set.client.quorum,
+    assert_int_equal(proxied_holding(&world, KEY, NULL) >= world.set.posix.client.quorum,
                      result == RLK_UNKNOWN);
     stop();
     return result;
@@ -223,7 +223,7 @@ static void test_fence_on_resp2(void **state)
 static void stopped_server(const char *(*url)(const server *), const server_config *config,
                            rlk_result tried)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     server *redis = server_start(config);
     rlk_holder holder;
     const char *token;
@@ -233,10 +233,10 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     server_pause(redis);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     token = token_of(&lock);
-    loop_quiet(&direct.client, options.response_timeout_ms + 200); /* it has closed */
-    assert_true(rlk_conn_get_state(rlk_client_conn(&direct.client, 0)) != RLK_CONN_READY);
+    loop_quiet(&direct.posix, options.response_timeout_ms + 200); /* it has closed */
+    assert_true(rlk_conn_get_state(rlk_client_conn(&direct.posix.client, 0)) != RLK_CONN_READY);
     server_resume(redis);
-    assert_event(&direct.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&direct.posix, RLK_EV_ACQUIRED, RLK_OK);
     server_settle(redis);
     assert_string_equal(server_text(redis, "GET " KEY), token_of(&lock));
     assert_string_equal(token, token_of(&lock));
@@ -247,11 +247,11 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     /* not wanted any more: undone */
     server_pause(redis);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    loop_quiet(&direct.client, 2 * options.response_timeout_ms + 300); /* nor on one more stream */
+    loop_quiet(&direct.posix, 2 * options.response_timeout_ms + 300); /* nor on one more stream */
     server_resume(redis);
     {
         rlk_event event;
-        assert_true(loop_next_event(&direct.client, &event, 20000));
+        assert_true(loop_next_event(&direct.posix, &event, 20000));
         assert_int_equal(event.result, tried);
     }
     server_settle(redis);
@@ -279,27 +279,27 @@ static void test_fault_64_client_pause_write(void **state)
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         bool known = i % 2 == 0; /* the pause ends before the settling does */
-        rlk_options options = proxied_options();
+        rlk_posix_options options = proxied_options();
         rlk_holder holders[RLK_MAX_NODES];
         size_t n;
         options.response_timeout_ms = 10000;
         options.settle_timeout_ms = known ? 10000 : 100;
         proxied_start(&world, sizes[i / 2], true, NULL, &options);
-        assert_result(rlk_lock_init(&lock, &world.set.client, KEY, NULL), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &world.set.posix.client, KEY, NULL), RLK_OK);
         assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
         for (n = 0; n < world.set.count; n++)
             server_do(world.set.servers[n], "CLIENT PAUSE 60000 WRITE");
         assert_result(rlk_acquire_start(&lock, 50), RLK_PENDING);
-        loop_quiet(&world.set.client, 90);
+        loop_quiet(&world.set.posix, 90);
         assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
         assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_E_STATE);
         if (!known)
-            assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
+            assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         for (n = 0; n < world.set.count; n++)
             server_do(world.set.servers[n], "CLIENT UNPAUSE");
         if (known)
-            assert_result_event(&world.set.client, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
-        serve_until(&world.set.client, server_calls(world.set.servers[0], "evalsha") == 2);
+            assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
+        serve_until(&world.set.posix, server_calls(world.set.servers[0], "evalsha") == 2);
         proxied_calm(&world);
         assert_int_equal(server_calls(world.set.servers[0], "set"), 1);
         assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
@@ -319,7 +319,7 @@ static void test_fault_64_client_pause_and_reconnect(void **state)
     redis = world.set.servers[0];
     server_do(redis, "CLIENT PAUSE 60000 WRITE");
     assert_result(rlk_acquire(&lock, 50), RLK_UNKNOWN);
-    serve_until(&world.set.client, proxied_count(&world, "CLIENT KILL") >= 1);
+    serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") >= 1);
     server_do(redis, "CLIENT UNPAUSE");
     proxied_calm(&world);
     assert_int_equal(server_calls(redis, "set"), 0);
@@ -342,11 +342,11 @@ static void test_fault_71_client_id_reused_after_a_restart(void **state)
     redis = world.set.servers[0];
     proxied_on(&world, "SET", PROXY_HOLD);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET") == 1);
+    serve_until(&world.set.posix, proxied_count(&world, "SET") == 1);
     server_restart(redis, false);
     for (clients = 0; clients < 8; clients++)
         server_send(redis, "PING");
-    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(proxied_count(&world, "CLIENT KILL"), 0);
     assert_true(server_info(redis, "clients", "connected_clients") >= 8 + 2);
     assert_string_equal(server_text(redis, "GET " KEY), token_of(&lock));
@@ -381,7 +381,7 @@ static int address_book_look(void *context, const char *host, uint16_t port, rlk
  * on: nothing can be fenced there from here. */
 static void failover(bool one_try)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     server *old = server_start(&with_tcp);
     server *fresh = server_start(&with_tcp);
     address_book book = {NULL, 0};
@@ -394,13 +394,13 @@ static void failover(bool one_try)
     server_pause(old);
     assert_result(rlk_acquire_start(&lock, one_try ? RLK_TRY : 20000), RLK_PENDING);
     token = token_of(&lock);
-    loop_quiet(&direct.client, 50);
+    loop_quiet(&direct.posix, 50);
     book.there = fresh;
     if (one_try) {
-        assert_result_event(&direct.client, RLK_OP_ACQUIRE, RLK_UNKNOWN);
+        assert_result_event(&direct.posix, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         assert_null(server_text(fresh, "GET " KEY));
     } else {
-        assert_event(&direct.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&direct.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_string_equal(server_text(fresh, "GET " KEY), token);
         assert_result(rlk_release(&lock), RLK_UNKNOWN);
         assert_null(server_text(fresh, "GET " KEY));

@@ -26,7 +26,7 @@ typedef struct peer {
 } peer;
 
 static server *redis;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 static peer python;
 
@@ -96,14 +96,14 @@ static void begin(const char *ttl_seconds)
     support_at_teardown(peer_end);
     redis = server_start(NULL);
     peer_start(ttl_seconds);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void end(void)
 {
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     peer_end();
 }
 
@@ -278,9 +278,9 @@ static void both_wait(const char *ttl_seconds)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
 
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 100);
+    loop_quiet(&posix, 100);
     assert_string_equal(peer_ask("release"), "ok");
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_string_equal(peer_ask("acquire 0"), "no");
     assert_result(rlk_release(&lock), RLK_OK);
     end();

@@ -22,10 +22,10 @@
 
 #define LOST_MS 20000 /* a wait that nothing interrupts ends then, as TIMED_OUT */
 
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 static volatile sig_atomic_t handled;
-static volatile sig_atomic_t interrupts; /* the handler calls rlk_interrupt */
+static volatile sig_atomic_t interrupts; /* the handler calls rlk_posix_interrupt */
 static volatile sig_atomic_t answer;
 static volatile sig_atomic_t error_kept;
 
@@ -38,7 +38,7 @@ static void on_signal(int number)
         return;
     error = errno;
     errno = EDOM;
-    answer = (sig_atomic_t)rlk_interrupt(&client);
+    answer = (sig_atomic_t)rlk_posix_interrupt(&posix);
     error_kept = errno == EDOM;
     errno = error;
 }
@@ -66,17 +66,17 @@ static void alarm_in(long us)
 
 static void open_client(const char *url, bool return_on_signal)
 {
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     options.interrupts = !return_on_signal;
     options.return_on_signal = return_on_signal;
-    assert_result(rlk_client_open(&client, url, &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void close_client(void)
 {
     (void)rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* The call ends so, and soon. */
@@ -234,7 +234,7 @@ static void *interrupt_again_and_again(void *argument)
         seed = seed * 1103515245u + 12345u;
         pause.tv_nsec = (long)(seed % 1000000u);
         nanosleep(&pause, NULL);
-        if (rlk_interrupt(&client) != RLK_OK)
+        if (rlk_posix_interrupt(&posix) != RLK_OK)
             return self;
         while (__atomic_load_n(&self->done, __ATOMIC_ACQUIRE) <= i)
             nanosleep(&(struct timespec){0, 20000}, NULL);
@@ -278,10 +278,10 @@ static void test_interrupt_by_another_process(void **state)
         /* the child's own handler interrupts nobody, also not the parent by the pipe of both */
         CHILD_CHECK(raise(SIGUSR1) == 0);
         CHILD_CHECK(handled == 1 && answer == RLK_E_FORKED);
-        CHILD_CHECK(rlk_interrupt(&client) == RLK_E_FORKED);
+        CHILD_CHECK(rlk_posix_interrupt(&posix) == RLK_E_FORKED);
         support_sleep_ms(300);
         CHILD_CHECK(kill(parent, SIGUSR1) == 0);
-        rlk_client_close(&client);
+        rlk_posix_close(&posix);
         _exit(0);
     }
     expect_end(rlk_acquire(&lock, RLK_FOREVER), RLK_CANCELLED, start_ms);
@@ -294,13 +294,13 @@ static void test_interrupt_by_another_process(void **state)
 
 static void test_interrupt_of_a_quorum(void **state)
 {
-    static rlk_node_memory memory[3];
+    static rlk_posix_memory memory[3];
     static rlk_conn_entry rings[3][RLK_CONN_RING_MIN];
     static uint8_t tx[3][1024];
     static uint8_t rx[3][RLK_CONN_RX_MIN];
     server *servers[3];
     const char *urls[3];
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     int64_t start_ms;
     size_t i;
     (void)state;
@@ -317,8 +317,8 @@ static void test_interrupt_of_a_quorum(void **state)
     }
     server_do(servers[0], "SET foobar foreign");
     server_do(servers[1], "SET foobar foreign");
-    assert_result(rlk_client_open_nodes(&client, urls, memory, 3, &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&posix, urls, memory, 3, &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
     catch_signal(SIGALRM, true);
     for (i = 0; i < 30; i++) {
         start_ms = support_now_ms();
@@ -339,7 +339,7 @@ static void test_interrupt_by_eintr_where_asked_for(void **state)
     server_do(redis, "SET foobar foreign");
     catch_signal(SIGALRM, false);
     open_client(server_url(redis), true);
-    assert_result(rlk_interrupt(&client), RLK_E_STATE);
+    assert_result(rlk_posix_interrupt(&posix), RLK_E_STATE);
     start_ms = support_now_ms();
     alarm_in(100000); /* connected, and waits in recv */
     expect_end(rlk_acquire(&lock, RLK_FOREVER), RLK_CANCELLED, start_ms);
@@ -361,9 +361,9 @@ static void test_interrupt_not_by_eintr_by_default(void **state)
     (void)state;
     server_do(redis, "SET foobar foreign");
     catch_signal(SIGALRM, false);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
-    assert_result(rlk_interrupt(&client), RLK_E_STATE);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_interrupt(&posix), RLK_E_STATE);
     start_ms = support_now_ms();
     alarm_in(50000);
     assert_result(rlk_acquire(&lock, 400), RLK_TIMED_OUT);
@@ -376,14 +376,14 @@ static void test_interrupt_not_by_eintr_by_default(void **state)
 
 static void test_interrupt_arguments(void **state)
 {
-    rlk_client closed;
+    rlk_posix_client closed;
     (void)state;
     memset(&closed, 0, sizeof closed);
-    assert_result(rlk_interrupt(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_interrupt(&closed), RLK_E_CLOSED);
+    assert_result(rlk_posix_interrupt(NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_interrupt(&closed), RLK_E_CLOSED);
     open_client("redis://127.0.0.1:1", false);
     close_client();
-    assert_result(rlk_interrupt(&client), RLK_E_CLOSED);
+    assert_result(rlk_posix_interrupt(&posix), RLK_E_CLOSED);
 }
 
 /* No descriptor is left behind, and where there is none to be had, open says so. */
@@ -391,7 +391,7 @@ static void test_interrupt_descriptors(void **state)
 {
     struct rlimit limit;
     struct rlimit none;
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     int before = dup(0);
     int after;
     (void)state;
@@ -403,10 +403,10 @@ static void test_interrupt_descriptors(void **state)
     none = limit;
     none.rlim_cur = (rlim_t)before + 1; /* one, and a pipe takes two */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    assert_result(rlk_client_open(&client, "redis://127.0.0.1:1", &options), RLK_E_PIPE);
+    assert_result(rlk_posix_open(&posix, "redis://127.0.0.1:1", &options), RLK_E_PIPE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_text_contains(rlk_client_error(&client), "E_PIPE: ");
-    assert_result(rlk_interrupt(&client), RLK_E_CLOSED);
+    assert_text_contains(rlk_client_error(&posix.client), "E_PIPE: ");
+    assert_result(rlk_posix_interrupt(&posix), RLK_E_CLOSED);
     after = dup(0);
     assert_int_equal(after, before);
     assert_int_equal(close(after), 0);

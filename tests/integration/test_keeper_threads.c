@@ -19,7 +19,7 @@
 
 static rlk_keeper keeper;
 static rlk_kept kept;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 static server *redis;
 static bool started;
@@ -42,8 +42,8 @@ static void start(void)
     url = server_url(redis);
     config.ttl_ms = ttl();
     memset(&kept, 0, sizeof kept);
-    assert_result(rlk_client_open(&client, url, NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, KEY, &config), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_keeper_start(&keeper, &url, NULL, 1, NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
 }
@@ -61,7 +61,7 @@ static void stop(void)
 {
     rlk_keeper_stop(&keeper);
     (void)rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     server_free(redis);
 }
 
@@ -152,7 +152,7 @@ static void test_keeper_keeps_many(void **state)
     memset(many, 0, sizeof many);
     for (i = 0; i < MANY; i++) {
         snprintf(keys[i], sizeof keys[i], "key%u", i);
-        assert_result(rlk_lock_init(&locks[i], &client, keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &posix.client, keys[i], &config), RLK_OK);
         assert_result(rlk_acquire(&locks[i], RLK_TRY), RLK_OK);
         assert_result(rlk_keeper_keep(&keeper, &many[i], &locks[i]), RLK_OK);
     }
@@ -306,7 +306,7 @@ static void test_keeper_survives_a_lost_connection(void **state)
 /* What the keeper's client can't take over ends with its lease, and can be had back. */
 static void test_keeper_refuses_what_it_cannot_keep(void **state)
 {
-    rlk_options options = {0};
+    rlk_posix_options options = {0};
     const char *url;
     (void)state;
     start();

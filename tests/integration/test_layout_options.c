@@ -21,12 +21,12 @@ static void test_fault_120_options_of_the_compiler(void **state)
     static rlk_conn_entry ring[RLK_CONN_RING_MIN];
     static uint8_t tx[RLK_CONN_TX_MIN];
     static uint8_t rx[RLK_CONN_RX_MIN];
-    static rlk_client client;
+    static rlk_posix_client posix;
     rlk_conn_config config;
     unsigned others = 0;
     size_t i;
     (void)state;
-    assert_result(rlk_client_open(&client, "redis://h", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, "redis://h", NULL), RLK_OK);
     memset(&config, 0, sizeof config);
     assert_result(rlk_url_parse(&config.url, "redis://h"), RLK_OK);
     config.ring = ring;
@@ -35,10 +35,10 @@ static void test_fault_120_options_of_the_compiler(void **state)
     config.tx_cap = sizeof tx;
     config.rx = rx;
     config.rx_cap = sizeof rx;
-    rlk_client_conn_config(&client, &config); /* and is not used by a client */
-    assert_result(rlk_client_open(&client, "redis://h", NULL), RLK_OK);
+    rlk_client_conn_config(&posix.client, &config); /* and is not used by a client */
+    assert_result(rlk_posix_open(&posix, "redis://h", NULL), RLK_OK);
     for (i = 0; i < COUNT_OF(rows); i++) {
-        layout_results results = rows[i].caller(&config, &client);
+        layout_results results = rows[i].caller(&config, &posix);
         bool same = results.enum_size == (int)sizeof(rlk_event_type) &&
                     results.offset == (int)offsetof(rlki_layout, number);
         others += !same;
@@ -55,7 +55,7 @@ static void test_fault_120_options_of_the_compiler(void **state)
     }
     assert_between(others, 3,
                    4); /* where a number of 8 bytes lies at multiples of 4: not the last */
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 int main(void)

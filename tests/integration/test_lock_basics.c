@@ -22,8 +22,8 @@ static void on_each_size(void (*body)(rlk_lock *a, rlk_lock *b), const rlk_lock_
         rlk_lock b;
         nodes_start(&first, sizes[i], NULL, NULL);
         nodes_open_again(&second, &first, NULL);
-        assert_result(rlk_lock_init(&a, &first.client, "foobar", config), RLK_OK);
-        assert_result(rlk_lock_init(&b, &second.client, "foobar", config), RLK_OK);
+        assert_result(rlk_lock_init(&a, &first.posix.client, "foobar", config), RLK_OK);
+        assert_result(rlk_lock_init(&b, &second.posix.client, "foobar", config), RLK_OK);
         /* so that all nodes are connected: else the first acquire may end without the slowest */
         assert_result(rlk_query(&a, holders, sizes[i]), RLK_NOT_HELD);
         assert_result(rlk_query(&b, holders, sizes[i]), RLK_NOT_HELD);
@@ -45,7 +45,7 @@ static void assert_quorum_ttl(int64_t low_ms, int64_t high_ms)
         int64_t ttl_ms = server_integer(first.servers[i], "PTTL foobar");
         within += ttl_ms >= low_ms && ttl_ms <= high_ms;
     }
-    assert_true(within >= first.client.quorum);
+    assert_true(within >= first.posix.client.quorum);
 }
 
 /* aioredis-lock: "key holds the plain token string with a PX expiry", default 30 s. */
@@ -58,7 +58,7 @@ static void aioredis_token_body(rlk_lock *a, rlk_lock *b)
     assert_true(rlk_is_held(a));
     assert_between(rlk_remaining_ms(a), 29000, 30000 - 302);
     assert_int_equal(strlen(token_of(a)), RLK_TOKEN_DIGITS);
-    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.client.quorum);
+    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
     assert_quorum_ttl(29000, 30000);
     assert_int_equal(rlk_lock_token(a, old, sizeof(old)), RLK_TOKEN_DIGITS);
     assert_result(rlk_release(a), RLK_OK);
@@ -85,14 +85,14 @@ static void aioredis_wait_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_acquire(b, 400), RLK_TIMED_OUT);
     assert_between(support_now_ms() - start, 400, 1500 * support_time_factor());
     assert_false(rlk_is_held(b));
-    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.client.quorum);
+    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
     assert_contains(rlk_lock_error(b), "acquire \"foobar\": TIMED_OUT");
 
     /* for ever, until the other lets go */
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&second.client, 300);
+    loop_quiet(&second.posix, 300);
     assert_result(rlk_release(a), RLK_OK);
-    assert_event(&second.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&second.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(b));
     assert_result(rlk_release(b), RLK_OK);
 }
@@ -134,7 +134,7 @@ static void aioredis_renew_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_renew(a, 60000), RLK_OK);
     assert_between(rlk_remaining_ms(a), 58000, 60000);
     assert_quorum_ttl(58000, 60000);
-    loop_serve(&first.client, 50); /* what the slowest node has not been sent yet */
+    loop_serve(&first.posix, 50); /* what the slowest node has not been sent yet */
     calls = server_calls(first.servers[0], "evalsha");
     assert_result(rlk_renew(a, 20000), RLK_OK);
     assert_between(rlk_remaining_ms(a), 19000, 20000);
@@ -196,13 +196,13 @@ static void aioredis_is_owner_body(rlk_lock *a, rlk_lock *b)
                   RLK_OK); /* so the slowest has answered, too */
     assert_result(rlk_check(a), RLK_OK);
     assert_result(rlk_check(b), RLK_NOT_HELD);
-    loop_serve(&first.client, 50); /* a node that has not said yes yet may have it: LOST, then */
+    loop_serve(&first.posix, 50); /* a node that has not said yes yet may have it: LOST, then */
     for (i = 0; i < first.count; i++)
         server_do(first.servers[i], "SET foobar stranger");
     assert_true(rlk_is_held(a)); /* nobody has told */
     assert_result(rlk_check(a), RLK_NOT_OWNER);
     assert_false(rlk_is_held(a));
-    assert_true(rlk_client_next_event(&first.client, &event));
+    assert_true(rlk_client_next_event(&first.posix.client, &event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result(rlk_extend(a, 1000), RLK_LOST);
     assert_result(rlk_release(a), RLK_LOST);
@@ -217,9 +217,10 @@ static void test_aioredis_lock_is_owner(void **state)
 }
 
 /* enter and exit: released on every exit path. */
-static rlk_result scoped(rlk_client *client, bool leave_early)
+static rlk_result scoped(rlk_posix_client *posix, bool leave_early)
 {
-    RLK_SCOPED(lock, client, "foobar", &(rlk_lock_config){.ttl_ms = 20000, .token_prefix = "p-"});
+    RLK_SCOPED(lock, &posix->client, "foobar",
+               &(rlk_lock_config){.ttl_ms = 20000, .token_prefix = "p-"});
     if (rlk_acquire(&lock, RLK_TRY) != RLK_OK)
         return RLK_BUSY;
     if (leave_early)
@@ -230,13 +231,13 @@ static rlk_result scoped(rlk_client *client, bool leave_early)
 static void aioredis_scope_body(rlk_lock *a, rlk_lock *b)
 {
     (void)b;
-    assert_result(scoped(&second.client, true), RLK_OK);
+    assert_result(scoped(&second.posix, true), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
-    assert_result(scoped(&second.client, false), RLK_OK);
+    assert_result(scoped(&second.posix, false), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
-    assert_result(scoped(&second.client, false), RLK_BUSY);
-    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.client.quorum);
+    assert_result(scoped(&second.posix, false), RLK_BUSY);
+    assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
     assert_result(rlk_release(a), RLK_OK);
 }
 
@@ -254,11 +255,11 @@ static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_acquire(a, RLK_FOREVER), RLK_OK);
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 6; i++) {
-        loop_quiet(&second.client, 150); /* the whole takes longer than the TTL of 800 ms */
+        loop_quiet(&second.posix, 150); /* the whole takes longer than the TTL of 800 ms */
         assert_result(rlk_keep_alive(a), RLK_OK);
     }
     /* the leader stalls: it hears that it is lost, and the follower leads */
-    assert_event(&second.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&second.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_false(rlk_is_held(a));
     assert_result(rlk_keep_alive(a), RLK_LOST);
     assert_result(rlk_release(a), RLK_LOST);
@@ -286,7 +287,7 @@ static void query_body(rlk_lock *a, rlk_lock *b)
     assert_int_equal(holders[0].ttl_ms, -2);
     assert_result(rlk_query(b, holders, first.count - 1), RLK_E_ARGUMENT);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
-    loop_serve(&first.client, 50); /* the minority answers too */
+    loop_serve(&first.posix, 50); /* the minority answers too */
     assert_result(rlk_query(b, holders, first.count), RLK_OK);
     for (i = 0; i < first.count; i++) {
         assert_result(holders[i].result, RLK_OK);
@@ -318,30 +319,30 @@ static void started_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_acquire_start(a, RLK_TRY), RLK_PENDING);
     assert_int_equal(rlk_lock_operation(a), RLK_OP_ACQUIRE);
     assert_result(rlk_release_start(a), RLK_E_STATE);
-    assert_true(loop_next_event(&first.client, &event, 5000));
+    assert_true(loop_next_event(&first.posix, &event, 5000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_ptr_equal(event.lock, a);
     assert_result(rlk_acquire_start(b, RLK_TRY), RLK_PENDING);
-    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_BUSY);
+    assert_result_event(&second.posix, RLK_OP_ACQUIRE, RLK_BUSY);
     assert_result(rlk_acquire_start(b, 100), RLK_PENDING);
-    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
+    assert_result_event(&second.posix, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     assert_result(rlk_extend_start(a, 1000), RLK_PENDING);
-    assert_result_event(&first.client, RLK_OP_EXTEND, RLK_OK);
+    assert_result_event(&first.posix, RLK_OP_EXTEND, RLK_OK);
     assert_result(rlk_renew_start(a, 60000), RLK_PENDING);
-    assert_result_event(&first.client, RLK_OP_RENEW, RLK_OK);
+    assert_result_event(&first.posix, RLK_OP_RENEW, RLK_OK);
     assert_result(rlk_renew_start(a, 10000), RLK_OK); /* nothing to wait for */
     assert_result(rlk_check_start(a), RLK_PENDING);
-    assert_result_event(&first.client, RLK_OP_CHECK, RLK_OK);
+    assert_result_event(&first.posix, RLK_OP_CHECK, RLK_OK);
     assert_result(rlk_query_start(a, holders, RLK_MAX_NODES), RLK_PENDING);
-    assert_result_event(&first.client, RLK_OP_QUERY, RLK_OK);
+    assert_result_event(&first.posix, RLK_OP_QUERY, RLK_OK);
     assert_result(rlk_release_start(a), RLK_PENDING);
     assert_false(rlk_is_held(a));
-    assert_result_event(&first.client, RLK_OP_RELEASE, RLK_OK);
+    assert_result_event(&first.posix, RLK_OP_RELEASE, RLK_OK);
     assert_result(rlk_release_start(a), RLK_NOT_HELD);
     assert_result(rlk_force_release_start(a), RLK_PENDING);
-    assert_result_event(&first.client, RLK_OP_FORCE_RELEASE, RLK_OK);
-    loop_quiet(&first.client, 50);
+    assert_result_event(&first.posix, RLK_OP_FORCE_RELEASE, RLK_OK);
+    loop_quiet(&first.posix, 50);
 }
 
 static void test_lock_started_forms(void **state)
@@ -355,16 +356,16 @@ static void cancel_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_cancel(a), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&second.client, 200);
+    loop_quiet(&second.posix, 200);
     assert_result(rlk_cancel(b), RLK_OK);
-    assert_result_event(&second.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result_event(&second.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_result(rlk_extend_start(a, 1000), RLK_PENDING);
     assert_result(rlk_cancel(a), RLK_OK);
     assert_true(rlk_is_held(a));
-    loop_serve(&first.client, 50);
+    loop_serve(&first.posix, 50);
     {
         rlk_event event;
-        assert_true(rlk_client_next_event(&first.client, &event));
+        assert_true(rlk_client_next_event(&first.posix.client, &event));
         /* its command is in the connection's buffer: what is encoded counts as sent */
         assert_result(event.result, RLK_UNKNOWN);
     }

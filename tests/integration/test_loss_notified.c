@@ -16,9 +16,9 @@ static int scripts_before; /* EVALSHAs, all nodes together, when it was acquired
 
 static const size_t sizes[] = {1, 3};
 
-static rlk_client *client(void)
+static rlk_posix_client *client(void)
 {
-    return &world.set.client;
+    return &world.set.posix;
 }
 
 static int scripts(void)
@@ -177,7 +177,7 @@ static void told_of(const change *what)
     loop_quiet(client(), scaled(20));
     assert_left(what);
     /* the key was looked at before that was believed, on each node; twice where it changed twice */
-    assert_between(scripts(), client()->quorum, 2 * count);
+    assert_between(scripts(), client()->client.quorum, 2 * count);
     assert_int_equal(proxied_count(&world, "SET"), sets);
     assert_result(rlk_release(&lock), RLK_LOST);
     assert_left(what);

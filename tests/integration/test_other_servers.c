@@ -21,10 +21,10 @@ static rlk_lock lock;
 
 #define KEY "lock:a"
 
-static void open_at(const char *url, const rlk_options *options)
+static void open_at(const char *url, const rlk_posix_options *options)
 {
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }
 
 static void close_all(void)
@@ -35,7 +35,7 @@ static void close_all(void)
 
 static rlk_conn *conn(void)
 {
-    return rlk_client_conn(&set.client, 0);
+    return rlk_client_conn(&set.posix.client, 0);
 }
 
 /* "unix://" user:password "@" path, of the proxy. */
@@ -56,11 +56,11 @@ static void assert_works(void)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_string_equal(server_text(redis, "GET " KEY), token_of(&lock));
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_result(rlk_lock_init(&other, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, NULL), RLK_OK);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_BUSY);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_int_equal(server_integer(redis, "EXISTS " KEY), 0);
-    assert_string_equal(rlk_client_error(&set.client), "");
+    assert_string_equal(rlk_client_error(&set.posix.client), "");
     rlk_lock_close(&other);
 }
 
@@ -71,7 +71,7 @@ static void assert_refused(rlk_result result, const char *words)
     assert_contains(rlk_lock_error(&lock), rlk_result_text(result));
     assert_contains(rlk_lock_error(&lock), words);
     assert_result(rlk_acquire(&lock, 1000), result);
-    loop_serve(&set.client, 300);
+    loop_serve(&set.posix, 300);
     assert_int_equal(rlk_conn_failures(conn()), 1);
 }
 
@@ -90,7 +90,7 @@ static void test_fault_98_100_hello_refused_in_any_words(void **state)
         "-ERR invalid password\r\n",
     };
     server_config config = {.password = "sesame"};
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
 
     (void)state;
@@ -191,7 +191,7 @@ static void test_fault_108_password_refused_in_any_words(void **state)
 /* Fault 104: Sentinel's own port, with HELLO and without. */
 static void test_fault_104_sentinel(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     char path[256];
     char url[300];
     FILE *file;
@@ -342,8 +342,8 @@ static void test_fault_102_eval_needs_no_larger_buffer(void **state)
     static rlk_conn_entry ring[RLK_CONN_RING_MIN];
     static uint8_t tx[RLK_TX_MIN(sizeof key - 1)];
     static uint8_t rx[RLK_CONN_RX_MIN];
-    static rlk_node_memory memory;
-    static rlk_client client;
+    static rlk_posix_memory memory;
+    static rlk_posix_client posix;
     const char *url;
 
     (void)state;
@@ -359,15 +359,15 @@ static void test_fault_102_eval_needs_no_larger_buffer(void **state)
     memory.tx_cap = sizeof tx;
     memory.rx = rx;
     memory.rx_cap = sizeof rx;
-    assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, key, NULL), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&posix, &url, &memory, 1, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, key, NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* Fault 105: a command that the script needs has another name, or is not there: said before the
@@ -388,7 +388,7 @@ static void test_fault_105_command_renamed(void **state)
         redis = server_start(&config);
         open_at(server_url(redis), NULL);
         assert_refused(RLK_E_UNSUPPORTED, words);
-        assert_contains(rlk_client_error(&set.client), words);
+        assert_contains(rlk_client_error(&set.posix.client), words);
         assert_int_equal(server_integer(redis, "DBSIZE"), 0);
         close_all();
     }
@@ -463,7 +463,7 @@ static void test_fault_103_hang_up_is_learnt_from(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(first); i++) {
         server_config config = {.password = "sesame"};
-        rlk_options options;
+        rlk_posix_options options;
 
         redis = server_start(&config);
         middle = proxy_start(server_url(redis), false);
@@ -480,7 +480,7 @@ static void test_fault_103_hang_up_is_learnt_from(void **state)
         assert_int_equal(proxy_accepted(middle), 3);
         assert_int_equal(proxy_count(middle, first[i]), 2);
         proxy_cut(middle, PROXY_FIN);
-        loop_serve(&set.client, 300);
+        loop_serve(&set.posix, 300);
         assert_works();
         assert_int_equal(proxy_count(middle, first[i]), 2);
         assert_int_equal(rlk_conn_failures(conn()), 1);
@@ -505,9 +505,9 @@ static void test_fault_103_one_hang_up_is_an_accident(void **state)
     /* and who knew HELLO before knows it still */
     proxy_on(middle, "HELLO", 0, PROXY_CUT_BEFORE, NULL);
     proxy_cut(middle, PROXY_FIN);
-    loop_serve(&set.client, 500);
+    loop_serve(&set.posix, 500);
     proxy_clear(middle);
-    serve_until(&set.client, rlk_conn_get_state(conn()) == RLK_CONN_READY);
+    serve_until(&set.posix, rlk_conn_get_state(conn()) == RLK_CONN_READY);
     assert_int_equal(rlk_conn_server(conn()) & RLK_SERVER_PLAIN, 0);
     close_all();
 }
@@ -537,7 +537,7 @@ static uint32_t silent_connections(void)
 {
     rlk_stats stats;
 
-    rlk_client_stats(&set.client, &stats);
+    rlk_client_stats(&set.posix.client, &stats);
     return stats.silent;
 }
 #endif
@@ -547,9 +547,9 @@ static void assert_acquired_behind_a_holder(void)
 {
     server_text(redis, "SET " KEY " somebody");
     assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
-    loop_quiet(&set.client, 100);
+    loop_quiet(&set.posix, 100);
     server_text(redis, "DEL " KEY);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
 }
 
@@ -565,7 +565,7 @@ static void test_fault_107_tracking_that_is_silent(void **state)
     proxy_on(middle, "CLIENT TRACKING", 0, PROXY_ANSWER, "+OK\r\n");
     nodes_open_urls(&set, (const char *[]){proxy_url(middle)}, 1, NULL);
     config.recheck_max_ms = 1000;
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
     assert_acquired_behind_a_holder();
     assert_true(rlk_conn_is_tracking(conn()));
     assert_acquired_behind_a_holder();
@@ -578,13 +578,13 @@ static void test_fault_107_tracking_that_is_silent(void **state)
     server_text(redis, "SET " KEY " somebody");
     server_do(redis, "CONFIG RESETSTAT");
     assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
-    serve_until(&set.client, server_calls(redis, "set") >= 8);
+    serve_until(&set.posix, server_calls(redis, "set") >= 8);
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     proxy_clear(middle);
     proxy_cut(middle, PROXY_FIN);
-    loop_serve(&set.client, 300);
-    serve_until(&set.client, rlk_conn_is_tracking(conn()));
+    loop_serve(&set.posix, 300);
+    serve_until(&set.posix, rlk_conn_is_tracking(conn()));
     close_all();
 }
 
@@ -599,8 +599,8 @@ static void test_fault_107_tracking_that_works_is_trusted(void **state)
     redis = server_start(NULL);
     nodes_open_urls(&set, (const char *[]){server_url(redis)}, 1, NULL);
     config.recheck_max_ms = 50; /* a recheck at any time */
-    assert_result(rlk_lock_init(&lock, &set.client, KEY, &config), RLK_OK);
-    assert_result(rlk_lock_init(&own, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&own, &set.posix.client, KEY, NULL), RLK_OK);
     for (i = 0; i < 10; i++) {
         assert_acquired_behind_a_holder();
         server_text(redis, "SET " KEY " somebody PX %d", 60 + 7 * i);
@@ -608,9 +608,9 @@ static void test_fault_107_tracking_that_works_is_trusted(void **state)
         assert_result(rlk_release(&lock), RLK_OK);
         assert_result(rlk_acquire(&own, RLK_TRY), RLK_OK);
         assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
-        loop_quiet(&set.client, 60);
+        loop_quiet(&set.posix, 60);
         assert_result(rlk_release(&own), RLK_OK);
-        assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
         assert_true(rlk_conn_is_tracking(conn()));
     }
@@ -632,19 +632,19 @@ static void test_other_servers_dragonfly(void **state)
              "$17\r\ndragonfly_version\r\n$10\r\ndf-v1.30.3\r\n$5\r\nproto\r\n:3\r\n"
              "$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n");
     open_at(proxy_url(middle), NULL);
-    assert_result(rlk_lock_init(&other, &set.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON NOLOOP"), 0);
     assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON"), 1);
     assert_result(rlk_acquire_start(&other, 10000), RLK_PENDING);
-    loop_quiet(&set.client, 100);
+    loop_quiet(&set.posix, 100);
     server_do(redis, "CONFIG RESETSTAT");
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
-    loop_quiet(&set.client, 500);
+    loop_quiet(&set.posix, 500);
     assert_between(server_calls(redis, "evalsha"), 1, 5);
     assert_between(server_calls(redis, "set"), 0, 5);
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&other), RLK_OK);
     rlk_lock_close(&other);
     close_all();

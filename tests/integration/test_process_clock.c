@@ -15,19 +15,19 @@
 #include <unistd.h>
 
 static server *redis;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 
-static void begin(const rlk_options *options)
+static void begin(const rlk_posix_options *options)
 {
     redis = server_start(NULL);
-    assert_result(rlk_client_open(&client, server_url(redis), options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void end(void)
 {
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     support_teardown(NULL);
 }
 
@@ -48,7 +48,7 @@ static void stranger_has_it(void)
 static void test_fault_87_clock_that_stands(void **state)
 {
     test_clock clock = TEST_CLOCK_AT(1000000);
-    rlk_options options;
+    rlk_posix_options options;
     unsigned turns = 0;
     int64_t until;
     rlk_event event;
@@ -67,16 +67,16 @@ static void test_fault_87_clock_that_stands(void **state)
     until = support_now_ms() + 300;
     while (support_now_ms() < until) {
         struct pollfd fds[RLK_MAX_FDS];
-        nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
-        int timeout = rlk_client_timeout(&client);
+        int timeout;
+        nfds_t n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, &timeout);
         poll(fds, n, timeout >= 0 && timeout < 100 ? timeout : 100);
-        assert_result(rlk_client_service(&client, fds, n), RLK_OK);
-        assert_false(rlk_client_next_event(&client, &event));
+        assert_result(rlk_posix_service(&posix, fds, n), RLK_OK);
+        assert_false(rlk_client_next_event(&posix.client, &event));
         turns++;
     }
     assert_between(turns, 1, 20);
     test_clock_jump(&clock, 300);
-    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
+    assert_result_event(&posix, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
     end();
 }
 
@@ -84,14 +84,14 @@ static void test_fault_87_clock_that_stands(void **state)
 static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
 {
     test_clock clock = TEST_CLOCK_AT(1000000);
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     memset(&options, 0, sizeof(options));
     options.env = test_clock_env(&clock);
     begin(&options);
     hold_lock();
     assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
-    loop_serve(&client, 0); /* sent, and perhaps answered: but read at the new time */
+    loop_serve(&posix, 0); /* sent, and perhaps answered: but read at the new time */
     test_clock_jump(&clock, 100000);
     assert_false(rlk_is_held(&lock));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
@@ -104,7 +104,7 @@ static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
 static void test_fault_87_backward_clock(void **state)
 {
     test_clock clock = TEST_CLOCK_AT(100000000);
-    rlk_options options;
+    rlk_posix_options options;
     int64_t left_ms;
     (void)state;
     memset(&options, 0, sizeof(options));
@@ -114,8 +114,8 @@ static void test_fault_87_backward_clock(void **state)
     left_ms = rlk_remaining_ms(&lock);
     test_clock_jump(&clock, -3600000);
     assert_int_equal(rlk_remaining_ms(&lock), left_ms);
-    loop_quiet(&client, 0); /* samples the clock */
-    assert_result(rlk_client_service(&client, NULL, 0), RLK_OK);
+    loop_quiet(&posix, 0); /* samples the clock */
+    assert_result(rlk_posix_service(&posix, NULL, 0), RLK_OK);
     assert_int_equal(rlk_remaining_ms(&lock), left_ms);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_keep_alive(&lock), RLK_OK);
@@ -143,7 +143,7 @@ static busy_client busy;
 static void test_fault_87_renewals_by_a_clock_that_stands(void **state)
 {
     test_clock standing = TEST_CLOCK_AT(100000000);
-    rlk_options options;
+    rlk_posix_options options;
     int64_t calls;
     int64_t until;
     unsigned turns = 0;
@@ -152,28 +152,28 @@ static void test_fault_87_renewals_by_a_clock_that_stands(void **state)
     memset(&options, 0, sizeof options);
     options.env = test_clock_env(&standing);
     busy_open(&busy, redis, server_url(redis), &options, 3600000);
-    loop_quiet(&busy.client, 50);
+    loop_quiet(&busy.posix, 50);
     calls = server_calls(redis, "evalsha");
     until = support_now_ms() + 200;
     while (support_now_ms() < until) {
         struct pollfd fds[RLK_MAX_FDS];
-        nfds_t n = rlk_client_pollfds(&busy.client, fds, RLK_MAX_FDS);
-        int timeout = rlk_client_timeout(&busy.client);
+        int timeout;
+        nfds_t n = rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout);
         poll(fds, n, timeout >= 0 && timeout < 50 ? timeout : 50);
-        assert_result(rlk_client_service(&busy.client, fds, n), RLK_OK);
+        assert_result(rlk_posix_service(&busy.posix, fds, n), RLK_OK);
         turns++;
     }
     assert_between(turns, 1, 20);
     test_clock_jump(&standing, -1800000);
-    loop_quiet(&busy.client, 50);
+    loop_quiet(&busy.posix, 50);
     assert_int_equal(server_calls(redis, "evalsha"), calls);
     test_clock_jump(&standing, 1800000 + scaled(3600000) / 3);
-    assert_event(&busy.client, RLK_EV_RENEWED, RLK_OK);
+    assert_event(&busy.posix, RLK_EV_RENEWED, RLK_OK);
     assert_true(rlk_is_held(&busy.renewing));
     test_clock_jump(&standing, 2 * scaled(3600000));
     assert_false(rlk_is_held(&busy.renewing));
-    assert_event(&busy.client, RLK_EV_LOST, RLK_LOST);
-    rlk_client_close(&busy.client);
+    assert_event(&busy.posix, RLK_EV_LOST, RLK_LOST);
+    rlk_posix_close(&busy.posix);
 }
 
 /* ---- Fault 55: the wall clock -------------------------------------------------------------- */
@@ -226,7 +226,7 @@ static void test_fault_55_wall_clock_has_no_effect(void **state)
     rlk_lock other;
     (void)state;
     begin(NULL);
-    assert_result(rlk_lock_init(&other, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "foobar", NULL), RLK_OK);
     wall_jump(86400);
     assert_true(time(NULL) > 0);
     assert_int_equal(wall_asked, 1); /* the watch works */
@@ -242,7 +242,7 @@ static void test_fault_55_wall_clock_has_no_effect(void **state)
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     wall_watched = false;
     assert_int_equal(wall_asked, 1);
     rlk_lock_close(&other);
@@ -260,19 +260,19 @@ static void test_fault_55_wall_clock_and_renewals(void **state)
     rlk_lock_close(&lock);
     config.ttl_ms = INT64_C(600) * support_time_factor();
     config.auto_renew = true;
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
-    assert_result(rlk_lock_init(&other, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_acquire_start(&other, RLK_FOREVER), RLK_PENDING);
     wall_asked = 0;
     for (round = 0; round < 6; round++) {
         wall_jump(round % 2 == 0 ? 86400 : -2 * 86400);
-        assert_event(&client, RLK_EV_RENEWED, RLK_OK);
+        assert_event(&posix, RLK_EV_RENEWED, RLK_OK);
         assert_between(rlk_remaining_ms(&lock), config.ttl_ms / 3, config.ttl_ms);
         assert_int_equal(rlk_lock_operation(&other), RLK_OP_ACQUIRE);
     }
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     wall_watched = false;
     assert_int_equal(wall_asked, 0);
     rlk_lock_close(&other);

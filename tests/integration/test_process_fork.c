@@ -17,7 +17,7 @@ static busy_client busy;
 
 static void end(void)
 {
-    rlk_client_close(&busy.client);
+    rlk_posix_close(&busy.posix);
     support_teardown(NULL);
 }
 
@@ -58,8 +58,8 @@ static void forked_calls(rlk_lock *lock)
 static void forked_client_calls(void)
 {
     rlk_lock another;
-    CHILD_CHECK(rlk_lock_init(&another, &busy.client, "another", NULL) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_client_reset(&busy.client) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_lock_init(&another, &busy.posix.client, "another", NULL) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_client_reset(&busy.posix.client) == RLK_E_FORKED);
 }
 
 /* Nor does it, for as long as it lives, in the parent's loop that it inherited. */
@@ -69,12 +69,13 @@ static void forked_loop(int64_t ms)
     do {
         struct pollfd fds[RLK_MAX_FDS];
         rlk_event event;
-        CHILD_CHECK(rlk_client_pollfds(&busy.client, fds, RLK_MAX_FDS) == 0);
-        CHILD_CHECK(rlk_client_timeout(&busy.client) == -1);
-        CHILD_CHECK(rlk_client_deadline(&busy.client) == RLK_NEVER);
-        CHILD_CHECK(rlk_client_service(&busy.client, NULL, 0) == RLK_E_FORKED);
-        CHILD_CHECK(!rlk_client_next_event(&busy.client, &event));
-        rlk_client_tick(&busy.client);
+        int timeout_ms = 0;
+        CHILD_CHECK(rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout_ms) == 0);
+        CHILD_CHECK(timeout_ms == -1);
+        CHILD_CHECK(rlk_client_deadline(&busy.posix.client) == RLK_NEVER);
+        CHILD_CHECK(rlk_posix_service(&busy.posix, NULL, 0) == RLK_E_FORKED);
+        CHILD_CHECK(!rlk_client_next_event(&busy.posix.client, &event));
+        rlk_client_tick(&busy.posix.client);
         support_sleep_ms(5);
     } while (support_now_ms() < until);
 }
@@ -97,7 +98,7 @@ static void forked_child(child_end how)
     forked_loop(scaled(BUSY_TTL_MS) * 4 / 3);
     switch (how) {
     case CHILD_CLOSES:
-        rlk_client_close(&busy.client);
+        rlk_posix_close(&busy.posix);
         for (i = 0; i < COUNT_OF(locks); i++)
             CHILD_CHECK(rlk_acquire(locks[i], RLK_TRY) != RLK_OK && !rlk_is_held(locks[i]));
         break;
@@ -128,7 +129,7 @@ static void fork_as(child_end how, const char *url)
     if (pid == 0)
         forked_child(how);
     while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (loop_next_event(&busy.client, &event, 5)) {
+        if (loop_next_event(&busy.posix, &event, 5)) {
             assert_int_equal(event.type, RLK_EV_RENEWED);
             assert_ptr_equal(event.lock, &busy.renewing);
             renewed++;
@@ -139,8 +140,8 @@ static void fork_as(child_end how, const char *url)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     assert_true(renewed >= 2);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
-    while (loop_next_event(&busy.client, &event, scaled(BUSY_TTL_MS)))
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.posix.client, 0)), 1);
+    while (loop_next_event(&busy.posix, &event, scaled(BUSY_TTL_MS)))
         if (event.type == RLK_EV_RENEWED)
             break;
     assert_int_equal(event.type, RLK_EV_RENEWED);
@@ -150,8 +151,8 @@ static void fork_as(child_end how, const char *url)
     busy_assert_acquired(&busy, &busy.behind);
     assert_result(rlk_release(&busy.behind), RLK_OK);
     assert_result(rlk_release(&busy.renewing), RLK_OK);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
-    rlk_client_close(&busy.client);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.posix.client, 0)), 1);
+    rlk_posix_close(&busy.posix);
 }
 
 static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
@@ -167,7 +168,7 @@ static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
 /* A client of its own is a stranger to the parent's: it waits, and is woken, and loses its own. */
 static void test_fault_45_child_waits_for_the_parent(void **state)
 {
-    static rlk_client own;
+    static rlk_posix_client own;
     int64_t start_ms;
     pid_t pid;
     (void)state;
@@ -177,19 +178,19 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
     if (pid == 0) {
         rlk_lock_config config = busy_config(BUSY_TTL_MS);
         rlk_lock mine;
-        CHILD_CHECK(rlk_client_open(&own, server_url(redis), NULL) == RLK_OK);
-        CHILD_CHECK(rlk_lock_init(&mine, &own, "held", &config) == RLK_OK);
+        CHILD_CHECK(rlk_posix_open(&own, server_url(redis), NULL) == RLK_OK);
+        CHILD_CHECK(rlk_lock_init(&mine, &own.client, "held", &config) == RLK_OK);
         CHILD_CHECK(rlk_acquire(&mine, scaled(20000)) == RLK_OK);
         CHILD_CHECK(rlk_is_held(&mine));
         CHILD_CHECK(!rlk_is_held(&busy.renewing));
         CHILD_CHECK(rlk_release(&mine) == RLK_OK);
-        rlk_client_close(&own);
+        rlk_posix_close(&own);
         _exit(0);
     }
     start_ms = support_now_ms();
     while (support_now_ms() - start_ms < 2 * scaled(BUSY_TTL_MS)) {
         rlk_event event;
-        if (loop_next_event(&busy.client, &event, 5))
+        if (loop_next_event(&busy.posix, &event, 5))
             assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&busy.renewing));
     }
@@ -208,16 +209,16 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
 /* A client of its own works in the child. */
 static void forked_own_client(void)
 {
-    static rlk_client own;
+    static rlk_posix_client own;
     rlk_lock mine;
-    CHILD_CHECK(rlk_client_open(&own, server_url(redis), NULL) == RLK_OK);
-    CHILD_CHECK(rlk_lock_init(&mine, &own, BUSY_HELD, NULL) == RLK_OK);
+    CHILD_CHECK(rlk_posix_open(&own, server_url(redis), NULL) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&mine, &own.client, BUSY_HELD, NULL) == RLK_OK);
     CHILD_CHECK(rlk_acquire(&mine, RLK_TRY) == RLK_BUSY);
     CHILD_CHECK(rlk_lock_close(&mine) == RLK_OK);
-    CHILD_CHECK(rlk_lock_init(&mine, &own, "child", NULL) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&mine, &own.client, "child", NULL) == RLK_OK);
     CHILD_CHECK(rlk_acquire(&mine, RLK_TRY) == RLK_OK);
     CHILD_CHECK(rlk_release(&mine) == RLK_OK);
-    rlk_client_close(&own);
+    rlk_posix_close(&own);
 }
 
 static pid_t fork_child(bool closing)
@@ -229,7 +230,7 @@ static pid_t fork_child(bool closing)
     forked_client_calls();
     forked_loop(0);
     if (closing) {
-        rlk_client_close(&busy.client);
+        rlk_posix_close(&busy.posix);
         CHILD_CHECK(rlk_acquire(&busy.renewing, RLK_TRY) != RLK_OK);
         CHILD_CHECK(!rlk_is_held(&busy.renewing));
     }
@@ -252,7 +253,7 @@ static void fork_with_lock_held(bool tcp)
         assert_result(rlk_extend(&busy.renewing, 1000), RLK_OK);
     }
     /* the parent's stream was never disturbed */
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.client, 0)), 1);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&busy.posix.client, 0)), 1);
     assert_result(rlk_release(&busy.renewing), RLK_OK);
     end();
 }
@@ -273,9 +274,9 @@ static void test_fault_45_fork_in_a_scope(void **state)
     (void)state;
     redis = server_start(NULL);
     busy_open(&busy, redis, server_url(redis), NULL, LONG_TTL_MS);
-    assert_result(rlk_lock_init(&lock, &busy.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &busy.posix.client, "foobar", NULL), RLK_OK);
     {
-        RLK_SCOPED(scoped, &busy.client, "scoped", NULL);
+        RLK_SCOPED(scoped, &busy.posix.client, "scoped", NULL);
         assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
         pid = child_fork();
@@ -283,11 +284,11 @@ static void test_fault_45_fork_in_a_scope(void **state)
             rlki_lock_scope_end(&scoped); /* as if it left the block; _exit wouldn't */
             forked_calls(&lock);
             forked_client_calls();
-            rlk_client_close(&busy.client);
+            rlk_posix_close(&busy.posix);
             _exit(0);
         }
         assert_int_equal(child_exit_code(pid), 0);
-        assert_event(&busy.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&busy.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&scoped));
         assert_result(rlk_check(&scoped), RLK_OK);
     }

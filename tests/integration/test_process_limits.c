@@ -12,19 +12,19 @@
 #include <unistd.h>
 
 static server *redis;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 
-static void begin(const char *url, const rlk_options *options)
+static void begin(const char *url, const rlk_posix_options *options)
 {
-    assert_result(rlk_client_open(&client, url, options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void end(void)
 {
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     support_teardown(NULL);
 }
 
@@ -59,7 +59,7 @@ static void test_fault_47_eintr_storm(void **state)
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     begin(server_tcp_url(redis), NULL);
-    assert_result(rlk_lock_init(&other, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "foobar", NULL), RLK_OK);
     alarms = 0;
     storm(200);
     for (i = 0; i < 100; i++) {
@@ -75,7 +75,7 @@ static void test_fault_47_eintr_storm(void **state)
     assert_between(support_now_ms() - start, 300, 1500 * support_time_factor());
     storm(0);
     assert_true(alarms > 100);
-    assert_int_equal(rlk_conn_generation(rlk_client_conn(&client, 0)), 1);
+    assert_int_equal(rlk_conn_generation(rlk_client_conn(&posix.client, 0)), 1);
     assert_result(rlk_release(&lock), RLK_OK);
     rlk_lock_close(&other);
     end();
@@ -99,7 +99,7 @@ static void test_fault_47_emfile(void **state)
     {
         rlk_result once = rlk_acquire(&lock, RLK_TRY);
         rlk_result waited = rlk_acquire(&lock, 100);
-        int error = rlk_conn_errno(rlk_client_conn(&client, 0));
+        int error = rlk_conn_errno(rlk_client_conn(&posix.client, 0));
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
         assert_result(once, RLK_E_CONNECT);
         assert_result(waited, RLK_E_CONNECT);
@@ -143,10 +143,10 @@ static void test_fault_48_no_sigpipe(void **state)
         support_sleep_ms(20);
         /* written without a look at what has come: the end of the stream */
         assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-        rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
-        rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
+        rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);
+        rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);
         rlk_cancel(&lock);
-        loop_serve(&client, 20);
+        loop_serve(&posix, 20);
         assert_int_equal(sigaction(SIGPIPE, &before, NULL), 0);
         end();
     }
@@ -165,7 +165,7 @@ static int entropy_random(void *context, void *buf, size_t len)
 
 static void test_fault_49_no_entropy_no_lock(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     rlk_event event;
     (void)state;
     memset(&options, 0, sizeof(options));
@@ -177,7 +177,7 @@ static void test_fault_49_no_entropy_no_lock(void **state)
     assert_contains(rlk_lock_error(&lock), "E_ENTROPY");
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_ENTROPY);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_ENTROPY);
-    assert_false(rlk_client_next_event(&client, &event));
+    assert_false(rlk_client_next_event(&posix.client, &event));
     assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
     assert_false(rlk_is_held(&lock));
     assert_int_equal(server_calls(redis, "set"), 0);

@@ -20,7 +20,7 @@ static test_clock clock_of_client = TEST_CLOCK_REAL; /* or the system's, which s
 
 static void end(void)
 {
-    rlk_client_close(&busy.client);
+    rlk_posix_close(&busy.posix);
     support_teardown(NULL);
 }
 
@@ -84,7 +84,7 @@ static bool call_another(void)
 {
     rlk_holder holder;
     rlk_lock another;
-    bool good = rlk_lock_init(&another, &busy.client, "another", NULL) == RLK_OK &&
+    bool good = rlk_lock_init(&another, &busy.posix.client, "another", NULL) == RLK_OK &&
                 rlk_query(&another, &holder, 1) == RLK_NOT_HELD && !rlk_is_held(&busy.renewing);
     rlk_lock_close(&another);
     return good;
@@ -95,13 +95,13 @@ static bool call_service(void)
 {
     struct pollfd fds[RLK_MAX_FDS];
     rlk_event event;
-    nfds_t n = rlk_client_pollfds(&busy.client, fds, RLK_MAX_FDS);
+    nfds_t n = rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, NULL);
     if (rlk_is_held(&busy.renewing))
         return false;
     poll(fds, n, 0);
-    if (rlk_client_service(&busy.client, fds, n) != RLK_OK)
+    if (rlk_posix_service(&busy.posix, fds, n) != RLK_OK)
         return false;
-    while (rlk_client_next_event(&busy.client, &event))
+    while (rlk_client_next_event(&busy.posix.client, &event))
         if (event.lock == &busy.renewing)
             return event.type == RLK_EV_LOST && event.result == RLK_LOST;
     return false;
@@ -111,9 +111,9 @@ static bool call_service(void)
 static bool call_service_blind(void)
 {
     rlk_event event;
-    if (rlk_client_service(&busy.client, NULL, 0) != RLK_OK)
+    if (rlk_posix_service(&busy.posix, NULL, 0) != RLK_OK)
         return false;
-    while (rlk_client_next_event(&busy.client, &event))
+    while (rlk_client_next_event(&busy.posix.client, &event))
         if (event.lock == &busy.renewing)
             return event.type == RLK_EV_LOST && event.result == RLK_LOST;
     return false;
@@ -135,18 +135,20 @@ static void stopped_child(first_call call, const char *key, stop_when when)
     rlk_lock_config config = busy_config(BUSY_TTL_MS);
     rlk_event event;
     config.auto_renew = when != STOP_UNRENEWED;
-    CHILD_CHECK(rlk_client_open(&busy.client, server_url(redis), NULL) == RLK_OK);
-    CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.client, key, &config) == RLK_OK);
+    CHILD_CHECK(rlk_posix_open(&busy.posix, server_url(redis), NULL) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.posix.client, key, &config) == RLK_OK);
     CHILD_CHECK(rlk_acquire(&busy.renewing, scaled(20000)) == RLK_OK);
     if (when != STOP_UNRENEWED) {
-        CHILD_CHECK(loop_next_event(&busy.client, &event, scaled(5000)));
+        CHILD_CHECK(loop_next_event(&busy.posix, &event, scaled(5000)));
         CHILD_CHECK(event.type == RLK_EV_RENEWED);
     }
     if (when == STOP_IN_A_RENEWAL) {
         struct pollfd fds[RLK_MAX_FDS];
-        support_sleep_ms(rlk_client_timeout(&busy.client));
-        rlk_client_tick(&busy.client);
-        rlk_client_pollfds(&busy.client, fds, RLK_MAX_FDS); /* writes it */
+        int timeout_ms;
+        rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout_ms);
+        support_sleep_ms(timeout_ms);
+        rlk_client_tick(&busy.posix.client);
+        rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, NULL); /* sends it */
     }
     CHILD_CHECK(rlk_is_held(&busy.renewing));
     raise(SIGSTOP);
@@ -154,7 +156,7 @@ static void stopped_child(first_call call, const char *key, stop_when when)
     CHILD_CHECK(!rlk_is_held(&busy.renewing));
     CHILD_CHECK(rlk_release(&busy.renewing) == RLK_LOST ||
                 rlk_release(&busy.renewing) == RLK_NOT_HELD);
-    rlk_client_close(&busy.client);
+    rlk_posix_close(&busy.posix);
     _exit(0);
 }
 
@@ -175,9 +177,9 @@ static void stopped(stop_when when)
     }
     for (i = 0; i < COUNT_OF(pids); i++)
         child_wait_stopped(pids[i]);
-    assert_result(rlk_client_open(&busy.client, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_posix_open(&busy.posix, server_url(redis), NULL), RLK_OK);
     for (i = 0; i < COUNT_OF(pids); i++) {
-        assert_result(rlk_lock_init(&locks[i], &busy.client, keys[i], NULL), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &busy.posix.client, keys[i], NULL), RLK_OK);
         assert_result(rlk_acquire(&locks[i], scaled(10000)), RLK_OK);
     }
     for (i = 0; i < COUNT_OF(pids); i++) {
@@ -218,12 +220,12 @@ static void test_fault_43_stopped_while_it_waits(void **state)
     if (pid == 0) {
         rlk_lock_config config = busy_config(BUSY_TTL_MS);
         rlk_event event;
-        CHILD_CHECK(rlk_client_open(&busy.client, server_url(redis), NULL) == RLK_OK);
-        CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.client, "held", &config) == RLK_OK);
+        CHILD_CHECK(rlk_posix_open(&busy.posix, server_url(redis), NULL) == RLK_OK);
+        CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.posix.client, "held", &config) == RLK_OK);
         CHILD_CHECK(rlk_acquire_start(&busy.renewing, RLK_FOREVER) == RLK_PENDING);
-        CHILD_CHECK(!loop_next_event(&busy.client, &event, scaled(200)));
+        CHILD_CHECK(!loop_next_event(&busy.posix, &event, scaled(200)));
         raise(SIGSTOP);
-        CHILD_CHECK(loop_next_event(&busy.client, &event, scaled(20000)));
+        CHILD_CHECK(loop_next_event(&busy.posix, &event, scaled(20000)));
         CHILD_CHECK(event.type == RLK_EV_ACQUIRED && rlk_is_held(&busy.renewing));
         CHILD_CHECK(rlk_release(&busy.renewing) == RLK_OK);
         _exit(0);
@@ -248,7 +250,7 @@ static void test_fault_43_stopped_while_it_waits(void **state)
 static void begin_with_clock(int64_t ttl_ms)
 {
     static const test_clock real = TEST_CLOCK_REAL;
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     clock_of_client = real;
     options.env = test_clock_env(&clock_of_client);
@@ -262,14 +264,14 @@ static void test_fault_44_suspend_is_found_by_the_first_call(void **state)
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(first_calls); i++) {
         begin_with_clock(30000);
-        loop_quiet(&busy.client, 10);
+        loop_quiet(&busy.posix, 10);
         server_do(redis, "SET held somebody"); /* who had it in the meantime; */
         test_clock_jump(&clock_of_client, 3600000);
         assert_true(first_calls[i]());
         assert_false(rlk_is_held(&busy.renewing));
         assert_string_equal(server_text(redis, "GET held"), "somebody"); /* and has it yet */
         assert_int_equal(server_integer(redis, "DEL held"), 1);
-        rlk_client_close(&busy.client);
+        rlk_posix_close(&busy.posix);
     }
 }
 
@@ -281,10 +283,10 @@ static void test_fault_44_suspend_of_waiters(void **state)
     (void)state;
     redis = server_start(NULL);
     begin_with_clock(30000);
-    assert_result(rlk_lock_init(&patient, &busy.client, "other", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&patient, &busy.posix.client, "other", NULL), RLK_OK);
     server_do(redis, "SET other stranger");
     assert_result(rlk_acquire_start(&patient, 60000), RLK_PENDING);
-    loop_quiet(&busy.client, 50);
+    loop_quiet(&busy.posix, 50);
     test_clock_jump(&clock_of_client, 3600000);
     event = busy_next_event(&busy);
     while (event.lock == &busy.renewing) {
@@ -316,7 +318,7 @@ static void test_fault_44_short_suspend_is_made_up_for(void **state)
     test_clock_jump(&clock_of_client, 25000);
     left_ms = rlk_remaining_ms(&busy.renewing);
     assert_between(left_ms, 1, 30000 * support_time_factor() - 25000);
-    assert_event(&busy.client, RLK_EV_RENEWED, RLK_OK);
+    assert_event(&busy.posix, RLK_EV_RENEWED, RLK_OK);
     assert_true(rlk_remaining_ms(&busy.renewing) > left_ms);
     assert_result(rlk_check(&busy.renewing), RLK_OK);
     end();
@@ -332,7 +334,7 @@ static void test_fault_54_loop_that_comes_too_late(void **state)
     (void)state;
     redis = server_start(NULL);
     busy_open(&busy, redis, server_url(redis), NULL, BUSY_TTL_MS);
-    assert_event(&busy.client, RLK_EV_RENEWED, RLK_OK);
+    assert_event(&busy.posix, RLK_EV_RENEWED, RLK_OK);
     support_sleep_ms(scaled(BUSY_TTL_MS) + 20);
     assert_false(rlk_is_held(&busy.renewing));
     wait_until(server_integer(redis, "EXISTS held") == 0);
@@ -340,7 +342,7 @@ static void test_fault_54_loop_that_comes_too_late(void **state)
     event = busy_next_event(&busy);
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_ptr_equal(event.lock, &busy.renewing);
-    loop_quiet(&busy.client, 20);
+    loop_quiet(&busy.posix, 20);
     assert_string_equal(server_text(redis, "GET held"), "somebody");
     end();
 }

@@ -15,9 +15,9 @@ static rlk_lock lock;
 
 static const outage *const ways[] = {&outage_emptied, &outage_stopped, &outage_swallowed};
 
-static rlk_options quick(void)
+static rlk_posix_options quick(void)
 {
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof(options));
     options.connect_timeout_ms = 1000;
     options.response_timeout_ms = INT64_C(500) * support_time_factor();
@@ -30,12 +30,12 @@ static rlk_options quick(void)
 static void begin(int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options = quick();
+    rlk_posix_options options = quick();
     proxied_start(&world, NODES, false, NULL, &options);
     nodes_open_again(&other, &world.set, NULL);
     config.ttl_ms = ttl_ms * support_time_factor();
     config.node_timeout_ms = INT64_C(150) * support_time_factor();
-    assert_result(rlk_lock_init(&lock, &world.set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &world.set.posix.client, "foobar", &config), RLK_OK);
 }
 
 /* All nodes are connected, and idle. */
@@ -61,11 +61,11 @@ static void assert_nothing_is_left(void)
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
     rlk_lock stranger;
     while (nodes_holding(&world.set, "foobar", NULL) > 0 && support_now_ms() < limit)
-        loop_serve(&world.set.client, 10);
+        loop_serve(&world.set.posix, 10);
     assert_int_equal(nodes_holding(&world.set, "foobar", NULL), 0);
-    assert_result(rlk_lock_init(&stranger, &other.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&stranger, &other.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&stranger, 10000), RLK_OK);
-    loop_serve(&world.set.client, 50); /* nothing of the old one is under way any more */
+    loop_serve(&world.set.posix, 50); /* nothing of the old one is under way any more */
     assert_result(rlk_check(&stranger), RLK_OK);
     assert_true(nodes_holding(&world.set, "foobar", NULL) > NODES / 2);
     assert_result(rlk_release(&stranger), RLK_OK);
@@ -164,7 +164,7 @@ static void three_of_five(const outage *how, bool connected)
     /* on the nodes that can be asked it is undone, or about to be */
     wait_until((!server_text(world.set.servers[3], "GET foobar") &&
                 !server_text(world.set.servers[4], "GET foobar")) ||
-               (loop_serve(&world.set.client, 1), false));
+               (loop_serve(&world.set.posix, 1), false));
     start = support_now_ms();
     assert_no_lock(rlk_acquire(&lock, RLK_TRY));
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
@@ -211,7 +211,7 @@ static void test_fault_38_three_of_five_cut_off_while_held(void **state)
         assert_true(rlk_is_held(&lock));
         assert_between(support_now_ms() - start, 0, 800 * support_time_factor());
         assert_between(rlk_remaining_ms(&lock), 0, left_ms);
-        loop_serve(&world.set.client, rlk_remaining_ms(&lock) + 50);
+        loop_serve(&world.set.posix, rlk_remaining_ms(&lock) + 50);
         assert_false(rlk_is_held(&lock));
         assert_result(rlk_release(&lock), RLK_LOST);
         outage_end(ways[i], &world, 0, 3);

@@ -101,7 +101,7 @@ static void spared_held_body(const fault *what)
         assert_result(now->start(), RLK_PENDING);
         if (during)
             strike(what, spare());
-        assert_result_event(&first.client, now->operation, RLK_OK);
+        assert_result_event(&first.posix, now->operation, RLK_OK);
         if (now->start != start_release) {
             assert_true(rlk_is_held(&a));
             assert_result(rlk_release(&a), RLK_OK);
@@ -130,11 +130,11 @@ static void acquire_during_body(const fault *what)
         what->strike(first.servers[i]);
         if (spare() == 0)
             what->mend(first.servers[i]);
-        assert_true(loop_next_event(&first.client, &event, 10000 * support_time_factor()));
+        assert_true(loop_next_event(&first.posix, &event, 10000 * support_time_factor()));
         assert_result(event.result, RLK_OK);
         if (spare() > 0)
             what->mend(first.servers[i]);
-        loop_quiet(&second.client, 10); /* hears of what is broken */
+        loop_quiet(&second.posix, 10); /* hears of what is broken */
         nodes_connect(&second);
         if (spare() > 0) /* one node without its data is no lock that is free */
             assert_result(rlk_acquire(&b, RLK_TRY), RLK_BUSY);
@@ -158,16 +158,16 @@ static void test_nodes_waiter_outlives_restarts(void **state)
     for (i = 0; i < COUNT_OF(sizes); i++) {
         begin(sizes[i]);
         assert_result(rlk_acquire(&a, 5000), RLK_OK);
-        loop_quiet(&first.client, 20);
+        loop_quiet(&first.posix, 20);
         assert_result(rlk_acquire_start(&b, RLK_FOREVER), RLK_PENDING);
         for (k = 0; k < first.count; k++) {
             server_save(first.servers[k]);
             server_restart(first.servers[k], true);
-            loop_quiet(&second.client, 100);
+            loop_quiet(&second.posix, 100);
         }
         assert_result(rlk_check(&a), RLK_OK);
         assert_result(rlk_release(&a), RLK_OK);
-        assert_event(&second.client, RLK_EV_ACQUIRED, RLK_OK);
+        assert_event(&second.posix, RLK_EV_ACQUIRED, RLK_OK);
         assert_result(rlk_release(&b), RLK_OK);
         end();
     }

@@ -13,9 +13,9 @@
 static proxied world;
 static rlk_lock lock;
 
-static rlk_options quick(void)
+static rlk_posix_options quick(void)
 {
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof(options));
     options.response_timeout_ms = INT64_C(600) * support_time_factor();
     options.backoff_max_ms = 50;
@@ -27,7 +27,7 @@ static rlk_options quick(void)
 /* Three nodes behind proxies, connected, and `lock` on "foobar". */
 static void begin_with(const rlk_lock_config *config)
 {
-    rlk_options options = quick();
+    rlk_posix_options options = quick();
     proxied_start(&world, NODES, false, NULL, &options);
     proxied_lock_init(&world, &lock, "foobar", config);
 }
@@ -48,7 +48,7 @@ static void assert_comes_to(size_t holding)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
     while (nodes_holding(&world.set, "foobar", NULL) != holding && support_now_ms() < limit)
-        loop_serve(&world.set.client, 5);
+        loop_serve(&world.set.posix, 5);
     assert_int_equal(nodes_holding(&world.set, "foobar", NULL), holding);
 }
 
@@ -57,7 +57,7 @@ static void hold_all(void)
 {
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_comes_to(NODES);
-    loop_quiet(&world.set.client, 20);
+    loop_quiet(&world.set.posix, 20);
 }
 
 static void flush(size_t from, size_t to)
@@ -77,7 +77,7 @@ static void test_nodes_late_ok_of_a_minority_counts(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_comes_to(NODES);
     proxy_release(world.proxies[0]);
-    loop_quiet(&world.set.client, 50);
+    loop_quiet(&world.set.posix, 50);
     /* one of the others has lost it, and the late one can't be asked: its OK makes up the quorum */
     flush(1, 2);
     server_pause(world.set.servers[0]);
@@ -101,7 +101,7 @@ static void test_nodes_release_overtakes_no_late_set(void **state)
     assert_null(server_text(world.set.servers[0], "GET foobar"));
     proxy_release(world.proxies[0]);
     wait_until(server_calls(world.set.servers[0], "set") == 1 ||
-               (loop_serve(&world.set.client, 1), false));
+               (loop_serve(&world.set.posix, 1), false));
     assert_comes_to(0); /* it came, and was undone */
     assert_result(rlk_lock_close(&lock), RLK_OK);
     proxied_close(&world);
@@ -141,7 +141,7 @@ static void test_nodes_minority_not_owner_stays_held(void **state)
         hold_all();
         flush(0, 1);
         assert_result(askings[i].ask(), RLK_OK);
-        loop_quiet(&world.set.client, 20); /* no LOST */
+        loop_quiet(&world.set.posix, 20); /* no LOST */
         assert_true(rlk_is_held(&lock));
         assert_null(server_text(world.set.servers[0], "GET foobar")); /* never created again */
         assert_result(rlk_release(&lock), RLK_OK);
@@ -163,7 +163,7 @@ static void test_nodes_quorum_not_owner_is_lost(void **state)
         assert_true(rlk_is_held(&lock)); /* nobody has told */
         assert_result(askings[i].ask(), RLK_NOT_OWNER);
         assert_false(rlk_is_held(&lock));
-        assert_true(rlk_client_next_event(&world.set.client, &event));
+        assert_true(rlk_client_next_event(&world.set.posix.client, &event));
         assert_int_equal(event.type, RLK_EV_LOST);
         assert_comes_to(0); /* lost: what is left of it is undone */
         assert_result(rlk_release(&lock), RLK_LOST);
@@ -201,7 +201,7 @@ static void test_nodes_minorities_renewed_add_up(void **state)
     assert_between(rlk_remaining_ms(&lock), 1, left_ms);
     server_resume(world.set.servers[1]);
     server_resume(world.set.servers[2]);
-    loop_serve(&world.set.client, 50);
+    loop_serve(&world.set.posix, 50);
     assert_between(server_integer(world.set.servers[0], "PTTL foobar"), 60000, 90000);
     /* the next one asks for less than node 0 has, which changes nothing there */
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
@@ -278,7 +278,7 @@ static void test_nodes_release_with_one_stopped(void **state)
     hold_all();
     server_pause(world.set.servers[0]);
     assert_result(rlk_release(&lock), RLK_OK);
-    loop_quiet(&world.set.client,
+    loop_quiet(&world.set.posix,
                INT64_C(700) * support_time_factor()); /* beyond the response time */
     server_resume(world.set.servers[0]);
     assert_comes_to(0);
@@ -345,9 +345,9 @@ static void test_nodes_lost_is_undone_everywhere(void **state)
     hold_all();
     assert_int_equal(server_integer(world.set.servers[0], "PERSIST foobar"),
                      1); /* stays for ever */
-    loop_serve(&world.set.client, config.ttl_ms + 50);
+    loop_serve(&world.set.posix, config.ttl_ms + 50);
     assert_false(rlk_is_held(&lock));
-    assert_event(&world.set.client, RLK_EV_LOST, RLK_LOST);
+    assert_event(&world.set.posix, RLK_EV_LOST, RLK_LOST);
     assert_comes_to(0);
     assert_result(rlk_release(&lock), RLK_LOST);
     end();

@@ -16,7 +16,7 @@ static void extended_body(size_t count)
     start_with(count, NULL, &config, NULL);
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
     proxied_calm(&world);
-    while (rlk_client_next_event(client(), &event)) /* the machine was slow */
+    while (rlk_client_next_event(&client()->client, &event)) /* the machine was slow */
         assert_int_equal(event.type, RLK_EV_RENEWED);
     scripts = proxied_count(&world, "EVALSHA");
     loop_quiet(client(), config.ttl_ms); /* three would come */

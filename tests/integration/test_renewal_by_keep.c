@@ -24,13 +24,13 @@ static void keep_goes_on(size_t count)
     while (support_now_ms() < until) {
         assert_result(rlk_keep_alive(&lock), RLK_OK);
         assert_true(rlk_is_held(&lock));
-        assert_true(proxied_holding(&world, KEY, token) >= client()->quorum);
+        assert_true(proxied_holding(&world, KEY, token) >= client()->client.quorum);
         support_sleep_ms(config.ttl_ms / 60);
     }
     proxied_calm(&world);
     /* when due, and not at each call */
     scripts = proxied_count(&world, "EVALSHA") - scripts;
-    assert_between(scripts, 2 * TERMS * (int)client()->quorum, (3 * TERMS + 3) * (int)count);
+    assert_between(scripts, 2 * TERMS * (int)client()->client.quorum, (3 * TERMS + 3) * (int)count);
     assert_int_equal(proxied_count(&world, "SET"), count);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_result(rlk_keep_alive(&lock), RLK_NOT_HELD);

@@ -14,7 +14,7 @@ static test_clock clock_of_client;
 static void paused_body(size_t count)
 {
     rlk_lock_config config = config_renewing(900);
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     rlk_event event;
     size_t i;
     options.response_timeout_ms = scaled(10000);
@@ -52,7 +52,7 @@ static void test_fault_64_client_pause_over_renewals(void **state)
 static void late_ok_body(size_t count, bool tick_first)
 {
     rlk_lock_config config = config_renewing(30000);
-    rlk_options options = proxied_patient_options(&clock_of_client);
+    rlk_posix_options options = proxied_patient_options(&clock_of_client);
     rlk_event event;
     int scripts;
     start_with(count, NULL, &config, &options);

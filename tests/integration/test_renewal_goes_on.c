@@ -30,13 +30,13 @@ static void goes_on(size_t count)
         }
         assert_true(rlk_is_held(&lock));
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE); /* nobody called for one */
-        assert_true(proxied_holding(&world, KEY, token) >= client()->quorum);
+        assert_true(proxied_holding(&world, KEY, token) >= client()->client.quorum);
     }
     /* when a third of the TTL has passed, less the drift: 9 of them, and perhaps one more */
     assert_between(renewed, 2 * TERMS, 3 * TERMS + 2);
     proxied_calm(&world);
     scripts = proxied_count(&world, "EVALSHA") - scripts;
-    assert_between(scripts, renewed * client()->quorum, (renewed + 2) * count);
+    assert_between(scripts, renewed * client()->client.quorum, (renewed + 2) * count);
     assert_int_equal(proxied_count(&world, "SET"), count); /* raised, never created again */
     assert_int_equal(proxied_accepted(&world), count);
     assert_between(rlk_held_ms(&lock), TERMS * config.ttl_ms, (TERMS + 2) * config.ttl_ms);
@@ -63,7 +63,7 @@ static void test_renewal_among_other_calls(void **state)
     int64_t until;
     (void)state;
     start(1, &config);
-    assert_result(rlk_lock_init(&other, client(), "other", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &client()->client, "other", NULL), RLK_OK);
     until = support_now_ms() + 2 * config.ttl_ms;
     while (support_now_ms() < until) {
         assert_result(rlk_acquire(&other, RLK_TRY), RLK_OK);

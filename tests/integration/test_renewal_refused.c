@@ -6,9 +6,9 @@
 
 /* Where pushes come, a change is heard of before the next renewal (test_loss_notified.c): here
  * there are none. */
-static const rlk_options *deaf(void)
+static const rlk_posix_options *deaf(void)
 {
-    static rlk_options options;
+    static rlk_posix_options options;
     options = proxied_options();
     options.no_tracking = true;
     return &options;

@@ -110,9 +110,9 @@ static void serve_both(int64_t ms)
     int64_t until = support_now_ms() + ms;
     do {
         rlk_event event;
-        while (loop_next_event(&holders.client, &event, 3))
+        while (loop_next_event(&holders.posix, &event, 3))
             assert_int_equal(event.type, RLK_EV_RENEWED);
-        loop_quiet(&waiters.client, 3);
+        loop_quiet(&waiters.posix, 3);
     } while (support_now_ms() < until);
 }
 
@@ -136,15 +136,15 @@ static void begin(size_t count, int64_t ttl_ms)
     nodes_start(&holders, count, NULL, NULL);
     clock_for_us();
     nodes_open_again(&waiters, &holders, NULL);
-    assert_result(rlk_lock_init(&lock, &holders.client, KEY, &config), RLK_OK);
-    assert_result(rlk_lock_init(&waiter, &waiters.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &holders.posix.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&waiter, &waiters.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_query(&lock, said, RLK_MAX_NODES), RLK_NOT_HELD);
     assert_result(rlk_query(&waiter, said, RLK_MAX_NODES), RLK_NOT_HELD);
     assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
-    assert_event(&holders.client, RLK_EV_RENEWED, RLK_OK); /* on all nodes now */
+    assert_event(&holders.posix, RLK_EV_RENEWED, RLK_OK); /* on all nodes now */
     assert_between(pttl(), 1, config.ttl_ms);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-    wait_until((serve_both(1), is_asked_by_both() >= holders.client.quorum));
+    wait_until((serve_both(1), is_asked_by_both() >= holders.posix.client.quorum));
     serve_both(50);
 }
 
@@ -170,17 +170,17 @@ static void jumps_ahead(size_t count)
     {
         rlk_event event;
         do {
-            if (!loop_next_event(&holders.client, &event, scaled(5000)))
+            if (!loop_next_event(&holders.posix, &event, scaled(5000)))
                 support_fail("nothing was heard of it");
         } while (support_renewal_refused(&event)); /* where a minority was told first */
         assert_int_equal(event.type, RLK_EV_LOST);
     }
     assert_between(support_now_ms() - start_ms, 0, scaled(3000));
-    assert_event(&waiters.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_false(rlk_is_held(&lock));
-    loop_serve(&holders.client, 20);
+    loop_serve(&holders.posix, 20);
     assert_result(rlk_check(&waiter), RLK_OK);
-    assert_event(&waiters.client, RLK_EV_RENEWED, RLK_OK);
+    assert_event(&waiters.posix, RLK_EV_RENEWED, RLK_OK);
     assert_result(rlk_release(&waiter), RLK_OK);
     end();
 }
@@ -212,15 +212,15 @@ static void jumps_back(size_t count, bool released)
         {
             rlk_event event;
             do
-                assert_true(loop_next_event(&holders.client, &event, scaled(5000)));
+                assert_true(loop_next_event(&holders.posix, &event, scaled(5000)));
             while (event.type == RLK_EV_RENEWED);
             assert_int_equal(event.type, RLK_EV_LOST);
         }
-        serve_until(&holders.client, !server_text(holders.servers[0], "GET " KEY) ||
-                                         rlk_is_held(&waiter) ||
-                                         (loop_serve(&waiters.client, 1), false));
+        serve_until(&holders.posix, !server_text(holders.servers[0], "GET " KEY) ||
+                                        rlk_is_held(&waiter) ||
+                                        (loop_serve(&waiters.posix, 1), false));
     }
-    assert_event(&waiters.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(pttl(), 1, scaled(900));
     assert_result(rlk_release(&waiter), RLK_OK);
     end();
@@ -243,18 +243,18 @@ static void test_fault_26_waiter_and_a_server_clock_that_jumped(void **state)
     (void)state;
     begin(1, 900);
     assert_result(rlk_release(&lock), RLK_OK);
-    assert_event(&waiters.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&waiter), RLK_OK);
     server_do(holders.servers[0], "SET " KEY " stranger PX %d", (int)scaled(500));
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&waiters.client, scaled(50));
+    loop_quiet(&waiters.posix, scaled(50));
     sets = server_calls(holders.servers[0], "set");
     clock_jump(-HOUR_MS);
-    loop_quiet(&waiters.client, scaled(1000)); /* its time is over, and the key is there yet */
+    loop_quiet(&waiters.posix, scaled(1000)); /* its time is over, and the key is there yet */
     assert_between(server_calls(holders.servers[0], "set") - sets, 1, 2);
     clock_jump(HOUR_MS);
     wait_until(server_integer(holders.servers[0], "EXISTS " KEY) == 0); /* which tells */
-    assert_event(&waiters.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     end();
 }
 

@@ -25,7 +25,7 @@ static void without_data(size_t count)
     assert_false(rlk_is_held(&both.lock));
     loop_quiet(client(), 20);
     assert_true(proxied_holding(&both.world, RIVALS_KEY, token_of(&both.waiter)) >=
-                client()->quorum);
+                client()->client.quorum);
     assert_result(rlk_check(&both.waiter), RLK_OK);
     assert_int_equal(kills(), 0); /* fault 71 */
     assert_result(rlk_release(&both.waiter), RLK_OK);
@@ -43,13 +43,13 @@ static void test_fault_20_restart_without_data_under_renewals(void **state)
 /* The same where it is not told of: by the next renewal. */
 static void test_fault_20_restart_without_data_and_tracking(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     rlk_lock_config config = config_renewing(900);
     rlk_event event;
     (void)state;
     options.no_tracking = true;
     proxied_start(&both.world, 1, false, NULL, &options);
-    assert_result(rlk_lock_init(&both.lock, client(), RIVALS_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&both.lock, &client()->client, RIVALS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&both.lock, RLK_TRY), RLK_OK);
     restart(false);
     do {
@@ -76,13 +76,13 @@ static void with_data(size_t count)
         int accepted = proxied_accepted(&both.world);
         nodes_each(&both.world.set, server_save);
         restart(true);
-        serve_until(client(), (loop_quiet(&both.others.client, 1),
+        serve_until(client(), (loop_quiet(&both.others.posix, 1),
                                proxied_accepted(&both.world) >= accepted + (int)count));
         while (loop_next_event(client(), &event, 30))
             assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&both.lock));
-        serve_until(&both.others.client, is_asked(1)); /* it waits there again */
-        loop_quiet(&both.others.client, 1);
+        serve_until(&both.others.posix, is_asked(1)); /* it waits there again */
+        loop_quiet(&both.others.posix, 1);
     }
     assert_int_equal(kills(), 0);
     assert_event(client(), RLK_EV_RENEWED, RLK_OK);
@@ -105,7 +105,7 @@ static void test_loss_by_restarts_with_the_data(void **state)
 /* A renewal is under way when the server dies: repeated at the next one. */
 static void killed_in_a_renewal(size_t count, bool keep_data)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     rlk_event event;
     size_t i;
     options.response_timeout_ms = scaled(10000); /* only the server's end ends the connection */
@@ -160,7 +160,7 @@ static void replaced(size_t count, bool renewal_under_way)
     start(count, 1500);
     rlk_lock_close(&both.waiter);
     /* both by the proxies, the second behind the first in no way: another key */
-    assert_result(rlk_lock_init(&behind, client(), "another", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&behind, &client()->client, "another", NULL), RLK_OK);
     for (i = 0; i < count; i++)
         server_do(both.world.set.servers[i], "SET another stranger");
     rivals_hold(&both);

@@ -24,7 +24,7 @@ static void older_ttl(size_t count)
     assert_true(rlk_remaining_ms(&both.lock) > scaled(50000));
     {
         rlk_event event; /* of the touch */
-        while (rlk_client_next_event(client(), &event))
+        while (rlk_client_next_event(&client()->client, &event))
             assert_int_equal(event.type, RLK_EV_RENEWED);
     }
     restart(true);
@@ -33,7 +33,7 @@ static void older_ttl(size_t count)
     assert_between(rlk_remaining_ms(&both.lock), scaled(20000),
                    scaled(30000)); /* not what it was */
     proxied_calm(&both.world);
-    for (i = 0; i < client()->quorum; i++)
+    for (i = 0; i < client()->client.quorum; i++)
         assert_between(server_integer(both.world.set.servers[i], "PTTL " RIVALS_KEY), scaled(2000),
                        scaled(30000));
     assert_result(rlk_release(&both.lock), RLK_OK);
@@ -64,12 +64,12 @@ static void stranger_is_back(size_t count)
     restart(true);
     assert_event(client(), RLK_EV_LOST, RLK_LOST);
     assert_result(rlk_release(&both.lock), RLK_LOST);
-    serve_until(&both.others.client, is_asked(1));
-    loop_quiet(&both.others.client, 20); /* the waiter waits for him, then */
+    serve_until(&both.others.posix, is_asked(1));
+    loop_quiet(&both.others.posix, 20); /* the waiter waits for him, then */
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, "stranger"), count);
     for (i = 0; i < count; i++)
         assert_int_equal(server_integer(both.world.set.servers[i], "DEL " RIVALS_KEY), 1);
-    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&both.others.posix, RLK_EV_ACQUIRED, RLK_OK);
     rivals_close(&both);
 }
 
@@ -101,7 +101,7 @@ static void released_is_back(size_t count)
     begin_to_wait();
     loop_serve(client(), left_ms / 2);
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), count);
-    assert_event(&both.others.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&both.others.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start_ms, left_ms - scaled(100), left_ms + scaled(1000));
     assert_false(rlk_is_held(&both.lock));
     assert_result(rlk_release(&both.waiter), RLK_OK);

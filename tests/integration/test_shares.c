@@ -44,7 +44,7 @@ static void want_it_and_exit(int process)
     static nodes own;
     rlk_lock lock;
     nodes_open_again(&own, &set, NULL);
-    if (rlk_lock_init(&lock, &own.client, "foobar", NULL) != RLK_OK)
+    if (rlk_lock_init(&lock, &own.posix.client, "foobar", NULL) != RLK_OK)
         _exit(100);
     while (!__atomic_load_n(&shared->over, __ATOMIC_SEQ_CST)) {
         if (rlk_acquire(&lock, 100) != RLK_OK)

@@ -21,8 +21,8 @@
 
 /* All the memory that there is. */
 static struct {
-    rlk_client client;
-    rlk_node_memory nodes[NODES];
+    rlk_posix_client posix;
+    rlk_posix_memory nodes[NODES];
     struct {
         rlk_conn_entry ring[RLK_CONN_RING_MIN];
         uint8_t tx[SIZING_TX];
@@ -38,7 +38,7 @@ static void sizing_open(void)
 {
     rlk_lock_config lock_config;
     const char *urls[NODES];
-    rlk_options options;
+    rlk_posix_options options;
     server_config config;
     size_t i;
 
@@ -58,21 +58,23 @@ static void sizing_open(void)
         all.nodes[i].rx = all.buffers[i].rx;
         all.nodes[i].rx_cap = RLK_CONN_RX_MIN;
     }
-    assert_result(rlk_client_open_nodes(&all.client, urls, all.nodes, NODES, &options), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&all.posix, urls, all.nodes, NODES, &options), RLK_OK);
     for (i = 0; i < LOCKS; i++) {
         snprintf(all.keys[i], sizeof all.keys[i], "%0*d", KEY_LEN, (int)i);
-        assert_result(rlk_lock_init(&all.locks[i], &all.client, all.keys[i], &lock_config), RLK_OK);
+        assert_result(rlk_lock_init(&all.locks[i], &all.posix.client, all.keys[i], &lock_config),
+                      RLK_OK);
     }
 }
 
-/* One turn of a loop. */
-static void sizing_serve(int timeout_ms)
+/* One turn of a loop, which waits no longer than this. */
+static void sizing_serve(int longest_ms)
 {
     struct pollfd fds[RLK_MAX_FDS];
-    nfds_t n = rlk_client_pollfds(&all.client, fds, RLK_MAX_FDS);
+    int timeout_ms;
+    nfds_t n = rlk_posix_prepare(&all.posix, fds, RLK_MAX_FDS, &timeout_ms);
 
-    poll(fds, n, timeout_ms);
-    rlk_client_service(&all.client, fds, n);
+    poll(fds, n, timeout_ms < 0 || timeout_ms > longest_ms ? longest_ms : timeout_ms);
+    rlk_posix_service(&all.posix, fds, n);
 }
 
 /* Until as many outcomes have come, all of this type. */
@@ -83,8 +85,8 @@ static void sizing_expect(int outcomes, rlk_operation operation)
 
     while (outcomes > 0) {
         assert_between(support_now_ms(), 0, end_ms);
-        sizing_serve(rlk_client_timeout(&all.client));
-        while (rlk_client_next_event(&all.client, &event)) {
+        sizing_serve(10000);
+        while (rlk_client_next_event(&all.posix.client, &event)) {
             assert_end(&event, operation, RLK_OK);
             outcomes--;
         }
@@ -124,14 +126,14 @@ static void test_sizing_least_memory_is_enough(void **state)
         wait_until(sizing_is_gone(servers[i]));
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_lock_close(&all.locks[i]), RLK_OK);
-    rlk_client_close(&all.client);
+    rlk_posix_close(&all.posix);
 }
 
 /* One byte less, and it is said so at once. */
 static void test_sizing_less_is_refused(void **state)
 {
     const char *url = "unix:///nowhere";
-    rlk_options options;
+    rlk_posix_options options;
 
     (void)state;
     memset(&options, 0, sizeof options);
@@ -144,16 +146,16 @@ static void test_sizing_less_is_refused(void **state)
 
     options.password = PASSWORD;
     all.nodes[0].tx_cap = RLK_CONN_TX_AUTH(0, sizeof PASSWORD - 1) - 1;
-    assert_result(rlk_client_open_nodes(&all.client, &url, all.nodes, 1, &options), RLK_E_BUFFER);
+    assert_result(rlk_posix_open_nodes(&all.posix, &url, all.nodes, 1, &options), RLK_E_BUFFER);
     options.password = NULL;
     all.nodes[0].tx_cap = RLK_TX_MIN(KEY_LEN) - 1;
-    assert_result(rlk_client_open_nodes(&all.client, &url, all.nodes, 1, &options), RLK_OK);
-    assert_result(rlk_lock_init_n(&all.locks[0], &all.client, all.keys[0], KEY_LEN, NULL),
+    assert_result(rlk_posix_open_nodes(&all.posix, &url, all.nodes, 1, &options), RLK_OK);
+    assert_result(rlk_lock_init_n(&all.locks[0], &all.posix.client, all.keys[0], KEY_LEN, NULL),
                   RLK_E_KEY);
-    assert_result(rlk_lock_init_n(&all.locks[0], &all.client, all.keys[0], KEY_LEN - 1, NULL),
+    assert_result(rlk_lock_init_n(&all.locks[0], &all.posix.client, all.keys[0], KEY_LEN - 1, NULL),
                   RLK_OK);
     rlk_lock_close(&all.locks[0]);
-    rlk_client_close(&all.client);
+    rlk_posix_close(&all.posix);
 }
 
 /* The figures that docs/size.md has in its text. */

@@ -44,9 +44,9 @@ static int events_settled;
 static rlk_holder victim_holder; /* of a query that the victim starts when it has given up */
 static int victim_query;
 
-static rlk_client *client(void)
+static rlk_posix_client *client(void)
 {
-    return &world.set.client;
+    return &world.set.posix;
 }
 
 static proxy *middle(void)
@@ -62,7 +62,7 @@ static server *redis(void)
 static void start(void)
 {
     static const test_clock real = TEST_CLOCK_REAL;
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     rlk_holder holder;
     size_t i;
     clock_of_client = real;
@@ -73,7 +73,7 @@ static void start(void)
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
         rlk_lock_config config = {.ttl_ms = 30000, .node_timeout_ms = 9000};
-        assert_result(rlk_lock_init(&locks[i], client(), keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &client()->client, keys[i], &config), RLK_OK);
     }
     assert_result(rlk_query(&locks[0], &holder, 1), RLK_NOT_HELD);
 }
@@ -122,7 +122,7 @@ static void start_all(rlk_operation operation)
 static void collect(void)
 {
     rlk_event event;
-    while (rlk_client_next_event(client(), &event)) {
+    while (rlk_client_next_event(&client()->client, &event)) {
         size_t i = (size_t)(event.lock - locks);
         assert_true(i < LOCKS);
         if (event.type == RLK_EV_LOST) {

@@ -48,7 +48,7 @@ static rlk_result whole_life(void)
 
 static void start(bool tcp)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     options.backoff_min_ms = 1;
     options.backoff_max_ms = 1;
     options.operation_timeout_ms = 20000;
@@ -89,17 +89,17 @@ static size_t cut_everywhere(bool tcp, proxy_direction direction, proxy_ending e
         int accepted;
         rlk_result released;
         /* from a connection that is known to be up */
-        serve_until(&world.set.client,
-                    rlk_conn_get_state(rlk_client_conn(&world.set.client, 0)) == RLK_CONN_READY);
+        serve_until(&world.set.posix, rlk_conn_get_state(rlk_client_conn(&world.set.posix.client,
+                                                                         0)) == RLK_CONN_READY);
         accepted = proxy_accepted(middle);
         proxy_cut_after(middle, direction, n, ending, pass);
         released = whole_life();
         if (released != RLK_GONE)
             assert_result(released, RLK_OK);
         gone += released == RLK_GONE;
-        serve_until(&world.set.client, proxy_accepted(middle) == accepted + 1);
-        serve_until(&world.set.client,
-                    rlk_conn_get_state(rlk_client_conn(&world.set.client, 0)) == RLK_CONN_READY);
+        serve_until(&world.set.posix, proxy_accepted(middle) == accepted + 1);
+        serve_until(&world.set.posix, rlk_conn_get_state(rlk_client_conn(&world.set.posix.client,
+                                                                         0)) == RLK_CONN_READY);
         assert_server_has(NULL);
     }
     /* An OK of release must be the rule: GONE is for a deletion whose reply was lost. */

@@ -50,7 +50,7 @@ static void inject(const char *bytes)
 
 static void assert_on_quorum(void)
 {
-    assert_true(proxied_holding(&world, KEY, token_of(&lock)) >= world.set.client.quorum);
+    assert_true(proxied_holding(&world, KEY, token_of(&lock)) >= world.set.posix.client.quorum);
 }
 
 static uint32_t failures(void)
@@ -58,14 +58,14 @@ static uint32_t failures(void)
     uint32_t count = 0;
     size_t i;
     for (i = 0; i < world.set.count; i++)
-        count += rlk_conn_failures(rlk_client_conn(&world.set.client, i));
+        count += rlk_conn_failures(rlk_client_conn(&world.set.posix.client, i));
     return count;
 }
 
 /* Closed once on each node, and connected again. */
 static void assert_poisoned_once(uint32_t before)
 {
-    serve_until(&world.set.client,
+    serve_until(&world.set.posix,
                 failures() == before + (uint32_t)nodes_count() && nodes_ready(&world.set));
 }
 
@@ -158,17 +158,17 @@ static void inject_in_flight(const char *bytes)
     rlk_event event;
     on_all("SET " KEY, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    serve_until(&world.set.client, proxied_count(&world, "SET " KEY) == nodes_count());
+    serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
     inject(bytes);
     proxied_calm(&world);
     assert_false(rlk_is_held(&lock));
     proxied_release(&world);
-    assert_true(loop_next_event(&world.set.client, &event, 10000));
+    assert_true(loop_next_event(&world.set.posix, &event, 10000));
     assert_int_equal(event.type, RLK_EV_RESULT);
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_result_class(event.result), RLK_KIND_PROTOCOL);
-    serve_until(&world.set.client, nodes_ready(&world.set));
-    loop_quiet(&world.set.client, 100);
+    serve_until(&world.set.posix, nodes_ready(&world.set));
+    loop_quiet(&world.set.posix, 100);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_on_quorum();
@@ -220,7 +220,8 @@ static void retried_set_body(void)
     token = token_of(&lock);
     assert_false(rlk_is_held(&lock));
     proxied_calm(&world);
-    assert_true(proxied_holding(&world, KEY, token) >= world.set.client.quorum); /* for its TTL */
+    assert_true(proxied_holding(&world, KEY, token) >=
+                world.set.posix.client.quorum); /* for its TTL */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
     assert_false(rlk_is_held(&lock));
     for (i = 0; i < world.set.count; i++)
@@ -293,7 +294,7 @@ static void test_fault_84_retrying_proxy(void **state)
 #define CANCELLED 700
 #define CLOSED    500
 
-static rlk_client many_client;
+static rlk_posix_client many_client;
 static rlk_lock many_locks[MANY];
 static char many_keys[MANY][16];
 static int many_results[MANY];
@@ -325,7 +326,7 @@ static rlk_result many_expected(size_t i)
  */
 static void test_fault_90_one_of_a_thousand(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     server *redis = server_start(NULL);
     proxy *middle = proxy_start(server_url(redis), false);
     rlk_holder holder;
@@ -334,11 +335,12 @@ static void test_fault_90_one_of_a_thousand(void **state)
     options.response_timeout_ms = 60000;
     options.settle_timeout_ms = 60000;
     options.operation_timeout_ms = 60000;
-    assert_result(rlk_client_open(&many_client, proxy_url(middle), &options), RLK_OK);
+    assert_result(rlk_posix_open(&many_client, proxy_url(middle), &options), RLK_OK);
     for (i = 0; i < MANY; i++) {
         rlk_lock_config config = {.ttl_ms = 600000, .node_timeout_ms = 60000};
         snprintf(many_keys[i], sizeof many_keys[i], "lock:%zu", i);
-        assert_result(rlk_lock_init(&many_locks[i], &many_client, many_keys[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&many_locks[i], &many_client.client, many_keys[i], &config),
+                      RLK_OK);
     }
     assert_result(rlk_query(&many_locks[0], &holder, 1), RLK_NOT_HELD);
 
@@ -351,10 +353,10 @@ static void test_fault_90_one_of_a_thousand(void **state)
     /* these were not sent yet, so there is nothing to be found out */
     {
         rlk_event event;
-        assert_true(rlk_client_next_event(&many_client, &event));
+        assert_true(rlk_client_next_event(&many_client.client, &event));
         assert_result(event.result, RLK_E_RESPONSE_TIMEOUT);
         assert_ptr_equal(event.lock, &many_locks[TIMED_OUT]);
-        assert_true(rlk_client_next_event(&many_client, &event));
+        assert_true(rlk_client_next_event(&many_client.client, &event));
         assert_result(event.result, RLK_CANCELLED);
         assert_ptr_equal(event.lock, &many_locks[CANCELLED]);
     }
@@ -383,14 +385,14 @@ static void test_fault_90_one_of_a_thousand(void **state)
             assert_int_equal(many_results[i], RLK_OK);
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
     assert_int_equal(proxy_accepted(middle), 1);
-    rlk_client_close(&many_client);
+    rlk_posix_close(&many_client);
 }
 
 /* The same with one whose command was sent: it ends when its undo was answered, and those behind it
  * on the connection have not noticed. */
 static void test_fault_90_one_in_flight(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     server *redis = server_start(NULL);
     proxy *middle = proxy_start(server_url(redis), false);
     rlk_holder holder;
@@ -398,10 +400,11 @@ static void test_fault_90_one_in_flight(void **state)
     (void)state;
     options.response_timeout_ms = 60000;
     options.settle_timeout_ms = 60000;
-    assert_result(rlk_client_open(&many_client, proxy_url(middle), &options), RLK_OK);
+    assert_result(rlk_posix_open(&many_client, proxy_url(middle), &options), RLK_OK);
     for (i = 0; i < 6; i++) {
         snprintf(many_keys[i], sizeof many_keys[i], "lock:%zu", i);
-        assert_result(rlk_lock_init(&many_locks[i], &many_client, many_keys[i], NULL), RLK_OK);
+        assert_result(rlk_lock_init(&many_locks[i], &many_client.client, many_keys[i], NULL),
+                      RLK_OK);
     }
     assert_result(rlk_query(&many_locks[0], &holder, 1), RLK_NOT_HELD);
     proxy_hold(middle, PROXY_TO_SERVER);
@@ -426,7 +429,7 @@ static void test_fault_90_one_in_flight(void **state)
             assert_null(value);
     }
     assert_int_equal(proxy_accepted(middle), 1);
-    rlk_client_close(&many_client);
+    rlk_posix_close(&many_client);
 }
 
 int main(void)

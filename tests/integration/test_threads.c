@@ -45,18 +45,18 @@ static void *run(void *argument)
 {
     rlk_lock_config config = rlk_lock_config_default();
     worker *self = (worker *)argument;
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     config.retry_min_ms = 1;
     config.retry_max_ms = 5;
-    self->bad = rlk_client_open(&client, self->url, NULL);
+    self->bad = rlk_posix_open(&posix, self->url, NULL);
     if (self->bad != RLK_OK)
         return NULL;
-    self->bad = rlk_lock_init(&lock, &client, "foobar", &config);
+    self->bad = rlk_lock_init(&lock, &posix.client, "foobar", &config);
     if (self->bad == RLK_OK)
         work(self, &lock);
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     return NULL;
 }
 
@@ -89,7 +89,7 @@ static void test_fault_53_one_client_a_thread(void **state)
 /* One client and its lock, handed from thread to thread under a mutex. */
 typedef struct shared {
     pthread_mutex_t mutex;
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     unsigned turns;
     rlk_result bad;
@@ -122,8 +122,8 @@ static void test_fault_53_one_client_under_a_mutex(void **state)
     size_t i;
     (void)state;
     assert_int_equal(pthread_mutex_init(&common.mutex, NULL), 0);
-    assert_result(rlk_client_open(&common.client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&common.lock, &common.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&common.posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&common.lock, &common.posix.client, "foobar", NULL), RLK_OK);
     for (i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, run_shared, &common), 0);
     for (i = 0; i < THREADS; i++)
@@ -133,7 +133,7 @@ static void test_fault_53_one_client_under_a_mutex(void **state)
     assert_false(rlk_is_held(&common.lock)); /* an even number of turns */
     assert_int_equal(server_calls(redis, "set"), THREADS * ROUNDS / 2);
     rlk_lock_close(&common.lock);
-    rlk_client_close(&common.client);
+    rlk_posix_close(&common.posix);
     pthread_mutex_destroy(&common.mutex);
 }
 

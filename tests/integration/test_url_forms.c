@@ -20,11 +20,11 @@ typedef struct url_form {
 
 static void assert_taken(server *redis, const char *url, int db)
 {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
-    if (rlk_client_open(&client, url, NULL) != RLK_OK)
-        support_fail("%s: %s", url, rlk_client_error(&client));
-    assert_result(rlk_lock_init(&lock, &client, "key", NULL), RLK_OK);
+    if (rlk_posix_open(&posix, url, NULL) != RLK_OK)
+        support_fail("%s: %s", url, rlk_client_error(&posix.client));
+    assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
     if (rlk_acquire(&lock, 5000) != RLK_OK)
         support_fail("%s: %s", url, rlk_lock_error(&lock));
     server_do(redis, "SELECT %d", db);
@@ -32,7 +32,7 @@ static void assert_taken(server *redis, const char *url, int db)
     assert_result(rlk_release(&lock), RLK_OK);
     assert_int_equal(server_integer(redis, "EXISTS key"), 0);
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 static void assert_all_taken(const url_form *forms, size_t n, bool tcp)

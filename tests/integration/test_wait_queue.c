@@ -14,10 +14,10 @@
 #define PATIENT_MS 60000
 
 static server *redis;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock locks[MOST];
 static size_t count;
-static rlk_client other; /* another process's, as far as the server knows */
+static rlk_posix_client other; /* another process's, as far as the server knows */
 static rlk_lock others;
 
 static rlk_lock_config patient(void)
@@ -27,19 +27,19 @@ static rlk_lock_config patient(void)
     return config;
 }
 
-static void open_all(const char *url, size_t how_many, const rlk_options *options)
+static void open_all(const char *url, size_t how_many, const rlk_posix_options *options)
 {
     rlk_lock_config config = patient();
     size_t i;
     count = how_many;
-    assert_result(rlk_client_open(&client, url, options), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
     for (i = 0; i < count; i++)
-        assert_result(rlk_lock_init(&locks[i], &client, "foobar", &config), RLK_OK);
-    assert_result(rlk_client_open(&other, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&others, &other, "foobar", &config), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &posix.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_posix_open(&other, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&others, &other.client, "foobar", &config), RLK_OK);
 }
 
-static void begin(size_t how_many, const rlk_options *options)
+static void begin(size_t how_many, const rlk_posix_options *options)
 {
     redis = server_start(NULL);
     open_all(server_url(redis), how_many, options);
@@ -47,8 +47,8 @@ static void begin(size_t how_many, const rlk_options *options)
 
 static void end(void)
 {
-    rlk_client_close(&client);
-    rlk_client_close(&other);
+    rlk_posix_close(&posix);
+    rlk_posix_close(&other);
 }
 
 /* Those from the first on wait, in their order; the server has heard of one of them. */
@@ -58,8 +58,8 @@ static void wait_from(size_t first)
     size_t i;
     for (i = first; i < count; i++)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, server_count(redis).pttls > pttls);
-    loop_quiet(&client, 20);
+    serve_until(&posix, server_count(redis).pttls > pttls);
+    loop_quiet(&posix, 20);
 }
 
 static void wait_behind_somebody(void)
@@ -72,7 +72,7 @@ static void assert_acquired(const rlk_lock *expected)
 {
     rlk_event event;
     int64_t start = support_now_ms();
-    assert_true(loop_next_event(&client, &event, INT64_C(10000) * support_time_factor()));
+    assert_true(loop_next_event(&posix, &event, INT64_C(10000) * support_time_factor()));
     assert_result(event.result, RLK_OK);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_ptr_equal(event.lock, expected);
@@ -90,12 +90,12 @@ static crowd_count cost_of(size_t how_many)
     begin(how_many, NULL);
     before = server_count(redis);
     wait_behind_somebody();
-    loop_quiet(&client, 200);
+    loop_quiet(&posix, 200);
     assert_int_equal(server_integer(redis, "PEXPIRE foobar 500000"), 1);
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_acquired(&locks[0]);
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     after = server_count(redis);
     after.sets -= before.sets;
     after.pttls -= before.pttls;
@@ -126,7 +126,7 @@ static void test_tracking_row_costs_one_waiter(void **state)
 /* First come, first served; a hand-over is one release and one attempt, and no push. */
 static void test_tracking_row_is_served_in_order(void **state)
 {
-    rlk_options options = {.max_handoffs = 254};
+    rlk_posix_options options = {.max_handoffs = 254};
     crowd_count before;
     crowd_count after;
     size_t i;
@@ -138,14 +138,14 @@ static void test_tracking_row_is_served_in_order(void **state)
     for (i = 0; i < count; i++) {
         assert_acquired(&locks[i]);
         assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
+        assert_result_event(&posix, RLK_OP_RELEASE, RLK_OK);
     }
     after = server_count(redis);
     assert_int_equal(after.sets - before.sets, count);
     assert_int_equal(after.scripts - before.scripts, count);
     assert_int_equal(after.pttls - before.pttls, count);
     assert_causes(
-        &client,
+        &posix,
         {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1, [RLK_CAUSE_LOCAL] = (uint32_t)count - 1});
     assert_null(server_text(redis, "GET foobar"));
     end();
@@ -154,7 +154,7 @@ static void test_tracking_row_is_served_in_order(void **state)
 /* A lock that comes back stands at the end. */
 static void test_tracking_row_goes_round(void **state)
 {
-    rlk_options options = {.max_handoffs = 254};
+    rlk_posix_options options = {.max_handoffs = 254};
     size_t i;
     (void)state;
     begin(4, &options);
@@ -163,7 +163,7 @@ static void test_tracking_row_goes_round(void **state)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 100; i++) {
         assert_result(rlk_release_start(&locks[i % count]), RLK_PENDING);
-        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
+        assert_result_event(&posix, RLK_OP_RELEASE, RLK_OK);
         assert_result(rlk_acquire_start(&locks[i % count], RLK_FOREVER), RLK_PENDING);
         assert_acquired(&locks[(i + 1) % count]);
     }
@@ -177,9 +177,9 @@ static void test_tracking_row_one_attempt_asks_for_itself(void **state)
     begin(3, NULL);
     wait_behind_somebody();
     assert_result(rlk_lock_close(&locks[2]), RLK_OK);
-    assert_result(rlk_lock_init(&locks[2], &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&locks[2], &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&locks[2], RLK_TRY), RLK_BUSY);
-    assert_causes(&client, {[RLK_CAUSE_START] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 2});
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_acquired(&locks[0]);
     end();
@@ -190,7 +190,7 @@ static void test_tracking_row_one_attempt_asks_for_itself(void **state)
 /* After so many hand-overs in a row it pauses, though nobody else is there. */
 static void yields_after(uint32_t max_handoffs, uint32_t expected)
 {
-    rlk_options options = {.max_handoffs = max_handoffs};
+    rlk_posix_options options = {.max_handoffs = max_handoffs};
     rlk_stats stats;
     size_t i;
     begin(expected + 2, &options);
@@ -198,16 +198,16 @@ static void yields_after(uint32_t max_handoffs, uint32_t expected)
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     for (i = 0; i <= expected; i++) {
         assert_acquired(&locks[i]);
-        rlk_client_stats(&client, &stats);
+        rlk_client_stats(&posix.client, &stats);
         assert_int_equal(stats.causes[RLK_CAUSE_LOCAL], i);
         assert_result(rlk_release(&locks[i]), RLK_OK);
     }
-    assert_int_equal(cause_count(&client, RLK_CAUSE_YIELD), 0);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1,
-                            [RLK_CAUSE_PUSH] = 1,
-                            [RLK_CAUSE_LOCAL] = expected,
-                            [RLK_CAUSE_YIELD] = 1});
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_YIELD), 0);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1,
+                           [RLK_CAUSE_PUSH] = 1,
+                           [RLK_CAUSE_LOCAL] = expected,
+                           [RLK_CAUSE_YIELD] = 1});
     end();
     support_teardown(NULL);
 }
@@ -237,7 +237,7 @@ static bool turn_over(const rlk_event *event)
 static void test_tracking_row_lets_another_process_have_it(void **state)
 {
     const uint32_t max_handoffs = 4;
-    rlk_options options = {.max_handoffs = max_handoffs};
+    rlk_posix_options options = {.max_handoffs = max_handoffs};
     uint32_t turns = 0;
     uint32_t handed = 0; /* since the other had it */
     rlk_event event;
@@ -249,8 +249,8 @@ static void test_tracking_row_lets_another_process_have_it(void **state)
     assert_result(rlk_acquire_start(&others, RLK_FOREVER), RLK_PENDING);
     serve_until(&other, cause_count(&other, RLK_CAUSE_START) == 1);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    while (cause_count(&client, RLK_CAUSE_YIELD) < 3) {
-        while (loop_next_event(&client, &event, 20)) { /* much less than it yields for */
+    while (cause_count(&posix, RLK_CAUSE_YIELD) < 3) {
+        while (loop_next_event(&posix, &event, 20)) { /* much less than it yields for */
             handed += turn_over(&event);
             assert_between(handed, 0, max_handoffs + 1);
         }
@@ -286,26 +286,26 @@ static void first_goes(ending how)
     assert_result(rlk_acquire_start(&locks[0], how == TIMED_OUT ? 100 : RLK_FOREVER), RLK_PENDING);
     for (i = 1; i < count; i++)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, server_count(redis).pttls > before.pttls);
+    serve_until(&posix, server_count(redis).pttls > before.pttls);
     if (how == CLOSED) {
-        loop_quiet(&client, 20);
+        loop_quiet(&posix, 20);
         assert_result(rlk_lock_close(&locks[0]), RLK_OK);
     } else {
-        loop_serve(&client, 20);
+        loop_serve(&posix, 20);
         if (how == CANCELLED)
             assert_result(rlk_cancel(&locks[0]), RLK_OK);
-        assert_true(loop_next_event(&client, &event, 10000));
+        assert_true(loop_next_event(&posix, &event, 10000));
         assert_ptr_equal(event.lock, &locks[0]);
         assert_result(event.result, how == CANCELLED ? RLK_CANCELLED : RLK_TIMED_OUT);
     }
-    loop_quiet(&client, 100);
+    loop_quiet(&posix, 100);
     assert_int_equal(server_count(redis).sets - before.sets, 1);
     assert_int_equal(server_count(redis).pttls - before.pttls, 1);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_acquired(&locks[1]);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
-    assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
+    assert_result_event(&posix, RLK_OP_RELEASE, RLK_OK);
     assert_acquired(&locks[2]);
     end();
     support_teardown(NULL);
@@ -333,7 +333,7 @@ static void test_tracking_row_first_is_closed(void **state)
 static void test_tracking_row_others_step_out(void **state)
 {
     static const size_t left[] = {0, 2, 5, 6, 8};
-    rlk_options options = {.max_handoffs = 254};
+    rlk_posix_options options = {.max_handoffs = 254};
     rlk_event event;
     size_t i;
     (void)state;
@@ -343,7 +343,7 @@ static void test_tracking_row_others_step_out(void **state)
     assert_result(rlk_cancel(&locks[9]), RLK_OK);
     assert_result(rlk_cancel(&locks[4]), RLK_OK);
     for (i = 0; i < 3; i++) {
-        assert_true(loop_next_event(&client, &event, 10000));
+        assert_true(loop_next_event(&posix, &event, 10000));
         assert_result(event.result, RLK_CANCELLED);
     }
     assert_result(rlk_lock_close(&locks[7]), RLK_OK);
@@ -352,7 +352,7 @@ static void test_tracking_row_others_step_out(void **state)
     for (i = 0; i < COUNT_OF(left); i++) {
         assert_acquired(&locks[left[i]]);
         assert_result(rlk_release_start(&locks[left[i]]), RLK_PENDING);
-        assert_result_event(&client, RLK_OP_RELEASE, RLK_OK);
+        assert_result_event(&posix, RLK_OP_RELEASE, RLK_OK);
     }
     assert_null(server_text(redis, "GET foobar"));
     end();
@@ -367,17 +367,17 @@ static void test_tracking_row_first_is_cancelled_while_it_asks(void **state)
     server_pause(redis);
     assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
     server_resume(redis);
-    assert_true(loop_next_event(&client, &event, 10000));
+    assert_true(loop_next_event(&posix, &event, 10000));
     if (event.lock == &locks[0]) {
         assert_result(event.result, RLK_CANCELLED);
         assert_acquired(&locks[1]);
     } else {
         assert_ptr_equal(event.lock, &locks[1]);
         assert_result(event.result, RLK_OK);
-        assert_result_event(&client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+        assert_result_event(&posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     }
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
     end();
@@ -392,7 +392,7 @@ static void assert_lost_and_acquired(const rlk_lock *loser, const rlk_lock *next
     bool lost = false;
     bool acquired = false;
     while (!lost || !acquired) {
-        assert_true(loop_next_event(&client, &event, most_ms));
+        assert_true(loop_next_event(&posix, &event, most_ms));
         lost = lost || (event.type == RLK_EV_LOST && event.lock == loser);
         acquired = acquired || (event.type == RLK_EV_ACQUIRED && event.lock == next);
     }
@@ -407,14 +407,14 @@ static void test_fault_78_lease_runs_out(void **state)
     begin(2, NULL);
     config.ttl_ms = INT64_C(600) * support_time_factor();
     assert_result(rlk_lock_close(&locks[0]), RLK_OK);
-    assert_result(rlk_lock_init(&locks[0], &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&locks[0], &posix.client, "foobar", &config), RLK_OK);
     wait_behind_somebody();
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_acquired(&locks[0]);
     assert_lost_and_acquired(&locks[0], &locks[1], config.ttl_ms + WOKEN_MS);
     assert_between(support_now_ms() - start, config.ttl_ms * 9 / 10, config.ttl_ms + WOKEN_MS);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 0);
     end();
 }
 
@@ -430,12 +430,12 @@ static void test_fault_77_next_in_the_row(void **state)
     assert_acquired(&locks[0]);
     assert_result(rlk_renew(&locks[0], 60000), RLK_OK);
     assert_result(rlk_renew(&locks[0], 70000), RLK_OK);
-    loop_quiet(&client, 100);
+    loop_quiet(&posix, 100);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_lost_and_acquired(&locks[0], &locks[1], WOKEN_MS);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
 
@@ -446,17 +446,17 @@ static void test_fault_78_force_release(void **state)
     (void)state;
     begin(1, NULL);
     wait_behind_somebody();
-    assert_result(rlk_lock_init(&third, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&third, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_force_release(&third), RLK_OK);
     assert_acquired(&locks[0]);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_LOCAL] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_LOCAL] = 1});
     end();
 }
 
 /* The release is executed and its reply lost: GONE, or UNKNOWN at the deadline; the next has it. */
 static void test_fault_78_release_without_a_reply(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     proxy *middle;
     int64_t start;
     (void)state;
@@ -468,8 +468,8 @@ static void test_fault_78_release_without_a_reply(void **state)
     proxy_on(middle, "EVALSHA", 1, PROXY_CUT_REPLY, "");
     start = support_now_ms();
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    assert_result_event(&client, RLK_OP_RELEASE, RLK_GONE);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_result_event(&posix, RLK_OP_RELEASE, RLK_GONE);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
     end();
@@ -478,7 +478,7 @@ static void test_fault_78_release_without_a_reply(void **state)
 /* The release reaches the server late, after it was given up as UNKNOWN. */
 static void test_fault_78_release_is_unknown(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     proxy *middle;
     rlk_event event;
     bool acquired = false;
@@ -492,17 +492,17 @@ static void test_fault_78_release_is_unknown(void **state)
     wait_from(1);
     proxy_hold(middle, PROXY_TO_SERVER);
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-    assert_result_event(&client, RLK_OP_RELEASE, RLK_UNKNOWN);
-    loop_quiet(&client, 50);
+    assert_result_event(&posix, RLK_OP_RELEASE, RLK_UNKNOWN);
+    loop_quiet(&posix, 50);
     proxy_release(middle);
     while (!acquired) {
-        assert_true(loop_next_event(&client, &event, WOKEN_MS));
+        assert_true(loop_next_event(&posix, &event, WOKEN_MS));
         acquired = event.type == RLK_EV_ACQUIRED && event.lock == &locks[1];
         if (!acquired) /* that it was deleted after all */
             assert_int_equal(event.type, RLK_EV_SETTLED);
     }
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
-    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 0);
     end();
 }
 
@@ -514,7 +514,7 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
 {
     static rlk_lock each[KEYS];
     static char names[KEYS][16];
-    rlk_options options = {.buckets = buckets, .buckets_len = buckets_len};
+    rlk_posix_options options = {.buckets = buckets, .buckets_len = buckets_len};
     rlk_lock_config config = patient();
     rlk_event event;
     uint32_t woken = 0;
@@ -523,19 +523,19 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
     for (i = 0; i < KEYS; i++) {
         snprintf(names[i], sizeof(names[i]), "key:%zu", i);
         server_do(redis, "SET %s somebody PX 600000", names[i]);
-        assert_result(rlk_lock_init(&each[i], &client, names[i], &config), RLK_OK);
+        assert_result(rlk_lock_init(&each[i], &posix.client, names[i], &config), RLK_OK);
         assert_result(rlk_acquire_start(&each[i], RLK_FOREVER), RLK_PENDING);
     }
-    serve_until(&client, server_count(redis).pttls == KEYS);
+    serve_until(&posix, server_count(redis).pttls == KEYS);
     for (i = 0; i < KEYS; i += 3) {
         size_t which = i * 7 % KEYS; /* in any order */
         assert_int_equal(server_integer(redis, "DEL %s", names[which]), 1);
-        assert_true(loop_next_event(&client, &event, INT64_C(10000) * support_time_factor()));
+        assert_true(loop_next_event(&posix, &event, INT64_C(10000) * support_time_factor()));
         assert_ptr_equal(event.lock, &each[which]);
         assert_result(event.result, RLK_OK);
         woken++;
     }
-    assert_causes(&client, {[RLK_CAUSE_START] = KEYS, [RLK_CAUSE_PUSH] = woken});
+    assert_causes(&posix, {[RLK_CAUSE_START] = KEYS, [RLK_CAUSE_PUSH] = woken});
     for (i = 0; i < KEYS; i++)
         (void)rlk_lock_close(&each[i]);
     for (i = 0; i < buckets_len; i++)

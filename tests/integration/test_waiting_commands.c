@@ -18,7 +18,7 @@ static const server_config one_key = {.lines = SERVER_LINES("tracking-table-max-
 
 static server *redis;
 static crowd many;
-static rlk_client client; /* of a holder who is not in the crowd */
+static rlk_posix_client posix; /* of a holder who is not in the crowd */
 static rlk_lock held;
 
 static rlk_lock_config patient(int64_t recheck_max_ms)
@@ -32,15 +32,15 @@ static void begin(size_t count, const server_config *server_options, int64_t rec
 {
     rlk_lock_config config = patient(recheck_max_ms);
     redis = server_start(server_options);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&held, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&held, &posix.client, "foobar", NULL), RLK_OK);
     crowd_open(&many, count, &redis, 1, NULL, "foobar", &config);
 }
 
 static void end(void)
 {
     crowd_close(&many);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* Nobody else gets it while one has it, and everybody asked once because of what changed. */
@@ -128,7 +128,7 @@ static void test_tracking_100_waiters_one_round_in_a_safety_interval(void **stat
     assert_between(calls.sets, stats.attempts, stats.attempts + 1);
     assert_between(calls.pttls, stats.attempts - WAITERS, stats.attempts);
     for (i = 0; i < WAITERS; i++)
-        assert_between(cause_count(&many.members[i].client, RLK_CAUSE_RECHECK), 2,
+        assert_between(cause_count(&many.members[i].posix, RLK_CAUSE_RECHECK), 2,
                        time_ms * 5 / recheck_max_ms);
     end();
 }
@@ -250,7 +250,7 @@ static void test_tracking_other_keys_wake_nobody(void **state)
     size_t i;
     (void)state;
     redis = server_start(NULL);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     crowd_open_keys(&many, 20, &redis, 1, NULL, keys, COUNT_OF(keys), &config);
     server_do(redis, "SET foobar somebody");
     server_do(redis, "SET foobaz somebody");
@@ -261,7 +261,7 @@ static void test_tracking_other_keys_wake_nobody(void **state)
     crowd_until(&many, many.holding == 1);
     crowd_calm(&many);
     for (i = 0; i < many.count; i += 2)
-        assert_causes(&many.members[i].client, {[RLK_CAUSE_START] = 1});
+        assert_causes(&many.members[i].posix, {[RLK_CAUSE_START] = 1});
     end();
 }
 
@@ -279,7 +279,7 @@ static void assert_restrained(int64_t time_ms)
     size_t i;
     for (i = 0; i < many.count; i++) {
         rlk_stats stats;
-        rlk_client_stats(&many.members[i].client, &stats);
+        rlk_client_stats(&many.members[i].posix.client, &stats);
         assert_between(stats.attempts, 1, most_attempts(time_ms));
         assert_between(stats.causes[RLK_CAUSE_PUSH], 0, many.members[i].pushes);
     }
@@ -358,7 +358,7 @@ static void test_fault_76_waiters_for_ten_keys(void **state)
     size_t i;
     (void)state;
     redis = server_start(&one_key);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     crowd_open_keys(&many, WAITERS, &redis, 1, NULL, keys, COUNT_OF(keys), &lock_config);
     for (i = 0; i < COUNT_OF(keys); i++)
         server_do(redis, "SET %s somebody", keys[i]);

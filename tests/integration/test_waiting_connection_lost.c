@@ -168,7 +168,7 @@ static void test_loss_at_every_byte_of_a_push(void **state)
 /* One byte at a time: pushes in between replies change nothing. */
 static void test_fault_32_pushes_byte_by_byte(void **state)
 {
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     int round;
     (void)state;
     options.response_timeout_ms =
@@ -206,7 +206,7 @@ static void cut_in_the_attempt(size_t count, const char *command, proxy_action a
     if (action == PROXY_CUT_REPLY && strcmp(command, "SET") == 0)
         assert_int_equal(server_calls(world.set.servers[0], "set"), sets + 1); /* recognised */
     proxied_release(&world);
-    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
+    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->client.quorum);
     assert_result(rlk_release(&waiter), RLK_OK);
     proxied_calm(&world);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
@@ -237,7 +237,7 @@ static void test_loss_between_nil_and_the_ttl(void **state)
         nodes_each(&world.set, give_to_a_stranger);
         proxied_on(&world, "PTTL", PROXY_CUT_BEFORE);
         assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
-        serve_until(client(), proxied_count(&world, "PTTL") >= (int)client()->quorum);
+        serve_until(client(), proxied_count(&world, "PTTL") >= (int)client()->client.quorum);
         nodes_each(&world.set, free_it);
         assert_acquired("cut between nil and TTL");
         assert_result(rlk_release(&waiter), RLK_OK);
@@ -259,7 +259,7 @@ static void chaos(size_t count)
     rlk_lock_close(&holder);
     config.ttl_ms = scaled(1200);
     config.auto_renew = true;
-    assert_result(rlk_lock_init(&holder, &others.client, KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&holder, &others.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&holder, RLK_TRY), RLK_OK);
     begin_to_wait();
     for (round = 0; round < CHAOS_ROUNDS; round++) {
@@ -277,7 +277,7 @@ static void chaos(size_t count)
             break;
         }
         do {
-            while (loop_next_event(&others.client, &event, 3))
+            while (loop_next_event(&others.posix, &event, 3))
                 assert_int_equal(event.type, RLK_EV_RENEWED);
             loop_quiet(client(), 3);
             assert_true(rlk_is_held(&holder));

@@ -13,7 +13,7 @@
 
 static server *redis;
 static proxy *middle;
-static rlk_client client; /* behind the proxy */
+static rlk_posix_client posix; /* behind the proxy */
 static rlk_lock lock;
 static crowd many;
 static unsigned waiting; /* times that an attempt ended with waiting for a change */
@@ -35,18 +35,18 @@ static rlk_lock_config with_safety(int64_t recheck_max_ms)
 static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = with_safety(recheck_max_ms);
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     options.env.trace = see;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
-    assert_result(rlk_client_open(&client, proxy_url(middle), &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_posix_open(&posix, proxy_url(middle), &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
     server_do(redis, "SET foobar somebody PX 86400000");
 }
 
 static void end(void)
 {
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* Waits: the first attempt was answered, and the server will tell. */
@@ -54,7 +54,7 @@ static void start_waiting(void)
 {
     waiting = 0;
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, waiting == 2); /* before the attempt, and after */
+    serve_until(&posix, waiting == 2); /* before the attempt, and after */
 }
 
 static void delete_key(void)
@@ -65,20 +65,20 @@ static void delete_key(void)
 static uint32_t attempts(void)
 {
     rlk_stats stats;
-    rlk_client_stats(&client, &stats);
+    rlk_client_stats(&posix.client, &stats);
     return stats.attempts;
 }
 
 static uint32_t connects(void)
 {
     rlk_stats stats;
-    rlk_client_stats(&client, &stats);
+    rlk_client_stats(&posix.client, &stats);
     return stats.connects;
 }
 
 static void assert_acquired_since(int64_t start, int64_t least_ms, int64_t most_ms)
 {
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, least_ms, most_ms);
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
@@ -101,27 +101,27 @@ static void test_fault_77_del_after_own_renewals(void **state)
     (void)state;
     begin(PATIENT_MS);
     delete_key();
-    assert_result(rlk_lock_init(&held, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&held, &posix.client, "foobar", &config), RLK_OK);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     start_waiting();
     for (i = 1; i <= 3; i++) {
         assert_result(rlk_renew(&held, 40000 + 1000 * (int64_t)i), RLK_OK);
         assert_result(rlk_extend(&held, 1000), RLK_OK);
         assert_result(rlk_check(&held), RLK_OK);
-        loop_quiet(&client, 10);
+        loop_quiet(&posix, 10);
     }
-    assert_causes(&client, {[RLK_CAUSE_START] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 2});
     start = support_now_ms();
     delete_key();
     while (!lost || !acquired) {
-        assert_true(loop_next_event(&client, &event, WOKEN_MS));
+        assert_true(loop_next_event(&posix, &event, WOKEN_MS));
         assert_ptr_equal(event.lock, event.type == RLK_EV_LOST ? &held : &lock);
         assert_result(event.result, event.type == RLK_EV_LOST ? RLK_LOST : RLK_OK);
         lost = lost || event.type == RLK_EV_LOST;
         acquired = acquired || event.type == RLK_EV_ACQUIRED;
     }
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_PUSH] = 1});
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&lock));
     end();
 }
@@ -139,11 +139,11 @@ static void test_fault_77_holder_hears_of_a_del(void **state)
     for (i = 1; i <= 3; i++)
         assert_result(rlk_renew(&lock, 40000 + 1000 * (int64_t)i), RLK_OK);
     before = server_count(redis);
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     assert_int_equal(server_count(redis).scripts - before.scripts, 0);
     start = support_now_ms();
     delete_key();
-    assert_event(&client, RLK_EV_LOST, RLK_LOST);
+    assert_event(&posix, RLK_EV_LOST, RLK_LOST);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_int_equal(server_count(redis).scripts - before.scripts, 1);
     end();
@@ -158,16 +158,16 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
     begin(PATIENT_MS);
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, server_count(redis).sets == 2 && proxy_held(middle, PROXY_TO_SERVER) > 0);
+    serve_until(&posix, server_count(redis).sets == 2 && proxy_held(middle, PROXY_TO_SERVER) > 0);
     delete_key(); /* nobody is told: nobody has asked yet */
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     assert_int_equal(attempts(), 1);
     start = support_now_ms();
     proxy_release(middle);
     assert_acquired_since(start, 0, WOKEN_MS);
     assert_int_equal(attempts(), 2);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 0);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_RETRY), 0);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 0);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_RETRY), 0);
     end();
 }
 
@@ -180,18 +180,18 @@ static void test_tracking_push_before_pttl_is_old(void **state)
     begin(recheck_max_ms);
     start_waiting(); /* from now on the server tells */
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
-    serve_until(&client, server_count(redis).sets == 3 && proxy_held(middle, PROXY_TO_SERVER) > 0);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
+    serve_until(&posix, server_count(redis).sets == 3 && proxy_held(middle, PROXY_TO_SERVER) > 0);
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     assert_int_equal(server_integer(redis, "PEXPIRE foobar 86400000"), 1);
-    loop_quiet(&client, 50); /* it has come */
+    loop_quiet(&posix, 50); /* it has come */
     proxy_release(middle);
-    serve_until(&client, server_count(redis).pttls == 2);
-    loop_quiet(&client, recheck_max_ms / 10);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
+    serve_until(&posix, server_count(redis).pttls == 2);
+    loop_quiet(&posix, recheck_max_ms / 10);
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     /* and the PTTL has the server tell again */
     delete_key();
     assert_acquired_since(support_now_ms(), 0, WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
@@ -205,10 +205,10 @@ static void test_tracking_error_to_pttl(void **state)
     proxy_on(middle, "PTTL", 0, PROXY_ANSWER, "-ERR not today\r\n");
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     start = support_now_ms();
-    loop_quiet(&client, time_ms);
-    assert_between(cause_count(&client, RLK_CAUSE_RETRY), 1,
+    loop_quiet(&posix, time_ms);
+    assert_between(cause_count(&posix, RLK_CAUSE_RETRY), 1,
                    (support_now_ms() - start) / RLK_RETRY_MIN_MS + 1);
-    assert_int_equal(attempts(), 1 + cause_count(&client, RLK_CAUSE_RETRY));
+    assert_int_equal(attempts(), 1 + cause_count(&posix, RLK_CAUSE_RETRY));
     start = support_now_ms();
     delete_key();
     assert_acquired_since(start, 0, RLK_RETRY_MAX_MS + WOKEN_MS);
@@ -233,9 +233,9 @@ static void half_open_is_noticed(bool meanwhile)
         delete_key();
         assert_acquired_since(start, recheck_max_ms / 5, notice_ms);
     } else {
-        serve_until(&client, server_count(redis).pttls > before.pttls);
+        serve_until(&posix, server_count(redis).pttls > before.pttls);
         assert_between(support_now_ms() - start, recheck_max_ms / 5, notice_ms);
-        assert_int_equal(cause_count(&client, RLK_CAUSE_RECHECK), 1);
+        assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 1);
         start = support_now_ms();
         delete_key();
         assert_acquired_since(start, 0, WOKEN_MS);
@@ -270,7 +270,7 @@ static void test_fault_81_muted_waiter(void **state)
     proxy_hold(middle, PROXY_TO_CLIENT);
     proxy_mute(middle, true);
     delete_key();
-    serve_until(&client, rlk_conn_failures(rlk_client_conn(&client, 0)) > 0);
+    serve_until(&posix, rlk_conn_failures(rlk_client_conn(&posix.client, 0)) > 0);
     start = support_now_ms();
     proxy_mute(middle, false);
     proxy_cut(middle, PROXY_FIN);
@@ -291,7 +291,7 @@ static void test_tracking_lost_push(void **state)
     start = support_now_ms();
     delete_key();
     assert_acquired_since(start, recheck_max_ms / 5 - WOKEN_MS / 2, recheck_max_ms + WOKEN_MS);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     end();
 }
 
@@ -305,31 +305,30 @@ static void test_tracking_reconnect_wakes(void **state)
     (void)state;
     begin(PATIENT_MS);
     server_do(redis, "SET another somebody PX 86400000");
-    assert_result(rlk_lock_init(&another, &client, "another", &config), RLK_OK);
+    assert_result(rlk_lock_init(&another, &posix.client, "another", &config), RLK_OK);
     start_waiting();
     assert_result(rlk_acquire_start(&another, RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, waiting == 4);
+    serve_until(&posix, waiting == 4);
     proxy_refuse(middle, true);
     proxy_cut(middle, PROXY_FIN);
     delete_key();
-    loop_quiet(&client, 50);
+    loop_quiet(&posix, 50);
     start = support_now_ms();
     proxy_refuse(middle, false);
-    assert_true(loop_next_event(&client, &event, 10000));
+    assert_true(loop_next_event(&posix, &event, 10000));
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_ptr_equal(event.lock, &lock);
     assert_result(event.result, RLK_OK);
-    serve_until(&client, server_count(redis).pttls == 4);
+    serve_until(&posix, server_count(redis).pttls == 4);
     /* each was looked at once: what was told before counts no more */
-    assert_causes(&client, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2});
     /* and the other is told again, on the new connection */
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL another"), 1);
-    assert_true(loop_next_event(&client, &event, 10000));
+    assert_true(loop_next_event(&posix, &event, 10000));
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_ptr_equal(event.lock, &another);
-    assert_causes(&client,
-                  {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
@@ -342,7 +341,7 @@ static void restarted(bool keep_data)
     server_save(redis);
     server_restart(redis, keep_data);
     if (keep_data) {
-        serve_until(&client, server_count(redis).pttls == 1);
+        serve_until(&posix, server_count(redis).pttls == 1);
         assert_int_equal(attempts(), 2);
         start = support_now_ms();
         delete_key();

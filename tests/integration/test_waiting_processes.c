@@ -42,7 +42,7 @@ static void processes_kill(void)
 }
 
 /* In the child: has it `times` times. */
-static rlk_result have_it(rlk_client *client, rlk_lock *lock, int times)
+static rlk_result have_it(rlk_posix_client *posix, rlk_lock *lock, int times)
 {
     rlk_stats stats;
     rlk_result result = RLK_OK;
@@ -57,7 +57,7 @@ static rlk_result have_it(rlk_client *client, rlk_lock *lock, int times)
         __atomic_sub_fetch(&shared->inside, 1, __ATOMIC_SEQ_CST);
         result = rlk_release(lock);
     }
-    rlk_client_stats(client, &stats);
+    rlk_client_stats(&posix->client, &stats);
     for (cause = 0; cause < RLK_CAUSES; cause++)
         __atomic_add_fetch(&shared->causes[cause], (int)stats.causes[cause], __ATOMIC_SEQ_CST);
     return result;
@@ -66,13 +66,13 @@ static rlk_result have_it(rlk_client *client, rlk_lock *lock, int times)
 static void have_it_and_exit(int times)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     config.recheck_max_ms = SAFETY_MS;
-    if (rlk_client_open(&client, server_url(redis), NULL) != RLK_OK ||
-        rlk_lock_init(&lock, &client, "foobar", &config) != RLK_OK)
+    if (rlk_posix_open(&posix, server_url(redis), NULL) != RLK_OK ||
+        rlk_lock_init(&lock, &posix.client, "foobar", &config) != RLK_OK)
         _exit(100);
-    _exit(have_it(&client, &lock, times) == RLK_OK ? 0 : 101);
+    _exit(have_it(&posix, &lock, times) == RLK_OK ? 0 : 101);
 }
 
 /* All wait for it, while somebody has it. */

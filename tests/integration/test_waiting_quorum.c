@@ -24,7 +24,7 @@ static void begin(int64_t recheck_max_ms)
     rlk_lock_config config = rlk_lock_config_default();
     config.ttl_ms = HELD_MS;
     nodes_start(&set, NODES, NULL, NULL);
-    assert_result(rlk_lock_init(&held, &set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&held, &set.posix.client, "foobar", &config), RLK_OK);
     config = rlk_lock_config_default();
     config.recheck_max_ms = recheck_max_ms;
     crowd_open(&many, WAITERS, set.servers, NODES, NULL, "foobar", &config);
@@ -41,7 +41,7 @@ static void hold_on_all(void)
     rlk_holder holders[NODES];
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     while (nodes_holding(&set, "foobar", NULL) < NODES)
-        loop_quiet(&set.client, 1);
+        loop_quiet(&set.posix, 1);
     /* and the holder has heard it from all: a query is answered behind the SET */
     assert_result(rlk_query(&held, holders, NODES), RLK_OK);
 }

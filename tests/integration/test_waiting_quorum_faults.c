@@ -36,7 +36,7 @@ static void begin(int64_t recheck_max_ms, int64_t ttl_ms)
     rlk_lock_config config = rlk_lock_config_default();
     config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, NODES, false, NULL, NULL);
-    assert_result(rlk_lock_init(&lock, &world.set.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &world.set.posix.client, "foobar", &config), RLK_OK);
     put_everywhere(ttl_ms);
 }
 
@@ -51,21 +51,21 @@ static void start_waiting(void)
     size_t i;
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < NODES; i++)
-        serve_until(&world.set.client, proxy_count(world.proxies[i], "PTTL") > 0);
+        serve_until(&world.set.posix, proxy_count(world.proxies[i], "PTTL") > 0);
     proxied_calm(&world);
     assert_between(proxied_count(&world, "SET"), 2, NODES); /* one round */
 }
 
 static void assert_acquired_since(int64_t start, int64_t least_ms, int64_t most_ms)
 {
-    assert_event(&world.set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, least_ms, most_ms);
     assert_result(rlk_check(&lock), RLK_OK);
 }
 
 static uint32_t causes(rlk_cause cause)
 {
-    return cause_count(&world.set.client, cause);
+    return cause_count(&world.set.posix, cause);
 }
 
 static void test_tracking_nodes_woken_by_del(void **state)
@@ -139,8 +139,8 @@ static void test_fault_80_nodes_released_between_set_and_pttl(void **state)
         proxy_on(world.proxies[i], "PTTL", 1, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < NODES; i++)
-        serve_until(&world.set.client, server_count(world.set.servers[i]).sets == 2 &&
-                                           proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
+        serve_until(&world.set.posix, server_count(world.set.servers[i]).sets == 2 &&
+                                          proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
     delete_everywhere(); /* nobody is told: nobody has asked yet */
     start = support_now_ms();
     proxied_release(&world);
@@ -175,10 +175,10 @@ static void test_tracking_nodes_one_is_down(void **state)
     begin(PATIENT_MS, 86400000);
     start_waiting();
     server_kill(world.set.servers[1]);
-    loop_quiet(&world.set.client, 50);
+    loop_quiet(&world.set.posix, 50);
     start = support_now_ms();
     assert_int_equal(server_integer(world.set.servers[0], "DEL foobar"), 1);
-    loop_quiet(&world.set.client, 50);
+    loop_quiet(&world.set.posix, 50);
     assert_int_equal(server_integer(world.set.servers[2], "DEL foobar"), 1);
     assert_acquired_since(start, 0, SOON_MS);
     assert_int_equal(causes(RLK_CAUSE_RECHECK), 0);
@@ -194,7 +194,7 @@ static void test_tracking_nodes_one_comes_back(void **state)
     start_waiting();
     assert_int_equal(server_integer(world.set.servers[0], "DEL foobar"), 1);
     server_kill(world.set.servers[1]);
-    loop_quiet(&world.set.client, 100);
+    loop_quiet(&world.set.posix, 100);
     start = support_now_ms();
     server_restart(world.set.servers[1], false);
     assert_acquired_since(start, 0, SOON_MS);

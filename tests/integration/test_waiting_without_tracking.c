@@ -15,7 +15,7 @@
 typedef struct way {
     const char *name;
     server_config server;
-    rlk_options options;
+    rlk_posix_options options;
 } way;
 
 static const way ways[] = {
@@ -46,7 +46,7 @@ static void begin(const way *how, size_t count, const rlk_lock_config *config)
         assert_result(rlk_acquire_start(&many.members[i].lock, RLK_FOREVER), RLK_PENDING);
     crowd_until(&many, crowd_stats(&many).attempts >= count);
     for (i = 0; i < count; i++)
-        assert_false(rlk_conn_is_tracking(rlk_client_conn(&many.members[i].client, 0)));
+        assert_false(rlk_conn_is_tracking(rlk_client_conn(&many.members[i].posix.client, 0)));
 }
 
 static void end(void)
@@ -83,7 +83,7 @@ static void retries(const way *how)
     assert_int_equal(after.pttls - before.pttls, 0);
     assert_only_retries();
     for (i = 0; i < WAITERS; i++)
-        assert_between(cause_count(&many.members[i].client, RLK_CAUSE_RETRY), 1,
+        assert_between(cause_count(&many.members[i].posix, RLK_CAUSE_RETRY), 1,
                        time_ms / RLK_RETRY_MIN_MS + 2);
     end();
 }
@@ -148,41 +148,41 @@ static void test_tracking_refused_retry_times(void **state)
 static void test_tracking_refused_row(void **state)
 {
     static rlk_lock locks[10];
-    static rlk_client client;
-    rlk_options options = {.no_tracking = true};
+    static rlk_posix_client posix;
+    rlk_posix_options options = {.no_tracking = true};
     crowd_count before;
     rlk_stats stats;
     size_t i;
     (void)state;
     redis = server_start(NULL);
-    assert_result(rlk_client_open(&client, server_url(redis), &options), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), &options), RLK_OK);
     server_do(redis, "SET foobar somebody PX 600000");
     for (i = 0; i < COUNT_OF(locks); i++) {
-        assert_result(rlk_lock_init(&locks[i], &client, "foobar", NULL), RLK_OK);
+        assert_result(rlk_lock_init(&locks[i], &posix.client, "foobar", NULL), RLK_OK);
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     }
     before = server_count(redis);
-    loop_quiet(&client, 1000);
+    loop_quiet(&posix, 1000);
     assert_between(server_count(redis).sets - before.sets, 1000 / RLK_RETRY_MAX_MS - 1,
                    1000 / RLK_RETRY_MIN_MS + 2);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     for (i = 0; i < COUNT_OF(locks); i++) {
         rlk_event event;
-        assert_true(loop_next_event(&client, &event, 10000));
+        assert_true(loop_next_event(&posix, &event, 10000));
         assert_int_equal(event.type, RLK_EV_ACQUIRED);
         assert_ptr_equal(event.lock, &locks[i]);
         assert_result(rlk_release(&locks[i]), RLK_OK);
     }
-    rlk_client_stats(&client, &stats);
+    rlk_client_stats(&posix.client, &stats);
     assert_int_equal(stats.causes[RLK_CAUSE_LOCAL], COUNT_OF(locks) - 1);
     assert_int_equal(stats.attempts, 1 + stats.causes[RLK_CAUSE_RETRY] + COUNT_OF(locks) - 1);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* A proxy that knows neither HELLO nor CLIENT TRACKING. */
 static void refused_by_a_proxy(const char *words)
 {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     proxy *middle;
     int64_t start;
@@ -190,19 +190,19 @@ static void refused_by_a_proxy(const char *words)
     middle = proxy_start(server_url(redis), false);
     proxy_on(middle, words, 0, PROXY_ANSWER, "-ERR unknown command\r\n");
     server_do(redis, "SET foobar somebody PX 600000");
-    assert_result(rlk_client_open(&client, proxy_url(middle), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, proxy_url(middle), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    loop_quiet(&client, 600);
+    loop_quiet(&posix, 600);
     assert_int_equal(proxy_count(middle, "PTTL"), 0);
-    assert_between(cause_count(&client, RLK_CAUSE_RETRY), 1, 600 / RLK_RETRY_MIN_MS);
+    assert_between(cause_count(&posix, RLK_CAUSE_RETRY), 1, 600 / RLK_RETRY_MIN_MS);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, 0,
                    RLK_RETRY_MAX_MS + INT64_C(300) * support_time_factor());
     assert_result(rlk_release(&lock), RLK_OK);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     support_teardown(NULL);
 }
 

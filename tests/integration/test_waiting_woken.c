@@ -16,9 +16,9 @@
 #define SAFETY_MS 60000
 
 static server *redis;
-static rlk_client client; /* of who waits */
+static rlk_posix_client posix; /* of who waits */
 static rlk_lock lock;
-static rlk_client other; /* of who holds */
+static rlk_posix_client other; /* of who holds */
 static rlk_lock held;
 
 static rlk_lock_config patient(int64_t recheck_max_ms)
@@ -34,16 +34,16 @@ static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = patient(recheck_max_ms);
     redis = server_start(NULL);
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
-    assert_result(rlk_client_open(&other, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&held, &other, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
+    assert_result(rlk_posix_open(&other, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&held, &other.client, "foobar", NULL), RLK_OK);
 }
 
 static void end(void)
 {
-    rlk_client_close(&other);
-    rlk_client_close(&client);
+    rlk_posix_close(&other);
+    rlk_posix_close(&posix);
 }
 
 /* Waits: the server has executed the first attempt, and will tell. */
@@ -51,13 +51,13 @@ static void start_waiting(void)
 {
     int64_t sets = server_count(redis).sets;
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    serve_until(&client, server_count(redis).sets > sets);
+    serve_until(&posix, server_count(redis).sets > sets);
 }
 
 /* It is acquired within the time of a wake-up since `start`. */
 static void assert_woken(int64_t start)
 {
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_true(rlk_is_held(&lock));
 }
@@ -66,10 +66,10 @@ static void assert_woken(int64_t start)
 static void assert_pushed(uint32_t times, int64_t sets_before)
 {
     int64_t start = support_now_ms();
-    serve_until(&client, server_count(redis).sets > sets_before);
+    serve_until(&posix, server_count(redis).sets > sets_before);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
-    loop_quiet(&client, 20);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = times});
+    loop_quiet(&posix, 20);
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = times});
 }
 
 /* ---- Released ---- */
@@ -87,7 +87,7 @@ static void test_tracking_woken_by_a_release(void **state)
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     after = server_count(redis);
     assert_int_equal(after.sets - before.sets, 1);
     assert_int_equal(after.pttls - before.pttls, 1);
@@ -116,7 +116,7 @@ static void test_tracking_wakes_a_blocking_call(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     assert_result(result, RLK_OK);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
@@ -133,7 +133,7 @@ static void woken_by_redis_py(const char *ttl_seconds)
     program_expect(python, "released");
     start = support_now_ms();
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     assert_int_equal(program_wait(python), 0);
     end();
 }
@@ -166,7 +166,7 @@ static void test_tracking_woken_by_del(void **state)
         start = support_now_ms();
         assert_int_equal(server_integer(redis, commands[i]), 1);
         assert_woken(start);
-        assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+        assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
         end();
         support_teardown(NULL);
     }
@@ -182,7 +182,7 @@ static void test_tracking_woken_by_rename(void **state)
     start = support_now_ms();
     server_do(redis, "RENAME foobar elsewhere");
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
@@ -200,7 +200,7 @@ static void test_tracking_woken_by_overwrite_and_del(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
 
@@ -220,7 +220,7 @@ static void test_tracking_goes_on_waiting_when_it_is_taken_at_once(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
 
@@ -230,14 +230,14 @@ static void assert_expired(int64_t start, int64_t ttl_ms)
 {
     uint32_t pushes;
     uint32_t expiries;
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, ttl_ms, ttl_ms + RLK_RETRY_MIN_MS + WOKEN_MS);
-    pushes = cause_count(&client, RLK_CAUSE_PUSH);
-    expiries = cause_count(&client, RLK_CAUSE_EXPIRY);
+    pushes = cause_count(&posix, RLK_CAUSE_PUSH);
+    expiries = cause_count(&posix, RLK_CAUSE_EXPIRY);
     /* one; and one more where the two clocks round differently */
     assert_between(pushes + expiries, 1, 2);
     assert_causes(
-        &client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = pushes, [RLK_CAUSE_EXPIRY] = expiries});
+        &posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = pushes, [RLK_CAUSE_EXPIRY] = expiries});
 }
 
 static rlk_lock_config patient_but_for_expiry(void)
@@ -252,7 +252,7 @@ static void begin_expiry(void)
     rlk_lock_config config = patient_but_for_expiry();
     begin(SAFETY_MS);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
 }
 
 static void test_tracking_woken_by_expiry(void **state)
@@ -279,7 +279,7 @@ static void test_tracking_expiry_needs_no_push(void **state)
     server_do(redis, "SET foobar somebody PX %d", 500 * support_time_factor());
     start_waiting();
     assert_expired(start, INT64_C(500) * support_time_factor() - 1);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_PUSH), 0);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_PUSH), 0);
     end();
 }
 
@@ -292,10 +292,10 @@ static void test_tracking_woken_when_the_holder_is_gone(void **state)
     begin_expiry();
     config.ttl_ms = INT64_C(600) * support_time_factor();
     assert_result(rlk_lock_close(&held), RLK_OK);
-    assert_result(rlk_lock_init(&held, &other, "foobar", &config), RLK_OK);
+    assert_result(rlk_lock_init(&held, &other.client, "foobar", &config), RLK_OK);
     start = support_now_ms();
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
-    rlk_client_close(&other);
+    rlk_posix_close(&other);
     start_waiting();
     assert_expired(start, config.ttl_ms - 1);
     end();
@@ -327,7 +327,7 @@ static void test_tracking_renewals_wake_once(void **state)
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
     assert_woken(start);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = renewals + 1});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = renewals + 1});
     end();
 }
 
@@ -345,8 +345,8 @@ static void test_tracking_reads_wake_nobody(void **state)
     assert_result(rlk_query(&held, &holder, 1), RLK_OK);
     assert_null(server_text(redis, "SET foobar x NX PX 1000"));
     (void)server_text(redis, "GET foobar");
-    loop_quiet(&client, 100);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1});
+    loop_quiet(&posix, 100);
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1});
     assert_int_equal(server_count(redis).sets - before.sets, 1); /* the one above */
     end();
 }
@@ -362,11 +362,11 @@ static void test_tracking_stops_with_the_waiting(void **state)
     assert_result(rlk_acquire(&lock, 50), RLK_TIMED_OUT);
     start_waiting();
     assert_result(rlk_cancel(&lock), RLK_OK);
-    assert_result_event(&client, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result_event(&posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     before = server_count(redis);
     assert_result(rlk_renew(&held, 60000), RLK_OK);
     assert_result(rlk_release(&held), RLK_OK);
-    loop_quiet(&client, 100);
+    loop_quiet(&posix, 100);
     assert_int_equal(server_count(redis).sets - before.sets, 0);
     assert_null(server_text(redis, "GET foobar"));
     end();
@@ -386,19 +386,19 @@ static void waits_behind(const char *command, const char *value)
     start = support_now_ms();
     start_waiting();
     before = server_count(redis);
-    serve_until(&client, cause_count(&client, RLK_CAUSE_RECHECK) == 4);
+    serve_until(&posix, cause_count(&posix, RLK_CAUSE_RECHECK) == 4);
     waited_ms = support_now_ms() - start;
-    loop_quiet(&client, 20);
-    checks = cause_count(&client, RLK_CAUSE_RECHECK);
+    loop_quiet(&posix, 20);
+    checks = cause_count(&posix, RLK_CAUSE_RECHECK);
     assert_between(waited_ms, 4 * recheck_max_ms / 5, 4 * recheck_max_ms + 4 * WOKEN_MS);
     assert_int_equal(server_count(redis).sets - before.sets, checks);
     assert_int_equal(server_count(redis).pttls - before.pttls, checks);
-    assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = checks});
+    assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = checks});
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_event(&client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     /* by the push, unless a check came just then */
-    assert_between(cause_count(&client, RLK_CAUSE_PUSH), 0, 1);
-    assert_int_equal(cause_count(&client, RLK_CAUSE_RETRY), 0);
+    assert_between(cause_count(&posix, RLK_CAUSE_PUSH), 0, 1);
+    assert_int_equal(cause_count(&posix, RLK_CAUSE_RETRY), 0);
     end();
 }
 
@@ -429,7 +429,7 @@ static void test_tracking_woken_by_del_without_ttl(void **state)
         start = support_now_ms();
         assert_int_equal(server_integer(redis, "DEL foobar"), 1);
         assert_woken(start);
-        assert_causes(&client, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
+        assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
         end();
         support_teardown(NULL);
     }

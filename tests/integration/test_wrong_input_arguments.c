@@ -16,7 +16,7 @@ static void open_all(void)
 {
     nodes_start(&set, 1, NULL, NULL);
     redis = set.servers[0];
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void close_all(void)
@@ -60,21 +60,22 @@ static void test_wrong_input_null_lock(void **state)
 static void test_wrong_input_null_client(void **state)
 {
     struct pollfd fds[RLK_MAX_FDS];
+    int timeout_ms = 0;
     const char *const urls[] = {"redis://127.0.0.1:1"};
     rlk_event event;
     rlk_client_config config;
     (void)state;
     memset(&config, 0, sizeof config);
-    assert_result(rlk_client_open(NULL, "redis://localhost", NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_client_open_nodes(NULL, urls, set.memory, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open(NULL, "redis://localhost", NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open_nodes(NULL, urls, set.memory, 1, NULL), RLK_E_ARGUMENT);
     assert_result(rlk_client_init(NULL, NULL, 1, &config), RLK_E_ARGUMENT);
+    rlk_posix_close(NULL);
     rlk_client_close(NULL);
-    rlk_client_deinit(NULL);
     rlk_client_tick(NULL);
-    assert_result(rlk_client_service(NULL, fds, 0), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_service(NULL, fds, 0), RLK_E_ARGUMENT);
     assert_result(rlk_client_reset(NULL), RLK_E_ARGUMENT);
-    assert_int_equal(rlk_client_pollfds(NULL, fds, RLK_MAX_FDS), 0);
-    assert_int_equal(rlk_client_timeout(NULL), -1);
+    assert_int_equal(rlk_posix_prepare(NULL, fds, RLK_MAX_FDS, &timeout_ms), 0);
+    assert_int_equal(timeout_ms, -1);
     assert_true(rlk_client_deadline(NULL) == RLK_NEVER);
     assert_false(rlk_client_next_event(NULL, &event));
     assert_int_equal(rlk_client_nodes(NULL), 0);
@@ -88,49 +89,53 @@ static void test_wrong_input_null_arguments(void **state)
 {
     static const char *const no_url[] = {NULL};
     static const char *const urls[] = {"redis://127.0.0.1:1"};
-    static rlk_client client;
+    static rlk_posix_client posix;
     rlk_client_config config;
     rlk_conn *conns[1] = {NULL};
     struct pollfd fds[1];
+    int timeout_ms = 0;
     rlk_lock other;
     rlk_url url;
     (void)state;
     open_all();
-    assert_result(rlk_client_open(&client, NULL, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_client_open_nodes(&client, NULL, set.memory, 1, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_client_open_nodes(&client, urls, NULL, 1, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_client_open_nodes(&client, no_url, set.memory, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open(&posix, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open_nodes(&posix, NULL, set.memory, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open_nodes(&posix, urls, NULL, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open_nodes(&posix, no_url, set.memory, 1, NULL), RLK_E_ARGUMENT);
     nodes_close(&set); /* its memory is gone by the call above */
     memset(&config, 0, sizeof config);
-    assert_result(rlk_client_init(&client, NULL, 1, &config), RLK_E_ARGUMENT);
-    assert_result(rlk_client_init(&client, conns, 1, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_ARGUMENT); /* no clock */
+    assert_result(rlk_client_init(&posix.client, NULL, 1, &config), RLK_E_ARGUMENT);
+    assert_result(rlk_client_init(&posix.client, conns, 1, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_client_init(&posix.client, conns, 1, &config), RLK_E_ARGUMENT); /* no clock */
     config.env.now_ms = rlk_system_now_ms;
-    assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_ARGUMENT); /* no entropy */
+    assert_result(rlk_client_init(&posix.client, conns, 1, &config),
+                  RLK_E_ARGUMENT); /* no entropy */
     config.env.random = rlk_system_random;
-    assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_ARGUMENT); /* no connection */
-    assert_contains(rlk_client_error(&client), "E_ARGUMENT: an argument is NULL");
+    assert_result(rlk_client_init(&posix.client, conns, 1, &config),
+                  RLK_E_ARGUMENT); /* no connection */
+    assert_contains(rlk_client_error(&posix.client), "E_ARGUMENT: an argument is NULL");
 
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(NULL, &client, "foobar", NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(NULL, &posix.client, "foobar", NULL), RLK_E_ARGUMENT);
     assert_result(rlk_lock_init(&other, NULL, "foobar", NULL), RLK_E_ARGUMENT);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_E_CLOSED);
-    assert_result(rlk_lock_init(&other, &client, NULL, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init_n(&other, &client, NULL, 6, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&other, &posix.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init_n(&other, &posix.client, NULL, 6, NULL), RLK_E_ARGUMENT);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_E_CLOSED);
-    assert_result(rlk_lock_init(&other, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_query(&other, NULL, 1), RLK_E_ARGUMENT);
     assert_result(rlk_query_start(&other, NULL, 1), RLK_E_ARGUMENT);
-    assert_false(rlk_client_next_event(&client, NULL));
-    assert_int_equal(rlk_client_pollfds(&client, NULL, 1), 0);
-    assert_int_equal(rlk_client_pollfds(&client, fds, 0), 0);
-    assert_result(rlk_client_service(&client, NULL, 1), RLK_OK); /* only deadlines */
-    assert_null(rlk_client_conn(&client, 1));
+    assert_false(rlk_client_next_event(&posix.client, NULL));
+    assert_int_equal(rlk_posix_prepare(&posix, NULL, 1, &timeout_ms), 0);
+    assert_int_equal(timeout_ms, -1);
+    assert_int_equal(rlk_posix_prepare(&posix, fds, 0, NULL), 0);
+    assert_result(rlk_posix_service(&posix, NULL, 1), RLK_OK); /* only deadlines */
+    assert_null(rlk_client_conn(&posix.client, 1));
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_OK);
     assert_int_equal(rlk_lock_token(&other, NULL, 0), RLK_TOKEN_DIGITS);
     assert_result(rlk_release(&other), RLK_OK);
     rlk_lock_close(&other);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 
     assert_result(rlk_url_parse(NULL, "redis://localhost"), RLK_E_ARGUMENT);
     assert_result(rlk_url_parse(&url, NULL), RLK_E_ARGUMENT);
@@ -181,15 +186,15 @@ static void test_wrong_input_closed(void **state)
     assert_all_closed();
 
     /* closed with its client, while held, and in the middle of an operation */
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     nodes_close(&set);
     assert_all_closed();
-    assert_false(rlk_client_next_event(&set.client, &event));
-    assert_result(rlk_client_service(&set.client, NULL, 0), RLK_E_CLOSED);
-    assert_result(rlk_client_reset(&set.client), RLK_E_CLOSED);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_E_CLOSED);
+    assert_false(rlk_client_next_event(&set.posix.client, &event));
+    assert_result(rlk_posix_service(&set.posix, NULL, 0), RLK_E_CLOSED);
+    assert_result(rlk_client_reset(&set.posix.client), RLK_E_CLOSED);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_E_CLOSED);
     assert_all_closed();
 }
 
@@ -223,8 +228,8 @@ static void test_wrong_input_second_operation(void **state)
         assert_result(rlk_check(&lock), RLK_E_STATE);
         assert_result(rlk_query(&lock, &second, 1), RLK_E_STATE);
         assert_result(rlk_force_release(&lock), RLK_E_STATE);
-        assert_result_event(&set.client, ends[i], RLK_OK);
-        loop_quiet(&set.client, 5);
+        assert_result_event(&set.posix, ends[i], RLK_OK);
+        loop_quiet(&set.posix, 5);
     }
     assert_contains(rlk_result_text(RLK_E_STATE), "another operation of this lock is under way");
     close_all();
@@ -372,7 +377,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         char token[RLK_TOKEN_MAX + 1];
         rlk_holder holder;
         size_t error_len;
-        assert_result(rlk_lock_init_n(&lock, &set.client, key, len, NULL), RLK_OK);
+        assert_result(rlk_lock_init_n(&lock, &set.posix.client, key, len, NULL), RLK_OK);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         rlk_lock_token(&lock, token, sizeof token);
         assert_string_equal(server_text(redis, "GET %b", key, len), token);
@@ -418,8 +423,8 @@ static void test_fault_61_longest_key(void **state)
     set.memory[0].tx_cap = RLK_TX_MIN(KEY_LEN);
     set.memory[0].rx = set.rx[0];
     set.memory[0].rx_cap = RLK_CONN_RX_MIN;
-    assert_result(rlk_client_open_nodes(&set.client, &url, set.memory, 1, NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &set.client, key, NULL), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&set.posix, &url, set.memory, 1, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, key, NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_extend(&lock, RLK_TTL_MAX / 2), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);

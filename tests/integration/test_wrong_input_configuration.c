@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
 
 /* Nothing is sent to it: nobody listens there. */
@@ -19,20 +19,20 @@ static rlk_lock lock;
 /* Garbage, as a variable on the stack has it: calls must not rely on zeros. */
 static void soil(void)
 {
-    memset(&client, 0xa5, sizeof client);
+    memset(&posix, 0xa5, sizeof posix);
     memset(&lock, 0x5a, sizeof lock);
 }
 
 static void open_nowhere(void)
 {
     soil();
-    assert_result(rlk_client_open(&client, NOWHERE, NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, NOWHERE, NULL), RLK_OK);
 }
 
 static int close_client(void **state)
 {
-    rlk_client_close(&client);
-    memset(&client, 0, sizeof client);
+    rlk_posix_close(&posix);
+    memset(&posix, 0, sizeof posix);
     return support_teardown(state);
 }
 
@@ -41,17 +41,18 @@ static void assert_open_refused(rlk_result result, rlk_result expected, const ch
 {
     struct pollfd fds[RLK_MAX_FDS];
     rlk_event event;
+    int timeout_ms = 0;
     assert_result(result, expected);
-    assert_contains(rlk_client_error(&client), rlk_result_name(expected));
-    assert_contains(rlk_client_error(&client), part);
-    assert_result(rlk_client_service(&client, NULL, 0), RLK_E_CLOSED);
-    assert_result(rlk_client_reset(&client), RLK_E_CLOSED);
-    assert_int_equal(rlk_client_pollfds(&client, fds, RLK_MAX_FDS), 0);
-    assert_int_equal(rlk_client_timeout(&client), -1);
-    assert_false(rlk_client_next_event(&client, &event));
-    assert_int_equal(rlk_client_warnings(&client), 0);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_E_CLOSED);
-    rlk_client_close(&client); /* not needed, and harmless */
+    assert_contains(rlk_client_error(&posix.client), rlk_result_name(expected));
+    assert_contains(rlk_client_error(&posix.client), part);
+    assert_result(rlk_posix_service(&posix, NULL, 0), RLK_E_CLOSED);
+    assert_result(rlk_client_reset(&posix.client), RLK_E_CLOSED);
+    assert_int_equal(rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, &timeout_ms), 0);
+    assert_int_equal(timeout_ms, -1);
+    assert_false(rlk_client_next_event(&posix.client, &event));
+    assert_int_equal(rlk_client_warnings(&posix.client), 0);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_E_CLOSED);
+    rlk_posix_close(&posix); /* not needed, and harmless */
 }
 
 /* ---- URLs ---- */
@@ -102,7 +103,7 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
         {"unix://", RLK_E_URL_PATH, "path"},
         {"unix://run/redis.sock", RLK_E_URL_PATH, "third slash"},
         {"unix:///run/redis%00.sock", RLK_E_URL_PATH, "NUL"},
-        {"redis://localhost?timeout=3", RLK_E_URL_QUERY, "rlk_options"},
+        {"redis://localhost?timeout=3", RLK_E_URL_QUERY, "rlk_posix_options"},
         {"unix:///run/redis.sock?database=3", RLK_E_URL_QUERY, "other than db"},
         {"redis://:secret@localhost?password=secret", RLK_E_URL_QUERY, "twice"},
     };
@@ -110,14 +111,14 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
-        assert_open_refused(rlk_client_open(&client, cases[i].url, NULL), cases[i].result,
+        assert_open_refused(rlk_posix_open(&posix, cases[i].url, NULL), cases[i].result,
                             cases[i].part);
-        assert_null(strstr(rlk_client_error(&client), "secret"));
+        assert_null(strstr(rlk_client_error(&posix.client), "secret"));
     }
 }
 
 /* The text names the field and what it takes. */
-static const char *limit_of(const rlk_options *options)
+static const char *limit_of(const rlk_posix_options *options)
 {
     return options->connect_timeout_ms     ? "; connect_timeout_ms "
            : options->response_timeout_ms  ? "; response_timeout_ms "
@@ -132,7 +133,7 @@ static const char *limit_of(const rlk_options *options)
 
 static void test_wrong_input_options(void **state)
 {
-    static const rlk_options cases[] = {
+    static const rlk_posix_options cases[] = {
         {.connect_timeout_ms = -1},
         {.connect_timeout_ms = TOO_LONG},
         {.response_timeout_ms = -1},
@@ -149,11 +150,11 @@ static void test_wrong_input_options(void **state)
         {.drift_ms = TOO_LONG},
         {.drift_ppm = 1000000},
     };
-    static const rlk_options database = {.db = -1};
-    static const rlk_options longest = {.connect_timeout_ms = RLK_TIME_LIMIT_MAX,
-                                        .response_timeout_ms = RLK_TIME_LIMIT_MAX,
-                                        .operation_timeout_ms = RLK_TIME_LIMIT_MAX,
-                                        .settle_timeout_ms = RLK_TIME_LIMIT_MAX};
+    static const rlk_posix_options database = {.db = -1};
+    static const rlk_posix_options longest = {.connect_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                              .response_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                              .operation_timeout_ms = RLK_TIME_LIMIT_MAX,
+                                              .settle_timeout_ms = RLK_TIME_LIMIT_MAX};
     static const char longest_and_one[] = "0123456789012345678901234567890123456789"
                                           "0123456789012345678901234";
     static const char *const names[] = {"", "two words", "caf\xc3\xa9", longest_and_one};
@@ -161,19 +162,19 @@ static void test_wrong_input_options(void **state)
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
-        assert_open_refused(rlk_client_open(&client, NOWHERE, &cases[i]), RLK_E_TIMES,
+        assert_open_refused(rlk_posix_open(&posix, NOWHERE, &cases[i]), RLK_E_TIMES,
                             "a time limit is negative or longer than a day");
-        assert_contains(rlk_client_error(&client), limit_of(&cases[i]));
+        assert_contains(rlk_client_error(&posix.client), limit_of(&cases[i]));
     }
-    assert_open_refused(rlk_client_open(&client, NOWHERE, &database), RLK_E_URL_DB, "database");
+    assert_open_refused(rlk_posix_open(&posix, NOWHERE, &database), RLK_E_URL_DB, "database");
     for (i = 0; i < COUNT_OF(names); i++) {
-        rlk_options options;
+        rlk_posix_options options;
         memset(&options, 0, sizeof options);
         options.client_name = names[i];
-        assert_open_refused(rlk_client_open(&client, NOWHERE, &options), RLK_E_ARGUMENT,
+        assert_open_refused(rlk_posix_open(&posix, NOWHERE, &options), RLK_E_ARGUMENT,
                             "out of its range");
     }
-    assert_result(rlk_client_open(&client, NOWHERE, &longest), RLK_OK);
+    assert_result(rlk_posix_open(&posix, NOWHERE, &longest), RLK_OK);
 }
 
 /* ---- nodes and their memory ---- */
@@ -199,7 +200,7 @@ static const char *const three[] = {"redis://127.0.0.1:1", "redis://127.0.0.1:2"
 
 static rlk_result open_three(void)
 {
-    return rlk_client_open_nodes(&client, three, set.memory, 3, NULL);
+    return rlk_posix_open_nodes(&posix, three, set.memory, 3, NULL);
 }
 
 /* Buffers below their formulas, one byte or entry short, on any of the nodes. */
@@ -210,7 +211,7 @@ static void test_wrong_input_buffers(void **state)
     soil();
     prepare_memory();
     assert_result(open_three(), RLK_OK); /* the least that does */
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     for (i = 0; i < 3; i++) {
         prepare_memory();
         set.memory[i].ring_len--;
@@ -223,7 +224,7 @@ static void test_wrong_input_buffers(void **state)
         set.memory[i].rx_cap--;
         assert_open_refused(open_three(), RLK_E_BUFFER, "; rx_cap is 63, and must be from 64 to ");
         if (i > 0)
-            assert_contains(rlk_client_error(&client), i == 1 ? "(node 1)" : "(node 2)");
+            assert_contains(rlk_client_error(&posix.client), i == 1 ? "(node 1)" : "(node 2)");
         prepare_memory();
         set.memory[i].ring = NULL;
         assert_open_refused(open_three(), RLK_E_ARGUMENT, "NULL");
@@ -241,21 +242,21 @@ static void test_wrong_input_buffer_for_credentials(void **state)
 {
     static const char *const url[] = {"redis://app:s%65cret@127.0.0.1:1"};
     static const char *const plain[] = {NOWHERE};
-    static const rlk_options options = {.user = "app", .password = "secret"};
+    static const rlk_posix_options options = {.user = "app", .password = "secret"};
     (void)state;
     soil();
     prepare_memory();
     set.memory[0].tx_cap = RLK_CONN_TX_AUTH(3, 6);
-    assert_result(rlk_client_open_nodes(&client, url, set.memory, 1, NULL), RLK_OK);
-    rlk_client_close(&client);
-    assert_result(rlk_client_open_nodes(&client, plain, set.memory, 1, &options), RLK_OK);
-    rlk_client_close(&client);
+    assert_result(rlk_posix_open_nodes(&posix, url, set.memory, 1, NULL), RLK_OK);
+    rlk_posix_close(&posix);
+    assert_result(rlk_posix_open_nodes(&posix, plain, set.memory, 1, &options), RLK_OK);
+    rlk_posix_close(&posix);
     set.memory[0].tx_cap--;
-    assert_open_refused(rlk_client_open_nodes(&client, url, set.memory, 1, NULL), RLK_E_BUFFER,
+    assert_open_refused(rlk_posix_open_nodes(&posix, url, set.memory, 1, NULL), RLK_E_BUFFER,
                         "; tx_cap is 216, and must be from 217 to ");
-    assert_open_refused(rlk_client_open_nodes(&client, plain, set.memory, 1, &options),
-                        RLK_E_BUFFER, "; tx_cap is 216, and must be from 217 to ");
-    assert_null(strstr(rlk_client_error(&client), "secret"));
+    assert_open_refused(rlk_posix_open_nodes(&posix, plain, set.memory, 1, &options), RLK_E_BUFFER,
+                        "; tx_cap is 216, and must be from 217 to ");
+    assert_null(strstr(rlk_client_error(&posix.client), "secret"));
 }
 
 static void test_wrong_input_number_of_nodes(void **state)
@@ -267,16 +268,16 @@ static void test_wrong_input_number_of_nodes(void **state)
     (void)state;
     soil();
     prepare_memory();
-    assert_open_refused(rlk_client_open_nodes(&client, urls, set.memory, 0, NULL), RLK_E_NODES,
+    assert_open_refused(rlk_posix_open_nodes(&posix, urls, set.memory, 0, NULL), RLK_E_NODES,
                         "number of nodes");
-    assert_open_refused(rlk_client_open_nodes(&client, urls, set.memory, RLK_MAX_NODES + 1, NULL),
+    assert_open_refused(rlk_posix_open_nodes(&posix, urls, set.memory, RLK_MAX_NODES + 1, NULL),
                         RLK_E_NODES, "; nodes is 6, and must be from 1 to 5");
     /* fault 59: even N, N=2 → warned, not refused */
     for (n = 1; n <= RLK_MAX_NODES; n++) {
-        assert_result(rlk_client_open_nodes(&client, urls, set.memory, n, NULL), RLK_OK);
-        assert_int_equal(rlk_client_warnings(&client), n % 2 == 0 ? RLK_WARN_EVEN : 0);
-        assert_int_equal(rlk_client_nodes(&client), n);
-        rlk_client_close(&client);
+        assert_result(rlk_posix_open_nodes(&posix, urls, set.memory, n, NULL), RLK_OK);
+        assert_int_equal(rlk_client_warnings(&posix.client), n % 2 == 0 ? RLK_WARN_EVEN : 0);
+        assert_int_equal(rlk_client_nodes(&posix.client), n);
+        rlk_posix_close(&posix);
     }
 }
 
@@ -299,9 +300,9 @@ static void test_fault_58_same_server_twice(void **state)
         set.memory[i].tx_cap = RLK_CONN_TX_AUTH(0, 2);
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
-        assert_open_refused(rlk_client_open_nodes(&client, cases[i], set.memory, 3, NULL),
+        assert_open_refused(rlk_posix_open_nodes(&posix, cases[i], set.memory, 3, NULL),
                             RLK_E_SAME_NODE, "the same server is listed twice");
-        assert_contains(rlk_client_error(&client), "(node ");
+        assert_contains(rlk_client_error(&posix.client), "(node ");
     }
 }
 
@@ -311,8 +312,8 @@ static void test_fault_58_same_server_twice(void **state)
  * refused before anything but its own bytes is touched. */
 static void test_wrong_input_layout(void **state)
 {
-    static uint8_t room[sizeof(rlk_client) + 64];
-    rlk_client *other = (rlk_client *)(void *)room;
+    static uint8_t room[sizeof(rlk_posix_client) + 64];
+    rlk_posix_client *other = (rlk_posix_client *)(void *)room;
     rlk_lock *small = (rlk_lock *)(void *)room;
     static const struct {
         int size;
@@ -324,22 +325,23 @@ static void test_wrong_input_layout(void **state)
     (void)state;
     open_nowhere();
     prepare_memory();
-    conns[0] = rlk_client_conn(&client, 0);
+    conns[0] = rlk_client_conn(&posix.client, 0);
     memset(&config, 0, sizeof config);
     for (i = 0; i < COUNT_OF(cases); i++) {
-        size_t of_client = (size_t)((int)sizeof(rlk_client) + cases[i].size);
+        size_t of_client = (size_t)((int)sizeof(rlk_posix_client) + cases[i].size);
         size_t of_lock = (size_t)((int)sizeof(rlk_lock) + cases[i].size);
         uint32_t layout = RLK_LAYOUT + cases[i].layout;
         memset(room, 0xa5, sizeof room);
-        assert_result(rlki_client_open(other, NOWHERE, NULL, of_client, layout), RLK_E_LAYOUT);
-        assert_result(rlki_client_open_nodes(other, three, set.memory, 3, NULL, of_client, layout),
+        assert_result(rlki_posix_open(other, NOWHERE, NULL, of_client, layout), RLK_E_LAYOUT);
+        assert_result(rlki_posix_open_nodes(other, three, set.memory, 3, NULL, of_client, layout),
                       RLK_E_LAYOUT);
-        assert_result(rlki_client_init(other, conns, 1, &config, of_client, layout), RLK_E_LAYOUT);
+        assert_result(rlki_client_init(&other->client, conns, 1, &config, of_client, layout),
+                      RLK_E_LAYOUT);
         assert_int_equal(room[of_client], 0xa5);
         memset(room, 0xa5, sizeof room);
-        assert_result(rlki_lock_init(small, &client, "foobar", NULL, of_lock, layout),
+        assert_result(rlki_lock_init(small, &posix.client, "foobar", NULL, of_lock, layout),
                       RLK_E_LAYOUT);
-        assert_result(rlki_lock_init_n(small, &client, "foobar", 6, NULL, of_lock, layout),
+        assert_result(rlki_lock_init_n(small, &posix.client, "foobar", 6, NULL, of_lock, layout),
                       RLK_E_LAYOUT);
         assert_int_equal(room[of_lock], 0xa5);
         assert_result(rlk_acquire_start(small, RLK_TRY), RLK_E_CLOSED);
@@ -354,8 +356,8 @@ static void test_wrong_input_layout(void **state)
 static void assert_lock_refused(rlk_result result, rlk_result expected)
 {
     assert_result(result, expected);
-    assert_contains(rlk_client_error(&client), rlk_result_name(expected));
-    assert_contains(rlk_client_error(&client), rlk_result_text(expected));
+    assert_contains(rlk_client_error(&posix.client), rlk_result_name(expected));
+    assert_contains(rlk_client_error(&posix.client), rlk_result_text(expected));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlk_lock_close(&lock), RLK_E_CLOSED);
     assert_contains(rlk_lock_error(&lock), "closed, or was never initialised");
@@ -388,12 +390,12 @@ static void test_fault_56_57_ttl_of_the_configuration(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_result result;
         open_nowhere();
-        result = rlk_lock_init(&lock, &client, "foobar", &cases[i].config);
+        result = rlk_lock_init(&lock, &posix.client, "foobar", &cases[i].config);
         if (cases[i].result != RLK_OK)
             assert_lock_refused(result, cases[i].result);
         else
             assert_result(result, RLK_OK);
-        rlk_client_close(&client);
+        rlk_posix_close(&posix);
     }
 }
 
@@ -416,23 +418,24 @@ static void test_wrong_input_lock_configuration(void **state)
     memset(prefix, 'p', RLK_PREFIX_MAX + 1);
     for (i = 0; i < COUNT_OF(cases); i++) {
         open_nowhere();
-        assert_lock_refused(rlk_lock_init(&lock, &client, "foobar", &cases[i].config),
+        assert_lock_refused(rlk_lock_init(&lock, &posix.client, "foobar", &cases[i].config),
                             cases[i].result);
-        rlk_client_close(&client);
+        rlk_posix_close(&posix);
     }
     open_nowhere();
-    assert_lock_refused(rlk_lock_init(&lock, &client, "foobar", &cases[0].config), RLK_E_TIMES);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", &longest), RLK_OK);
+    assert_lock_refused(rlk_lock_init(&lock, &posix.client, "foobar", &cases[0].config),
+                        RLK_E_TIMES);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &longest), RLK_OK);
     /* nothing is wrong with the client any more */
-    assert_contains(rlk_client_error(&client), "E_NOT_CONNECTED: not connected yet: ");
+    assert_contains(rlk_client_error(&posix.client), "E_NOT_CONNECTED: not connected yet: ");
 }
 
 /* A number in a text. */
 static int64_t number_behind(const char *words)
 {
-    const char *at = strstr(rlk_client_error(&client), words);
+    const char *at = strstr(rlk_client_error(&posix.client), words);
     if (at == NULL)
-        fail_msg("\"%s\" is not in \"%s\"", words, rlk_client_error(&client));
+        fail_msg("\"%s\" is not in \"%s\"", words, rlk_client_error(&posix.client));
     return strtoll(at + strlen(words), NULL, 10);
 }
 
@@ -450,20 +453,21 @@ static void test_fault_128_ttl_that_fits(void **state)
     for (i = 0; i < COUNT_OF(nodes_ms); i++)
         for (k = 0; k < COUNT_OF(drifts_ppm); k++)
             for (n = 0; n < COUNT_OF(drifts_ms); n++) {
-                rlk_options options = {.drift_ppm = drifts_ppm[k], .drift_ms = drifts_ms[n]};
+                rlk_posix_options options = {.drift_ppm = drifts_ppm[k], .drift_ms = drifts_ms[n]};
                 rlk_lock_config config = {.node_timeout_ms = nodes_ms[i], .ttl_ms = 1};
                 int64_t least;
-                assert_result(rlk_client_open(&client, NOWHERE, &options), RLK_OK);
-                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_E_TTL);
-                assert_contains(rlk_client_error(&client), "; ttl_ms is 1, and must be from ");
+                assert_result(rlk_posix_open(&posix, NOWHERE, &options), RLK_OK);
+                assert_result(rlk_lock_init(&lock, &posix.client, "k", &config), RLK_E_TTL);
+                assert_contains(rlk_client_error(&posix.client),
+                                "; ttl_ms is 1, and must be from ");
                 assert_int_equal(number_behind(" to "), RLK_TTL_MAX);
                 least = number_behind("must be from ");
                 config.ttl_ms = least - 1;
-                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_E_TTL);
+                assert_result(rlk_lock_init(&lock, &posix.client, "k", &config), RLK_E_TTL);
                 assert_int_equal(number_behind("must be from "), least);
                 config.ttl_ms = least;
-                assert_result(rlk_lock_init(&lock, &client, "k", &config), RLK_OK);
-                rlk_client_close(&client);
+                assert_result(rlk_lock_init(&lock, &posix.client, "k", &config), RLK_OK);
+                rlk_posix_close(&posix);
             }
 }
 
@@ -491,14 +495,14 @@ static void test_fault_128_other_numbers_that_fit(void **state)
     memset(prefix, 'p', RLK_PREFIX_MAX + 1);
     open_nowhere();
     for (i = 0; i < COUNT_OF(cases); i++) {
-        assert_lock_refused(rlk_lock_init(&lock, &client, "k", &cases[i].config),
+        assert_lock_refused(rlk_lock_init(&lock, &posix.client, "k", &cases[i].config),
                             cases[i].config.ttl_ms                 ? RLK_E_TTL
                             : cases[i].config.token_prefix != NULL ? RLK_E_PREFIX
                                                                    : RLK_E_TIMES);
-        assert_contains(rlk_client_error(&client), cases[i].text);
+        assert_contains(rlk_client_error(&posix.client), cases[i].text);
     }
-    assert_lock_refused(rlk_lock_init(&lock, &client, NULL, NULL), RLK_E_ARGUMENT);
-    assert_null(strstr(rlk_client_error(&client), ";")); /* nothing of before */
+    assert_lock_refused(rlk_lock_init(&lock, &posix.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_null(strstr(rlk_client_error(&posix.client), ";")); /* nothing of before */
 }
 
 /* Faults 60 and 61: the empty key; and one byte more than the transmit buffer takes. */
@@ -510,21 +514,26 @@ static void test_fault_61_key_empty_and_oversized(void **state)
     (void)state;
     memset(key, 'k', sizeof key);
     open_nowhere();
-    assert_lock_refused(rlk_lock_init(&lock, &client, "", NULL), RLK_E_KEY);
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, "foobar", 0, NULL), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "the key is empty, or too long");
-    assert_contains(rlk_client_error(&client), "; its length is 0, and must be from 1 to 432");
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, longest + 1, NULL), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "; its length is 433, and must be from 1 to 432");
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, SIZE_MAX, NULL), RLK_E_KEY);
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, SIZE_MAX / 2 + 1, NULL), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "; its length must be from 1 to 432");
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, longest, &with_prefix), RLK_E_KEY);
-    assert_contains(rlk_client_error(&client), "; its length is 432, and must be from 1 to 428");
-    assert_lock_refused(rlk_lock_init_n(&lock, &client, key, 429, &with_prefix), RLK_E_KEY);
-    assert_result(rlk_lock_init_n(&lock, &client, key, 428, &with_prefix), RLK_OK);
+    assert_lock_refused(rlk_lock_init(&lock, &posix.client, "", NULL), RLK_E_KEY);
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, "foobar", 0, NULL), RLK_E_KEY);
+    assert_contains(rlk_client_error(&posix.client), "the key is empty, or too long");
+    assert_contains(rlk_client_error(&posix.client),
+                    "; its length is 0, and must be from 1 to 432");
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, key, longest + 1, NULL), RLK_E_KEY);
+    assert_contains(rlk_client_error(&posix.client),
+                    "; its length is 433, and must be from 1 to 432");
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, key, SIZE_MAX, NULL), RLK_E_KEY);
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, key, SIZE_MAX / 2 + 1, NULL),
+                        RLK_E_KEY);
+    assert_contains(rlk_client_error(&posix.client), "; its length must be from 1 to 432");
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, key, longest, &with_prefix),
+                        RLK_E_KEY);
+    assert_contains(rlk_client_error(&posix.client),
+                    "; its length is 432, and must be from 1 to 428");
+    assert_lock_refused(rlk_lock_init_n(&lock, &posix.client, key, 429, &with_prefix), RLK_E_KEY);
+    assert_result(rlk_lock_init_n(&lock, &posix.client, key, 428, &with_prefix), RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(rlk_lock_init_n(&lock, &client, key, longest, NULL), RLK_OK);
+    assert_result(rlk_lock_init_n(&lock, &posix.client, key, longest, NULL), RLK_OK);
 }
 
 int main(void)

@@ -13,10 +13,10 @@
 static nodes set;
 static rlk_lock lock;
 
-static void open_at(const char *url, const rlk_options *options)
+static void open_at(const char *url, const rlk_posix_options *options)
 {
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
 }
 
 static void close_all(void)
@@ -35,7 +35,7 @@ static void assert_attempt_fails(rlk_result expected, const char *part, const ch
     strcpy(copy, rlk_lock_error(&lock));
     assert_contains(copy, "acquire \"foobar\": ");
     texts[0] = copy;
-    texts[1] = rlk_client_error(&set.client);
+    texts[1] = rlk_client_error(&set.posix.client);
     for (i = 0; i < COUNT_OF(texts); i++) {
         assert_contains(texts[i], rlk_result_name(expected));
         assert_contains(texts[i], rlk_result_text(expected));
@@ -44,7 +44,7 @@ static void assert_attempt_fails(rlk_result expected, const char *part, const ch
         assert_contains(texts[i], other);
     }
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_result_event(&set.client, RLK_OP_ACQUIRE, expected);
+    assert_result_event(&set.posix, RLK_OP_ACQUIRE, expected);
 }
 
 /* ---- nobody there ---- */
@@ -72,7 +72,7 @@ static void test_wrong_input_refused(void **state)
 
 static void test_wrong_input_black_hole(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     hostile *peer = hostile_black_hole();
     int64_t start;
     (void)state;
@@ -90,7 +90,7 @@ static void test_wrong_input_silent_peer(void **state)
 {
     static const hostile_step steps[] = {{NULL, "", HOSTILE_SILENT}};
     hostile *peer = hostile_start(steps, COUNT_OF(steps), true);
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = 150;
@@ -113,7 +113,7 @@ static int no_address(void *context, const char *host, uint16_t port, rlk_addres
 
 static void test_wrong_input_name_not_found(void **state)
 {
-    rlk_options options;
+    rlk_posix_options options;
     int asked = 0;
     (void)state;
     memset(&options, 0, sizeof options);
@@ -148,16 +148,16 @@ static void test_wrong_input_name_in_a_loop(void **state)
     (void)state;
     open_at("redis://lock.example", NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_result_event(&set.client, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
+    assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
     assert_contains(rlk_lock_error(&lock),
                     "acquire \"foobar\": E_RESOLVER: a host name in an event");
     assert_contains(rlk_lock_error(&lock), "needs the resolver hook: use an address, or set it");
-    assert_contains(rlk_client_error(&set.client), "E_RESOLVER");
+    assert_contains(rlk_client_error(&set.posix.client), "E_RESOLVER");
     close_all();
     snprintf(url, sizeof url, "redis://localhost:%d", server_port(redis));
     open_at(url, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    assert_event(&set.client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
     close_all();
 }
 
@@ -252,17 +252,18 @@ static void test_fault_88_one_server_through_two_aliases(void **state)
     snprintf(localhost, sizeof localhost, "redis://localhost:%d", server_port(a));
     for (i = 0; i < COUNT_OF(urls); i++) {
         nodes_open_urls(&set, urls[i], 3, NULL);
-        assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
-        assert_int_equal(rlk_client_warnings(&set.client), 0); /* not known before it is asked */
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+        assert_int_equal(rlk_client_warnings(&set.posix.client),
+                         0); /* not known before it is asked */
         assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
-        assert_int_equal(rlk_client_warnings(&set.client), RLK_WARN_ALIAS);
+        assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_ALIAS);
         close_all();
     }
     /* and no such warning of three that are three */
     nodes_open_urls(&set, (const char *[]){server_url(a), server_tcp_url(b)}, 2, NULL);
-    assert_result(rlk_lock_init(&lock, &set.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_query(&lock, holders, 2), RLK_NOT_HELD);
-    assert_int_equal(rlk_client_warnings(&set.client), RLK_WARN_EVEN);
+    assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_EVEN);
     close_all();
 }
 
@@ -291,7 +292,7 @@ static void test_wrong_input_credentials_hook(void **state)
 {
     static const rlk_credentials_hook hooks[] = {no_credentials, long_credentials};
     server *redis = server_start(NULL);
-    rlk_options options;
+    rlk_posix_options options;
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(hooks); i++) {
@@ -323,12 +324,12 @@ static int long_hook(void *context, rlk_credentials *out)
     return 0;
 }
 
-/* rlk_client_open has no room for it, and says which call has, and how much is needed; that works.
+/* rlk_posix_open has no room for it, and says which call has, and how much is needed; that works.
  */
-static void assert_long_password(server *redis, const char *url, const rlk_options *options)
+static void assert_long_password(server *redis, const char *url, const rlk_posix_options *options)
 {
-    static rlk_client client;
-    static rlk_node_memory memory;
+    static rlk_posix_client posix;
+    static rlk_posix_memory memory;
     static rlk_conn_entry ring[RLK_CONN_RING_MIN];
     static uint8_t tx[RLK_CONN_TX_AUTH(0, LONG_LEN)];
     static uint8_t rx[RLK_CONN_RX_MIN];
@@ -337,19 +338,20 @@ static void assert_long_password(server *redis, const char *url, const rlk_optio
     snprintf(numbers, sizeof numbers, "; tx_cap is %d, and must be from %zu to ", RLK_NODE_TX,
              sizeof tx);
     if (options->credentials == NULL) {
-        assert_result(rlk_client_open(&client, url, options), RLK_E_BUFFER);
-        assert_contains(rlk_client_error(&client), numbers);
+        assert_result(rlk_posix_open(&posix, url, options), RLK_E_BUFFER);
+        assert_contains(rlk_client_error(&posix.client), numbers);
     } else { /* it is asked when it connects */
         snprintf(numbers, sizeof numbers, "; tx_cap is %d, and must be at least ", RLK_NODE_TX);
-        assert_result(rlk_client_open(&client, url, options), RLK_OK);
-        assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+        assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CREDENTIALS);
         assert_contains(rlk_lock_error(&lock), numbers);
-        assert_contains(rlk_client_error(&client), numbers);
+        assert_contains(rlk_client_error(&posix.client), numbers);
     }
-    assert_contains(rlk_client_error(&client), "rlk_client_open_nodes takes larger ones (tx_cap");
-    assert_null(strstr(rlk_client_error(&client), "sss"));
-    rlk_client_close(&client);
+    assert_contains(rlk_client_error(&posix.client),
+                    "rlk_posix_open_nodes takes larger ones (tx_cap");
+    assert_null(strstr(rlk_client_error(&posix.client), "sss"));
+    rlk_posix_close(&posix);
 
     memory.ring = ring;
     memory.ring_len = RLK_CONN_RING_MIN;
@@ -357,12 +359,12 @@ static void assert_long_password(server *redis, const char *url, const rlk_optio
     memory.tx_cap = sizeof tx;
     memory.rx = rx;
     memory.rx_cap = sizeof rx;
-    assert_result(rlk_client_open_nodes(&client, &url, &memory, 1, options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&posix, &url, &memory, 1, options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* In the options, in the URL, from the hook; and with RESP2. */
@@ -371,7 +373,7 @@ static void test_fault_127_long_password(void **state)
     static char url[LONG_LEN + 256];
     server_config config = {.password = long_password};
     server *redis;
-    rlk_options options;
+    rlk_posix_options options;
     unsigned i;
     (void)state;
     memset(long_password, 's', LONG_LEN);
@@ -404,7 +406,7 @@ static void test_wrong_input_credentials_that_come_late(void **state)
 {
     server_config config = {.password = "sesame"};
     server *redis = server_start(&config);
-    rlk_options options;
+    rlk_posix_options options;
     int asked = 0;
     (void)state;
     memset(&options, 0, sizeof options);
@@ -437,9 +439,9 @@ static void assert_no_password(const char *password)
 {
     static const char *texts[3];
     size_t i;
-    texts[0] = rlk_conn_text(rlk_client_conn(&set.client, 0));
+    texts[0] = rlk_conn_text(rlk_client_conn(&set.posix.client, 0));
     assert_null(strstr(texts[0], password));
-    texts[1] = rlk_client_error(&set.client);
+    texts[1] = rlk_client_error(&set.posix.client);
     assert_null(strstr(texts[1], password));
     texts[2] = rlk_lock_error(&lock);
     assert_null(strstr(texts[2], password));
@@ -470,7 +472,7 @@ static void test_wrong_input_password_is_kept_nowhere(void **state)
         server *redis = server_start(&config);
         proxy *middle = proxy_start(server_url(redis), false);
         const char *step = i < 2 ? "HELLO" : "AUTH";
-        rlk_options options;
+        rlk_posix_options options;
         char url[256];
         memset(&set, 0, sizeof set);
         memset(&options, 0, sizeof options);
@@ -538,7 +540,7 @@ static void test_wrong_input_password_in_other_words(void **state)
     size_t i;
     (void)state;
     for (i = 0; i < COUNT_OF(parrots); i++) {
-        rlk_options options;
+        rlk_posix_options options;
         char url[256];
         memset(&options, 0, sizeof options);
         options.resp2_only = true;
@@ -560,7 +562,7 @@ static void test_wrong_input_user_without_password(void **state)
     server_config config = {
         .lines = SERVER_LINES("user app on nopass ~* &* +@all", "user other on >secret ~* +@all")};
     server *redis = server_start(&config);
-    rlk_options options;
+    rlk_posix_options options;
     (void)state;
     memset(&options, 0, sizeof options);
     options.user = "app";

@@ -21,19 +21,19 @@ WAITING rlk_lock holder;
 
 WAITING const size_t sizes[] = {1, 3};
 
-WAITING rlk_client *client(void)
+WAITING rlk_posix_client *client(void)
 {
-    return &world.set.client;
+    return &world.set.posix;
 }
 
-WAITING void start_with(size_t count, int64_t recheck_max_ms, const rlk_options *options)
+WAITING void start_with(size_t count, int64_t recheck_max_ms, const rlk_posix_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, count, true, NULL, options);
     nodes_open_again(&others, &world.set, NULL);
     proxied_lock_init(&world, &waiter, KEY, &config);
-    assert_result(rlk_lock_init(&holder, &others.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&holder, &others.posix.client, KEY, NULL), RLK_OK);
 }
 
 WAITING void start(size_t count)
@@ -79,7 +79,7 @@ WAITING void assert_acquired(const char *after)
     assert_ptr_equal(event.lock, &waiter);
     assert_between(support_now_ms() - start_ms, 0, scaled(1500));
     assert_true(rlk_is_held(&waiter));
-    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->quorum);
+    assert_true(proxied_holding(&world, KEY, token_of(&waiter)) >= client()->client.quorum);
 }
 
 #endif

@@ -25,9 +25,9 @@
 #define LOCKER_NODES 5
 #define PAUSE_MS     5 /* between two increments: others have their turn */
 
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
-static rlk_node_memory memory[LOCKER_NODES];
+static rlk_posix_memory memory[LOCKER_NODES];
 static rlk_conn_entry rings[LOCKER_NODES][16];
 static uint8_t tx[LOCKER_NODES][2048];
 static uint8_t rx[LOCKER_NODES][1024];
@@ -58,8 +58,8 @@ static bool locker_open(long ttl_ms, const char *key, char *const *sockets, size
         memory[i].rx = rx[i];
         memory[i].rx_cap = sizeof rx[i];
     }
-    return rlk_client_open_nodes(&client, url_list, memory, count, NULL) == RLK_OK &&
-           rlk_lock_init(&lock, &client, key, &config) == RLK_OK;
+    return rlk_posix_open_nodes(&posix, url_list, memory, count, NULL) == RLK_OK &&
+           rlk_lock_init(&lock, &posix.client, key, &config) == RLK_OK;
 }
 
 /* Adds 1 to the number in the file, in the way that loses what others add meanwhile. */
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
 
     if (argc < 4 || !locker_open(strtol(argv[1], NULL, 10), argv[2], argv + 3, (size_t)argc - 3)) {
         fprintf(stderr, "usage: locker TTL_MS KEY SOCKET... %s\n",
-                argc < 4 ? "" : rlk_client_error(&client));
+                argc < 4 ? "" : rlk_client_error(&posix.client));
         return 2;
     }
     while (fgets(line, sizeof line, stdin) != NULL) {
@@ -143,6 +143,6 @@ int main(int argc, char **argv)
         fflush(stdout);
     }
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     return 0;
 }

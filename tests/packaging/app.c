@@ -11,15 +11,15 @@
 
 int main(int argc, char **argv)
 {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     rlk_result result;
 
     if (argc != 3 || strcmp(rlk_version(), RLK_VERSION_STRING) != 0)
         return 2;
-    result = rlk_client_open(&client, argv[1], NULL);
+    result = rlk_posix_open(&posix, argv[1], NULL);
     if (result == RLK_OK)
-        result = rlk_lock_init(&lock, &client, argv[2], NULL);
+        result = rlk_lock_init(&lock, &posix.client, argv[2], NULL);
     if (result == RLK_OK)
         result = rlk_acquire(&lock, 10000);
     if (result == RLK_OK)
@@ -28,6 +28,6 @@ int main(int argc, char **argv)
     if (result != RLK_OK)
         return 1;
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     return 0;
 }

@@ -14,16 +14,16 @@ static rlk_kept kept;
 
 int main(int argc, char **argv)
 {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     const char *url = argv[1];
     rlk_result result;
 
     if (argc != 3)
         return 2;
-    result = rlk_client_open(&client, url, NULL);
+    result = rlk_posix_open(&posix, url, NULL);
     if (result == RLK_OK)
-        result = rlk_lock_init(&lock, &client, argv[2], NULL);
+        result = rlk_lock_init(&lock, &posix.client, argv[2], NULL);
     if (result == RLK_OK)
         result = rlk_keeper_start(&keeper, &url, NULL, 1, NULL);
     if (result == RLK_OK)
@@ -39,6 +39,6 @@ int main(int argc, char **argv)
         return 1;
     rlk_keeper_stop(&keeper);
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     return 0;
 }

@@ -29,17 +29,17 @@ typedef struct exhaust_life {
     const char *urls[RLK_MAX_NODES];
     server *servers[RLK_MAX_NODES];
     size_t nodes;
-    rlk_options options;
-    size_t tx_cap; /* 0: the buffers that rlk_client_open embeds; for one node */
+    rlk_posix_options options;
+    size_t tx_cap; /* 0: the buffers that rlk_posix_open embeds; for one node */
     size_t rx_cap;
     uint16_t ring_len;
     int64_t wait_ms;
     /* what came of it */
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     rlk_result results[STEPS];
     char what[160]; /* for messages */
-    rlk_node_memory memory[RLK_MAX_NODES];
+    rlk_posix_memory memory[RLK_MAX_NODES];
     rlk_conn_entry rings[RLK_MAX_NODES][32];
     uint8_t *tx[RLK_MAX_NODES];
     uint8_t *rx[RLK_MAX_NODES];
@@ -175,10 +175,10 @@ static rlk_result exhaust_open(exhaust_life *life)
     size_t i;
 
     if (life->nodes == 1 && life->tx_cap == 0) {
-        return rlk_client_open(&life->client, life->urls[0], &life->options);
+        return rlk_posix_open(&life->posix, life->urls[0], &life->options);
     }
     for (i = 0; i < life->nodes; i++) {
-        rlk_node_memory *memory = &life->memory[i];
+        rlk_posix_memory *memory = &life->memory[i];
 
         memory->ring = life->rings[i];
         memory->ring_len = life->ring_len != 0 ? life->ring_len : (uint16_t)32;
@@ -187,8 +187,8 @@ static rlk_result exhaust_open(exhaust_life *life)
         memory->tx = life->tx[i] = (uint8_t *)malloc(memory->tx_cap);
         memory->rx = life->rx[i] = (uint8_t *)malloc(memory->rx_cap);
     }
-    return rlk_client_open_nodes(&life->client, life->urls, life->memory, life->nodes,
-                                 &life->options);
+    return rlk_posix_open_nodes(&life->posix, life->urls, life->memory, life->nodes,
+                                &life->options);
 }
 
 /* The same again without failures: everything works. Then nothing is left, not a descriptor, not a
@@ -215,7 +215,7 @@ static void exhaust_end(exhaust_life *life)
     kernel.armed = true;
     exhaust_assert(life, rlk_release(&life->lock) == RLK_OK);
     exhaust_assert(life, rlk_lock_close(&life->lock) == RLK_OK);
-    rlk_client_close(&life->client);
+    rlk_posix_close(&life->posix);
     kernel.armed = false;
     exhaust_assert(life, exhaust_holding(life) <= (life->nodes - 1) / 2);
     for (i = 0; i < life->nodes; i++) {
@@ -237,7 +237,8 @@ EXHAUST void exhaust_live(exhaust_life *life)
     kernel.met = 0;
     kernel.armed = true;
     exhaust_assert(life, exhaust_open(life) == RLK_OK);
-    exhaust_assert(life, rlk_lock_init(&life->lock, &life->client, EXHAUST_KEY, &config) == RLK_OK);
+    exhaust_assert(life,
+                   rlk_lock_init(&life->lock, &life->posix.client, EXHAUST_KEY, &config) == RLK_OK);
     exhaust_steps_run(life);
     exhaust_end(life);
     exhaust_assert(life, exhaust_descriptors() == descriptors);

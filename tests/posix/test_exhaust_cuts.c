@@ -153,8 +153,8 @@ static void test_exhaust_less_than_least(void **state)
     use_least(true, true, true);
     life.tx_cap--;
     assert_result(exhaust_open(&life), RLK_OK);
-    assert_result(rlk_lock_init(&life.lock, &life.client, EXHAUST_KEY, NULL), RLK_E_KEY);
-    rlk_client_close(&life.client);
+    assert_result(rlk_lock_init(&life.lock, &life.posix.client, EXHAUST_KEY, NULL), RLK_E_KEY);
+    rlk_posix_close(&life.posix);
     free(life.tx[0]);
     free(life.rx[0]);
     assert_int_equal(exhaust_descriptors(), descriptors);

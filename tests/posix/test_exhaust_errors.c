@@ -232,7 +232,7 @@ static void test_exhaust_no_clock(void **state)
     exhaust_reset();
     kernel.faults[0] = (exhaust_fault){EX_CLOCK, 0, UINT_MAX, EINVAL};
     kernel.armed = true;
-    assert_result(rlk_client_open(&life.client, life.urls[0], &life.options), RLK_E_CLOCK);
+    assert_result(rlk_posix_open(&life.posix, life.urls[0], &life.options), RLK_E_CLOCK);
     kernel.armed = false;
     assert_int_equal(kernel.pages, 0);
 }

@@ -278,7 +278,7 @@ void process_end(sim_process *process)
 
     TRACE("process %u: ends its client", process->index);
     process_gone(process);
-    rlk_client_deinit(&process->client);
+    rlk_client_close(&process->client);
     for (i = 0; i < sim.nodes; i++) {
         sim_link *link = &process->links[i];
 

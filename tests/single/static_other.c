@@ -9,18 +9,18 @@ uintptr_t static_other_version(void)
 
 rlk_result static_other_try(const char *url, const char *key)
 {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
-    rlk_result result = rlk_client_open(&client, url, NULL);
+    rlk_result result = rlk_posix_open(&posix, url, NULL);
     if (result != RLK_OK)
         return result;
-    result = rlk_lock_init(&lock, &client, key, NULL);
+    result = rlk_lock_init(&lock, &posix.client, key, NULL);
     if (result == RLK_OK)
         result = rlk_acquire(&lock, RLK_TRY);
     if (result == RLK_OK)
         result = rlk_release(&lock);
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     return result;
 }
 

@@ -18,11 +18,11 @@ static void test_single_static_files_have_a_library_each(void **state)
 static void test_single_static_locks_exclude_each_other(void **state)
 {
     server *redis = server_start(NULL);
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     (void)state;
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(static_other_try(server_url(redis), "foobar"), RLK_BUSY);
@@ -31,18 +31,18 @@ static void test_single_static_locks_exclude_each_other(void **state)
     assert_int_equal(server_integer(redis, "EXISTS foobar"), 0);
 
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 /* Structs are the same in both, so one library may go on with what the other began. */
 static void test_single_static_lock_is_handed_over(void **state)
 {
     server *redis = server_start(NULL);
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
     (void)state;
-    assert_result(rlk_client_open(&client, server_url(redis), NULL), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(static_other_release(&lock), RLK_OK);
@@ -51,7 +51,7 @@ static void test_single_static_lock_is_handed_over(void **state)
     assert_result(rlk_release(&lock), RLK_OK);
 
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
 }
 
 int main(void)

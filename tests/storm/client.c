@@ -174,10 +174,10 @@ static rlk_result loop_result(storm_job *job, int64_t bound_ms)
     client_op(job, bound_ms);
     event.result = RLK_PENDING;
     while (rlk_lock_operation(&lock) != RLK_OP_NONE)
-        if (loop_next_event(&set.client, &event, 20) && event.operation != RLK_OP_NONE)
+        if (loop_next_event(&set.posix, &event, 20) && event.operation != RLK_OP_NONE)
             note_result(job, event.result);
     client_op(job, 0);
-    while (rlk_client_next_event(&set.client, &event))
+    while (rlk_client_next_event(&set.posix.client, &event))
         if (event.operation != RLK_OP_NONE)
             note_result(job, event.result);
     return event.result;
@@ -190,7 +190,7 @@ static bool loop_wait(storm_job *job, int64_t patience_ms)
     rlk_event event;
 
     while (!client_leaves(job) && support_now_ms() < end_ms) {
-        if (!loop_next_event(&set.client, &event, 10))
+        if (!loop_next_event(&set.posix, &event, 10))
             continue;
         if (event.type == RLK_EV_ACQUIRED)
             return lease_begin(job);
@@ -213,7 +213,7 @@ static void hold_in_loop(storm_job *job)
         rlk_event event;
 
         lease_call(job);
-        if (loop_next_event(&set.client, &event, left_ms < 10 ? left_ms : 10) &&
+        if (loop_next_event(&set.posix, &event, left_ms < 10 ? left_ms : 10) &&
             event.type == RLK_EV_RENEWED)
             client_add(job, COUNT_RENEWED);
         if (!lease_goes_on(job))
@@ -252,7 +252,7 @@ static void run_in_loop(storm_job *job)
         } else {
             end_in_loop(job, rlk_release_start(&lock));
         }
-        loop_serve(&set.client, client_pause_ms(job));
+        loop_serve(&set.posix, client_pause_ms(job));
     }
 }
 
@@ -265,7 +265,7 @@ static void run_elected(storm_job *job)
 
         if (result != RLK_PENDING) {
             note_result(job, result);
-            rlk_client_reset(&set.client);
+            rlk_client_reset(&set.posix.client);
             support_sleep_ms(5);
             continue;
         }
@@ -276,7 +276,7 @@ static void run_elected(storm_job *job)
                 break;
         }
         end_in_loop(job, rlk_resign_start(&lock));
-        loop_serve(&set.client, client_pause_ms(job));
+        loop_serve(&set.posix, client_pause_ms(job));
     }
     if (rlk_is_held(&lock))
         end_in_loop(job, rlk_release_start(&lock));
@@ -287,7 +287,7 @@ static void run_elected(storm_job *job)
 static void client_open(storm_job *job)
 {
     rlk_lock_config config = rlk_lock_config_default();
-    rlk_options options;
+    rlk_posix_options options;
 
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = 400;
@@ -299,7 +299,7 @@ static void client_open(storm_job *job)
     config.recheck_max_ms = 1000;
     job->calm = board_get(&job->arena->phase) == PHASE_CALM;
     nodes_open_urls(&set, job->calm ? job->urls : job->detour, job->nodes, &options);
-    assert_result(rlk_lock_init(&lock, &set.client, STORM_KEY, &config), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, STORM_KEY, &config), RLK_OK);
 }
 
 static void client_close(storm_job *job)

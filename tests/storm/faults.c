@@ -62,14 +62,14 @@ static int64_t dice_us(storm_world *world, unsigned from_ms, unsigned to_ms)
  * other could get the lock, which no lock can prevent. False: it writes. */
 static bool client_freeze(storm_world *world, size_t i)
 {
-    storm_client *client = &world->clients[i];
+    storm_client *posix = &world->clients[i];
 
-    if (client->pid == 0 || client->stopped)
+    if (posix->pid == 0 || posix->stopped)
         return false;
-    child_stop(client->pid);
+    child_stop(posix->pid);
     if (board_get(&world->board->slots[i].writing) == 0)
         return true;
-    child_continue(client->pid);
+    child_continue(posix->pid);
     return false;
 }
 
@@ -82,14 +82,14 @@ static void client_thaw(storm_world *world, size_t i)
 
 static void client_kill(storm_world *world, size_t i, int64_t until_us)
 {
-    storm_client *client = &world->clients[i];
+    storm_client *posix = &world->clients[i];
 
     if (!client_freeze(world, i))
         return;
-    kill(client->pid, SIGKILL);
-    (void)child_exit_code(client->pid);
-    client->pid = 0;
-    client->until_us = until_us;
+    kill(posix->pid, SIGKILL);
+    (void)child_exit_code(posix->pid);
+    posix->pid = 0;
+    posix->until_us = until_us;
     referee_killed(world, i, storm_now_us());
 }
 
@@ -106,14 +106,14 @@ static void clients_tick(storm_world *world, int64_t now_us)
     size_t i;
 
     for (i = 0; i < world->client_count; i++) {
-        storm_client *client = &world->clients[i];
+        storm_client *posix = &world->clients[i];
 
-        if (client->until_us == 0 || client->until_us > now_us)
+        if (posix->until_us == 0 || posix->until_us > now_us)
             continue;
-        client->until_us = 0;
-        if (client->pid == 0)
+        posix->until_us = 0;
+        if (posix->pid == 0)
             client_start(world, i);
-        else if (client->stopped)
+        else if (posix->stopped)
             client_thaw(world, i);
     }
 }
@@ -287,17 +287,17 @@ static storm_fault fault_choose(storm_world *world)
 
 static void fault_do(storm_world *world, storm_fault fault)
 {
-    size_t client = dice_roll(&world->dice, (unsigned)world->client_count);
+    size_t posix = dice_roll(&world->dice, (unsigned)world->client_count);
     int64_t now_us = storm_now_us();
     storm_server *it;
 
     world->faults[fault]++;
     if (fault == FAULT_KILL_CLIENT) {
-        client_kill(world, client, now_us + dice_us(world, 1, 500));
+        client_kill(world, posix, now_us + dice_us(world, 1, 500));
         return;
     }
     if (fault == FAULT_STOP_CLIENT) {
-        client_stop(world, client, now_us + dice_us(world, 20, STORM_TTL_MS * 9 / 5));
+        client_stop(world, posix, now_us + dice_us(world, 20, STORM_TTL_MS * 9 / 5));
         return;
     }
     it = server_to_harm(world);

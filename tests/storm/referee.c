@@ -132,7 +132,7 @@ void referee_killed(storm_world *world, size_t i, int64_t now_us)
 static void call_judge(storm_world *world, size_t i, int64_t now_us)
 {
     storm_slot *slot = &world->board->slots[i];
-    storm_client *client = &world->clients[i];
+    storm_client *posix = &world->clients[i];
     int64_t began_us = board_get(&slot->op_us);
     int64_t bound_us = board_get(&slot->op_bound_ms) * 1000;
 
@@ -141,12 +141,12 @@ static void call_judge(storm_world *world, size_t i, int64_t now_us)
                 rlk_result_name((rlk_result)slot->odd));
         board_set(&slot->odd, 0);
     }
-    if (began_us == 0 || client->stopped || client->pid == 0)
+    if (began_us == 0 || posix->stopped || posix->pid == 0)
         return;
-    if (began_us < client->excuse_us)
-        began_us = client->excuse_us;
-    if (now_us > began_us + bound_us + SLACK_US && !client->hangs) {
-        client->hangs = true;
+    if (began_us < posix->excuse_us)
+        began_us = posix->excuse_us;
+    if (now_us > began_us + bound_us + SLACK_US && !posix->hangs) {
+        posix->hangs = true;
         finding(world, "ending: a call of client %zu (%s), bounded by %lld ms, has not returned", i,
                 client_name(world, i), (long long)bound_us / 1000);
     }

@@ -105,15 +105,15 @@ static int client_main(int argc, char **argv)
 
 static void client_exec(const storm_world *world, size_t i)
 {
-    const storm_client *client = &world->clients[i];
-    bool cheats = cheat != CHEAT_NONE && (i == 0 || client->kind == KIND_FOREIGN);
+    const storm_client *posix = &world->clients[i];
+    bool cheats = cheat != CHEAT_NONE && (i == 0 || posix->kind == KIND_FOREIGN);
     char texts[8][32];
     const char *argv[9 + 2 * STORM_NODES] = {"storm", "--client"};
     size_t at = 2;
     size_t node;
 
     fcntl(board_fd, F_SETFD, 0);
-    if (client->kind == KIND_PYTHON) {
+    if (posix->kind == KIND_PYTHON) {
         snprintf(texts[0], 32, "%d", board_fd);
         snprintf(texts[1], 32, "%td", (char *)world->board - (char *)board);
         snprintf(texts[2], 32, "%td", (char *)&world->board->slots[i] - (char *)board);
@@ -127,10 +127,10 @@ static void client_exec(const storm_world *world, size_t i)
     }
     snprintf(texts[0], 32, "%zu", world->number);
     snprintf(texts[1], 32, "%zu", i);
-    snprintf(texts[2], 32, "%d", (int)client->kind);
+    snprintf(texts[2], 32, "%d", (int)posix->kind);
     snprintf(texts[3], 32, "%d", cheats ? (int)cheat : CHEAT_NONE);
     snprintf(texts[4], 32, "%" PRIu64,
-             seed * 1000003 + world->number * 10007 + i * 101 + client->generation);
+             seed * 1000003 + world->number * 10007 + i * 101 + posix->generation);
     snprintf(texts[5], 32, "%d", board_fd);
     for (node = 0; node < 6; node++)
         argv[at++] = texts[node];
@@ -146,14 +146,14 @@ static void client_exec(const storm_world *world, size_t i)
 
 void client_start(storm_world *world, size_t i)
 {
-    storm_client *client = &world->clients[i];
+    storm_client *posix = &world->clients[i];
 
-    client->generation++;
-    client->stopped = false;
-    client->hangs = false;
+    posix->generation++;
+    posix->stopped = false;
+    posix->hangs = false;
     world->board->slots[i].fds_after = 0;
-    client->pid = child_fork();
-    if (client->pid == 0)
+    posix->pid = child_fork();
+    if (posix->pid == 0)
         client_exec(world, i);
 }
 
@@ -163,12 +163,12 @@ static void clients_watch(storm_world *world)
     size_t i;
 
     for (i = 0; i < world->client_count; i++) {
-        storm_client *client = &world->clients[i];
+        storm_client *posix = &world->clients[i];
         int status;
 
-        if (client->pid == 0 || waitpid(client->pid, &status, WNOHANG) != client->pid)
+        if (posix->pid == 0 || waitpid(posix->pid, &status, WNOHANG) != posix->pid)
             continue;
-        client->pid = 0;
+        posix->pid = 0;
         if (world->phase != PHASE_STOP || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
             finding(world, "ending: client %zu (%s) has ended with status %#x", i,
                     client_name(world, i), (unsigned)status);
@@ -333,14 +333,13 @@ static void worlds_finish(void)
     worlds_tick_until(world_has_clients, false);
     for (i = 0; i < world_count; i++) {
         for (c = 0; c < worlds[i].client_count; c++) {
-            storm_client *client = &worlds[i].clients[c];
+            storm_client *posix = &worlds[i].clients[c];
 
-            if (client->pid == 0)
+            if (posix->pid == 0)
                 continue;
-            finding(&worlds[i], "ending: client %zu (%s) does not end", c,
-                    kind_names[client->kind]);
-            kill(client->pid, SIGKILL);
-            (void)child_exit_code(client->pid);
+            finding(&worlds[i], "ending: client %zu (%s) does not end", c, kind_names[posix->kind]);
+            kill(posix->pid, SIGKILL);
+            (void)child_exit_code(posix->pid);
         }
         referee_finish(&worlds[i]);
     }

@@ -152,7 +152,7 @@ static int answer_once(harness *self)
 static int close_client(harness *self)
 {
     if (calls++ == answer_at)
-        rlk_client_deinit(self->client);
+        rlk_client_close(self->client);
     return calls > answer_at ? answer : 0;
 }
 

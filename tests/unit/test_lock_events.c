@@ -367,7 +367,7 @@ static void test_lock_close_says_whether_an_orphan_is_possible(void **state)
 }
 
 /* fault 50: the client goes with everything in flight */
-static void test_lock_client_deinit_with_operations_in_flight(void **state)
+static void test_lock_client_close_with_operations_in_flight(void **state)
 {
     rlk_lock locks[3];
     rlk_event event;
@@ -380,9 +380,9 @@ static void test_lock_client_deinit_with_operations_in_flight(void **state)
     assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
     harness_run(&h);
     assert_result(rlk_acquire_start(&locks[2], RLK_FOREVER), RLK_PENDING);
-    rlk_client_deinit(h.client);
-    rlk_client_deinit(h.client);
-    rlk_client_deinit(NULL);
+    rlk_client_close(h.client);
+    rlk_client_close(h.client);
+    rlk_client_close(NULL);
     assert_false(rlk_client_next_event(h.client, &event));
     assert_false(rlk_is_held(&locks[0]));
     assert_result(rlk_release_start(&locks[0]), RLK_E_CLOSED);
@@ -408,7 +408,7 @@ int main(void)
         cmocka_unit_test(test_lock_cancel_acquire_in_each_phase),
         cmocka_unit_test(test_lock_cancel_the_others),
         cmocka_unit_test(test_lock_close_says_whether_an_orphan_is_possible),
-        cmocka_unit_test(test_lock_client_deinit_with_operations_in_flight),
+        cmocka_unit_test(test_lock_client_close_with_operations_in_flight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

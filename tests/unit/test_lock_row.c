@@ -343,7 +343,7 @@ static void test_lock_row_when_the_client_ends(void **state)
     start(1, false, 0);
     row(4);
     first_acquires(0);
-    rlk_client_deinit(h.client);
+    rlk_client_close(h.client);
     for (i = 0; i < 4; i++) {
         assert_result(rlk_cancel(&locks[i]), RLK_E_CLOSED);
         assert_result(rlk_lock_close(&locks[i]), RLK_E_CLOSED);

@@ -511,7 +511,7 @@ static void test_lock_trace_stats_without_a_client(void **state)
     rlk_client_stats(NULL, &stats);
     assert_memory_equal(&stats, &none, sizeof none);
     harness_start(&h, 1);
-    rlk_client_deinit(h.client);
+    rlk_client_close(h.client);
     memset(&stats, 0x5a, sizeof stats);
     rlk_client_stats(h.client, &stats);
     assert_memory_equal(&stats, &none, sizeof none);

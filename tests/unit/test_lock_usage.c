@@ -193,7 +193,7 @@ static void test_lock_usage_lock_init(void **state)
     assert_false(rlk_is_held_at(NULL, 0));
     assert_int_equal(rlk_remaining_ms(NULL), 0);
     assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
-    rlk_client_deinit(h.client); /* no key is wrong use, whatever the client is */
+    rlk_client_close(h.client); /* no key is wrong use, whatever the client is */
     assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_E_CLOSED);
 }
@@ -321,7 +321,7 @@ static void test_lock_usage_45_forked_child_closes_all(void **state)
     h.forked = true;
     assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
     memset(&lock, 0xa5, sizeof lock);
-    rlk_client_deinit(h.client);
+    rlk_client_close(h.client);
     h.forked = false;
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }

@@ -50,7 +50,7 @@ typedef struct rlk_kept {
 
 /* Fields are private. Must not be moved once started. */
 struct rlk_keeper {
-    rlk_client client;
+    rlk_posix_client posix;
     pthread_t thread;
     pthread_mutex_t mutex; /* held for no system call that waits */
     pthread_cond_t moved;  /* a lease came out, or the thread has ended */
@@ -62,15 +62,15 @@ struct rlk_keeper {
 
 /*
  * Opens a client and starts the thread. `urls`, `memory`, `nodes` and `options` are those of
- * rlk_client_open_nodes: the same servers in the same order as those of the locks whose leases will
- * be kept. memory NULL: one server, as rlk_client_open. The texts outlive the keeper. Touches no
+ * rlk_posix_open_nodes: the same servers in the same order as those of the locks whose leases will
+ * be kept. memory NULL: one server, as rlk_posix_open. The texts outlive the keeper. Touches no
  * network. The thread blocks all signals. Hooks for credentials and names are called in it.
  * options->env and options->buckets are not used: the clock is the system's, as that of the locks.
- * RLK_OK, or as rlk_client_open_nodes; RLK_E_PIPE: the system has no pipe, or no thread. After an
+ * RLK_OK, or as rlk_posix_open_nodes; RLK_E_PIPE: the system has no pipe, or no thread. After an
  * error rlk_keeper_stop is not needed.
  */
-rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_node_memory *memory,
-                            size_t nodes, const rlk_options *options);
+rlk_result rlk_keeper_start(rlk_keeper *keeper, const char *const *urls, rlk_posix_memory *memory,
+                            size_t nodes, const rlk_posix_options *options);
 
 /*
  * Moves the lease of `lock`, which the calling thread owns and which is held, to the keeper. `kept`

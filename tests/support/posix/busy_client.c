@@ -8,15 +8,15 @@ rlk_lock_config busy_config(int64_t ttl_ms)
     return config;
 }
 
-void busy_open(busy_client *busy, server *redis, const char *url, const rlk_options *options,
+void busy_open(busy_client *busy, server *redis, const char *url, const rlk_posix_options *options,
                int64_t ttl_ms)
 {
     rlk_lock_config config = busy_config(ttl_ms);
-    rlk_client *client = &busy->client;
-    assert_result(rlk_client_open(client, url, options), RLK_OK);
-    assert_result(rlk_lock_init(&busy->renewing, client, BUSY_HELD, &config), RLK_OK);
-    assert_result(rlk_lock_init(&busy->waiting, client, BUSY_WANTED, &config), RLK_OK);
-    assert_result(rlk_lock_init(&busy->behind, client, BUSY_WANTED, &config), RLK_OK);
+    rlk_posix_client *posix = &busy->posix;
+    assert_result(rlk_posix_open(posix, url, options), RLK_OK);
+    assert_result(rlk_lock_init(&busy->renewing, &posix->client, BUSY_HELD, &config), RLK_OK);
+    assert_result(rlk_lock_init(&busy->waiting, &posix->client, BUSY_WANTED, &config), RLK_OK);
+    assert_result(rlk_lock_init(&busy->behind, &posix->client, BUSY_WANTED, &config), RLK_OK);
     server_do(redis, "SET " BUSY_WANTED " stranger");
     assert_result(rlk_acquire_start(&busy->waiting, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_acquire_start(&busy->behind, RLK_FOREVER), RLK_PENDING);
@@ -27,7 +27,7 @@ rlk_event busy_next_event(busy_client *busy)
 {
     rlk_event event;
     do {
-        if (!loop_next_event(&busy->client, &event, scaled(10000)))
+        if (!loop_next_event(&busy->posix, &event, scaled(10000)))
             support_fail("no event came");
     } while (event.type == RLK_EV_RENEWED);
     return event;

@@ -14,7 +14,7 @@
 
 /* Large, so static in tests. */
 typedef struct busy_client {
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock renewing; /* on BUSY_HELD */
     rlk_lock waiting;  /* on BUSY_WANTED, which the stranger holds without a TTL */
     rlk_lock behind;   /* on BUSY_WANTED */
@@ -24,7 +24,7 @@ typedef struct busy_client {
 rlk_lock_config busy_config(int64_t ttl_ms);
 
 /* Opens it by one of the server's URLs. options may be NULL. */
-void busy_open(busy_client *busy, server *redis, const char *url, const rlk_options *options,
+void busy_open(busy_client *busy, server *redis, const char *url, const rlk_posix_options *options,
                int64_t ttl_ms);
 
 /* The next event but RENEWED; fails the test after 10 s. */

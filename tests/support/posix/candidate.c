@@ -40,9 +40,9 @@ static candidate *candidate_all;
 /* ---- The process ---- */
 
 static candidate *self;
-static rlk_client client;
+static rlk_posix_client posix;
 static rlk_lock lock;
-static rlk_node_memory memory[RLK_MAX_NODES];
+static rlk_posix_memory memory[RLK_MAX_NODES];
 static rlk_conn_entry rings[RLK_MAX_NODES][64];
 static uint8_t tx[RLK_MAX_NODES][1024];
 static uint8_t rx[RLK_MAX_NODES][1024];
@@ -131,15 +131,15 @@ static void self_open(void)
         memory[i].rx = rx[i];
         memory[i].rx_cap = sizeof(rx[i]);
     }
-    MUST(rlk_client_open_nodes(&client, self->urls, memory, self->urls_len, NULL) == RLK_OK);
-    MUST(rlk_lock_init(&lock, &client, self->key, &config) == RLK_OK);
+    MUST(rlk_posix_open_nodes(&posix, self->urls, memory, self->urls_len, NULL) == RLK_OK);
+    MUST(rlk_lock_init(&lock, &posix.client, self->key, &config) == RLK_OK);
 }
 
 /* A candidacy that ended, for whatever reason, begins again. */
 static void loop_stand(void)
 {
     rlk_result result;
-    rlk_client_reset(&client);
+    rlk_client_reset(&posix.client);
     result = rlk_campaign_start(&lock);
     MUST(result == RLK_PENDING);
 }
@@ -177,15 +177,15 @@ static void loop_event(const rlk_event *event)
 static void loop_turn(const sigset_t *signals)
 {
     struct pollfd fds[RLK_MAX_FDS];
-    nfds_t n = rlk_client_pollfds(&client, fds, RLK_MAX_FDS);
-    int timeout_ms = rlk_client_timeout(&client);
+    int timeout_ms;
+    nfds_t n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, &timeout_ms);
     struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
     rlk_event event;
     if (ppoll(fds, n, timeout_ms < 0 ? NULL : &timeout, signals) < 0)
         n = 0;
-    MUST(rlk_client_service(&client, fds, n) == RLK_OK);
+    MUST(rlk_posix_service(&posix, fds, n) == RLK_OK);
     term_goes_on();
-    while (rlk_client_next_event(&client, &event))
+    while (rlk_client_next_event(&posix.client, &event))
         loop_event(&event);
 }
 
@@ -223,7 +223,7 @@ static void self_block(void)
         if (rlk_acquire(&lock, RLK_FOREVER) == RLK_OK) {
             blocking_lead();
         } else {
-            rlk_client_reset(&client);
+            rlk_client_reset(&posix.client);
             support_sleep_ms(20);
         }
     }
@@ -247,7 +247,7 @@ static void self_run(candidate *who, candidate_way way, pid_t parent)
     else
         self_block();
     rlk_lock_close(&lock);
-    rlk_client_close(&client);
+    rlk_posix_close(&posix);
     _exit(0);
 }
 

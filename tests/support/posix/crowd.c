@@ -18,11 +18,11 @@ static void crowd_trace(void *context, const rlk_trace *trace)
         member->pushes++;
 }
 
-static void crowd_join(crowd *many, crowd_member *member, const rlk_options *options,
+static void crowd_join(crowd *many, crowd_member *member, const rlk_posix_options *options,
                        const char *key, const rlk_lock_config *config)
 {
     const char *urls[CROWD_NODES];
-    rlk_options own;
+    rlk_posix_options own;
     size_t i;
 
     memset(member, 0, sizeof *member);
@@ -41,13 +41,13 @@ static void crowd_join(crowd *many, crowd_member *member, const rlk_options *opt
         member->memory[i].rx = member->rx[i];
         member->memory[i].rx_cap = sizeof member->rx[i];
     }
-    assert_result(rlk_client_open_nodes(&member->client, urls, member->memory, many->nodes, &own),
+    assert_result(rlk_posix_open_nodes(&member->posix, urls, member->memory, many->nodes, &own),
                   RLK_OK);
-    assert_result(rlk_lock_init(&member->lock, &member->client, key, config), RLK_OK);
+    assert_result(rlk_lock_init(&member->lock, &member->posix.client, key, config), RLK_OK);
 }
 
 void crowd_open_keys(crowd *many, size_t count, server *const *servers, size_t node_count,
-                     const rlk_options *options, const char *const *keys, size_t keys_len,
+                     const rlk_posix_options *options, const char *const *keys, size_t keys_len,
                      const rlk_lock_config *config)
 {
     size_t i;
@@ -63,7 +63,7 @@ void crowd_open_keys(crowd *many, size_t count, server *const *servers, size_t n
 }
 
 void crowd_open(crowd *many, size_t count, server *const *servers, size_t node_count,
-                const rlk_options *options, const char *key, const rlk_lock_config *config)
+                const rlk_posix_options *options, const char *key, const rlk_lock_config *config)
 {
     crowd_open_keys(many, count, servers, node_count, options, &key, 1, config);
 }
@@ -73,7 +73,7 @@ void crowd_close(crowd *many)
     size_t i;
 
     for (i = 0; i < many->count; i++)
-        rlk_client_close(&many->members[i].client);
+        rlk_posix_close(&many->members[i].posix);
     many->count = 0;
 }
 
@@ -118,22 +118,21 @@ static void crowd_turn(crowd *many, int64_t end)
     if (left < 0)
         left = 0;
     for (i = 0; i < many->count; i++) {
-        rlk_client *client = &many->members[i].client;
+        rlk_posix_client *posix = &many->members[i].posix;
         int timeout;
 
-        counts[i] = rlk_client_pollfds(client, fds + n, CROWD_NODES);
+        counts[i] = rlk_posix_prepare(posix, fds + n, CROWD_NODES, &timeout);
         n += counts[i];
-        timeout = rlk_client_timeout(client);
         if (timeout >= 0 && timeout < left)
             left = timeout;
     }
     poll(fds, n, (int)left);
     for (i = 0; i < many->count; i++) {
-        rlk_client *client = &many->members[i].client;
+        rlk_posix_client *posix = &many->members[i].posix;
 
-        assert_result(rlk_client_service(client, fds + first, counts[i]), RLK_OK);
+        assert_result(rlk_posix_service(posix, fds + first, counts[i]), RLK_OK);
         first += counts[i];
-        while (rlk_client_next_event(client, &event))
+        while (rlk_client_next_event(&posix->client, &event))
             crowd_event(many, &event);
     }
 }
@@ -165,7 +164,7 @@ static bool crowd_all_tried(const crowd *many)
     size_t i;
 
     for (i = 0; i < many->count; i++) {
-        rlk_client_stats(&many->members[i].client, &stats);
+        rlk_client_stats(&many->members[i].posix.client, &stats);
         if (stats.attempts == 0)
             return false;
     }
@@ -229,7 +228,7 @@ rlk_stats crowd_stats(const crowd *many)
 
     memset(&sum, 0, sizeof sum);
     for (i = 0; i < many->count; i++) {
-        rlk_client_stats(&many->members[i].client, &one);
+        rlk_client_stats(&many->members[i].posix.client, &one);
         sum.attempts += one.attempts;
         sum.acquired += one.acquired;
         sum.probes += one.probes;
@@ -262,22 +261,22 @@ unsigned crowd_commands(const crowd *many)
     return sum;
 }
 
-uint32_t cause_count(const rlk_client *client, rlk_cause cause)
+uint32_t cause_count(const rlk_posix_client *posix, rlk_cause cause)
 {
     rlk_stats stats;
 
-    rlk_client_stats(client, &stats);
+    rlk_client_stats(&posix->client, &stats);
     return stats.causes[cause];
 }
 
-void crowd_assert_causes(const rlk_client *client, const uint32_t *expected, const char *file,
+void crowd_assert_causes(const rlk_posix_client *posix, const uint32_t *expected, const char *file,
                          int line)
 {
     rlk_stats stats;
     uint32_t sum = 0;
     int cause;
 
-    rlk_client_stats(client, &stats);
+    rlk_client_stats(&posix->client, &stats);
     for (cause = 0; cause < RLK_CAUSES; cause++) {
         sum += expected[cause];
         if (stats.causes[cause] != expected[cause])

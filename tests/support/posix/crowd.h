@@ -23,9 +23,9 @@ typedef struct crowd crowd;
 
 typedef struct crowd_member {
     crowd *of;
-    rlk_client client;
+    rlk_posix_client posix;
     rlk_lock lock;
-    rlk_node_memory memory[CROWD_NODES];
+    rlk_posix_memory memory[CROWD_NODES];
     rlk_conn_entry rings[CROWD_NODES][16];
     uint8_t tx[CROWD_NODES][512];
     uint8_t rx[CROWD_NODES][512];
@@ -47,11 +47,11 @@ struct crowd {
 /* Opens `count` clients over the first `nodes` of these servers. The options' trace hook is the
  * crowd's. NULL: defaults. */
 void crowd_open(crowd *many, size_t count, server *const *servers, size_t node_count,
-                const rlk_options *options, const char *key, const rlk_lock_config *config);
+                const rlk_posix_options *options, const char *key, const rlk_lock_config *config);
 
 /* The same with another key for each: member i has keys[i % keys_len]. */
 void crowd_open_keys(crowd *many, size_t count, server *const *servers, size_t node_count,
-                     const rlk_options *options, const char *const *keys, size_t keys_len,
+                     const rlk_posix_options *options, const char *const *keys, size_t keys_len,
                      const rlk_lock_config *config);
 void crowd_close(crowd *many);
 
@@ -93,12 +93,12 @@ unsigned crowd_commands(const crowd *many);
 
 /* Attempts of a client, all of them, by their causes: assert_causes(&client, {[RLK_CAUSE_START] =
  * 1}). */
-#define assert_causes(client, ...)                                                                 \
-    crowd_assert_causes((client), (const uint32_t[RLK_CAUSES])__VA_ARGS__, __FILE__, __LINE__)
-void crowd_assert_causes(const rlk_client *client, const uint32_t *expected, const char *file,
+#define assert_causes(posix, ...)                                                                  \
+    crowd_assert_causes((posix), (const uint32_t[RLK_CAUSES])__VA_ARGS__, __FILE__, __LINE__)
+void crowd_assert_causes(const rlk_posix_client *posix, const uint32_t *expected, const char *file,
                          int line);
 
 /* Attempts of one cause so far. */
-uint32_t cause_count(const rlk_client *client, rlk_cause cause);
+uint32_t cause_count(const rlk_posix_client *posix, rlk_cause cause);
 
 #endif

@@ -9,13 +9,15 @@ void election_open(election *both, size_t count, const rlk_lock_config *anna,
                    const rlk_lock_config *bert)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    rlk_options options;
+    rlk_posix_options options;
     memset(&options, 0, sizeof options);
     options.settle_timeout_ms = scaled(300);
     nodes_start(&both->first, count, NULL, &options);
     nodes_open_again(&both->second, &both->first, &options);
-    assert_result(rlk_lock_init(&both->anna, &both->first.client, ELECTION_KEY, anna), RLK_OK);
-    assert_result(rlk_lock_init(&both->bert, &both->second.client, ELECTION_KEY, bert), RLK_OK);
+    assert_result(rlk_lock_init(&both->anna, &both->first.posix.client, ELECTION_KEY, anna),
+                  RLK_OK);
+    assert_result(rlk_lock_init(&both->bert, &both->second.posix.client, ELECTION_KEY, bert),
+                  RLK_OK);
     assert_result(rlk_query(&both->anna, holders, count), RLK_NOT_HELD);
     assert_result(rlk_query(&both->bert, holders, count), RLK_NOT_HELD);
 }
@@ -27,21 +29,22 @@ void election_close(election *both)
     support_teardown(NULL);
 }
 
-void election_lead(rlk_lock *lock, rlk_client *client)
+void election_lead(rlk_lock *lock, rlk_posix_client *posix)
 {
     assert_result(rlk_campaign_start(lock), RLK_PENDING);
-    assert_event(client, RLK_EV_ACQUIRED, RLK_OK);
+    assert_event(posix, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-void election_follow(election *both, rlk_lock *lock, rlk_client *client)
+void election_follow(election *both, rlk_lock *lock, rlk_posix_client *posix)
 {
     rlk_stats before;
     rlk_stats after;
-    rlk_client_stats(client, &before);
+    rlk_client_stats(&posix->client, &before);
     assert_result(rlk_campaign_start(lock), RLK_PENDING);
-    serve_until(client, (rlk_client_stats(client, &after), after.attempts > before.attempts));
+    serve_until(posix,
+                (rlk_client_stats(&posix->client, &after), after.attempts > before.attempts));
     server_settle(both->first.servers[0]);
-    loop_quiet(client, 20);
+    loop_quiet(posix, 20);
     assert_int_equal(rlk_lock_operation(lock), RLK_OP_ACQUIRE);
 }
 
@@ -52,10 +55,10 @@ void election_everywhere(election *both, const char *command)
         (void)server_text(both->first.servers[i], command);
 }
 
-void election_lose(election *both, rlk_lock *lock, rlk_client *client)
+void election_lose(election *both, rlk_lock *lock, rlk_posix_client *posix)
 {
     election_everywhere(both, "DEL " ELECTION_KEY);
-    serve_until(client, !rlk_is_held(lock));
+    serve_until(posix, !rlk_is_held(lock));
     assert_int_equal(rlk_lock_operation(lock), RLK_OP_NONE);
 }
 
@@ -64,9 +67,9 @@ size_t election_holding(const election *both)
     return nodes_holding(&both->first, ELECTION_KEY, NULL);
 }
 
-void election_assert_idle(rlk_lock *lock, rlk_client *client)
+void election_assert_idle(rlk_lock *lock, rlk_posix_client *posix)
 {
-    loop_quiet(client, 20);
+    loop_quiet(posix, 20);
     assert_false(rlk_is_held(lock));
     assert_int_equal(rlk_lock_operation(lock), RLK_OP_NONE);
     assert_result(rlk_release(lock), RLK_NOT_HELD);

@@ -27,13 +27,13 @@ void election_open(election *both, size_t count, const rlk_lock_config *anna,
 void election_close(election *both);
 
 /* Stands, leads, and has been notified of that. */
-void election_lead(rlk_lock *lock, rlk_client *client);
+void election_lead(rlk_lock *lock, rlk_posix_client *posix);
 
 /* Stands while somebody leads. It has tried once, and waits on the first server. */
-void election_follow(election *both, rlk_lock *lock, rlk_client *client);
+void election_follow(election *both, rlk_lock *lock, rlk_posix_client *posix);
 
 /* Takes the key away under a leader, which notices; its LOST is not pulled. */
-void election_lose(election *both, rlk_lock *lock, rlk_client *client);
+void election_lose(election *both, rlk_lock *lock, rlk_posix_client *posix);
 
 /* The command goes to all servers. */
 void election_everywhere(election *both, const char *command);
@@ -42,6 +42,6 @@ void election_everywhere(election *both, const char *command);
 size_t election_holding(const election *both);
 
 /* Neither leads nor follows, and has no event. */
-void election_assert_idle(rlk_lock *lock, rlk_client *client);
+void election_assert_idle(rlk_lock *lock, rlk_posix_client *posix);
 
 #endif

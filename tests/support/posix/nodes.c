@@ -4,7 +4,8 @@
 #include <poll.h>
 #include <string.h>
 
-void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rlk_options *options)
+void nodes_open_urls(nodes *set, const char *const *urls, size_t count,
+                     const rlk_posix_options *options)
 {
     size_t i;
     set->count = count;
@@ -16,10 +17,10 @@ void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rl
         set->memory[i].rx = set->rx[i];
         set->memory[i].rx_cap = sizeof(set->rx[i]);
     }
-    assert_result(rlk_client_open_nodes(&set->client, urls, set->memory, count, options), RLK_OK);
+    assert_result(rlk_posix_open_nodes(&set->posix, urls, set->memory, count, options), RLK_OK);
 }
 
-static void nodes_open_servers(nodes *set, const rlk_options *options)
+static void nodes_open_servers(nodes *set, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
@@ -28,7 +29,8 @@ static void nodes_open_servers(nodes *set, const rlk_options *options)
     nodes_open_urls(set, urls, set->count, options);
 }
 
-void nodes_start(nodes *set, size_t count, const server_config *config, const rlk_options *options)
+void nodes_start(nodes *set, size_t count, const server_config *config,
+                 const rlk_posix_options *options)
 {
     size_t i;
     set->count = count;
@@ -37,7 +39,7 @@ void nodes_start(nodes *set, size_t count, const server_config *config, const rl
     nodes_open_servers(set, options);
 }
 
-void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options)
+void nodes_open_again(nodes *set, const nodes *other, const rlk_posix_options *options)
 {
     set->count = other->count;
     memcpy(set->servers, other->servers, sizeof(set->servers));
@@ -48,14 +50,14 @@ bool nodes_ready(nodes *set)
 {
     size_t i;
     for (i = 0; i < set->count; i++)
-        if (rlk_conn_get_state(rlk_client_conn(&set->client, i)) != RLK_CONN_READY)
+        if (rlk_conn_get_state(rlk_client_conn(&set->posix.client, i)) != RLK_CONN_READY)
             return false;
     return true;
 }
 
 void nodes_connect(nodes *set)
 {
-    serve_until(&set->client, nodes_ready(set));
+    serve_until(&set->posix, nodes_ready(set));
 }
 
 void nodes_each(const nodes *set, void (*act)(server *redis))
@@ -67,7 +69,7 @@ void nodes_each(const nodes *set, void (*act)(server *redis))
 
 void nodes_close(nodes *set)
 {
-    rlk_client_close(&set->client);
+    rlk_posix_close(&set->posix);
 }
 
 size_t nodes_holding(const nodes *set, const char *key, const char *token)
@@ -103,64 +105,64 @@ const char *token_of(const rlk_lock *lock)
 }
 
 /* One turn of an event loop; waits at most until `end`. */
-static void loop_turn(rlk_client *client, int64_t end)
+static void loop_turn(rlk_posix_client *posix, int64_t end)
 {
     struct pollfd fds[RLK_MAX_FDS];
-    nfds_t n = rlk_client_pollfds(client, fds, RLK_MAX_FDS);
-    int timeout = rlk_client_timeout(client);
+    int timeout;
+    nfds_t n = rlk_posix_prepare(posix, fds, RLK_MAX_FDS, &timeout);
     int64_t left = end - support_now_ms();
     if (left < 0)
         left = 0;
     if (timeout < 0 || timeout > left)
         timeout = (int)left;
     poll(fds, n, timeout);
-    assert_result(rlk_client_service(client, fds, n), RLK_OK);
+    assert_result(rlk_posix_service(posix, fds, n), RLK_OK);
 }
 
-bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms)
+bool loop_next_event(rlk_posix_client *posix, rlk_event *event, int64_t ms)
 {
     int64_t end = support_now_ms() + ms;
-    while (!rlk_client_next_event(client, event) || event->type == RLK_EV_WAITING) {
+    while (!rlk_client_next_event(&posix->client, event) || event->type == RLK_EV_WAITING) {
         if (support_now_ms() >= end)
             return false;
-        loop_turn(client, end);
+        loop_turn(posix, end);
     }
     return true;
 }
 
-void loop_serve(rlk_client *client, int64_t ms)
+void loop_serve(rlk_posix_client *posix, int64_t ms)
 {
     int64_t end = support_now_ms() + ms;
     do {
-        loop_turn(client, end);
+        loop_turn(posix, end);
     } while (support_now_ms() < end);
 }
 
-void loop_quiet(rlk_client *client, int64_t ms)
+void loop_quiet(rlk_posix_client *posix, int64_t ms)
 {
     rlk_event event;
-    if (loop_next_event(client, &event, ms))
+    if (loop_next_event(posix, &event, ms))
         support_fail("unexpected event %d, result %s", (int)event.type,
                      rlk_result_name(event.result));
 }
 
-void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result result, const char *file,
-                       int line)
+void loop_assert_event(rlk_posix_client *posix, rlk_event_type type, rlk_result result,
+                       const char *file, int line)
 {
     rlk_event event;
-    if (!loop_next_event(client, &event, INT64_C(10000) * support_time_factor()))
+    if (!loop_next_event(posix, &event, INT64_C(10000) * support_time_factor()))
         support_fail_at(file, line, "no event came");
     if (event.type != type || event.result != result)
         support_fail_at(file, line, "event %d with %s instead of %d with %s", (int)event.type,
                         rlk_result_name(event.result), (int)type, rlk_result_name(result));
 }
 
-void loop_assert_result(rlk_client *client, rlk_operation operation, rlk_result result,
+void loop_assert_result(rlk_posix_client *posix, rlk_operation operation, rlk_result result,
                         const char *file, int line)
 {
     rlk_event event;
 
-    if (!loop_next_event(client, &event, INT64_C(10000) * support_time_factor()))
+    if (!loop_next_event(posix, &event, INT64_C(10000) * support_time_factor()))
         support_fail_at(file, line, "no event came");
     support_assert_end(&event, operation, result, file, line);
 }

@@ -12,8 +12,8 @@
 typedef struct nodes {
     size_t count;
     server *servers[RLK_MAX_NODES];
-    rlk_client client;
-    rlk_node_memory memory[RLK_MAX_NODES];
+    rlk_posix_client posix;
+    rlk_posix_memory memory[RLK_MAX_NODES];
     rlk_conn_entry rings[RLK_MAX_NODES][64];
     uint8_t tx[RLK_MAX_NODES][2048];
     uint8_t rx[RLK_MAX_NODES][1024];
@@ -21,13 +21,15 @@ typedef struct nodes {
 
 /* Starts `count` servers (config NULL: default) and opens a client over them. options may be
  * NULL. */
-void nodes_start(nodes *set, size_t count, const server_config *config, const rlk_options *options);
+void nodes_start(nodes *set, size_t count, const server_config *config,
+                 const rlk_posix_options *options);
 
 /* Opens another client over the same servers (set->servers of `other` are borrowed). */
-void nodes_open_again(nodes *set, const nodes *other, const rlk_options *options);
+void nodes_open_again(nodes *set, const nodes *other, const rlk_posix_options *options);
 
 /* Opens a client over given URLs, no servers of its own. */
-void nodes_open_urls(nodes *set, const char *const *urls, size_t count, const rlk_options *options);
+void nodes_open_urls(nodes *set, const char *const *urls, size_t count,
+                     const rlk_posix_options *options);
 
 /* Serves the client until it is connected to all of them. */
 void nodes_connect(nodes *set);
@@ -53,34 +55,34 @@ const char *token_of(const rlk_lock *lock);
 
 /* Serves the client (pollfds, poll, service) until it has an event, at most `ms`; true if so.
  * Reports that a lock still waits are passed over. */
-bool loop_next_event(rlk_client *client, rlk_event *event, int64_t ms);
+bool loop_next_event(rlk_posix_client *posix, rlk_event *event, int64_t ms);
 
 /* Serves the client for a time. Fails the test if an event comes. */
-void loop_quiet(rlk_client *client, int64_t ms);
+void loop_quiet(rlk_posix_client *posix, int64_t ms);
 
 /* Serves the client for a time, events stay. */
-void loop_serve(rlk_client *client, int64_t ms);
+void loop_serve(rlk_posix_client *posix, int64_t ms);
 
 /* Serves the client until the condition is true; fails the test after 10 s. */
-#define serve_until(client, condition)                                                             \
+#define serve_until(posix, condition)                                                              \
     do {                                                                                           \
         int64_t serve_until_end = support_now_ms() + scaled(10000);                                \
         while (!(condition)) {                                                                     \
             if (support_now_ms() > serve_until_end)                                                \
                 support_fail("never came: %s", #condition);                                        \
-            loop_serve((client), 1);                                                               \
+            loop_serve((posix), 1);                                                                \
         }                                                                                          \
     } while (0)
 
 /* The next event must be this one, within 10 s. */
-#define assert_event(client, event_type, expected_result)                                          \
-    loop_assert_event((client), (event_type), (expected_result), __FILE__, __LINE__)
+#define assert_event(posix, event_type, expected_result)                                           \
+    loop_assert_event((posix), (event_type), (expected_result), __FILE__, __LINE__)
 /* The end of an operation: RLK_EV_RESULT, or RLK_EV_ACQUIRED. */
-#define assert_result_event(client, operation, expected_result)                                    \
-    loop_assert_result((client), (operation), (expected_result), __FILE__, __LINE__)
-void loop_assert_result(rlk_client *client, rlk_operation operation, rlk_result result,
+#define assert_result_event(posix, operation, expected_result)                                     \
+    loop_assert_result((posix), (operation), (expected_result), __FILE__, __LINE__)
+void loop_assert_result(rlk_posix_client *posix, rlk_operation operation, rlk_result result,
                         const char *file, int line);
-void loop_assert_event(rlk_client *client, rlk_event_type type, rlk_result result, const char *file,
-                       int line);
+void loop_assert_event(rlk_posix_client *posix, rlk_event_type type, rlk_result result,
+                       const char *file, int line);
 
 #endif

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-rlk_options proxied_options(void)
+rlk_posix_options proxied_options(void)
 {
-    rlk_options options;
+    rlk_posix_options options;
     int factor = support_time_factor();
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = (int64_t)400 * factor;
@@ -16,10 +16,10 @@ rlk_options proxied_options(void)
     return options;
 }
 
-rlk_options proxied_patient_options(test_clock *clock)
+rlk_posix_options proxied_patient_options(test_clock *clock)
 {
     static const test_clock real = TEST_CLOCK_REAL;
-    rlk_options options = proxied_options();
+    rlk_posix_options options = proxied_options();
     *clock = real;
     options.env = test_clock_env(clock);
     options.response_timeout_ms = 300000;
@@ -28,10 +28,10 @@ rlk_options proxied_patient_options(test_clock *clock)
 }
 
 void proxied_start(proxied *world, size_t count, bool tcp, const server_config *config,
-                   const rlk_options *options)
+                   const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
-    rlk_options usual = proxied_options();
+    rlk_posix_options usual = proxied_options();
     size_t i;
     for (i = 0; i < count; i++) {
         world->set.servers[i] = server_start(config);
@@ -41,7 +41,7 @@ void proxied_start(proxied *world, size_t count, bool tcp, const server_config *
     nodes_open_urls(&world->set, urls, count, options ? options : &usual);
 }
 
-void proxied_open_again(nodes *set, const proxied *world, const rlk_options *options)
+void proxied_open_again(nodes *set, const proxied *world, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
@@ -56,7 +56,7 @@ void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
                        const rlk_lock_config *config)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    assert_result(rlk_lock_init(lock, &world->set.client, key, config), RLK_OK);
+    assert_result(rlk_lock_init(lock, &world->set.posix.client, key, config), RLK_OK);
     /* on a slow machine an operation's time may be over before all are connected */
     wait_until(rlk_query(lock, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
     nodes_connect(&world->set);
@@ -65,8 +65,7 @@ void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
 void proxied_acquire(proxied *world, rlk_lock *lock, const char *key)
 {
     assert_result(rlk_acquire(lock, scaled(5000)), RLK_OK);
-    serve_until(&world->set.client,
-                proxied_holding(world, key, token_of(lock)) == world->set.count);
+    serve_until(&world->set.posix, proxied_holding(world, key, token_of(lock)) == world->set.count);
 }
 
 void proxied_close(proxied *world)
@@ -142,7 +141,7 @@ void proxied_calm(proxied *world)
     size_t before;
     do {
         before = proxied_traffic(world);
-        loop_serve(&world->set.client, (int64_t)20 * support_time_factor());
+        loop_serve(&world->set.posix, (int64_t)20 * support_time_factor());
     } while (proxied_traffic(world) != before);
 }
 

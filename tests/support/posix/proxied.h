@@ -18,19 +18,19 @@ typedef struct proxied {
 
 /* Time limits that are short for a test and long for a server: a response 400 ms, the settling
  * 500, an operation 2000, a reconnect at most 10; longer under valgrind and sanitizers. */
-rlk_options proxied_options(void);
+rlk_posix_options proxied_options(void);
 
 /* The same with operations and responses that take five minutes, and with this clock, which is set
  * to the real time: for a test that moves it. */
-rlk_options proxied_patient_options(test_clock *clock);
+rlk_posix_options proxied_patient_options(test_clock *clock);
 
 /* tcp: between client and proxies, where there is RST. options NULL: proxied_options. */
 void proxied_start(proxied *world, size_t count, bool tcp, const server_config *config,
-                   const rlk_options *options);
+                   const rlk_posix_options *options);
 void proxied_close(proxied *world);
 
 /* Opens another client over the same servers, through the same proxies. */
-void proxied_open_again(nodes *set, const proxied *world, const rlk_options *options);
+void proxied_open_again(nodes *set, const proxied *world, const rlk_posix_options *options);
 
 /* A lock of the client under test, on a free key; all servers are connected. */
 void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,

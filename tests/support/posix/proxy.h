@@ -5,7 +5,7 @@
  * be made from any thread, and has taken effect when it returns.
  *
  *     proxy *middle = proxy_start(server_url(redis), true);
- *     rlk_client_open(&client, proxy_url(middle), NULL);
+ *     rlk_posix_open(&posix, proxy_url(middle), NULL);
  *     proxy_on(middle, "SET", 1, PROXY_CUT_REPLY, NULL);     the next SET is executed, unanswered
  *     proxy_on(middle, "SET", 1, PROXY_ANSWER, "-LOADING Redis is loading\r\n");
  *     proxy_cut_after(middle, PROXY_TO_SERVER, 17, PROXY_RST, true);

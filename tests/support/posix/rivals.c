@@ -2,10 +2,10 @@
 #include "rivals.h"
 
 void rivals_open(rivals *both, size_t count, rivals_way way, const server_config *servers,
-                 const rlk_options *options, const rlk_lock_config *config)
+                 const rlk_posix_options *options, const rlk_lock_config *config)
 {
     rlk_holder holders[RLK_MAX_NODES];
-    rlk_options usual = proxied_options();
+    rlk_posix_options usual = proxied_options();
     if (!options)
         options = &usual;
     proxied_start(&both->world, count, false, servers, options);
@@ -14,7 +14,8 @@ void rivals_open(rivals *both, size_t count, rivals_way way, const server_config
     else
         proxied_open_again(&both->others, &both->world, options);
     proxied_lock_init(&both->world, &both->lock, RIVALS_KEY, config);
-    assert_result(rlk_lock_init(&both->waiter, &both->others.client, RIVALS_KEY, config), RLK_OK);
+    assert_result(rlk_lock_init(&both->waiter, &both->others.posix.client, RIVALS_KEY, config),
+                  RLK_OK);
     wait_until(rlk_query(&both->waiter, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
     nodes_connect(&both->others);
 }
@@ -40,14 +41,14 @@ void rivals_serve(rivals *both, unsigned renewals, const char *what)
     unsigned renewed = 0;
     while (renewed < renewals) {
         rlk_event event;
-        while (loop_next_event(&both->world.set.client, &event, 2)) {
+        while (loop_next_event(&both->world.set.posix, &event, 2)) {
             if (event.type != RLK_EV_RENEWED && !support_renewal_unknown(&event))
                 support_fail("%s: event %d with %s, longest turn %d ms", what, (int)event.type,
                              rlk_result_name(event.result), (int)longest_ms);
             renewed += event.type == RLK_EV_RENEWED;
         }
         assert_true(rlk_is_held(&both->lock));
-        loop_quiet(&both->others.client, 2);
+        loop_quiet(&both->others.posix, 2);
         if (support_now_ms() - turn_ms > longest_ms)
             longest_ms = support_now_ms() - turn_ms;
         turn_ms = support_now_ms();

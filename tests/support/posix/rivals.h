@@ -26,7 +26,7 @@ typedef enum rivals_way {
 /* Starts servers (NULL: default) and proxies, opens both clients (options NULL: proxied_options);
  * all servers are connected, the key is free. */
 void rivals_open(rivals *both, size_t count, rivals_way way, const server_config *servers,
-                 const rlk_options *options, const rlk_lock_config *config);
+                 const rlk_posix_options *options, const rlk_lock_config *config);
 
 /* Closes both, and ends servers and proxies. */
 void rivals_close(rivals *both);

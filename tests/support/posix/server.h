@@ -4,7 +4,7 @@
  * connection to each that shares no code with resplock.
  *
  *     server *redis = server_start(NULL);
- *     rlk_client_open(&client, server_url(redis), NULL);
+ *     rlk_posix_open(&posix, server_url(redis), NULL);
  *     ...
  *     assert_string_equal(server_text(redis, "GET %s", key), token);
  *     assert_between(server_integer(redis, "PTTL %s", key), 29000, 30000);
