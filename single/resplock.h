@@ -1238,6 +1238,12 @@ RLK_API int64_t rlk_system_now_ms(void *context);
  * entropy, nothing usable written. */
 RLK_API int rlk_system_random(void *context, void *buf, size_t len);
 
+#ifndef RLK_NO_TEXT
+/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
+ */
+RLK_API const char *rlk_system_errno_text(void *context, int number);
+#endif
+
 /*
  * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
  * that looking costs no system call; where there is no such thing, the process id.
@@ -1310,6 +1316,11 @@ typedef struct rlk_env {
      * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
+#ifndef RLK_NO_TEXT
+    /* Returns words, constant ones, for the number that a driver gave rlk_conn_closed; NULL: it has
+     * none. NULL: the number stands alone in texts. */
+    const char *(*errno_text)(void *context, int number);
+#endif
 #ifndef RLK_NO_TRACE
     /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
     void (*trace)(void *context, const rlk_trace *trace);
@@ -2390,7 +2401,7 @@ typedef struct rlk_posix_options {
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
-                    notice; context is theirs */
+                    notice, words of an errno; context is theirs */
 } rlk_posix_options;
 
 /* One server of a client: connection and driver. Fields are private. */
@@ -4910,94 +4921,6 @@ int rlk_conn_protocol(const rlk_conn *conn)
     return conn->protocol;
 }
 
-/* ==== src/net/error_number.h ====
- *
- * What an errno says of a connection, in words.
- */
-#ifndef RLKI_ERROR_NUMBER_H
-#define RLKI_ERROR_NUMBER_H
-
-#ifndef RLK_NO_TEXT
-/* Words of an errno; NULL where there are none: of a rare one, and without POSIX. strerror is not
- * safe in threads. */
-RLKI_API const char *rlki_error_number_text(int number);
-#endif
-
-#endif
-
-/* ==== src/net/error_number.c ====
- *
- * What an errno says of a connection, in words.
- */
-
-#ifndef RLK_NO_TEXT
-
-#ifdef RLK_NO_POSIX
-
-const char *rlki_error_number_text(int number)
-{
-    (void)number;
-    return NULL;
-}
-
-#else
-
-#include <errno.h>
-
-const char *rlki_error_number_text(int number)
-{
-    switch (number) {
-    case ECONNREFUSED:
-        return "connection refused";
-    case ECONNRESET:
-        return "connection reset by the peer";
-    case EPIPE:
-        return "the peer has closed the connection";
-    case ETIMEDOUT:
-        return "timed out";
-    case EHOSTUNREACH:
-        return "no route to the host";
-    case ENETUNREACH:
-        return "the network is unreachable";
-    case ENETDOWN:
-        return "the network is down";
-    case EADDRNOTAVAIL:
-        return "no local address or port is free";
-    case EAFNOSUPPORT:
-        return "the system lacks this kind of address";
-    case ENOENT:
-        return "no such socket";
-    case ENOTDIR:
-        return "a part of the path is not a folder";
-    case ENOTSOCK:
-        return "not a socket";
-    case ENAMETOOLONG:
-        return "the path is too long";
-    case EACCES:
-        return "permission denied";
-    case EPERM:
-        return "forbidden, perhaps by a firewall";
-    case EAGAIN:
-        return "the server's queue of connections is full";
-    case EMFILE:
-        return "too many open files in this process";
-    case ENFILE:
-        return "too many open files in the system";
-    case ENOBUFS:
-        return "the system has no buffer left";
-    case ENOMEM:
-        return "the system has no memory left";
-    case EPROTOTYPE:
-        return "a socket of another type";
-    default:
-        return NULL;
-    }
-}
-
-#endif /* RLK_NO_POSIX */
-
-#endif /* RLK_NO_TEXT */
-
 /* ==== src/net/handshake.c ====
  *
  * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
@@ -7113,6 +7036,68 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 }
 
 #endif /* RLK_NO_URL */
+
+/* ==== src/net/posix/errno_text.c ====
+ *
+ * What an errno says of a connection, in words.
+ */
+
+#ifndef RLK_NO_TEXT
+
+#include <errno.h>
+
+const char *rlk_system_errno_text(void *context, int number)
+{
+    (void)context;
+    switch (number) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ECONNRESET:
+        return "connection reset by the peer";
+    case EPIPE:
+        return "the peer has closed the connection";
+    case ETIMEDOUT:
+        return "timed out";
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ENETUNREACH:
+        return "the network is unreachable";
+    case ENETDOWN:
+        return "the network is down";
+    case EADDRNOTAVAIL:
+        return "no local address or port is free";
+    case EAFNOSUPPORT:
+        return "the system lacks this kind of address";
+    case ENOENT:
+        return "no such socket";
+    case ENOTDIR:
+        return "a part of the path is not a folder";
+    case ENOTSOCK:
+        return "not a socket";
+    case ENAMETOOLONG:
+        return "the path is too long";
+    case EACCES:
+        return "permission denied";
+    case EPERM:
+        return "forbidden, perhaps by a firewall";
+    case EAGAIN:
+        return "the server's queue of connections is full";
+    case EMFILE:
+        return "too many open files in this process";
+    case ENFILE:
+        return "too many open files in the system";
+    case ENOBUFS:
+        return "the system has no buffer left";
+    case ENOMEM:
+        return "the system has no memory left";
+    case EPROTOTYPE:
+        return "a socket of another type";
+    default:
+        return NULL;
+    }
+}
+
+#endif /* RLK_NO_TEXT */
 
 /* ==== src/net/posix/name.h ====
  *
@@ -12278,6 +12263,11 @@ static void posix_env(rlk_env *env, const rlk_env *own)
     if (env->same_process == NULL) {
         env->same_process = posix_same_process;
     }
+#ifndef RLK_NO_TEXT
+    if (env->errno_text == NULL) {
+        env->errno_text = rlk_system_errno_text;
+    }
+#endif
 }
 
 static size_t posix_length(const char *text)
@@ -14004,6 +13994,20 @@ static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock 
     rlki_text_string(out, " are needed");
 }
 
+/* "; connection refused, errno 111" */
+static void text_errno(text_out *out, const rlk_env *env, int number)
+{
+    const char *words = env->errno_text != NULL ? env->errno_text(env->context, number) : NULL;
+
+    rlki_text_string(out, "; ");
+    if (words != NULL) {
+        rlki_text_string(out, words);
+        rlki_text_string(out, ", ");
+    }
+    rlki_text_string(out, "errno ");
+    rlki_text_number(out, (uint32_t)number);
+}
+
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
 static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
                       rlk_result error)
@@ -14028,16 +14032,8 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
     if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
         rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
-    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
-        const char *words = rlki_error_number_text(rlk_conn_errno(conn));
-        rlki_text_string(out, "; ");
-        if (words) {
-            rlki_text_string(out, words);
-            rlki_text_string(out, ", ");
-        }
-        rlki_text_string(out, "errno ");
-        rlki_text_number(out, (uint32_t)rlk_conn_errno(conn));
-    }
+    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
+        text_errno(out, &client->env, rlk_conn_errno(conn));
     rlki_text_char(out, ')');
 }
 

@@ -42,6 +42,11 @@ typedef struct rlk_env {
      * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
+#ifndef RLK_NO_TEXT
+    /* Returns words, constant ones, for the number that a driver gave rlk_conn_closed; NULL: it has
+     * none. NULL: the number stands alone in texts. */
+    const char *(*errno_text)(void *context, int number);
+#endif
 #ifndef RLK_NO_TRACE
     /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
     void (*trace)(void *context, const rlk_trace *trace);

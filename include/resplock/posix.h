@@ -59,7 +59,7 @@ typedef struct rlk_posix_options {
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
-                    notice; context is theirs */
+                    notice, words of an errno; context is theirs */
 } rlk_posix_options;
 
 /* One server of a client: connection and driver. Fields are private. */

@@ -97,6 +97,12 @@ RLK_API int64_t rlk_system_now_ms(void *context);
  * entropy, nothing usable written. */
 RLK_API int rlk_system_random(void *context, void *buf, size_t len);
 
+#ifndef RLK_NO_TEXT
+/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
+ */
+RLK_API const char *rlk_system_errno_text(void *context, int number);
+#endif
+
 /*
  * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
  * that looking costs no system call; where there is no such thing, the process id.

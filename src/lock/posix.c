@@ -187,6 +187,11 @@ static void posix_env(rlk_env *env, const rlk_env *own)
     if (env->same_process == NULL) {
         env->same_process = posix_same_process;
     }
+#ifndef RLK_NO_TEXT
+    if (env->errno_text == NULL) {
+        env->errno_text = rlk_system_errno_text;
+    }
+#endif
 }
 
 static size_t posix_length(const char *text)

@@ -3,7 +3,6 @@
  * Errors in words, rendered on demand into the client's one buffer.
  */
 #include "internal.h"
-#include "../net/error_number.h"
 #include "text_out.h"
 
 #ifndef RLK_NO_TEXT
@@ -174,6 +173,20 @@ static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock 
     rlki_text_string(out, " are needed");
 }
 
+/* "; connection refused, errno 111" */
+static void text_errno(text_out *out, const rlk_env *env, int number)
+{
+    const char *words = env->errno_text != NULL ? env->errno_text(env->context, number) : NULL;
+
+    rlki_text_string(out, "; ");
+    if (words != NULL) {
+        rlki_text_string(out, words);
+        rlki_text_string(out, ", ");
+    }
+    rlki_text_string(out, "errno ");
+    rlki_text_number(out, (uint32_t)number);
+}
+
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
 static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
                       rlk_result error)
@@ -198,16 +211,8 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
     if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
         rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
-    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0) {
-        const char *words = rlki_error_number_text(rlk_conn_errno(conn));
-        rlki_text_string(out, "; ");
-        if (words) {
-            rlki_text_string(out, words);
-            rlki_text_string(out, ", ");
-        }
-        rlki_text_string(out, "errno ");
-        rlki_text_number(out, (uint32_t)rlk_conn_errno(conn));
-    }
+    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
+        text_errno(out, &client->env, rlk_conn_errno(conn));
     rlki_text_char(out, ')');
 }
 

@@ -397,6 +397,47 @@ static void test_system_fork_is_noticed_without_memory(void **state)
     assert_fork_noticed_by_pid();
 }
 
+/* ---- Words ------------------------------------------------------------------------------- */
+
+#ifndef RLK_NO_TEXT
+static void test_system_words_of_each_errno(void **state)
+{
+    static const struct {
+        int number;
+        const char *words;
+    } rows[] = {
+        {ECONNREFUSED, "connection refused"},
+        {ECONNRESET, "connection reset by the peer"},
+        {EPIPE, "the peer has closed the connection"},
+        {ETIMEDOUT, "timed out"},
+        {EHOSTUNREACH, "no route to the host"},
+        {ENETUNREACH, "the network is unreachable"},
+        {ENETDOWN, "the network is down"},
+        {EADDRNOTAVAIL, "no local address or port is free"},
+        {EAFNOSUPPORT, "the system lacks this kind of address"},
+        {ENOENT, "no such socket"},
+        {ENOTDIR, "a part of the path is not a folder"},
+        {ENOTSOCK, "not a socket"},
+        {ENAMETOOLONG, "the path is too long"},
+        {EACCES, "permission denied"},
+        {EPERM, "forbidden, perhaps by a firewall"},
+        {EAGAIN, "the server's queue of connections is full"},
+        {EMFILE, "too many open files in this process"},
+        {ENFILE, "too many open files in the system"},
+        {ENOBUFS, "the system has no buffer left"},
+        {ENOMEM, "the system has no memory left"},
+        {EPROTOTYPE, "a socket of another type"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        assert_string_equal(rlk_system_errno_text(NULL, rows[i].number), rows[i].words);
+    }
+    assert_null(rlk_system_errno_text(NULL, 9999));
+}
+#endif
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -412,6 +453,9 @@ int main(void)
         faulty_test(test_system_fork_is_noticed_without_wipeonfork),
         faulty_test(test_system_fork_is_noticed_where_any_advice_is_accepted),
         faulty_test(test_system_fork_is_noticed_without_memory),
+#ifndef RLK_NO_TEXT
+        faulty_test(test_system_words_of_each_errno),
+#endif
     };
 
     return cmocka_run_group_tests_name("system", tests, NULL, NULL);

@@ -273,6 +273,17 @@ static int harness_env_wait(void *context, rlk_client *client, int64_t deadline_
     return 0;
 }
 
+#ifndef RLK_NO_TEXT
+/* Words for one number only. */
+static const char *harness_env_errno(void *context, int number)
+{
+    const harness_client *member = (const harness_client *)context;
+
+    assert_non_null(member->harness);
+    return number == HARNESS_ERRNO ? "connection refused" : NULL;
+}
+#endif
+
 static bool harness_env_same(void *context, const rlk_client *client)
 {
     (void)client;
@@ -346,6 +357,9 @@ void harness_open(harness *h, unsigned nodes, unsigned clients)
         config.env.random = harness_env_random;
         config.env.wait = harness_env_wait;
         config.env.same_process = harness_env_same;
+#ifndef RLK_NO_TEXT
+        config.env.errno_text = harness_env_errno;
+#endif
         assert_result(rlk_client_init(&member->client, conns, nodes, &config), RLK_OK);
     }
 }

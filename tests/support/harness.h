@@ -18,6 +18,7 @@
 #define HARNESS_CLIENTS 3
 #define HARNESS_KEY     "k" /* of a test that needs one only */
 #define HARNESS_START   INT64_C(1000000)
+#define HARNESS_ERRNO   111 /* for which env.errno_text has words */
 
 typedef enum harness_kind {
     HARNESS_OTHER, /* handshake and SCRIPT LOAD: answered by the server itself */

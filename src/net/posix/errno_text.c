@@ -2,26 +2,17 @@
  *
  * What an errno says of a connection, in words.
  */
-#include "posix/features.h"
+#include "features.h"
 
-#include "error_number.h"
+#include "resplock/socket.h"
 
 #ifndef RLK_NO_TEXT
 
-#ifdef RLK_NO_POSIX
-
-const char *rlki_error_number_text(int number)
-{
-    (void)number;
-    return NULL;
-}
-
-#else
-
 #include <errno.h>
 
-const char *rlki_error_number_text(int number)
+const char *rlk_system_errno_text(void *context, int number)
 {
+    (void)context;
     switch (number) {
     case ECONNREFUSED:
         return "connection refused";
@@ -69,7 +60,5 @@ const char *rlki_error_number_text(int number)
         return NULL;
     }
 }
-
-#endif /* RLK_NO_POSIX */
 
 #endif /* RLK_NO_TEXT */
