@@ -1673,7 +1673,7 @@ struct rlk_lock {
  *   rlk_renew           rlk_renew_start           E  makes the lease end a TTL from now
  *   rlk_check           rlk_check_start           C  asks whether the key has the lock's token
  *   rlk_query           rlk_query_start           Q  asks who has the lock, and for how long
- *   rlk_force_release   rlk_force_release_start   F  deletes the key, whoever has it
+ *   rlk_force_release   rlk_force_release_start   F  deletes the key of any holder
  *   rlk_keep_alive      `auto_renew`              K  renews when a third of the TTL has passed
  *   rlk_cancel          the same                     ends the operation under way
  *   rlk_is_held, rlk_remaining_ms ...                answer from memory, without the network
@@ -1700,8 +1700,7 @@ struct rlk_lock {
  *
  * Defaults: 0 in a field is its default. RLK_DEFAULT in an argument is the configuration's value.
  *
- * Threads: a client, its connections and its locks belong to one thread at a time. Clients share
- * nothing.
+ * Threads: a client, with its connections and locks, belongs to one thread at a time.
  *
  * Other headers: posix.h opens clients on sockets. election.h elects a leader. trace.h counts and
  * traces. scoped.h ends a lock with its block. transfer.h moves a lease to another client.
@@ -1729,8 +1728,8 @@ extern "C" {
  * `no_tracking`), or after an error: a random time between these. */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
-/* A waiter rechecks the key after a random time from a fifth of this, though no notification came:
- * a push can get lost. */
+/* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
+ * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */
@@ -2025,7 +2024,7 @@ typedef struct rlk_holder {
 RLK_API rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap);
 RLK_API rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap);
 
-/* Deletes the key, whoever has it: for an operator who frees a lock that is stuck. Its holder
+/* Deletes the key of any holder: for an operator who frees a lock that is stuck. Its holder
  * learns at its next renewal or check. RLK_OK: a quorum answered, also if nothing was there.
  * RLK_E_STATE: this lock is held, or busy. */
 RLK_API rlk_result rlk_force_release(rlk_lock *lock);
@@ -2047,7 +2046,12 @@ RLK_API rlk_result rlk_cancel(rlk_lock *lock);
 /* Returns true while the lock is held, by reading the clock now; false in a forked child. */
 RLK_API bool rlk_is_held(const rlk_lock *lock);
 
-/* The same at a time of the client's clock, without reading it. */
+/* Returns the time of the client's clock (env.now_ms) until which the lock is held. If it is not
+ * held, or in a forked child: INT64_MIN, which no time precedes. Reads no clock. You may pass the
+ * number to other threads; a release or a loss makes it void, a renewal calls for a new one. */
+RLK_API int64_t rlk_valid_until_ms(const rlk_lock *lock);
+
+/* Returns true if `now_ms`, a time of the client's clock, precedes rlk_valid_until_ms(). */
 RLK_API bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms);
 
 /* Returns the time for which it is still held; 0 if it is not. */
@@ -11651,10 +11655,16 @@ rlk_result rlk_force_release_start(rlk_lock *lock)
 
 /* ---- questions ---- */
 
+int64_t rlk_valid_until_ms(const rlk_lock *lock)
+{
+    bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
+
+    return held && rlki_client_same_process(lock->client) ? lock->valid_ms : RLKI_EXPIRED;
+}
+
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
 {
-    return lock && lock->client && lock->state == RLKI_HELD && now_ms < lock->valid_ms &&
-           rlki_client_same_process(lock->client);
+    return now_ms < rlk_valid_until_ms(lock);
 }
 
 /* The clock, as the client would take it. */
@@ -11665,18 +11675,20 @@ static int64_t lock_now(const rlk_lock *lock)
     return now_ms > client->now_ms ? now_ms : client->now_ms;
 }
 
-bool rlk_is_held(const rlk_lock *lock)
-{
-    return lock && lock->client && lock->state == RLKI_HELD && rlk_is_held_at(lock, lock_now(lock));
-}
-
 int64_t rlk_remaining_ms(const rlk_lock *lock)
 {
+    int64_t until_ms = rlk_valid_until_ms(lock);
     int64_t now_ms;
-    if (!lock || !lock->client || lock->state != RLKI_HELD)
+
+    if (until_ms == RLKI_EXPIRED) /* then there may be no client either */
         return 0;
     now_ms = lock_now(lock);
-    return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
+    return now_ms < until_ms ? until_ms - now_ms : 0;
+}
+
+bool rlk_is_held(const rlk_lock *lock)
+{
+    return rlk_remaining_ms(lock) > 0;
 }
 
 int64_t rlk_held_ms(const rlk_lock *lock)

@@ -497,10 +497,16 @@ rlk_result rlk_force_release_start(rlk_lock *lock)
 
 /* ---- questions ---- */
 
+int64_t rlk_valid_until_ms(const rlk_lock *lock)
+{
+    bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
+
+    return held && rlki_client_same_process(lock->client) ? lock->valid_ms : RLKI_EXPIRED;
+}
+
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
 {
-    return lock && lock->client && lock->state == RLKI_HELD && now_ms < lock->valid_ms &&
-           rlki_client_same_process(lock->client);
+    return now_ms < rlk_valid_until_ms(lock);
 }
 
 /* The clock, as the client would take it. */
@@ -511,18 +517,20 @@ static int64_t lock_now(const rlk_lock *lock)
     return now_ms > client->now_ms ? now_ms : client->now_ms;
 }
 
-bool rlk_is_held(const rlk_lock *lock)
-{
-    return lock && lock->client && lock->state == RLKI_HELD && rlk_is_held_at(lock, lock_now(lock));
-}
-
 int64_t rlk_remaining_ms(const rlk_lock *lock)
 {
+    int64_t until_ms = rlk_valid_until_ms(lock);
     int64_t now_ms;
-    if (!lock || !lock->client || lock->state != RLKI_HELD)
+
+    if (until_ms == RLKI_EXPIRED) /* then there may be no client either */
         return 0;
     now_ms = lock_now(lock);
-    return rlk_is_held_at(lock, now_ms) ? lock->valid_ms - now_ms : 0;
+    return now_ms < until_ms ? until_ms - now_ms : 0;
+}
+
+bool rlk_is_held(const rlk_lock *lock)
+{
+    return rlk_remaining_ms(lock) > 0;
 }
 
 int64_t rlk_held_ms(const rlk_lock *lock)

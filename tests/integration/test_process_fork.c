@@ -30,6 +30,7 @@ static void forked_calls(rlk_lock *lock)
     rlk_holder holder = {0};
     CHILD_CHECK(!rlk_is_held(lock));
     CHILD_CHECK(!rlk_is_held_at(lock, 0));
+    CHILD_CHECK(rlk_valid_until_ms(lock) == INT64_MIN);
     CHILD_CHECK(rlk_remaining_ms(lock) == 0);
     CHILD_CHECK(rlk_held_ms(lock) == 0);
     CHILD_CHECK(rlk_acquire(lock, RLK_TRY) == RLK_E_FORKED);

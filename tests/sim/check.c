@@ -197,6 +197,10 @@ void check_hold(sim_lock *lock)
     int64_t until_ms = process_now_ms(lock->process) + left_ms;
     char token[RLK_TOKEN_MAX + 1];
 
+    if (left_ms > 0 ? rlk_valid_until_ms(&lock->lock) != until_ms
+                    : process_now_ms(lock->process) < rlk_valid_until_ms(&lock->lock))
+        world_violate(SIM_TRUTH, "process %u lock %u: valid until another time than it is held",
+                      lock->process->index, lock->index);
     if (left_ms <= 0) {
         lock->owed = lock->owed || lock->held;
         lock->held = false;
