@@ -20,9 +20,8 @@ extern "C" {
 #define RLKI_TEXT_CAP RLK_TEXT_CAP
 #endif
 
-/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
-#define RLK_WHEEL_LEVELS 6
-#define RLK_WHEEL_SLOTS  16
+/* Lists of a client's timers: see timers.c. Fields are private. */
+#define RLK_TIMERS_LISTS 17
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
@@ -30,11 +29,10 @@ typedef struct rlk_timer {
     int64_t deadline_ms;
 } rlk_timer;
 
-typedef struct rlk_wheel {
-    int64_t now_ms;                  /* all before it has fired */
-    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
-    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
-} rlk_wheel;
+typedef struct rlk_timers {
+    int64_t now_ms; /* all before it has fired */
+    rlk_timer *lists[RLK_TIMERS_LISTS];
+} rlk_timers;
 
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
@@ -94,7 +92,7 @@ struct rlk_client {
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
-    rlk_wheel wheel;
+    rlk_timers timers;
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
 #endif
@@ -120,7 +118,7 @@ typedef struct rlk_seat {
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
-    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_timer timer; /* first: rlk_client_tick finds the lock by it */
     rlk_client *client;
     uint8_t state;
     uint8_t operation;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The client: a set of connections, the clock, the timer wheel, the locks. It stands between the
+ * The client: a set of connections, the clock, the timers, the locks. It stands between the
  * connections, which know requests, and the locks, which own them.
  */
 #include "internal.h"
 #include "scripts.h"
 #include "validity.h"
-#include "wheel.h"
+#include "timers.h"
 
 #include <string.h>
 
@@ -301,7 +301,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     client->hurried_ms = client->now_ms;
-    rlki_wheel_init(&client->wheel, client->now_ms);
+    rlki_timers_init(&client->timers, client->now_ms);
     if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
@@ -338,7 +338,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
     unsigned i;
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
-    deadline_ms = rlki_wheel_deadline(&client->wheel);
+    deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
         if (conn_ms < deadline_ms)
@@ -355,7 +355,7 @@ void rlk_client_tick(rlk_client *client)
     if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
-    while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
+    while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);

@@ -5,7 +5,7 @@
  */
 #include "internal.h"
 #include "validity.h"
-#include "wheel.h"
+#include "timers.h"
 
 #include <string.h>
 
@@ -193,7 +193,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
-    rlki_wheel_cancel(&client->wheel, &lock->timer);
+    rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_watch_leave(lock);
     if (lock->prev)

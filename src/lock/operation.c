@@ -16,7 +16,7 @@
 #include "../net/error.h"
 #include "internal.h"
 #include "validity.h"
-#include "wheel.h"
+#include "timers.h"
 
 void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error)
 {
@@ -52,7 +52,7 @@ bool rlki_is_final(rlk_result result)
 void rlki_lock_rearm(rlk_lock *lock)
 {
     int64_t deadline_ms = lock->retry_ms < lock->wake_ms ? lock->retry_ms : lock->wake_ms;
-    rlk_wheel *wheel = &lock->client->wheel;
+    rlk_timers *timers = &lock->client->timers;
     if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE &&
         lock->cleanup_ms < deadline_ms)
         deadline_ms = lock->cleanup_ms;
@@ -67,11 +67,11 @@ void rlki_lock_rearm(rlk_lock *lock)
             deadline_ms = lock->report_at_ms;
     }
     if (deadline_ms == RLK_NEVER)
-        rlki_wheel_cancel(wheel, &lock->timer);
+        rlki_timers_cancel(&lock->timer);
     else if (deadline_ms > lock->client->now_ms)
-        rlki_wheel_set(wheel, &lock->timer, deadline_ms);
+        rlki_timers_set(timers, &lock->timer, deadline_ms);
     else /* a retry, where a driver tells that a stream ended before it ticks: at the next tick */
-        rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
+        rlki_timers_set(timers, &lock->timer, lock->client->now_ms + 1);
 }
 
 void rlki_lock_validate(rlk_lock *lock)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A radix heap. Deadlines and timers->now_ms are numbers of digits of TIMERS_BITS bits. A timer is
+ * in the list of the highest digit in which its deadline differs from now_ms: list 1 is that of the
+ * lowest digit. List 0 has the timers that are due. So every deadline in a list is earlier than all
+ * deadlines in the lists above it.
+ *
+ * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
+ * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
+ * no list above that of the highest digit of 32 bits. It has all timers beyond too, and keeps them
+ * when now_ms goes on.
+ *
+ * A list's link points at what points at the timer, so that unlinking needs no head.
+ */
+#include "timers.h"
+
+#define TIMERS_BITS 2
+/* Most timers of a list that are compared one by one. Of a longer list only the begin is known. */
+#define TIMERS_FEW 16
+
+/* List of a time, when now_ms is another. */
+static unsigned timers_level(int64_t time_ms, int64_t now_ms)
+{
+    uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
+    uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+    unsigned level = 0;
+
+    for (; rest != 0; rest >>= TIMERS_BITS)
+        level++;
+    return level;
+}
+
+void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
+{
+    unsigned level;
+
+    timers->now_ms = now_ms;
+    for (level = 0; level < RLK_TIMERS_LISTS; level++)
+        timers->lists[level] = NULL;
+}
+
+static void timers_insert(rlk_timers *timers, rlk_timer *timer)
+{
+    rlk_timer **list = timers->lists;
+
+    if (timer->deadline_ms > timers->now_ms)
+        list += timers_level(timer->deadline_ms, timers->now_ms);
+    timer->next = *list;
+    timer->link = list;
+    if (timer->next != NULL)
+        timer->next->link = &timer->next;
+    *list = timer;
+}
+
+void rlki_timers_cancel(rlk_timer *timer)
+{
+    if (timer->link == NULL)
+        return;
+    *timer->link = timer->next;
+    if (timer->next != NULL)
+        timer->next->link = timer->link;
+    timer->link = NULL;
+}
+
+void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
+{
+    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
+        return;
+    rlki_timers_cancel(timer);
+    timer->deadline_ms = deadline_ms;
+    timers_insert(timers, timer);
+}
+
+/* Moves now_ms on, and the timers down that are in the list of that digit. */
+static void timers_advance(rlk_timers *timers, int64_t now_ms)
+{
+    unsigned level = timers_level(now_ms, timers->now_ms);
+    rlk_timer *timer = timers->lists[level];
+
+    timers->lists[level] = NULL;
+    timers->now_ms = now_ms;
+    while (timer != NULL) {
+        rlk_timer *next = timer->next;
+
+        timers_insert(timers, timer);
+        timer = next;
+    }
+}
+
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
+{
+    rlk_timer *timer;
+
+    /* No step is beyond a deadline, so the lists below the one that moves are empty. */
+    while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
+        int64_t next_ms = rlki_timers_deadline(timers);
+
+        timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
+    }
+    timer = timers->now_ms <= now_ms ? timers->lists[0] : NULL;
+    if (timer != NULL)
+        rlki_timers_cancel(timer);
+    return timer;
+}
+
+int64_t rlki_timers_deadline(const rlk_timers *timers)
+{
+    const rlk_timer *timer;
+    int64_t best_ms = RLK_NEVER;
+    uint32_t below;
+    unsigned level = 0;
+    unsigned few;
+
+    while (timers->lists[level] == NULL)
+        if (++level == RLK_TIMERS_LISTS)
+            return RLK_NEVER;
+    if (level == 0)
+        return timers->now_ms;
+    timer = timers->lists[level];
+    for (few = 0; few < TIMERS_FEW; few++) {
+        if (timer->deadline_ms < best_ms)
+            best_ms = timer->deadline_ms;
+        timer = timer->next;
+        if (timer == NULL)
+            return best_ms;
+    }
+    /* all of them are in the next step of the digit, or later */
+    below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
+    return (timers->now_ms | (int64_t)below) + 1;
+}
