@@ -1456,9 +1456,8 @@ extern "C" {
 #define RLKI_TEXT_CAP RLK_TEXT_CAP
 #endif
 
-/* Timer wheel: levels of 16 slots, of 1, 16, 256 ... ms. Fields are private. */
-#define RLK_WHEEL_LEVELS 6
-#define RLK_WHEEL_SLOTS  16
+/* Lists of a client's timers: see timers.c. Fields are private. */
+#define RLK_TIMERS_LISTS 17
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
@@ -1466,11 +1465,10 @@ typedef struct rlk_timer {
     int64_t deadline_ms;
 } rlk_timer;
 
-typedef struct rlk_wheel {
-    int64_t now_ms;                  /* all before it has fired */
-    uint16_t used[RLK_WHEEL_LEVELS]; /* one bit a slot */
-    rlk_timer *slot[RLK_WHEEL_LEVELS][RLK_WHEEL_SLOTS];
-} rlk_wheel;
+typedef struct rlk_timers {
+    int64_t now_ms; /* all before it has fired */
+    rlk_timer *lists[RLK_TIMERS_LISTS];
+} rlk_timers;
 
 /* Keys of a client for which it remembers that others want the lock too: who acquires such a lock
  * again and again leaves it to them in between. */
@@ -1530,7 +1528,7 @@ struct rlk_client {
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
-    rlk_wheel wheel;
+    rlk_timers timers;
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
 #endif
@@ -1556,7 +1554,7 @@ typedef struct rlk_seat {
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
-    rlk_timer timer; /* first: the wheel finds the lock by it */
+    rlk_timer timer; /* first: rlk_client_tick finds the lock by it */
     rlk_client *client;
     uint8_t state;
     uint8_t operation;
@@ -5773,6 +5771,21 @@ rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *
     return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
 }
 
+/* ==== src/net/key_hash.c ====
+ *
+ * The hash of keys, and of the texts of errors.
+ */
+
+uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
+    return hash;
+}
+
 /* ==== src/net/mask.c ====
  *
  * What servers repeat of a command in their errors: passwords and tokens don't stay in the text
@@ -6063,16 +6076,6 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
     }
     if (rlki_receive_is_error(conn))
         receive_keep_text(conn, token);
-}
-
-uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
-{
-    const uint8_t *bytes = (const uint8_t *)key;
-    size_t i;
-
-    for (i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
-    return hash;
 }
 
 #ifndef RLK_RESP2_ONLY
@@ -10086,219 +10089,165 @@ static const char script_probe[] =
 
 RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(script_load) - 1};
 
-/* ==== src/lock/wheel.h ====
+/* ==== src/lock/timers.h ====
  *
- * Timer wheel: hierarchical, intrusive, O(1) to set and cancel, whatever the number of timers.
+ * Timers: intrusive, exact, constant time to set and cancel, whatever the number of timers.
  */
-#ifndef RLKI_WHEEL_H
-#define RLKI_WHEEL_H
+#ifndef RLKI_TIMERS_H
+#define RLKI_TIMERS_H
 
-RLKI_API void rlki_wheel_init(rlk_wheel *wheel, int64_t now_ms);
+RLKI_API void rlki_timers_init(rlk_timers *timers, int64_t now_ms);
 
 /* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
-RLKI_API void rlki_wheel_set(rlk_wheel *wheel, rlk_timer *timer, int64_t deadline_ms);
+RLKI_API void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms);
 
 /* Harmless when it is not set. */
-RLKI_API void rlki_wheel_cancel(rlk_wheel *wheel, rlk_timer *timer);
+RLKI_API void rlki_timers_cancel(rlk_timer *timer);
 
-/* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. */
-RLKI_API rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms);
+/* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
+ * deadlines come first, but in any order those that were past when they were set. */
+RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms);
 
-/* No timer is due before this: the earliest deadline, or the start of the slot that it lies in with
- * others, so that far timers are reached in a few wakings. RLK_NEVER when no timer is set. Always
- * later than the last pop's now_ms. */
-RLKI_API int64_t rlki_wheel_deadline(const rlk_wheel *wheel);
+/* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
+ * are about as far away. A few pops at such times reach the deadline. RLK_NEVER when no timer is
+ * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */
+RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
 
 #endif
 
-/* ==== src/lock/wheel.c ====
+/* ==== src/lock/timers.c ====
  *
- * Level l has 16 slots of 16^l ms. A timer lies in the lowest level that reaches its deadline from
- * wheel->now_ms; when the cursor enters a slot of a higher level, the slot's timers move down.
+ * A radix heap. Deadlines and timers->now_ms are numbers of digits of TIMERS_BITS bits. A timer is
+ * in the list of the highest digit in which its deadline differs from now_ms: list 1 is that of the
+ * lowest digit. List 0 has the timers that are due. So every deadline in a list is earlier than all
+ * deadlines in the lists above it.
  *
- * A list's link points at what points at the timer, so that unlinking needs no head; when that is
- * a slot of the wheel, the slot's number, and so its bit, follows from the address.
+ * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
+ * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
+ * no list above that of the highest digit of 32 bits. It has all timers beyond too, and keeps them
+ * when now_ms goes on.
+ *
+ * A list's link points at what points at the timer, so that unlinking needs no head.
  */
 
-#define WHEEL_BITS 4
-#define WHEEL_MASK 15u
-/* Time that the wheel spans: a timer beyond lies in the last slot and moves on from there. */
-#define WHEEL_SPAN (INT64_C(1) << (WHEEL_BITS * RLK_WHEEL_LEVELS))
+#define TIMERS_BITS 2
+/* Most timers of a list that are compared one by one. Of a longer list only the begin is known. */
+#define TIMERS_FEW 16
 
-static unsigned wheel_index(int64_t time_ms, unsigned level)
+/* List of a time, when now_ms is another. */
+static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
-    return (unsigned)((uint64_t)time_ms >> (WHEEL_BITS * level)) & WHEEL_MASK;
+    uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
+    uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+    unsigned level = 0;
+
+    for (; rest != 0; rest >>= TIMERS_BITS)
+        level++;
+    return level;
 }
 
-void rlki_wheel_init(rlk_wheel *wheel, int64_t now_ms)
+void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
 {
     unsigned level;
-    unsigned slot;
-    wheel->now_ms = now_ms;
-    for (level = 0; level < RLK_WHEEL_LEVELS; level++) {
-        wheel->used[level] = 0;
-        for (slot = 0; slot < RLK_WHEEL_SLOTS; slot++)
-            wheel->slot[level][slot] = NULL;
-    }
+
+    timers->now_ms = now_ms;
+    for (level = 0; level < RLK_TIMERS_LISTS; level++)
+        timers->lists[level] = NULL;
 }
 
-static void wheel_insert(rlk_wheel *wheel, rlk_timer *timer)
+static void timers_insert(rlk_timers *timers, rlk_timer *timer)
 {
-    int64_t when = timer->deadline_ms;
-    int64_t delta;
-    unsigned level = 0;
-    unsigned slot;
-    if (when < wheel->now_ms)
-        when = wheel->now_ms;
-    /* both are far from the ends of int64_t unless `when` is RLK_NEVER and now is negative */
-    if (when > wheel->now_ms + (WHEEL_SPAN - 1))
-        when = wheel->now_ms + (WHEEL_SPAN - 1);
-    delta = when - wheel->now_ms;
-    while (delta >= (INT64_C(1) << (WHEEL_BITS * (level + 1))))
-        level++;
-    slot = wheel_index(when, level);
-    timer->next = wheel->slot[level][slot];
-    timer->link = &wheel->slot[level][slot];
-    if (timer->next)
+    rlk_timer **list = timers->lists;
+
+    if (timer->deadline_ms > timers->now_ms)
+        list += timers_level(timer->deadline_ms, timers->now_ms);
+    timer->next = *list;
+    timer->link = list;
+    if (timer->next != NULL)
         timer->next->link = &timer->next;
-    wheel->slot[level][slot] = timer;
-    wheel->used[level] = (uint16_t)(wheel->used[level] | (1u << slot));
+    *list = timer;
 }
 
-void rlki_wheel_cancel(rlk_wheel *wheel, rlk_timer *timer)
+void rlki_timers_cancel(rlk_timer *timer)
 {
-    uintptr_t first = (uintptr_t)&wheel->slot[0][0];
-    uintptr_t link = (uintptr_t)timer->link;
-    if (!timer->link)
+    if (timer->link == NULL)
         return;
     *timer->link = timer->next;
-    if (timer->next)
+    if (timer->next != NULL)
         timer->next->link = timer->link;
-    else if (link >= first && link < first + sizeof(wheel->slot)) {
-        unsigned number = (unsigned)((link - first) / sizeof(rlk_timer *));
-        unsigned level = number / RLK_WHEEL_SLOTS;
-        wheel->used[level] = (uint16_t)(wheel->used[level] & ~(1u << (number % RLK_WHEEL_SLOTS)));
-    }
     timer->link = NULL;
-    timer->next = NULL;
 }
 
-void rlki_wheel_set(rlk_wheel *wheel, rlk_timer *timer, int64_t deadline_ms)
+void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
 {
-    if (timer->link && timer->deadline_ms == deadline_ms)
+    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
         return;
-    rlki_wheel_cancel(wheel, timer);
+    rlki_timers_cancel(timer);
     timer->deadline_ms = deadline_ms;
-    wheel_insert(wheel, timer);
+    timers_insert(timers, timer);
 }
 
-/* Moves the timers of a slot that the cursor has entered to where they lie now. */
-static void wheel_cascade(rlk_wheel *wheel, unsigned level)
+/* Moves now_ms on, and the timers down that are in the list of that digit. */
+static void timers_advance(rlk_timers *timers, int64_t now_ms)
 {
-    unsigned slot = wheel_index(wheel->now_ms, level);
-    rlk_timer *timer = wheel->slot[level][slot];
-    wheel->slot[level][slot] = NULL;
-    wheel->used[level] = (uint16_t)(wheel->used[level] & ~(1u << slot));
-    while (timer) {
+    unsigned level = timers_level(now_ms, timers->now_ms);
+    rlk_timer *timer = timers->lists[level];
+
+    timers->lists[level] = NULL;
+    timers->now_ms = now_ms;
+    while (timer != NULL) {
         rlk_timer *next = timer->next;
-        wheel_insert(wheel, timer);
+
+        timers_insert(timers, timer);
         timer = next;
     }
 }
 
-/* Moves the cursor to the next place where something may be, at most to `now_ms`. */
-static void wheel_advance(rlk_wheel *wheel, int64_t now_ms)
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
 {
+    rlk_timer *timer;
+
+    /* No step is beyond a deadline, so the lists below the one that moves are empty. */
+    while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
+        int64_t next_ms = rlki_timers_deadline(timers);
+
+        timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
+    }
+    timer = timers->now_ms <= now_ms ? timers->lists[0] : NULL;
+    if (timer != NULL)
+        rlki_timers_cancel(timer);
+    return timer;
+}
+
+int64_t rlki_timers_deadline(const rlk_timers *timers)
+{
+    const rlk_timer *timer;
+    int64_t best_ms = RLK_NEVER;
+    uint32_t below;
     unsigned level = 0;
-    int64_t next;
-    /* Whole empty levels are crossed in one step. */
-    while (level < RLK_WHEEL_LEVELS && !wheel->used[level])
-        level++;
-    if (level == RLK_WHEEL_LEVELS) {
-        wheel->now_ms = now_ms;
-        return;
-    }
-    next = wheel->now_ms + 1;
-    if (level > 0) {
-        uint64_t low = (UINT64_C(1) << (WHEEL_BITS * level)) - 1;
-        next = (int64_t)(((uint64_t)wheel->now_ms | low) + 1);
-    }
-    if (next > now_ms) {
-        wheel->now_ms = now_ms;
-        return;
-    }
-    wheel->now_ms = next;
-    for (level = RLK_WHEEL_LEVELS - 1; level > 0; level--) {
-        uint64_t low = (UINT64_C(1) << (WHEEL_BITS * level)) - 1;
-        if (((uint64_t)next & low) == 0)
-            wheel_cascade(wheel, level);
-    }
-}
+    unsigned few;
 
-rlk_timer *rlki_wheel_pop(rlk_wheel *wheel, int64_t now_ms)
-{
-    for (;;) {
-        rlk_timer *timer = wheel->slot[0][wheel_index(wheel->now_ms, 0)];
-        if (timer && wheel->now_ms <= now_ms) {
-            rlki_wheel_cancel(wheel, timer);
-            return timer;
-        }
-        if (wheel->now_ms >= now_ms)
-            return NULL;
-        wheel_advance(wheel, now_ms);
+    while (timers->lists[level] == NULL)
+        if (++level == RLK_TIMERS_LISTS)
+            return RLK_NEVER;
+    if (level == 0)
+        return timers->now_ms;
+    timer = timers->lists[level];
+    for (few = 0; few < TIMERS_FEW; few++) {
+        if (timer->deadline_ms < best_ms)
+            best_ms = timer->deadline_ms;
+        timer = timer->next;
+        if (timer == NULL)
+            return best_ms;
     }
-}
-
-/* Number of the lowest bit that is set in 16, of which one is. */
-static unsigned wheel_lowest(unsigned bits)
-{
-    unsigned n = 0;
-    if (!(bits & 0xffu)) {
-        bits >>= 8;
-        n = 8;
-    }
-    if (!(bits & 0xfu)) {
-        bits >>= 4;
-        n += 4;
-    }
-    if (!(bits & 3u)) {
-        bits >>= 2;
-        n += 2;
-    }
-    return n + !(bits & 1u);
-}
-
-int64_t rlki_wheel_deadline(const rlk_wheel *wheel)
-{
-    int64_t best = RLK_NEVER;
-    unsigned level;
-    for (level = 0; level < RLK_WHEEL_LEVELS; level++) {
-        unsigned used = wheel->used[level];
-        /* The slot under the cursor was emptied when the cursor entered it, but on level 0: what
-         * lies there on a higher level is a whole turn away. So the turn begins behind it. */
-        unsigned first = level ? 1 : 0;
-        unsigned from = wheel_index(wheel->now_ms, level) + first;
-        uint64_t unit;
-        int64_t when;
-        const rlk_timer *timer;
-        if (!used)
-            continue;
-        used = (used | used << RLK_WHEEL_SLOTS) >> from;
-        unit = ((uint64_t)wheel->now_ms >> (WHEEL_BITS * level)) + first + wheel_lowest(used);
-        when = (int64_t)(unit << (WHEEL_BITS * level));
-        timer = wheel->slot[level][unit & WHEEL_MASK];
-        /* The only one there: exactly. In the last level it may be due long after its slot. */
-        if (!timer->next && timer->deadline_ms > when && level < RLK_WHEEL_LEVELS - 1)
-            when = timer->deadline_ms;
-        if (when < best)
-            best = when;
-    }
-    return best;
+    /* all of them are in the next step of the digit, or later */
+    below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
+    return (timers->now_ms | (int64_t)below) + 1;
 }
 
 /* ==== src/lock/client.c ====
  *
- * The client: a set of connections, the clock, the timer wheel, the locks. It stands between the
+ * The client: a set of connections, the clock, the timers, the locks. It stands between the
  * connections, which know requests, and the locks, which own them.
  */
 
@@ -10595,7 +10544,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     client->hurried_ms = client->now_ms;
-    rlki_wheel_init(&client->wheel, client->now_ms);
+    rlki_timers_init(&client->timers, client->now_ms);
     if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
@@ -10632,7 +10581,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
     unsigned i;
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
-    deadline_ms = rlki_wheel_deadline(&client->wheel);
+    deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
         if (conn_ms < deadline_ms)
@@ -10649,7 +10598,7 @@ void rlk_client_tick(rlk_client *client)
     if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
-    while ((timer = rlki_wheel_pop(&client->wheel, now_ms)) != NULL)
+    while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
@@ -11351,7 +11300,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
-    rlki_wheel_cancel(&client->wheel, &lock->timer);
+    rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_watch_leave(lock);
     if (lock->prev)
@@ -11771,7 +11720,7 @@ bool rlki_is_final(rlk_result result)
 void rlki_lock_rearm(rlk_lock *lock)
 {
     int64_t deadline_ms = lock->retry_ms < lock->wake_ms ? lock->retry_ms : lock->wake_ms;
-    rlk_wheel *wheel = &lock->client->wheel;
+    rlk_timers *timers = &lock->client->timers;
     if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE &&
         lock->cleanup_ms < deadline_ms)
         deadline_ms = lock->cleanup_ms;
@@ -11786,11 +11735,11 @@ void rlki_lock_rearm(rlk_lock *lock)
             deadline_ms = lock->report_at_ms;
     }
     if (deadline_ms == RLK_NEVER)
-        rlki_wheel_cancel(wheel, &lock->timer);
+        rlki_timers_cancel(&lock->timer);
     else if (deadline_ms > lock->client->now_ms)
-        rlki_wheel_set(wheel, &lock->timer, deadline_ms);
+        rlki_timers_set(timers, &lock->timer, deadline_ms);
     else /* a retry, where a driver tells that a stream ended before it ticks: at the next tick */
-        rlki_wheel_set(wheel, &lock->timer, lock->client->now_ms + 1);
+        rlki_timers_set(timers, &lock->timer, lock->client->now_ms + 1);
 }
 
 void rlki_lock_validate(rlk_lock *lock)

@@ -71,16 +71,6 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
         receive_keep_text(conn, token);
 }
 
-uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
-{
-    const uint8_t *bytes = (const uint8_t *)key;
-    size_t i;
-
-    for (i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
-    return hash;
-}
-
 #ifndef RLK_RESP2_ONLY
 
 /* match: the push under way is an invalidation. */

@@ -123,7 +123,7 @@ static void test_server_errors_by_the_hash_of_each_row(void **state)
         assert_int_equal(rlki_error_scope(result), rows[i].scope);
         for (k = 0; k < i; k++) {
             assert_int_not_equal(rows[i].hash, rows[k].hash);
-            /* the sentences stand in the order of their lengths */
+            /* the sentences are in the order of their lengths */
             assert_true(rows[i].code[0] == '\0' || rows[k].code[0] == '\0' ||
                         strlen(rows[k].text) <= len);
         }
