@@ -1107,6 +1107,17 @@ RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 /* Attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
+#ifndef RLK_NO_TRACE
+/* What a connection has counted since rlk_conn_init, modulo 2^32. */
+typedef struct rlk_traffic {
+    uint32_t fences; /* of streams that ended with a command that might still execute */
+    uint32_t bytes_sent;
+    uint32_t bytes_received;
+} rlk_traffic;
+
+RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
+#endif
+
 /* In READY: true if no command of the connection before this one can execute any more, because all
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
@@ -4873,6 +4884,18 @@ uint32_t rlk_conn_failures(const rlk_conn *conn)
 {
     return conn->failures;
 }
+
+#ifndef RLK_NO_TRACE
+rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
+{
+    rlk_traffic traffic;
+
+    traffic.fences = conn->fences;
+    traffic.bytes_sent = conn->bytes_sent;
+    traffic.bytes_received = conn->bytes_received;
+    return traffic;
+}
+#endif
 
 bool rlk_conn_fenced(const rlk_conn *conn)
 {
@@ -14452,11 +14475,12 @@ void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
         return;
     *stats = client->stats;
     for (i = 0; i < client->nodes; i++) {
-        const rlk_conn *conn = client->conns[i];
-        stats->connects += rlk_conn_generation(conn);
-        stats->fences += conn->fences;
-        stats->bytes_sent += conn->bytes_sent;
-        stats->bytes_received += conn->bytes_received;
+        rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
+
+        stats->connects += rlk_conn_generation(client->conns[i]);
+        stats->fences += traffic.fences;
+        stats->bytes_sent += traffic.bytes_sent;
+        stats->bytes_received += traffic.bytes_received;
     }
 }
 

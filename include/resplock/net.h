@@ -504,6 +504,17 @@ RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 /* Attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
+#ifndef RLK_NO_TRACE
+/* What a connection has counted since rlk_conn_init, modulo 2^32. */
+typedef struct rlk_traffic {
+    uint32_t fences; /* of streams that ended with a command that might still execute */
+    uint32_t bytes_sent;
+    uint32_t bytes_received;
+} rlk_traffic;
+
+RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
+#endif
+
 /* In READY: true if no command of the connection before this one can execute any more, because all
  * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);

@@ -70,11 +70,12 @@ void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
         return;
     *stats = client->stats;
     for (i = 0; i < client->nodes; i++) {
-        const rlk_conn *conn = client->conns[i];
-        stats->connects += rlk_conn_generation(conn);
-        stats->fences += conn->fences;
-        stats->bytes_sent += conn->bytes_sent;
-        stats->bytes_received += conn->bytes_received;
+        rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
+
+        stats->connects += rlk_conn_generation(client->conns[i]);
+        stats->fences += traffic.fences;
+        stats->bytes_sent += traffic.bytes_sent;
+        stats->bytes_received += traffic.bytes_received;
     }
 }
 

@@ -724,6 +724,18 @@ uint32_t rlk_conn_failures(const rlk_conn *conn)
     return conn->failures;
 }
 
+#ifndef RLK_NO_TRACE
+rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
+{
+    rlk_traffic traffic;
+
+    traffic.fences = conn->fences;
+    traffic.bytes_sent = conn->bytes_sent;
+    traffic.bytes_received = conn->bytes_received;
+    return traffic;
+}
+#endif
+
 bool rlk_conn_fenced(const rlk_conn *conn)
 {
     return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;

@@ -478,6 +478,8 @@ static void test_lock_trace_stats_of_connections(void **state)
     rlk_stats stats;
     uint32_t sent;
     uint32_t received;
+    uint32_t total = 0;
+    unsigned i;
     (void)state;
     start(3, false);
     rlk_client_stats(h.client, &stats);
@@ -499,6 +501,16 @@ static void test_lock_trace_stats_of_connections(void **state)
     rlk_client_stats(h.client, &stats);
     assert_int_equal(stats.connects, 5);
     assert_int_equal(stats.fences, 1);
+    for (i = 0; i < 3; i++) {
+        rlk_traffic traffic = rlk_conn_traffic(rlk_client_conn(h.client, i));
+
+        assert_int_equal(traffic.fences, i == 1);
+        assert_int_equal(traffic.bytes_sent > stats.bytes_sent / 3, i != 2); /* once more, HELLO */
+        stats.bytes_received -= traffic.bytes_received;
+        total += traffic.bytes_sent;
+    }
+    assert_int_equal(total, stats.bytes_sent);
+    assert_int_equal(stats.bytes_received, 0);
 }
 
 static void test_lock_trace_stats_without_a_client(void **state)
