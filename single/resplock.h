@@ -1303,37 +1303,39 @@ typedef struct rlk_lock rlk_lock;
 typedef struct rlk_trace rlk_trace;
 #endif
 
-/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
+/* posix.h fills what you leave NULL. With bare ports you fill all that you use. */
 typedef struct rlk_env {
     void *context; /* first argument of each */
-    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
-     * be read. Required. */
+    /* Returns milliseconds of a clock that never goes back and goes on in sleep, or
+     * RLK_NO_CLOCK_MS: it can't be read. Required. */
     int64_t (*now_ms)(void *context);
-    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
+    /* Fills buf with len bytes of a CSPRNG. Returns 0, or another number: it can't. Required. */
     int (*random)(void *context, void *buf, size_t len);
     /*
-     * Moves bytes for the connections of the client, and returns when something came or at
-     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
-     * with the undo of an acquire, for which it waits on; if it has ended already, the next
-     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
-     * as if cancelled, at once. NULL: only the started forms work.
+     * Moves bytes for the connections of the client. Returns when something came, at deadline_ms at
+     * the latest.
+     *   0              go on
+     *   RLK_CANCELLED  the blocking call ends as by rlk_cancel. An acquire first waits on, for its
+     *                  undo. If the call has ended already, the next rlk_acquire of the client ends
+     *   other          it can't wait: the blocking call ends as if cancelled, at once
+     * NULL: only the started forms work.
      */
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
-    /* True while this is the process that made the client. NULL: there is no fork. */
+    /* Returns true in the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
     /*
-     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
-     * reports to programs with events, at the same times. May call what `wait` may call:
-     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
+     * Reports that the blocking acquire of this lock has waited for waited_ms, and goes on: what
+     * RLK_EV_WAITING reports to programs with events, at the same times. It may call what `wait`
+     * may call, rlk_lock_error (the reason in words) and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
 #ifndef RLK_NO_TEXT
-    /* Returns words, constant ones, for the number that a driver gave rlk_conn_closed; NULL: it has
-     * none. NULL: the number stands alone in texts. */
+    /* Returns constant words for the number that a driver passed to rlk_conn_closed, or NULL: it
+     * has none. NULL: texts have the number alone. */
     const char *(*errno_text)(void *context, int number);
 #endif
 #ifndef RLK_NO_TRACE
-    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
+    /* Receives each step: see trace.h. It must not call the library. NULL: no trace. */
     void (*trace)(void *context, const rlk_trace *trace);
 #endif
 } rlk_env;
@@ -1346,8 +1348,8 @@ typedef struct rlk_env {
 
 /* ==== include/resplock/trace.h ====
  *
- * resplock/trace.h: what happened: counters of a client, and a hook that sees each step.
- * RLK_NO_TRACE leaves both out.
+ * resplock/trace.h: counters of a client, and a hook that receives each step. RLK_NO_TRACE leaves
+ * both out, except the causes of attempts.
  */
 #ifndef RESPLOCK_TRACE_H
 #define RESPLOCK_TRACE_H
@@ -1358,63 +1360,60 @@ extern "C" {
 
 /* What caused an attempt on a lock. */
 typedef enum rlk_cause {
-    RLK_CAUSE_START,   /* the call */
-    RLK_CAUSE_PUSH,    /* the server told that the key changed, or is not there any more */
-    RLK_CAUSE_FLUSH,   /* it told that any key may have */
-    RLK_CAUSE_LOCAL,   /* another lock of the client released it, or stepped out of the row */
-    RLK_CAUSE_EXPIRY,  /* the holder's TTL had passed */
-    RLK_CAUSE_RECHECK, /* nothing was told for long: RLK_RECHECK_MAX_MS */
-    RLK_CAUSE_RETRY,   /* the pause between attempts was over: nothing can be told, or an error */
-    RLK_CAUSE_YIELD, /* the pause for other processes was over: after RLK_MAX_HANDOFFS, or a turn of
-                        the client's; or that after a lease that was lost at once */
-    RLK_CAUSE_RECONNECT, /* a connection came back */
+    RLK_CAUSE_START,     /* the call */
+    RLK_CAUSE_PUSH,      /* the server notified that the key has changed or is gone */
+    RLK_CAUSE_FLUSH,     /* the server notified that any key may have changed */
+    RLK_CAUSE_LOCAL,     /* another lock of the client released it, or left the wait queue */
+    RLK_CAUSE_EXPIRY,    /* the holder's TTL had passed */
+    RLK_CAUSE_RECHECK,   /* no notification for RLK_RECHECK_MAX_MS */
+    RLK_CAUSE_RETRY,     /* the pause between attempts was over: no notifications, or an error */
+    RLK_CAUSE_YIELD,     /* the pause for other processes was over: after max_handoffs, after a turn
+                            of this client, or after a lease that was lost at once */
+    RLK_CAUSE_RECONNECT, /* a connection is back */
     RLK_CAUSES
 } rlk_cause;
 
-/* Name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
+/* Returns the name of a cause, "PUSH"; "?" if it is none. With RLK_NO_TEXT "". */
 RLK_API const char *rlk_cause_name(rlk_cause cause);
 
 #ifndef RLK_NO_TRACE
-/* Counted since rlk_client_init, of connections since rlk_conn_init; modulo their range. */
+/* Counters since rlk_client_init, of connections since rlk_conn_init, modulo their range. */
 typedef struct rlk_stats {
-    uint32_t attempts;           /* rounds, on all nodes at once, of all acquires */
-    uint32_t acquired;           /* of them won */
+    uint32_t attempts; /* of all acquires, each on all nodes at once */
+    uint32_t acquired;
     uint32_t causes[RLK_CAUSES]; /* attempts by cause */
     uint32_t probes;             /* of a quorum's nodes: is the key still there? */
-    uint32_t renewed;            /* in the background, by outcome; none that a call overtook */
+    uint32_t renewed;            /* in the background; none that a call overtook */
     uint32_t renew_unknown;
     uint32_t renew_refused;
-    uint32_t lost;       /* locks */
-    uint32_t connects;   /* of connections that became ready */
-    uint32_t fences;     /* ... after one whose commands had to be, and were, fenced */
-    uint32_t silent;     /* connections that are polled: promised pushes did not come */
-    uint32_t bytes_sent; /* of all connections */
+    uint32_t lost;     /* leases */
+    uint32_t connects; /* connections that became ready */
+    uint32_t fences;   /* of streams that ended with a command that might still execute */
+    uint32_t silent;   /* connections that are polled, because promised pushes did not come */
+    uint32_t bytes_sent;
     uint32_t bytes_received;
 } rlk_stats;
 
-/* What was counted so far; zeros of a client that is not open. */
+/* Writes the counters; zeros of a client that is not open. */
 RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
 
+/* What happened, and what `what` and `number` of a trace are then. */
 typedef enum rlk_trace_kind {
-    RLK_TRACE_CONN,    /* a connection: `what` is its new state: "CONNECTING" ...; number: its
-                          rlk_result */
-    RLK_TRACE_STEP,    /* it sends a command of its handshake: "HELLO" ... */
-    RLK_TRACE_COMMAND, /* a lock sends a command: "SET", "EVALSHA (raise)" ...; number: replies to
-                          come (2 of a SET: PTTL follows in the same write) */
-    RLK_TRACE_REPLY,   /* ... and has a reply; number: the integer, of a string its length, or the
-                          rlk_result of an error */
-    RLK_TRACE_PUSH,    /* a lock's key changed at the server */
-    RLK_TRACE_STATE,   /* a lock's state: "FREE"; "HELD", number: ms that it is valid; "LOST",
-                          number: an rlk_lost_cause */
-    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE";
-                          number: an rlk_cause */
-    RLK_TRACE_RESULT   /* an operation ended: "acquire" ...; number: its rlk_result */
+    RLK_TRACE_CONN,    /* a connection: its new state, "CONNECTING"; its rlk_result */
+    RLK_TRACE_STEP,    /* it sends a command of its handshake, "HELLO" */
+    RLK_TRACE_COMMAND, /* a lock sends a command, "EVALSHA (raise)"; the number of replies to come
+                          (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_REPLY,   /* it has a reply; the integer, the length of a string, or the rlk_result of
+                          an error */
+    RLK_TRACE_PUSH,    /* the server notifies that a lock's key has changed */
+    RLK_TRACE_STATE,   /* a lock is "FREE"; "HELD", for ms; or "LOST", an rlk_lost_cause */
+    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"; an
+                          rlk_cause */
+    RLK_TRACE_RESULT   /* an operation ends, "acquire"; its rlk_result */
 } rlk_trace_kind;
 
-/*
- * One thing that happened, as rlk_env.trace sees it. There is no token in it and no password: of a
- * command there is only its name, and its key by the lock. Valid during the call.
- */
+/* One step, as rlk_env.trace receives it, valid during the call. It has no token and no password:
+ * of a command only its name, and its key by the lock. */
 struct rlk_trace {
     rlk_trace_kind kind;
     int64_t now_ms;
@@ -1425,19 +1424,19 @@ struct rlk_trace {
     int64_t number;
 };
 
-/* Key of a lock, for a trace. */
+/* Returns the key of a lock, for a trace. */
 RLK_API const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len);
 
 /* Longest line of rlk_trace_format, and its end. */
 #define RLK_TRACE_CAP 160
 
 /*
- * Writes a trace as one line of text, without its end of line and without printf:
+ * Writes a trace as one line of text, terminated, without an end of line and without printf:
  *     12.345 node 0 "reports:nightly": has a reply to SET: 1
- * The time is in seconds of the client's clock. Of a key only the first 48 bytes are written, "?"
- * for each that is not printable. No token and no password can be in it. Returns the length of the
- * whole line; what does not fit into cap bytes with its end (NUL) is left out. To be called within
- * rlk_env.trace. With RLK_NO_TEXT the line has numbers only: time in ms, kind, node, number.
+ * The time is in seconds of the client's clock. Of a key it writes 48 bytes, "?" for each that is
+ * not printable. Returns the length of the whole line; what does not fit into cap bytes is left
+ * out. Call it within rlk_env.trace. With RLK_NO_TEXT the line is numbers: time in ms, kind, node,
+ * number.
  */
 RLK_API size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap);
 #endif
@@ -2099,7 +2098,15 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
 
 /* ==== include/resplock/election.h ====
  *
- * resplock/election.h: a leader and its followers, by one lock.
+ * resplock/election.h: one leader among several processes, by a lock that each of them wants.
+ *
+ *     rlk_campaign_start(&lock);           follows, and leads when it acquires the lock
+ *         RLK_EV_ACQUIRED                  leads, and renews at each call of the library
+ *         RLK_EV_LOST                      leads no longer; follows again
+ *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: an error that stays, or
+ * RLK_UNKNOWN rlk_resign_start(&lock);             ends it
+ *
+ * Programs that only block call rlk_acquire and rlk_keep_alive in a loop instead.
  */
 #ifndef RESPLOCK_ELECTION_H
 #define RESPLOCK_ELECTION_H
@@ -2109,41 +2116,37 @@ extern "C" {
 #endif
 
 /*
- * Stands for election: acquires for ever, and once it leads (RLK_EV_ACQUIRED) renews by itself,
- * with auto_renew or without. After RLK_EV_LOST, when that event was pulled, it follows again by
- * itself. Ends with rlk_resign, with rlk_release of a leader or rlk_cancel of a follower, or
- * with an RLK_EV_RESULT of the acquire (a fatal error, or RLK_UNKNOWN):
- * start again when that is mended. Renewals, by this or by auto_renew, are sent and heard where the
- * library is called: by the loop's rlk_posix_service, or by any blocking call on the client; at
- * least every third of the TTL, else the lease runs out. Programs that only block use rlk_acquire
- * and rlk_keep_alive in a loop. RLK_PENDING, or as rlk_acquire_start.
+ * Campaigns: acquires without a deadline, renews with or without auto_renew, and follows again
+ * after a loss, once you have pulled its RLK_EV_LOST. The campaign ends with rlk_resign,
+ * rlk_release of a leader, rlk_cancel of a follower, or an RLK_EV_RESULT of the acquire: start
+ * again when that is mended. Call the library (rlk_posix_service, or a blocking call on the client)
+ * at least every third of the TTL: it sends renewals and reads their answers there. Results as of
+ * rlk_acquire_start.
  */
 RLK_API rlk_result rlk_campaign_start(rlk_lock *lock);
 
-/*
- * Leads and follows no longer, whichever it did. The results are those of rlk_release, with
- * RLK_CANCELLED where it followed; RLK_NOT_HELD: it did neither.
- */
+/* Resigns: ends the campaign of a leader or a follower. Results as of rlk_release; RLK_CANCELLED of
+ * a follower; RLK_NOT_HELD of neither. */
 RLK_API rlk_result rlk_resign(rlk_lock *lock);
 RLK_API rlk_result rlk_resign_start(rlk_lock *lock);
 
-/* Who leads, as rlk_leader finds it. Zero it before the first call; it is the memory of when a
- * leader was seen first. Times are of the client's clock. */
+/* Who leads. Zero it before the first rlk_leader: it remembers since when. Times are of the
+ * client's clock. */
 typedef struct rlk_leader_info {
-    bool known; /* there is one: the rest is valid */
+    bool known; /* somebody leads, and the rest is valid */
     bool ours;  /* it is a lock of this client, which holds it */
     uint8_t name_len;
-    int64_t since_ms; /* ours: acquired then. Another: seen first then, so it leads since before */
-    int64_t until_ms; /* when its lease ends unless it is renewed; RLK_NEVER: it has no expiry */
+    int64_t since_ms; /* when it was acquired, if it is ours. Else when rlk_leader first saw it */
+    int64_t until_ms; /* end of its lease, unless it is renewed; RLK_NEVER: it has no expiry */
     char token[RLK_TOKEN_MAX + 1]; /* the first name_len bytes are its token_prefix: its name */
 } rlk_leader_info;
 
 /*
- * Of the answers of an rlk_query that was RLK_OK: the leader, whose token_prefix is its name or
- * address. `holders` are those of the query, as many as rlk_client_nodes(). A lock that follows has
- * an operation under way: ask with another one for the same key. Times count from this call, so it
- * is to follow the query. Touches no network. RLK_OK; RLK_NOT_HELD: nobody leads, or what is in the
- * key is longer than a token can be; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * Finds the leader in the answers of an rlk_query that returned RLK_OK; its token_prefix is its
+ * name or address. `holders` are the query's, rlk_client_nodes() of them. A follower has an
+ * operation under way: query by another lock of the same key. Times count from this call, so call
+ * it at once. Without the network. RLK_NOT_HELD: nobody leads, or the key has more than a token can
+ * be. Else RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
 RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
 
@@ -2164,15 +2167,15 @@ RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_lea
 extern "C" {
 #endif
 
-/* For those below: releases if held or operating, and closes. */
+/* Cancels or releases what goes on, and closes. The forms below call it. */
 RLK_API void rlki_lock_scope_end(rlk_lock *lock);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
 /*
  *     RLK_SCOPED(name, client, key, config);
  *
- * GCC, Clang: declares a lock that is initialised here, and released and closed on every exit from
- * its block:
+ * Declares and initialises a lock. Every exit from its block releases and closes it. For GCC and
+ * Clang.
  *     RLK_SCOPED(lock, &redis.client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
@@ -2191,7 +2194,7 @@ namespace
 {
 #endif
 /*
- * C++11: the same as an object; its address is that of the lock.
+ * The same for C++11, as an object; its address is the lock's.
  *     rlk_scoped lock(&redis.client, "foobar");
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return;

@@ -18,37 +18,39 @@ typedef struct rlk_lock rlk_lock;
 typedef struct rlk_trace rlk_trace;
 #endif
 
-/* What the engine needs of its surroundings; resplock/posix.h fills it for POSIX. */
+/* posix.h fills what you leave NULL. With bare ports you fill all that you use. */
 typedef struct rlk_env {
     void *context; /* first argument of each */
-    /* Milliseconds of a clock that never goes back and goes on in sleep; RLK_NO_CLOCK_MS: it can't
-     * be read. Required. */
+    /* Returns milliseconds of a clock that never goes back and goes on in sleep, or
+     * RLK_NO_CLOCK_MS: it can't be read. Required. */
     int64_t (*now_ms)(void *context);
-    /* Fills buf with len bytes of a CSPRNG; 0, or another number when it can't. Required. */
+    /* Fills buf with len bytes of a CSPRNG. Returns 0, or another number: it can't. Required. */
     int (*random)(void *context, void *buf, size_t len);
     /*
-     * Moves bytes for the connections of the client, and returns when something came or at
-     * deadline_ms, or earlier. 0; RLK_CANCELLED: the blocking call is to end, as by rlk_cancel,
-     * with the undo of an acquire, for which it waits on; if it has ended already, the next
-     * rlk_acquire of the client ends so. Another number: it can't wait, and the blocking call ends
-     * as if cancelled, at once. NULL: only the started forms work.
+     * Moves bytes for the connections of the client. Returns when something came, at deadline_ms at
+     * the latest.
+     *   0              go on
+     *   RLK_CANCELLED  the blocking call ends as by rlk_cancel. An acquire first waits on, for its
+     *                  undo. If the call has ended already, the next rlk_acquire of the client ends
+     *   other          it can't wait: the blocking call ends as if cancelled, at once
+     * NULL: only the started forms work.
      */
     int (*wait)(void *context, rlk_client *client, int64_t deadline_ms);
-    /* True while this is the process that made the client. NULL: there is no fork. */
+    /* Returns true in the process that made the client. NULL: there is no fork. */
     bool (*same_process)(void *context, const rlk_client *client);
     /*
-     * The blocking acquire of this lock still waits, since waited_ms. Receives what RLK_EV_WAITING
-     * reports to programs with events, at the same times. May call what `wait` may call:
-     * rlk_lock_error, which has the reason in words, and rlk_cancel. NULL: no report.
+     * Reports that the blocking acquire of this lock has waited for waited_ms, and goes on: what
+     * RLK_EV_WAITING reports to programs with events, at the same times. It may call what `wait`
+     * may call, rlk_lock_error (the reason in words) and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
 #ifndef RLK_NO_TEXT
-    /* Returns words, constant ones, for the number that a driver gave rlk_conn_closed; NULL: it has
-     * none. NULL: the number stands alone in texts. */
+    /* Returns constant words for the number that a driver passed to rlk_conn_closed, or NULL: it
+     * has none. NULL: texts have the number alone. */
     const char *(*errno_text)(void *context, int number);
 #endif
 #ifndef RLK_NO_TRACE
-    /* Sees what happens: see rlk_trace. Must not call the library. NULL: nobody looks. */
+    /* Receives each step: see trace.h. It must not call the library. NULL: no trace. */
     void (*trace)(void *context, const rlk_trace *trace);
 #endif
 } rlk_env;

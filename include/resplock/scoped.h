@@ -11,15 +11,15 @@
 extern "C" {
 #endif
 
-/* For those below: releases if held or operating, and closes. */
+/* Cancels or releases what goes on, and closes. The forms below call it. */
 RLK_API void rlki_lock_scope_end(rlk_lock *lock);
 
 #if defined(__GNUC__) && !defined(__cplusplus)
 /*
  *     RLK_SCOPED(name, client, key, config);
  *
- * GCC, Clang: declares a lock that is initialised here, and released and closed on every exit from
- * its block:
+ * Declares and initialises a lock. Every exit from its block releases and closes it. For GCC and
+ * Clang.
  *     RLK_SCOPED(lock, &redis.client, "foobar", NULL);
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return -1;
@@ -38,7 +38,7 @@ namespace
 {
 #endif
 /*
- * C++11: the same as an object; its address is that of the lock.
+ * The same for C++11, as an object; its address is the lock's.
  *     rlk_scoped lock(&redis.client, "foobar");
  *     if (rlk_acquire(&lock, RLK_DEFAULT) != RLK_OK)
  *         return;
