@@ -3577,202 +3577,12 @@ size_t rlk_resp_encode(uint8_t *buf, size_t cap, uint32_t argc, const void *cons
     return writer.len;
 }
 
-/* ==== src/net/steps.h ====
+/* ==== src/net/backoff.h ====
  *
- * Internal: what the entries of the ring are.
+ * Internal: pauses between two attempts to connect.
  */
-#ifndef RLKI_NET_STEPS_H
-#define RLKI_NET_STEPS_H
-
-/* rlk_conn_entry.kind: a step of the handshake, in the order in which they are sent; or a request
- * of the layer above. */
-enum {
-#ifndef RLK_RESP2_ONLY
-    CONN_STEP_HELLO,
-#endif
-    CONN_STEP_AUTH,
-    CONN_STEP_SETNAME,
-#ifndef RLK_RESP2_ONLY
-    CONN_STEP_TRACKING,
-#endif
-    CONN_STEP_CLIENT_ID,
-    CONN_STEP_SELECT,
-    CONN_STEP_INFO,
-    CONN_STEP_FENCE,
-    CONN_STEP_SCRIPTS, /* at any time, if the server forgot them */
-    CONN_STEP_PROBE,
-    CONN_STEP_EVAL,
-    CONN_STEPS,
-    CONN_REQUEST = 0xff
-};
-
-/* Name of CONN_STEP_SCRIPTS. */
-#define CONN_SCRIPT_LOAD "SCRIPT LOAD"
-
-#endif
-
-/* ==== src/net/conn_internal.h ====
- *
- * What the files of the connection engine share.
- */
-#ifndef RESPLOCK_NET_CONN_INTERNAL_H
-#define RESPLOCK_NET_CONN_INTERNAL_H
-
-/* rlk_conn.flags */
-#define CONN_DUE         0x01u /* WAITING: the next attempt is due */
-#define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
-#define CONN_PLAIN       0x04u /* the next attempts leave out what the peer may not know */
-#define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
-#define CONN_RESP2_ONLY  0x10u /* configured */
-#define CONN_HEARD       0x20u /* at least one token came on this stream */
-#define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
-#define CONN_NO_TRACKING 0x80u /* configured */
-#define CONN_TRACKING    0x100u
-#define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
-#define CONN_REPLACED    0x400u /* the stream before was condemned, or reset; until READY is told */
-#define CONN_RESET       0x800u /* CLOSING: then forget why, and connect at once */
-#define CONN_WHOLE       0x1000u /* the peer took a handshake that left nothing out, once */
-
-/* A stream is up, and bytes may go and come. */
-static inline bool conn_is_up(const rlk_conn *conn)
-{
-    return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
-}
-
-/* HELLO is left out: the stream begins as RESP2. */
-static inline bool conn_is_resp2_only(const rlk_conn *conn)
-{
-#ifdef RLK_RESP2_ONLY
-    (void)conn;
-    return true;
-#else
-    return (conn->flags & CONN_RESP2_ONLY) != 0;
-#endif
-}
-
-/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
-
-#ifdef RLK_NO_TRACE
-#define CONN_COUNT(conn, counter, by)
-#define CONN_FENCED(conn)
-#define CONN_TRACE(conn, step, what)
-#else
-#define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
-#define CONN_FENCED(conn)             ((conn)->fences++)
-#define CONN_TRACE(conn, step, what)                                                               \
-    do {                                                                                           \
-        if ((conn)->calls->trace != NULL)                                                          \
-            (conn)->calls->trace((conn)->calls_context, (conn), (step), (what));                   \
-    } while (0)
-#endif
-
-/* ---- send.c ---- */
-
-/* True while constant bytes wait to leave: until then nothing may be encoded. */
-static inline bool conn_has_segment(const rlk_conn *conn)
-{
-    return conn->segment_left != 0;
-}
-
-/* A writer into the free end of tx. */
-RLKI_API void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer);
-
-/* Enters the `written` bytes that were written there: `replies` will come for them. The script
- * begins to leave that rlk_conn_put_script asked for. */
-RLKI_API void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written);
-
-/* Encodes scripts, and in READY requests, while there is room. */
-RLKI_API void rlki_send_flush(rlk_conn *conn);
-
-/* ---- ring.c ---- */
-
-/* Enters what begins at the end of tx: `replies` will come for it. There is room. */
-RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
-
-/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
-RLKI_API rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
-
-/* Gives a whole reply to the oldest entry. */
-RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
-
-/* Has the oldest entry count as never sent. */
-RLKI_API void rlki_ring_refuse(rlk_conn *conn);
-
-/* True if the server can have no request that it did not answer. */
-RLKI_API bool rlki_ring_was_answered(const rlk_conn *conn);
-
-/* Empties the ring, oldest first, and tells the owners. */
-RLKI_API void rlki_ring_lose(rlk_conn *conn);
-
-/* ---- handshake.c ---- */
-
-typedef enum conn_fence {
-    CONN_FENCE_NONE,     /* the old connection can't be fenced */
-    CONN_FENCE_GONE,     /* its instance of the server is gone, and its commands with it */
-    CONN_FENCE_KILL,     /* CLIENT KILL ID: 1 and 0 both fence */
-    CONN_FENCE_KILL_ADDR /* CLIENT KILL ID ADDR: only 1 fences */
-} conn_fence;
-
-/* How the connection `old` can be fenced over `fresh`. */
-RLKI_API conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
-
-/* Sends the steps that may leave now. RLK_OK, or why the attempt fails. */
-RLKI_API rlk_result rlki_handshake_pump(rlk_conn *conn);
-
-/* True when all were answered. */
-RLKI_API bool rlki_handshake_is_over(const rlk_conn *conn);
-
-/* A token of the reply to a step. */
-RLKI_API void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
-
-/* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
-RLKI_API rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
-
-/* The peer ended the stream. True: with a step under way that the lock can do without, so the next
- * attempt is made at once; after two such ends in a row it leaves out all such steps. */
-RLKI_API bool rlki_handshake_hung_up(rlk_conn *conn);
-
-/* True if it can do without SCRIPT LOAD: there is a probe. */
-RLKI_API bool rlki_handshake_may_eval(const rlk_conn *conn);
-
-/* Name of a step. */
-RLKI_API const char *rlki_handshake_name(unsigned kind);
-
-/* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
-RLKI_API size_t rlki_handshake_room(const rlk_url *url);
-
-/* True of a step whose command has the password in it; not of a request. */
-RLKI_API bool rlki_handshake_is_secret(unsigned kind);
-
-/* ---- receive.c ---- */
-
-/* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
-RLKI_API bool rlki_receive_add(rlk_conn *conn, size_t len);
-
-/* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
- * is no RESP. Pushes are reported by `invalidated`. */
-RLKI_API rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
-
-/* True if the reply of the last token is an error. */
-RLKI_API bool rlki_receive_is_error(const rlk_conn *conn);
-
-/* Makes the reply of its last token. What came in fragments is not in one place any more. */
-RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
-
-/* ---- mask.c ---- */
-
-/* Zeros that the compiler can't leave out. */
-RLKI_API void rlki_wipe(void *memory, size_t len);
-
-/* Forgets the server's text, every byte of it. */
-RLKI_API void rlki_mask_forget(rlk_conn *conn);
-
-/* Masks what the server's text, which means `error`, repeats of a command: the password, if that
- * was `secret`, and tokens. */
-RLKI_API void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret);
-
-/* ---- backoff.c ---- */
+#ifndef RLKI_NET_BACKOFF_H
+#define RLKI_NET_BACKOFF_H
 
 /* Back to the shortest bound. */
 RLKI_API void rlki_backoff_reset(rlk_conn *conn);
@@ -3826,7 +3636,7 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
 /* True of an error that can condemn a stream. */
 RLKI_API bool rlki_condemn_is_for(rlk_result error);
 
-/* Takes note of what a request was answered (RLK_OK: no error). True: the stream is to end for it.
+/* Takes note of what a request was answered (RLK_OK: no error). True: the stream must end for it.
  */
 RLKI_API bool rlki_condemn(rlk_conn *conn, rlk_result error);
 
@@ -3839,6 +3649,48 @@ RLKI_API void rlki_condemn_forget(rlk_conn *conn);
 /* From within `changed` that reports READY: true if this stream takes the place of one that was
  * condemned, or that rlk_conn_reset ended. */
 RLKI_API bool rlki_condemn_was_replaced(const rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/conn_flags.h ====
+ *
+ * Internal: rlk_conn.flags.
+ */
+#ifndef RLKI_NET_CONN_FLAGS_H
+#define RLKI_NET_CONN_FLAGS_H
+
+#define CONN_DUE         0x01u /* WAITING: the next attempt is due */
+#define CONN_OPEN        0x02u /* the driver has a stream or an attempt that it must close */
+#define CONN_PLAIN       0x04u /* the next attempts leave out what the peer may not know */
+#define CONN_FENCE_DUE   0x08u /* `old` may still have commands on their way */
+#define CONN_RESP2_ONLY  0x10u /* configured */
+#define CONN_RECEIVED    0x20u /* at least one token came on this stream */
+#define CONN_UNFENCED    0x40u /* became ready without the fence that was due */
+#define CONN_NO_TRACKING 0x80u /* configured */
+#define CONN_TRACKING    0x100u
+#define CONN_SERVED      0x200u /* a request was answered on this stream, last by a server at work */
+#define CONN_REPLACED                                                                              \
+    0x400u                 /* the stream before was condemned or reset; until READY is reported    \
+                            */
+#define CONN_RESET 0x800u  /* CLOSING: then forget why, and connect at once */
+#define CONN_WHOLE 0x1000u /* the peer took a handshake that left nothing out, once */
+
+/* A stream is up, and bytes may go and come. */
+static inline bool conn_is_up(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
+}
+
+/* HELLO is left out: the stream begins as RESP2. */
+static inline bool conn_is_resp2_only(const rlk_conn *conn)
+{
+#ifdef RLK_RESP2_ONLY
+    (void)conn;
+    return true;
+#else
+    return (conn->flags & CONN_RESP2_ONLY) != 0;
+#endif
+}
 
 #endif
 
@@ -4138,6 +3990,25 @@ bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
     return conn->condemned == condemn_number(peer);
 }
 
+/* ==== src/net/conn_config.h ====
+ *
+ * Internal: the configuration of a connection.
+ */
+#ifndef RLKI_NET_CONN_CONFIG_H
+#define RLKI_NET_CONN_CONFIG_H
+
+/* RLK_OK, and the configuration is copied; or what is wrong with it. */
+RLKI_API rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config);
+
+/* True if a text that the connection leaves where the caller has it is another now. */
+RLKI_API bool rlki_config_dangles(const rlk_conn *conn);
+
+/* Name of the first buffer of a configuration that is too small (*size, of which *least is needed)
+ * or too large; NULL: none is. With RLK_NO_TEXT the name is "". */
+RLKI_API const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least);
+
+#endif
+
 /* ==== src/net/limit.h ====
  *
  * Limits of a configuration.
@@ -4152,10 +4023,6 @@ bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
  */
 RLKI_API bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms);
 
-/* Name of the first buffer of a configuration that is too small (*size, of which *least is needed)
- * or too large; NULL: none is. With RLK_NO_TEXT the name is "". */
-RLKI_API const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least);
-
 #endif
 
 /* ==== src/net/limit.c ==== */
@@ -4166,127 +4033,284 @@ bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
     return value_ms >= 0 && value_ms <= RLK_TIME_LIMIT_MAX;
 }
 
-/* ==== src/net/conn.c ====
+/* ==== src/net/steps.h ====
  *
- * The connection: its life, its ports, its clock. No I/O.
+ * Internal: the steps of the handshake, as entries of the ring.
+ */
+#ifndef RLKI_NET_STEPS_H
+#define RLKI_NET_STEPS_H
+
+/* rlk_conn_entry.kind: a step of the handshake, in the order in which they are sent; or a request
+ * of the layer above. */
+enum {
+#ifndef RLK_RESP2_ONLY
+    CONN_STEP_HELLO,
+#endif
+    CONN_STEP_AUTH,
+    CONN_STEP_SETNAME,
+#ifndef RLK_RESP2_ONLY
+    CONN_STEP_TRACKING,
+#endif
+    CONN_STEP_CLIENT_ID,
+    CONN_STEP_SELECT,
+    CONN_STEP_INFO,
+    CONN_STEP_FENCE,
+    CONN_STEP_SCRIPTS, /* at any time, if the server forgot them */
+    CONN_STEP_PROBE,
+    CONN_STEP_EVAL,
+    CONN_STEPS,
+    CONN_REQUEST = 0xff
+};
+
+/* conn_step.flags */
+#define CONN_STEP_BARRIER  0x01u /* waits until all earlier replies were read */
+#define CONN_STEP_OPTIONAL 0x02u /* an error is tolerated */
+#define CONN_STEP_SECRET   0x04u /* the command has the password in it */
+#define CONN_STEP_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
+
+typedef struct conn_step {
+    const char *name;
+    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: ignored */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    uint8_t flags;
+} conn_step;
+
+/* Name of CONN_STEP_SCRIPTS. */
+#define CONN_SCRIPT_LOAD "SCRIPT LOAD"
+
+/* Writes one argument of a command. */
+RLKI_API void rlki_step_word(rlk_resp_writer *writer, const char *word);
+
+#endif
+
+/* ==== src/net/steps.c ==== */
+
+#include <string.h>
+
+void rlki_step_word(rlk_resp_writer *writer, const char *word)
+{
+    rlk_resp_put_bulk(writer, word, strlen(word));
+}
+
+/* ==== src/net/login.h ====
  *
- *              due, _connecting           _connected             last reply
- *    WAITING -------------------> CONNECTING ------> HANDSHAKE ------------> READY
- *      ^  ^                           |                  |                     |
- *      |  |  _closed by the driver    |                  |                     |
- *      |  +---------------------------+------------------+---------------------+
- *      |                              |                  |                     |
- *      |    _closed                   v time-out, or     v refused, time-out   v time-out,
- *      +-------------------------- CLOSING <-------------+---------------------' protocol,
- *      |                              |  ^  either: a text of the caller changed   condemned
- *      |                              |  '-- _reset, from any of the three: due at once
- *      | _reset                       | _closed, refused for a reason that doesn't pass
- *      '------- FATAL <---------------'
+ * Internal: user and password, for the steps of the handshake that have them.
+ */
+#ifndef RLKI_NET_LOGIN_H
+#define RLKI_NET_LOGIN_H
+
+/* Texts are where the caller or the URL has them; only the transmit buffer gets a copy. */
+typedef struct rlki_login {
+    rlk_credentials texts;
+    bool escaped; /* percent-encoded, as in the URL */
+    bool wanted;
+} rlki_login;
+
+/* Asks for them: the hook, or the URL. RLK_OK, RLK_E_CREDENTIALS, RLK_E_DANGLING. */
+RLKI_API rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login);
+
+/* Write one argument of a command. */
+RLKI_API void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login);
+RLKI_API void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login);
+
+/* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
+RLKI_API size_t rlki_login_room(const rlk_url *url);
+
+#endif
+
+/* ==== src/net/login.c ====
  *
- *    _closed by the peer in HANDSHAKE, at a step that it may not know: to WAITING with the next
- *    attempt due, and no failure (rlki_handshake_hung_up)
- *    _shutdown: from anywhere to CLOSED
- *
- * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
- * arrival in READY, and on arrival in WAITING or FATAL after a failure.
- *
- * The backoff grows until a request was answered (condemn.c), or a stream has lasted longer than
- * the longest pause: a peer that closes after each good handshake makes no storm (fault 117).
+ * User and password, and the step AUTH. HELLO has them too (hello.c).
  */
 
 #include <string.h>
 
+/* ---- Credentials ------------------------------------------------------------------------- */
+
+static void login_of_url(const rlk_url *url, rlki_login *login)
+{
+    login->texts.user = url->user;
+    login->texts.user_len = url->user != NULL ? url->user_len : 0;
+    login->texts.password = url->password;
+    login->texts.password_len = url->password != NULL ? url->password_len : 0;
+    login->escaped = true;
+    /* A user alone has an empty password; ":@" is nobody. */
+    login->wanted = login->texts.user_len != 0 || login->texts.password_len != 0;
+}
+
+/* The connection remembers where the password is, as long as its owner leaves it there: until the
+ * handshake is over. */
+rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
+{
+    int refused;
+
+    if (conn->credentials == NULL) {
+        login_of_url(&conn->url, login);
+    } else {
+        memset(login, 0, sizeof *login);
+        refused = conn->credentials(conn->credentials_context, &login->texts);
+        if (refused != 0)
+            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
+        if (login->texts.user == NULL)
+            login->texts.user_len = 0;
+        login->wanted = login->texts.password != NULL;
+    }
+    conn->password = login->texts.password;
+    conn->password_len = login->wanted ? login->texts.password_len : 0;
+    return RLK_OK;
+}
+
+static size_t login_plain_len(const char *text, size_t len, bool escaped)
+{
+    return escaped ? rlk_url_decode(text, len, NULL, 0) : len;
+}
+
+static void login_put(rlk_resp_writer *writer, const char *text, size_t len, bool escaped)
+{
+    size_t plain = login_plain_len(text, len, escaped);
+    uint8_t *hole = rlk_resp_put_hole(writer, plain);
+
+    if (hole == NULL || plain == 0)
+        return;
+    if (escaped)
+        (void)rlk_url_decode(text, len, hole, plain);
+    else
+        memcpy(hole, text, len);
+}
+
+void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login)
+{
+    login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
+}
+
+void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login)
+{
+    login_put(writer, login->texts.password, login->texts.password_len, login->escaped);
+}
+
+size_t rlki_login_room(const rlk_url *url)
+{
+    rlki_login login;
+
+    login_of_url(url, &login);
+    if (!login.wanted)
+        return RLK_CONN_TX_MIN;
+    return RLK_CONN_TX_AUTH(login_plain_len(login.texts.user, login.texts.user_len, true),
+                            login_plain_len(login.texts.password, login.texts.password_len, true));
+}
+
+/* ---- AUTH -------------------------------------------------------------------------------- */
+
+/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
+static bool auth_needed(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_HELLO) == 0;
+}
+
+/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
+ * too (fault 101). */
+static bool auth_has_name(const rlki_login *login)
+{
+    return login->texts.user_len != 0 &&
+           !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
+}
+
+static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlki_login login;
+    rlk_result result = rlki_login_ask(conn, &login);
+    bool named;
+
+    if (result != RLK_OK || !login.wanted)
+        return result;
+    named = auth_has_name(&login);
+    rlk_resp_put_command(writer, named ? 3 : 2);
+    rlki_step_word(writer, "AUTH");
+    if (named) {
+        rlki_login_put_user(writer, &login);
+        conn->server |= RLK_SERVER_NAMED;
+    }
+    rlki_login_put_password(writer, &login);
+    return RLK_OK;
+}
+
+/*
+ * A refusal in words that nobody knows is fatal all the same: the same password would meet the same
+ * words, and servers count failures against a user (fault 108). With a user's name it is most
+ * likely the name that is not known: "wrong number of arguments" (fault 101).
+ */
+static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->error == RLK_E_SERVER)
+        return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+RLKI_API const conn_step rlki_step_auth = {
+    "AUTH", auth_needed, auth_encode, NULL, auth_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+};
+
+/* ==== src/net/conn_config.c ====
+ *
+ * The configuration of a connection. It is checked once. Texts stay where the caller has them, and
+ * their hash says whether they are still the same.
+ */
+
 /* Longest client name: RLK_CONN_TX_MIN reckons with it. */
-#define CONN_NAME_MAX 64u
+#define CONFIG_NAME_MAX 64u
 
 #ifdef RLK_NO_TEXT
-#define CONN_WORD(word) ""
+#define CONFIG_WORD(word) ""
 #else
-#define CONN_WORD(word) (word)
+#define CONFIG_WORD(word) (word)
 #endif
-
-/* So many changes without a push are no accident. */
-#define CONN_MISSED_MAX 2u
-
-/* ---- Small parts ------------------------------------------------------------------------- */
-
-#ifndef RLK_NO_TRACE
-static const char *conn_state_name(unsigned state)
-{
-#ifdef RLK_NO_TEXT
-    (void)state;
-    return "";
-#else
-    static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
-                                        "CLOSING", "FATAL",      "CLOSED"};
-    return names[state];
-#endif
-}
-#endif
-
-static void conn_enter(rlk_conn *conn, rlk_conn_state state)
-{
-    conn->state = (uint8_t)state;
-    CONN_TRACE(conn, false, conn_state_name(state));
-}
-
-static bool conn_is_fatal(int result)
-{
-    return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
-}
-
-static void conn_changed(rlk_conn *conn)
-{
-    conn->calls->changed(conn->calls_context, conn);
-}
-
-/* Name of the step under way, plus 1; 0: none. */
-static uint8_t conn_current_step(const rlk_conn *conn)
-{
-    if (conn->state != RLK_CONN_HANDSHAKE)
-        return 0;
-    if (conn->ring_used != 0)
-        return (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
-    return (uint8_t)(conn->step + 1u);
-}
 
 /* ---- Texts of the caller ----------------------------------------------------------------- */
 
-static uint32_t conn_hash(uint32_t hash, const char *text, size_t len)
+static uint32_t config_hash(uint32_t hash, const char *text, size_t len)
 {
     return text != NULL ? rlk_key_hash(hash, text, len) : hash;
 }
 
 /* Of all texts that a connection leaves where the caller has them. */
-static uint32_t conn_texts(const rlk_conn *conn)
+static uint32_t config_texts(const rlk_conn *conn)
 {
     const rlk_url *url = &conn->url;
     const char *name = conn->client_name;
     uint32_t hash = RLK_KEY_HASH;
     size_t n;
 
-    hash = conn_hash(hash, url->host, url->host_len);
-    hash = conn_hash(hash, url->path, url->path_len);
-    hash = conn_hash(hash, url->user, url->user_len);
-    hash = conn_hash(hash, url->password, url->password_len);
-    for (n = 0; name != NULL && n <= CONN_NAME_MAX && name[n] != '\0'; n++)
+    hash = config_hash(hash, url->host, url->host_len);
+    hash = config_hash(hash, url->path, url->path_len);
+    hash = config_hash(hash, url->user, url->user_len);
+    hash = config_hash(hash, url->password, url->password_len);
+    for (n = 0; name != NULL && n <= CONFIG_NAME_MAX && name[n] != '\0'; n++)
         continue;
-    return conn_hash(hash, name, n);
+    return config_hash(hash, name, n);
 }
 
-/* ---- Initialisation ---------------------------------------------------------------------- */
+bool rlki_config_dangles(const rlk_conn *conn)
+{
+    return config_texts(conn) != conn->texts;
+}
+
+/* ---- What is wrong ----------------------------------------------------------------------- */
 
 /* CLIENT SETNAME takes printable characters, without spaces. */
-static bool conn_is_name(const char *name)
+static bool config_is_name(const char *name)
 {
     size_t n = 0;
 
-    while (name[n] > ' ' && name[n] < 0x7f && n <= CONN_NAME_MAX)
+    while (name[n] > ' ' && name[n] < 0x7f && n <= CONFIG_NAME_MAX)
         n++;
-    return n > 0 && n <= CONN_NAME_MAX && name[n] == '\0';
+    return n > 0 && n <= CONFIG_NAME_MAX && name[n] == '\0';
 }
 
-static bool conn_buffer_fits(size_t size, size_t least)
+static bool config_buffer_fits(size_t size, size_t least)
 {
     return size >= least && size <= RLKI_BUFFER_MAX;
 }
@@ -4295,18 +4319,19 @@ const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, si
 {
     *size = config->ring_len;
     *least = RLK_CONN_RING_MIN;
-    if (!conn_buffer_fits(*size, *least))
-        return CONN_WORD("ring_len");
+    if (!config_buffer_fits(*size, *least))
+        return CONFIG_WORD("ring_len");
     *size = config->rx_cap;
     *least = RLK_CONN_RX_MIN;
-    if (!conn_buffer_fits(*size, *least))
-        return CONN_WORD("rx_cap");
+    if (!config_buffer_fits(*size, *least))
+        return CONFIG_WORD("rx_cap");
     *size = config->tx_cap;
-    *least = config->credentials == NULL ? rlki_handshake_room(&config->url) : RLK_CONN_TX_MIN;
-    return conn_buffer_fits(*size, *least) ? NULL : CONN_WORD("tx_cap");
+    *least = config->credentials == NULL ? rlki_login_room(&config->url) : RLK_CONN_TX_MIN;
+    return config_buffer_fits(*size, *least) ? NULL : CONFIG_WORD("tx_cap");
 }
 
-static rlk_result conn_check(const rlk_conn_config *config)
+/* Of all except the time limits. */
+static rlk_result config_check(const rlk_conn_config *config)
 {
     const rlk_conn_calls *calls = config->calls;
     size_t size;
@@ -4318,7 +4343,7 @@ static rlk_result conn_check(const rlk_conn_config *config)
         calls->reply == NULL || calls->lost == NULL || calls->changed == NULL ||
         calls->invalidated == NULL)
         return RLK_E_ARGUMENT;
-    if (config->client_name != NULL && !conn_is_name(config->client_name))
+    if (config->client_name != NULL && !config_is_name(config->client_name))
         return RLK_E_ARGUMENT;
     if (config->scripts == NULL && config->scripts_len != 0)
         return RLK_E_ARGUMENT;
@@ -4328,7 +4353,9 @@ static rlk_result conn_check(const rlk_conn_config *config)
     return rlki_conn_bad_buffer(config, &size, &least) != NULL ? RLK_E_BUFFER : RLK_OK;
 }
 
-static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
+/* ---- Taken ------------------------------------------------------------------------------- */
+
+static void config_copy(rlk_conn *conn, const rlk_conn_config *config)
 {
     conn->url = config->url;
     conn->calls = config->calls;
@@ -4347,31 +4374,14 @@ static void conn_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->rx_cap = (uint32_t)config->rx_cap;
     conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
                              (config->no_tracking ? CONN_NO_TRACKING : 0u));
-    conn->texts = conn_texts(conn);
+    conn->texts = config_texts(conn);
     conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
-/* The next attempt is due. The deadline stays in the past until the driver begins it, so that no
- * loop goes to sleep over it. */
-static void conn_make_due(rlk_conn *conn)
+rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config)
 {
-    conn->deadline_ms = conn->now_ms;
-    conn->flags |= CONN_DUE;
-}
+    rlk_result result = config_check(config);
 
-rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
-                          size_t size, uint32_t layout)
-{
-    rlk_result result;
-
-    if (conn == NULL || config == NULL)
-        return RLK_E_ARGUMENT;
-    memset(conn, 0, size); /* of the caller's struct, whichever it is */
-    if (size != sizeof *conn || layout != RLK_LAYOUT)
-        return RLK_E_LAYOUT;
-    conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
-    conn->deadline_ms = RLK_NEVER;
-    result = conn_check(config);
     if (result != RLK_OK)
         return result;
     if (!rlki_limit_take(&conn->connect_timeout_ms, config->connect_timeout_ms,
@@ -4381,1451 +4391,82 @@ rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t
         !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
         !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
-    conn_copy(conn, config);
-    conn->now_ms = now_ms;
-    conn->state = RLK_CONN_WAITING;
-    conn->result = RLK_E_NOT_CONNECTED;
-    rlki_backoff_reset(conn);
-    conn_make_due(conn);
+    config_copy(conn, config);
     return RLK_OK;
 }
 
-/* ---- Ends -------------------------------------------------------------------------------- */
-
-/* Drops the stream's bytes. What stands in tx in the handshake may be a password. */
-static void conn_drop_stream(rlk_conn *conn)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
-        rlki_wipe(conn->rx, conn->rx_end);
-    }
-    conn->segment_left = 0;
-    conn->flags &= (uint16_t)~CONN_DUE;
-}
-
-/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
- * if all requests were answered. */
-static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
-{
-    conn->step_ended = conn_current_step(conn);
-    if ((conn->flags & CONN_HEARD) == 0) {
-        if (conn->hung <= 1) /* nor on the streams before */
-            conn->protocol = 0;
-        if (conn->hung != 0) /* tells more than the first step of a plain attempt */
-            conn->step_ended = conn->hung;
-    }
-    conn_drop_stream(conn);
-    if (fence || !rlki_ring_was_answered(conn)) {
-        conn->old = conn->identity;
-        conn->flags |= CONN_FENCE_DUE;
-    }
-    conn_enter(conn, state);
-    conn->deadline_ms = conn->now_ms;
-    rlki_ring_lose(conn);
-}
-
-/* A stream that was ready may be tried again as it was; an attempt that failed is no proof. */
-static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
-{
-    if (conn->state == RLK_CONN_READY &&
-        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
-        rlki_backoff_reset(conn);
-    if (conn->state != RLK_CONN_READY)
-        conn->flags &= (uint16_t)~CONN_PLAIN;
-    conn->result = (int16_t)why;
-    conn->sys_errno = (int16_t)sys_errno;
-    conn->failures++;
-}
-
-/* Nothing failed, as far as the next attempt goes; that is due at once. */
-static void conn_begin_anew(rlk_conn *conn)
-{
-    conn->flags &= (uint16_t) ~(CONN_RESET | CONN_PLAIN | CONN_WHOLE);
-    conn->hung = 0;
-    conn_enter(conn, RLK_CONN_WAITING);
-    conn->result = RLK_E_NOT_CONNECTED;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    rlki_mask_forget(conn);
-    rlki_condemn_forget(conn);
-    rlki_backoff_reset(conn);
-    conn_make_due(conn);
-}
-
-/* After a failure, with no stream any more. */
-static void conn_settle(rlk_conn *conn)
-{
-    conn->flags &= (uint16_t)~CONN_OPEN;
-    conn->hung = 0;
-    if ((conn->flags & CONN_RESET) != 0) {
-        conn_begin_anew(conn);
-    } else if (conn_is_fatal(conn->result)) {
-        conn_enter(conn, RLK_CONN_FATAL);
-        conn->deadline_ms = RLK_NEVER;
-    } else {
-        conn_enter(conn, RLK_CONN_WAITING);
-        conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
-    }
-    conn_changed(conn);
-}
-
-/* Ends the attempt or the stream for `why`. */
-static void conn_fail(rlk_conn *conn, rlk_result why)
-{
-    conn_note_failure(conn, why, 0);
-    conn_end(conn, RLK_CONN_CLOSING, false);
-}
-
-/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
-static bool conn_dangles(rlk_conn *conn)
-{
-    if (conn_texts(conn) == conn->texts)
-        return false;
-    conn_fail(conn, RLK_E_DANGLING);
-    return true;
-}
-
-void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
-        rlki_handshake_hung_up(conn)) {
-        conn_end(conn, RLK_CONN_WAITING, false);
-        conn->flags &= (uint16_t)~CONN_OPEN;
-        conn_make_due(conn);
-        return;
-    }
-    switch (conn->state) {
-    case RLK_CONN_CONNECTING:
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
-        conn_end(conn, RLK_CONN_CLOSING, false);
-        conn_settle(conn);
-        break;
-    case RLK_CONN_CLOSING:
-        conn_settle(conn);
-        break;
-    default:
-        conn->flags &= (uint16_t)~CONN_OPEN;
-        break;
-    }
-}
-
-/* The same where what was answered is to be fenced too: replies and requests turned out not to
- * match, or the answer was one of several. */
-static void conn_distrust(rlk_conn *conn, rlk_result why)
-{
-    bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
-
-    conn_note_failure(conn, why, 0);
-    conn_end(conn, RLK_CONN_CLOSING, fence);
-}
-
-void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_READY)
-        conn_distrust(conn, RLK_E_UNEXPECTED);
-}
-
-void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_CLOSED)
-        return;
-    conn_end(conn, RLK_CONN_CLOSED, false);
-    conn->result = RLK_E_CLOSED;
-    conn->deadline_ms = RLK_NEVER;
-}
-
-/* ---- Beginnings -------------------------------------------------------------------------- */
-
-void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    switch (conn->state) {
-    case RLK_CONN_WAITING:
-    case RLK_CONN_FATAL:
-        conn->flags |= CONN_REPLACED;
-        conn_begin_anew(conn);
-        break;
-    case RLK_CONN_CONNECTING:
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        conn_fail(conn, RLK_E_NOT_CONNECTED);
-        conn->flags |= CONN_RESET | CONN_REPLACED;
-        break;
-    case RLK_CONN_CLOSING:
-        conn->flags |= CONN_RESET | CONN_REPLACED;
-        break;
-    default:
-        break;
-    }
-}
-
-void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_WAITING)
-        conn_make_due(conn);
-}
-
-void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state != RLK_CONN_WAITING)
-        return;
-    conn_enter(conn, RLK_CONN_CONNECTING);
-    conn->flags &= (uint16_t)~CONN_DUE;
-    conn->flags |= CONN_OPEN;
-    conn->deadline_ms = now_ms + conn->connect_timeout_ms;
-    (void)conn_dangles(conn);
-}
-
-static void conn_become_ready(rlk_conn *conn)
-{
-    conn->result = RLK_OK;
-    conn_enter(conn, RLK_CONN_READY);
-    conn->deadline_ms = RLK_NEVER;
-    conn->sys_errno = 0;
-    conn->step_ended = 0;
-    conn->generation++;
-    conn->hung = 0;
-    if ((conn->flags & CONN_PLAIN) == 0)
-        conn->flags |= CONN_WHOLE;
-    if (rlki_handshake_fence(&conn->identity, &conn->identity) != CONN_FENCE_NONE)
-        rlk_conn_note(conn, RLK_SERVER_IDENTITY);
-    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, in vain */
-        conn->flags |= CONN_UNFENCED;
-    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
-    rlki_mask_forget(conn);
-    conn->ready_ms = (uint32_t)conn->now_ms;
-    conn_changed(conn);
-    conn->flags &= (uint16_t)~CONN_REPLACED;
-}
-
-/* Sends what can be sent: steps of the handshake, scripts, requests. */
-static void conn_pump(rlk_conn *conn)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlk_result result = rlki_handshake_pump(conn);
-
-        if (result != RLK_OK)
-            conn_fail(conn, result);
-        else if (rlki_handshake_is_over(conn))
-            conn_become_ready(conn);
-    }
-    if (conn->state == RLK_CONN_READY)
-        rlki_send_flush(conn);
-}
-
-static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
-{
-    size_t len = local != NULL ? strlen(local) : 0;
-
-    memset(&conn->identity, 0, sizeof conn->identity);
-    conn->identity.peer = peer;
-    if (len < sizeof conn->identity.local)
-        memcpy(conn->identity.local, local != NULL ? local : "", len);
-}
-
-void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (conn->state != RLK_CONN_CONNECTING)
-        return;
-    conn_enter(conn, RLK_CONN_HANDSHAKE);
-    conn->flags &= (uint16_t) ~(CONN_HEARD | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
-    conn->lasting_ms = 0;
-    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
-    if (conn->server != 0 && rlki_handshake_may_eval(conn))
-        conn->server |= RLK_SERVER_NO_LOAD;
-    conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
-    conn->script = conn->scripts_len;
-    conn->loads = 0;
-    conn->tx_needed = 0;
-    conn->missed = 0;
-    conn->step = 0;
-    conn->tx_begin = 0;
-    conn->tx_end = 0;
-    conn->tx_position = 0;
-    conn->tx_handed = 0;
-    conn->rx_begin = 0;
-    conn->rx_end = 0;
-    conn_identify(conn, peer, local);
-    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
-    if (!conn_dangles(conn))                               /* credentials and name leave now */
-        conn_pump(conn);
-}
-
-/* ---- Transmit port ----------------------------------------------------------------------- */
-
-/*
- *    tx:   | sent | before the segment | behind it | free |
- *          tx_begin        segment_at      tx_end
+/* ==== src/net/conn_trace.h ====
  *
- * The segment, of constant memory, leaves when tx is sent up to segment_at.
+ * Internal: what a connection counts and traces. Nothing at all with RLK_NO_TRACE.
  */
-static bool conn_segment_is_next(const rlk_conn *conn)
-{
-    return conn_has_segment(conn) && conn->tx_begin == conn->segment_at;
-}
+#ifndef RLKI_NET_CONN_TRACE_H
+#define RLKI_NET_CONN_TRACE_H
 
-const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
-{
-    const uint8_t *bytes = conn->tx + conn->tx_begin;
-    uint32_t count = (conn_has_segment(conn) ? conn->segment_at : conn->tx_end) - conn->tx_begin;
-
-    if (conn_segment_is_next(conn)) {
-        bytes = conn->segment;
-        count = conn->segment_left;
-    }
-    if (!conn_is_up(conn))
-        count = 0;
-    *len = count;
-    if (count == 0)
-        return NULL;
-    conn->tx_handed = conn->tx_position + count;
-    return bytes;
-}
-
-/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
-static void conn_ack_tx(rlk_conn *conn, uint32_t len)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx + conn->tx_begin, len);
-    conn->tx_begin += len;
-    if (conn->tx_begin == conn->tx_end) {
-        conn->tx_begin = 0;
-        conn->tx_end = 0;
-        conn->segment_at = 0;
-    }
-}
-
-void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
-{
-    uint32_t shown = conn->tx_handed - conn->tx_position;
-    uint32_t acked = len < shown ? (uint32_t)len : shown;
-
-    conn->now_ms = now_ms;
-    if (!conn_is_up(conn) || acked == 0)
-        return;
-    conn->tx_position += acked;
-    CONN_COUNT(conn, bytes_sent, acked);
-    if (conn_segment_is_next(conn)) {
-        conn->segment += acked;
-        conn->segment_left = (uint16_t)(conn->segment_left - acked);
-    } else {
-        conn_ack_tx(conn, acked);
-    }
-    conn_pump(conn);
-}
-
-/* ---- Received bytes ---------------------------------------------------------------------- */
-
-/* A whole reply, to the oldest entry. */
-static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const rlk_reply *reply)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE) {
-        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
-
-        if (result != RLK_OK) {
-            rlki_condemn_address(conn, result);
-            conn_fail(conn, result);
-            return;
-        }
-    } else if (rlki_condemn(conn, reply->error)) {
-        bool more = entry->replies > 1; /* commands of the same request, which may execute */
-
-        rlki_ring_refuse(conn);
-        if (more)
-            conn_distrust(conn, reply->error);
-        else
-            conn_fail(conn, reply->error);
-        return;
-    }
-    if (entry->kind == CONN_STEP_SCRIPTS)
-        conn->loads--;
-    rlki_ring_reply(conn, reply);
-}
-
-/* A token of a reply. */
-static void conn_take_token(rlk_conn *conn, const rlk_resp_token *token)
-{
-    const rlk_conn_entry *entry = rlki_ring_due(conn);
-    bool handshake = conn->state == RLK_CONN_HANDSHAKE;
-    rlk_reply reply;
-
-    /* A server that is full or protected says so before it has read anything (fault 16). */
-    if (entry == NULL && !(handshake && rlki_receive_is_error(conn))) {
-        conn_distrust(conn, RLK_E_UNSOLICITED);
-        return;
-    }
-    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    if (entry != NULL && handshake)
-        rlki_handshake_token(conn, entry->kind, token);
-    if ((token->flags & RLK_RESP_DONE) == 0)
-        return;
-    rlki_receive_reply(conn, token, &reply);
-    if (reply.error != RLK_OK)
-        rlki_mask_text(conn, reply.error, entry != NULL && rlki_handshake_is_secret(entry->kind));
-    if (entry != NULL)
-        conn_take_reply(conn, entry, &reply);
-    else
-        conn_fail(conn, reply.error);
-}
-
-void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
-{
-    rlk_resp_token token;
-    rlk_resp_status status = RLK_RESP_TOKEN;
-
-    conn->now_ms = now_ms;
-    if (!rlki_receive_add(conn, len))
-        return;
-    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
-        status = rlki_receive_next(conn, &token);
-        if (status == RLK_RESP_TOKEN)
-            conn_take_token(conn, &token);
-        else if (status != RLK_RESP_MORE)
-            conn_distrust(conn, (conn->flags & CONN_HEARD) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
-    }
-    conn_pump(conn);
-}
-
-/* ---- Time and questions ------------------------------------------------------------------ */
-
-int64_t rlk_conn_now(const rlk_conn *conn)
-{
-    return conn->now_ms;
-}
-
-int64_t rlk_conn_deadline(const rlk_conn *conn)
-{
-    return conn->deadline_ms;
-}
-
-void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
-{
-    conn->now_ms = now_ms;
-    if (now_ms < conn->deadline_ms)
-        return;
-    switch (conn->state) {
-    case RLK_CONN_WAITING:
-        conn->flags |= CONN_DUE;
-        break;
-    case RLK_CONN_CONNECTING:
-        conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
-        break;
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
-        break;
-    default:
-        break;
-    }
-}
-
-unsigned rlk_conn_wants(const rlk_conn *conn)
-{
-    switch (conn->state) {
-    case RLK_CONN_WAITING:
-        return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        if (conn->tx_end != conn->tx_begin || conn_has_segment(conn))
-            return RLK_WANT_READ | RLK_WANT_WRITE;
-        return RLK_WANT_READ;
-    case RLK_CONN_CLOSING:
-        return RLK_WANT_CLOSE;
-    case RLK_CONN_CLOSED:
-        return (conn->flags & CONN_OPEN) != 0 ? RLK_WANT_CLOSE : 0;
-    default:
-        return 0;
-    }
-}
-
-const rlk_url *rlk_conn_url(const rlk_conn *conn)
-{
-    return &conn->url;
-}
-
-rlk_conn_state rlk_conn_get_state(const rlk_conn *conn)
-{
-    return (rlk_conn_state)conn->state;
-}
-
-rlk_result rlk_conn_result(const rlk_conn *conn)
-{
-    return (rlk_result)conn->result;
-}
-
-int rlk_conn_errno(const rlk_conn *conn)
-{
-    return conn->sys_errno;
-}
-
-const char *rlk_conn_text(const rlk_conn *conn)
-{
-    return conn->text;
-}
-
-const char *rlk_conn_step(const rlk_conn *conn)
-{
-    uint8_t step = conn->state == RLK_CONN_HANDSHAKE ? conn_current_step(conn) : conn->step_ended;
-
-    return step != 0 ? rlki_handshake_name(step - 1u) : "";
-}
-
-uint32_t rlk_conn_generation(const rlk_conn *conn)
-{
-    return conn->generation;
-}
-
-uint32_t rlk_conn_failures(const rlk_conn *conn)
-{
-    return conn->failures;
-}
-
-#ifndef RLK_NO_TRACE
-rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
-{
-    rlk_traffic traffic;
-
-    traffic.fences = conn->fences;
-    traffic.bytes_sent = conn->bytes_sent;
-    traffic.bytes_received = conn->bytes_received;
-    return traffic;
-}
+#ifdef RLK_NO_TRACE
+#define CONN_COUNT(conn, counter, by)
+#define CONN_TRACE(conn, step, what)
+#else
+#define CONN_COUNT(conn, counter, by) ((conn)->counter += (uint32_t)(by))
+#define CONN_TRACE(conn, step, what)                                                               \
+    do {                                                                                           \
+        if ((conn)->calls->trace != NULL)                                                          \
+            (conn)->calls->trace((conn)->calls_context, (conn), (step), (what));                   \
+    } while (0)
 #endif
 
-bool rlk_conn_fenced(const rlk_conn *conn)
-{
-    return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
-}
-
-bool rlk_conn_is_tracking(const rlk_conn *conn)
-{
-    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0 &&
-           (conn->server & RLK_SERVER_SILENT) == 0;
-}
-
-bool rlk_conn_missed(rlk_conn *conn)
-{
-    if (!rlk_conn_is_tracking(conn) || ++conn->missed < CONN_MISSED_MAX)
-        return false;
-    rlk_conn_note(conn, RLK_SERVER_SILENT);
-    return true;
-}
-
-const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
-{
-    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
-}
-
-unsigned rlk_conn_server(const rlk_conn *conn)
-{
-    return conn->server;
-}
-
-void rlk_conn_note(rlk_conn *conn, unsigned server)
-{
-    conn->server = (uint16_t)(conn->server | server);
-}
-
-size_t rlk_conn_tx_cap(const rlk_conn *conn)
-{
-    return conn->tx_cap;
-}
-
-size_t rlk_conn_tx_needed(const rlk_conn *conn)
-{
-    return conn->tx_needed;
-}
-
-int rlk_conn_protocol(const rlk_conn *conn)
-{
-    return conn->protocol;
-}
-
-/* ==== src/net/handshake.c ====
- *
- * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
- *
- *    HELLO 3 | --map---> [CLIENT TRACKING] ------> [CLIENT ID] SELECT [INFO] | [fence] scripts
- *              | --proto 2, array -----------------> ^                                   |
- *              '-refused--> AUTH [CLIENT SETNAME] ---'                                   ready
- *
- *    [ ] optional: refused is good enough       | barrier: first all replies before it
- *
- * HELLO is refused in any words but those of handshake_hello_refused; the stream goes on as RESP2.
- *
- * Where no fence is due, two round trips. The fence waits for INFO, since that says how.
- *
- * The fence: commands of a connection that ended may still stand in buffers of the system or of
- * the server, and execute after this connection's first. Killing the old connection by its id
- * empties them. The server must be known to be the same instance before, since ids begin anew
- * with each instance, and an innocent client may bear the old one.
- */
-
-#include <string.h>
-
-#define HANDSHAKE_BARRIER  0x01u /* waits until all earlier replies were read */
-#define HANDSHAKE_OPTIONAL 0x02u /* an error is tolerated */
-#define HANDSHAKE_SECRET   0x04u /* the command has the password in it */
-#define HANDSHAKE_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
-
-typedef struct handshake_step {
-    const char *name;
-    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
-    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
-    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: not looked into */
-    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
-    uint8_t flags;
-} handshake_step;
-
-static void handshake_word(rlk_resp_writer *writer, const char *word)
-{
-    rlk_resp_put_bulk(writer, word, strlen(word));
-}
-
-/* ---- Credentials ------------------------------------------------------------------------- */
-
-/* Texts are where the caller or the URL has them; only the transmit buffer gets a copy. */
-typedef struct handshake_secret {
-    rlk_credentials texts;
-    bool escaped; /* percent-encoded, as in the URL */
-    bool wanted;
-} handshake_secret;
-
-static void handshake_url_secret(const rlk_url *url, handshake_secret *secret)
-{
-    secret->texts.user = url->user;
-    secret->texts.user_len = url->user != NULL ? url->user_len : 0;
-    secret->texts.password = url->password;
-    secret->texts.password_len = url->password != NULL ? url->password_len : 0;
-    secret->escaped = true;
-    /* A user alone has an empty password; ":@" is nobody. */
-    secret->wanted = secret->texts.user_len != 0 || secret->texts.password_len != 0;
-}
-
-/* The connection remembers where the password is, as long as its owner leaves it there: until the
- * handshake is over. */
-static rlk_result handshake_ask_secret(rlk_conn *conn, handshake_secret *secret)
-{
-    int refused;
-
-    if (conn->credentials == NULL) {
-        handshake_url_secret(&conn->url, secret);
-    } else {
-        memset(secret, 0, sizeof *secret);
-        refused = conn->credentials(conn->credentials_context, &secret->texts);
-        if (refused != 0)
-            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
-        if (secret->texts.user == NULL)
-            secret->texts.user_len = 0;
-        secret->wanted = secret->texts.password != NULL;
-    }
-    conn->password = secret->texts.password;
-    conn->password_len = secret->wanted ? secret->texts.password_len : 0;
-    return RLK_OK;
-}
-
-static size_t handshake_plain_len(const char *text, size_t len, bool escaped)
-{
-    return escaped ? rlk_url_decode(text, len, NULL, 0) : len;
-}
-
-static void handshake_put_text(rlk_resp_writer *writer, const char *text, size_t len, bool escaped)
-{
-    size_t plain = handshake_plain_len(text, len, escaped);
-    uint8_t *hole = rlk_resp_put_hole(writer, plain);
-
-    if (hole == NULL || plain == 0)
-        return;
-    if (escaped)
-        (void)rlk_url_decode(text, len, hole, plain);
-    else
-        memcpy(hole, text, len);
-}
-
-static void handshake_put_user(rlk_resp_writer *writer, const handshake_secret *secret)
-{
-    handshake_put_text(writer, secret->texts.user, secret->texts.user_len, secret->escaped);
-}
-
-static void handshake_put_password(rlk_resp_writer *writer, const handshake_secret *secret)
-{
-    handshake_put_text(writer, secret->texts.password, secret->texts.password_len, secret->escaped);
-}
-
-size_t rlki_handshake_room(const rlk_url *url)
-{
-    handshake_secret secret;
-
-    handshake_url_secret(url, &secret);
-    if (!secret.wanted)
-        return RLK_CONN_TX_MIN;
-    return RLK_CONN_TX_AUTH(
-        handshake_plain_len(secret.texts.user, secret.texts.user_len, true),
-        handshake_plain_len(secret.texts.password, secret.texts.password_len, true));
-}
-
-/* "standalone", "cluster", "sentinel": as HELLO and INFO have it. */
-static void handshake_take_mode(rlk_conn *conn, uint8_t first, uint8_t second)
-{
-    if (first == 'c')
-        conn->server |= RLK_SERVER_CLUSTER;
-    if (first == 's' && second == 'e')
-        conn->server |= RLK_SERVER_SENTINEL;
-}
-
-/* ---- HELLO ------------------------------------------------------------------------------- */
-
-#ifndef RLK_RESP2_ONLY
-
-/* match: what the next element of the map is: a key, or the value of which key. */
-enum {
-    HANDSHAKE_MAP_KEY,
-    HANDSHAKE_MAP_VALUE,
-    HANDSHAKE_MAP_ID,
-    HANDSHAKE_MAP_PROTO,
-    HANDSHAKE_MAP_MODE,
-    HANDSHAKE_MAP_ROLE
-};
-
-/* Dragonfly has "dragonfly_version", and had "dfly_version". */
-#define HANDSHAKE_FLY     "fly_version"
-#define HANDSHAKE_FLY_LEN (sizeof HANDSHAKE_FLY - 1)
-
-static bool handshake_hello_needed(const rlk_conn *conn)
-{
-    return !conn_is_resp2_only(conn);
-}
-
-static rlk_result handshake_hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    handshake_secret secret;
-    rlk_result result = handshake_ask_secret(conn, &secret);
-
-    if (result != RLK_OK)
-        return result;
-    rlk_resp_put_command(writer,
-                         2u + (secret.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
-    handshake_word(writer, "HELLO");
-    handshake_word(writer, "3");
-    if (secret.wanted) {
-        handshake_word(writer, "AUTH");
-        if (secret.texts.user_len != 0)
-            handshake_put_user(writer, &secret);
-        else
-            handshake_word(writer, "default");
-        handshake_put_password(writer, &secret);
-    }
-    if (conn->client_name != NULL) {
-        handshake_word(writer, "SETNAME");
-        handshake_word(writer, conn->client_name);
-    }
-    return RLK_OK;
-}
-
-static bool handshake_is_word(const rlk_resp_token *token, const char *word)
-{
-    size_t n = strlen(word);
-
-    return token->len == n && memcmp(token->data, word, n) == 0;
-}
-
-static uint8_t handshake_hello_key(rlk_conn *conn, const rlk_resp_token *token)
-{
-    if (handshake_is_word(token, "id"))
-        return HANDSHAKE_MAP_ID;
-    if (handshake_is_word(token, "proto"))
-        return HANDSHAKE_MAP_PROTO;
-    if (handshake_is_word(token, "mode"))
-        return HANDSHAKE_MAP_MODE;
-    if (handshake_is_word(token, "role"))
-        return HANDSHAKE_MAP_ROLE;
-    if (token->len > HANDSHAKE_FLY_LEN &&
-        memcmp(token->data + token->len - HANDSHAKE_FLY_LEN, HANDSHAKE_FLY, HANDSHAKE_FLY_LEN) == 0)
-        conn->server |= RLK_SERVER_DRAGONFLY;
-    return HANDSHAKE_MAP_VALUE;
-}
-
-static void handshake_hello_value(rlk_conn *conn, const rlk_resp_token *token)
-{
-    bool is_integer = token->type == RLK_RESP_INTEGER;
-
-    if (conn->match == HANDSHAKE_MAP_ID && is_integer && token->value > 0)
-        conn->identity.client_id = (uint64_t)token->value;
-    if (conn->match == HANDSHAKE_MAP_PROTO && is_integer && token->value == 2)
-        conn->protocol = 2;
-    if (is_integer || token->len < 2)
-        return;
-    if (conn->match == HANDSHAKE_MAP_MODE)
-        handshake_take_mode(conn, token->data[0], token->data[1]);
-    if (conn->match == HANDSHAKE_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
-        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
-}
-
-/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
- * depth 1 counts. */
-static void handshake_hello_token(rlk_conn *conn, const rlk_resp_token *token)
-{
-    if (token->depth == 0)
-        conn->match = HANDSHAKE_MAP_KEY;
-    if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
-        return;
-    if (conn->match == HANDSHAKE_MAP_KEY) {
-        conn->match = handshake_hello_key(conn, token);
-        return;
-    }
-    handshake_hello_value(conn, token);
-    conn->match = HANDSHAKE_MAP_KEY;
-}
-
-/* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
- * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
-static bool handshake_hello_refused(const rlk_reply *reply)
-{
-    switch (reply->error) {
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-    case RLK_E_PROTECTED:
-    case RLK_E_SERVER_FULL:
-        return true;
-    default:
-        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
-    }
-}
-
-/*
- * An array is a yes too, and so is a map that says proto 2: the stream goes on as RESP2, with AUTH
- * and SETNAME done (fault 99). Servers that answer so are proxies or other products: whose ids and
- * run_id theirs are is not known, so the fence goes by address too.
- */
-static rlk_result handshake_hello_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    bool is_map = reply->type == RLK_RESP_MAP;
-
-    if (reply->error != RLK_OK) {
-        if (handshake_hello_refused(reply))
-            return reply->error;
-        rlki_mask_forget(conn);
-        conn->protocol = 2;
-        return RLK_OK;
-    }
-    if (!is_map && reply->type != RLK_RESP_ARRAY)
-        return RLK_E_UNEXPECTED;
-    conn->server |= RLK_SERVER_HELLO;
-    if (conn->protocol == 0)
-        conn->protocol = is_map ? 3 : 2;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
-}
-
-#endif /* RLK_RESP2_ONLY */
-
-/* ---- AUTH, CLIENT SETNAME, CLIENT TRACKING, CLIENT ID, SELECT ------------------------------ */
-
-/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
-static bool handshake_auth_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_HELLO) == 0;
-}
-
-/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
- * too (fault 101). */
-static bool handshake_has_name(const handshake_secret *secret)
-{
-    return secret->texts.user_len != 0 &&
-           !(secret->texts.user_len == 7 && memcmp(secret->texts.user, "default", 7) == 0);
-}
-
-static rlk_result handshake_auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    handshake_secret secret;
-    rlk_result result = handshake_ask_secret(conn, &secret);
-
-    if (result != RLK_OK || !secret.wanted)
-        return result;
-    rlk_resp_put_command(writer, handshake_has_name(&secret) ? 3 : 2);
-    handshake_word(writer, "AUTH");
-    if (handshake_has_name(&secret)) {
-        handshake_put_user(writer, &secret);
-        conn->server |= RLK_SERVER_NAMED;
-    }
-    handshake_put_password(writer, &secret);
-    return RLK_OK;
-}
-
-/*
- * A refusal in words that nobody knows is fatal all the same: the same password would meet the same
- * words, and servers count failures against a user (fault 108). With a user's name it is most
- * likely the name that is not known: "wrong number of arguments" (fault 101).
- */
-static rlk_result handshake_auth_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    if (reply->error == RLK_E_SERVER)
-        return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
-    if (reply->error != RLK_OK)
-        return reply->error;
-    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
-}
-
-static bool handshake_setname_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
-}
-
-static rlk_result handshake_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_resp_put_command(writer, 3);
-    handshake_word(writer, "CLIENT");
-    handshake_word(writer, "SETNAME");
-    handshake_word(writer, conn->client_name);
-    return RLK_OK;
-}
-
-#ifndef RLK_RESP2_ONLY
-static bool handshake_tracking_needed(const rlk_conn *conn)
-{
-    return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
-}
-
-/* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
- * pushes at all. */
-static rlk_result handshake_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
-
-    rlk_resp_put_command(writer, noloop ? 4 : 3);
-    handshake_word(writer, "CLIENT");
-    handshake_word(writer, "TRACKING");
-    handshake_word(writer, "ON");
-    if (noloop)
-        handshake_word(writer, "NOLOOP");
-    return RLK_OK;
-}
-
-static rlk_result handshake_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    if (reply->type == RLK_RESP_SIMPLE)
-        conn->flags |= CONN_TRACKING;
-    return RLK_OK;
-}
 #endif
 
-static bool handshake_client_id_needed(const rlk_conn *conn)
-{
-    return conn->identity.client_id == 0;
-}
-
-static rlk_result handshake_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    (void)conn;
-    rlk_resp_put_command(writer, 2);
-    handshake_word(writer, "CLIENT");
-    handshake_word(writer, "ID");
-    return RLK_OK;
-}
-
-static rlk_result handshake_client_id_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
-        conn->identity.client_id = (uint64_t)reply->value;
-    return RLK_OK;
-}
-
-static bool handshake_select_needed(const rlk_conn *conn)
-{
-    return conn->url.db != 0;
-}
-
-static rlk_result handshake_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_resp_put_command(writer, 2);
-    handshake_word(writer, "SELECT");
-    rlk_resp_put_integer(writer, (int64_t)conn->url.db);
-    return RLK_OK;
-}
-
-/* A lock in another database than the others' is none (fault 72), whatever the words of the refusal
- * (fault 104). */
-static rlk_result handshake_select_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    (void)conn;
-    if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
-        return RLK_E_DATABASE;
-    if (reply->error != RLK_OK)
-        return reply->error;
-    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
-}
-
-/* ---- INFO -------------------------------------------------------------------------------- */
-
-/*
- * Two lines of a text that comes in fragments of any size. match counts what was found of one: the
- * newline before it, its name, its value (40 digits, or two letters). The newline occurs only at
- * the beginning, so a mismatch need not go back. Both names begin with 'r'; from the letter behind
- * it on match has HANDSHAKE_MODE_BIT too where it is the mode's.
- */
-#define HANDSHAKE_RUN_ID     "\nrun_id:"
-#define HANDSHAKE_RUN_ID_LEN (sizeof HANDSHAKE_RUN_ID - 1)
-#define HANDSHAKE_DIGITS     40u
-#define HANDSHAKE_MODE       "\nredis_mode:"
-#define HANDSHAKE_MODE_LEN   (sizeof HANDSHAKE_MODE - 1)
-#define HANDSHAKE_MODE_BIT   0x80u
-
-static int handshake_digit(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    if (byte >= 'a' && byte <= 'f')
-        return byte - 'a' + 10;
-    return -1;
-}
-
-static bool handshake_run_id_byte(rlk_conn *conn, uint8_t byte)
-{
-    size_t at = conn->match;
-    int digit = handshake_digit(byte);
-
-    if (at < HANDSHAKE_RUN_ID_LEN)
-        return byte == (uint8_t)HANDSHAKE_RUN_ID[at];
-    if (digit < 0)
-        return false;
-    at -= HANDSHAKE_RUN_ID_LEN;
-    if (at % 2 == 0)
-        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
-    else
-        conn->identity.run_id[at / 2] |= (uint8_t)digit;
-    return true;
-}
-
-/* "cluster" or "sentinel", by as many letters as tell them from "standalone". */
-static bool handshake_mode_byte(rlk_conn *conn, size_t at, uint8_t byte)
-{
-    if (at < HANDSHAKE_MODE_LEN)
-        return byte == (uint8_t)HANDSHAKE_MODE[at];
-    handshake_take_mode(conn, at == HANDSHAKE_MODE_LEN ? byte : 's', byte);
-    return at == HANDSHAKE_MODE_LEN && byte == 's';
-}
-
-static bool handshake_info_byte(rlk_conn *conn, uint8_t byte)
-{
-    size_t at = conn->match & ~HANDSHAKE_MODE_BIT;
-
-    if (at == 2 && byte == (uint8_t)HANDSHAKE_MODE[2])
-        conn->match |= HANDSHAKE_MODE_BIT;
-    return (conn->match & HANDSHAKE_MODE_BIT) != 0 ? handshake_mode_byte(conn, at, byte)
-                                                   : handshake_run_id_byte(conn, byte);
-}
-
-static rlk_result handshake_info_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    (void)conn;
-    rlk_resp_put_command(writer, 2);
-    handshake_word(writer, "INFO");
-    handshake_word(writer, "server");
-    return RLK_OK;
-}
-
-static void handshake_info_token(rlk_conn *conn, const rlk_resp_token *token)
-{
-    /* A proxy's run_id says nothing of the server behind it. */
-    bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
-    size_t i;
-
-    if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
-        return;
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->match = 1; /* the beginning of the text is the beginning of a line */
-    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
-        if (handshake_info_byte(conn, token->data[i]))
-            conn->match++;
-        else
-            conn->match = token->data[i] == '\n';
-        if (conn->match == HANDSHAKE_RUN_ID_LEN + HANDSHAKE_DIGITS) {
-            conn->identity.has_run_id = !foreign;
-            conn->match = 0; /* a foreign one may have more digits than there is room for */
-        }
-    }
-}
-
-static rlk_result handshake_info_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    (void)reply;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
-}
-
-/* ---- The fence --------------------------------------------------------------------------- */
-
-conn_fence rlki_handshake_fence(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
-{
-    if (old->has_run_id && fresh->has_run_id) {
-        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
-            return old->client_id != 0 ? CONN_FENCE_KILL : CONN_FENCE_NONE;
-        /* Another address: the old instance may live on there (fault 91). */
-        return old->peer == fresh->peer ? CONN_FENCE_GONE : CONN_FENCE_NONE;
-    }
-    /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
-    return old->client_id != 0 && old->local[0] != '\0' ? CONN_FENCE_KILL_ADDR : CONN_FENCE_NONE;
-}
-
-static bool handshake_fence_needed(const rlk_conn *conn)
-{
-    return (conn->flags & CONN_FENCE_DUE) != 0;
-}
-
-static void handshake_fenced(rlk_conn *conn)
-{
-    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
-    CONN_FENCED(conn);
-}
-
-static rlk_result handshake_fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    conn_fence fence = rlki_handshake_fence(&conn->old, &conn->identity);
-    bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
-
-    if (fence == CONN_FENCE_GONE)
-        handshake_fenced(conn);
-    if (fence != CONN_FENCE_KILL && fence != CONN_FENCE_KILL_ADDR)
-        return RLK_OK;
-    by_id = fence == CONN_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
-    rlk_resp_put_command(writer, fence == CONN_FENCE_KILL_ADDR && by_id ? 6 : 4);
-    handshake_word(writer, "CLIENT");
-    handshake_word(writer, "KILL");
-    if (by_id) {
-        handshake_word(writer, "ID");
-        rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
-    }
-    if (fence == CONN_FENCE_KILL_ADDR) {
-        handshake_word(writer, "ADDR");
-        handshake_word(writer, conn->old.local);
-    }
-    return RLK_OK;
-}
-
-/* A client that is not there can't send any more; said so by the old form of the command. */
-#define HANDSHAKE_NO_CLIENT "ERR No such client"
-
-/* Not fenced is no failure: the connection says so (rlk_conn_fenced). */
-static rlk_result handshake_fence_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    size_t n = sizeof HANDSHAKE_NO_CLIENT - 1;
-    bool killed = reply->type == RLK_RESP_INTEGER && reply->value == 1;
-    bool absent = (reply->type == RLK_RESP_INTEGER && reply->value == 0) ||
-                  (reply->error == RLK_E_SERVER && reply->len >= n &&
-                   memcmp(reply->data, HANDSHAKE_NO_CLIENT, n) == 0);
-    bool by_id = rlki_handshake_fence(&conn->old, &conn->identity) == CONN_FENCE_KILL;
-
-    if (killed || (absent && by_id))
-        handshake_fenced(conn);
-    rlki_mask_forget(conn);
-    return RLK_OK;
-}
-
-/* ---- Scripts ----------------------------------------------------------------------------- */
-
-/*
- * Before the first SET it is certain that the script can run, so that no undo depends on a round
- * trip (rule 4). SCRIPT LOAD and EVALSHA leave in one go; only where the server takes no SCRIPT
- * LOAD (proxies route by keys, and refuse it in many words) EVAL follows, with the script in it:
+/* ==== src/net/fence.h ====
  *
- *    SCRIPT LOAD --OK-------> EVALSHA --any answer but "it can't"--> ready
- *        | refused               | answered --> ready
- *        '---------> EVALSHA ----+
- *    (plain)                     | refused
- *        '-----------------------+----------> EVAL --answered--> ready
- *                                                  refused: the attempt fails
- *
- * Scripts without a probe need SCRIPT LOAD.
+ * Internal: the fence between one connection and the next.
  */
-bool rlki_handshake_may_eval(const rlk_conn *conn)
-{
-    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
-}
+#ifndef RLKI_NET_FENCE_H
+#define RLKI_NET_FENCE_H
 
-static bool handshake_scripts_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_NO_LOAD) == 0;
-}
+typedef enum rlki_fence {
+    RLKI_FENCE_NONE,     /* the old connection can't be fenced */
+    RLKI_FENCE_GONE,     /* its instance of the server is gone, and its commands with it */
+    RLKI_FENCE_KILL,     /* CLIENT KILL ID: 1 and 0 both fence */
+    RLKI_FENCE_KILL_ADDR /* CLIENT KILL ID ADDR: only 1 fences */
+} rlki_fence;
 
-/* Only begins: their bytes are no part of tx. */
-static rlk_result handshake_scripts_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    (void)writer;
-    conn->script = 0;
-    return RLK_OK;
-}
+/* How the connection `old` can be fenced over `fresh`. */
+RLKI_API rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh);
 
-/* Another refusal is met again by EVAL: it is passing, or the same for both. */
-static rlk_result handshake_scripts_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    if (reply->error == RLK_OK)
-        return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
-    if (!rlki_handshake_may_eval(conn) ||
-        (reply->error != RLK_E_UNSUPPORTED && reply->error != RLK_E_NOPERM &&
-         reply->error != RLK_E_SERVER))
-        return reply->error;
-    conn->server |= RLK_SERVER_NO_LOAD;
-    rlki_mask_forget(conn);
-    return RLK_OK;
-}
-
-static rlk_result handshake_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
-    return RLK_OK;
-}
-
-/* An error in words that nobody knows is no answer: proxies want keys. */
-static rlk_result handshake_probe_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    switch (reply->error) {
-    case RLK_OK:
-        conn->server |= RLK_SERVER_EVALSHA;
-        return RLK_OK;
-    case RLK_E_UNSUPPORTED:
-    case RLK_E_NOPERM:
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            break;
-        return reply->error;
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-        return reply->error;
-    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            conn->server |= RLK_SERVER_EVAL;
-        break;
-    default:
-        break;
-    }
-    rlki_mask_forget(conn);
-    return RLK_OK;
-}
-
-/* While the answers before it are not known, yes: and then the barrier waits for them. */
-static bool handshake_eval_needed(const rlk_conn *conn)
-{
-    return rlki_handshake_may_eval(conn) &&
-           (conn->ring_used != 0 ||
-            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
-}
-
-/* Without further arguments the script only probes, and touches no key. Proxies want one to route
- * by; where it was not asked for, none: the user may have keys of his own only. */
-static rlk_result handshake_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
-
-    rlk_resp_put_command(writer, keyless ? 3 : 4);
-    rlk_conn_put_script(conn, writer);
-    rlk_resp_put_integer(writer, keyless ? 0 : 1);
-    if (!keyless)
-        handshake_word(writer, "resplock");
-    return RLK_OK;
-}
-
-/* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
- * the hang-ups before were accidents: so it is not fatal. */
-static rlk_result handshake_eval_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    conn->server &= (uint16_t)~RLK_SERVER_EVAL;
-    if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
-        return RLK_E_SERVER;
-    return reply->error;
-}
-
-/* ---- The table, and what steps through it ------------------------------------------------ */
-
-static const handshake_step handshake_steps[CONN_STEPS] = {
-#ifndef RLK_RESP2_ONLY
-    {"HELLO", handshake_hello_needed, handshake_hello_encode, handshake_hello_token,
-     handshake_hello_reply, HANDSHAKE_SECRET | HANDSHAKE_EXTRA},
 #endif
-    {"AUTH", handshake_auth_needed, handshake_auth_encode, NULL, handshake_auth_reply,
-     HANDSHAKE_BARRIER | HANDSHAKE_SECRET},
-    {"CLIENT SETNAME", handshake_setname_needed, handshake_setname_encode, NULL, NULL,
-     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
-#ifndef RLK_RESP2_ONLY
-    {"CLIENT TRACKING", handshake_tracking_needed, handshake_tracking_encode, NULL,
-     handshake_tracking_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
+
+/* ==== src/net/server_text.h ====
+ *
+ * Internal: the text of a server's error, as a connection keeps it.
+ */
+#ifndef RLKI_NET_SERVER_TEXT_H
+#define RLKI_NET_SERVER_TEXT_H
+
+/* Forgets the text, every byte of it. */
+RLKI_API void rlki_text_forget(rlk_conn *conn);
+
+/* Appends as much of a token as there is room for; the first one of a string begins anew. */
+RLKI_API void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token);
+
+/* Masks what the text, which means `error`, repeats of a command: the password, if that was
+ * `secret`, and tokens. */
+RLKI_API void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret);
+
 #endif
-    {"CLIENT ID", handshake_client_id_needed, handshake_client_id_encode, NULL,
-     handshake_client_id_reply, HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
-    {"SELECT", handshake_select_needed, handshake_select_encode, NULL, handshake_select_reply, 0},
-    {"INFO", NULL, handshake_info_encode, handshake_info_token, handshake_info_reply,
-     HANDSHAKE_OPTIONAL | HANDSHAKE_EXTRA},
-    {"CLIENT KILL", handshake_fence_needed, handshake_fence_encode, NULL, handshake_fence_reply,
-     HANDSHAKE_BARRIER | HANDSHAKE_EXTRA},
-    {CONN_SCRIPT_LOAD, handshake_scripts_needed, handshake_scripts_encode, NULL,
-     handshake_scripts_reply, 0},
-    {"EVALSHA", rlki_handshake_may_eval, handshake_probe_encode, NULL, handshake_probe_reply,
-     HANDSHAKE_EXTRA},
-    {"SCRIPT LOAD, EVAL", handshake_eval_needed, handshake_eval_encode, NULL, handshake_eval_reply,
-     HANDSHAKE_BARRIER},
-};
 
-const char *rlki_handshake_name(unsigned kind)
-{
-    /* Behind the last step: only the driver's word is awaited that the last script has left. */
-    return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS].name;
-}
-
-/* Sends the next step, or skips it. False: not now, or *result says why the handshake fails. */
-static bool handshake_send(rlk_conn *conn, rlk_result *result)
-{
-    const handshake_step *step = &handshake_steps[conn->step];
-    rlk_resp_writer writer;
-    bool plain = (conn->flags & CONN_PLAIN) != 0;
-
-    if ((plain && (step->flags & HANDSHAKE_EXTRA) != 0) ||
-        (step->needed != NULL && !step->needed(conn))) {
-        conn->step++;
-        return true;
-    }
-    if ((step->flags & HANDSHAKE_BARRIER) != 0 && conn->ring_used != 0)
-        return false;
-    /* What keeps a script back keeps all else back too. */
-    if (conn_has_segment(conn) || conn->ring_used == conn->ring_len)
-        return false;
-    rlki_send_writer(conn, &writer);
-    *result = step->encode(conn, &writer);
-    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
-        rlki_wipe(writer.buf, writer.cap);
-        if (conn->tx_end != 0)
-            return false;
-        /* All the buffer is free, and only credentials can be too long for it. */
-        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
-        *result = RLK_E_CREDENTIALS;
-    }
-    if (*result != RLK_OK)
-        return false;
-    if (writer.len != 0) {
-        CONN_TRACE(conn, true, step->name);
-        rlki_send_push(conn, NULL, conn->step, 1, writer.len);
-    }
-    conn->step++;
-    return true;
-}
-
-rlk_result rlki_handshake_pump(rlk_conn *conn)
-{
-    rlk_result result = RLK_OK;
-
-    do
-        rlki_send_flush(conn); /* scripts */
-    while (conn->step < CONN_STEPS && handshake_send(conn, &result));
-    return result;
-}
-
-/* What was not acknowledged yet is not wiped yet: a driver may hear of a reply before it hears that
- * the last bytes have left. */
-bool rlki_handshake_is_over(const rlk_conn *conn)
-{
-    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
-           conn->tx_end == conn->tx_begin;
-}
-
-void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
-{
-    if (handshake_steps[kind].token != NULL)
-        handshake_steps[kind].token(conn, token);
-}
-
-/*
- * Some proxies end the stream at a command that they do not know (fault 103). That can't be told
- * from an accident, so the first time the attempt is made again as it was. If it ends so again, the
- * next one leaves out HELLO and whatever the lock can do without. If that one gets through, so do
- * later ones, until one fails:
+/* ==== src/net/wipe.h ====
  *
- *    full --hung up--> full --hung up--> plain --ready--> plain ...
- *      ^                 | another         | any failure
- *      '-----------------+-----------------'
- *
- * A peer that took a full handshake before knows all of it: so what is to be fenced can be.
+ * Internal: memory that had a secret in it.
  */
-bool rlki_handshake_hung_up(rlk_conn *conn)
-{
-    bool extra = false; /* among those that were sent: answers before it may be lost too */
-    uint32_t i;
+#ifndef RLKI_NET_WIPE_H
+#define RLKI_NET_WIPE_H
 
-    for (i = 0; i < conn->ring_used; i++) {
-        uint32_t slot = (conn->ring_head + i) % conn->ring_len;
-        unsigned kind = conn->ring[slot].kind;
+/* Zeros that the compiler can't leave out. */
+RLKI_API void rlki_wipe(void *memory, size_t len);
 
-        if ((handshake_steps[kind].flags & HANDSHAKE_EXTRA) != 0 ||
-            (kind == CONN_STEP_SCRIPTS && rlki_handshake_may_eval(conn)))
-            extra = true;
-    }
-    if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
-        return false;
-    if (conn->hung != 0)
-        conn->flags |= CONN_PLAIN;
-    else
-        conn->hung = (uint8_t)(conn->ring[conn->ring_head].kind + 1u);
-    return true;
-}
+#endif
 
-bool rlki_handshake_is_secret(unsigned kind)
-{
-    return kind != CONN_REQUEST && (handshake_steps[kind].flags & HANDSHAKE_SECRET) != 0;
-}
-
-/* Errors that say the same at any step; HELLO sees to them itself. */
-static bool handshake_is_final(const handshake_step *step, rlk_result error)
-{
-    return step != &handshake_steps[0] && (error == RLK_E_AUTH || error == RLK_E_NOAUTH ||
-                                           error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
-}
-
-rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
-{
-    const handshake_step *step = &handshake_steps[kind];
-
-    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
-        return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
-    if (reply->error != RLK_OK && (step->flags & HANDSHAKE_OPTIONAL) != 0) {
-        rlki_mask_forget(conn);
-        return RLK_OK;
-    }
-    return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
-}
-
-/* ==== src/net/key_hash.c ====
- *
- * The hash of keys, and of the texts of errors.
- */
-
-uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
-{
-    const uint8_t *bytes = (const uint8_t *)key;
-    size_t i;
-
-    for (i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
-    return hash;
-}
-
-/* ==== src/net/mask.c ====
- *
- * What servers repeat of a command in their errors: passwords and tokens don't stay in the text
- * that a connection keeps, in whatever words they came. What is masked, in this order:
- *
- *   all behind the comma of   ERR unknown command `AUTH`, with args beginning with: `secret`
- *   the password, as it was sent, wherever it is; as far as the text or the server has cut it
- *   quoted arguments of HELLO and AUTH, which a server may have escaped
- *   digits of a token: 16 or more hex digits, and those that the text ends with where it is cut
- *
- * Three asterisks take the place of each, so that its length is not told either.
- */
-
-#include <string.h>
+/* ==== src/net/wipe.c ==== */
 
 void rlki_wipe(void *memory, size_t len)
 {
@@ -5835,6 +4476,22 @@ void rlki_wipe(void *memory, size_t len)
         *at++ = 0;
 }
 
+/* ==== src/net/server_text.c ====
+ *
+ * The text of a server's error, as a connection keeps it: its first bytes, without control bytes.
+ * Servers repeat commands in their errors. Passwords and tokens don't stay in the text, in whatever
+ * words they came. What is masked, in this order:
+ *
+ *   all behind the comma of   ERR unknown command `AUTH`, with args beginning with: `secret`
+ *   the password, as it was sent, wherever it is; as far as the text or the server has cut it
+ *   quoted arguments of HELLO and AUTH, which a server may have escaped
+ *   digits of a token: 16 or more hex digits, and those that the text ends with where it is cut
+ *
+ * Three asterisks take the place of each, so that its length does not show either.
+ */
+
+#include <string.h>
+
 /* Behind `at` nothing is left. */
 static void mask_cut(rlk_conn *conn, size_t at)
 {
@@ -5842,17 +4499,34 @@ static void mask_cut(rlk_conn *conn, size_t at)
     conn->text_len = (uint8_t)at;
 }
 
-void rlki_mask_forget(rlk_conn *conn)
+void rlki_text_forget(rlk_conn *conn)
 {
     mask_cut(conn, 0);
 }
 
+/* Control bytes of a server's text don't reach terminals and logs. */
+#define TEXT_CONTROL_MARK '?'
+
+void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        rlki_text_forget(conn);
+    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
+        uint8_t byte = token->data[i];
+
+        conn->text[conn->text_len] = (char)(byte < 0x20 || byte == 0x7f ? TEXT_CONTROL_MARK : byte);
+        conn->text_len++;
+    }
+}
+
 #ifndef RLK_NO_TEXT
 
-/* So many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
+/* That many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
 #define MASK_DIGITS_MIN 16u
 
-/* So long a password is no word that stands in the text by chance, wherever it is found. */
+/* A password of that length is not in the text by chance, wherever it is found. */
 #define MASK_WORD_MAX 8u
 
 /* So much of a longer one is its beginning, which the server has cut. */
@@ -6010,7 +4684,7 @@ static void mask_quoted(rlk_conn *conn)
 
 #endif /* RLK_NO_TEXT */
 
-void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret)
+void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
 {
 #ifndef RLK_NO_TEXT
     bool cut = conn->text_len == sizeof conn->text - 1;
@@ -6032,192 +4706,476 @@ void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret)
 #endif
 }
 
-/* ==== src/net/receive.c ====
+/* ==== src/net/fence.c ====
  *
- * The receive port: bytes to tokens, tokens to the reply that is due, in place.
+ * The fence, a step of the handshake.
  *
- *    rx:   | parsed | begins a token, not all of it here | room for the driver |
- *                   rx_begin                             rx_end
+ * Commands of a connection that ended may still be in buffers of the system or of the server, and
+ * execute after this connection's first. CLIENT KILL of the old connection by its id empties them.
+ * The server must be known to be the same instance before, since ids begin anew with each instance,
+ * and an innocent client may have the old one:
  *
- * Pushes and attributes are no replies wherever they stand. Of the pushes those of client tracking
- * are understood: >2 "invalidate" and an array of keys, or a null where any key may have changed.
- * Of a key, which may be longer than the buffer, only its hash is kept. A reply that nobody waits
- * for, or bytes that are no RESP, end the stream: after either, no later reply could be trusted.
+ *    run id     address      decision
+ *    the same   any          KILL        by the id: 1 and 0 both fence
+ *    another    the same     GONE        the old process is gone, and nothing is sent
+ *    another    another      NONE        the old instance may live on
+ *    unknown    known, TCP   KILL_ADDR   by id and address: only 1 fences
  */
 
 #include <string.h>
 
-/* Control bytes of a server's text don't reach terminals and logs. */
-#define RECEIVE_CONTROL_MARK '?'
-
-/* The server's words, as many as fit. */
-static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
+rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
 {
+    if (old->has_run_id && fresh->has_run_id) {
+        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+            return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
+        /* Another address: the old instance may live on there (fault 91). */
+        return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;
+    }
+    /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
+    return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
+}
+
+static bool fence_needed(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_FENCE_DUE) != 0;
+}
+
+static void fence_done(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+#ifndef RLK_NO_TRACE
+    conn->fences++;
+#endif
+}
+
+static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlki_fence fence = rlki_fence_decide(&conn->old, &conn->identity);
+    bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
+
+    if (fence == RLKI_FENCE_GONE)
+        fence_done(conn);
+    if (fence != RLKI_FENCE_KILL && fence != RLKI_FENCE_KILL_ADDR)
+        return RLK_OK;
+    by_id = fence == RLKI_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
+    rlk_resp_put_command(writer, fence == RLKI_FENCE_KILL_ADDR && by_id ? 6 : 4);
+    rlki_step_word(writer, "CLIENT");
+    rlki_step_word(writer, "KILL");
+    if (by_id) {
+        rlki_step_word(writer, "ID");
+        rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    }
+    if (fence == RLKI_FENCE_KILL_ADDR) {
+        rlki_step_word(writer, "ADDR");
+        rlki_step_word(writer, conn->old.local);
+    }
+    return RLK_OK;
+}
+
+/* A client that is not there can't send any more; said so by the old form of the command. */
+#define FENCE_NO_CLIENT "ERR No such client"
+
+/* Clients that were killed: 1 or 0; -1: it is not known. */
+static int fence_killed(const rlk_reply *reply)
+{
+    size_t n = sizeof FENCE_NO_CLIENT - 1;
+
+    if (reply->type == RLK_RESP_INTEGER)
+        return reply->value == 0 || reply->value == 1 ? (int)reply->value : -1;
+    if (reply->error == RLK_E_SERVER && reply->len >= n &&
+        memcmp(reply->data, FENCE_NO_CLIENT, n) == 0)
+        return 0;
+    return -1;
+}
+
+/* Not fenced is no failure: the connection says so (rlk_conn_fenced). */
+static rlk_result fence_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    int killed = fence_killed(reply);
+    bool by_id = rlki_fence_decide(&conn->old, &conn->identity) == RLKI_FENCE_KILL;
+
+    if (killed == 1 || (killed == 0 && by_id))
+        fence_done(conn);
+    rlki_text_forget(conn);
+    return RLK_OK;
+}
+
+RLKI_API const conn_step rlki_step_fence = {
+    "CLIENT KILL", fence_needed, fence_encode,
+    NULL,          fence_reply,  CONN_STEP_BARRIER | CONN_STEP_EXTRA,
+};
+
+/* ==== src/net/handshake.h ====
+ *
+ * Internal: the handshake. `kind` is that of an entry of the ring.
+ */
+#ifndef RLKI_NET_HANDSHAKE_H
+#define RLKI_NET_HANDSHAKE_H
+
+/* Sends the steps that may leave now. RLK_OK, or why the attempt fails. */
+RLKI_API rlk_result rlki_handshake_pump(rlk_conn *conn);
+
+/* True when all were answered. */
+RLKI_API bool rlki_handshake_is_over(const rlk_conn *conn);
+
+/* A token of the reply to a step. */
+RLKI_API void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token);
+
+/* The whole reply to it. RLK_OK to go on, or why the attempt fails. */
+RLKI_API rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply);
+
+/* True of a step whose command has the password in it; not of a request. */
+RLKI_API bool rlki_handshake_is_secret(unsigned kind);
+
+/* The peer ended the stream. True: with a step under way that the lock can do without, so the next
+ * attempt is made at once; after two consecutive such ends it leaves out all such steps. */
+RLKI_API bool rlki_handshake_hung_up(rlk_conn *conn);
+
+/* The step under way, plus 1; 0: none. */
+RLKI_API uint8_t rlki_handshake_step(const rlk_conn *conn);
+
+/* Name of a step. */
+RLKI_API const char *rlki_handshake_name(unsigned kind);
+
+#endif
+
+/* ==== src/net/hello.h ====
+ *
+ * Internal: the step HELLO.
+ */
+#ifndef RLKI_NET_HELLO_H
+#define RLKI_NET_HELLO_H
+
+#ifndef RLK_RESP2_ONLY
+#endif
+
+#endif
+
+/* ==== src/net/info.h ====
+ *
+ * Internal: the step INFO.
+ */
+#ifndef RLKI_NET_INFO_H
+#define RLKI_NET_INFO_H
+
+/* Takes note of the server's mode, "standalone", "cluster" or "sentinel", by its first two letters:
+ * as HELLO and INFO have it. */
+RLKI_API void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second);
+
+#endif
+
+/* ==== src/net/info.c ====
+ *
+ * The step INFO server, of which two lines are read: the run id, which differs for each
+ * instance of a server, and the mode.
+ */
+
+void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second)
+{
+    if (first == 'c')
+        conn->server |= RLK_SERVER_CLUSTER;
+    if (first == 's' && second == 'e')
+        conn->server |= RLK_SERVER_SENTINEL;
+}
+
+/*
+ * Two lines of a text that comes in fragments of any size. match counts what was found of one: the
+ * newline before it, its name, its value (40 digits, or two letters). The newline occurs only at
+ * the beginning, so a mismatch need not go back. Both names begin with 'r'; from the letter behind
+ * it on match has INFO_MODE_BIT too where it is the mode's.
+ */
+#define INFO_RUN_ID     "\nrun_id:"
+#define INFO_RUN_ID_LEN (sizeof INFO_RUN_ID - 1)
+#define INFO_DIGITS     40u
+#define INFO_MODE       "\nredis_mode:"
+#define INFO_MODE_LEN   (sizeof INFO_MODE - 1)
+#define INFO_MODE_BIT   0x80u
+
+static int info_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    if (byte >= 'a' && byte <= 'f')
+        return byte - 'a' + 10;
+    return -1;
+}
+
+static bool info_run_id_byte(rlk_conn *conn, uint8_t byte)
+{
+    size_t at = conn->match;
+    int digit = info_digit(byte);
+
+    if (at < INFO_RUN_ID_LEN)
+        return byte == (uint8_t)INFO_RUN_ID[at];
+    if (digit < 0)
+        return false;
+    at -= INFO_RUN_ID_LEN;
+    if (at % 2 == 0)
+        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
+    else
+        conn->identity.run_id[at / 2] |= (uint8_t)digit;
+    return true;
+}
+
+/* "cluster" or "sentinel", by the letters that differ from "standalone". */
+static bool info_mode_byte(rlk_conn *conn, size_t at, uint8_t byte)
+{
+    if (at < INFO_MODE_LEN)
+        return byte == (uint8_t)INFO_MODE[at];
+    rlki_info_mode(conn, at == INFO_MODE_LEN ? byte : 's', byte);
+    return at == INFO_MODE_LEN && byte == 's';
+}
+
+static bool info_byte(rlk_conn *conn, uint8_t byte)
+{
+    size_t at = conn->match & ~INFO_MODE_BIT;
+
+    if (at == 2 && byte == (uint8_t)INFO_MODE[2])
+        conn->match |= INFO_MODE_BIT;
+    return (conn->match & INFO_MODE_BIT) != 0 ? info_mode_byte(conn, at, byte)
+                                              : info_run_id_byte(conn, byte);
+}
+
+static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    rlki_step_word(writer, "INFO");
+    rlki_step_word(writer, "server");
+    return RLK_OK;
+}
+
+static void info_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    /* A proxy's run_id says nothing of the server behind it. */
+    bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
     size_t i;
 
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        rlki_mask_forget(conn);
-    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
-        uint8_t byte = token->data[i];
-
-        conn->text[conn->text_len] =
-            (char)(byte < 0x20 || byte == 0x7f ? RECEIVE_CONTROL_MARK : byte);
-        conn->text_len++;
-    }
-}
-
-bool rlki_receive_is_error(const rlk_conn *conn)
-{
-    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
-}
-
-void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
-{
-    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
-
-    memset(reply, 0, sizeof *reply);
-    reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
-    if (whole && token->type != RLK_RESP_END) {
-        reply->value = token->value;
-        reply->data = token->data;
-        reply->len = token->len;
-    }
-    if (!rlki_receive_is_error(conn))
+    if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
         return;
-    if (reply->data == NULL) {
-        reply->data = (const uint8_t *)conn->text;
-        reply->len = conn->text_len;
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->match = 1; /* the beginning of the text is the beginning of a line */
+    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
+        if (info_byte(conn, token->data[i]))
+            conn->match++;
+        else
+            conn->match = token->data[i] == '\n';
+        if (conn->match == INFO_RUN_ID_LEN + INFO_DIGITS) {
+            conn->identity.has_run_id = !foreign;
+            conn->match = 0; /* a foreign one may have more digits than there is room for */
+        }
     }
-    reply->error = rlk_server_error(reply->data, reply->len);
 }
 
-/* A token of a reply: not of a push, not of an attribute. */
-static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
+static rlk_result info_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
-        conn->reply_type = (uint8_t)token->type;
-        conn->fragment =
-            token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
-    }
-    if (rlki_receive_is_error(conn))
-        receive_keep_text(conn, token);
+    (void)reply;
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
 }
+
+RLKI_API const conn_step rlki_step_info = {
+    "INFO", NULL, info_encode, info_token, info_reply, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+};
+
+/* ==== src/net/hello.c ====
+ *
+ * The step HELLO 3, with AUTH and SETNAME in it: RESP3, and the server shows of itself its id for
+ * this connection, its role and its mode.
+ *
+ *    HELLO 3 --map--------------------------> RESP3
+ *            --map with proto 2, or array --> RESP2, AUTH and SETNAME are done
+ *            --refused in any words but those of hello_refused --> RESP2, AUTH and SETNAME follow
+ */
+
+#include <string.h>
 
 #ifndef RLK_RESP2_ONLY
 
-/* match: the push under way is an invalidation. */
+/* match: what the next element of the map is: a key, or the value of which key. */
 enum {
-    RECEIVE_OTHER,
-    RECEIVE_INVALIDATE
+    HELLO_MAP_KEY,
+    HELLO_MAP_VALUE,
+    HELLO_MAP_ID,
+    HELLO_MAP_PROTO,
+    HELLO_MAP_MODE,
+    HELLO_MAP_ROLE
 };
 
-#define RECEIVE_WORD     "invalidate"
-#define RECEIVE_WORD_LEN (sizeof RECEIVE_WORD - 1)
+/* Dragonfly has "dragonfly_version", and had "dfly_version". */
+#define HELLO_FLY     "fly_version"
+#define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
 
-static bool receive_is_string(const rlk_resp_token *token)
+static bool hello_needed(const rlk_conn *conn)
 {
-    return token->type == RLK_RESP_BULK || token->type == RLK_RESP_SIMPLE;
+    return !conn_is_resp2_only(conn);
 }
 
-static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
+static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->fragment = RLK_KEY_HASH;
-    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
-    if ((token->flags & RLK_RESP_LAST) != 0)
-        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+    rlki_login login;
+    rlk_result result = rlki_login_ask(conn, &login);
+
+    if (result != RLK_OK)
+        return result;
+    rlk_resp_put_command(writer,
+                         2u + (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
+    rlki_step_word(writer, "HELLO");
+    rlki_step_word(writer, "3");
+    if (login.wanted) {
+        rlki_step_word(writer, "AUTH");
+        if (login.texts.user_len != 0)
+            rlki_login_put_user(writer, &login);
+        else
+            rlki_step_word(writer, "default");
+        rlki_login_put_password(writer, &login);
+    }
+    if (conn->client_name != NULL) {
+        rlki_step_word(writer, "SETNAME");
+        rlki_step_word(writer, conn->client_name);
+    }
+    return RLK_OK;
 }
 
-static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
+static bool hello_is_word(const rlk_resp_token *token, const char *word)
 {
-    bool is_string = receive_is_string(token);
+    size_t n = strlen(word);
 
+    return token->len == n && memcmp(token->data, word, n) == 0;
+}
+
+static uint8_t hello_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (hello_is_word(token, "id"))
+        return HELLO_MAP_ID;
+    if (hello_is_word(token, "proto"))
+        return HELLO_MAP_PROTO;
+    if (hello_is_word(token, "mode"))
+        return HELLO_MAP_MODE;
+    if (hello_is_word(token, "role"))
+        return HELLO_MAP_ROLE;
+    if (token->len > HELLO_FLY_LEN &&
+        memcmp(token->data + token->len - HELLO_FLY_LEN, HELLO_FLY, HELLO_FLY_LEN) == 0)
+        conn->server |= RLK_SERVER_DRAGONFLY;
+    return HELLO_MAP_VALUE;
+}
+
+static void hello_value(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_integer = token->type == RLK_RESP_INTEGER;
+
+    if (conn->match == HELLO_MAP_ID && is_integer && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    if (conn->match == HELLO_MAP_PROTO && is_integer && token->value == 2)
+        conn->protocol = 2;
+    if (is_integer || token->len < 2)
+        return;
+    if (conn->match == HELLO_MAP_MODE)
+        rlki_info_mode(conn, token->data[0], token->data[1]);
+    if (conn->match == HELLO_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
+        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
+}
+
+/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
+ * depth 1 counts. */
+static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
+{
     if (token->depth == 0)
-        conn->match = RECEIVE_OTHER;
-    else if (token->depth == 1 && is_string)
-        conn->match = token->len == RECEIVE_WORD_LEN &&
-                              memcmp(token->data, RECEIVE_WORD, RECEIVE_WORD_LEN) == 0
-                          ? RECEIVE_INVALIDATE
-                          : RECEIVE_OTHER;
-    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 2 && is_string)
-        receive_take_key(conn, token);
-    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 1 && token->type == RLK_RESP_NULL)
-        conn->calls->invalidated(conn->calls_context, conn, 0, true);
+        conn->match = HELLO_MAP_KEY;
+    if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
+        return;
+    if (conn->match == HELLO_MAP_KEY) {
+        conn->match = hello_key(conn, token);
+        return;
+    }
+    hello_value(conn, token);
+    conn->match = HELLO_MAP_KEY;
 }
+
+/* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
+ * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
+static bool hello_refused(const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+    case RLK_E_PROTECTED:
+    case RLK_E_SERVER_FULL:
+        return true;
+    default:
+        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
+    }
+}
+
+/*
+ * An array is a yes too, and so is a map that says proto 2: the stream goes on as RESP2, with AUTH
+ * and SETNAME done (fault 99). Servers that answer so are proxies or other products: whose ids and
+ * run_id theirs are is not known, so the fence goes by address too.
+ */
+static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    bool is_map = reply->type == RLK_RESP_MAP;
+
+    if (reply->error != RLK_OK) {
+        if (hello_refused(reply))
+            return reply->error;
+        rlki_text_forget(conn);
+        conn->protocol = 2;
+        return RLK_OK;
+    }
+    if (!is_map && reply->type != RLK_RESP_ARRAY)
+        return RLK_E_UNEXPECTED;
+    conn->server |= RLK_SERVER_HELLO;
+    if (conn->protocol == 0)
+        conn->protocol = is_map ? 3 : 2;
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+}
+
+RLKI_API const conn_step rlki_step_hello = {
+    "HELLO",     hello_needed, hello_encode,
+    hello_token, hello_reply,  CONN_STEP_SECRET | CONN_STEP_EXTRA,
+};
 
 #endif /* RLK_RESP2_ONLY */
 
-/* True of a token of a reply. */
-static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
+/* ==== src/net/ring.h ====
+ *
+ * Internal: the ring of what is in flight.
+ */
+#ifndef RLKI_NET_RING_H
+#define RLKI_NET_RING_H
+
+static inline bool rlki_ring_is_full(const rlk_conn *conn)
 {
-    conn->flags |= CONN_HEARD;
-    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0) {
-        receive_take_reply(conn, token);
-        return true;
-    }
-#ifndef RLK_RESP2_ONLY
-    if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
-        conn->state == RLK_CONN_READY) /* before, nothing was read */
-        receive_take_push(conn, token);
+    return conn->ring_used == conn->ring_len;
+}
+
+/* Enters what begins at the end of tx: `replies` will come for it. The ring is not full. */
+RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
+
+/* What the entry is that has `before` older ones: a step of the handshake, or a request. */
+RLKI_API unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before);
+
+/* Takes the owner from the entry of a request that is SENT. */
+RLKI_API void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request);
+
+/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
+RLKI_API rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
+
+/* Gives a whole reply to the oldest entry. */
+RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
+
+/* Has the oldest entry count as never sent. */
+RLKI_API void rlki_ring_refuse(rlk_conn *conn);
+
+/* True if the server can have no request that it did not answer. */
+RLKI_API bool rlki_ring_was_answered(const rlk_conn *conn);
+
+/* Empties the ring, oldest first, and reports to the owners. */
+RLKI_API void rlki_ring_lose(rlk_conn *conn);
+
 #endif
-    return false;
-}
-
-/* Moves what is not parsed yet to the front. */
-static void receive_compact(rlk_conn *conn)
-{
-    uint32_t left = conn->rx_end - conn->rx_begin;
-
-    memmove(conn->rx, conn->rx + conn->rx_begin, left);
-    /* Servers repeat arguments in errors: passwords among them. */
-    if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->rx + left, conn->rx_end - left);
-    conn->rx_begin = 0;
-    conn->rx_end = left;
-}
-
-rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
-{
-    rlk_resp_status status;
-
-    do {
-        size_t consumed;
-
-        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
-            conn->rx_begin = 0;
-            conn->rx_end = 0;
-            return RLK_RESP_MORE;
-        }
-        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
-        conn->rx_begin += (uint32_t)consumed;
-    } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
-    if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
-        receive_compact(conn);
-    return status;
-}
-
-uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
-{
-    *cap = 0;
-    if (!conn_is_up(conn))
-        return NULL;
-    /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
-    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
-        receive_compact(conn);
-    *cap = conn->rx_cap - conn->rx_end;
-    return conn->rx + conn->rx_end;
-}
-
-bool rlki_receive_add(rlk_conn *conn, size_t len)
-{
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
-        return false;
-    conn->rx_end += (uint32_t)len;
-    CONN_COUNT(conn, bytes_received, len);
-    return true;
-}
 
 /* ==== src/net/ring.c ====
  *
@@ -6307,6 +5265,16 @@ void rlki_ring_refuse(rlk_conn *conn)
     ring_at(conn, 0)->begin = conn->tx_handed;
 }
 
+unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
+{
+    return ring_at(conn, before)->kind;
+}
+
+void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
+{
+    conn->ring[request->slot].owner = NULL;
+}
+
 bool rlki_ring_was_answered(const rlk_conn *conn)
 {
     uint32_t i;
@@ -6332,24 +5300,231 @@ void rlki_ring_lose(rlk_conn *conn)
     }
 }
 
-/* ==== src/net/send.c ====
+/* ==== src/net/script_steps.h ====
  *
- * The send list: requests that wait to be encoded, and the scripts, which leave before them.
+ * Internal: the steps of the handshake that make sure that the script can run.
+ */
+#ifndef RLKI_NET_SCRIPT_STEPS_H
+#define RLKI_NET_SCRIPT_STEPS_H
+
+/* True if the connection can do without SCRIPT LOAD: there is a probe. */
+RLKI_API bool rlki_script_may_eval(const rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/script_steps.c ====
  *
- *              submit              room, ready
- *    IDLE ---------------> QUEUED --------------> SENT, in the ring
- *      ^                     |
- *      |  withdraw, or the   |
- *      '---------------------'
- *         owner writes nothing
+ * The steps SCRIPT LOAD, EVALSHA and EVAL.
+ *
+ * Before the first SET it is certain that the script can run, so that no undo depends on a round
+ * trip (rule 4). SCRIPT LOAD and EVALSHA leave in one go; only where the server takes no SCRIPT
+ * LOAD (proxies route by keys, and refuse it in many words) EVAL follows, with the script in it:
+ *
+ *    SCRIPT LOAD --OK-------> EVALSHA --any answer but "it can't"--> ready
+ *        | refused               | answered --> ready
+ *        '---------> EVALSHA ----+
+ *    (plain)                     | refused
+ *        '-----------------------+----------> EVAL --answered--> ready
+ *                                                  refused: the attempt fails
+ *
+ * Scripts without a probe need SCRIPT LOAD.
  */
 
-/* ---- Transmit buffer --------------------------------------------------------------------- */
+#include <string.h>
+
+bool rlki_script_may_eval(const rlk_conn *conn)
+{
+    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
+}
+
+static bool load_needed(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_NO_LOAD) == 0;
+}
+
+/* Only begins: their bytes are no part of tx. */
+static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)writer;
+    conn->script = 0;
+    return RLK_OK;
+}
+
+/* Another refusal is met again by EVAL: it is passing, or the same for both. */
+static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->error == RLK_OK)
+        return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
+    if (!rlki_script_may_eval(conn) ||
+        (reply->error != RLK_E_UNSUPPORTED && reply->error != RLK_E_NOPERM &&
+         reply->error != RLK_E_SERVER))
+        return reply->error;
+    conn->server |= RLK_SERVER_NO_LOAD;
+    rlki_text_forget(conn);
+    return RLK_OK;
+}
+
+static rlk_result probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
+    return RLK_OK;
+}
+
+/* An error in words that nobody knows is no answer: proxies want keys. */
+static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_OK:
+        conn->server |= RLK_SERVER_EVALSHA;
+        return RLK_OK;
+    case RLK_E_UNSUPPORTED:
+    case RLK_E_NOPERM:
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            break;
+        return reply->error;
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+        return reply->error;
+    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
+        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
+            conn->server |= RLK_SERVER_EVAL;
+        break;
+    default:
+        break;
+    }
+    rlki_text_forget(conn);
+    return RLK_OK;
+}
+
+/* While the answers before it are not known, yes: and then the barrier waits for them. */
+static bool eval_needed(const rlk_conn *conn)
+{
+    return rlki_script_may_eval(conn) &&
+           (conn->ring_used != 0 ||
+            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
+}
+
+/* Without further arguments the script only probes, and touches no key. Proxies want one to route
+ * by; where it was not asked for, none: the user may have keys of his own only. */
+static rlk_result eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
+
+    rlk_resp_put_command(writer, keyless ? 3 : 4);
+    rlk_conn_put_script(conn, writer);
+    rlk_resp_put_integer(writer, keyless ? 0 : 1);
+    if (!keyless)
+        rlki_step_word(writer, "resplock");
+    return RLK_OK;
+}
+
+/* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
+ * the hang-ups before were accidents: so it is not fatal. */
+static rlk_result eval_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    conn->server &= (uint16_t)~RLK_SERVER_EVAL;
+    if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
+        return RLK_E_SERVER;
+    return reply->error;
+}
+
+RLKI_API const conn_step rlki_step_scripts = {
+    CONN_SCRIPT_LOAD, load_needed, load_encode, NULL, load_reply, 0,
+};
+
+RLKI_API const conn_step rlki_step_probe = {
+    "EVALSHA", rlki_script_may_eval, probe_encode, NULL, probe_reply, CONN_STEP_EXTRA,
+};
+
+RLKI_API const conn_step rlki_step_eval = {
+    "SCRIPT LOAD, EVAL", eval_needed, eval_encode, NULL, eval_reply, CONN_STEP_BARRIER,
+};
+
+/* ==== src/net/send.h ====
+ *
+ * Internal: what waits to be sent.
+ */
+#ifndef RLKI_NET_SEND_H
+#define RLKI_NET_SEND_H
+
+/* True if a script or a request waits. */
+static inline bool rlki_send_waits(const rlk_conn *conn)
+{
+    return conn->send_head != NULL || conn->script < conn->scripts_len;
+}
+
+/* Encodes scripts, and in READY requests, while there is room. */
+RLKI_API void rlki_send_flush(rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/transmit.h ====
+ *
+ * Internal: the transmit buffer.
+ */
+#ifndef RLKI_NET_TRANSMIT_H
+#define RLKI_NET_TRANSMIT_H
+
+/* True while constant bytes wait to leave: until then nothing may be encoded. */
+static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
+{
+    return conn->segment_left != 0;
+}
+
+/* True if all has left, and was acknowledged. */
+static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
+{
+    return conn->tx_end == conn->tx_begin && conn->segment_left == 0;
+}
+
+/* Begins a stream. */
+RLKI_API void rlki_transmit_begin(rlk_conn *conn);
+
+/* A writer into the free end. */
+RLKI_API void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Takes the `written` bytes that it wrote. The script begins to leave that rlk_conn_put_script
+ * asked for. */
+RLKI_API void rlki_transmit_take(rlk_conn *conn, size_t written);
+
+/* Has the command that loads a script leave, from where it is, behind all that was taken. */
+RLKI_API void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script);
+
+/* The first `len` bytes of what was shown to the driver have left. False: none, or no stream is up.
+ */
+RLKI_API bool rlki_transmit_ack(rlk_conn *conn, size_t len);
+
+/* Drops all of it. */
+RLKI_API void rlki_transmit_drop(rlk_conn *conn);
+
+#endif
+
+/* ==== src/net/transmit.c ====
+ *
+ * The transmit buffer, and the constant bytes that leave from where they are.
+ *
+ *    tx:   | sent | before the segment | behind it | free |
+ *          tx_begin        segment_at      tx_end
+ *
+ * The segment, of constant memory, leaves when tx is sent up to segment_at: a script. Bytes do not
+ * move until they are acknowledged.
+ */
+
+void rlki_transmit_begin(rlk_conn *conn)
+{
+    conn->tx_begin = 0;
+    conn->tx_end = 0;
+    conn->tx_position = 0;
+    conn->tx_handed = 0;
+}
+
+/* ---- In ---------------------------------------------------------------------------------- */
 
 /* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
-#define SEND_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
+#define TRANSMIT_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
 
-static void send_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
+static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
 {
     conn->segment = (const uint8_t *)script->load + from;
     conn->segment_left = (uint16_t)(script->load_len - from);
@@ -6361,22 +5536,100 @@ void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
     conn->segment_at = conn->tx_end + (uint32_t)writer->len;
 }
 
-void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer)
+void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
 {
     conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
     rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
 }
 
-void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written)
+void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
-    rlki_ring_push(conn, owner, kind, replies);
     if (conn->segment_at != 0)
-        send_segment(conn, &conn->scripts[0], SEND_LOAD_HEAD);
+        transmit_segment(conn, &conn->scripts[0], TRANSMIT_LOAD_HEAD);
     conn->tx_end += (uint32_t)written;
 }
 
-/* ---- Send list --------------------------------------------------------------------------- */
+void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
+{
+    transmit_segment(conn, script, 0);
+    conn->segment_at = conn->tx_end;
+}
+
+/* ---- Out --------------------------------------------------------------------------------- */
+
+static bool transmit_segment_is_next(const rlk_conn *conn)
+{
+    return rlki_transmit_has_segment(conn) && conn->tx_begin == conn->segment_at;
+}
+
+const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
+{
+    const uint8_t *bytes = conn->tx + conn->tx_begin;
+    uint32_t end = rlki_transmit_has_segment(conn) ? conn->segment_at : conn->tx_end;
+    uint32_t count = end - conn->tx_begin;
+
+    if (transmit_segment_is_next(conn)) {
+        bytes = conn->segment;
+        count = conn->segment_left;
+    }
+    if (!conn_is_up(conn))
+        count = 0;
+    *len = count;
+    if (count == 0)
+        return NULL;
+    conn->tx_handed = conn->tx_position + count;
+    return bytes;
+}
+
+/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
+static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->tx + conn->tx_begin, len);
+    conn->tx_begin += len;
+    if (conn->tx_begin == conn->tx_end) {
+        conn->tx_begin = 0;
+        conn->tx_end = 0;
+        conn->segment_at = 0;
+    }
+}
+
+bool rlki_transmit_ack(rlk_conn *conn, size_t len)
+{
+    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t acked = len < shown ? (uint32_t)len : shown;
+
+    if (!conn_is_up(conn) || acked == 0)
+        return false;
+    conn->tx_position += acked;
+    CONN_COUNT(conn, bytes_sent, acked);
+    if (transmit_segment_is_next(conn)) {
+        conn->segment += acked;
+        conn->segment_left = (uint16_t)(conn->segment_left - acked);
+    } else {
+        transmit_ack_tx(conn, acked);
+    }
+    return true;
+}
+
+void rlki_transmit_drop(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+    conn->segment_left = 0;
+}
+
+/* ==== src/net/send.c ====
+ *
+ * The send list: requests that wait to be encoded, and the scripts, which leave before them.
+ *
+ *              submit              room, ready
+ *    IDLE ---------------> QUEUED --------------> SENT, in the ring
+ *      ^                     |
+ *      |  withdraw, or the   |
+ *      '---------------------'
+ *         owner writes nothing
+ */
 
 static void send_unlink(rlk_conn *conn, rlk_request *request)
 {
@@ -6399,29 +5652,30 @@ static bool send_next(rlk_conn *conn)
     rlk_resp_writer writer;
     unsigned replies;
 
-    rlki_send_writer(conn, &writer);
+    rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     send_unlink(conn, request);
-    if (replies == 0)
+    if (replies == 0) {
         request->state = RLK_REQUEST_IDLE;
-    else
-        rlki_send_push(conn, request, CONN_REQUEST, replies, writer.len);
+        return true;
+    }
+    rlki_ring_push(conn, request, CONN_REQUEST, replies);
+    rlki_transmit_take(conn, writer.len);
     return true;
 }
 
 void rlki_send_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
-    while (!conn_has_segment(conn) && conn->ring_used != conn->ring_len) {
+    while (!rlki_transmit_has_segment(conn) && !rlki_ring_is_full(conn)) {
         if (conn->script < conn->scripts_len) {
-            send_segment(conn, &conn->scripts[conn->script], 0);
-            conn->segment_at = conn->tx_end;
-            conn->script++;
-            conn->loads++;
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
+            rlki_transmit_script(conn, &conn->scripts[conn->script]);
+            conn->script++;
+            conn->loads++;
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !send_next(conn)) {
             return;
         }
@@ -6455,7 +5709,7 @@ bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
     if (request->state == RLK_REQUEST_QUEUED)
         send_unlink(conn, request);
     else if (!unsent)
-        conn->ring[request->slot].owner = NULL;
+        rlki_ring_abandon(conn, request);
     request->state = RLK_REQUEST_IDLE;
     return unsent;
 }
@@ -6474,10 +5728,1135 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || conn_has_segment(conn))
+    if (conn->loads == conn->script || rlki_transmit_has_segment(conn))
         return;
     conn->script = 0;
     rlki_send_flush(conn);
+}
+
+/* ==== src/net/session.h ====
+ *
+ * Internal: the steps of the handshake that set up the session.
+ */
+#ifndef RLKI_NET_SESSION_H
+#define RLKI_NET_SESSION_H
+
+#ifndef RLK_RESP2_ONLY
+#endif
+
+#endif
+
+/* ==== src/net/session.c ====
+ *
+ * The steps that set up the session: its name, its database, notifications of changes, and its id
+ * at the server, by which the next connection can fence it.
+ */
+
+/* ---- CLIENT SETNAME ------------------------------------------------------------------ */
+
+static bool setname_needed(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
+}
+
+static rlk_result setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 3);
+    rlki_step_word(writer, "CLIENT");
+    rlki_step_word(writer, "SETNAME");
+    rlki_step_word(writer, conn->client_name);
+    return RLK_OK;
+}
+
+RLKI_API const conn_step rlki_step_setname = {
+    "CLIENT SETNAME",
+    setname_needed,
+    setname_encode,
+    NULL,
+    NULL,
+    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+};
+
+/* ---- CLIENT TRACKING ----------------------------------------------------------------- */
+
+#ifndef RLK_RESP2_ONLY
+
+static bool tracking_needed(const rlk_conn *conn)
+{
+    return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
+}
+
+/* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
+ * pushes at all. */
+static rlk_result tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
+
+    rlk_resp_put_command(writer, noloop ? 4 : 3);
+    rlki_step_word(writer, "CLIENT");
+    rlki_step_word(writer, "TRACKING");
+    rlki_step_word(writer, "ON");
+    if (noloop)
+        rlki_step_word(writer, "NOLOOP");
+    return RLK_OK;
+}
+
+static rlk_result tracking_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_SIMPLE)
+        conn->flags |= CONN_TRACKING;
+    return RLK_OK;
+}
+
+RLKI_API const conn_step rlki_step_tracking = {
+    "CLIENT TRACKING", tracking_needed,
+    tracking_encode,   NULL,
+    tracking_reply,    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+};
+
+#endif /* RLK_RESP2_ONLY */
+
+/* That many changes without a push are no accident. */
+#define TRACKING_MISSED_MAX 2u
+
+bool rlk_conn_is_tracking(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_TRACKING) != 0 &&
+           (conn->server & RLK_SERVER_SILENT) == 0;
+}
+
+bool rlk_conn_missed(rlk_conn *conn)
+{
+    if (!rlk_conn_is_tracking(conn) || ++conn->missed < TRACKING_MISSED_MAX)
+        return false;
+    conn->server |= RLK_SERVER_SILENT;
+    return true;
+}
+
+/* ---- CLIENT ID ----------------------------------------------------------------------- */
+
+static bool client_id_needed(const rlk_conn *conn)
+{
+    return conn->identity.client_id == 0;
+}
+
+static rlk_result client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlk_resp_put_command(writer, 2);
+    rlki_step_word(writer, "CLIENT");
+    rlki_step_word(writer, "ID");
+    return RLK_OK;
+}
+
+static rlk_result client_id_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
+        conn->identity.client_id = (uint64_t)reply->value;
+    return RLK_OK;
+}
+
+RLKI_API const conn_step rlki_step_client_id = {
+    "CLIENT ID", client_id_needed, client_id_encode,
+    NULL,        client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+};
+
+/* ---- SELECT -------------------------------------------------------------------------- */
+
+static bool select_needed(const rlk_conn *conn)
+{
+    return conn->url.db != 0;
+}
+
+static rlk_result select_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_command(writer, 2);
+    rlki_step_word(writer, "SELECT");
+    rlk_resp_put_integer(writer, (int64_t)conn->url.db);
+    return RLK_OK;
+}
+
+/* A lock in another database than the others' is none (fault 72), whatever the words of the refusal
+ * (fault 104). */
+static rlk_result select_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    (void)conn;
+    if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
+        return RLK_E_DATABASE;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+RLKI_API const conn_step rlki_step_select = {
+    "SELECT", select_needed, select_encode, NULL, select_reply, 0,
+};
+
+/* ==== src/net/handshake.c ====
+ *
+ * The handshake: a table of steps, sent in order, as many at once as need not wait for each other.
+ *
+ *    HELLO 3 | --map---> [CLIENT TRACKING] ------> [CLIENT ID] SELECT [INFO] | [fence] scripts
+ *              | --proto 2, array -----------------> ^                                   |
+ *              '-refused--> AUTH [CLIENT SETNAME] ---'                                   ready
+ *
+ *    [ ] optional: refused is good enough       | barrier: first all replies before it
+ *
+ * Where no fence is due, two round trips. The fence waits for INFO, since that says how.
+ */
+
+/* By CONN_STEP_*. */
+static const conn_step *const handshake_steps[CONN_STEPS] = {
+#ifndef RLK_RESP2_ONLY
+    &rlki_step_hello,
+#endif
+    &rlki_step_auth,      &rlki_step_setname,
+#ifndef RLK_RESP2_ONLY
+    &rlki_step_tracking,
+#endif
+    &rlki_step_client_id, &rlki_step_select,  &rlki_step_info, &rlki_step_fence,
+    &rlki_step_scripts,   &rlki_step_probe,   &rlki_step_eval,
+};
+
+const char *rlki_handshake_name(unsigned kind)
+{
+    /* Behind the last step: only the driver's word is awaited that the last script has left. */
+    return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS]->name;
+}
+
+/* Sends the next step, or skips it. False: not now, or *result says why the handshake fails. */
+static bool handshake_send(rlk_conn *conn, rlk_result *result)
+{
+    const conn_step *step = handshake_steps[conn->step];
+    rlk_resp_writer writer;
+    bool plain = (conn->flags & CONN_PLAIN) != 0;
+
+    if ((plain && (step->flags & CONN_STEP_EXTRA) != 0) ||
+        (step->needed != NULL && !step->needed(conn))) {
+        conn->step++;
+        return true;
+    }
+    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring_used != 0)
+        return false;
+    /* What keeps a script back keeps all else back too. */
+    if (rlki_transmit_has_segment(conn) || rlki_ring_is_full(conn))
+        return false;
+    rlki_transmit_writer(conn, &writer);
+    *result = step->encode(conn, &writer);
+    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+        rlki_wipe(writer.buf, writer.cap);
+        if (conn->tx_end != 0)
+            return false;
+        /* All the buffer is free, and only credentials can be too long for it. */
+        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
+        *result = RLK_E_CREDENTIALS;
+    }
+    if (*result != RLK_OK)
+        return false;
+    if (writer.len != 0) {
+        CONN_TRACE(conn, true, step->name);
+        rlki_ring_push(conn, NULL, conn->step, 1);
+        rlki_transmit_take(conn, writer.len);
+    }
+    conn->step++;
+    return true;
+}
+
+rlk_result rlki_handshake_pump(rlk_conn *conn)
+{
+    rlk_result result = RLK_OK;
+
+    do
+        rlki_send_flush(conn); /* scripts */
+    while (conn->step < CONN_STEPS && handshake_send(conn, &result));
+    return result;
+}
+
+/* What was not acknowledged yet is not wiped yet: a driver may report a reply before it
+ * reports that the last bytes have left. */
+bool rlki_handshake_is_over(const rlk_conn *conn)
+{
+    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
+           conn->tx_end == conn->tx_begin;
+}
+
+void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
+{
+    if (handshake_steps[kind]->token != NULL)
+        handshake_steps[kind]->token(conn, token);
+}
+
+/*
+ * Some proxies end the stream at a command that they do not know (fault 103). It may be
+ * an accident, so the first time the attempt is made again as it was. If it ends so again, the
+ * next one leaves out HELLO and whatever the lock can do without. If that one gets through, so do
+ * later ones, until one fails:
+ *
+ *    full --hung up--> full --hung up--> plain --ready--> plain ...
+ *      ^                 | another         | any failure
+ *      '-----------------+-----------------'
+ *
+ * A peer that took a full handshake before knows all of it: so what must be fenced can be.
+ */
+bool rlki_handshake_hung_up(rlk_conn *conn)
+{
+    bool extra = false; /* among those that were sent: answers before it may be lost too */
+    uint32_t i;
+
+    for (i = 0; i < conn->ring_used; i++) {
+        unsigned kind = rlki_ring_kind(conn, i);
+
+        if ((handshake_steps[kind]->flags & CONN_STEP_EXTRA) != 0 ||
+            (kind == CONN_STEP_SCRIPTS && rlki_script_may_eval(conn)))
+            extra = true;
+    }
+    if (!extra || (conn->flags & (CONN_PLAIN | CONN_WHOLE)) != 0)
+        return false;
+    if (conn->hung != 0)
+        conn->flags |= CONN_PLAIN;
+    else
+        conn->hung = (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
+    return true;
+}
+
+bool rlki_handshake_is_secret(unsigned kind)
+{
+    return kind != CONN_REQUEST && (handshake_steps[kind]->flags & CONN_STEP_SECRET) != 0;
+}
+
+/* Errors that say the same at any step; HELLO sees to them itself. */
+static bool handshake_is_final(const conn_step *step, rlk_result error)
+{
+    return step != handshake_steps[0] && (error == RLK_E_AUTH || error == RLK_E_NOAUTH ||
+                                          error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
+}
+
+rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
+{
+    const conn_step *step = handshake_steps[kind];
+
+    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
+        return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
+    if (reply->error != RLK_OK && (step->flags & CONN_STEP_OPTIONAL) != 0) {
+        rlki_text_forget(conn);
+        return RLK_OK;
+    }
+    return step->reply != NULL ? step->reply(conn, reply) : RLK_OK;
+}
+
+uint8_t rlki_handshake_step(const rlk_conn *conn)
+{
+    if (conn->state != RLK_CONN_HANDSHAKE)
+        return 0;
+    if (conn->ring_used != 0)
+        return (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
+    return (uint8_t)(conn->step + 1u);
+}
+
+/* ==== src/net/receive.h ====
+ *
+ * Internal: received bytes.
+ */
+#ifndef RLKI_NET_RECEIVE_H
+#define RLKI_NET_RECEIVE_H
+
+/* Begins a stream. */
+RLKI_API void rlki_receive_begin(rlk_conn *conn);
+
+/* Drops what it has shown, as far as it may be secret. */
+RLKI_API void rlki_receive_drop(rlk_conn *conn);
+
+/* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
+RLKI_API bool rlki_receive_add(rlk_conn *conn, size_t len);
+
+/* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
+ * is no RESP. Pushes are reported by `invalidated`. */
+RLKI_API rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
+
+/* True if the reply of the last token is an error. */
+RLKI_API bool rlki_receive_is_error(const rlk_conn *conn);
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+
+#endif
+
+/* ==== src/net/receive.c ====
+ *
+ * The receive port: bytes to tokens, tokens to the reply that is due, in place.
+ *
+ *    rx:   | parsed | begins a token, not all of it here | room for the driver |
+ *                   rx_begin                             rx_end
+ *
+ * Pushes and attributes are no replies wherever they stand. Of the pushes those of client tracking
+ * are understood: >2 "invalidate" and an array of keys, or a null where any key may have changed.
+ * Of a key, which may be longer than the buffer, only its hash is kept. A reply that nobody waits
+ * for, or bytes that are no RESP, end the stream: after either, no later reply could be trusted.
+ */
+
+#include <string.h>
+
+void rlki_receive_begin(rlk_conn *conn)
+{
+    conn->rx_begin = 0;
+    conn->rx_end = 0;
+    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+}
+
+/* Servers repeat arguments in errors: passwords among them. */
+void rlki_receive_drop(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->rx, conn->rx_end);
+}
+
+bool rlki_receive_is_error(const rlk_conn *conn)
+{
+    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
+}
+
+void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
+{
+    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
+
+    memset(reply, 0, sizeof *reply);
+    reply->type = (rlk_resp_type)conn->reply_type;
+    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
+    if (whole && token->type != RLK_RESP_END) {
+        reply->value = token->value;
+        reply->data = token->data;
+        reply->len = token->len;
+    }
+    if (!rlki_receive_is_error(conn))
+        return;
+    if (reply->data == NULL) {
+        reply->data = (const uint8_t *)conn->text;
+        reply->len = conn->text_len;
+    }
+    reply->error = rlk_server_error(reply->data, reply->len);
+}
+
+/* A token of a reply: not of a push, not of an attribute. */
+static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
+        conn->reply_type = (uint8_t)token->type;
+        conn->fragment =
+            token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
+    }
+    if (rlki_receive_is_error(conn))
+        rlki_text_keep(conn, token);
+}
+
+#ifndef RLK_RESP2_ONLY
+
+/* match: the push under way is an invalidation. */
+enum {
+    RECEIVE_OTHER,
+    RECEIVE_INVALIDATE
+};
+
+#define RECEIVE_WORD     "invalidate"
+#define RECEIVE_WORD_LEN (sizeof RECEIVE_WORD - 1)
+
+static bool receive_is_string(const rlk_resp_token *token)
+{
+    return token->type == RLK_RESP_BULK || token->type == RLK_RESP_SIMPLE;
+}
+
+static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        conn->fragment = RLK_KEY_HASH;
+    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
+    if ((token->flags & RLK_RESP_LAST) != 0)
+        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+}
+
+static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_string = receive_is_string(token);
+
+    if (token->depth == 0)
+        conn->match = RECEIVE_OTHER;
+    else if (token->depth == 1 && is_string)
+        conn->match = token->len == RECEIVE_WORD_LEN &&
+                              memcmp(token->data, RECEIVE_WORD, RECEIVE_WORD_LEN) == 0
+                          ? RECEIVE_INVALIDATE
+                          : RECEIVE_OTHER;
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 2 && is_string)
+        receive_take_key(conn, token);
+    else if (conn->match == RECEIVE_INVALIDATE && token->depth == 1 && token->type == RLK_RESP_NULL)
+        conn->calls->invalidated(conn->calls_context, conn, 0, true);
+}
+
+#endif /* RLK_RESP2_ONLY */
+
+/* True of a token of a reply. */
+static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
+{
+    conn->flags |= CONN_RECEIVED;
+    if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0) {
+        receive_take_reply(conn, token);
+        return true;
+    }
+#ifndef RLK_RESP2_ONLY
+    if ((token->flags & RLK_RESP_IN_ATTRIBUTE) == 0 &&
+        conn->state == RLK_CONN_READY) /* before, nothing was read */
+        receive_take_push(conn, token);
+#endif
+    return false;
+}
+
+/* Moves what is not parsed yet to the front. */
+static void receive_compact(rlk_conn *conn)
+{
+    uint32_t left = conn->rx_end - conn->rx_begin;
+
+    memmove(conn->rx, conn->rx + conn->rx_begin, left);
+    /* Servers repeat arguments in errors: passwords among them. */
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->rx + left, conn->rx_end - left);
+    conn->rx_begin = 0;
+    conn->rx_end = left;
+}
+
+rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
+{
+    rlk_resp_status status;
+
+    do {
+        size_t consumed;
+
+        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
+            conn->rx_begin = 0;
+            conn->rx_end = 0;
+            return RLK_RESP_MORE;
+        }
+        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
+                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
+        conn->rx_begin += (uint32_t)consumed;
+    } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
+    if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
+        receive_compact(conn);
+    return status;
+}
+
+uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
+{
+    *cap = 0;
+    if (!conn_is_up(conn))
+        return NULL;
+    /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
+    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
+        receive_compact(conn);
+    *cap = conn->rx_cap - conn->rx_end;
+    return conn->rx + conn->rx_end;
+}
+
+bool rlki_receive_add(rlk_conn *conn, size_t len)
+{
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
+        return false;
+    conn->rx_end += (uint32_t)len;
+    CONN_COUNT(conn, bytes_received, len);
+    return true;
+}
+
+/* ==== src/net/conn.c ====
+ *
+ * The connection: its life, its ports, its clock. No I/O.
+ *
+ *              due, _connecting           _connected             last reply
+ *    WAITING -------------------> CONNECTING ------> HANDSHAKE ------------> READY
+ *      ^  ^                           |                  |                     |
+ *      |  |  _closed by the driver    |                  |                     |
+ *      |  +---------------------------+------------------+---------------------+
+ *      |                              |                  |                     |
+ *      |    _closed                   v time-out, or     v refused, time-out   v time-out,
+ *      +-------------------------- CLOSING <-------------+---------------------' protocol,
+ *      |                              |  ^  either: a text of the caller changed   condemned
+ *      |                              |  '-- _reset, from any of the three: due at once
+ *      | _reset                       | _closed, refused for a reason that doesn't pass
+ *      '------- FATAL <---------------'
+ *
+ *    _closed by the peer in HANDSHAKE, at a step that it may not know: to WAITING with the next
+ *    attempt due, and no failure (rlki_handshake_hung_up)
+ *    _close: from anywhere to CLOSED
+ *
+ * Everything in flight is lost on the way out of HANDSHAKE and READY. `changed` is called on
+ * arrival in READY, and on arrival in WAITING or FATAL after a failure.
+ *
+ * The backoff grows until a request was answered (condemn.c), or a stream has lasted longer than
+ * the longest pause: a peer that closes after each good handshake makes no storm (fault 117).
+ */
+
+#include <string.h>
+
+/* ---- Small parts ------------------------------------------------------------------------- */
+
+#ifndef RLK_NO_TRACE
+static const char *conn_state_name(unsigned state)
+{
+#ifdef RLK_NO_TEXT
+    (void)state;
+    return "";
+#else
+    static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
+                                        "CLOSING", "FATAL",      "CLOSED"};
+    return names[state];
+#endif
+}
+#endif
+
+static void conn_enter(rlk_conn *conn, rlk_conn_state state)
+{
+    conn->state = (uint8_t)state;
+    CONN_TRACE(conn, false, conn_state_name(state));
+}
+
+static bool conn_is_fatal(int result)
+{
+    return rlk_result_class((rlk_result)result) == RLK_KIND_FATAL;
+}
+
+static void conn_changed(rlk_conn *conn)
+{
+    conn->calls->changed(conn->calls_context, conn);
+}
+
+/* The next attempt is due. The deadline stays in the past until the driver begins it, so that no
+ * loop goes to sleep over it. */
+static void conn_make_due(rlk_conn *conn)
+{
+    conn->deadline_ms = conn->now_ms;
+    conn->flags |= CONN_DUE;
+}
+
+rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config, int64_t now_ms,
+                          size_t size, uint32_t layout)
+{
+    rlk_result result;
+
+    if (conn == NULL || config == NULL)
+        return RLK_E_ARGUMENT;
+    memset(conn, 0, size); /* of the caller's struct, whichever it is */
+    if (size != sizeof *conn || layout != RLK_LAYOUT)
+        return RLK_E_LAYOUT;
+    conn->state = RLK_CONN_CLOSED; /* so that nothing happens with a bad configuration */
+    conn->deadline_ms = RLK_NEVER;
+    result = rlki_config_take(conn, config);
+    if (result != RLK_OK)
+        return result;
+    conn->now_ms = now_ms;
+    conn->state = RLK_CONN_WAITING;
+    conn->result = RLK_E_NOT_CONNECTED;
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
+    return RLK_OK;
+}
+
+/* ---- Ends -------------------------------------------------------------------------------- */
+
+/* Drops the stream's bytes. What is in tx in the handshake may be a password. */
+static void conn_drop_stream(rlk_conn *conn)
+{
+    rlki_transmit_drop(conn);
+    rlki_receive_drop(conn);
+    conn->flags &= (uint16_t)~CONN_DUE;
+}
+
+/* Ends what is in flight, and goes to `state`, in which nothing more is parsed or sent. fence: even
+ * if all requests were answered. */
+static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
+{
+    conn->step_ended = rlki_handshake_step(conn);
+    if ((conn->flags & CONN_RECEIVED) == 0) {
+        if (conn->hung <= 1) /* nor on the streams before */
+            conn->protocol = 0;
+        if (conn->hung != 0) /* says more than the first step of a plain attempt */
+            conn->step_ended = conn->hung;
+    }
+    conn_drop_stream(conn);
+    if (fence || !rlki_ring_was_answered(conn)) {
+        conn->old = conn->identity;
+        conn->flags |= CONN_FENCE_DUE;
+    }
+    conn_enter(conn, state);
+    conn->deadline_ms = conn->now_ms;
+    rlki_ring_lose(conn);
+}
+
+/* A stream that was ready may be tried again as it was; an attempt that failed is no proof. */
+static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
+{
+    if (conn->state == RLK_CONN_READY &&
+        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
+        rlki_backoff_reset(conn);
+    if (conn->state != RLK_CONN_READY)
+        conn->flags &= (uint16_t)~CONN_PLAIN;
+    conn->result = (int16_t)why;
+    conn->sys_errno = (int16_t)sys_errno;
+    conn->failures++;
+}
+
+/* Nothing failed, as far as the next attempt goes; that is due at once. */
+static void conn_begin_anew(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t) ~(CONN_RESET | CONN_PLAIN | CONN_WHOLE);
+    conn->hung = 0;
+    conn_enter(conn, RLK_CONN_WAITING);
+    conn->result = RLK_E_NOT_CONNECTED;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    rlki_text_forget(conn);
+    rlki_condemn_forget(conn);
+    rlki_backoff_reset(conn);
+    conn_make_due(conn);
+}
+
+/* After a failure, with no stream any more. */
+static void conn_settle(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_OPEN;
+    conn->hung = 0;
+    if ((conn->flags & CONN_RESET) != 0) {
+        conn_begin_anew(conn);
+    } else if (conn_is_fatal(conn->result)) {
+        conn_enter(conn, RLK_CONN_FATAL);
+        conn->deadline_ms = RLK_NEVER;
+    } else {
+        conn_enter(conn, RLK_CONN_WAITING);
+        conn->deadline_ms = conn->now_ms + rlki_backoff_next(conn);
+    }
+    conn_changed(conn);
+}
+
+/* Ends the attempt or the stream for `why`. */
+static void conn_fail(rlk_conn *conn, rlk_result why)
+{
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, false);
+}
+
+/* A text that is another now (fault 119) may lead to another server: the attempt fails. */
+static bool conn_dangles(rlk_conn *conn)
+{
+    bool dangles = rlki_config_dangles(conn);
+
+    if (dangles)
+        conn_fail(conn, RLK_E_DANGLING);
+    return dangles;
+}
+
+void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
+        rlki_handshake_hung_up(conn)) {
+        conn_end(conn, RLK_CONN_WAITING, false);
+        conn->flags &= (uint16_t)~CONN_OPEN;
+        conn_make_due(conn);
+        return;
+    }
+    switch (conn->state) {
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
+        conn_end(conn, RLK_CONN_CLOSING, false);
+        conn_settle(conn);
+        break;
+    case RLK_CONN_CLOSING:
+        conn_settle(conn);
+        break;
+    default:
+        conn->flags &= (uint16_t)~CONN_OPEN;
+        break;
+    }
+}
+
+/* The same where what was answered must be fenced too: replies and requests did not match, or the
+ * answer was one of several. */
+static void conn_distrust(rlk_conn *conn, rlk_result why)
+{
+    bool fence = conn->state == RLK_CONN_READY; /* before, there were no requests */
+
+    conn_note_failure(conn, why, 0);
+    conn_end(conn, RLK_CONN_CLOSING, fence);
+}
+
+void rlk_conn_reject(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_READY)
+        conn_distrust(conn, RLK_E_UNEXPECTED);
+}
+
+void rlk_conn_close(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_CLOSED)
+        return;
+    conn_end(conn, RLK_CONN_CLOSED, false);
+    conn->result = RLK_E_CLOSED;
+    conn->deadline_ms = RLK_NEVER;
+}
+
+/* ---- Beginnings -------------------------------------------------------------------------- */
+
+void rlk_conn_reset(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+    case RLK_CONN_FATAL:
+        conn->flags |= CONN_REPLACED;
+        conn_begin_anew(conn);
+        break;
+    case RLK_CONN_CONNECTING:
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        conn_fail(conn, RLK_E_NOT_CONNECTED);
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    case RLK_CONN_CLOSING:
+        conn->flags |= CONN_RESET | CONN_REPLACED;
+        break;
+    default:
+        break;
+    }
+}
+
+void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state == RLK_CONN_WAITING)
+        conn_make_due(conn);
+}
+
+void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_WAITING)
+        return;
+    conn_enter(conn, RLK_CONN_CONNECTING);
+    conn->flags &= (uint16_t)~CONN_DUE;
+    conn->flags |= CONN_OPEN;
+    conn->deadline_ms = now_ms + conn->connect_timeout_ms;
+    (void)conn_dangles(conn);
+}
+
+static void conn_become_ready(rlk_conn *conn)
+{
+    conn->result = RLK_OK;
+    conn_enter(conn, RLK_CONN_READY);
+    conn->deadline_ms = RLK_NEVER;
+    conn->sys_errno = 0;
+    conn->step_ended = 0;
+    conn->generation++;
+    conn->hung = 0;
+    if ((conn->flags & CONN_PLAIN) == 0)
+        conn->flags |= CONN_WHOLE;
+    if (rlki_fence_decide(&conn->identity, &conn->identity) != RLKI_FENCE_NONE)
+        conn->server |= RLK_SERVER_IDENTITY;
+    if ((conn->flags & CONN_FENCE_DUE) != 0) /* tried, without success */
+        conn->flags |= CONN_UNFENCED;
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+    rlki_text_forget(conn);
+    conn->ready_ms = (uint32_t)conn->now_ms;
+    conn_changed(conn);
+    conn->flags &= (uint16_t)~CONN_REPLACED;
+}
+
+/* Sends what can be sent: steps of the handshake, scripts, requests. */
+static void conn_pump(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_pump(conn);
+
+        if (result != RLK_OK)
+            conn_fail(conn, result);
+        else if (rlki_handshake_is_over(conn))
+            conn_become_ready(conn);
+    }
+    if (conn->state == RLK_CONN_READY && rlki_send_waits(conn))
+        rlki_send_flush(conn);
+}
+
+static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
+{
+    size_t len = local != NULL ? strlen(local) : 0;
+
+    memset(&conn->identity, 0, sizeof conn->identity);
+    conn->identity.peer = peer;
+    if (len < sizeof conn->identity.local)
+        memcpy(conn->identity.local, local != NULL ? local : "", len);
+}
+
+void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (conn->state != RLK_CONN_CONNECTING)
+        return;
+    conn_enter(conn, RLK_CONN_HANDSHAKE);
+    conn->flags &= (uint16_t) ~(CONN_RECEIVED | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
+    conn->lasting_ms = 0;
+    conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
+    if (conn->server != 0 && rlki_script_may_eval(conn))
+        conn->server |= RLK_SERVER_NO_LOAD;
+    conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
+    conn->script = conn->scripts_len;
+    conn->loads = 0;
+    conn->tx_needed = 0;
+    conn->missed = 0;
+    conn->step = 0;
+    conn_identify(conn, peer, local);
+    rlki_transmit_begin(conn);
+    rlki_receive_begin(conn);
+    if (!conn_dangles(conn)) /* credentials and name leave now */
+        conn_pump(conn);
+}
+
+/* ---- Transmit port ----------------------------------------------------------------------- */
+
+void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (rlki_transmit_ack(conn, len))
+        conn_pump(conn);
+}
+
+/* ---- Received bytes ---------------------------------------------------------------------- */
+
+/* A whole reply, to the oldest entry. */
+static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const rlk_reply *reply)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE) {
+        rlk_result result = rlki_handshake_reply(conn, entry->kind, reply);
+
+        if (result != RLK_OK) {
+            rlki_condemn_address(conn, result);
+            conn_fail(conn, result);
+            return;
+        }
+    } else if (rlki_condemn(conn, reply->error)) {
+        bool more = entry->replies > 1; /* commands of the same request, which may execute */
+
+        rlki_ring_refuse(conn);
+        if (more)
+            conn_distrust(conn, reply->error);
+        else
+            conn_fail(conn, reply->error);
+        return;
+    }
+    if (entry->kind == CONN_STEP_SCRIPTS)
+        conn->loads--;
+    rlki_ring_reply(conn, reply);
+}
+
+/* A token of a reply. */
+static void conn_take_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    const rlk_conn_entry *entry = rlki_ring_due(conn);
+    bool handshake = conn->state == RLK_CONN_HANDSHAKE;
+    rlk_reply reply;
+
+    /* A server that is full or protected says so before it has read anything (fault 16). */
+    if (entry == NULL && !(handshake && rlki_receive_is_error(conn))) {
+        conn_distrust(conn, RLK_E_UNSOLICITED);
+        return;
+    }
+    conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
+    if (entry != NULL && handshake)
+        rlki_handshake_token(conn, entry->kind, token);
+    if ((token->flags & RLK_RESP_DONE) == 0)
+        return;
+    rlki_receive_reply(conn, token, &reply);
+    if (reply.error != RLK_OK)
+        rlki_text_mask(conn, reply.error, entry != NULL && rlki_handshake_is_secret(entry->kind));
+    if (entry != NULL)
+        conn_take_reply(conn, entry, &reply);
+    else
+        conn_fail(conn, reply.error);
+}
+
+void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
+{
+    rlk_resp_token token;
+    rlk_resp_status status = RLK_RESP_TOKEN;
+
+    conn->now_ms = now_ms;
+    if (!rlki_receive_add(conn, len))
+        return;
+    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
+        status = rlki_receive_next(conn, &token);
+        if (status == RLK_RESP_TOKEN)
+            conn_take_token(conn, &token);
+        else if (status != RLK_RESP_MORE)
+            conn_distrust(conn,
+                          (conn->flags & CONN_RECEIVED) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
+    }
+    conn_pump(conn);
+}
+
+/* ---- Time -------------------------------------------------------------------------------- */
+
+void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
+{
+    conn->now_ms = now_ms;
+    if (now_ms < conn->deadline_ms)
+        return;
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        conn->flags |= CONN_DUE;
+        break;
+    case RLK_CONN_CONNECTING:
+        conn_fail(conn, RLK_E_CONNECT_TIMEOUT);
+        break;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        conn_fail(conn, RLK_E_RESPONSE_TIMEOUT);
+        break;
+    default:
+        break;
+    }
+}
+
+unsigned rlk_conn_wants(const rlk_conn *conn)
+{
+    switch (conn->state) {
+    case RLK_CONN_WAITING:
+        return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
+    case RLK_CONN_HANDSHAKE:
+    case RLK_CONN_READY:
+        return rlki_transmit_is_empty(conn) ? RLK_WANT_READ : RLK_WANT_READ | RLK_WANT_WRITE;
+    case RLK_CONN_CLOSING:
+        return RLK_WANT_CLOSE;
+    case RLK_CONN_CLOSED:
+        return (conn->flags & CONN_OPEN) != 0 ? RLK_WANT_CLOSE : 0;
+    default:
+        return 0;
+    }
+}
+
+/* ==== src/net/conn_status.c ====
+ *
+ * What a connection answers when it is asked about itself.
+ */
+
+int64_t rlk_conn_now(const rlk_conn *conn)
+{
+    return conn->now_ms;
+}
+
+int64_t rlk_conn_deadline(const rlk_conn *conn)
+{
+    return conn->deadline_ms;
+}
+
+const rlk_url *rlk_conn_url(const rlk_conn *conn)
+{
+    return &conn->url;
+}
+
+rlk_conn_state rlk_conn_get_state(const rlk_conn *conn)
+{
+    return (rlk_conn_state)conn->state;
+}
+
+rlk_result rlk_conn_result(const rlk_conn *conn)
+{
+    return (rlk_result)conn->result;
+}
+
+int rlk_conn_errno(const rlk_conn *conn)
+{
+    return conn->sys_errno;
+}
+
+const char *rlk_conn_text(const rlk_conn *conn)
+{
+    return conn->text;
+}
+
+const char *rlk_conn_step(const rlk_conn *conn)
+{
+    uint8_t step = conn->state == RLK_CONN_HANDSHAKE ? rlki_handshake_step(conn) : conn->step_ended;
+
+    return step != 0 ? rlki_handshake_name(step - 1u) : "";
+}
+
+uint32_t rlk_conn_generation(const rlk_conn *conn)
+{
+    return conn->generation;
+}
+
+uint32_t rlk_conn_failures(const rlk_conn *conn)
+{
+    return conn->failures;
+}
+
+#ifndef RLK_NO_TRACE
+rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
+{
+    rlk_traffic traffic;
+
+    traffic.fences = conn->fences;
+    traffic.bytes_sent = conn->bytes_sent;
+    traffic.bytes_received = conn->bytes_received;
+    return traffic;
+}
+#endif
+
+bool rlk_conn_fenced(const rlk_conn *conn)
+{
+    return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
+}
+
+const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
+{
+    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+}
+
+unsigned rlk_conn_server(const rlk_conn *conn)
+{
+    return conn->server;
+}
+
+void rlk_conn_note(rlk_conn *conn, unsigned server)
+{
+    conn->server = (uint16_t)(conn->server | server);
+}
+
+size_t rlk_conn_tx_cap(const rlk_conn *conn)
+{
+    return conn->tx_cap;
+}
+
+size_t rlk_conn_tx_needed(const rlk_conn *conn)
+{
+    return conn->tx_needed;
+}
+
+int rlk_conn_protocol(const rlk_conn *conn)
+{
+    return conn->protocol;
+}
+
+/* ==== src/net/key_hash.c ====
+ *
+ * The hash of keys, and of the texts of errors.
+ */
+
+uint32_t rlk_key_hash(uint32_t hash, const void *key, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        hash = (hash ^ bytes[i]) * UINT32_C(16777619);
+    return hash;
 }
 
 /* ==== src/net/url.c ====

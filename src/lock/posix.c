@@ -10,6 +10,7 @@
 
 #include "resplock/posix.h"
 
+#include "../net/conn_config.h"
 #include "../net/limit.h"
 
 #include <errno.h>

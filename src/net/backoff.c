@@ -3,7 +3,7 @@
  * Time between two attempts to connect: exponential backoff with full jitter, so that the clients
  * of a server that comes back don't come back in step.
  */
-#include "conn_internal.h"
+#include "backoff.h"
 
 /* Marsaglia's xorshift, 13/17/5: full period over all states but 0. */
 static uint32_t backoff_random(rlk_conn *conn)

@@ -24,7 +24,8 @@
  */
 #include "condemn.h"
 
-#include "conn_internal.h"
+#include "backoff.h"
+#include "conn_flags.h"
 #include "error.h"
 
 /* A time in 32 bits, and not 0. What it is compared with is less than 49 days away, or one more

@@ -10,7 +10,7 @@
 /* True of an error that can condemn a stream. */
 bool rlki_condemn_is_for(rlk_result error);
 
-/* Takes note of what a request was answered (RLK_OK: no error). True: the stream is to end for it.
+/* Takes note of what a request was answered (RLK_OK: no error). True: the stream must end for it.
  */
 bool rlki_condemn(rlk_conn *conn, rlk_result error);
 

@@ -14,8 +14,4 @@
  */
 bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms);
 
-/* Name of the first buffer of a configuration that is too small (*size, of which *least is needed)
- * or too large; NULL: none is. With RLK_NO_TEXT the name is "". */
-const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, size_t *least);
-
 #endif

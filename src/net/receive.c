@@ -10,27 +10,27 @@
  * Of a key, which may be longer than the buffer, only its hash is kept. A reply that nobody waits
  * for, or bytes that are no RESP, end the stream: after either, no later reply could be trusted.
  */
-#include "conn_internal.h"
+#include "receive.h"
+
+#include "conn_flags.h"
+#include "conn_trace.h"
+#include "server_text.h"
+#include "wipe.h"
 
 #include <string.h>
 
-/* Control bytes of a server's text don't reach terminals and logs. */
-#define RECEIVE_CONTROL_MARK '?'
-
-/* The server's words, as many as fit. */
-static void receive_keep_text(rlk_conn *conn, const rlk_resp_token *token)
+void rlki_receive_begin(rlk_conn *conn)
 {
-    size_t i;
+    conn->rx_begin = 0;
+    conn->rx_end = 0;
+    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+}
 
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        rlki_mask_forget(conn);
-    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
-        uint8_t byte = token->data[i];
-
-        conn->text[conn->text_len] =
-            (char)(byte < 0x20 || byte == 0x7f ? RECEIVE_CONTROL_MARK : byte);
-        conn->text_len++;
-    }
+/* Servers repeat arguments in errors: passwords among them. */
+void rlki_receive_drop(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->rx, conn->rx_end);
 }
 
 bool rlki_receive_is_error(const rlk_conn *conn)
@@ -68,7 +68,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
             token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
     if (rlki_receive_is_error(conn))
-        receive_keep_text(conn, token);
+        rlki_text_keep(conn, token);
 }
 
 #ifndef RLK_RESP2_ONLY
@@ -118,7 +118,7 @@ static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
 /* True of a token of a reply. */
 static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
 {
-    conn->flags |= CONN_HEARD;
+    conn->flags |= CONN_RECEIVED;
     if ((token->flags & (RLK_RESP_IN_PUSH | RLK_RESP_IN_ATTRIBUTE)) == 0) {
         receive_take_reply(conn, token);
         return true;

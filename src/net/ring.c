@@ -13,7 +13,9 @@
  * to the driver, and counts as sent. Replies come in the order of the entries. That order keeps a
  * reply from another's request, and so does that no entry leaves before its last reply.
  */
-#include "conn_internal.h"
+#include "ring.h"
+
+#include "steps.h"
 
 static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
 {
@@ -85,6 +87,16 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 void rlki_ring_refuse(rlk_conn *conn)
 {
     ring_at(conn, 0)->begin = conn->tx_handed;
+}
+
+unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
+{
+    return ring_at(conn, before)->kind;
+}
+
+void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
+{
+    conn->ring[request->slot].owner = NULL;
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)

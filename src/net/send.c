@@ -9,41 +9,12 @@
  *      '---------------------'
  *         owner writes nothing
  */
-#include "conn_internal.h"
+#include "send.h"
 
-/* ---- Transmit buffer --------------------------------------------------------------------- */
-
-/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
-#define SEND_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
-
-static void send_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
-{
-    conn->segment = (const uint8_t *)script->load + from;
-    conn->segment_left = (uint16_t)(script->load_len - from);
-}
-
-void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_resp_put_bulk(writer, "EVAL", 4);
-    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
-}
-
-void rlki_send_writer(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
-}
-
-void rlki_send_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies,
-                    size_t written)
-{
-    rlki_ring_push(conn, owner, kind, replies);
-    if (conn->segment_at != 0)
-        send_segment(conn, &conn->scripts[0], SEND_LOAD_HEAD);
-    conn->tx_end += (uint32_t)written;
-}
-
-/* ---- Send list --------------------------------------------------------------------------- */
+#include "conn_trace.h"
+#include "ring.h"
+#include "steps.h"
+#include "transmit.h"
 
 static void send_unlink(rlk_conn *conn, rlk_request *request)
 {
@@ -66,29 +37,30 @@ static bool send_next(rlk_conn *conn)
     rlk_resp_writer writer;
     unsigned replies;
 
-    rlki_send_writer(conn, &writer);
+    rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
     if (rlk_resp_writer_result(&writer) != RLK_OK)
         return false;
     send_unlink(conn, request);
-    if (replies == 0)
+    if (replies == 0) {
         request->state = RLK_REQUEST_IDLE;
-    else
-        rlki_send_push(conn, request, CONN_REQUEST, replies, writer.len);
+        return true;
+    }
+    rlki_ring_push(conn, request, CONN_REQUEST, replies);
+    rlki_transmit_take(conn, writer.len);
     return true;
 }
 
 void rlki_send_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
-    while (!conn_has_segment(conn) && conn->ring_used != conn->ring_len) {
+    while (!rlki_transmit_has_segment(conn) && !rlki_ring_is_full(conn)) {
         if (conn->script < conn->scripts_len) {
-            send_segment(conn, &conn->scripts[conn->script], 0);
-            conn->segment_at = conn->tx_end;
-            conn->script++;
-            conn->loads++;
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
+            rlki_transmit_script(conn, &conn->scripts[conn->script]);
+            conn->script++;
+            conn->loads++;
         } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !send_next(conn)) {
             return;
         }
@@ -122,7 +94,7 @@ bool rlk_conn_withdraw(rlk_conn *conn, rlk_request *request)
     if (request->state == RLK_REQUEST_QUEUED)
         send_unlink(conn, request);
     else if (!unsent)
-        conn->ring[request->slot].owner = NULL;
+        rlki_ring_abandon(conn, request);
     request->state = RLK_REQUEST_IDLE;
     return unsent;
 }
@@ -141,7 +113,7 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || conn_has_segment(conn))
+    if (conn->loads == conn->script || rlki_transmit_has_segment(conn))
         return;
     conn->script = 0;
     rlki_send_flush(conn);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal: what the entries of the ring are.
+ * Internal: the steps of the handshake, as entries of the ring.
  */
 #ifndef RLKI_NET_STEPS_H
 #define RLKI_NET_STEPS_H
+
+#include "resplock/net.h"
 
 /* rlk_conn_entry.kind: a step of the handshake, in the order in which they are sent; or a request
  * of the layer above. */
@@ -27,7 +29,25 @@ enum {
     CONN_REQUEST = 0xff
 };
 
+/* conn_step.flags */
+#define CONN_STEP_BARRIER  0x01u /* waits until all earlier replies were read */
+#define CONN_STEP_OPTIONAL 0x02u /* an error is tolerated */
+#define CONN_STEP_SECRET   0x04u /* the command has the password in it */
+#define CONN_STEP_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
+
+typedef struct conn_step {
+    const char *name;
+    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: ignored */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    uint8_t flags;
+} conn_step;
+
 /* Name of CONN_STEP_SCRIPTS. */
 #define CONN_SCRIPT_LOAD "SCRIPT LOAD"
+
+/* Writes one argument of a command. */
+void rlki_step_word(rlk_resp_writer *writer, const char *word);
 
 #endif

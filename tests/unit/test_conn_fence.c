@@ -4,7 +4,7 @@
  * before it.
  */
 #include "fake.h"
-#include "net/conn_internal.h"
+#include "net/fence.h"
 
 #include <string.h>
 
@@ -42,27 +42,27 @@ static void test_conn_fence_decision(void **state)
     static const struct {
         fence_side old;
         fence_side fresh;
-        conn_fence fence;
+        rlki_fence fence;
     } rows[] = {
         /* the same instance */
-        {{7, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, CONN_FENCE_KILL},
-        {{7, 1, 'a', ""}, {0, 1, 'a', ""}, CONN_FENCE_KILL},
-        {{7, 1, 'a', "l:1"}, {8, 2, 'a', "l:2"}, CONN_FENCE_KILL}, /* by another address */
-        {{0, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, CONN_FENCE_NONE}, /* the id was not told */
+        {{7, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_KILL},
+        {{7, 1, 'a', ""}, {0, 1, 'a', ""}, RLKI_FENCE_KILL},
+        {{7, 1, 'a', "l:1"}, {8, 2, 'a', "l:2"}, RLKI_FENCE_KILL}, /* by another address */
+        {{0, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_NONE}, /* the id was not told */
         /* fault 71: restarted, so that the id may be another's by now */
-        {{7, 1, 'a', "l:1"}, {8, 1, 'b', "l:2"}, CONN_FENCE_GONE},
-        {{0, 1, 'a', ""}, {0, 1, 'b', ""}, CONN_FENCE_GONE},
-        {{0, 0, 'a', ""}, {0, 0, 'b', ""}, CONN_FENCE_GONE},
+        {{7, 1, 'a', "l:1"}, {8, 1, 'b', "l:2"}, RLKI_FENCE_GONE},
+        {{0, 1, 'a', ""}, {0, 1, 'b', ""}, RLKI_FENCE_GONE},
+        {{0, 0, 'a', ""}, {0, 0, 'b', ""}, RLKI_FENCE_GONE},
         /* fault 91: another address, where the old instance doesn't live */
-        {{7, 1, 'a', "l:1"}, {8, 2, 'b', "l:2"}, CONN_FENCE_NONE},
+        {{7, 1, 'a', "l:1"}, {8, 2, 'b', "l:2"}, RLKI_FENCE_NONE},
         /* no run_id on one side or on both */
-        {{7, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, CONN_FENCE_KILL_ADDR},
-        {{7, 1, 'a', "l:1"}, {8, 1, 0, "l:2"}, CONN_FENCE_KILL_ADDR},
-        {{7, 1, 0, "l:1"}, {8, 1, 'a', "l:2"}, CONN_FENCE_KILL_ADDR},
-        {{7, 1, 0, "l:1"}, {8, 2, 0, "l:2"}, CONN_FENCE_KILL_ADDR},
-        {{7, 1, 0, ""}, {8, 1, 0, ""}, CONN_FENCE_NONE}, /* a Unix socket */
-        {{7, 1, 'a', ""}, {8, 1, 0, ""}, CONN_FENCE_NONE},
-        {{0, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, CONN_FENCE_NONE},
+        {{7, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 'a', "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, "l:1"}, {8, 2, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, ""}, {8, 1, 0, ""}, RLKI_FENCE_NONE}, /* a Unix socket */
+        {{7, 1, 'a', ""}, {8, 1, 0, ""}, RLKI_FENCE_NONE},
+        {{0, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_NONE},
     };
     size_t i;
 
@@ -73,7 +73,7 @@ static void test_conn_fence_decision(void **state)
 
         identity_set(&old, &rows[i].old);
         identity_set(&fresh, &rows[i].fresh);
-        assert_int_equal(rlki_handshake_fence(&old, &fresh), rows[i].fence);
+        assert_int_equal(rlki_fence_decide(&old, &fresh), rows[i].fence);
     }
 }
 

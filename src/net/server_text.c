@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * What servers repeat of a command in their errors: passwords and tokens don't stay in the text
- * that a connection keeps, in whatever words they came. What is masked, in this order:
+ * The text of a server's error, as a connection keeps it: its first bytes, without control bytes.
+ * Servers repeat commands in their errors. Passwords and tokens don't stay in the text, in whatever
+ * words they came. What is masked, in this order:
  *
  *   all behind the comma of   ERR unknown command `AUTH`, with args beginning with: `secret`
  *   the password, as it was sent, wherever it is; as far as the text or the server has cut it
  *   quoted arguments of HELLO and AUTH, which a server may have escaped
  *   digits of a token: 16 or more hex digits, and those that the text ends with where it is cut
  *
- * Three asterisks take the place of each, so that its length is not told either.
+ * Three asterisks take the place of each, so that its length does not show either.
  */
-#include "conn_internal.h"
+#include "server_text.h"
+
+#include "wipe.h"
 
 #include <string.h>
-
-void rlki_wipe(void *memory, size_t len)
-{
-    volatile uint8_t *at = (volatile uint8_t *)memory;
-
-    while (len-- > 0)
-        *at++ = 0;
-}
 
 /* Behind `at` nothing is left. */
 static void mask_cut(rlk_conn *conn, size_t at)
@@ -29,17 +24,34 @@ static void mask_cut(rlk_conn *conn, size_t at)
     conn->text_len = (uint8_t)at;
 }
 
-void rlki_mask_forget(rlk_conn *conn)
+void rlki_text_forget(rlk_conn *conn)
 {
     mask_cut(conn, 0);
 }
 
+/* Control bytes of a server's text don't reach terminals and logs. */
+#define TEXT_CONTROL_MARK '?'
+
+void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
+{
+    size_t i;
+
+    if ((token->flags & RLK_RESP_FIRST) != 0)
+        rlki_text_forget(conn);
+    for (i = 0; i < token->len && conn->text_len < sizeof conn->text - 1; i++) {
+        uint8_t byte = token->data[i];
+
+        conn->text[conn->text_len] = (char)(byte < 0x20 || byte == 0x7f ? TEXT_CONTROL_MARK : byte);
+        conn->text_len++;
+    }
+}
+
 #ifndef RLK_NO_TEXT
 
-/* So many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
+/* That many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
 #define MASK_DIGITS_MIN 16u
 
-/* So long a password is no word that stands in the text by chance, wherever it is found. */
+/* A password of that length is not in the text by chance, wherever it is found. */
 #define MASK_WORD_MAX 8u
 
 /* So much of a longer one is its beginning, which the server has cut. */
@@ -197,7 +209,7 @@ static void mask_quoted(rlk_conn *conn)
 
 #endif /* RLK_NO_TEXT */
 
-void rlki_mask_text(rlk_conn *conn, rlk_result error, bool secret)
+void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
 {
 #ifndef RLK_NO_TEXT
     bool cut = conn->text_len == sizeof conn->text - 1;

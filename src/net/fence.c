@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fence, a step of the handshake.
+ *
+ * Commands of a connection that ended may still be in buffers of the system or of the server, and
+ * execute after this connection's first. CLIENT KILL of the old connection by its id empties them.
+ * The server must be known to be the same instance before, since ids begin anew with each instance,
+ * and an innocent client may have the old one:
+ *
+ *    run id     address      decision
+ *    the same   any          KILL        by the id: 1 and 0 both fence
+ *    another    the same     GONE        the old process is gone, and nothing is sent
+ *    another    another      NONE        the old instance may live on
+ *    unknown    known, TCP   KILL_ADDR   by id and address: only 1 fences
+ */
+#include "fence.h"
+
+#include "conn_flags.h"
+#include "server_text.h"
+
+#include <string.h>
+
+rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
+{
+    if (old->has_run_id && fresh->has_run_id) {
+        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+            return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
+        /* Another address: the old instance may live on there (fault 91). */
+        return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;
+    }
+    /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
+    return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
+}
+
+static bool fence_needed(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_FENCE_DUE) != 0;
+}
+
+static void fence_done(rlk_conn *conn)
+{
+    conn->flags &= (uint16_t)~CONN_FENCE_DUE;
+#ifndef RLK_NO_TRACE
+    conn->fences++;
+#endif
+}
+
+static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlki_fence fence = rlki_fence_decide(&conn->old, &conn->identity);
+    bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
+
+    if (fence == RLKI_FENCE_GONE)
+        fence_done(conn);
+    if (fence != RLKI_FENCE_KILL && fence != RLKI_FENCE_KILL_ADDR)
+        return RLK_OK;
+    by_id = fence == RLKI_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
+    rlk_resp_put_command(writer, fence == RLKI_FENCE_KILL_ADDR && by_id ? 6 : 4);
+    rlki_step_word(writer, "CLIENT");
+    rlki_step_word(writer, "KILL");
+    if (by_id) {
+        rlki_step_word(writer, "ID");
+        rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
+    }
+    if (fence == RLKI_FENCE_KILL_ADDR) {
+        rlki_step_word(writer, "ADDR");
+        rlki_step_word(writer, conn->old.local);
+    }
+    return RLK_OK;
+}
+
+/* A client that is not there can't send any more; said so by the old form of the command. */
+#define FENCE_NO_CLIENT "ERR No such client"
+
+/* Clients that were killed: 1 or 0; -1: it is not known. */
+static int fence_killed(const rlk_reply *reply)
+{
+    size_t n = sizeof FENCE_NO_CLIENT - 1;
+
+    if (reply->type == RLK_RESP_INTEGER)
+        return reply->value == 0 || reply->value == 1 ? (int)reply->value : -1;
+    if (reply->error == RLK_E_SERVER && reply->len >= n &&
+        memcmp(reply->data, FENCE_NO_CLIENT, n) == 0)
+        return 0;
+    return -1;
+}
+
+/* Not fenced is no failure: the connection says so (rlk_conn_fenced). */
+static rlk_result fence_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    int killed = fence_killed(reply);
+    bool by_id = rlki_fence_decide(&conn->old, &conn->identity) == RLKI_FENCE_KILL;
+
+    if (killed == 1 || (killed == 0 && by_id))
+        fence_done(conn);
+    rlki_text_forget(conn);
+    return RLK_OK;
+}
+
+const conn_step rlki_step_fence = {
+    "CLIENT KILL", fence_needed, fence_encode,
+    NULL,          fence_reply,  CONN_STEP_BARRIER | CONN_STEP_EXTRA,
+};

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The step HELLO 3, with AUTH and SETNAME in it: RESP3, and the server shows of itself its id for
+ * this connection, its role and its mode.
+ *
+ *    HELLO 3 --map--------------------------> RESP3
+ *            --map with proto 2, or array --> RESP2, AUTH and SETNAME are done
+ *            --refused in any words but those of hello_refused --> RESP2, AUTH and SETNAME follow
+ */
+#include "hello.h"
+
+#include "conn_flags.h"
+#include "info.h"
+#include "login.h"
+#include "server_text.h"
+
+#include <string.h>
+
+#ifndef RLK_RESP2_ONLY
+
+/* match: what the next element of the map is: a key, or the value of which key. */
+enum {
+    HELLO_MAP_KEY,
+    HELLO_MAP_VALUE,
+    HELLO_MAP_ID,
+    HELLO_MAP_PROTO,
+    HELLO_MAP_MODE,
+    HELLO_MAP_ROLE
+};
+
+/* Dragonfly has "dragonfly_version", and had "dfly_version". */
+#define HELLO_FLY     "fly_version"
+#define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
+
+static bool hello_needed(const rlk_conn *conn)
+{
+    return !conn_is_resp2_only(conn);
+}
+
+static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlki_login login;
+    rlk_result result = rlki_login_ask(conn, &login);
+
+    if (result != RLK_OK)
+        return result;
+    rlk_resp_put_command(writer,
+                         2u + (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
+    rlki_step_word(writer, "HELLO");
+    rlki_step_word(writer, "3");
+    if (login.wanted) {
+        rlki_step_word(writer, "AUTH");
+        if (login.texts.user_len != 0)
+            rlki_login_put_user(writer, &login);
+        else
+            rlki_step_word(writer, "default");
+        rlki_login_put_password(writer, &login);
+    }
+    if (conn->client_name != NULL) {
+        rlki_step_word(writer, "SETNAME");
+        rlki_step_word(writer, conn->client_name);
+    }
+    return RLK_OK;
+}
+
+static bool hello_is_word(const rlk_resp_token *token, const char *word)
+{
+    size_t n = strlen(word);
+
+    return token->len == n && memcmp(token->data, word, n) == 0;
+}
+
+static uint8_t hello_key(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (hello_is_word(token, "id"))
+        return HELLO_MAP_ID;
+    if (hello_is_word(token, "proto"))
+        return HELLO_MAP_PROTO;
+    if (hello_is_word(token, "mode"))
+        return HELLO_MAP_MODE;
+    if (hello_is_word(token, "role"))
+        return HELLO_MAP_ROLE;
+    if (token->len > HELLO_FLY_LEN &&
+        memcmp(token->data + token->len - HELLO_FLY_LEN, HELLO_FLY, HELLO_FLY_LEN) == 0)
+        conn->server |= RLK_SERVER_DRAGONFLY;
+    return HELLO_MAP_VALUE;
+}
+
+static void hello_value(rlk_conn *conn, const rlk_resp_token *token)
+{
+    bool is_integer = token->type == RLK_RESP_INTEGER;
+
+    if (conn->match == HELLO_MAP_ID && is_integer && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    if (conn->match == HELLO_MAP_PROTO && is_integer && token->value == 2)
+        conn->protocol = 2;
+    if (is_integer || token->len < 2)
+        return;
+    if (conn->match == HELLO_MAP_MODE)
+        rlki_info_mode(conn, token->data[0], token->data[1]);
+    if (conn->match == HELLO_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
+        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
+}
+
+/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
+ * depth 1 counts. */
+static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
+{
+    if (token->depth == 0)
+        conn->match = HELLO_MAP_KEY;
+    if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
+        return;
+    if (conn->match == HELLO_MAP_KEY) {
+        conn->match = hello_key(conn, token);
+        return;
+    }
+    hello_value(conn, token);
+    conn->match = HELLO_MAP_KEY;
+}
+
+/* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
+ * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
+static bool hello_refused(const rlk_reply *reply)
+{
+    switch (reply->error) {
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+    case RLK_E_PROTECTED:
+    case RLK_E_SERVER_FULL:
+        return true;
+    default:
+        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
+    }
+}
+
+/*
+ * An array is a yes too, and so is a map that says proto 2: the stream goes on as RESP2, with AUTH
+ * and SETNAME done (fault 99). Servers that answer so are proxies or other products: whose ids and
+ * run_id theirs are is not known, so the fence goes by address too.
+ */
+static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    bool is_map = reply->type == RLK_RESP_MAP;
+
+    if (reply->error != RLK_OK) {
+        if (hello_refused(reply))
+            return reply->error;
+        rlki_text_forget(conn);
+        conn->protocol = 2;
+        return RLK_OK;
+    }
+    if (!is_map && reply->type != RLK_RESP_ARRAY)
+        return RLK_E_UNEXPECTED;
+    conn->server |= RLK_SERVER_HELLO;
+    if (conn->protocol == 0)
+        conn->protocol = is_map ? 3 : 2;
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+}
+
+const conn_step rlki_step_hello = {
+    "HELLO",     hello_needed, hello_encode,
+    hello_token, hello_reply,  CONN_STEP_SECRET | CONN_STEP_EXTRA,
+};
+
+#endif /* RLK_RESP2_ONLY */

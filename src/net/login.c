@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * User and password, and the step AUTH. HELLO has them too (hello.c).
+ */
+#include "login.h"
+
+#include <string.h>
+
+/* ---- Credentials ------------------------------------------------------------------------- */
+
+static void login_of_url(const rlk_url *url, rlki_login *login)
+{
+    login->texts.user = url->user;
+    login->texts.user_len = url->user != NULL ? url->user_len : 0;
+    login->texts.password = url->password;
+    login->texts.password_len = url->password != NULL ? url->password_len : 0;
+    login->escaped = true;
+    /* A user alone has an empty password; ":@" is nobody. */
+    login->wanted = login->texts.user_len != 0 || login->texts.password_len != 0;
+}
+
+/* The connection remembers where the password is, as long as its owner leaves it there: until the
+ * handshake is over. */
+rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
+{
+    int refused;
+
+    if (conn->credentials == NULL) {
+        login_of_url(&conn->url, login);
+    } else {
+        memset(login, 0, sizeof *login);
+        refused = conn->credentials(conn->credentials_context, &login->texts);
+        if (refused != 0)
+            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
+        if (login->texts.user == NULL)
+            login->texts.user_len = 0;
+        login->wanted = login->texts.password != NULL;
+    }
+    conn->password = login->texts.password;
+    conn->password_len = login->wanted ? login->texts.password_len : 0;
+    return RLK_OK;
+}
+
+static size_t login_plain_len(const char *text, size_t len, bool escaped)
+{
+    return escaped ? rlk_url_decode(text, len, NULL, 0) : len;
+}
+
+static void login_put(rlk_resp_writer *writer, const char *text, size_t len, bool escaped)
+{
+    size_t plain = login_plain_len(text, len, escaped);
+    uint8_t *hole = rlk_resp_put_hole(writer, plain);
+
+    if (hole == NULL || plain == 0)
+        return;
+    if (escaped)
+        (void)rlk_url_decode(text, len, hole, plain);
+    else
+        memcpy(hole, text, len);
+}
+
+void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login)
+{
+    login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
+}
+
+void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login)
+{
+    login_put(writer, login->texts.password, login->texts.password_len, login->escaped);
+}
+
+size_t rlki_login_room(const rlk_url *url)
+{
+    rlki_login login;
+
+    login_of_url(url, &login);
+    if (!login.wanted)
+        return RLK_CONN_TX_MIN;
+    return RLK_CONN_TX_AUTH(login_plain_len(login.texts.user, login.texts.user_len, true),
+                            login_plain_len(login.texts.password, login.texts.password_len, true));
+}
+
+/* ---- AUTH -------------------------------------------------------------------------------- */
+
+/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
+static bool auth_needed(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_HELLO) == 0;
+}
+
+/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
+ * too (fault 101). */
+static bool auth_has_name(const rlki_login *login)
+{
+    return login->texts.user_len != 0 &&
+           !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
+}
+
+static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlki_login login;
+    rlk_result result = rlki_login_ask(conn, &login);
+    bool named;
+
+    if (result != RLK_OK || !login.wanted)
+        return result;
+    named = auth_has_name(&login);
+    rlk_resp_put_command(writer, named ? 3 : 2);
+    rlki_step_word(writer, "AUTH");
+    if (named) {
+        rlki_login_put_user(writer, &login);
+        conn->server |= RLK_SERVER_NAMED;
+    }
+    rlki_login_put_password(writer, &login);
+    return RLK_OK;
+}
+
+/*
+ * A refusal in words that nobody knows is fatal all the same: the same password would meet the same
+ * words, and servers count failures against a user (fault 108). With a user's name it is most
+ * likely the name that is not known: "wrong number of arguments" (fault 101).
+ */
+static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    if (reply->error == RLK_E_SERVER)
+        return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+}
+
+const conn_step rlki_step_auth = {
+    "AUTH", auth_needed, auth_encode, NULL, auth_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+};

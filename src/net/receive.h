@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Internal: received bytes.
+ */
+#ifndef RLKI_NET_RECEIVE_H
+#define RLKI_NET_RECEIVE_H
+
+#include "resplock/net.h"
+
+/* Begins a stream. */
+void rlki_receive_begin(rlk_conn *conn);
+
+/* Drops what it has shown, as far as it may be secret. */
+void rlki_receive_drop(rlk_conn *conn);
+
+/* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
+bool rlki_receive_add(rlk_conn *conn, size_t len);
+
+/* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
+ * is no RESP. Pushes are reported by `invalidated`. */
+rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
+
+/* True if the reply of the last token is an error. */
+bool rlki_receive_is_error(const rlk_conn *conn);
+
+/* Makes the reply of its last token. What came in fragments is not in one place any more. */
+void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+
+#endif

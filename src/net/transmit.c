@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The transmit buffer, and the constant bytes that leave from where they are.
+ *
+ *    tx:   | sent | before the segment | behind it | free |
+ *          tx_begin        segment_at      tx_end
+ *
+ * The segment, of constant memory, leaves when tx is sent up to segment_at: a script. Bytes do not
+ * move until they are acknowledged.
+ */
+#include "transmit.h"
+
+#include "conn_flags.h"
+#include "conn_trace.h"
+#include "wipe.h"
+
+void rlki_transmit_begin(rlk_conn *conn)
+{
+    conn->tx_begin = 0;
+    conn->tx_end = 0;
+    conn->tx_position = 0;
+    conn->tx_handed = 0;
+}
+
+/* ---- In ---------------------------------------------------------------------------------- */
+
+/* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
+#define TRANSMIT_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
+
+static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
+{
+    conn->segment = (const uint8_t *)script->load + from;
+    conn->segment_left = (uint16_t)(script->load_len - from);
+}
+
+void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, "EVAL", 4);
+    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+}
+
+void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
+}
+
+void rlki_transmit_take(rlk_conn *conn, size_t written)
+{
+    if (conn->segment_at != 0)
+        transmit_segment(conn, &conn->scripts[0], TRANSMIT_LOAD_HEAD);
+    conn->tx_end += (uint32_t)written;
+}
+
+void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
+{
+    transmit_segment(conn, script, 0);
+    conn->segment_at = conn->tx_end;
+}
+
+/* ---- Out --------------------------------------------------------------------------------- */
+
+static bool transmit_segment_is_next(const rlk_conn *conn)
+{
+    return rlki_transmit_has_segment(conn) && conn->tx_begin == conn->segment_at;
+}
+
+const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
+{
+    const uint8_t *bytes = conn->tx + conn->tx_begin;
+    uint32_t end = rlki_transmit_has_segment(conn) ? conn->segment_at : conn->tx_end;
+    uint32_t count = end - conn->tx_begin;
+
+    if (transmit_segment_is_next(conn)) {
+        bytes = conn->segment;
+        count = conn->segment_left;
+    }
+    if (!conn_is_up(conn))
+        count = 0;
+    *len = count;
+    if (count == 0)
+        return NULL;
+    conn->tx_handed = conn->tx_position + count;
+    return bytes;
+}
+
+/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
+static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->tx + conn->tx_begin, len);
+    conn->tx_begin += len;
+    if (conn->tx_begin == conn->tx_end) {
+        conn->tx_begin = 0;
+        conn->tx_end = 0;
+        conn->segment_at = 0;
+    }
+}
+
+bool rlki_transmit_ack(rlk_conn *conn, size_t len)
+{
+    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t acked = len < shown ? (uint32_t)len : shown;
+
+    if (!conn_is_up(conn) || acked == 0)
+        return false;
+    conn->tx_position += acked;
+    CONN_COUNT(conn, bytes_sent, acked);
+    if (transmit_segment_is_next(conn)) {
+        conn->segment += acked;
+        conn->segment_left = (uint16_t)(conn->segment_left - acked);
+    } else {
+        transmit_ack_tx(conn, acked);
+    }
+    return true;
+}
+
+void rlki_transmit_drop(rlk_conn *conn)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
+    conn->segment_left = 0;
+}

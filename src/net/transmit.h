@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Internal: the transmit buffer.
+ */
+#ifndef RLKI_NET_TRANSMIT_H
+#define RLKI_NET_TRANSMIT_H
+
+#include "resplock/net.h"
+
+/* True while constant bytes wait to leave: until then nothing may be encoded. */
+static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
+{
+    return conn->segment_left != 0;
+}
+
+/* True if all has left, and was acknowledged. */
+static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
+{
+    return conn->tx_end == conn->tx_begin && conn->segment_left == 0;
+}
+
+/* Begins a stream. */
+void rlki_transmit_begin(rlk_conn *conn);
+
+/* A writer into the free end. */
+void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Takes the `written` bytes that it wrote. The script begins to leave that rlk_conn_put_script
+ * asked for. */
+void rlki_transmit_take(rlk_conn *conn, size_t written);
+
+/* Has the command that loads a script leave, from where it is, behind all that was taken. */
+void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script);
+
+/* The first `len` bytes of what was shown to the driver have left. False: none, or no stream is up.
+ */
+bool rlki_transmit_ack(rlk_conn *conn, size_t len);
+
+/* Drops all of it. */
+void rlki_transmit_drop(rlk_conn *conn);
+
+#endif
