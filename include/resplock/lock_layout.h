@@ -78,6 +78,8 @@ struct rlk_client {
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
+    rlk_lock *ready_head; /* locks to be stepped before this call ends */
+    rlk_lock *ready_tail;
     rlk_conn *conns[RLK_MAX_NODES];
     uint32_t operation_timeout_ms;
     uint32_t settle_timeout_ms;
@@ -88,7 +90,7 @@ struct rlk_client {
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
     int64_t hurried_ms;               /* connections, by an operation, last */
-    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
@@ -103,49 +105,74 @@ struct rlk_client {
 };
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
-typedef struct rlk_seat {
+typedef struct rlk_node_lock {
     rlk_request request; /* its tag is the command */
     uint8_t index;
-    uint8_t verdict;
+    uint8_t vote; /* of the node, in the operation under way */
     uint8_t flags;
-    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
-    uint32_t round; /* token that is, or may be, here */
-    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint8_t orphans;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t sent_ms; /* the command under way */
+    uint32_t token;   /* number of the token that is, or may be, here */
+    uint32_t generation; /* stream of the SET, or of what confirmed `expiry_ms` since */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
-} rlk_seat;
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
+} rlk_node_lock;
+
+/* What an acquire knows. Bits are one a node. */
+typedef struct rlk_waiter {
+    uint8_t cause;    /* of the attempt under way: an rlk_cause */
+    uint8_t spurious; /* wake-ups by the server whose attempt was in vain; forgotten with time */
+    uint8_t failures; /* attempts in a row that failed */
+    uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
+    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
+    int16_t reported;                     /* reason that the last report gave, or the next gives */
+    uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
+    uint32_t compared;                    /* nodes that were compared in this attempt */
+    uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
+    uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
+    int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
+    int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
+    int64_t attempt_ms; /* begin of the last attempt or probe */
+    int64_t began_ms;
+    int64_t report_ms; /* next report that it waits, or RLK_NEVER */
+} rlk_waiter;
+
+/* What is known of a lock that is held. */
+typedef struct rlk_hold {
+    uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
+    int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
+    int64_t extend_ms; /* begin of the extend or renew under way */
+    int64_t target_ms; /* expiry that it asks for */
+    int64_t claim_ms;  /* expiry asked for last, before drift: none counts beyond it */
+    int64_t limit_ms;  /* the same after drift */
+    int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
+} rlk_hold;
+
+struct rlki_operation;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
-    rlk_timer timer; /* first: rlk_client_tick finds the lock by it */
+    rlk_timer timer; /* first: the timers find the lock by it */
     rlk_client *client;
+    const struct rlki_operation *op; /* under way; NULL: none */
     uint8_t state;
-    uint8_t operation;
     uint8_t phase;
     uint8_t flags;
     uint8_t options;
-    uint8_t place;  /* in the client's index: see watch.c */
-    uint8_t cause;  /* of the attempt under way: an rlk_cause */
-    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
-    uint8_t streak; /* hand-overs within the client, in a row */
-    uint8_t events; /* pending */
-    uint8_t tries;  /* failed rounds in a row */
-    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
-                       number, from 1; else 0 */
-    uint8_t falls;  /* leases in a row that were lost at once */
+    uint8_t position; /* in the client's index: see wait_queue.c */
+    uint8_t handoffs; /* local ones, in a row */
+    uint8_t events;   /* pending */
+    uint8_t falls;    /* leases in a row that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
-    /* of a waiter, by node: cause of the next attempt or question */
-    uint8_t due[RLK_MAX_NODES];
-    int16_t done_result;
-    int16_t renewal; /* result of the last one by auto_renew */
-    int16_t outcome; /* what the operation comes to once settled */
-    int16_t error;   /* last error met */
     uint8_t error_node;
     uint8_t error_command;
-    uint32_t round; /* number of the token in use */
+    int16_t error;   /* last error met */
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
+    uint32_t token;  /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
     uint32_t node_timeout_ms;
@@ -153,12 +180,9 @@ struct rlk_lock {
     uint32_t retry_max_ms;
     uint32_t recheck_max_ms;
     uint32_t max_hold_ms; /* 0: none */
-    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
-                         Of a lock that is held: changed there by somebody */
-    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
-                         one more try there after its stream ends */
-    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
-                           one asks */
+    uint32_t report_interval_ms;
+    uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,
+                            has one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -166,33 +190,25 @@ struct rlk_lock {
     const char *prefix;
     rlk_lock *next; /* locks of the client */
     rlk_lock *prev;
+    rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
     rlk_lock *event_next;
     rlk_lock *event_prev;
-    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
-    rlk_lock *place_prev;
-    rlk_lock *row_head; /* of the first waiter: those behind it */
-    rlk_lock *row_tail;
+    rlk_lock *queue_next; /* in a bucket, or behind the first waiter */
+    rlk_lock *queue_prev;
+    rlk_lock *behind_head; /* of the first waiter: those behind it */
+    rlk_lock *behind_tail;
+    void (*follow_again)(rlk_lock *lock); /* once its loss was pulled; NULL: in no election */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
-    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
-    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
-    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
     int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
-    int64_t target_ms;   /* E' of the extend or renew under way */
-    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
-    int64_t limit_ms;    /* the same after drift */
-    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    uint8_t base[16];    /* random part, new for each acquire */
-    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
-     * report gave, or the next will give. */
-    int64_t began_ms;
-    int64_t report_at_ms;
-    uint32_t report_ms;
-    int16_t reported;
-    rlk_seat seats[RLK_MAX_NODES];
+    uint8_t base[16];    /* random part of the token, new for each acquire */
+    rlk_waiter wait;
+    rlk_hold hold;
+    rlk_node_lock nodes[RLK_MAX_NODES];
 };
 
 #ifdef __cplusplus

@@ -61,7 +61,7 @@ typedef enum rlk_trace_kind {
                           an error */
     RLK_TRACE_PUSH,    /* the server notifies that a lock's key has changed */
     RLK_TRACE_STATE,   /* a lock is "FREE"; "HELD", for ms; or "LOST", an rlk_lost_cause */
-    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"; an
+    RLK_TRACE_PHASE,   /* an acquire goes on: "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"; an
                           rlk_cause */
     RLK_TRACE_RESULT   /* an operation ends, "acquire"; its rlk_result */
 } rlk_trace_kind;

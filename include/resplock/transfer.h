@@ -21,7 +21,7 @@ typedef struct rlk_lease {
     uint32_t ttl_ms;
     uint32_t node_timeout_ms;
     uint32_t max_hold_ms;
-    uint32_t round;
+    uint32_t token;
     uint32_t present; /* nodes that hold the token, a bit each */
     uint8_t nodes;
     uint8_t base[16];

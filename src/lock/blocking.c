@@ -16,7 +16,15 @@
  *        (seen when the    | ^         (RLK_CANCELLED)
  *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
  */
-#include "internal.h"
+#include "acquire.h"
+#include "api.h"
+#include "clock.h"
+#include "events.h"
+#include "extend.h"
+#include "inspect.h"
+#include "machine.h"
+#include "release.h"
+#include "tally.h"
 #include "resplock/election.h"
 #include "resplock/scoped.h"
 
@@ -26,16 +34,16 @@ static void blocking_give_up(rlk_lock *lock)
     (void)rlk_cancel(lock);
     if (!rlki_operation_is_on(lock))
         return;
-    rlki_operation_finish(lock,
-                          RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
-    rlki_lock_rearm(lock);
+    /* an acquire whose undo would have to be waited for */
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+    rlki_machine_run(lock);
 }
 
 /* Of the call's own operation: its event may have been pulled while waiting, and then another one
- * may have followed by itself (rlki_lead_again). */
-static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
+ * may have followed by itself (follow_again). */
+static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
 {
-    return rlki_operation_is_on(lock) && lock->operation == operation;
+    return op != NULL && lock->op == op;
 }
 
 /* What started forms learn by an event is passed to the hook. False: which closed the lock. */
@@ -48,27 +56,27 @@ static bool blocking_report(rlk_lock *lock)
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting)
         env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
-                     client->now_ms - lock->began_ms);
+                     client->now_ms - lock->wait.began_ms);
     return lock->client == client;
 }
 
 /* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
  */
-static bool blocking_turn(rlk_lock *lock, unsigned operation, bool *cancelled)
+static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
 {
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
     if (lock->client != client) /* closed by whoever was called while waiting */
         return false;
-    if (answer == RLK_CANCELLED && !blocking_is_on(lock, operation))
+    if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
         client->interrupted = true;
     else if (answer == RLK_CANCELLED && !*cancelled) {
         *cancelled = true;
         (void)rlk_cancel(lock);
-    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, operation)) {
+    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, op)) {
         blocking_give_up(lock);
     }
-    if (!blocking_is_on(lock, operation))
+    if (!blocking_is_on(lock, op))
         return true;
     rlk_client_tick(client);
     return blocking_report(lock);
@@ -77,19 +85,19 @@ static bool blocking_turn(rlk_lock *lock, unsigned operation, bool *cancelled)
 static rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    unsigned operation = lock->operation;
+    const rlki_operation *op = lock->op;
     bool cancelled = false;
     rlk_result result;
-    while (blocking_is_on(lock, operation))
-        if (!blocking_turn(lock, operation, &cancelled))
+    while (blocking_is_on(lock, op))
+        if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
     client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
-        rlki_lead_again(lock);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
+        lock->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
 
@@ -100,7 +108,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
 /* Before starting: without a way to wait nothing is started. `look`: in any case. */
 static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
     if (result != RLK_OK)
         return result;
@@ -114,7 +122,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
     client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
         client->interrupted = true; /* before this call */
-    return rlki_lock_enter(lock);
+    return rlki_machine_enter(lock);
 }
 
 /* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
@@ -128,53 +136,53 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
     return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
-static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
+static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* To keep a lock is to hear of its loss; and a DEL is not sent a second time, so not on a
+    /* To keep a lock is to learn of its loss; and a DEL is not sent a second time, so not on a
      * stream that is known to be dead (fault 115). */
-    bool keeps = operation == RLKI_OP_KEEP && lock && lock->state == RLKI_HELD;
-    rlk_result entered = blocking_enter(lock, keeps || operation == RLK_OP_FORCE_RELEASE);
+    rlk_result entered = blocking_enter(lock, (op->flags & RLKI_OP_SERVED) != 0);
     rlk_result result;
-    if (entered == RLK_OK && operation == RLK_OP_ACQUIRE)
+
+    if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
         entered = blocking_take_interrupt(lock);
-    result = rlki_lock_entered(lock, entered, operation, argument, holders);
+    result = rlki_api_begin(lock, entered, op, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
 rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
 {
-    return blocking_call(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
+    return blocking_call(lock, &rlki_acquire, wait_ms, NULL);
 }
 
 rlk_result rlk_release(rlk_lock *lock)
 {
-    return blocking_call(lock, RLK_OP_RELEASE, 0, NULL);
+    return blocking_call(lock, &rlki_release, 0, NULL);
 }
 
 rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
 {
-    return blocking_call(lock, RLK_OP_EXTEND, added_ms, NULL);
+    return blocking_call(lock, &rlki_extend, added_ms, NULL);
 }
 
 rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
 {
-    return blocking_call(lock, RLK_OP_RENEW, ttl_ms, NULL);
+    return blocking_call(lock, &rlki_renew, ttl_ms, NULL);
 }
 
 rlk_result rlk_check(rlk_lock *lock)
 {
-    return blocking_call(lock, RLK_OP_CHECK, 0, NULL);
+    return blocking_call(lock, &rlki_check, 0, NULL);
 }
 
 rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
 {
-    return blocking_call(lock, RLK_OP_QUERY, (int64_t)cap, holders);
+    return blocking_call(lock, &rlki_query, (int64_t)cap, holders);
 }
 
 rlk_result rlk_force_release(rlk_lock *lock)
 {
-    return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
+    return blocking_call(lock, &rlki_force_release, 0, NULL);
 }
 
 rlk_result rlk_resign(rlk_lock *lock)
@@ -187,7 +195,7 @@ rlk_result rlk_resign(rlk_lock *lock)
 
 rlk_result rlk_keep_alive(rlk_lock *lock)
 {
-    rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
+    rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
     if (result != RLK_E_WAIT && rlk_is_held(lock))
         return RLK_OK;
@@ -196,7 +204,7 @@ rlk_result rlk_keep_alive(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD; /* does not follow again */
+    lock->follow_again = NULL;
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait)
         (void)blocking_wait(lock);

@@ -8,8 +8,9 @@
  *                        |                                                                   ^
  *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
  */
-#include "internal.h"
-#include "validity.h"
+#include "clock.h"
+#include "command.h"
+#include "lease.h"
 
 /* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
 static rlk_result check_begin(rlk_client *client, uint32_t *failures)

@@ -3,122 +3,63 @@
  * The client: a set of connections, the clock, the timers, the locks. It stands between the
  * connections, which know requests, and the locks, which own them.
  */
-#include "internal.h"
-#include "scripts.h"
-#include "validity.h"
+#include "clock.h"
+#include "lease.h"
+#include "limits.h"
+#include "machine.h"
+#include "notify.h"
+#include "script.h"
+#include "trace.h"
+#include "wait_queue.h"
 #include "timers.h"
 
 #include <string.h>
 
-bool rlki_client_same_process(const rlk_client *client)
-{
-    const rlk_env *env = &client->env;
-    return !env->same_process || env->same_process(env->context, client);
-}
-
-rlk_result rlki_client_enter(const rlk_client *client)
-{
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
-}
-
-/* Time as a connection passed it, or as the clock says it: it never goes back. */
-static int64_t client_advance(rlk_client *client, int64_t now_ms)
-{
-    if (now_ms > client->now_ms)
-        client->now_ms = now_ms;
-    return client->now_ms;
-}
-
-int64_t rlki_client_now(rlk_client *client)
-{
-    return client_advance(client, client->env.now_ms(client->env.context));
-}
-
-uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
-{
-    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
-}
-
-uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
-{
-    uint32_t x = client->jitter;
-    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
-    x ^= x >> 17;
-    x ^= x << 5;
-    client->jitter = x;
-    return max > min ? min + x % (max - min + 1) : min;
-}
-
-rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat)
-{
-    return lock->client->conns[seat];
-}
-
-void rlki_client_note_fence(rlk_client *client, unsigned node)
+/* If the stream of a node is not fenced, remembers that all earlier ones may still execute. */
+static void client_note_fence(rlk_client *client, unsigned node)
 {
     const rlk_conn *conn = client->conns[node];
     uint32_t generation = rlk_conn_generation(conn);
+
     if (generation > 0 && !rlk_conn_fenced(conn))
         client->unfenced[node] = generation - 1;
 }
 
 /* ---- calls of the connections ---- */
 
-static rlk_seat *client_seat(rlk_request *request)
+static rlk_node_lock *client_node_lock(rlk_request *request)
 {
-    return (rlk_seat *)(void *)request; /* its first member */
+    return (rlk_node_lock *)(void *)request; /* its first member */
 }
 
 static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *request,
                               rlk_resp_writer *writer)
 {
     (void)context;
-    return rlki_seat_encode(client_seat(request), conn, writer);
+    return rlki_node_lock_encode(client_node_lock(request), conn, writer);
 }
 
 static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
                          const rlk_reply *reply, unsigned left)
 {
     rlk_client *client = (rlk_client *)context;
-    rlk_seat *seat = client_seat(request);
-    rlk_lock *lock = rlki_seat_lock(seat);
-    uint8_t tag = request->tag;
-    uint8_t state = request->state;
-    bool answered = reply->error == RLK_OK;
-    bool over = false;
-    bool had = (seat->flags & RLKI_SEAT_PRESENT) != 0;
-    /* Deadlines before input. They may abandon the very command that is answered here: then its
-     * reply means nothing any more (what was sent behind it settles the matter). */
-    if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
-        rlki_lock_timer(lock);
-        over = request->tag != tag || request->state != state;
-    }
-    if (!over) {
-        rlki_seat_reply(seat, reply, left);
-        rlki_operation_step(lock);
-    }
-    /* What we delete ourselves nobody tells us; and who waits behind a lock of ours is told by us
-     * that it has not got it any more. */
-    if ((answered && tag == RLKI_RELEASE) || (had && !(seat->flags & RLKI_SEAT_PRESENT)))
-        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
-    else if (answered && tag == RLKI_DEL)
-        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    rlki_machine_reply(client_node_lock(request), conn, reply, left);
+    rlki_machine_drain(client);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
 {
-    rlk_seat *seat = client_seat(request);
-    client_advance((rlk_client *)context, rlk_conn_now(conn));
-    rlki_seat_lost(seat, maybe_sent);
-    rlki_operation_step(rlki_seat_lock(seat));
+    rlk_client *client = (rlk_client *)context;
+
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    rlki_machine_lost(client_node_lock(request), maybe_sent);
+    rlki_machine_drain(client);
 }
 
 /* Two names for one server make no quorum. */
-static void client_look_for_alias(rlk_client *client, unsigned node)
+static void client_find_alias(rlk_client *client, unsigned node)
 {
     const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
@@ -144,18 +85,19 @@ static void client_changed(void *context, rlk_conn *conn)
     unsigned node;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
     node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
-        rlki_client_note_fence(client, node);
-        client_look_for_alias(client, node);
+        client_note_fence(client, node);
+        client_find_alias(client, node);
     }
     for (lock = client->locks; lock; lock = lock->next)
-        rlki_lock_conn_changed(lock, node);
-    /* Of what happened meanwhile nobody will tell; nor is anything told from now on of keys that
-     * this stream has not read. */
+        rlki_machine_changed(lock, node);
+    /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
+     * stream has not read. */
     if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-        rlki_watch_tell_all(client, node, RLK_CAUSE_RECONNECT);
+        rlki_notify_all(client, node, RLK_CAUSE_RECONNECT);
+    rlki_machine_drain(client);
 }
 
 static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
@@ -163,11 +105,12 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
     rlk_client *client = (rlk_client *)context;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
     if (all)
-        rlki_watch_tell_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
+        rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
-        rlki_watch_tell(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+        rlki_notify(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+    rlki_machine_drain(client);
 }
 
 #ifndef RLK_NO_TRACE
@@ -274,6 +217,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->locks = NULL;
     client->event_head = NULL;
     client->event_tail = NULL;
+    client->ready_head = NULL;
+    client->ready_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
     client->checked = false;
@@ -318,16 +263,18 @@ void rlk_client_close(rlk_client *client)
     client->state = RLKI_CLIENT_CLOSED;
     for (lock = client->locks; lock; lock = lock->next)
         for (i = 0; i < rlki_nodes(client); i++)
-            rlki_seat_abandon(&lock->seats[i]);
+            (void)rlki_node_lock_abandon(&lock->nodes[i]);
     while (client->locks) {
         lock = client->locks;
         client->locks = lock->next;
         lock->client = NULL;
         lock->state = RLKI_CLOSED;
-        lock->place = RLKI_PLACE_NONE;
+        lock->position = RLKI_POSITION_NONE;
     }
     client->event_head = NULL;
     client->event_tail = NULL;
+    client->ready_head = NULL;
+    client->ready_tail = NULL;
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->now_ms);
 }
@@ -338,6 +285,8 @@ int64_t rlk_client_deadline(const rlk_client *client)
     unsigned i;
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
+    if (client->ready_head != NULL) /* of a command that did not leave */
+        return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
@@ -356,7 +305,8 @@ void rlk_client_tick(rlk_client *client)
         return;
     now_ms = rlki_client_now(client);
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
-        rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
+        rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
+    rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
 }

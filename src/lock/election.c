@@ -12,37 +12,47 @@
  * It is the acquire without a deadline, and the renewals in the background; what is added is that
  * it begins again, and not before its loss was heard.
  */
-#include "internal.h"
 #include "resplock/election.h"
-#include "validity.h"
 
-rlk_result rlk_campaign_start(rlk_lock *lock)
-{
-    rlk_result result = rlki_lock_start(lock, RLK_OP_ACQUIRE, RLK_FOREVER, NULL);
-    if (result == RLK_PENDING)
-        lock->options |= RLKI_OPTION_LEAD;
-    return result;
-}
+#include "acquire.h"
+#include "api.h"
+#include "events.h"
+#include "inspect.h"
+#include "lease.h"
+#include "machine.h"
+#include "wait_queue.h"
 
-void rlki_lead_again(rlk_lock *lock)
+#include <string.h>
+
+/* After its loss was pulled: follows again. */
+static void election_follow_again(rlk_lock *lock)
 {
     rlk_result result;
-    if (!(lock->options & RLKI_OPTION_LEAD) || lock->state != RLKI_LOST ||
-        rlki_operation_is_on(lock)) /* a query: when its result was pulled */
+
+    if (lock->state != RLKI_LOST || rlki_operation_is_on(lock)) /* a query: when that is pulled */
         return;
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    lock->follow_again = NULL;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
+}
+
+rlk_result rlk_campaign_start(rlk_lock *lock)
+{
+    rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
+
+    if (result == RLK_PENDING)
+        lock->follow_again = election_follow_again;
+    return result;
 }
 
 rlk_result rlk_resign_start(rlk_lock *lock)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     if (result != RLK_OK)
         return result;
-    if (lock->operation != RLK_OP_ACQUIRE)
+    if (lock->op != &rlki_acquire)
         return rlk_release_start(lock);
     (void)rlk_cancel(lock);
     if (rlki_operation_is_on(lock))
@@ -61,7 +71,7 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
     unsigned i = 0;
     do { /* one at least, as in lock_expiry */
         ttl_ms[i] = RLKI_EXPIRED;
-        if (rlki_query_agree(client, holders, &holders[i]) < rlki_needed(client))
+        if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
         ttl_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : found->ttl_ms;
@@ -80,7 +90,7 @@ rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info
 {
     const rlk_holder *holder;
     const rlk_lock *own;
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     int64_t left_ms;
     int64_t now_ms;
     if (result != RLK_OK)
@@ -97,7 +107,7 @@ rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info
         leader->since_ms = now_ms;
     memcpy(leader->token, holder->token, sizeof(leader->token));
     leader->known = true;
-    own = rlki_watch_owner(lock, holder->token, holder->token_len);
+    own = rlki_queue_owner(lock, holder->token, holder->token_len);
     if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
         own = NULL;
     leader->ours = own != NULL;

@@ -3,7 +3,8 @@
  * A lock with something to say is in its client's list, at most once, however much it has to say:
  * one result (an operation has one, and the next can't begin before) and sticky bits.
  */
-#include "internal.h"
+#include "events.h"
+#include "clock.h"
 
 static void events_link(rlk_lock *lock)
 {
@@ -84,11 +85,11 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
     } else {
         pulled = RLKI_EVENT_WAITING;
-        event->result = rlki_acquire_reason(lock).result;
+        event->result = (rlk_result)lock->wait.reported;
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST))
-        rlki_lead_again(lock);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
+        lock->follow_again(lock);
     return true;
 }

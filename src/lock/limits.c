@@ -3,8 +3,9 @@
  * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
  * rlk_lock_error.
  */
-#include "internal.h"
+#include "limits.h"
 #include "../net/limit.h"
+#include "lease.h"
 #include "text_out.h"
 
 bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
@@ -92,7 +93,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
     rlk_refusal refusal;
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
-    left_ms = rlki_lock_expiry(lock) - client->now_ms;
+    left_ms = rlki_lease_expiry(lock) - client->now_ms;
     refusal.number = INT64_MAX; /* the caller has it */
     refusal.most = (uint32_t)RLK_TTL_MAX;
     if (operation == RLK_OP_EXTEND) {

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * The public calls of a lock: arguments are checked here, once, for the started and the blocking
- * forms.
+ * The life of a lock, and what can be asked of it without the network.
  */
-#include "internal.h"
-#include "validity.h"
+#include "clock.h"
+#include "events.h"
+#include "extend.h"
+#include "lease.h"
+#include "limits.h"
+#include "machine.h"
+#include "notify.h"
+#include "recheck.h"
+#include "tally.h"
+#include "token.h"
+#include "trace.h"
 #include "timers.h"
 
 #include <string.h>
@@ -28,15 +36,6 @@ rlk_lock_config rlk_lock_config_default(void)
     return config;
 }
 
-/* A lease must outlast drift and the time of one try, else none can be won. */
-static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
-{
-    if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
-        return false;
-    return ttl_ms > (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) +
-                        (int64_t)lock->node_timeout_ms;
-}
-
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
     rlk_client *client = lock->client;
@@ -52,7 +51,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                                 RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
-        !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
+        !rlki_client_take_limit(client, &lock->report_interval_ms, config->report_ms, 0,
                                 RLKI_WORD("report_ms")))
         return false;
     if (config->max_hold_ms != 0 &&
@@ -92,7 +91,7 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
         }
         lock->prefix_len = (uint8_t)len;
     }
-    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
+    return rlki_extend_is_enough(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
 }
 
 /* The transmit buffer of each connection takes the key twice, and the prefix (RLK_TX_MIN_PREFIX).
@@ -143,13 +142,12 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->texts = rlki_token_texts(lock);
     lock->retry_ms = RLK_NEVER;
-    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    lock->report_at_ms = RLK_NEVER;
+    lock->hold.renew_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
-        lock->seats[i].index = (uint8_t)i;
-        lock->seats[i].expiry_ms = RLKI_EXPIRED;
+        lock->nodes[i].index = (uint8_t)i;
+        lock->nodes[i].expiry_ms = RLKI_EXPIRED;
     }
     client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
     lock->next = client->locks;
@@ -183,19 +181,20 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_tally tally;
     bool deleting[RLK_MAX_NODES];
     unsigned i;
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
-        bool del = lock->seats[i].request.tag == RLKI_DEL;
-        deleting[i] = !rlki_seat_abandon(&lock->seats[i]) && del;
+        bool del = lock->nodes[i].request.tag == RLKI_DEL;
+        deleting[i] = !rlki_node_lock_abandon(&lock->nodes[i]) && del;
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    rlki_watch_leave(lock);
+    rlki_recheck_leave(lock);
+    rlki_ready_drop(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else
@@ -203,7 +202,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (lock->next)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
-    lock->operation = RLK_OP_NONE;
+    lock->op = NULL;
     lock->client = NULL;
     if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
         return result;
@@ -212,287 +211,10 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     for (i = 0; i < rlki_nodes(client); i++)
         /* The first loop set each of them.
          * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
-        if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
-            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
+        if (deleting[i] || !rlki_node_lock_is_clean(&lock->nodes[i]))
+            rlki_notify(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
+    rlki_machine_drain(client);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
-}
-
-/* ---- operations ---- */
-
-/* A node that may still have a token of ours remembers it by its number: then the random part of
- * the token must stay, and only numbers go on. */
-static bool lock_has_token(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (rlki_seat_has_token(&lock->seats[i]))
-            return true;
-    return false;
-}
-
-static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    int64_t deadline_ms;
-    if (lock->state == RLKI_HELD)
-        return RLK_E_STATE;
-    if (wait_ms == RLK_DEFAULT)
-        wait_ms = lock->wait_ms;
-    if (wait_ms < 0)
-        return RLK_E_TIMES;
-    if (!lock_has_token(lock) && !rlki_token_draw(lock))
-        return RLK_E_ENTROPY;
-    deadline_ms =
-        rlki_later(lock->client->now_ms,
-                   wait_ms == RLK_TRY ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_release(rlk_lock *lock)
-{
-    if (lock->state == RLKI_FREE)
-        return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
-    rlki_release_begin(lock);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
-{
-    int64_t expiry_ms;
-    int64_t target_ms;
-    int64_t most_ms;
-    if (added_ms < 1 || added_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
-    expiry_ms = rlki_lock_expiry(lock);
-    target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
-    if (target_ms > most_ms)
-        target_ms = most_ms;
-    if (target_ms <= expiry_ms)
-        return RLK_E_TTL;
-    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, deadline_ms);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
-    if (ttl_ms == RLK_DEFAULT)
-        ttl_ms = lock->ttl_ms;
-    if (!lock_ttl_good(lock, ttl_ms))
-        return RLK_E_TTL;
-    target_ms = rlki_later(now_ms, ttl_ms);
-    if (!rlki_renew_gains(lock, target_ms)) {
-        /* sooner: only said here (rule 6) */
-        rlki_lock_claim(lock, target_ms, now_ms);
-        rlki_lock_validate(lock);
-        rlki_renew_schedule_next(lock);
-        rlki_lock_rearm(lock);
-        return RLK_OK;
-    }
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
-    return RLK_PENDING;
-}
-
-/* The key is being looked at, because the server told that it changed. */
-static bool lock_is_checking(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->seats[i].request.tag == RLKI_CHECK)
-            return true;
-    return false;
-}
-
-static rlk_result lock_keep(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
-    int64_t target_ms = rlki_renew_target(lock);
-    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
-        rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
-    else if (lock_is_checking(lock))
-        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-    else
-        return RLK_OK; /* not due, or not any more */
-    return RLK_PENDING;
-}
-
-static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
-{
-    size_t i;
-    if (!holders || cap < rlki_nodes(lock->client))
-        return RLK_E_ARGUMENT;
-    memset(holders, 0, (size_t)cap * sizeof(*holders));
-    for (i = 0; i < (size_t)cap; i++) {
-        holders[i].result = RLK_PENDING;
-        holders[i].ttl_ms = -2;
-    }
-    lock->query = holders;
-    rlki_query_begin(lock, RLK_OP_QUERY);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_force_release(rlk_lock *lock)
-{
-    if (lock->state == RLKI_HELD)
-        return RLK_E_STATE;
-    rlki_query_begin(lock, RLK_OP_FORCE_RELEASE);
-    return RLK_PENDING;
-}
-
-/* An operation on a lock that is held. */
-static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
-{
-    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
-    if (lock->state != RLKI_HELD)
-        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
-    switch (operation) {
-    case RLK_OP_EXTEND:
-        return lock_extend(lock, argument, deadline_ms);
-    case RLK_OP_RENEW:
-        return lock_renew(lock, argument, deadline_ms);
-    case RLKI_OP_KEEP:
-        return lock_keep(lock);
-    default: /* RLK_OP_CHECK */
-        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-        return RLK_PENDING;
-    }
-}
-
-static rlk_result lock_begin_free(rlk_lock *lock, unsigned operation, int64_t argument,
-                                  rlk_holder *holders)
-{
-    switch (operation) {
-    case RLK_OP_ACQUIRE:
-        return lock_acquire(lock, argument);
-    case RLK_OP_RELEASE:
-        return lock_release(lock);
-    case RLK_OP_QUERY:
-        return lock_query(lock, holders, argument);
-    case RLK_OP_FORCE_RELEASE:
-        return lock_force_release(lock);
-    default:
-        return lock_begin_held(lock, operation, argument);
-    }
-}
-
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
-                             rlk_holder *holders)
-{
-    bool looks = operation == RLK_OP_CHECK || operation == RLK_OP_QUERY;
-    bool renewing;
-    uint8_t flags;
-    rlk_result result;
-    if (rlki_operation_is_on(lock))
-        return RLK_E_STATE;
-    if (looks && lock->client->now_ms >= lock->wake_ms) /* else who never pauses would starve it */
-        rlki_renew_due(lock);
-    renewing = lock->operation != RLK_OP_NONE;
-    flags = lock->flags;
-    if (renewing)
-        rlki_renew_preempt(lock);
-    result = lock_begin_free(lock, operation, argument, holders);
-    /* for nothing: it goes on, unless the lease was shortened */
-    if (renewing && result != RLK_PENDING && !(operation == RLK_OP_RENEW && result == RLK_OK)) {
-        lock->operation = RLK_OP_RENEW;
-        lock->flags = flags;
-    }
-    return result;
-}
-
-rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
-                             int64_t argument, rlk_holder *holders)
-{
-    rlk_result result = entered;
-    if (result == RLK_OK)
-        result = lock_begin(lock, operation, argument, holders);
-    if (result == RLK_PENDING) {
-        if (!(lock->events & RLKI_EVENT_RESULT))
-            return RLK_PENDING;
-        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
-        return (rlk_result)lock->done_result;
-    }
-    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock && lock->client && !rlki_operation_is_on(lock) && !(lock->events & RLKI_EVENT_RESULT))
-        rlki_operation_note(lock, operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation,
-                            result);
-    return result;
-}
-
-rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
-                           rlk_holder *holders)
-{
-    return rlki_lock_entered(lock, rlki_lock_enter(lock), operation, argument, holders);
-}
-
-rlk_result rlk_cancel(rlk_lock *lock)
-{
-    rlk_result result = rlki_lock_enter(lock);
-    if (result != RLK_OK)
-        return result;
-    if (!rlki_operation_is_on(lock))
-        return RLK_NOT_HELD;
-    switch (lock->operation) {
-    case RLK_OP_ACQUIRE:
-        lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
-        rlki_acquire_cancel(lock);
-        break;
-    case RLK_OP_RELEASE:
-        rlki_operation_finish(lock, RLK_UNKNOWN); /* the seats go on */
-        break;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-    case RLK_OP_CHECK:
-        rlki_hold_cancel(lock);
-        break;
-    default: /* RLK_OP_QUERY, RLK_OP_FORCE_RELEASE */
-        rlki_query_cancel(lock);
-        break;
-    }
-    rlki_operation_step(lock);
-    return RLK_OK;
-}
-
-rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
-}
-
-rlk_result rlk_release_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_RELEASE, 0, NULL);
-}
-
-rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_EXTEND, added_ms, NULL);
-}
-
-rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_RENEW, ttl_ms, NULL);
-}
-
-rlk_result rlk_check_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_CHECK, 0, NULL);
-}
-
-rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return rlki_lock_start(lock, RLK_OP_QUERY, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
 }
 
 /* ---- questions ---- */
@@ -501,7 +223,7 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client) ? lock->hold.valid_ms : RLKI_EXPIRED;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -540,7 +262,7 @@ int64_t rlk_held_ms(const rlk_lock *lock)
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->operation
+    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->op->id
                                                               : RLK_OP_NONE;
 }
 
@@ -554,11 +276,11 @@ rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;
-    if (!lock || !lock->client || lock->round == 0)
+    if (!lock || !lock->client || lock->token == 0)
         return 0;
     len = rlki_token_len(lock);
     if (out && len < cap) {
-        rlki_token_write(lock, lock->round, (uint8_t *)out);
+        rlki_token_write(lock, lock->token, (uint8_t *)out);
         out[len] = '\0';
     }
     return len;

@@ -4,7 +4,9 @@
  */
 #include "../net/posix/socket_wait.h"
 #include "../net/posix/wakeup.h"
-#include "internal.h"
+#include "clock.h"
+#include "limits.h"
+#include "trace.h"
 
 #ifndef RLK_NO_POSIX
 

@@ -12,33 +12,69 @@
  *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
  *
  * Nodes that have not answered when the result is told go on being asked, as after an undo: the
- * seats do that by themselves.
+ * nodes do that by themselves.
  */
-#include "internal.h"
+#include "release.h"
+#include "events.h"
+#include "lease.h"
+#include "recheck.h"
+#include "tally.h"
+#include "trace.h"
 
-void rlki_release_begin(rlk_lock *lock)
+static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_client *client = lock->client;
     bool lost = lock->state == RLKI_LOST;
     unsigned i;
+
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->follow_again = NULL;
     lock->state = RLKI_FREE;
-    lock->wake_ms = RLK_NEVER;
+    lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_watch_leave(lock);
-    rlki_operation_begin(lock, RLK_OP_RELEASE,
-                         client->now_ms + (int64_t)(lost ? client->settle_timeout_ms
+    rlki_recheck_leave(lock);
+    rlki_operation_begin(lock, &rlki_release,
+                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
                                                          : client->operation_timeout_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_lock_undo(lock);
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (rlki_seat_clean(seat) || seat->round != lock->round)
-            seat->verdict = RLKI_NO; /* never asked, or known not to have it */
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
+            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
+        else
+            rlki_node_lock_count(node);
     }
-    rlki_operation_step(lock);
+    return RLK_PENDING;
+}
+
+static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (!report->votes)
+        return;
+    switch (report->kind) {
+    case RLKI_REPORT_DONE:
+        node->vote = RLKI_VOTE_YES;
+        break;
+    case RLKI_REPORT_NOT_OURS:
+        node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
+        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
+            lock->lost_cause = report->lost_cause;
+        break;
+    case RLKI_REPORT_REFUSED:
+        node->vote = RLKI_VOTE_ERROR;
+        break;
+    default:
+        break;
+    }
 }
 
 /* What the answers amount to; RLK_PENDING while that is open. */
@@ -66,14 +102,14 @@ static rlk_result release_late(const rlk_lock *lock)
 {
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        if (seat->verdict == RLKI_NONE && !(seat->flags & RLKI_SEAT_RETRY))
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
             return RLK_UNKNOWN;
     }
     return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
 }
 
-bool rlki_release_step(rlk_lock *lock)
+static bool release_step(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
     rlk_result result = release_result(lock, &tally);
@@ -89,3 +125,20 @@ bool rlki_release_step(rlk_lock *lock)
     rlki_operation_finish(lock, result);
     return false;
 }
+
+/* The undos go on behind it. */
+static void release_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+}
+
+static void release_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_UNKNOWN || result < 0)
+        lock->options |= RLKI_OPTION_UNSETTLED;
+}
+
+const rlki_operation rlki_release = {
+    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
+    NULL,           NULL, release_cancel, release_ended,
+};

@@ -4,21 +4,15 @@
  * round. A token for which a release is queued is never used again (rule 3), so each round after
  * an undo takes the next number; a node remembers which token may be on it by that number alone.
  */
-#include "internal.h"
+#include "token.h"
 
 #include <string.h>
 
 bool rlki_token_draw(rlk_lock *lock)
 {
     rlk_env *env = &lock->client->env;
-    unsigned i;
-    if (env->random(env->context, lock->base, sizeof(lock->base)) != 0)
-        return false;
-    /* A doubt is one of the token before. A number of the same token is none: an orphan of an
-     * earlier round, on other nodes, may still make up a quorum with it. */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
-    return true;
+
+    return env->random(env->context, lock->base, sizeof lock->base) == 0;
 }
 
 size_t rlki_token_len(const rlk_lock *lock)
@@ -63,6 +57,11 @@ size_t rlki_token_texts(const rlk_lock *lock)
     return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
 }
 
+bool rlki_token_dangles(const rlk_lock *lock)
+{
+    return rlki_token_texts(lock) != lock->texts;
+}
+
 static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
 {
     size_t i;
@@ -73,15 +72,16 @@ static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
     return out;
 }
 
-void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out)
+void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
-    uint8_t number[4];
-    number[0] = (uint8_t)(round >> 24);
-    number[1] = (uint8_t)(round >> 16);
-    number[2] = (uint8_t)(round >> 8);
-    number[3] = (uint8_t)round;
+    uint8_t bytes[4];
+
+    bytes[0] = (uint8_t)(number >> 24);
+    bytes[1] = (uint8_t)(number >> 16);
+    bytes[2] = (uint8_t)(number >> 8);
+    bytes[3] = (uint8_t)number;
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
     out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
-    token_hex(out, number, sizeof(number));
+    token_hex(out, bytes, sizeof bytes);
 }

@@ -2,7 +2,9 @@
  *
  * What happened: counters and the trace hook.
  */
-#include "internal.h"
+#include "trace.h"
+
+#include <string.h>
 
 const char *rlk_cause_name(rlk_cause cause)
 {

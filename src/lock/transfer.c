@@ -5,8 +5,8 @@
  *            rlk_lock_detach                       rlk_lock_attach
  *     HELD -----------------> FREE   (rlk_lease)   FREE, LOST -----------------> HELD
  *      |                                                         valid no more +-> LOST (undone)
- *      +-- seats where the token was confirmed: their expiry moves, the seat is clean
- *      +-- other seats: undone by the lock that sent the SET, behind it on its own stream
+ *      +-- nodes where the token was confirmed: their expiry moves, the node is clean
+ *      +-- other nodes: undone by the lock that sent the SET, behind it on its own stream
  *
  * Exclusion needs no more than for one lock, since one lock owns the lease at any time: what the
  * other knows is forgotten with the move, so it neither renews, nor undoes what is not its own. A
@@ -24,8 +24,13 @@
  */
 #include "resplock/transfer.h"
 
-#include "internal.h"
-#include "validity.h"
+#include "events.h"
+#include "lease.h"
+#include "machine.h"
+#include "operation.h"
+#include "token.h"
+#include "trace.h"
+#include "wait_queue.h"
 
 #include <string.h>
 
@@ -34,10 +39,10 @@
 
 /* True if the node is known to hold the token, and nothing that was sent can bring it, or an
  * earlier one, again. (No SET is under way where a token is PRESENT.) */
-static bool transfer_moves(const rlk_lock *lock, const rlk_seat *seat)
+static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & RLKI_SEAT_DOUBT) &&
-           seat->loose == 0 && seat->round == lock->round;
+    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
+           node->orphans == 0 && node->token == lock->token;
 }
 
 /* Fills in what the nodes that move hold. False: they are no quorum for any time. */
@@ -47,22 +52,22 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
     do { /* one at least, as in rlki_lock_expiry */
-        const rlk_seat *seat = &lock->seats[i];
-        bool moves = transfer_moves(lock, seat);
-        until_ms[i] = moves ? rlki_seat_until(client, seat) : RLKI_EXPIRED;
+        const rlk_node_lock *node = &lock->nodes[i];
+        bool moves = transfer_moves(lock, node);
+        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
         lease->node_until_ms[i] = until_ms[i];
         if (moves)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->valid_ms)
-        lease->until_ms = lock->valid_ms;
+    if (lease->until_ms > lock->hold.valid_ms)
+        lease->until_ms = lock->hold.valid_ms;
     return client->now_ms < lease->until_ms;
 }
 
 rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     unsigned i;
     if (result != RLK_OK)
         return result;
@@ -82,31 +87,30 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->ttl_ms = lock->ttl_ms;
     lease->node_timeout_ms = lock->node_timeout_ms;
     lease->max_hold_ms = lock->max_hold_ms;
-    lease->round = lock->round;
+    lease->token = lock->token;
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof(lease->base));
     lease->since_ms = lock->since_ms;
-    lease->target_ms = lock->target_ms;
-    lease->claim_ms = lock->claim_ms;
+    lease->target_ms = lock->hold.target_ms;
+    lease->claim_ms = lock->hold.claim_ms;
 
-    if (lock->operation != RLK_OP_NONE)
-        rlki_renew_preempt(lock);
+    lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
+        rlk_node_lock *node = &lock->nodes[i];
         if (!(lease->present & UINT32_C(1) << i))
             continue;
-        (void)rlki_seat_abandon(seat);
-        seat->flags = 0; /* not this lock's any more: nothing is undone */
+        (void)rlki_node_lock_abandon(node);
+        node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    lock->follow_again = NULL;
     lock->state = RLKI_FREE;
-    lock->wake_ms = RLK_NEVER;
-    rlki_lock_undo(lock); /* the other nodes */
-    rlki_watch_leave(lock);
-    lock->round ^= TRANSFER_HALF;
+    lock->hold.renew_ms = RLK_NEVER;
+    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
+    (void)rlki_queue_leave(lock);
+    lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_lock_rearm(lock);
+    rlki_machine_run(lock);
     return RLK_OK;
 }
 
@@ -116,8 +120,8 @@ static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
     bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        if (!rlki_seat_clean(seat) && (!same_base || lease->present & UINT32_C(1) << i))
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
             return false;
     }
     return true;
@@ -125,7 +129,7 @@ static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
 
 rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     unsigned i;
     if (result != RLK_OK)
         return result;
@@ -138,32 +142,33 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    lock->options = (uint8_t)(lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD));
+    lock->options = lock->options & RLKI_OPTION_RENEW;
     memcpy(lock->base, lease->base, sizeof(lock->base));
-    lock->round = lease->round;
+    lock->token = lease->token;
     lock->since_ms = lease->since_ms;
-    lock->target_ms = lease->target_ms;
-    lock->claim_ms = lease->claim_ms;
-    lock->limit_ms = lease->until_ms;
-    lock->touched = lease->present; /* asked now, and so notified of from now on */
+    lock->hold.target_ms = lease->target_ms;
+    lock->hold.claim_ms = lease->claim_ms;
+    lock->hold.limit_ms = lease->until_ms;
+    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
+        rlk_node_lock *node = &lock->nodes[i];
         if (!(lease->present & UINT32_C(1) << i))
             continue;
-        seat->flags = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT;
-        seat->round = lease->round;
-        seat->generation = 0;                      /* of no stream here */
-        seat->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
-        seat->horizon_ms = 0;
+        node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
+        node->token = lease->token;
+        node->generation = 0;                      /* of no stream here */
+        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        node->horizon_ms = 0;
     }
     lock->state = RLKI_HELD;
     rlki_operation_note(lock, RLK_OP_ACQUIRE, RLK_OK);
-    rlki_watch_hold(lock);
-    rlki_lock_validate(lock);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
-    rlki_renew_schedule_next(lock);
-    rlki_operation_step(lock); /* lost, if it is over */
+    (void)rlki_queue_hold(lock);
+    rlki_lease_validate(lock);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
+               lock->hold.valid_ms - lock->client->now_ms);
+    rlki_lease_schedule_next(lock);
+    rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
 }

@@ -20,7 +20,8 @@
  * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
  * takes is ALONE again.
  */
-#include "internal.h"
+#include "turn.h"
+#include "clock.h"
 
 #define TURN_MS        48 /* of a turn, and */
 #define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
@@ -82,16 +83,16 @@ void rlki_turn_acquired(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
-    if (lock->flags & RLKI_LOCK_TRY || lock->cause == RLK_CAUSE_LOCAL)
+    if (lock->flags & RLKI_LOCK_TRY || lock->wait.cause == RLK_CAUSE_LOCAL)
         return;
     if (lock->flags & RLKI_LOCK_HOLDER)
         rlki_turn_contend(lock);
     else if (!contended)
         return;
-    if (contended && lock->cause == RLK_CAUSE_START)
+    if (contended && lock->wait.cause == RLK_CAUSE_START)
         return; /* in its turn */
-    waited_ms = now_ms - lock->began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->t0_ms);
+    waited_ms = now_ms - lock->wait.began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
     if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
@@ -118,7 +119,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
 
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
     if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)

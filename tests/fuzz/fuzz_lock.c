@@ -25,7 +25,7 @@
 #include "input.h"
 #include "resp_reader.h"
 
-#include "../../src/lock/scripts.h"
+#include "../../src/lock/script.h"
 
 #include <string.h>
 

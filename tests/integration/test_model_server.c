@@ -12,7 +12,7 @@
 #include "stream_socket.h"
 #include "support.h"
 
-#include "lock/scripts.h"
+#include "lock/script.h"
 
 #include <fcntl.h>
 #include <poll.h>

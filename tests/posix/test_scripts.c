@@ -6,7 +6,7 @@
 #include "server.h"
 #include "support.h"
 
-#include "lock/scripts.h"
+#include "lock/script.h"
 
 #include <stdio.h>
 #include <stdlib.h>

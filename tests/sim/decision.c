@@ -5,7 +5,7 @@
  */
 #include "world.h"
 
-#include "lock/internal.h"
+#include "lock/tally.h"
 
 typedef struct decision_view {
     uint8_t state;
@@ -23,14 +23,14 @@ static void decision_look(const rlk_lock *lock, decision_view *view)
     unsigned i;
 
     view->state = lock->state;
-    view->operation = lock->operation;
+    view->operation = (uint8_t)rlk_lock_operation(lock);
     view->phase = lock->phase;
     view->present = 0;
     view->setting = 0;
     for (i = 0; i < sim.nodes; i++) {
-        const rlk_seat *seat = &lock->seats[i];
+        const rlk_node_lock *seat = &lock->nodes[i];
 
-        if ((seat->flags & RLKI_SEAT_PRESENT) != 0)
+        if ((seat->flags & RLKI_NODE_PRESENT) != 0)
             view->present |= (uint8_t)(1u << i);
         if (seat->request.tag == RLKI_SET)
             view->setting |= (uint8_t)(1u << i);
@@ -68,7 +68,7 @@ static void decision_new_round(const rlk_lock *lock)
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++)
-        if (lock->seats[i].verdict == RLKI_SKIPPED &&
+        if (lock->nodes[i].vote == RLKI_VOTE_SKIPPED &&
             rlk_conn_get_state(lock->client->conns[i]) == RLK_CONN_READY)
             MET(D_NODE_SKIPPED);
 }
@@ -78,9 +78,9 @@ static void decision_held(const rlk_lock *lock, const decision_view *before)
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++) {
-        const rlk_seat *seat = &lock->seats[i];
+        const rlk_node_lock *seat = &lock->nodes[i];
         unsigned bit = 1u << i;
-        bool present = (seat->flags & RLKI_SEAT_PRESENT) != 0;
+        bool present = (seat->flags & RLKI_NODE_PRESENT) != 0;
 
         if ((before->setting & bit) != 0 && seat->request.tag != RLKI_SET && present)
             MET(D_LATE_MINORITY);
@@ -97,10 +97,10 @@ void decision_after(sim_process *process)
         const rlk_lock *lock = &process->locks[i].lock;
         const decision_view *before = &views[i];
 
-        if (before->operation == RLK_OP_ACQUIRE && before->phase == RLKI_PHASE_ROUND)
+        if (before->operation == RLK_OP_ACQUIRE && before->phase == RLKI_PHASE_ATTEMPT)
             decision_round(lock, before);
-        if (lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
-            before->phase != RLKI_PHASE_ROUND)
+        if (rlk_lock_operation(lock) == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ATTEMPT &&
+            before->phase != RLKI_PHASE_ATTEMPT)
             decision_new_round(lock);
         if (before->state == RLKI_HELD && lock->state == RLKI_HELD)
             decision_held(lock, before);
@@ -131,7 +131,7 @@ void decision_result(const sim_lock *own, rlk_operation operation, rlk_result re
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && result != RLK_OK &&
         lock->state == RLKI_HELD)
         for (i = 0; i < sim.nodes; i++)
-            if (lock->seats[i].expiry_ms >= lock->target_ms)
+            if (lock->nodes[i].expiry_ms >= lock->hold.target_ms)
                 MET(D_MINORITY_RENEWED);
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && own->cancelled &&
         result == RLK_UNKNOWN)

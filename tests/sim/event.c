@@ -3,7 +3,7 @@
  * What must hold of events that are no results of an operation: what became of a token (SETTLED),
  * renewals that nobody called for, losses, and the campaign that goes on after a loss.
  */
-#include "lock/internal.h"
+#include "lock/acquire.h"
 #include "world.h"
 
 /* A lock's drift, and clocks that are looked at in whole milliseconds. */

@@ -5,7 +5,7 @@
  */
 #include "model_internal.h"
 
-#include "lock/scripts.h"
+#include "lock/script.h"
 
 #include <strings.h>
 

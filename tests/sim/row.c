@@ -6,7 +6,9 @@
  */
 #include "world.h"
 
-#include "lock/internal.h"
+#include "lock/acquire.h"
+#include "lock/turn.h"
+#include "lock/wait_queue.h"
 
 /* ---- Order ------------------------------------------------------------------------------- */
 
@@ -22,7 +24,7 @@ void row_in_turn(const sim_lock *own, const char *what)
 
         if (other != own && other->key == own->key && !other->once &&
             other->pending == RLK_OP_ACQUIRE && other->began < own->began && !other->cancelled &&
-            now_ms < other->tries_ms && rlk_lock_operation(&other->lock) == RLK_OP_ACQUIRE)
+            now_ms < other->tries_ms && rlki_acquire_is_trying(&other->lock))
             world_violate(SIM_WAKE, "process %u lock %u: %s, and lock %u waits for longer",
                           process->index, own->index, what, other->index);
     }
@@ -44,7 +46,7 @@ void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
 void row_turned(const sim_lock *own)
 {
     own->process->counts[own->key].turns++;
-    if (own->lock.place == RLKI_PLACE_ROW)
+    if (own->lock.position == RLKI_POSITION_BEHIND)
         MET(ROW);
 }
 
@@ -55,7 +57,7 @@ static void row_count_cause(const rlk_lock *lock)
         SIM_MET_BY_LOCAL, SIM_MET_BY_EXPIRY, SIM_MET_BY_SAFETY,
         SIM_MET_BY_RETRY, SIM_MET_BY_YIELD,  SIM_MET_BY_RECONNECT};
 
-    sim_met[covers[lock->cause]]++;
+    sim_met[covers[lock->wait.cause]]++;
 }
 
 void row_handed(sim_lock *own)
@@ -69,17 +71,17 @@ static void row_paused(const sim_lock *own)
 {
     sim_counts *counts = &own->process->counts[own->key];
 
-    if (own->lock.cause == RLK_CAUSE_YIELD &&
+    if (own->lock.wait.cause == RLK_CAUSE_YIELD &&
         sim.now_us - counts->released_us >= (own->retry_ms - 1) * SIM_MS)
         counts->released_us = -1;
 }
 
 void row_tries(sim_lock *own)
 {
-    own->tried = own->lock.round;
+    own->tried = own->lock.token;
     own->took_over = own->handed;
     own->handed = false;
-    if (own->lock.cause == RLK_CAUSE_PUSH || own->lock.cause == RLK_CAUSE_FLUSH)
+    if (own->lock.wait.cause == RLK_CAUSE_PUSH || own->lock.wait.cause == RLK_CAUSE_FLUSH)
         own->pushed++;
     row_paused(own);
 }
@@ -103,7 +105,7 @@ void row_granted(sim_lock *own)
     wake_held(own);
     row_count_cause(&own->lock);
     row_in_turn(own, "acquired");
-    if (own->lock.cause == RLK_CAUSE_LOCAL && own->took_over &&
+    if (own->lock.wait.cause == RLK_CAUSE_LOCAL && own->took_over &&
         counts->released_us > own->started_us)
         counts->chain++;
     else
@@ -123,10 +125,11 @@ void row_check(const sim_lock *own)
     const sim_process *process = own->process;
     unsigned i;
 
-    if (own->lock.place != RLKI_PLACE_ROW)
+    if (own->lock.position != RLKI_POSITION_BEHIND)
         return;
     for (i = 0; i < process->locks_len; i++)
-        if (process->locks[i].key == own->key && process->locks[i].lock.place == RLKI_PLACE_FIRST)
+        if (process->locks[i].key == own->key &&
+            process->locks[i].lock.position == RLKI_POSITION_FIRST)
             return;
     world_violate(SIM_WAKE, "process %u lock %u: stands in a row, and nobody is the first",
                   process->index, own->index);

@@ -11,7 +11,11 @@
  */
 #include "world.h"
 
-#include "lock/internal.h"
+#include "lock/node_lock.h"
+#include "lock/turn.h"
+#include "lock/wait_queue.h"
+
+#include <string.h>
 
 /* The longest pause of any lock, whichever was the first of the row when it began. */
 #define WAKE_SOON_MS (3 * SIM_RETRY_MS + 1)
@@ -78,8 +82,8 @@ static bool wake_is_releasing(const sim_process *process, unsigned server, unsig
         const rlk_lock *lock = &process->locks[i].lock;
 
         for (n = 0; process->locks[i].key == key && n < sim.nodes; n++)
-            if (process->server_of[n] == server && lock->seats[n].request.tag == RLKI_RELEASE &&
-                lock->seats[n].request.state != RLK_REQUEST_IDLE)
+            if (process->server_of[n] == server && lock->nodes[n].request.tag == RLKI_RELEASE &&
+                lock->nodes[n].request.state != RLK_REQUEST_IDLE)
                 return true;
     }
     return false;
@@ -92,11 +96,11 @@ static bool wake_is_busy(const sim_process *process, unsigned node, unsigned key
 
     for (i = 0; i < process->locks_len; i++) {
         const rlk_lock *lock = &process->locks[i].lock;
-        unsigned command = lock->seats[node].request.tag;
+        unsigned command = lock->nodes[node].request.tag;
 
         if (process->locks[i].key == key &&
             (command == RLKI_RELEASE || command == RLKI_DEL ||
-             (command != RLKI_NO_COMMAND && lock->place == RLKI_PLACE_HOLDER)))
+             (command != RLKI_NO_COMMAND && lock->position == RLKI_POSITION_HOLDER)))
             return true;
     }
     return false;
@@ -284,7 +288,7 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
     const rlk_lock *lock = &own->lock;
     bool wrong = false;
 
-    switch (lock->cause) {
+    switch (lock->wait.cause) {
     case RLK_CAUSE_PUSH:
         wrong = watch->pushes == 0;
         break;
@@ -303,7 +307,7 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
     }
     if (wrong)
         world_violate(SIM_WAKE, "process %u lock %u: it tries again by %s, and that is no reason",
-                      own->process->index, own->index, rlk_cause_name((rlk_cause)lock->cause));
+                      own->process->index, own->index, rlk_cause_name((rlk_cause)lock->wait.cause));
 }
 
 /* A round, at so many nodes that it knows to be taken that no quorum is left. */
@@ -323,7 +327,7 @@ static void wake_round(const sim_lock *own)
 
 void wake_answered(sim_lock *own, unsigned node, int64_t number)
 {
-    unsigned command = own->lock.seats[node].request.tag;
+    unsigned command = own->lock.nodes[node].request.tag;
 
     if ((command == RLKI_SET_NIL || command == RLKI_PROBE) && number >= -1)
         own->seen |= (uint8_t)(1u << node);
@@ -342,10 +346,10 @@ static void wake_forget_pushes(const sim_link *link, sim_watch *watch)
 
 void wake_sends(sim_lock *own, unsigned node)
 {
-    unsigned command = own->lock.seats[node].request.tag;
+    unsigned command = own->lock.nodes[node].request.tag;
     sim_watch *watch = wake_watch(own, node);
 
-    if (command == RLKI_SET && own->tried != own->lock.round) {
+    if (command == RLKI_SET && own->tried != own->lock.token) {
         wake_round(own);
         own->seen = 0;
     }
@@ -355,13 +359,13 @@ void wake_sends(sim_lock *own, unsigned node)
     }
     if (command == RLKI_SET) {
         row_in_turn(own, "tries");
-        if (sim.nodes == 1 && own->tried != own->lock.round) /* else it is repeated */
+        if (sim.nodes == 1 && own->tried != own->lock.token) /* else it is repeated */
             wake_cause(own, watch);
-        if (own->tried != own->lock.round)
+        if (own->tried != own->lock.token)
             row_tries(own);
     }
     /* the question of who is restrained is part of its attempt */
-    if (own->lock.place == RLKI_PLACE_FIRST &&
+    if (own->lock.position == RLKI_POSITION_FIRST &&
         (command == RLKI_SET || (command == RLKI_PROBE && sim.nodes > 1))) {
         wake_forget_pushes(&own->process->links[node], watch);
         watch->restrained = false;
@@ -381,7 +385,7 @@ void wake_held(const sim_lock *own)
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++) {
-        if (own->lock.seats[i].verdict == RLKI_YES) /* whoever is next waits for this one's end */
+        if (own->lock.nodes[i].vote == RLKI_VOTE_YES) /* whoever is next waits for this one's end */
             wake_watch(own, i)->gone.is = false;
         else /* of a token before */
             wake_watch(own, i)->changed.is = false;
@@ -401,8 +405,8 @@ static bool wake_is_told(const sim_lock *own, unsigned node)
 
     for (i = 0; i < process->locks_len; i++)
         if (process->locks[i].key == own->key &&
-            (process->locks[i].lock.place == RLKI_PLACE_HOLDER ||
-             process->locks[i].lock.seats[node].request.tag == RLKI_RELEASE))
+            (process->locks[i].lock.position == RLKI_POSITION_HOLDER ||
+             process->locks[i].lock.nodes[node].request.tag == RLKI_RELEASE))
             return true;
     return stream == NULL || !stream->server_open ||
            sim.hosts[stream->server].model.clients[stream->slot].tracking;
@@ -410,13 +414,13 @@ static bool wake_is_told(const sim_lock *own, unsigned node)
 
 static void wake_waiter(const sim_lock *own, unsigned node)
 {
-    const rlk_seat *seat = &own->lock.seats[node];
+    const rlk_node_lock *seat = &own->lock.nodes[node];
     sim_watch *watch = wake_watch(own, node);
     uint32_t now_ms = (uint32_t)process_now_ms(own->process);
-    int64_t left_ms = (int32_t)(seat->t0 - now_ms);
+    int64_t left_ms = (int32_t)(own->lock.wait.recheck_at_ms[node] - now_ms);
     int64_t most_ms = own->recheck_max_ms > WAKE_SOON_MS ? own->recheck_max_ms : WAKE_SOON_MS;
 
-    if ((own->lock.touched >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
+    if ((own->lock.wait.busy >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
         wake_is_busy(own->process, node, own->key) ||
         rlk_conn_get_state(&own->process->links[node].conn) != RLK_CONN_READY)
         return;
@@ -430,7 +434,7 @@ static void wake_waiter(const sim_lock *own, unsigned node)
     if (left_ms > WAKE_SOON_MS && watch->fresh)
         world_violate(SIM_WAKE, "process %u lock %u: looks at node %u, which is back, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (own->lock.woken >= SIM_IN_VAIN || rlki_turn_contended(&own->lock))
+    if (own->lock.wait.spurious >= SIM_IN_VAIN || rlki_turn_contended(&own->lock))
         watch->restrained = true;
     if (watch->gone.is && watch->gone.told && !watch->deaf && left_ms > WAKE_SOON_MS)
         world_violate(SIM_WAKE,
@@ -440,13 +444,13 @@ static void wake_waiter(const sim_lock *own, unsigned node)
 
 static void wake_holder(const sim_lock *own, unsigned node)
 {
-    const rlk_seat *seat = &own->lock.seats[node];
+    const rlk_node_lock *seat = &own->lock.nodes[node];
     const sim_watch *watch = wake_watch(own, node);
 
     if (watch->changed.is && watch->changed.told && !watch->deaf &&
         check_is_current(own, watch->serial, watch->round) &&
-        (own->lock.touched >> node & 1) == 0 && seat->request.tag == RLKI_NO_COMMAND &&
-        !rlki_seat_clean(seat))
+        (own->lock.hold.dirty >> node & 1) == 0 && seat->request.tag == RLKI_NO_COMMAND &&
+        !rlki_node_lock_is_clean(seat))
         world_violate(SIM_WAKE,
                       "process %u lock %u: k%u was taken from it on node %u, and it does "
                       "not look",
@@ -457,12 +461,12 @@ static void wake_lock(const sim_lock *own)
 {
     unsigned i;
 
-    switch (own->lock.place) {
-    case RLKI_PLACE_FIRST:
+    switch (own->lock.position) {
+    case RLKI_POSITION_FIRST:
         for (i = 0; i < sim.nodes; i++)
             wake_waiter(own, i);
         break;
-    case RLKI_PLACE_HOLDER:
+    case RLKI_POSITION_HOLDER:
         for (i = 0; i < sim.nodes; i++)
             wake_holder(own, i);
         break;

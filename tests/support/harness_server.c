@@ -4,7 +4,7 @@
  */
 #include "harness.h"
 
-#include "../../src/lock/scripts.h"
+#include "../../src/lock/script.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -170,7 +170,7 @@ static void test_lock_trace_of_a_lock(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_serve(&h, 0);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
-    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ATTEMPT", RLK_CAUSE_START);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 1);
     expect(RLK_TRACE_REPLY, &lock, 0, "SET", 2);
     expect(RLK_TRACE_STATE, &lock, -1, "HELD", 30000 - 303);
@@ -253,9 +253,9 @@ static void test_lock_trace_of_waiting(void **state)
     assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
     harness_serve(&h, 0);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
-    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_START);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ATTEMPT", RLK_CAUSE_START);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
-    expect(RLK_TRACE_PHASE, &second, -1, "ROW", RLK_CAUSE_START);
+    expect(RLK_TRACE_PHASE, &second, -1, "QUEUE", RLK_CAUSE_START);
     expect(RLK_TRACE_REPLY, &lock, 0, "SET", 0); /* nil */
     assert_int_equal(traces[checked].kind, RLK_TRACE_REPLY);
     assert_string_equal(traces[checked].what, WORD("PTTL"));
@@ -265,7 +265,7 @@ static void test_lock_trace_of_waiting(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     harness_run(&h);
     expect(RLK_TRACE_PUSH, &lock, 0, "PUSH", RLK_CAUSE_PUSH);
-    expect(RLK_TRACE_PHASE, &lock, -1, "ROUND", RLK_CAUSE_PUSH);
+    expect(RLK_TRACE_PHASE, &lock, -1, "ATTEMPT", RLK_CAUSE_PUSH);
     expect(RLK_TRACE_COMMAND, &lock, 0, "SET", 2);
     expect_no_more();
     assert_result(rlk_cancel(&lock), RLK_OK);

@@ -298,7 +298,7 @@ static void test_lock_transfer_tokens_stay_apart(void **state)
     assert_memory_equal(next, theirs, 32); /* one random part */
     for (i = 0; i < 3; i++) {
         assert_string_not_equal(next, theirs);
-        to.round++;
+        to.token++;
         (void)rlk_lock_token(&to, theirs, sizeof theirs);
     }
 }

@@ -25,7 +25,7 @@ static void test_lock_waiting_push_wakes_at_once(void **state)
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
         harness_delete(&h, 0, HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
-        assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
+        assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_int_equal(h.now_ms, HARNESS_START + 400);
@@ -85,7 +85,7 @@ static void test_lock_waiting_push_before_pttl_is_ignored(void **state)
         harness_expect_quiet(&h, 0);
         assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
                        RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
-        assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
+        assert_int_equal(lock.wait.cause, RLK_CAUSE_RECHECK);
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-1\r\n");
         harness_push(harness_link_of(&h, 0), keys[i]); /* behind it */
@@ -133,7 +133,7 @@ static void test_lock_waiting_flush_wakes_all(void **state)
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
     for (i = 0; i < 3; i++)
-        assert_int_equal(locks[i].cause, RLK_CAUSE_FLUSH);
+        assert_int_equal(locks[i].wait.cause, RLK_CAUSE_FLUSH);
     harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -190,7 +190,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
-    assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
+    assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
     harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
     assert_false(rlk_is_held(&held)); /* which was told, too */
@@ -291,7 +291,7 @@ static void test_lock_waiting_restraint_when_it_is_gone_each_time(void **state)
         if (harness_head(harness_link_of(&h, 0)) ==
             NULL) /* or the last pause made up for one more */
             assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 2);
-        assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
+        assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
     }
     assert_between(h.now_ms - begin_ms, 50, 200 * 2); /* it changes hands */
 }

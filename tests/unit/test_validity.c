@@ -4,7 +4,7 @@
  */
 #include "support.h"
 
-#include "lock/validity.h"
+#include "lock/lease.h"
 
 static void test_validity_drift_is_never_less_than_its_share(void **state)
 {

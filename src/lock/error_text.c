@@ -2,8 +2,14 @@
  *
  * Errors in words, rendered on demand into the client's one buffer.
  */
-#include "internal.h"
+#include "acquire.h"
+#include "command.h"
+#include "lease.h"
+#include "limits.h"
+#include "node_lock.h"
 #include "text_out.h"
+
+#include <string.h>
 
 #ifndef RLK_NO_TEXT
 /* Longest part of a key that is shown. */
@@ -149,10 +155,10 @@ static void text_address(text_out *out, const rlk_url *url)
 /* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
 static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
 {
-    unsigned verdict = lock ? lock->seats[node].verdict : (unsigned)RLKI_NONE;
-    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || verdict == RLKI_ERROR)
+    unsigned vote = lock ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
-    return !lock || verdict != RLKI_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
+    return !lock || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
 
 /* "; 2 of 5 nodes answer, 3 are needed" */
@@ -216,28 +222,6 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     rlki_text_char(out, ')');
 }
 
-const char *rlki_operation_name(unsigned operation)
-{
-    static const char *const names[] = {"lock",  "acquire", "release", "extend",
-                                        "renew", "check",   "query",   "force_release"};
-    return names[operation];
-}
-
-const char *rlki_command_name(unsigned command)
-{
-    static const char *const names[] = {"",
-                                        "SET",
-                                        "PTTL",
-                                        "PTTL",
-                                        "PTTL",
-                                        "EVALSHA (raise)",
-                                        "EVALSHA (check)",
-                                        "EVALSHA (release)",
-                                        "GET, PTTL",
-                                        "DEL"};
-    return names[command];
-}
-
 /* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
 static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
                               unsigned node, unsigned command, rlk_result error)
@@ -279,7 +263,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
+    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,
                      (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
@@ -293,20 +277,6 @@ static void text_last_error(text_out *out, rlk_result error)
 }
 
 #else /* RLK_NO_TEXT: numbers */
-
-#ifndef RLK_NO_TRACE
-const char *rlki_operation_name(unsigned operation)
-{
-    (void)operation;
-    return "";
-}
-
-const char *rlki_command_name(unsigned command)
-{
-    (void)command;
-    return "";
-}
-#endif
 
 static void text_result(text_out *out, rlk_result result)
 {

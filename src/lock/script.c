@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "scripts.h"
+#include "script.h"
 
 /* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
  * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's

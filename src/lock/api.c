@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The public calls of a lock, in their started form.
+ */
+#include "api.h"
+#include "acquire.h"
+#include "clock.h"
+#include "events.h"
+#include "extend.h"
+#include "inspect.h"
+#include "lease.h"
+#include "machine.h"
+#include "release.h"
+#include "renewal.h"
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                            rlk_holder *holders)
+{
+    rlk_result result;
+
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    /* else who never pauses would starve it */
+    if (op->flags & RLKI_OP_YIELDS && lock->state == RLKI_HELD &&
+        lock->client->now_ms >= lock->hold.renew_ms) {
+        rlki_renewal_due(lock);
+        rlki_machine_run(lock);
+    }
+    result = op->begin(lock, argument, holders);
+    if (result == RLK_PENDING || result == RLK_OK)
+        rlki_machine_run(lock);
+    return result;
+}
+
+rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+                          int64_t argument, rlk_holder *holders)
+{
+    rlk_result result = entered;
+
+    if (result == RLK_OK)
+        result = api_begin(lock, op, argument, holders);
+    if (result == RLK_PENDING) {
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            return RLK_PENDING;
+        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+        return (rlk_result)lock->done_result;
+    }
+    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
+    if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
+        !(lock->events & RLKI_EVENT_RESULT))
+        rlki_operation_note(lock, op->id, result);
+    return result;
+}
+
+rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                          rlk_holder *holders)
+{
+    return rlki_api_begin(lock, rlki_machine_enter(lock), op, argument, holders);
+}
+
+rlk_result rlk_cancel(rlk_lock *lock)
+{
+    rlk_result result = rlki_machine_enter(lock);
+
+    if (result != RLK_OK)
+        return result;
+    if (!rlki_operation_is_on(lock))
+        return RLK_NOT_HELD;
+    lock->op->cancel(lock);
+    rlki_machine_run(lock);
+    return RLK_OK;
+}
+
+rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
+{
+    return rlki_api_start(lock, &rlki_acquire, wait_ms, NULL);
+}
+
+rlk_result rlk_release_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_release, 0, NULL);
+}
+
+rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
+{
+    return rlki_api_start(lock, &rlki_extend, added_ms, NULL);
+}
+
+rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
+{
+    return rlki_api_start(lock, &rlki_renew, ttl_ms, NULL);
+}
+
+rlk_result rlk_check_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_check, 0, NULL);
+}
+
+rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return rlki_api_start(lock, &rlki_query, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_force_release, 0, NULL);
+}

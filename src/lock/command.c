@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A command is a table of bytes around a key and a token. What is the same in each leaves in one
+ * piece.
+ */
+#include "command.h"
+#include "script.h"
+#include "token.h"
+
+#define COMMAND_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+
+static bool command_is_script(unsigned command)
+{
+    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
+}
+
+/* Writes the beginning of a script's call, up to the number of its keys. */
+static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
+{
+    rlk_resp_put_command(writer, argc);
+    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+        rlk_conn_put_script(conn, writer);
+    else
+        COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
+    COMMAND_PUT(writer, "$1\r\n1\r\n");
+}
+
+static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+}
+
+static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
+                                  rlk_resp_writer *writer)
+{
+    uint8_t *token;
+
+    command_put_key(lock, writer);
+    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    if (token != NULL)
+        rlki_token_write(lock, node->token, token);
+}
+
+static void command_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    COMMAND_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+    command_put_key(lock, writer);
+}
+
+/* Milliseconds that a script is to raise to; -1, which raises nothing, of a check and once the
+ * target is past (a PEXPIRE of 0 or less would delete). */
+static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
+{
+    int64_t to_ms;
+
+    if (command == RLKI_CONFIRM)
+        return lock->ttl_ms;
+    if (command == RLKI_CHECK)
+        return -1;
+    to_ms = lock->hold.target_ms - lock->client->now_ms;
+    return to_ms > 0 ? to_ms : -1;
+}
+
+static unsigned command_put_set(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                                rlk_resp_writer *writer)
+{
+    COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+    command_put_key_token(lock, node, writer);
+    COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+    rlk_resp_put_integer(writer, lock->ttl_ms);
+    if (!rlk_conn_is_tracking(conn))
+        return 1;
+    command_put_pttl(lock, writer);
+    return 2;
+}
+
+unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                          rlk_resp_writer *writer)
+{
+    unsigned command = node->request.tag;
+    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
+
+    switch (command) {
+    case RLKI_SET:
+        return command_put_set(lock, node, conn, writer);
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        command_put_script(conn, writer, by_get ? 7 : 6);
+        command_put_key_token(lock, node, writer);
+        rlk_resp_put_integer(writer, command_raise_to(lock, command));
+        if (by_get)
+            COMMAND_PUT(writer, "$1\r\n1\r\n");
+        return 1;
+    case RLKI_RELEASE:
+        command_put_script(conn, writer, by_get ? 7 : 5);
+        command_put_key_token(lock, node, writer);
+        if (by_get)
+            COMMAND_PUT(writer, "$0\r\n\r\n$1\r\n1\r\n");
+        return 1;
+    case RLKI_QUERY:
+        COMMAND_PUT(writer, "*2\r\n$3\r\nGET\r\n");
+        command_put_key(lock, writer);
+        command_put_pttl(lock, writer);
+        return 2;
+    case RLKI_PROBE:
+        command_put_pttl(lock, writer);
+        return 1;
+    default: /* RLKI_DEL */
+        COMMAND_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
+        command_put_key(lock, writer);
+        return 1;
+    }
+}
+
+int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
+{
+    *by_get = command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
+              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
+}
+
+static bool command_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+static bool command_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
+bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left)
+{
+    int64_t least = RLKI_TTL_ABSENT; /* of a number */
+    int64_t most = INT64_MAX;
+
+    if (reply->error != RLK_OK)
+        return true;
+    switch (command) {
+    case RLKI_SET:
+        return command_is_ok(reply) || command_is_nil(reply);
+    case RLKI_QUERY:
+        if (left > 0)
+            return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+        break;
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        least = RLKI_NOT_OURS;
+        break;
+    case RLKI_RELEASE:
+        if (value == RLKI_TTL_NONE)
+            return false;
+        least = RLKI_NOT_OURS;
+        most = 1;
+        break;
+    case RLKI_DEL:
+        least = 0;
+        most = 1;
+        break;
+    default: /* PTTL */
+        break;
+    }
+    return reply->type == RLK_RESP_INTEGER && value >= least && value <= most;
+}
+
+#ifndef RLK_NO_TEXT
+const char *rlki_command_name(unsigned command)
+{
+    static const char *const names[] = {"",
+                                        "SET",
+                                        "PTTL",
+                                        "PTTL",
+                                        "PTTL",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (check)",
+                                        "EVALSHA (release)",
+                                        "GET, PTTL",
+                                        "DEL"};
+    return names[command];
+}
+#elif !defined(RLK_NO_TRACE)
+const char *rlki_command_name(unsigned command)
+{
+    (void)command;
+    return "";
+}
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The commands of a lock: what each sends, and which replies a server may give to it.
+ */
+#ifndef RLKI_LOCK_COMMAND_H
+#define RLKI_LOCK_COMMAND_H
+
+#include "state.h"
+
+/* The tag of a node lock's request. */
+enum {
+    RLKI_NO_COMMAND,
+    RLKI_SET,      /* SET key token NX PX ttl, and PTTL where the server notifies of changes */
+    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
+    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server notify of changes */
+    RLKI_PROBE,    /* PTTL */
+    RLKI_CONFIRM,  /* the script: ours? then raised to the TTL */
+    RLKI_RAISE,    /* ours? then raised to lock->hold.target_ms */
+    RLKI_CHECK,    /* ours? raises nothing */
+    RLKI_RELEASE,  /* ours? then deleted */
+    RLKI_QUERY,    /* GET and PTTL */
+    RLKI_DEL
+};
+
+/* What PTTL answers: the time that the key has yet, and */
+#define RLKI_TTL_NONE    (-1) /* no expiry */
+#define RLKI_TTL_ABSENT  (-2) /* no such key */
+#define RLKI_TTL_UNKNOWN (-3) /* no answer */
+
+/* Writes the command of a node, and returns how many replies it will have. */
+unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                          rlk_resp_writer *writer);
+
+/* Returns the number of the reply: of a script that had to use GET, and says so with its reply
+ * (script.h), without that; *by_get is then true. */
+int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
+
+/* Returns false of a reply that no server gives to such a command: replies and requests do not
+ * match. value: of rlki_command_value; left: replies still to come. */
+bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left);
+
+/* Name of a command, for texts; "" with RLK_NO_TEXT. */
+const char *rlki_command_name(unsigned command);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Outcomes that wait to be pulled.
+ */
+#ifndef RLKI_LOCK_EVENTS_H
+#define RLKI_LOCK_EVENTS_H
+
+#include "state.h"
+
+/* Pending events of a lock, in the order in which they are pulled. */
+#define RLKI_EVENT_RESULT  0x01u
+#define RLKI_EVENT_SETTLED 0x02u
+#define RLKI_EVENT_RENEWAL 0x04u
+#define RLKI_EVENT_LOST    0x08u
+#define RLKI_EVENT_WAITING 0x10u
+#define RLKI_EVENT_ALL     0x1fu
+#define RLKI_EVENT_LINKED  0x80u /* in the client's list */
+
+void rlki_event_raise(rlk_lock *lock, unsigned event);
+
+/* Takes an event away without showing it (a blocking call returns it). */
+void rlki_event_drop(rlk_lock *lock, unsigned event);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A node of a lock that is held is dirty from when the key changed there, as far as is known, until
+ * it was compared:
+ *
+ *              notified; found without the key              idle: CHECK
+ *     clean ----------------------------------> dirty <-------------------> compared
+ *       ^                                                 refused for now     | answered
+ *       +---------------------------------------------------------------------+
+ *
+ *                       validity over, or a quorum of nodes is without our token
+ *     HELD ----------------------------------------------------------------------> LOST
+ *                                                                    undone on every node
+ */
+#include "held.h"
+#include "events.h"
+#include "lease.h"
+#include "operation.h"
+#include "trace.h"
+#include "turn.h"
+#include "wait_queue.h"
+
+/* Returns true if the last word on a renewal, since the last operation that worked, is an error of
+ * a server. */
+static bool held_renewal_refused(const rlk_lock *lock)
+{
+    return lock->error_command == RLKI_RAISE &&
+           rlk_result_class((rlk_result)lock->error) >= RLK_KIND_SERVER;
+}
+
+void rlki_held_lose(rlk_lock *lock, rlk_result result)
+{
+    lock->state = RLKI_LOST;
+    if (result == RLK_LOST) /* else the nodes said what it was */
+        lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
+    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_COUNT(lock->client, lost);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
+    if (lock->op != NULL && lock->op->flags & RLKI_OP_LEASE)
+        rlki_operation_finish(lock, result);
+    rlki_event_raise(lock, RLKI_EVENT_LOST);
+}
+
+bool rlki_held_is_absent(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(client); i++)
+        absent += rlki_node_lock_is_clean(&lock->nodes[i]);
+    return absent > rlki_nodes(client) - rlki_needed(client);
+}
+
+void rlki_held_compare(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        uint32_t bit = rlki_bit(i);
+
+        if (!(lock->hold.dirty & bit) || node->request.tag != RLKI_NO_COMMAND)
+            continue; /* behind it; if it compares, its answer will see what was notified before */
+        if (rlki_node_lock_is_clean(node))
+            lock->hold.dirty &= ~bit;
+        else
+            rlki_node_lock_send(node, RLKI_CHECK);
+    }
+}
+
+/* A compare of a dirty node was refused. It is sent again, unless an operation waits for the node:
+ * then it comes again behind that one's command. */
+static void held_refused(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (rlki_is_final((rlk_result)report->error))
+        rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+    else if (report->command == RLKI_CHECK && (lock->op == NULL || node->vote != RLKI_VOTE_NONE))
+        rlki_node_lock_retry(node, report);
+}
+
+void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    unsigned command = report->command;
+    bool compared = command == RLKI_CONFIRM || command == RLKI_RAISE || command == RLKI_CHECK;
+    rlk_result error = (rlk_result)report->error;
+
+    if (report->kind == RLKI_REPORT_NOT_OURS && lock->lost_cause < report->lost_cause)
+        lock->lost_cause = report->lost_cause;
+    if (report->kind == RLKI_REPORT_HELD && (command == RLKI_SET || command == RLKI_SET_NIL))
+        rlki_turn_contend(lock); /* late: the other nodes have it held */
+    if (command == RLKI_SET_DONE && report->ttl_ms == RLKI_TTL_ABSENT) /* gone: by whose doing? */
+        lock->hold.dirty |= rlki_bit(node->index);
+    if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
+        held_refused(lock, node, report);
+    if (compared && node->request.tag == RLKI_NO_COMMAND &&
+        (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
+        lock->hold.dirty &= ~rlki_bit(node->index);
+}

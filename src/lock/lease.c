@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease.h"
+
+/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
+#define LEASE_PPM_UNIT 4295u
+
+uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
+{
+    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
+    uint64_t drift = part + 1 + drift_ms;
+    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
+}
+
+unsigned rlki_quorum(unsigned nodes)
+{
+    return nodes / 2 + 1;
+}
+
+int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+{
+    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    unsigned i;
+    if (RLK_MAX_NODES == 1)
+        return values[0];
+    sorted[0] = values[0];
+    for (i = 1; i < n; i++) {
+        unsigned at = i;
+        while (at > 0 && sorted[at - 1] < values[i]) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = values[i];
+    }
+    return sorted[q - 1];
+}
+
+int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms)
+{
+    int64_t earliest = rlki_later(t0_ms, p_ms);
+    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
+        return known_ms;
+    return earliest;
+}
+
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
+{
+    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
+/* ---- One node ---- */
+
+int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
+{
+    if (node->expiry_ms == RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
+}
+
+void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+
+    node->expiry_ms = expiry_ms;
+    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->generation = generation;
+}
+
+/*
+ * What was known stays with its own horizon: the drift that it counts with runs from when it was
+ * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
+ * and that of a long extend may be more than a TTL.
+ */
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
+                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
+{
+    bool same = node->generation == generation;
+    bool checked = asked_ms == RLKI_EXPIRED;
+    int64_t known_ms = rlki_node_until(client, node);
+    uint32_t horizon_ms = node->horizon_ms;
+    int64_t said_ms = rlki_later(t0_ms, p_ms);
+    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
+    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
+    bool stays;
+
+    if (expiry_ms > most_ms)
+        expiry_ms = most_ms;
+    stays = expiry_ms == node->expiry_ms && expiry_ms != said_ms;
+    rlki_node_confirm(node, said_ms < most_ms ? said_ms : most_ms, t0_ms, generation);
+    if (stays && (checked || rlki_node_until(client, node) <= known_ms)) {
+        node->expiry_ms = expiry_ms;
+        node->horizon_ms = horizon_ms;
+    }
+}
+
+/* ---- All nodes of a lock ---- */
+
+void rlki_lease_validate(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t until_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+
+    do /* one at least, as in rlki_lease_expiry */
+        until_ms[i] = rlki_node_until(client, &lock->nodes[i]);
+    while (++i < rlki_nodes(client));
+    lock->hold.valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (lock->hold.valid_ms > lock->hold.limit_ms)
+        lock->hold.valid_ms = lock->hold.limit_ms;
+}
+
+int64_t rlki_lease_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i = 0;
+
+    do /* one at least: compilers that look as far as the quorum warn of none */
+        expiry_ms[i] = lock->nodes[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->hold.claim_ms ? quorum_ms : lock->hold.claim_ms;
+}
+
+void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
+{
+    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
+
+    lock->hold.claim_ms = expiry_ms;
+    lock->hold.limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
+}
+
+/* ---- Renewal ---- */
+
+int64_t rlki_lease_renew_at(const rlk_lock *lock)
+{
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    uint32_t left_ms = lease_ms / 3;
+
+    if (lease_ms - left_ms > lock->ttl_ms / 3)
+        left_ms = lease_ms - lock->ttl_ms / 3;
+    return lock->hold.valid_ms - (int64_t)left_ms;
+}
+
+bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
+{
+    /* > 0: a TTL from now, or beyond the expiry of what is held */
+    int64_t horizon_ms = target_ms - lock->client->now_ms;
+
+    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+           lock->hold.valid_ms;
+}
+
+int64_t rlki_lease_renew_target(const rlk_lock *lock)
+{
+    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
+
+    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
+        target_ms = cap_ms;
+        if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
+            return RLK_NEVER;
+    }
+    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+}
+
+void rlki_lease_schedule(rlk_lock *lock)
+{
+    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+
+    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
+}
+
+void rlki_lease_schedule_next(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t left_ms = lock->hold.valid_ms - now_ms;
+
+    rlki_lease_schedule(lock);
+    if (lock->hold.renew_ms <= now_ms)
+        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rechecks. A node where somebody holds the key is busy until its time has come:
+ *
+ *            SET, probe: somebody's; or it was notified
+ *     free ---------------------------------------------> busy, until a time, for a cause
+ *      ^                                                   |  ^
+ *      |   one node: the time has come (an attempt)        |  | probe: still there
+ *      +---------------------------------------------------+  |
+ *      |   several: PTTL says that it is gone              |  |
+ *      +--------------------------- probed <---------------+--+ the time has come
+ *
+ * The time is when the holder's TTL ends, if nothing is notified before. Where the server notifies
+ * of changes (CLIENT TRACKING), PTTL is also what makes it do so. What it notifies before PTTL was
+ * answered happened before PTTL saw the key, and is ignored.
+ *
+ * One node: a push, or that time, makes it free, and the next attempt begins. Several: the node is
+ * asked by a PTTL first, since an attempt costs others theirs.
+ */
+#include "recheck.h"
+#include "clock.h"
+#include "lease.h"
+#include "trace.h"
+#include "turn.h"
+#include "wait_queue.h"
+
+/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
+ * each after a random time of less than so many milliseconds: a key that changes all the time makes
+ * no storm. */
+#define RECHECK_SPURIOUS_MAX     8
+#define RECHECK_SPURIOUS_MS      16
+#define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
+
+/* No time of a recheck is further away: a TTL below recheck_max_ms, and a pause. */
+#define RECHECK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
+
+void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
+{
+#if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
+    static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
+#endif
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
+    lock->phase = (uint8_t)phase;
+}
+
+void rlki_recheck_begin(rlk_lock *lock)
+{
+    rlki_recheck_phase(lock, RLKI_PHASE_WATCH);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+}
+
+static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
+{
+    return (lock->wait.busy & rlki_bit(node)) != 0;
+}
+
+void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
+{
+    lock->wait.busy |= rlki_bit(node->index);
+    lock->wait.recheck_at_ms[node->index] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->wait.recheck_cause[node->index] = (uint8_t)cause;
+}
+
+/* Milliseconds until the recheck of a node; negative: it is due. */
+static int32_t recheck_left(const rlk_lock *lock, unsigned node)
+{
+    return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+}
+
+/* After so many local hand-offs in a row the next one waits, and others have their turn. */
+static bool recheck_has_to_yield(const rlk_lock *lock)
+{
+    return lock->handoffs > lock->client->max_handoffs;
+}
+
+/* A lock of this client has let go of the key, perhaps: rechecks now, or when others had a turn. */
+static void recheck_local(rlk_lock *lock, rlk_node_lock *node)
+{
+    if (recheck_has_to_yield(lock))
+        rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
+    else
+        rlki_recheck_later(lock, node, 0, RLK_CAUSE_LOCAL);
+}
+
+/* A random time, for the case that a notification is lost. */
+static uint32_t recheck_slow(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->recheck_max_ms / 5, lock->recheck_max_ms);
+}
+
+/* ---- Restraint ---- */
+
+/* Attempts in vain that the time since the last one makes up for. */
+static unsigned recheck_earned(const rlk_lock *lock)
+{
+    int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
+
+    if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
+        return RECHECK_SPURIOUS_MAX;
+    return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
+}
+
+/* Attempts in vain are so many that the next one has to wait. */
+static bool recheck_is_restrained(const rlk_lock *lock)
+{
+    return lock->wait.spurious >= RECHECK_SPURIOUS_MAX && recheck_earned(lock) == 0;
+}
+
+/* How long an attempt is to wait that `cause` asks for. */
+static uint32_t recheck_restraint(rlk_lock *lock, rlk_cause cause)
+{
+    uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
+
+    if (pause_ms > 0 || !recheck_is_restrained(lock))
+        return pause_ms;
+    return rlki_client_jitter(lock->client, 1,
+                              rlki_turn_contended(lock) ? RECHECK_SPURIOUS_TURN_MS
+                                                        : RECHECK_SPURIOUS_MS - 1);
+}
+
+void rlki_recheck_attempt(rlk_lock *lock)
+{
+    unsigned earned = recheck_earned(lock);
+
+    lock->wait.spurious =
+        (uint8_t)(lock->wait.spurious > earned ? lock->wait.spurious - earned : 0);
+    lock->wait.attempt_ms = lock->client->now_ms;
+}
+
+void rlki_recheck_in_vain(rlk_lock *lock)
+{
+    if (lock->wait.cause != RLK_CAUSE_PUSH && lock->wait.cause != RLK_CAUSE_FLUSH)
+        return;
+    lock->wait.spurious =
+        (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));
+    rlki_turn_crowd(lock);
+}
+
+/* ---- What nodes answer ---- */
+
+/*
+ * The server has broken its word if the node was asked for safety only, that is: this stream read
+ * the key under tracking; its TTL, if any, was longer than the time until now, so it did not
+ * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
+ * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
+ * an eviction from the server's table of keys is notified too. What is left are clocks of servers
+ * that jump: so once is an accident. A connection that breaks its word counts as one without
+ * tracking until the next stream, which costs commands and nothing else (fault 107).
+ */
+void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
+{
+    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
+        rlk_conn_missed(rlki_route(lock, node->index))) {
+        RLKI_COUNT(lock->client, silent);
+    }
+    lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
+}
+
+/* A change was notified there, and not rechecked yet. */
+static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
+{
+    return recheck_is_busy(lock, node->index) && node->request.tag == RLKI_NO_COMMAND &&
+           lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
+}
+
+/* True if an attempt may find a quorum of nodes free. */
+static bool recheck_may_be_free(const rlk_lock *lock)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+
+        count += recheck_is_changed(lock, node) ||
+                 (!recheck_is_busy(lock, i) && rlki_node_lock_is_clean(node) &&
+                  rlki_conn_is_ready(rlki_route(lock, i)));
+    }
+    return count >= rlki_needed(lock->client);
+}
+
+/* The key is gone since the node was last asked, or between SET and PTTL. */
+static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
+{
+    bool attempting = lock->phase == RLKI_PHASE_ATTEMPT;
+    bool again = attempting && rlki_nodes(lock->client) == 1;
+    uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
+
+    /* it changes hands while we wait */
+    if (lock->flags & RLKI_LOCK_HOLDER && recheck_may_be_free(lock))
+        rlki_turn_contend(lock);
+    if (again)
+        lock->wait.cause = RLK_CAUSE_PUSH;
+    else if (!attempting) /* a probe's answer */
+        rlki_recheck_missed(lock, node);
+    if (pause_ms > 0)
+        rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
+}
+
+void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+{
+    uint32_t bit = rlki_bit(node->index);
+    uint32_t slow_ms;
+
+    lock->wait.busy &= ~bit;
+    if (ttl_ms == RLKI_TTL_ABSENT) {
+        recheck_gone(lock, node);
+        return;
+    }
+    if (lock->wait.overtaken & bit) {
+        lock->wait.overtaken &= ~bit;
+        recheck_local(lock, node);
+        return;
+    }
+    if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
+        rlki_recheck_in_vain(lock);
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+        rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
+        return;
+    }
+    slow_ms = recheck_slow(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)slow_ms)
+        rlki_recheck_later(lock, node,
+                           (uint32_t)ttl_ms + 1 +
+                               rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
+                           RLK_CAUSE_EXPIRY);
+    else
+        rlki_recheck_later(lock, node, slow_ms, RLK_CAUSE_RECHECK);
+}
+
+void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
+{
+    uint32_t bit = rlki_bit(node->index);
+
+    if (deleted)
+        lock->wait.busy &= ~bit;    /* taken for another's by whoever was the first before */
+    else if (lock->wait.busy & bit) /* the undo took the place of its time */
+        recheck_local(lock, node);
+    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+             lock->phase != RLKI_PHASE_SETTLE)
+        rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
+}
+
+/* ---- The queue ---- */
+
+/* The lock is the first of the queue now, and `before` was: it sees what that one saw, in the time
+ * of this call too; or that one has the key itself. */
+static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
+{
+    bool held = before->state == RLKI_HELD;
+    unsigned i;
+
+    rlki_recheck_begin(lock);
+    if (held)
+        lock->flags |= RLKI_LOCK_HOLDER;
+    lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
+    lock->wait.cause = RLK_CAUSE_LOCAL;
+    lock->handoffs = 0;
+    rlki_queue_count(lock, before, held);
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        const rlk_node_lock *other = &before->nodes[i];
+        bool known = recheck_is_busy(before, i) && other->request.state == RLK_REQUEST_IDLE;
+
+        if ((held && other->vote == RLKI_VOTE_YES) || /* it will notify of its end */
+            (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
+            rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
+        } else if (known) {
+            lock->wait.busy |= rlki_bit(i);
+            lock->wait.recheck_at_ms[i] = before->wait.recheck_at_ms[i];
+            lock->wait.recheck_cause[i] = before->wait.recheck_cause[i];
+        } else if (recheck_has_to_yield(lock)) {
+            rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
+        }
+    }
+    rlki_ready(lock);
+}
+
+void rlki_recheck_leave(rlk_lock *lock)
+{
+    rlk_lock *next = rlki_queue_leave(lock);
+
+    if (next != NULL)
+        recheck_promoted(next, lock);
+}
+
+void rlki_recheck_hold(rlk_lock *lock)
+{
+    rlk_lock *next = rlki_queue_hold(lock);
+
+    if (next != NULL)
+        recheck_promoted(next, lock);
+}
+
+/* ---- Notifications ---- */
+
+unsigned rlki_recheck_gate(const rlk_lock *lock)
+{
+    unsigned i = 0;
+
+    while (i < rlki_nodes(lock->client) &&
+           (!rlki_conn_is_ready(rlki_route(lock, i)) ||
+            !(recheck_is_busy(lock, i) || rlki_node_lock_is_clean(&lock->nodes[i]))))
+        i++;
+    return i;
+}
+
+/* Another node than the gate, and that is held: the change there can wait. */
+static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
+{
+    unsigned gate = rlki_recheck_gate(lock);
+
+    return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
+}
+
+/* The node is asked at the moment: PTTL will see what happened before. */
+static bool recheck_is_asked(const rlk_node_lock *node)
+{
+    switch (node->request.tag) {
+    case RLKI_SET:
+    case RLKI_SET_NIL:
+    case RLKI_PROBE:
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
+{
+    rlk_node_lock *node = &lock->nodes[index];
+    uint32_t pause_ms = recheck_restraint(lock, cause);
+    bool one = rlki_nodes(lock->client) == 1;
+    bool busy = recheck_is_busy(lock, index);
+
+    if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
+        lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
+        return;
+    if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)
+        return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
+        return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
+    if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
+        pause_ms = lock->retry_min_ms;
+    if (cause == RLK_CAUSE_LOCAL && recheck_has_to_yield(lock))
+        recheck_local(lock, node);
+    else if (pause_ms == 0 || !busy || recheck_left(lock, index) > (int32_t)pause_ms)
+        rlki_recheck_later(lock, node, pause_ms, cause);
+}
+
+/* ---- The time has come ---- */
+
+/* Rechecks a node: asks for the TTL, or makes it free for an attempt. Who is restrained tries: its
+ * attempt comes at a random time, and so meets the gap between two leases of a client whose way to
+ * the server is shorter. What comes of the next notification is then tried at once. */
+static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
+{
+    bool tries = rlki_nodes(lock->client) == 1;
+
+    lock->wait.cause = lock->wait.recheck_cause[node->index];
+    if (lock->wait.cause == RLK_CAUSE_YIELD)
+        rlki_queue_recount(lock);
+    if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
+        lock->wait.spurious -= 2;
+        tries = tries || (node->index == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
+    }
+    if (tries) {
+        lock->wait.busy &= ~rlki_bit(node->index);
+        return;
+    }
+    rlki_recheck_attempt(lock);
+    RLKI_COUNT(lock->client, probes);
+    lock->wait.overtaken &= ~rlki_bit(node->index);
+    rlki_node_lock_send(node, RLKI_PROBE);
+}
+
+/* Rechecks a busy node if its time has come, or takes note of that time. */
+static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int32_t left_ms = recheck_left(lock, node->index);
+
+    if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
+        recheck_node(lock, node);
+    else if (now_ms + left_ms < lock->wait.recheck_ms)
+        lock->wait.recheck_ms = now_ms + left_ms;
+}
+
+rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
+{
+    rlki_recheck_count count = {0, 0, 0};
+    unsigned i;
+
+    lock->wait.recheck_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (!rlki_conn_is_ready(rlki_route(lock, i)))
+            continue;
+        if (recheck_is_busy(lock, i) && node->request.tag == RLKI_NO_COMMAND)
+            recheck_when_due(lock, node);
+        if (recheck_is_busy(lock, i))
+            count.changed += recheck_is_changed(lock, node);
+        else if (rlki_node_lock_is_clean(node))
+            count.ready++;
+        else if (!(node->flags & RLKI_NODE_RETRY)) /* refused: nobody knows for how long */
+            count.undoing++;
+    }
+    return count;
+}

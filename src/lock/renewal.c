@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Renewals that nobody calls for (auto_renew, rlk_campaign_start): an operation of its
+ * own, whose result is no caller's. Whoever calls for another has precedence:
+ *
+ *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
+ *    wait -----------------------------------> RENEW ----------------> wait
+ *      ^ ^                                      | |
+ *      | | jittered pause                       | | no answer in node_timeout_ms, an error
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
+ *      |   a caller's operation, when that is     |
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
+ *          over                                   +----> LOST
+ *
+ * The lease's own deadline ends it all, without the network (machine.c). What a minority has
+ * raised stays with its nodes, and adds up over several attempts.
+ */
+#include "renewal.h"
+#include "clock.h"
+#include "events.h"
+#include "extend.h"
+#include "lease.h"
+#include "trace.h"
+
+void rlki_renewal_due(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+
+    lock->hold.renew_ms = RLK_NEVER;
+    if (lock->op != NULL)
+        return; /* scheduled again when the operation is over */
+    target_ms = rlki_lease_renew_target(lock);
+    if (target_ms == RLK_NEVER) {
+        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
+        return;
+    }
+    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
+}
+
+static void renewal_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_LOST)
+        return; /* which is reported as such */
+    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
+        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
+    lock->renewal = (int16_t)result;
+    lock->options |= RLKI_OPTION_RENEWED;
+    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
+    if (result == RLK_OK) {
+        RLKI_COUNT(lock->client, renewed);
+        rlki_lease_schedule_next(lock);
+    } else if (lock->state == RLKI_HELD) {
+        int64_t now_ms = lock->client->now_ms;
+        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        uint32_t pause_ms = rlki_lock_pause(lock);
+
+        RLKI_COUNT(lock->client, renew_unknown);
+        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+    } else {
+        RLKI_COUNT(lock->client, renew_refused);
+    }
+}
+
+const rlki_operation rlki_renewal = {
+    RLK_OP_NONE, RLKI_OP_LEASE, NULL, rlki_extend_step, rlki_extend_report,
+    NULL,        NULL,          NULL, renewal_ended,
+};

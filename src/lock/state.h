@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The states of a client and of a lock, and how many nodes there are. What the structs mean that
+ * resplock/lock_layout.h lays out.
+ */
+#ifndef RLKI_LOCK_STATE_H
+#define RLKI_LOCK_STATE_H
+
+#include "resplock/lock.h"
+
+/* A client or a lock that is not initialised, or closed, is all bytes zero. */
+enum {
+    RLKI_CLIENT_CLOSED,
+    RLKI_CLIENT_OPEN
+};
+
+/* State of a lock, apart from its operation. */
+enum {
+    RLKI_CLOSED,
+    RLKI_FREE,
+    RLKI_HELD,
+    RLKI_LOST /* was held, ran out, and nobody has asked for release or acquire since */
+};
+
+/* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
+enum {
+    RLKI_PHASE_WORK,
+    RLKI_PHASE_QUEUE,   /* behind another lock of the client that waits for the same key */
+    RLKI_PHASE_WATCH,   /* until a quorum of nodes is ready, and not known to be held */
+    RLKI_PHASE_ATTEMPT, /* SETs are out */
+    RLKI_PHASE_PAUSE,   /* before the next attempt */
+    RLKI_PHASE_SETTLE   /* outcome decided; undos are out */
+};
+
+/* Flags of a lock: of the operation under way, and gone when the next one begins. */
+#define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
+#define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
+#define RLKI_LOCK_JITTERED    0x04u /* acquire: has paused since a quorum came free */
+#define RLKI_LOCK_MAYBE_SENT  0x08u /* a raise or DEL was sent whose reply will never come */
+#define RLKI_LOCK_FORCE_LOST  0x10u /* release: of a lock that was lost before */
+#define RLKI_LOCK_QUORUM_DOES 0x20u /* query: nodes that are late are not waited for */
+
+/* Options of a lock: they outlast its operations. */
+#define RLKI_OPTION_RENEW     0x01u /* auto_renew */
+#define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
+#define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
+#define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
+
+/* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
+ * compiler knows both, and leaves loops and counts out. */
+static inline unsigned rlki_nodes(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->nodes;
+}
+
+static inline unsigned rlki_needed(const rlk_client *client)
+{
+    return RLK_MAX_NODES == 1 ? 1u : client->quorum;
+}
+
+static inline uint32_t rlki_bit(unsigned node)
+{
+    return UINT32_C(1) << node;
+}
+
+/* Returns true if a lock that is held renews by itself. */
+static inline bool rlki_lock_renews(const rlk_lock *lock)
+{
+    return lock->options & RLKI_OPTION_RENEW || lock->follow_again != NULL;
+}
+
+/* The connection of a lock's node: the route. Constant, for one server and for a quorum of
+ * independent ones. */
+static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
+{
+    return lock->client->conns[node];
+}
+
+static inline bool rlki_conn_is_ready(const rlk_conn *conn)
+{
+    return rlk_conn_get_state(conn) == RLK_CONN_READY;
+}
+
+/* True of a connection that will not come back by itself. */
+static inline bool rlki_conn_is_over(const rlk_conn *conn)
+{
+    rlk_conn_state state = rlk_conn_get_state(conn);
+
+    return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
+}
+
+/* Remembers the last error of a lock, for its result and its text. */
+static inline void rlki_lock_note(rlk_lock *lock, unsigned node, unsigned command, rlk_result error)
+{
+    lock->error = (int16_t)error;
+    lock->error_node = (uint8_t)node;
+    lock->error_command = (uint8_t)command;
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The token of a lock.
+ */
+#ifndef RLKI_LOCK_TOKEN_H
+#define RLKI_LOCK_TOKEN_H
+
+#include "state.h"
+
+/* Draws the random part anew. False: no entropy. */
+bool rlki_token_draw(rlk_lock *lock);
+
+/* Length of a lock's tokens. */
+size_t rlki_token_len(const rlk_lock *lock);
+
+/* Writes the token with this number: rlki_token_len bytes. */
+void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);
+
+/* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
+size_t rlki_token_texts(const rlk_lock *lock);
+
+/* True if these have changed since init (fault 119): a command would have another key, or another
+ * token. */
+bool rlki_token_dangles(const rlk_lock *lock);
+
+#endif
