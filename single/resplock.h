@@ -1407,7 +1407,7 @@ typedef enum rlk_trace_kind {
                           an error */
     RLK_TRACE_PUSH,    /* the server notifies that a lock's key has changed */
     RLK_TRACE_STATE,   /* a lock is "FREE"; "HELD", for ms; or "LOST", an rlk_lost_cause */
-    RLK_TRACE_PHASE,   /* an acquire goes on: "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"; an
+    RLK_TRACE_PHASE,   /* an acquire goes on: "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"; an
                           rlk_cause */
     RLK_TRACE_RESULT   /* an operation ends, "acquire"; its rlk_result */
 } rlk_trace_kind;
@@ -1524,6 +1524,8 @@ struct rlk_client {
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
+    rlk_lock *ready_head; /* locks to be stepped before this call ends */
+    rlk_lock *ready_tail;
     rlk_conn *conns[RLK_MAX_NODES];
     uint32_t operation_timeout_ms;
     uint32_t settle_timeout_ms;
@@ -1534,7 +1536,7 @@ struct rlk_client {
     int64_t now_ms;                   /* clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
     int64_t hurried_ms;               /* connections, by an operation, last */
-    rlk_lock **buckets;               /* by the hash of the key: see watch.c */
+    rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
@@ -1549,49 +1551,74 @@ struct rlk_client {
 };
 
 /* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
-typedef struct rlk_seat {
+typedef struct rlk_node_lock {
     rlk_request request; /* its tag is the command */
     uint8_t index;
-    uint8_t verdict;
+    uint8_t vote; /* of the node, in the operation under way */
     uint8_t flags;
-    uint8_t loose;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t t0;    /* of the command under way; of a waiter without one: when to look again */
-    uint32_t round; /* token that is, or may be, here */
-    uint32_t generation; /* stream on which `expiry_ms` was confirmed */
+    uint8_t orphans;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t sent_ms; /* the command under way */
+    uint32_t token;   /* number of the token that is, or may be, here */
+    uint32_t generation; /* stream of the SET, or of what confirmed `expiry_ms` since */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see validity.h */
-} rlk_seat;
+    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
+} rlk_node_lock;
+
+/* What an acquire knows. Bits are one a node. */
+typedef struct rlk_waiter {
+    uint8_t cause;    /* of the attempt under way: an rlk_cause */
+    uint8_t spurious; /* wake-ups by the server whose attempt was in vain; forgotten with time */
+    uint8_t failures; /* attempts in a row that failed */
+    uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
+    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
+    int16_t reported;                     /* reason that the last report gave, or the next gives */
+    uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
+    uint32_t compared;                    /* nodes that were compared in this attempt */
+    uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
+    uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
+    int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
+    int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
+    int64_t attempt_ms; /* begin of the last attempt or probe */
+    int64_t began_ms;
+    int64_t report_ms; /* next report that it waits, or RLK_NEVER */
+} rlk_waiter;
+
+/* What is known of a lock that is held. */
+typedef struct rlk_hold {
+    uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
+    int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
+    int64_t extend_ms; /* begin of the extend or renew under way */
+    int64_t target_ms; /* expiry that it asks for */
+    int64_t claim_ms;  /* expiry asked for last, before drift: none counts beyond it */
+    int64_t limit_ms;  /* the same after drift */
+    int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
+} rlk_hold;
+
+struct rlki_operation;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
-    rlk_timer timer; /* first: rlk_client_tick finds the lock by it */
+    rlk_timer timer; /* first: the timers find the lock by it */
     rlk_client *client;
+    const struct rlki_operation *op; /* under way; NULL: none */
     uint8_t state;
-    uint8_t operation;
     uint8_t phase;
     uint8_t flags;
     uint8_t options;
-    uint8_t place;  /* in the client's index: see watch.c */
-    uint8_t cause;  /* of the attempt under way: an rlk_cause */
-    uint8_t woken;  /* attempts in vain for which the server's word was the cause, less and less */
-    uint8_t streak; /* hand-overs within the client, in a row */
-    uint8_t events; /* pending */
-    uint8_t tries;  /* failed rounds in a row */
-    uint8_t gate;   /* of a round that has asked one node only, and holds the others back: its
-                       number, from 1; else 0 */
-    uint8_t falls;  /* leases in a row that were lost at once */
+    uint8_t position; /* in the client's index: see wait_queue.c */
+    uint8_t handoffs; /* local ones, in a row */
+    uint8_t events;   /* pending */
+    uint8_t falls;    /* leases in a row that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
-    /* of a waiter, by node: cause of the next attempt or question */
-    uint8_t due[RLK_MAX_NODES];
-    int16_t done_result;
-    int16_t renewal; /* result of the last one by auto_renew */
-    int16_t outcome; /* what the operation comes to once settled */
-    int16_t error;   /* last error met */
     uint8_t error_node;
     uint8_t error_command;
-    uint32_t round; /* number of the token in use */
+    int16_t error;   /* last error met */
+    int16_t outcome; /* what the operation comes to once settled */
+    int16_t done_result;
+    int16_t renewal; /* result of the last one by auto_renew */
+    uint32_t token;  /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
     uint32_t node_timeout_ms;
@@ -1599,12 +1626,9 @@ struct rlk_lock {
     uint32_t retry_max_ms;
     uint32_t recheck_max_ms;
     uint32_t max_hold_ms; /* 0: none */
-    uint32_t touched; /* one bit a node. Of a waiter: held there by somebody, as far as is known.
-                         Of a lock that is held: changed there by somebody */
-    uint32_t again;   /* one bit a node: the operation under way, if it ends at the first error, has
-                         one more try there after its stream ends */
-    uint32_t overtaken; /* one bit a node: a closed lock may delete the key there behind what this
-                           one asks */
+    uint32_t report_interval_ms;
+    uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,
+                            has one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -1612,33 +1636,25 @@ struct rlk_lock {
     const char *prefix;
     rlk_lock *next; /* locks of the client */
     rlk_lock *prev;
+    rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
     rlk_lock *event_next;
     rlk_lock *event_prev;
-    rlk_lock *place_next; /* in a bucket, or in the row behind the first waiter */
-    rlk_lock *place_prev;
-    rlk_lock *row_head; /* of the first waiter: those behind it */
-    rlk_lock *row_tail;
+    rlk_lock *queue_next; /* in a bucket, or behind the first waiter */
+    rlk_lock *queue_prev;
+    rlk_lock *behind_head; /* of the first waiter: those behind it */
+    rlk_lock *behind_tail;
+    void (*follow_again)(rlk_lock *lock); /* once its loss was pulled; NULL: in no election */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
-    int64_t phase_ms;    /* of the phase: end of the try, of the pause, of the settling */
-    int64_t retry_ms;    /* when refused undos and raises are tried again, or RLK_NEVER */
-    int64_t wake_ms;     /* when a waiter looks again, or the next renewal is due, or RLK_NEVER */
+    int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
+    int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
     int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    int64_t t0_ms;       /* begin of the extend or renew under way, or of the last round or probe */
-    int64_t target_ms;   /* E' of the extend or renew under way */
-    int64_t claim_ms;    /* expiry asked for last, before drift: ceiling of all E_i */
-    int64_t limit_ms;    /* the same after drift */
-    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    uint8_t base[16];    /* random part, new for each acquire */
-    /* Of a waiter: when it began, when it reports next (or RLK_NEVER), and the reason that its last
-     * report gave, or the next will give. */
-    int64_t began_ms;
-    int64_t report_at_ms;
-    uint32_t report_ms;
-    int16_t reported;
-    rlk_seat seats[RLK_MAX_NODES];
+    uint8_t base[16];    /* random part of the token, new for each acquire */
+    rlk_waiter wait;
+    rlk_hold hold;
+    rlk_node_lock nodes[RLK_MAX_NODES];
 };
 
 #ifdef __cplusplus
@@ -2242,7 +2258,7 @@ typedef struct rlk_lease {
     uint32_t ttl_ms;
     uint32_t node_timeout_ms;
     uint32_t max_hold_ms;
-    uint32_t round;
+    uint32_t token;
     uint32_t present; /* nodes that hold the token, a bit each */
     uint8_t nodes;
     uint8_t base[16];
@@ -8707,36 +8723,15 @@ bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
 
 #endif
 
-/* ==== src/lock/internal.h ====
+/* ==== src/lock/state.h ====
  *
- * What the files of the lock room share.
- *
- *   client.c     connections, clock, timers, the connection's calls
- *   events.c     outcomes waiting to be pulled
- *   watch.c      who is to be told that a key changed; the row of those that wait for one
- *   seat.c       one lock on one node: commands out, verdicts in
- *   operation.c  what all operations share: begin, finish, timers, loss
- *   acquire.c    rounds
- *   turn.c       when to leave a lock to others
- *   hold.c       extend, renew, check
- *   renew.c      renewals in the background
- *   release.c    release and the undo that goes on behind an operation
- *   query.c      query and force_release
- *   lock.c       the public calls
- *   election.c   leading and following
- *   blocking.c   their blocking forms: one loop
- *   transfer.c   a lease that moves to another lock
- *   check.c      what the servers can do
- *
- * Calls go down this list only through the two entrances of operation.c, rlki_operation_step (a
- * verdict or a connection changed) and rlki_lock_timer (a deadline came).
+ * The states of a client and of a lock, and how many nodes there are. What the structs mean that
+ * resplock/lock_layout.h lays out.
  */
-#ifndef RLKI_LOCK_INTERNAL_H
-#define RLKI_LOCK_INTERNAL_H
+#ifndef RLKI_LOCK_STATE_H
+#define RLKI_LOCK_STATE_H
 
-#include <string.h>
-
-/* Where a thing that is not initialised, or closed, is: all bytes zero. */
+/* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
     RLKI_CLIENT_CLOSED,
     RLKI_CLIENT_OPEN
@@ -8753,85 +8748,27 @@ enum {
 /* Phase of an acquire. The other operations have RLKI_PHASE_WORK only. */
 enum {
     RLKI_PHASE_WORK,
-    RLKI_PHASE_ROW,   /* behind another lock of the client that waits for the same key */
-    RLKI_PHASE_WATCH, /* until a quorum of nodes is ready, and not known to be held */
-    RLKI_PHASE_ROUND, /* SETs are out */
-    RLKI_PHASE_PAUSE, /* before the next round */
-    RLKI_PHASE_SETTLE /* outcome decided; undos are out */
+    RLKI_PHASE_QUEUE,   /* behind another lock of the client that waits for the same key */
+    RLKI_PHASE_WATCH,   /* until a quorum of nodes is ready, and not known to be held */
+    RLKI_PHASE_ATTEMPT, /* SETs are out */
+    RLKI_PHASE_PAUSE,   /* before the next attempt */
+    RLKI_PHASE_SETTLE   /* outcome decided; undos are out */
 };
 
-/* Flags of a lock. */
+/* Flags of a lock: of the operation under way, and gone when the next one begins. */
 #define RLKI_LOCK_TRY         0x01u /* acquire: one attempt */
 #define RLKI_LOCK_HOLDER      0x02u /* acquire: somebody else was seen to have it */
-#define RLKI_LOCK_MAYBE_SENT  0x04u /* a raise or DEL was sent whose reply will never come */
-#define RLKI_LOCK_FORCE_LOST  0x08u /* release: of a lock that was lost before */
-#define RLKI_LOCK_QUORUM_DOES 0x10u /* query: nodes that are late are not waited for */
-#define RLKI_LOCK_BACKGROUND  0x20u /* renew: nobody called for it */
-#define RLKI_LOCK_SPREAD      0x40u /* acquire: has paused since a quorum came free */
+#define RLKI_LOCK_JITTERED    0x04u /* acquire: has paused since a quorum came free */
+#define RLKI_LOCK_MAYBE_SENT  0x08u /* a raise or DEL was sent whose reply will never come */
+#define RLKI_LOCK_FORCE_LOST  0x10u /* release: of a lock that was lost before */
+#define RLKI_LOCK_QUORUM_DOES 0x20u /* query: nodes that are late are not waited for */
 
 /* Options of a lock: they outlast its operations. */
 #define RLKI_OPTION_RENEW     0x01u /* auto_renew */
-#define RLKI_OPTION_LEAD      0x02u /* rlk_campaign_start */
-#define RLKI_OPTION_UNSETTLED 0x04u /* an RLK_EV_SETTLED is due */
-#define RLKI_OPTION_SETTLED   0x08u /* ... and says that our token is not in the key */
-#define RLKI_OPTION_RENEWED   0x10u /* by itself, well or not, since its last result */
-#define RLKI_OPTION_FELL      0x20u /* lost by itself since then */
-
-/* Place of a lock in the client's index. */
-enum {
-    RLKI_PLACE_NONE,
-    RLKI_PLACE_HOLDER,
-    RLKI_PLACE_FIRST, /* of those that wait for the key */
-    RLKI_PLACE_ROW    /* behind the first */
-};
-
-/* Pending events of a lock, in the order in which they are pulled. */
-#define RLKI_EVENT_RESULT  0x01u
-#define RLKI_EVENT_SETTLED 0x02u
-#define RLKI_EVENT_RENEWAL 0x04u
-#define RLKI_EVENT_LOST    0x08u
-#define RLKI_EVENT_WAITING 0x10u
-#define RLKI_EVENT_ALL     0x1fu
-#define RLKI_EVENT_LINKED  0x80u /* in the client's list */
-
-/* Commands of a seat: the tag of its request. */
-enum {
-    RLKI_NO_COMMAND,
-    RLKI_SET,
-    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
-    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server tell of changes */
-    RLKI_PROBE,
-    RLKI_RAISE,
-    RLKI_CHECK,
-    RLKI_RELEASE,
-    RLKI_QUERY,
-    RLKI_DEL
-};
-
-/* What a node has said in the operation under way. */
-enum {
-    RLKI_NONE,     /* nothing yet */
-    RLKI_YES,      /* done */
-    RLKI_NO,       /* somebody else has it (SET); not our token (scripts, first answer) */
-    RLKI_NO_AFTER, /* not our token, after an earlier release whose reply was lost */
-    RLKI_ERROR,    /* it refused, or can't be reached */
-    RLKI_SKIPPED   /* not asked in this round */
-};
-
-/* What a PTTL can't say. */
-#define RLKI_TTL_UNKNOWN (-3)
-
-/* Flags of a seat. */
-#define RLKI_SEAT_POSSIBLE 0x01u /* our token may be on the node */
-#define RLKI_SEAT_PRESENT  0x02u /* it is, or was when last heard */
-#define RLKI_SEAT_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
-#define RLKI_SEAT_REPEATED 0x08u /* a release of it was sent whose reply was lost */
-#define RLKI_SEAT_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
-#define RLKI_SEAT_RETRY    0x20u /* the command was refused, or held back; at lock->retry_ms again */
-#define RLKI_SEAT_DOUBT    0x40u /* whether an orphan is left can't be known */
-#define RLKI_SEAT_PROBED   0x80u /* acquire: compared already in this round */
-
-/* ---- client.c ---- */
+#define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
+#define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
+#define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
 
 /* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
  * compiler knows both, and leaves loops and counts out. */
@@ -8845,1570 +8782,100 @@ static inline unsigned rlki_needed(const rlk_client *client)
     return RLK_MAX_NODES == 1 ? 1u : client->quorum;
 }
 
-/* True of a connection that will not come back by itself. */
-static inline bool rlki_conn_is_over(const rlk_conn *conn)
-{
-    rlk_conn_state state = rlk_conn_get_state(conn);
-    return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
-}
-
-/* True unless this process inherited the client by fork. */
-RLKI_API bool rlki_client_same_process(const rlk_client *client);
-
-/* RLK_OK of a client that is open, in the process that opened it. */
-RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
-
-/* Samples the clock; never goes back. */
-RLKI_API int64_t rlki_client_now(rlk_client *client);
-
-/* By how much a server's clock and ours may differ after horizon_ms. */
-RLKI_API uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
-
-/* A random number from min to max, for pauses: not secret. */
-RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
-
-/* If the stream of a node is not fenced, remembers that all earlier ones may still execute. */
-RLKI_API void rlki_client_note_fence(rlk_client *client, unsigned node);
-
-/* The connection that a seat uses: the route. Constant, one node a seat, for one server and for a
- * quorum of independent ones. */
-RLKI_API rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat);
-
-/* ---- What is counted and traced; nothing at all with RLK_NO_TRACE ---- */
-
-#ifdef RLK_NO_TEXT
-#define RLKI_WORD(word) ""
-#else
-#define RLKI_WORD(word) (word)
-#endif
-
-#ifdef RLK_NO_TRACE
-#define RLKI_COUNT(client, counter)
-#define RLKI_TRACE(lock, kind, node, what, number)
-#else
-#define RLKI_COUNT(client, counter) ((client)->stats.counter++)
-#define RLKI_TRACE(lock, kind, node, what, number)                                                 \
-    do {                                                                                           \
-        if ((lock)->client->env.trace)                                                             \
-            rlki_trace((lock), (kind), (int)(node), (what), (int64_t)(number));                    \
-    } while (0)
-RLKI_API void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
-                int64_t number);
-RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
-                     const char *what);
-#endif
-
-/* ---- limits.c ---- */
-
-/* Remembers which number was refused, and from where to where it fits (`most` UINT32_MAX: no
- * bound); a NULL name: none was. */
-#ifdef RLK_NO_TEXT
-#define RLKI_REFUSE(client, name, number, least, most)                                             \
-    ((void)(client), (void)(name), (void)(number))
-#else
-#define RLKI_REFUSE(client, name, number, least, most)                                             \
-    rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
-RLKI_API void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
-                 uint32_t most);
-/* The least TTL that outlasts drift and one try on one node. node_timeout_ms 0: the default, which
- * follows the TTL. */
-RLKI_API uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms);
-struct text_out;
-/* What the client refused last; what the last handshake of a connection lacked; what an operation
- * would have taken. */
-RLKI_API void rlki_text_refusal(struct text_out *out, const rlk_client *client);
-RLKI_API void rlki_text_conn_limit(struct text_out *out, const rlk_conn *conn, rlk_result error);
-RLKI_API void rlki_text_lock_limit(struct text_out *out, const rlk_lock *lock, unsigned operation,
-                          rlk_result result);
-#endif
-/* As rlki_limit_take. */
-RLKI_API bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
-                            uint32_t default_ms, const char *name);
-
-/* ---- watch.c ---- */
-
-/* True of two locks of one client for the same key. */
-static inline bool rlki_lock_same_key(const rlk_lock *a, const rlk_lock *b)
-{
-    return a->key_hash == b->key_hash && a->key_len == b->key_len &&
-           memcmp(a->key, b->key, a->key_len) == 0;
-}
-
-/* The client's lock that holds the key of this one by that token; NULL: none. */
-RLKI_API const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len);
-/* True if a lock of the client holds the key of this one, or waits for it and has seen a holder. */
-RLKI_API bool rlki_watch_is_held(const rlk_lock *lock);
-/* Hand-overs in a row, if `lock` has the key next without a pause: as many at least as `before`
- * counts, and (`handed`) the one from that lock to this. Whoever is the first counts for the row,
- * so that it makes no difference which lock's word it is that wakes it. */
-RLKI_API void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed);
-/* Counts anew: from those of this client that hold the key, if any. */
-RLKI_API void rlki_watch_recount(rlk_lock *lock);
-/* Stands in the row of those that wait for the key; true if it is the first. */
-RLKI_API bool rlki_watch_wait(rlk_lock *lock);
-/* Is held from now on; the next in the row is the first. */
-RLKI_API void rlki_watch_hold(rlk_lock *lock);
-/* The lock that asks the server for this waiter: itself, or the first of its row. */
-RLKI_API const rlk_lock *rlki_watch_asker(const rlk_lock *lock);
-/* Neither waits nor is held. */
-RLKI_API void rlki_watch_leave(rlk_lock *lock);
-/* A change to a key on a node, to the locks that wait for it, and unless it was `own` to those that
- * hold it. */
-RLKI_API void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
-                     const rlk_lock *own);
-/* The same where it may have been any key. */
-RLKI_API void rlki_watch_tell_all(rlk_client *client, unsigned node, rlk_cause cause);
-
-/* ---- events.c ---- */
-
-RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
-/* Takes an event away without showing it (a blocking call returns it). */
-RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
-
-/* ---- token.c ---- */
-
-/* Draws the random part anew, of which nothing is in doubt. False: no entropy. */
-RLKI_API bool rlki_token_draw(rlk_lock *lock);
-RLKI_API size_t rlki_token_len(const rlk_lock *lock);
-/* Writes the token of a round: rlki_token_len bytes. */
-RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out);
-/* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
-RLKI_API size_t rlki_token_texts(const rlk_lock *lock);
-
-/* ---- seat.c ---- */
-
-RLKI_API rlk_lock *rlki_seat_lock(rlk_seat *seat);
-/* Our token is on the node, or may be, now or later. */
-RLKI_API bool rlki_seat_has_token(const rlk_seat *seat);
-/* It is not and never will be, and nothing is under way. */
-RLKI_API bool rlki_seat_clean(const rlk_seat *seat);
-/* Sends a command; the request must be idle. */
-RLKI_API void rlki_seat_send(rlk_seat *seat, unsigned command);
-/* Takes the command under way back; true if not a byte of it was sent. Its effect is then recorded
- * in the flags: an abandoned SET leaves the token POSSIBLE. */
-RLKI_API bool rlki_seat_abandon(rlk_seat *seat);
-/* The token of the seat is not wanted any more: sends the compare-and-delete behind whatever was
- * sent, if there is anything to undo. */
-RLKI_API void rlki_seat_undo(rlk_seat *seat);
-
-/* Until when the lock counts as held there: its expiry less drift. */
-RLKI_API int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat);
-
-RLKI_API unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer);
-RLKI_API void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left);
-RLKI_API void rlki_seat_lost(rlk_seat *seat, bool maybe_sent);
-/* Sends again what was refused and waits for it, or refuses it where the lock's texts have changed.
- * No time is left behind: retry_ms is RLK_NEVER where nothing waits. */
-RLKI_API void rlki_seats_retry(rlk_lock *lock);
-/* Takes back raises and checks that wait for that: another operation comes first. */
-RLKI_API void rlki_seats_forget_retries(rlk_lock *lock);
-
-/* Names of a seat's command and of an operation, for texts. */
-RLKI_API const char *rlki_command_name(unsigned command);
-RLKI_API const char *rlki_operation_name(unsigned operation);
-
-/* Verdicts of all seats, counted. */
-typedef struct rlki_tally {
-    uint8_t yes;
-    uint8_t no; /* RLKI_NO */
-    uint8_t no_after;
-    uint8_t error;
-    uint8_t pending; /* RLKI_NONE */
-    uint8_t unclean; /* seats that are not clean, or in doubt */
-    uint8_t doubt;
-} rlki_tally;
-RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
-
-/* ---- operation.c ---- */
-
-/* Common begin of every public call: the fork check, the clock, the lock's own deadlines. */
-RLKI_API rlk_result rlki_lock_enter(rlk_lock *lock);
-/* Begins an operation: no verdicts, trying until deadline_ms. */
-RLKI_API void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms);
-/* True if the end of a node's stream, before which the operation under way began, is not its
- * answer. */
-RLKI_API bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node);
-/* Ends it with a result, which becomes an event. */
-RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
-/* The lock's last result, of an operation that could not begin too. */
-RLKI_API void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result);
-/* The same, as an event. */
-RLKI_API void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result);
-/* Something changed: goes as far as it can. */
-RLKI_API void rlki_operation_step(rlk_lock *lock);
-/* Does what is due at client->now_ms. */
-RLKI_API void rlki_lock_timer(rlk_lock *lock);
-/* True if a caller's operation is under way. */
-static inline bool rlki_operation_is_on(const rlk_lock *lock)
-{
-    return lock->operation != RLK_OP_NONE && !(lock->flags & RLKI_LOCK_BACKGROUND);
-}
-/* Sets the lock's one timer to the earliest of its deadlines. */
-RLKI_API void rlki_lock_rearm(rlk_lock *lock);
-/* Recomputes the lease's deadline from what the nodes confirmed. */
-RLKI_API void rlki_lock_validate(rlk_lock *lock);
-/* Expiry that the lock may claim, before drift. */
-RLKI_API int64_t rlki_lock_expiry(const rlk_lock *lock);
-/* Expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
-RLKI_API void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
-/* Undoes every seat, in the background too; the token is retired. */
-RLKI_API void rlki_lock_undo(rlk_lock *lock);
-/* Held no more without having been released: `result` is what an operation under way comes to. */
-RLKI_API void rlki_lock_lose(rlk_lock *lock, rlk_result result);
-/* Remembers an error for the operation's result and the text. */
-RLKI_API void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error);
-/* What an operation came to that no quorum answered: the last error, or that nobody answered. */
-RLKI_API rlk_result rlki_lock_unanswered(rlk_lock *lock);
-/* Errors that the same call meets again: fatal, and wrong use. */
-RLKI_API bool rlki_is_final(rlk_result result);
-/* The connection of a seat became ready, or failed. */
-RLKI_API void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat);
-
-/* ---- lock.c ---- */
-
-/* Beside the public operations: a renewal if one is due (RLK_OK: none is). */
-#define RLKI_OP_KEEP (RLK_OP_FORCE_RELEASE + 1)
-
-/* Every public operation in its started form. argument: the wait, the time added, the TTL, the
- * room in `holders`. */
-RLKI_API rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
-                           rlk_holder *holders);
-/* The same of a lock that was entered; entered: what that came to. */
-RLKI_API rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
-                             int64_t argument, rlk_holder *holders);
-
-/* ---- the operations ---- */
-
-RLKI_API void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try);
-RLKI_API bool rlki_acquire_step(rlk_lock *lock);
-RLKI_API void rlki_acquire_cancel(rlk_lock *lock);
-/* What keeps a waiter from the lock. */
-typedef struct rlki_reason {
-    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
-    uint8_t node;      /* of the error */
-    uint8_t command;
-} rlki_reason;
-RLKI_API rlki_reason rlki_acquire_reason(const rlk_lock *lock);
-/* True while it tries: not any more once its outcome is decided. */
-static inline bool rlki_acquire_is_trying(const rlk_lock *lock)
-{
-    return lock->operation == RLK_OP_ACQUIRE && lock->phase != RLKI_PHASE_SETTLE;
-}
-RLKI_API void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready);
-/* The key changed on a node, as far as is known: to the first waiter. */
-RLKI_API void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause);
-/* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
- * RLKI_TTL_UNKNOWN. */
-RLKI_API void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms);
-/* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
- * does not count as free before it was asked. */
-RLKI_API void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted);
-/* It is the first of the row now, and `before` was. */
-RLKI_API void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before);
-
-/* ---- turn.c ---- */
-
-/* True if others are known to want the lock too. */
-RLKI_API bool rlki_turn_contended(const rlk_lock *lock);
-/* Others were seen to. */
-RLKI_API void rlki_turn_contend(rlk_lock *lock);
-/* The lock was acquired, by the cause that it has. */
-RLKI_API void rlki_turn_acquired(rlk_lock *lock);
-/* Milliseconds for which an acquire that begins leaves the lock to others first. */
-RLKI_API uint32_t rlki_turn_pause(rlk_lock *lock);
-/* Milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
-RLKI_API uint32_t rlki_turn_patience(rlk_lock *lock);
-/* An attempt came too late: another waiter had been faster. */
-RLKI_API void rlki_turn_crowd(rlk_lock *lock);
-
-RLKI_API void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
-                     int64_t deadline_ms);
-RLKI_API bool rlki_hold_step(rlk_lock *lock);
-RLKI_API void rlki_hold_cancel(rlk_lock *lock);
-/* The key of a lock that is held changed on a node, as far as is known. */
-RLKI_API void rlki_hold_touched(rlk_lock *lock, unsigned node);
-/* Asks nodes where it did, as soon as they can be asked. */
-RLKI_API void rlki_hold_look(rlk_lock *lock);
-
-/* Expiry that a renewal by the TTL asks for, not beyond the cap of the hold time; RLK_NEVER:
- * nothing is to be gained. */
-RLKI_API int64_t rlki_renew_target(const rlk_lock *lock);
-/* True if the lease would last longer by it. */
-RLKI_API bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms);
-/* When a renewal of the lease as it is now is due: of a fresh one when a third of its TTL has
- * passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
-RLKI_API int64_t rlki_renew_at(const rlk_lock *lock);
-/* Sets lock->wake_ms for the lease as it is now. */
-RLKI_API void rlki_renew_schedule(rlk_lock *lock);
-/* The same after it was set anew: not at once, if the lease is much shorter than the TTL (by drift,
- * a cap, the caller's or the server's word), but when a third of it is over. */
-RLKI_API void rlki_renew_schedule_next(rlk_lock *lock);
-/* lock->wake_ms has come. */
-RLKI_API void rlki_renew_due(rlk_lock *lock);
-/* A caller's operation has precedence. */
-RLKI_API void rlki_renew_preempt(rlk_lock *lock);
-/* The operation in the background came to `result`. */
-RLKI_API void rlki_renew_finish(rlk_lock *lock, rlk_result result);
-
-/* After its loss was heard: follows again, if it stands for election. */
-RLKI_API void rlki_lead_again(rlk_lock *lock);
-
-RLKI_API void rlki_release_begin(rlk_lock *lock);
-RLKI_API bool rlki_release_step(rlk_lock *lock);
-
-/* Nobody waits any more for what an earlier force_release sent: whoever waits for the key, or holds
- * it, is told now, for his command goes behind it. */
-RLKI_API void rlki_query_forget(rlk_lock *lock);
-RLKI_API void rlki_query_begin(rlk_lock *lock, rlk_operation operation);
-RLKI_API bool rlki_query_step(rlk_lock *lock);
-RLKI_API void rlki_query_cancel(rlk_lock *lock);
-/* True if the operation under way is that of the command, RLKI_QUERY or RLKI_DEL. */
-RLKI_API bool rlki_query_is_on(const rlk_lock *lock, unsigned command);
-/* Nodes that have the same token as `holder`, itself among them; 0 if it has none. */
-RLKI_API unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
-                          const rlk_holder *holder);
-RLKI_API void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left);
-
-#endif
-
-/* ==== src/lock/validity.h ====
- *
- * Arithmetic of leases: drift and quorum. Pure functions (rule 2 of docs/correctness.md).
- */
-#ifndef RLKI_VALIDITY_H
-#define RLKI_VALIDITY_H
-
-/* The expiry of a node that does not have our token: before all times. */
-#define RLKI_EXPIRED INT64_MIN
-
-/* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
-#define RLKI_DRIFT_PPM_MAX 500000u
-
-/* By how much the two clocks may differ after horizon_ms, rounded up; at most INT32_MAX. */
-RLKI_API uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms);
-
-/* Nodes of n that must agree: n/2 + 1. */
-RLKI_API unsigned rlki_quorum(unsigned nodes);
-
-/* The q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q is still
- * there, if values are expiries. */
-RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
-
-/*
- * New expiry of a node whose script began no earlier than t0_ms and said at now_ms that p_ms
- * remain: t0 + p for certain. The known one stays if it lies within what that answer allows and
- * was confirmed on the same stream (then it is the same fact, known better).
- */
-RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms);
-
-/* a + b without overflow, b >= 0. */
-RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
-
-#endif
-
-/* ==== src/lock/validity.c ==== */
-
-/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
-#define VALIDITY_PPM_UNIT 4295u
-
-uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
-{
-    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * VALIDITY_PPM_UNIT)) >> 32;
-    uint64_t drift = part + 1 + drift_ms;
-    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
-}
-
-unsigned rlki_quorum(unsigned nodes)
-{
-    return nodes / 2 + 1;
-}
-
-int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
-{
-    int64_t sorted[RLK_MAX_NODES]; /* descending */
-    unsigned i;
-    if (RLK_MAX_NODES == 1)
-        return values[0];
-    sorted[0] = values[0];
-    for (i = 1; i < n; i++) {
-        unsigned at = i;
-        while (at > 0 && sorted[at - 1] < values[i]) {
-            sorted[at] = sorted[at - 1];
-            at--;
-        }
-        sorted[at] = values[i];
-    }
-    return sorted[q - 1];
-}
-
-int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
-{
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
-}
-
-int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms)
-{
-    int64_t earliest = rlki_later(t0_ms, p_ms);
-    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
-        return known_ms;
-    return earliest;
-}
-
-/* ==== src/lock/acquire.c ====
- *
- * Acquire. A round is one token tried on all nodes at once:
- *
- *   begin --> ROW    behind another lock of the client
- *        |     | first of the row
- *        v     v
- *       WATCH -------------------------> ROUND ----------------------------> (held, RLK_OK)
- *         ^  a quorum of nodes is ready,   |   a quorum said OK, in time
- *         |  clean, and not known to be    |
- *         |  held by somebody              | quorum out of reach, or the try's time is over:
- *         |                                v undo on all nodes that were asked
- *         +------- PAUSE <-----------------+
- *         |          jitter                | held by somebody, at the gate or so that no quorum
- *         |                                | is left
- *         +--------------------------------+
- *         |                                | one attempt only, deadline, cancelled, final error
- *         | the same                       v
- *         +----------------------------> SETTLE --> (outcome, or RLK_UNKNOWN)
- *                                          fewer than a quorum of nodes is unresolved, or the
- *                                          settling time is over
- *
- * A SET that is answered nil is followed by PTTL, in one write: so the node's bit in lock->touched
- * ("held by somebody") comes with a time when to look again: when the holder's TTL ends, if nothing
- * is told before. Where the server tells of changes (CLIENT TRACKING), PTTL is also what makes it
- * tell. What it tells before PTTL was answered happened before PTTL saw the key, and is ignored.
- *
- * One node: a push, or that time, takes the bit away, and the next round begins. Several: they have
- * the node asked by a PTTL first, since a round costs others their tries. When a quorum has come
- * free, the round begins at its gate, the first node that can be asked: all waiters meet there, one
- * of them has it, and that one asks the others. Where the gate alone is held, or does not answer,
- * all nodes are asked after a pause.
- *
- *   ROUND:  gate asked ----OK, or no answer soon----> all asked, node_timeout_ms from then ---->
- * ...
- *               |
- *               +-- nil --> WATCH, with nothing to undo
- *
- * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
- * lease before was lost at once.
- *
- * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
- * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
- * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
- *
- * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
- * late, and is undone. A node whose undo is not answered yet has no part in the next round.
- */
-
-/* After failed rounds in a row the pause doubles up to 2^3, unless a holder explains them. */
-#define ACQUIRE_BACKOFF_MAX 3
-
-/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
- * each after a random time of less than so many milliseconds: a key that changes all the time makes
- * no storm. */
-#define ACQUIRE_WOKEN_MAX     8
-#define ACQUIRE_WOKEN_MS      16
-#define ACQUIRE_WOKEN_TURN_MS 2 /* where it is known that others have their turns */
-
-/* A lease that was lost so soon is followed by a pause: a key that somebody deletes each time makes
- * no storm. */
-#define ACQUIRE_FALL_MS 250
-
-/* No time to look again is further away: a TTL below the safety time, and a pause. */
-#define ACQUIRE_LOOK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
-
-static uint32_t acquire_bit(unsigned node)
+static inline uint32_t rlki_bit(unsigned node)
 {
     return UINT32_C(1) << node;
 }
 
-static void acquire_phase(rlk_lock *lock, unsigned phase)
+/* Returns true if a lock that is held renews by itself. */
+static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-#if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
-    static const char *const names[] = {"", "ROW", "WATCH", "ROUND", "PAUSE", "SETTLE"};
+    return lock->options & RLKI_OPTION_RENEW || lock->follow_again != NULL;
+}
+
+/* The connection of a lock's node: the route. Constant, for one server and for a quorum of
+ * independent ones. */
+static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
+{
+    return lock->client->conns[node];
+}
+
+static inline bool rlki_conn_is_ready(const rlk_conn *conn)
+{
+    return rlk_conn_get_state(conn) == RLK_CONN_READY;
+}
+
+/* True of a connection that will not come back by itself. */
+static inline bool rlki_conn_is_over(const rlk_conn *conn)
+{
+    rlk_conn_state state = rlk_conn_get_state(conn);
+
+    return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
+}
+
+/* Remembers the last error of a lock, for its result and its text. */
+static inline void rlki_lock_note(rlk_lock *lock, unsigned node, unsigned command, rlk_result error)
+{
+    lock->error = (int16_t)error;
+    lock->error_node = (uint8_t)node;
+    lock->error_command = (uint8_t)command;
+}
+
 #endif
-    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
-    lock->phase = (uint8_t)phase;
-}
 
-static void acquire_watch_begin(rlk_lock *lock)
-{
-    acquire_phase(lock, RLKI_PHASE_WATCH);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
-}
-
-static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
-{
-    acquire_phase(lock, RLKI_PHASE_PAUSE);
-    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
-    lock->wake_ms = RLK_NEVER;
-}
-
-static uint32_t acquire_retry(const rlk_lock *lock)
-{
-    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-}
-
-/* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
-static uint32_t acquire_first_pause(rlk_lock *lock, bool fell)
-{
-    if (!fell) {
-        lock->falls = 0;
-        return rlki_turn_pause(lock);
-    }
-    if (lock->falls < ACQUIRE_BACKOFF_MAX)
-        lock->falls++;
-    return acquire_retry(lock) << (lock->falls - 1);
-}
-
-/* It is the first of those that wait. */
-static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
-{
-    if (pause_ms == 0) {
-        acquire_watch_begin(lock);
-        return;
-    }
-    lock->cause = RLK_CAUSE_YIELD;
-    acquire_pause_begin(lock, pause_ms);
-}
-
-/* Between reports that it waits. */
-static uint32_t acquire_interval(const rlk_lock *lock)
-{
-    return lock->report_ms > 0 ? lock->report_ms : RLK_REPORT_MS;
-}
-
-void rlki_acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
-{
-    bool fell = lock->state == RLKI_LOST && lock->client->now_ms - lock->since_ms < ACQUIRE_FALL_MS;
-    rlki_query_forget(lock);
-    lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, RLK_OP_ACQUIRE, deadline_ms);
-    lock->tries = 0;
-    lock->woken = 0;
-    lock->touched = 0;
-    lock->overtaken = 0;
-    lock->cause = RLK_CAUSE_START;
-    lock->began_ms = lock->client->now_ms;
-    lock->reported = RLK_BUSY; /* which is no news of a wait that has just begun */
-    lock->report_at_ms = RLK_NEVER;
-    if (!one_try && (lock->report_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
-    lock->options = (uint8_t)(lock->options &
-                              ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED | RLKI_OPTION_LEAD));
-    /* a raise that is late, of a node that was lost in the last round, only looks */
-    lock->target_ms = lock->client->now_ms;
-    lock->claim_ms = RLK_NEVER;
-    lock->limit_ms = RLK_NEVER;
-    if (one_try)
-        lock->flags |= RLKI_LOCK_TRY;
-    if (one_try)
-        acquire_watch_begin(lock);
-    else if (rlki_watch_wait(lock))
-        acquire_first_begin(lock, acquire_first_pause(lock, fell));
-    else
-        acquire_phase(lock, RLKI_PHASE_ROW);
-    rlki_operation_step(lock);
-}
-
-/* ---- Reports of the waiting ---- */
-
-rlki_reason rlki_acquire_reason(const rlk_lock *lock)
-{
-    const rlk_lock *asker = rlki_watch_asker(lock);
-    rlki_reason reason;
-    unsigned ready = 0;
-    unsigned i;
-    /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->began_ms < (int64_t)lock->node_timeout_ms
-                        ? RLK_PENDING
-                        : RLK_E_RESPONSE_TIMEOUT;
-    reason.node = 0;
-    reason.command = RLKI_NO_COMMAND;
-    if (asker->error < 0) {
-        reason.result = (rlk_result)asker->error;
-        reason.node = asker->error_node;
-        reason.command = asker->error_command;
-    } else if (asker->flags & RLKI_LOCK_HOLDER) {
-        reason.result = RLK_BUSY;
-    }
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        ready += rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY;
-    if (ready >= rlki_needed(lock->client)) {
-        if (asker->touched)
-            reason.result = RLK_BUSY;
-        return reason;
-    }
-    for (i = 0; rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY; i++) {
-    }
-    reason.result = rlk_conn_result(rlki_route(lock, i));
-    reason.node = (uint8_t)i;
-    reason.command = RLKI_NO_COMMAND;
-    return reason;
-}
-
-/* The reason may be another one now: then it is reported soon. */
-static void acquire_reason_changed(rlk_lock *lock)
-{
-    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_interval(lock) / 10);
-    rlk_result why = rlki_acquire_reason(lock).result;
-    if (why == lock->reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
-        return; /* or about to be: it is the first connection that is waited for */
-    lock->reported = (int16_t)why;
-    if (soon_ms < lock->report_at_ms && lock->report_at_ms != RLK_NEVER)
-        lock->report_at_ms = soon_ms;
-}
-
-static void acquire_report(rlk_lock *lock)
-{
-    lock->reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->report_at_ms = rlki_later(lock->client->now_ms, acquire_interval(lock));
-    rlki_event_raise(lock, RLKI_EVENT_WAITING);
-}
-
-/* ---- Looking again ---- */
-
-/* Somebody has the key on a node, as far as is known: when to look again, and why. */
-static void acquire_look_in(rlk_lock *lock, rlk_seat *seat, uint32_t pause_ms, rlk_cause due)
-{
-    lock->touched |= acquire_bit(seat->index);
-    seat->t0 = (uint32_t)lock->client->now_ms + pause_ms;
-    lock->due[seat->index] = (uint8_t)due;
-}
-
-/* After so many hand-overs in a row the next one waits, and others have their turn. */
-static bool acquire_has_to_yield(const rlk_lock *lock)
-{
-    return lock->streak > lock->client->max_handoffs;
-}
-
-/* A lock of this client has let go of the key, perhaps: looks now, or when others had a turn. */
-static void acquire_look_local(rlk_lock *lock, rlk_seat *seat)
-{
-    if (acquire_has_to_yield(lock))
-        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
-    else
-        acquire_look_in(lock, seat, 0, RLK_CAUSE_LOCAL);
-}
-
-/* A random time of the safety check. */
-static uint32_t acquire_safety(const rlk_lock *lock)
-{
-    return rlki_client_jitter(lock->client, lock->recheck_max_ms / 5, lock->recheck_max_ms);
-}
-
-/* Attempts in vain that the time since the last one makes up for. */
-static unsigned acquire_earned(const rlk_lock *lock)
-{
-    int64_t since_ms = lock->client->now_ms - lock->t0_ms;
-    if (since_ms >= (int64_t)ACQUIRE_WOKEN_MAX * ACQUIRE_WOKEN_MS)
-        return ACQUIRE_WOKEN_MAX;
-    return (uint32_t)since_ms / ACQUIRE_WOKEN_MS;
-}
-
-/* Attempts in vain are so many that the next one has to wait. */
-static bool acquire_is_restrained(const rlk_lock *lock)
-{
-    return lock->woken >= ACQUIRE_WOKEN_MAX && acquire_earned(lock) == 0;
-}
-
-/* How long an attempt is to wait that `cause` asks for. */
-static uint32_t acquire_restraint(rlk_lock *lock, rlk_cause cause)
-{
-    uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
-    if (pause_ms > 0 || !acquire_is_restrained(lock))
-        return pause_ms;
-    return rlki_client_jitter(
-        lock->client, 1, rlki_turn_contended(lock) ? ACQUIRE_WOKEN_TURN_MS : ACQUIRE_WOKEN_MS - 1);
-}
-
-/* Before the next one: with time they are forgotten. */
-static void acquire_forget(rlk_lock *lock)
-{
-    unsigned earned = acquire_earned(lock);
-    lock->woken = (uint8_t)(lock->woken > earned ? lock->woken - earned : 0);
-    lock->t0_ms = lock->client->now_ms;
-}
-
-/* An attempt, or a probe of several nodes, that the server's word caused was in vain. */
-static void acquire_count_woken(rlk_lock *lock)
-{
-    if (lock->cause != RLK_CAUSE_PUSH && lock->cause != RLK_CAUSE_FLUSH)
-        return;
-    lock->woken = (uint8_t)(lock->woken + (lock->woken < ACQUIRE_WOKEN_MAX));
-    rlki_turn_crowd(lock);
-}
-
-/*
- * The key is gone from a node. The server has broken its word if the node was asked for safety
- * only, that is: this stream read the key under tracking; its TTL, if any, was longer than the time
- * until now, so it did not expire; since then nothing has told of it: no push, no lock of this
- * client that let go of it, no new stream (rlki_acquire_woken). A push comes before the reply that
- * shows the change, and an eviction from the server's table of keys is told too. What is left are
- * clocks of servers that jump: so once is an accident. A connection that breaks its word counts as
- * one without tracking until the next stream, which costs commands and nothing else (fault 107).
+/* ==== src/lock/command.h ====
+ *
+ * The commands of a lock: what each sends, and which replies a server may give to it.
  */
-static void acquire_missed(rlk_lock *lock, const rlk_seat *seat)
+#ifndef RLKI_LOCK_COMMAND_H
+#define RLKI_LOCK_COMMAND_H
+
+/* The tag of a node lock's request. */
+enum {
+    RLKI_NO_COMMAND,
+    RLKI_SET,      /* SET key token NX PX ttl, and PTTL where the server notifies of changes */
+    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
+    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server notify of changes */
+    RLKI_PROBE,    /* PTTL */
+    RLKI_CONFIRM,  /* the script: ours? then raised to the TTL */
+    RLKI_RAISE,    /* ours? then raised to lock->hold.target_ms */
+    RLKI_CHECK,    /* ours? raises nothing */
+    RLKI_RELEASE,  /* ours? then deleted */
+    RLKI_QUERY,    /* GET and PTTL */
+    RLKI_DEL
+};
+
+/* What PTTL answers: the time that the key has yet, and */
+#define RLKI_TTL_NONE    (-1) /* no expiry */
+#define RLKI_TTL_ABSENT  (-2) /* no such key */
+#define RLKI_TTL_UNKNOWN (-3) /* no answer */
+
+/* Writes the command of a node, and returns how many replies it will have. */
+RLKI_API unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                          rlk_resp_writer *writer);
+
+/* Returns the number of the reply: of a script that had to use GET, and says so with its reply
+ * (script.h), without that; *by_get is then true. */
+RLKI_API int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
+
+/* Returns false of a reply that no server gives to such a command: replies and requests do not
+ * match. value: of rlki_command_value; left: replies still to come. */
+RLKI_API bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left);
+
+/* Name of a command, for texts; "" with RLK_NO_TEXT. */
+#ifdef RLK_NO_TEXT
+static inline const char *rlki_command_name(unsigned command)
 {
-    if (lock->due[seat->index] == RLK_CAUSE_RECHECK &&
-        rlk_conn_missed(rlki_route(lock, seat->index))) {
-        RLKI_COUNT(lock->client, silent);
-    }
-    lock->due[seat->index] = RLK_CAUSE_RETRY; /* a change counts once */
+    (void)command;
+    return "";
 }
+#else
+RLKI_API const char *rlki_command_name(unsigned command);
+#endif
 
-/* A change was notified there, and not looked at yet. */
-static bool acquire_is_changed(const rlk_lock *lock, const rlk_seat *seat)
-{
-    return lock->touched & acquire_bit(seat->index) && seat->request.tag == RLKI_NO_COMMAND &&
-           lock->due[seat->index] == RLK_CAUSE_PUSH;
-}
+#endif
 
-/* True if an attempt may find a quorum of nodes free. */
-static bool acquire_may_be_free(const rlk_lock *lock)
-{
-    unsigned count = 0;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        count += acquire_is_changed(lock, seat) ||
-                 (!(lock->touched & acquire_bit(i)) && rlki_seat_clean(seat) &&
-                  rlk_conn_get_state(rlki_route(lock, i)) == RLK_CONN_READY);
-    }
-    return count >= rlki_needed(lock->client);
-}
-
-void rlki_acquire_watch(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
-{
-    uint32_t recheck_max_ms;
-    lock->touched &= ~acquire_bit(seat->index);
-    if (ttl_ms == -2) { /* gone since the node was last asked, or between SET and this */
-        bool again = lock->phase == RLKI_PHASE_ROUND && rlki_nodes(lock->client) == 1;
-        uint32_t pause_ms = again ? acquire_restraint(lock, RLK_CAUSE_PUSH) : 0;
-        /* it changes hands while we wait */
-        if (lock->flags & RLKI_LOCK_HOLDER && acquire_may_be_free(lock))
-            rlki_turn_contend(lock);
-        if (again)
-            lock->cause = RLK_CAUSE_PUSH;
-        else if (lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
-            acquire_missed(lock, seat);
-        if (pause_ms > 0)
-            acquire_look_in(lock, seat, pause_ms, RLK_CAUSE_PUSH);
-        return;
-    }
-    if (lock->overtaken & acquire_bit(seat->index)) {
-        lock->overtaken &= ~acquire_bit(seat->index);
-        acquire_look_local(lock, seat);
-        return;
-    }
-    if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ROUND) /* a probe's answer */
-        acquire_count_woken(lock);
-    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, seat->index))) {
-        acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_RETRY);
-        return;
-    }
-    recheck_max_ms = acquire_safety(lock);
-    if (ttl_ms >= 0 && ttl_ms < (int64_t)recheck_max_ms)
-        acquire_look_in(lock, seat,
-                        (uint32_t)ttl_ms + 1 +
-                            rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
-                        RLK_CAUSE_EXPIRY);
-    else
-        acquire_look_in(lock, seat, recheck_max_ms, RLK_CAUSE_RECHECK);
-}
-
-void rlki_acquire_undone(rlk_lock *lock, rlk_seat *seat, bool deleted)
-{
-    uint32_t bit = acquire_bit(seat->index);
-    if (deleted)
-        lock->touched &= ~bit;    /* taken for another's by whoever was the first before */
-    else if (lock->touched & bit) /* the undo took the place of its time */
-        acquire_look_local(lock, seat);
-    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
-             lock->phase != RLKI_PHASE_SETTLE)
-        acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
-}
-
-void rlki_acquire_first(rlk_lock *lock, const rlk_lock *before)
-{
-    unsigned i;
-    acquire_watch_begin(lock);
-    /* what that one saw, in the time of this call too; or it has the key itself */
-    if (before->state == RLKI_HELD)
-        lock->flags |= RLKI_LOCK_HOLDER;
-    lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
-    lock->cause = RLK_CAUSE_LOCAL;
-    lock->streak = 0; /* not before: its own release may still be telling it to others */
-    rlki_watch_count(lock, before, before->state == RLKI_HELD);
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        const rlk_seat *other = &before->seats[i];
-        int32_t left_ms = (int32_t)(other->t0 - (uint32_t)lock->client->now_ms);
-        bool known = before->touched & acquire_bit(i) && other->request.state == RLK_REQUEST_IDLE;
-        if ((before->state == RLKI_HELD && other->verdict == RLKI_YES) || /* it will tell its end */
-            (known && left_ms > (int32_t)lock->recheck_max_ms)) {
-            acquire_look_in(lock, seat, acquire_safety(lock), RLK_CAUSE_RECHECK);
-        } else if (known) {
-            lock->touched |= acquire_bit(i);
-            seat->t0 = other->t0;
-            lock->due[i] = before->due[i];
-        } else if (acquire_has_to_yield(lock)) {
-            acquire_look_in(lock, seat, acquire_retry(lock), RLK_CAUSE_YIELD);
-        }
-    }
-    lock->wake_ms = lock->client->now_ms; /* not now: it may be in the middle of another's step */
-    rlki_lock_rearm(lock);
-}
-
-/* The first node that a round can ask: all waiters that reach the same nodes ask this one first,
- * and only who has it asks the others, so that they do not take a quorum from each other. */
-static unsigned acquire_gate(const rlk_lock *lock)
-{
-    unsigned i = 0;
-    while (i < rlki_nodes(lock->client) &&
-           (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY ||
-            !(lock->touched & acquire_bit(i) || rlki_seat_clean(&lock->seats[i]))))
-        i++;
-    return i;
-}
-
-/* Another node than the gate, and that is held: the change there can wait. */
-static bool acquire_waits_for_gate(const rlk_lock *lock, unsigned node)
-{
-    unsigned gate = acquire_gate(lock);
-    return gate != node && gate < rlki_nodes(lock->client) && lock->touched & acquire_bit(gate);
-}
-
-/* The server's word, or one of our own, that somebody else's key may be gone. */
-void rlki_acquire_woken(rlk_lock *lock, unsigned node, rlk_cause cause)
-{
-    rlk_client *client = lock->client;
-    rlk_seat *seat = &lock->seats[node];
-    uint32_t pause_ms = acquire_restraint(lock, cause);
-    bool one = rlki_nodes(client) == 1;
-    unsigned asking = seat->request.tag;
-    if (lock->due[node] == RLK_CAUSE_RECHECK)
-        lock->due[node] = (uint8_t)cause; /* what the node is asked now is not for safety only */
-    if (one && lock->phase != RLKI_PHASE_WATCH)
-        return;
-    if (asking == RLKI_SET || asking == RLKI_SET_NIL || asking == RLKI_PROBE ||
-        asking == RLKI_RAISE)
-        return; /* its PTTL will see what happened before */
-    if ((one || (cause == RLK_CAUSE_RECONNECT && seat->verdict != RLKI_YES)) &&
-        !(lock->touched & acquire_bit(node)))
-        return; /* not known to be held: an attempt is due anyway */
-    if (cause == RLK_CAUSE_LOCAL && lock->due[node] == RLK_CAUSE_YIELD &&
-        lock->touched & acquire_bit(node))
-        return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
-    if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && acquire_waits_for_gate(lock, node))
-        pause_ms = lock->retry_min_ms;
-    if (cause == RLK_CAUSE_LOCAL && acquire_has_to_yield(lock)) {
-        acquire_look_local(lock, seat);
-    } else if (pause_ms == 0 || !(lock->touched & acquire_bit(node)) ||
-               (int32_t)(seat->t0 - (uint32_t)client->now_ms) > (int32_t)pause_ms) {
-        acquire_look_in(lock, seat, pause_ms, cause);
-    }
-    rlki_operation_step(lock);
-}
-
-/* Decides the outcome; what was sent is undone before it is told. */
-static void acquire_settle(rlk_lock *lock, rlk_result outcome)
-{
-    lock->outcome = (int16_t)outcome;
-    acquire_phase(lock, RLKI_PHASE_SETTLE);
-    rlki_lock_undo(lock);
-    rlki_watch_leave(lock);
-    lock->wake_ms = RLK_NEVER;
-    lock->report_at_ms = RLK_NEVER;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
-}
-
-void rlki_acquire_cancel(rlk_lock *lock)
-{
-    if (lock->phase == RLKI_PHASE_SETTLE)
-        lock->outcome = RLK_CANCELLED;
-    else
-        acquire_settle(lock, RLK_CANCELLED);
-}
-
-/* A connection is what it failed for, perhaps since before this call. */
-static void acquire_note_conn(rlk_lock *lock, unsigned node)
-{
-    rlki_lock_note(lock, node, RLKI_NO_COMMAND, rlk_conn_result(rlki_route(lock, node)));
-}
-
-/* What the trying came to, when its time is over. */
-static rlk_result acquire_outcome(rlk_lock *lock)
-{
-    /* behind another lock of the client it did not ask, and that one may know */
-    if (lock->phase == RLKI_PHASE_ROW && rlki_watch_is_held(lock))
-        lock->flags |= RLKI_LOCK_HOLDER;
-    if (lock->flags & RLKI_LOCK_HOLDER)
-        return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
-    return rlki_lock_unanswered(lock);
-}
-
-/* True if so many nodes are lost for good that no round can succeed; then lock->error says why. */
-static bool acquire_hopeless(rlk_lock *lock)
-{
-    unsigned hope = 0;
-    unsigned down = 0; /* the last of them */
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_conn *conn = rlki_route(lock, i);
-        rlk_result result = rlk_conn_result(conn);
-        /* What failed before this call began may work now, unless it is fatal. */
-        bool failed = lock->seats[i].verdict == RLKI_ERROR &&
-                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(result));
-        if (!rlki_conn_is_over(conn) && !failed)
-            hope++;
-        else
-            down = i;
-    }
-    if (hope >= rlki_needed(lock->client))
-        return false;
-    acquire_note_conn(lock, down);
-    return true;
-}
-
-/* Nodes that can take part in a round now, those that are about to be able to, and those that may
- * be: a change was notified, and not looked at yet. */
-typedef struct acquire_count {
-    unsigned ready;
-    unsigned undoing;
-    unsigned changed;
-} acquire_count;
-
-/* Looks at a node again whose time has come: asks for the TTL, or tries at once. Who is restrained
- * tries: its attempt comes at a random time, and so meets the gap between two leases of a client
- * whose way to the server is shorter. What comes of the next notification is then tried at once. */
-static void acquire_look(rlk_lock *lock, rlk_seat *seat)
-{
-    bool tries = rlki_nodes(lock->client) == 1;
-    lock->cause = lock->due[seat->index];
-    if (lock->cause == RLK_CAUSE_YIELD)
-        rlki_watch_recount(lock);
-    if (lock->cause == RLK_CAUSE_PUSH && lock->woken == ACQUIRE_WOKEN_MAX) {
-        lock->woken -= 2;
-        tries = tries || (seat->index == acquire_gate(lock) && acquire_may_be_free(lock));
-    }
-    if (tries) {
-        lock->touched &= ~acquire_bit(seat->index);
-        return;
-    }
-    acquire_forget(lock);
-    RLKI_COUNT(lock->client, probes);
-    lock->overtaken &= ~acquire_bit(seat->index);
-    rlki_seat_send(seat, RLKI_PROBE);
-}
-
-static acquire_count acquire_count_nodes(rlk_lock *lock)
-{
-    acquire_count count = {0, 0, 0};
-    int64_t now_ms = lock->client->now_ms;
-    unsigned i;
-    lock->wake_ms = RLK_NEVER;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (rlk_conn_get_state(rlki_route(lock, i)) != RLK_CONN_READY)
-            continue;
-        if (lock->touched & acquire_bit(i) && seat->request.tag == RLKI_NO_COMMAND) {
-            int32_t left_ms = (int32_t)(seat->t0 - (uint32_t)now_ms);
-            if (left_ms <= 0 || left_ms > ACQUIRE_LOOK_MAX_MS) /* by so much: long past */
-                acquire_look(lock, seat);
-            else if (now_ms + left_ms < lock->wake_ms)
-                lock->wake_ms = now_ms + left_ms;
-        }
-        if (lock->touched & acquire_bit(i)) {
-            count.changed += acquire_is_changed(lock, seat);
-            continue;
-        }
-        if (rlki_seat_clean(seat))
-            count.ready++;
-        else if (!(seat->flags & RLKI_SEAT_RETRY)) /* refused: nobody knows for how long */
-            count.undoing++;
-    }
-    return count;
-}
-
-/* A node of the round under way that has not been asked yet. */
-static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
-{
-    return lock->seats[node].verdict == RLKI_NONE && node + 1 != lock->gate;
-}
-
-static void acquire_ask(rlk_lock *lock, rlk_seat *seat)
-{
-    lock->touched &= ~acquire_bit(seat->index);
-    lock->overtaken &= ~acquire_bit(seat->index);
-    rlki_seat_send(seat, RLKI_SET);
-}
-
-/* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
-static void acquire_open(rlk_lock *lock, bool ask)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        if (!acquire_holds_back(lock, i))
-            continue;
-        if (ask)
-            acquire_ask(lock, &lock->seats[i]);
-        else
-            lock->seats[i].verdict = RLKI_SKIPPED;
-    }
-    if (ask) /* each has the time of a try, from when it was asked */
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
-    lock->gate = 0;
-    lock->wake_ms = RLK_NEVER;
-}
-
-static void acquire_round_begin(rlk_lock *lock, bool gated)
-{
-    unsigned i;
-    lock->gate = 0;
-    acquire_forget(lock);
-    acquire_phase(lock, RLKI_PHASE_ROUND);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
-    lock->wake_ms = RLK_NEVER;
-    lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
-    RLKI_COUNT(lock->client, attempts);
-    RLKI_COUNT(lock->client, causes[lock->cause]);
-    lock->round++;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        rlk_conn_state state = rlk_conn_get_state(rlki_route(lock, i));
-        bool usable =
-            state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
-        seat->verdict = RLKI_SKIPPED;
-        if (seat->request.tag == RLKI_PROBE) /* the SET tells as much */
-            rlki_seat_abandon(seat);
-        if (!usable || !rlki_seat_clean(seat))
-            continue;
-        seat->verdict = RLKI_NONE;
-        seat->round = lock->round;
-        seat->expiry_ms = RLKI_EXPIRED;
-        seat->flags = (uint8_t)(seat->flags & ~RLKI_SEAT_PROBED);
-        if (!gated) {
-            acquire_ask(lock, seat);
-        } else if (lock->gate == 0 && state == RLK_CONN_READY) {
-            lock->gate = (uint8_t)(i + 1);
-            lock->wake_ms = rlki_later(lock->client->now_ms, lock->retry_min_ms);
-            acquire_ask(lock, seat);
-        }
-    }
-}
-
-static bool acquire_watching(rlk_lock *lock)
-{
-    acquire_count count;
-    bool together = rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START;
-    unsigned gate;
-    bool gated;
-    if (acquire_hopeless(lock)) {
-        acquire_settle(lock, (rlk_result)lock->error);
-        return true;
-    }
-    count = acquire_count_nodes(lock);
-    /* A node that is about to answer its undo is waited for, as long as one try takes. */
-    if (lock->client->now_ms >= lock->phase_ms)
-        lock->phase_ms = RLK_NEVER;
-    gate = acquire_gate(lock);
-    gated = together && gate < rlki_nodes(lock->client) && !(lock->touched & acquire_bit(gate));
-    if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
-        lock->flags &= (uint8_t)~RLKI_LOCK_SPREAD;
-        return false;
-    }
-    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
-        return false;
-    /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
-    if (together && !gated && !(lock->flags & RLKI_LOCK_SPREAD)) {
-        lock->flags |= RLKI_LOCK_SPREAD;
-        acquire_pause_begin(lock, rlki_client_jitter(lock->client, lock->retry_min_ms / 10,
-                                                     lock->retry_min_ms / 5));
-        return true;
-    }
-    acquire_round_begin(lock, gated);
-    return true;
-}
-
-/* A quorum said OK: held, if there is time left of it. */
-static bool acquire_won(rlk_lock *lock)
-{
-    unsigned i;
-    rlki_lock_validate(lock);
-    if (lock->client->now_ms >= lock->valid_ms)
-        return false;
-    /* SETs that are under way, or wait for their node to come up, still count when answered: they
-     * make the lease outlive more failures. A release takes them back. */
-    lock->state = RLKI_HELD;
-    lock->lost_cause = RLK_LOST_NOT;
-    lock->since_ms = lock->client->now_ms;
-    if (lock->cause != RLK_CAUSE_LOCAL)
-        lock->streak = 0;
-    rlki_turn_acquired(lock);
-    RLKI_COUNT(lock->client, acquired);
-    if (rlki_nodes(lock->client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
-        acquire_missed(lock, &lock->seats[0]); /* of several nodes the probe has said it */
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
-    rlki_watch_hold(lock); /* whoever is next in the row sees what was known of the others */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->seats[i].verdict != RLKI_YES) /* the others', not ours */
-            lock->touched &= ~acquire_bit(i);
-    rlki_operation_finish(lock, RLK_OK);
-    return true;
-}
-
-static bool acquire_final_error(const rlk_lock *lock, const rlki_tally *tally)
-{
-    return rlki_is_final((rlk_result)lock->error) &&
-           tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
-}
-
-/* Somebody has it: nodes that this round did not hear are asked before they count as free. Where an
- * undo is under way, that is answered first: rlki_acquire_undone. */
-static void acquire_ask_others(rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if ((seat->verdict == RLKI_NONE || seat->verdict == RLKI_SKIPPED) &&
-            rlki_seat_clean(seat) && !(lock->touched & acquire_bit(i)))
-            acquire_look_in(lock, seat, 0, RLK_CAUSE_RETRY);
-    }
-}
-
-/* After a round without success: is it over, and if not, how long till the next? */
-static void acquire_round_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
-{
-    bool final = !shut && acquire_final_error(lock, tally);
-    uint32_t pause_ms;
-    if (tally->no > 0) { /* not for errors alone: somebody else has it */
-        lock->flags |= RLKI_LOCK_HOLDER;
-        lock->tries = 0;
-    }
-    if (lock->flags & RLKI_LOCK_TRY || final) {
-        acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
-        return;
-    }
-    acquire_reason_changed(lock);
-    rlki_lock_undo(lock);
-    if (tally->no > 0 && rlki_nodes(lock->client) > 1)
-        acquire_ask_others(lock);
-    if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
-        acquire_count_woken(lock); /* the next round has to wait for a change */
-        if (rlki_nodes(lock->client) > 1)
-            lock->cause = RLK_CAUSE_RETRY;
-        acquire_watch_begin(lock);
-        return;
-    }
-    pause_ms = acquire_retry(lock) << lock->tries;
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->tries < ACQUIRE_BACKOFF_MAX)
-        lock->tries++;
-    lock->cause = RLK_CAUSE_RETRY;
-    lock->flags |= RLKI_LOCK_SPREAD;
-    acquire_pause_begin(lock, pause_ms);
-}
-
-/* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
-static bool acquire_step_gate(rlk_lock *lock)
-{
-    unsigned verdict = lock->gate ? lock->seats[lock->gate - 1].verdict : (unsigned)RLKI_NONE;
-    if (lock->gate && (verdict != RLKI_NONE || lock->client->now_ms >= lock->wake_ms))
-        acquire_open(lock, verdict != RLKI_NO);
-    return verdict == RLKI_NO;
-}
-
-static bool acquire_round(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    bool shut = acquire_step_gate(lock);
-    rlki_tally tally = rlki_tally_of(lock);
-    if (tally.yes >= rlki_needed(client) && acquire_won(lock))
-        return false;
-    if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
-        client->now_ms < lock->phase_ms)
-        return false;
-    acquire_round_failed(lock, &tally, shut);
-    return true;
-}
-
-static bool acquire_pause(rlk_lock *lock)
-{
-    unsigned i;
-    if (lock->client->now_ms < lock->phase_ms)
-        return false;
-    acquire_watch_begin(lock);
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        lock->seats[i].verdict = RLKI_NONE;
-    return true;
-}
-
-/* Nobody but the first asks the server; but what is hopeless for it is for all. */
-static bool acquire_in_row(rlk_lock *lock)
-{
-    if (!acquire_hopeless(lock))
-        return false;
-    acquire_settle(lock, (rlk_result)lock->error);
-    return true;
-}
-
-static void acquire_settling(rlk_lock *lock)
-{
-    rlki_tally tally = rlki_tally_of(lock);
-    if (tally.unclean < rlki_needed(lock->client))
-        rlki_operation_finish(lock, (rlk_result)lock->outcome);
-    else if (tally.doubt >= rlki_needed(lock->client) || lock->client->now_ms >= lock->phase_ms)
-        rlki_operation_finish(lock, RLK_UNKNOWN);
-}
-
-bool rlki_acquire_step(rlk_lock *lock)
-{
-    if (lock->client->now_ms >= lock->deadline_ms) {
-        acquire_settle(lock, acquire_outcome(lock));
-        return true;
-    }
-    if (lock->client->now_ms >= lock->report_at_ms)
-        acquire_report(lock);
-    switch (lock->phase) {
-    case RLKI_PHASE_ROW:
-        return acquire_in_row(lock);
-    case RLKI_PHASE_WATCH:
-        return acquire_watching(lock);
-    case RLKI_PHASE_ROUND:
-        return acquire_round(lock);
-    case RLKI_PHASE_PAUSE:
-        return acquire_pause(lock);
-    default: /* RLKI_PHASE_SETTLE */
-        acquire_settling(lock);
-        return false;
-    }
-}
-
-void rlki_acquire_conn_changed(rlk_lock *lock, rlk_seat *seat, bool ready)
-{
-    /* One attempt goes on upon a second stream only if nothing can come from the first. */
-    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && seat->flags & RLKI_SEAT_FENCE &&
-                    !rlk_conn_fenced(rlki_route(lock, seat->index));
-    if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_ROW)
-        seat->verdict = ready ? RLKI_NONE : RLKI_ERROR;
-    if (lock->phase != RLKI_PHASE_SETTLE)
-        acquire_reason_changed(lock);
-    if (lock->phase != RLKI_PHASE_ROUND || (ready && !unfenced) || seat->verdict != RLKI_NONE)
-        return;
-    /* Nor is a node that was to be asked later. */
-    if (lock->gate && acquire_holds_back(lock, seat->index))
-        seat->verdict = RLKI_ERROR;
-    /* A SET that did not leave is not waited for in this round. A lost one is, unless there is one
-     * attempt only: it has become a raise. */
-    if (seat->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
-        return;
-    rlki_seat_abandon(seat);
-    seat->verdict = RLKI_ERROR;
-}
-
-/* ==== src/lock/blocking.c ====
- *
- * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
- * own deadlines end it.
- *
- * An interrupt is RLK_CANCELLED, answered by env.wait:
- *
- *            call                       interrupt: rlk_cancel
- *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
- *      | ^    result         | | ^                                  |      this one)
- *      | +-------------------+ | +-- acquire's undo: waits on ------+
- *      | +-----------------------+---------- result ----------------+
- *      |                       | result, and an interrupt in the same wait
- *      | interrupt             v
- *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
- *        (seen when the    | ^         (RLK_CANCELLED)
- *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
- */
-
-/* Ends an operation whose driver can't wait: what is not settled now will not be. */
-static void blocking_give_up(rlk_lock *lock)
-{
-    (void)rlk_cancel(lock);
-    if (!rlki_operation_is_on(lock))
-        return;
-    rlki_operation_finish(lock,
-                          RLK_UNKNOWN); /* an acquire whose undo would have to be waited for */
-    rlki_lock_rearm(lock);
-}
-
-/* Of the call's own operation: its event may have been pulled while waiting, and then another one
- * may have followed by itself (rlki_lead_again). */
-static bool blocking_is_on(const rlk_lock *lock, unsigned operation)
-{
-    return rlki_operation_is_on(lock) && lock->operation == operation;
-}
-
-/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
-static bool blocking_report(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    const rlk_env *env = &client->env;
-    if (!(lock->events & RLKI_EVENT_WAITING))
-        return true;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    if (env->waiting)
-        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
-                     client->now_ms - lock->began_ms);
-    return lock->client == client;
-}
-
-/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
- */
-static bool blocking_turn(rlk_lock *lock, unsigned operation, bool *cancelled)
-{
-    rlk_client *client = lock->client;
-    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
-    if (lock->client != client) /* closed by whoever was called while waiting */
-        return false;
-    if (answer == RLK_CANCELLED && !blocking_is_on(lock, operation))
-        client->interrupted = true;
-    else if (answer == RLK_CANCELLED && !*cancelled) {
-        *cancelled = true;
-        (void)rlk_cancel(lock);
-    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, operation)) {
-        blocking_give_up(lock);
-    }
-    if (!blocking_is_on(lock, operation))
-        return true;
-    rlk_client_tick(client);
-    return blocking_report(lock);
-}
-
-static rlk_result blocking_wait(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    unsigned operation = lock->operation;
-    bool cancelled = false;
-    rlk_result result;
-    while (blocking_is_on(lock, operation))
-        if (!blocking_turn(lock, operation, &cancelled))
-            return RLK_E_CLOSED;
-    client->served_ms = client->now_ms;
-    result = (rlk_result)lock->done_result;
-    if (rlki_operation_is_on(lock))
-        return result;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST)) /* it was heard while waiting */
-        rlki_lead_again(lock);
-    return result;
-}
-
-/* Between blocking calls nobody serves the connections. After this time first look at what has
- * come meanwhile: a server that closed an idle connection, above all. */
-#define BLOCKING_IDLE_MS 1000
-
-/* Before starting: without a way to wait nothing is started. `look`: in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool look)
-{
-    rlk_result result = rlki_lock_enter(lock);
-    rlk_client *client;
-    if (result != RLK_OK)
-        return result;
-    client = lock->client;
-    if (!client->env.wait)
-        return RLK_E_WAIT;
-    if (rlki_operation_is_on(lock))
-        return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
-        return RLK_OK;
-    client->served_ms = client->now_ms;
-    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
-        client->interrupted = true; /* before this call */
-    return rlki_lock_enter(lock);
-}
-
-/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
- * is known of the token is what an earlier operation left. */
-static rlk_result blocking_take_interrupt(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
-        return RLK_OK;
-    client->interrupted = false;
-    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
-}
-
-static rlk_result blocking_call(rlk_lock *lock, unsigned operation, int64_t argument,
-                                rlk_holder *holders)
-{
-    /* To keep a lock is to hear of its loss; and a DEL is not sent a second time, so not on a
-     * stream that is known to be dead (fault 115). */
-    bool keeps = operation == RLKI_OP_KEEP && lock && lock->state == RLKI_HELD;
-    rlk_result entered = blocking_enter(lock, keeps || operation == RLK_OP_FORCE_RELEASE);
-    rlk_result result;
-    if (entered == RLK_OK && operation == RLK_OP_ACQUIRE)
-        entered = blocking_take_interrupt(lock);
-    result = rlki_lock_entered(lock, entered, operation, argument, holders);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
-}
-
-rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    return blocking_call(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
-}
-
-rlk_result rlk_release(rlk_lock *lock)
-{
-    return blocking_call(lock, RLK_OP_RELEASE, 0, NULL);
-}
-
-rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
-{
-    return blocking_call(lock, RLK_OP_EXTEND, added_ms, NULL);
-}
-
-rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
-{
-    return blocking_call(lock, RLK_OP_RENEW, ttl_ms, NULL);
-}
-
-rlk_result rlk_check(rlk_lock *lock)
-{
-    return blocking_call(lock, RLK_OP_CHECK, 0, NULL);
-}
-
-rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return blocking_call(lock, RLK_OP_QUERY, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release(rlk_lock *lock)
-{
-    return blocking_call(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
-}
-
-rlk_result rlk_resign(rlk_lock *lock)
-{
-    rlk_result result = blocking_enter(lock, false);
-    if (result == RLK_OK)
-        result = rlk_resign_start(lock);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
-}
-
-rlk_result rlk_keep_alive(rlk_lock *lock)
-{
-    rlk_result result = blocking_call(lock, RLKI_OP_KEEP, 0, NULL);
-    /* A renewal that failed is tried again at the next call, while the lease lasts. */
-    if (result != RLK_E_WAIT && rlk_is_held(lock))
-        return RLK_OK;
-    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
-}
-
-void rlki_lock_scope_end(rlk_lock *lock)
-{
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD; /* does not follow again */
-    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
-        lock->client->env.wait)
-        (void)blocking_wait(lock);
-    if (rlk_release(lock) == RLK_E_WAIT)
-        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
-    (void)rlk_lock_close(lock);
-}
-
-/* ==== src/lock/check.c ====
- *
- * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
- * the handshake sends, and no more:
- *
- *           call                 each node is ready, or its attempt failed, or the time is over
- *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
- *                        |                                                                   ^
- *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
- */
-
-/* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
-static rlk_result check_begin(rlk_client *client, uint32_t *failures)
-{
-    unsigned i;
-    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (answer != 0)
-        return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
-    rlki_client_now(client);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_conn *conn = client->conns[i];
-        if (rlk_conn_server(conn) & RLK_SERVER_REPLICA)
-            rlk_conn_reset(conn, client->now_ms);
-        rlk_conn_hurry(conn, client->now_ms);
-        failures[i] = rlk_conn_failures(conn);
-    }
-    return RLK_OK;
-}
-
-static bool check_is_over(const rlk_client *client, const uint32_t *failures)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) {
-        const rlk_conn *conn = client->conns[i];
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
-            rlk_conn_failures(conn) == failures[i])
-            return false;
-    }
-    return true;
-}
-
-static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
-{
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
-    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
-        int64_t deadline_ms = rlk_client_deadline(client);
-        int answer = client->env.wait(client->env.context, client,
-                                      deadline_ms < end_ms ? deadline_ms : end_ms);
-        if (client->state != RLKI_CLIENT_OPEN)
-            return RLK_E_CLOSED;
-        if (answer != 0)
-            return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
-        rlk_client_tick(client);
-        rlki_client_now(client);
-    }
-    return RLK_OK;
-}
-
-static rlk_result check_node(const rlk_conn *conn)
-{
-    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
-    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
-        return RLK_E_READONLY;
-    return result;
-}
-
-rlk_result rlk_client_check(rlk_client *client)
-{
-    uint32_t failures[RLK_MAX_NODES] = {0};
-    rlk_result result = rlki_client_enter(client);
-    unsigned i;
-    if (result != RLK_OK)
-        return result;
-    if (!client->env.wait)
-        return RLK_E_WAIT;
-    result = check_begin(client, failures);
-    if (result == RLK_OK)
-        result = check_wait(client, failures);
-    client->served_ms = client->now_ms;
-    for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
-        result = check_node(client->conns[i]);
-        client->failed_node = (uint8_t)i;
-    }
-    client->failed_command = RLKI_NO_COMMAND;
-    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
-    client->checked = result == RLK_OK;
-    return result;
-}
-
-/* ==== src/lock/scripts.h ====
+/* ==== src/lock/script.h ====
  *
  * The Lua script of the lock, as a SCRIPT LOAD command and a digest.
  *
@@ -10443,7 +8910,7 @@ rlk_result rlk_client_check(rlk_client *client)
 
 #endif
 
-/* ==== src/lock/scripts.c ==== */
+/* ==== src/lock/script.c ==== */
 
 /* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
  * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
@@ -10493,6 +8960,4540 @@ static const char script_probe[] =
     "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
 
 RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(script_load) - 1};
+
+/* ==== src/lock/token.h ====
+ *
+ * The token of a lock.
+ */
+#ifndef RLKI_LOCK_TOKEN_H
+#define RLKI_LOCK_TOKEN_H
+
+/* Draws the random part anew. False: no entropy. */
+RLKI_API bool rlki_token_draw(rlk_lock *lock);
+
+/* Length of a lock's tokens. */
+RLKI_API size_t rlki_token_len(const rlk_lock *lock);
+
+/* Writes the token with this number: rlki_token_len bytes. */
+RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);
+
+/* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
+RLKI_API size_t rlki_token_texts(const rlk_lock *lock);
+
+/* True if these have changed since init (fault 119): a command would have another key, or another
+ * token. */
+RLKI_API bool rlki_token_dangles(const rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/token.c ====
+ *
+ * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
+ * round. A token for which a release is queued is never used again (rule 3), so each round after
+ * an undo takes the next number; a node remembers which token may be on it by that number alone.
+ */
+
+#include <string.h>
+
+bool rlki_token_draw(rlk_lock *lock)
+{
+    rlk_env *env = &lock->client->env;
+
+    return env->random(env->context, lock->base, sizeof lock->base) == 0;
+}
+
+size_t rlki_token_len(const rlk_lock *lock)
+{
+    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
+}
+
+/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
+ */
+static size_t token_step(size_t hash, size_t word)
+{
+    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* By words, for it is asked at each command; the last one may overlap the one before. */
+static size_t token_mix(size_t hash, const void *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    size_t word;
+    while (len > sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        hash = token_step(hash, word);
+        at += sizeof(word);
+        len -= sizeof(word);
+        if (len < sizeof(word)) {
+            at -= sizeof(word) - len;
+            len = sizeof(word);
+        }
+    }
+    if (len == sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        return token_step(hash, word);
+    }
+    while (len-- > 0)
+        hash = token_step(hash, *at++);
+    return hash;
+}
+
+size_t rlki_token_texts(const rlk_lock *lock)
+{
+    size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
+    return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
+}
+
+bool rlki_token_dangles(const rlk_lock *lock)
+{
+    return rlki_token_texts(lock) != lock->texts;
+}
+
+static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len; i++) {
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
+        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
+    }
+    return out;
+}
+
+void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
+{
+    uint8_t bytes[4];
+
+    bytes[0] = (uint8_t)(number >> 24);
+    bytes[1] = (uint8_t)(number >> 16);
+    bytes[2] = (uint8_t)(number >> 8);
+    bytes[3] = (uint8_t)number;
+    if (lock->prefix_len > 0)
+        memcpy(out, lock->prefix, lock->prefix_len);
+    out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
+    token_hex(out, bytes, sizeof bytes);
+}
+
+/* ==== src/lock/command.c ====
+ *
+ * A command is a table of bytes around a key and a token. What is the same in each leaves in one
+ * piece.
+ */
+
+#define COMMAND_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+
+static bool command_is_script(unsigned command)
+{
+    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
+}
+
+/* Writes the beginning of a script's call, up to the number of its keys. */
+static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
+{
+    rlk_resp_put_command(writer, argc);
+    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+        rlk_conn_put_script(conn, writer);
+    else
+        COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
+    COMMAND_PUT(writer, "$1\r\n1\r\n");
+}
+
+static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+}
+
+static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
+                                  rlk_resp_writer *writer)
+{
+    uint8_t *token;
+
+    command_put_key(lock, writer);
+    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    if (token != NULL)
+        rlki_token_write(lock, node->token, token);
+}
+
+static void command_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
+{
+    COMMAND_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
+    command_put_key(lock, writer);
+}
+
+/* Milliseconds that a script is to raise to; -1, which raises nothing, of a check and once the
+ * target is past (a PEXPIRE of 0 or less would delete). */
+static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
+{
+    int64_t to_ms;
+
+    if (command == RLKI_CONFIRM)
+        return lock->ttl_ms;
+    if (command == RLKI_CHECK)
+        return -1;
+    to_ms = lock->hold.target_ms - lock->client->now_ms;
+    return to_ms > 0 ? to_ms : -1;
+}
+
+static unsigned command_put_set(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                                rlk_resp_writer *writer)
+{
+    COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+    command_put_key_token(lock, node, writer);
+    COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+    rlk_resp_put_integer(writer, lock->ttl_ms);
+    if (!rlk_conn_is_tracking(conn))
+        return 1;
+    command_put_pttl(lock, writer);
+    return 2;
+}
+
+unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
+                          rlk_resp_writer *writer)
+{
+    unsigned command = node->request.tag;
+    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
+
+    switch (command) {
+    case RLKI_SET:
+        return command_put_set(lock, node, conn, writer);
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        command_put_script(conn, writer, by_get ? 7 : 6);
+        command_put_key_token(lock, node, writer);
+        rlk_resp_put_integer(writer, command_raise_to(lock, command));
+        if (by_get)
+            COMMAND_PUT(writer, "$1\r\n1\r\n");
+        return 1;
+    case RLKI_RELEASE:
+        command_put_script(conn, writer, by_get ? 7 : 5);
+        command_put_key_token(lock, node, writer);
+        if (by_get)
+            COMMAND_PUT(writer, "$0\r\n\r\n$1\r\n1\r\n");
+        return 1;
+    case RLKI_QUERY:
+        COMMAND_PUT(writer, "*2\r\n$3\r\nGET\r\n");
+        command_put_key(lock, writer);
+        command_put_pttl(lock, writer);
+        return 2;
+    case RLKI_PROBE:
+        command_put_pttl(lock, writer);
+        return 1;
+    default: /* RLKI_DEL */
+        COMMAND_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
+        command_put_key(lock, writer);
+        return 1;
+    }
+}
+
+int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
+{
+    *by_get = command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
+              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
+}
+
+static bool command_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+static bool command_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
+bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left)
+{
+    int64_t least = RLKI_TTL_ABSENT; /* of a number */
+    int64_t most = INT64_MAX;
+
+    if (reply->error != RLK_OK)
+        return true;
+    switch (command) {
+    case RLKI_SET:
+        return command_is_ok(reply) || command_is_nil(reply);
+    case RLKI_QUERY:
+        if (left > 0)
+            return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+        break;
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        least = RLKI_NOT_OURS;
+        break;
+    case RLKI_RELEASE:
+        if (value == RLKI_TTL_NONE)
+            return false;
+        least = RLKI_NOT_OURS;
+        most = 1;
+        break;
+    case RLKI_DEL:
+        least = 0;
+        most = 1;
+        break;
+    default: /* PTTL */
+        break;
+    }
+    return reply->type == RLK_RESP_INTEGER && value >= least && value <= most;
+}
+
+#ifndef RLK_NO_TEXT
+const char *rlki_command_name(unsigned command)
+{
+    static const char *const names[] = {"",
+                                        "SET",
+                                        "PTTL",
+                                        "PTTL",
+                                        "PTTL",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (raise)",
+                                        "EVALSHA (check)",
+                                        "EVALSHA (release)",
+                                        "GET, PTTL",
+                                        "DEL"};
+    return names[command];
+}
+#endif
+
+/* ==== src/lock/node_lock.h ====
+ *
+ * A node lock: one lock on one node. It sends commands, one at a time, keeps what is known of our
+ * token there, and reports what became of each command. It knows no operation.
+ */
+#ifndef RLKI_LOCK_NODE_LOCK_H
+#define RLKI_LOCK_NODE_LOCK_H
+
+/* What a node has said in the operation under way. */
+enum {
+    RLKI_VOTE_NONE,     /* nothing yet */
+    RLKI_VOTE_YES,      /* done */
+    RLKI_VOTE_NO,       /* somebody else has it (SET); not our token (scripts, first answer) */
+    RLKI_VOTE_NO_AFTER, /* not our token, after an earlier release whose reply was lost */
+    RLKI_VOTE_ERROR,    /* it refused, or can't be reached */
+    RLKI_VOTE_SKIPPED   /* has no part in this attempt */
+};
+
+/* Flags of a node lock. */
+#define RLKI_NODE_POSSIBLE 0x01u /* our token may be on the node */
+#define RLKI_NODE_PRESENT  0x02u /* it is, or was when the node answered last */
+#define RLKI_NODE_FENCE    0x04u /* a SET of it was lost with its stream; not settled yet */
+#define RLKI_NODE_REPEATED 0x08u /* a release of it was sent whose reply was lost */
+#define RLKI_NODE_NOSCRIPT 0x10u /* scripts were loaded again for the command under way */
+#define RLKI_NODE_RETRY    0x20u /* the command was refused, or held back; at lock->retry_ms again */
+#define RLKI_NODE_IN_DOUBT 0x40u /* whether an orphan is left can't be known */
+#define RLKI_NODE_ASKED    0x80u /* the operation under way asked for the command under way */
+
+/* What became of a command. */
+enum {
+    RLKI_REPORT_NOTHING,  /* it goes on: sent again, or to be */
+    RLKI_REPORT_PART,     /* the first of two replies */
+    RLKI_REPORT_DONE,     /* our token is there; deleted; or a question is answered */
+    RLKI_REPORT_HELD,     /* somebody has the key, for ttl_ms yet; of a probe, perhaps nobody */
+    RLKI_REPORT_NOT_OURS, /* compared: our token is not there */
+    RLKI_REPORT_REFUSED,  /* an error, or no answer to such a command */
+    RLKI_REPORT_LOST      /* its stream ended before the answer */
+};
+
+typedef struct rlki_report {
+    uint8_t kind;
+    uint8_t command;
+    uint8_t lost_cause;     /* of NOT_OURS: an rlk_lost_cause */
+    bool votes;             /* the operation under way asked */
+    bool maybe_sent;        /* of LOST: the server may execute it, even later */
+    bool repeated;          /* of NOT_OURS: after an earlier release whose reply was lost */
+    int16_t error;          /* of REFUSED and LOST; of NOT_OURS RLK_E_WRONGTYPE, or RLK_OK */
+    int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
+    const rlk_reply *reply; /* of a query */
+} rlki_report;
+
+/* The lock that a node lock is part of. */
+RLKI_API rlk_lock *rlki_node_lock_owner(rlk_node_lock *node);
+
+/* Returns true if our token is on the node, or may be, now or later. */
+RLKI_API bool rlki_node_lock_has_token(const rlk_node_lock *node);
+
+/* Returns true if it is not and never will be, and nothing is under way. */
+RLKI_API bool rlki_node_lock_is_clean(const rlk_node_lock *node);
+
+/* Our token was found, or put, on the node; or it is not there (now: an orphan may still come). */
+RLKI_API void rlki_node_lock_absent(rlk_node_lock *node);
+
+/* Sends a command, as the operation under way asks (its answer is a vote), or beside it. The node
+ * has no other under way. */
+RLKI_API void rlki_node_lock_ask(rlk_node_lock *node, unsigned command);
+RLKI_API void rlki_node_lock_send(rlk_node_lock *node, unsigned command);
+
+/* The answer to the command under way is a vote from now on. */
+RLKI_API void rlki_node_lock_count(rlk_node_lock *node);
+
+/* Sends the refused command of a report again, after a pause: at lock->retry_ms. */
+RLKI_API void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report);
+RLKI_API void rlki_node_lock_resend(rlk_node_lock *node);
+
+/* Takes the command under way back; true if not a byte of it was sent. Its effect is then recorded
+ * in the flags: an abandoned SET leaves the token POSSIBLE. */
+RLKI_API bool rlki_node_lock_abandon(rlk_node_lock *node);
+
+/* Undoes every node: sends the compare-and-delete behind whatever was sent, if there is anything to
+ * undo. The token is retired. expiry_ms: the latest that an operation asked for; the undo goes on
+ * until the key has gone by itself. */
+RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms);
+
+/* Writes the command that is under way; returns its replies, 0 for none. */
+RLKI_API unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer);
+
+/* Takes a reply to the command under way (left: more to come), or the end of its stream. */
+RLKI_API void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned left,
+                          rlki_report *report);
+RLKI_API void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *report);
+
+/* Refuses the command that waits to be sent again, as a server does that always will. */
+RLKI_API void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
+
+/* Takes back commands, but for undos, that wait to be sent again: another operation comes first. */
+RLKI_API void rlki_node_locks_forget_retries(rlk_lock *lock);
+
+/* Another random part of the token: no doubt of the one before concerns it. */
+RLKI_API void rlki_node_locks_forget_doubts(rlk_lock *lock);
+
+/* Returns true for errors that the same call meets again: fatal, and wrong use. */
+RLKI_API bool rlki_is_final(rlk_result result);
+
+#endif
+
+/* ==== src/lock/clock.h ====
+ *
+ * A client's time, chance and process: what it has of its environment.
+ */
+#ifndef RLKI_LOCK_CLOCK_H
+#define RLKI_LOCK_CLOCK_H
+
+/* True unless this process inherited the client by fork. */
+RLKI_API bool rlki_client_same_process(const rlk_client *client);
+
+/* RLK_OK of a client that is open, in the process that opened it. */
+RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
+
+/* Samples the clock; never goes back. */
+RLKI_API int64_t rlki_client_now(rlk_client *client);
+
+/* The same by the time that a connection was given. */
+RLKI_API int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
+
+/* Returns a random number from min to max, for pauses: not secret. */
+RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
+
+/* Returns a random pause between attempts of a lock. */
+RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
+
+/* Puts a lock on the list of those that are stepped before the call into the engine ends. */
+RLKI_API void rlki_ready(rlk_lock *lock);
+/* Takes a lock off it. */
+RLKI_API void rlki_ready_drop(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/clock.c ==== */
+
+bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+
+    return env->same_process == NULL || env->same_process(env->context, client);
+}
+
+rlk_result rlki_client_enter(const rlk_client *client)
+{
+    if (client == NULL)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
+}
+
+int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
+{
+    if (now_ms > client->now_ms)
+        client->now_ms = now_ms;
+    return client->now_ms;
+}
+
+int64_t rlki_client_now(rlk_client *client)
+{
+    return rlki_client_advance(client, client->env.now_ms(client->env.context));
+}
+
+uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
+{
+    uint32_t x = client->jitter;
+
+    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
+    x ^= x >> 17;
+    x ^= x << 5;
+    client->jitter = x;
+    return max > min ? min + x % (max - min + 1) : min;
+}
+
+uint32_t rlki_lock_pause(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+}
+
+void rlki_ready(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if (lock->ready_next != NULL)
+        return;
+    lock->ready_next = lock;
+    if (client->ready_tail != NULL)
+        client->ready_tail->ready_next = lock;
+    else
+        client->ready_head = lock;
+    client->ready_tail = lock;
+}
+
+void rlki_ready_drop(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    rlk_lock *before = NULL;
+    rlk_lock *next = lock->ready_next != lock ? lock->ready_next : NULL;
+
+    if (lock->ready_next == NULL)
+        return;
+    if (client->ready_head != lock)
+        for (before = client->ready_head; before->ready_next != lock;)
+            before = before->ready_next;
+    lock->ready_next = NULL;
+    if (before == NULL)
+        client->ready_head = next;
+    else
+        before->ready_next = next != NULL ? next : before;
+    if (next == NULL)
+        client->ready_tail = before;
+}
+
+/* ==== src/lock/lease.h ====
+ *
+ * Until when a lock may say that it is held: pure arithmetic of drift, expiry and quorum (rule 2 of
+ * docs/correctness.md). Nothing here asks a clock or sends a command.
+ */
+#ifndef RLKI_LOCK_LEASE_H
+#define RLKI_LOCK_LEASE_H
+
+/* The expiry of a node that does not have our token: before all times. */
+#define RLKI_EXPIRED INT64_MIN
+
+/* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
+#define RLKI_DRIFT_PPM_MAX 500000u
+
+/* Returns by how much the two clocks may differ after horizon_ms, rounded up; at most INT32_MAX. */
+RLKI_API uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms);
+
+/* The same with the drift that a client reckons with. */
+RLKI_API uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
+
+/* Returns how many nodes of n must agree: n/2 + 1. */
+RLKI_API unsigned rlki_quorum(unsigned nodes);
+
+/* Returns the q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q
+ * is still there, if values are expiries. */
+RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
+
+/*
+ * Returns the new expiry of a node whose script began no earlier than t0_ms and said at now_ms that
+ * p_ms remain: t0 + p for certain. The known one stays if it lies within what that answer allows
+ * and was confirmed on the same stream (then it is the same fact, known better).
+ */
+RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms);
+
+/* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
+RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+
+/* ---- One node ---- */
+
+/* Returns until when the lock counts as held on a node: its expiry less drift. */
+RLKI_API int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
+
+/* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
+RLKI_API void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation);
+
+/*
+ * The script says that p_ms remain. No more is believed than was known before or is asked for
+ * (asked_ms; RLKI_EXPIRED of a check, which asks for nothing): a server whose clock went back, or
+ * an extend that was given up, must not lengthen a lease behind the caller's back (rule 8).
+ */
+RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
+                            int64_t t0_ms, int64_t p_ms, uint32_t generation);
+
+/* ---- All nodes of a lock ---- */
+
+/* Recomputes the lease's deadline from what the nodes confirmed. */
+RLKI_API void rlki_lease_validate(rlk_lock *lock);
+
+/* Returns the expiry that the lock may claim, before drift. */
+RLKI_API int64_t rlki_lease_expiry(const rlk_lock *lock);
+
+/* Sets the expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
+RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
+
+/* ---- Renewal ---- */
+
+/* Returns when a renewal of the lease as it is now is due: of a fresh one when a third of its TTL
+ * has passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
+RLKI_API int64_t rlki_lease_renew_at(const rlk_lock *lock);
+
+/* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
+ * RLK_NEVER: nothing is to be gained. */
+RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
+
+/* Returns true if the lease would last longer by a raise to target_ms. */
+RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
+
+/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. */
+RLKI_API void rlki_lease_schedule(rlk_lock *lock);
+
+/* The same after the lease was set anew: not at once, if the lease is much shorter than the TTL (by
+ * drift, a cap, the caller's or the server's word), but when a third of it is over. */
+RLKI_API void rlki_lease_schedule_next(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/lease.c ==== */
+
+/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
+#define LEASE_PPM_UNIT 4295u
+
+uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
+{
+    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
+    uint64_t drift = part + 1 + drift_ms;
+    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
+}
+
+unsigned rlki_quorum(unsigned nodes)
+{
+    return nodes / 2 + 1;
+}
+
+int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+{
+    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    unsigned i;
+    if (RLK_MAX_NODES == 1)
+        return values[0];
+    sorted[0] = values[0];
+    for (i = 1; i < n; i++) {
+        unsigned at = i;
+        while (at > 0 && sorted[at - 1] < values[i]) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = values[i];
+    }
+    return sorted[q - 1];
+}
+
+int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms)
+{
+    int64_t earliest = rlki_later(t0_ms, p_ms);
+    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
+        return known_ms;
+    return earliest;
+}
+
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
+{
+    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
+/* ---- One node ---- */
+
+int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
+{
+    if (node->expiry_ms == RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
+}
+
+void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+
+    node->expiry_ms = expiry_ms;
+    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->generation = generation;
+}
+
+/*
+ * What was known stays with its own horizon: the drift that it counts with runs from when it was
+ * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
+ * and that of a long extend may be more than a TTL.
+ */
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
+                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
+{
+    bool same = node->generation == generation;
+    bool checked = asked_ms == RLKI_EXPIRED;
+    int64_t known_ms = rlki_node_until(client, node);
+    uint32_t horizon_ms = node->horizon_ms;
+    int64_t said_ms = rlki_later(t0_ms, p_ms);
+    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
+    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
+    bool stays;
+
+    if (expiry_ms > most_ms)
+        expiry_ms = most_ms;
+    stays = expiry_ms == node->expiry_ms && expiry_ms != said_ms;
+    rlki_node_confirm(node, said_ms < most_ms ? said_ms : most_ms, t0_ms, generation);
+    if (stays && (checked || rlki_node_until(client, node) <= known_ms)) {
+        node->expiry_ms = expiry_ms;
+        node->horizon_ms = horizon_ms;
+    }
+}
+
+/* ---- All nodes of a lock ---- */
+
+void rlki_lease_validate(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t until_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+
+    do /* one at least, as in rlki_lease_expiry */
+        until_ms[i] = rlki_node_until(client, &lock->nodes[i]);
+    while (++i < rlki_nodes(client));
+    lock->hold.valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (lock->hold.valid_ms > lock->hold.limit_ms)
+        lock->hold.valid_ms = lock->hold.limit_ms;
+}
+
+int64_t rlki_lease_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i = 0;
+
+    do /* one at least: compilers that look as far as the quorum warn of none */
+        expiry_ms[i] = lock->nodes[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->hold.claim_ms ? quorum_ms : lock->hold.claim_ms;
+}
+
+void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
+{
+    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
+
+    lock->hold.claim_ms = expiry_ms;
+    lock->hold.limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
+}
+
+/* ---- Renewal ---- */
+
+int64_t rlki_lease_renew_at(const rlk_lock *lock)
+{
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    uint32_t left_ms = lease_ms / 3;
+
+    if (lease_ms - left_ms > lock->ttl_ms / 3)
+        left_ms = lease_ms - lock->ttl_ms / 3;
+    return lock->hold.valid_ms - (int64_t)left_ms;
+}
+
+bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
+{
+    /* > 0: a TTL from now, or beyond the expiry of what is held */
+    int64_t horizon_ms = target_ms - lock->client->now_ms;
+
+    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+           lock->hold.valid_ms;
+}
+
+int64_t rlki_lease_renew_target(const rlk_lock *lock)
+{
+    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
+
+    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
+        target_ms = cap_ms;
+        if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
+            return RLK_NEVER;
+    }
+    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+}
+
+void rlki_lease_schedule(rlk_lock *lock)
+{
+    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+
+    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
+}
+
+void rlki_lease_schedule_next(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t left_ms = lock->hold.valid_ms - now_ms;
+
+    rlki_lease_schedule(lock);
+    if (lock->hold.renew_ms <= now_ms)
+        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+}
+
+/* ==== src/lock/trace.h ====
+ *
+ * What is counted and traced; nothing at all with RLK_NO_TRACE.
+ */
+#ifndef RLKI_LOCK_TRACE_H
+#define RLKI_LOCK_TRACE_H
+
+#ifdef RLK_NO_TEXT
+#define RLKI_WORD(word) ""
+#else
+#define RLKI_WORD(word) (word)
+#endif
+
+#ifdef RLK_NO_TRACE
+#define RLKI_COUNT(client, counter)
+#define RLKI_TRACE(lock, kind, node, what, number)
+#else
+#define RLKI_COUNT(client, counter) ((client)->stats.counter++)
+#define RLKI_TRACE(lock, kind, node, what, number)                                                 \
+    do {                                                                                           \
+        if ((lock)->client->env.trace != NULL)                                                     \
+            rlki_trace((lock), (kind), (int)(node), (what), (int64_t)(number));                    \
+    } while (0)
+RLKI_API void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
+                int64_t number);
+RLKI_API void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
+                     const char *what);
+#endif
+
+#endif
+
+/* ==== src/lock/trace.c ====
+ *
+ * What happened: counters and the trace hook.
+ */
+
+#include <string.h>
+
+const char *rlk_cause_name(rlk_cause cause)
+{
+#ifdef RLK_NO_TEXT
+    (void)cause;
+    return "";
+#else
+    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
+                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
+    return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
+#endif
+}
+
+const char *rlk_lost_cause_name(rlk_lost_cause cause)
+{
+#ifdef RLK_NO_TEXT
+    (void)cause;
+    return "";
+#else
+    static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
+                                                       "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
+    return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
+#endif
+}
+
+#ifndef RLK_NO_TRACE
+static void trace_tell(const rlk_client *client, rlk_trace *trace)
+{
+    trace->client = client;
+    if (client->env.trace)
+        client->env.trace(client->env.context, trace);
+}
+
+void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
+                int64_t number)
+{
+    rlk_trace trace;
+    trace.kind = kind;
+    trace.now_ms = lock->client->now_ms;
+    trace.lock = lock;
+    trace.node = node;
+    trace.what = what;
+    trace.number = number;
+    trace_tell(lock->client, &trace);
+}
+
+void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
+                     const char *what)
+{
+    rlk_trace trace;
+    trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
+    trace.now_ms = rlk_conn_now(conn);
+    trace.lock = NULL;
+    trace.node = (int)node;
+    trace.what = what;
+    trace.number = (int64_t)rlk_conn_result(conn);
+    trace_tell(client, &trace);
+}
+
+void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
+{
+    unsigned i;
+    memset(stats, 0, sizeof(*stats));
+    if (!client || client->state != RLKI_CLIENT_OPEN)
+        return;
+    *stats = client->stats;
+    for (i = 0; i < client->nodes; i++) {
+        rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
+
+        stats->connects += rlk_conn_generation(client->conns[i]);
+        stats->fences += traffic.fences;
+        stats->bytes_sent += traffic.bytes_sent;
+        stats->bytes_received += traffic.bytes_received;
+    }
+}
+
+/* ---- A line of text ---- */
+
+/* Decimal digits of any number of 64 bits. */
+#define TRACE_DIGITS 20
+
+typedef struct trace_line {
+    char *out;
+    size_t cap;
+    size_t len; /* of the whole line, also where less fits */
+} trace_line;
+
+static void trace_char(trace_line *line, char c)
+{
+    if (line->len + 1 < line->cap)
+        line->out[line->len] = c;
+    line->len++;
+}
+
+/* In decimal digits, of which the last `decimals` follow a point. Bit by bit: there is no division
+ * of 64 bits. */
+static void trace_number(trace_line *line, int64_t number, unsigned decimals)
+{
+    uint8_t digits[TRACE_DIGITS] = {0}; /* the last one first */
+    uint64_t rest = number < 0 ? 0u - (uint64_t)number : (uint64_t)number;
+    unsigned bit;
+    unsigned k;
+    if (number < 0)
+        trace_char(line, '-');
+    for (bit = 0; bit < 64; bit++) {
+        unsigned carry = (unsigned)(rest >> 63);
+        rest <<= 1;
+        for (k = 0; k < TRACE_DIGITS; k++) {
+            unsigned digit = 2u * digits[k] + carry;
+            carry = digit > 9;
+            digits[k] = (uint8_t)(carry ? digit - 10 : digit);
+        }
+    }
+    k = TRACE_DIGITS;
+    while (k > decimals + 1 && digits[k - 1] == 0)
+        k--;
+    while (k > 0) {
+        if (k == decimals)
+            trace_char(line, '.');
+        trace_char(line, (char)('0' + digits[--k]));
+    }
+}
+
+#ifndef RLK_NO_TEXT
+#define TRACE_KEY_MAX 48
+
+static void trace_string(trace_line *line, const char *string)
+{
+    while (*string)
+        trace_char(line, *string++);
+}
+
+static void trace_key(trace_line *line, const rlk_lock *lock)
+{
+    uint32_t i;
+    trace_string(line, " \"");
+    for (i = 0; i < lock->key_len && i < TRACE_KEY_MAX; i++) {
+        char c = (char)lock->key[i];
+        trace_char(line, c >= ' ' && c <= '~' ? c : '?');
+    }
+    trace_string(line, lock->key_len > TRACE_KEY_MAX ? "...\"" : "\"");
+}
+
+static void trace_result(trace_line *line, int64_t number)
+{
+    trace_string(line, ": ");
+    trace_string(line, rlk_result_name((rlk_result)number));
+}
+
+/* What the number of the trace means. */
+static void trace_meaning(trace_line *line, const rlk_trace *trace)
+{
+    switch (trace->kind) {
+    case RLK_TRACE_CONN:
+        if (trace->number < (int64_t)RLK_E_NOT_CONNECTED) /* else nothing failed */
+            trace_result(line, trace->number);
+        break;
+    case RLK_TRACE_REPLY:
+        if (trace->number <= (int64_t)RLK_E_NOT_CONNECTED)
+            trace_result(line, trace->number);
+        else {
+            trace_string(line, ": ");
+            trace_number(line, trace->number, 0);
+        }
+        break;
+    case RLK_TRACE_PHASE:
+        trace_string(line, ", ");
+        trace_string(line, rlk_cause_name((rlk_cause)trace->number));
+        break;
+    case RLK_TRACE_RESULT:
+        trace_result(line, trace->number);
+        break;
+    case RLK_TRACE_STATE: /* FREE, HELD, LOST */
+        if (trace->what[0] == 'H') {
+            trace_string(line, " for ");
+            trace_number(line, trace->number, 0);
+            trace_string(line, " ms");
+        } else if (trace->what[0] == 'L') {
+            trace_string(line, ", ");
+            trace_string(line, rlk_lost_cause_name((rlk_lost_cause)trace->number));
+        }
+        break;
+    default: /* sent, or notified */
+        break;
+    }
+}
+
+static void trace_text(trace_line *line, const rlk_trace *trace)
+{
+    static const char *const verbs[] = {
+        ": is ",           ": sends ", ": sends ", ": has a reply to ",
+        ": is notified: ", ": is ",    ": is in ", ": ends "};
+    trace_number(line, trace->now_ms, 3);
+    if (trace->node >= 0) {
+        trace_string(line, " node ");
+        trace_number(line, trace->node, 0);
+    }
+    if (trace->lock)
+        trace_key(line, trace->lock);
+    trace_string(line, verbs[trace->kind]);
+    trace_string(line, trace->what);
+    trace_meaning(line, trace);
+}
+
+#else /* RLK_NO_TEXT: numbers */
+
+static void trace_text(trace_line *line, const rlk_trace *trace)
+{
+    trace_number(line, trace->now_ms, 0);
+    trace_char(line, ' ');
+    trace_number(line, trace->kind, 0);
+    trace_char(line, ' ');
+    trace_number(line, trace->node, 0);
+    trace_char(line, ' ');
+    trace_number(line, trace->number, 0);
+}
+#endif
+
+size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
+{
+    trace_line line;
+    line.out = out;
+    line.cap = out ? cap : 0;
+    line.len = 0;
+    trace_text(&line, trace);
+    if (out && cap > 0)
+        out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
+    return line.len;
+}
+
+const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
+{
+    *len = lock->key_len;
+    return lock->key;
+}
+#endif
+
+/* ==== src/lock/node_lock.c ====
+ *
+ * What is known of our token on one node:
+ *
+ *             SET sent                  OK, or compared: ours
+ *   absent ------------> POSSIBLE ------------------------------> POSSIBLE + PRESENT
+ *     ^                     |  nil, refused, compared: not ours          |
+ *     +---------------------+                                            |
+ *     +------------------------------------------------------------------+
+ *               compare-and-delete answered; compared: not ours
+ *
+ * A SET that is sent and not answered carries the flag FENCE and the number of its stream. What is
+ * answered later on that stream settles it, because a server executes a stream in order. What is
+ * sent on a later stream doesn't, unless the connection was fenced in between: if not, the SET is
+ * an orphan, possibly: it may execute at any later time, and a compare that says "not ours" proves
+ * nothing (rule 5 of docs/correctness.md). A compare that says "ours" uses one orphan up, for
+ * nothing else can have put the token there. Where an orphan is left when the token is deleted, the
+ * node is IN_DOUBT: nobody can say whether it comes. That lasts until the lock draws another random
+ * part.
+ *
+ * A command leaves only with the key and the token that it is to have: where the caller's texts
+ * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
+ * good. What is on the node stays there until its TTL: after an undo the node is IN_DOUBT too.
+ *
+ * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
+ * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
+ * sent afterwards on the same stream comes behind it.
+ *
+ * A compare (CHECK) and an undo (RELEASE) are repeated here until they are answered. What becomes
+ * of another command that was refused or lost is for whoever asked.
+ */
+
+#include <string.h>
+
+rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
+{
+    uint8_t *first = (uint8_t *)(node - node->index);
+
+    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
+}
+
+bool rlki_is_final(rlk_result result)
+{
+    rlk_result_kind kind = rlk_result_class(result);
+
+    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE ||
+           rlki_error_scope(result) == RLKI_SCOPE_FINAL;
+}
+
+static void node_lock_set(rlk_node_lock *node, unsigned flags)
+{
+    node->flags = (uint8_t)(node->flags | flags);
+}
+
+static void node_lock_clear(rlk_node_lock *node, unsigned flags)
+{
+    node->flags = (uint8_t)(node->flags & ~flags);
+}
+
+bool rlki_node_lock_has_token(const rlk_node_lock *node)
+{
+    unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
+
+    return node->flags & there || node->orphans > 0;
+}
+
+bool rlki_node_lock_is_clean(const rlk_node_lock *node)
+{
+    return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
+}
+
+static rlk_conn *node_lock_conn(rlk_node_lock *node)
+{
+    return rlki_route(rlki_node_lock_owner(node), node->index);
+}
+
+/* ---- sending ---- */
+
+static void node_lock_submit(rlk_node_lock *node, unsigned command)
+{
+    node->request.tag = (uint8_t)command;
+    rlk_conn_submit(node_lock_conn(node), &node->request,
+                    rlki_node_lock_owner(node)->client->now_ms);
+}
+
+/* It is not sent again. The last one of the lock takes the time with it: else the next operation's
+ * command would be sent again at that time, and not at its own. */
+static void node_lock_drop_retry(rlk_node_lock *node)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    unsigned waiting = 0;
+    unsigned i;
+
+    if (!(node->flags & RLKI_NODE_RETRY))
+        return;
+    node_lock_clear(node, RLKI_NODE_RETRY);
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        waiting |= lock->nodes[i].flags & RLKI_NODE_RETRY;
+    if (waiting == 0)
+        lock->retry_ms = RLK_NEVER;
+}
+
+static void node_lock_begin(rlk_node_lock *node, unsigned command, unsigned asked)
+{
+    node_lock_clear(node, RLKI_NODE_NOSCRIPT | RLKI_NODE_RETRY | RLKI_NODE_ASKED);
+    node_lock_set(node, asked);
+    if (command == RLKI_SET)
+        node_lock_clear(node, RLKI_NODE_REPEATED);
+    node_lock_submit(node, command);
+}
+
+void rlki_node_lock_ask(rlk_node_lock *node, unsigned command)
+{
+    node_lock_begin(node, command, RLKI_NODE_ASKED);
+}
+
+void rlki_node_lock_send(rlk_node_lock *node, unsigned command)
+{
+    node_lock_begin(node, command, 0);
+}
+
+void rlki_node_lock_count(rlk_node_lock *node)
+{
+    node_lock_set(node, RLKI_NODE_ASKED);
+}
+
+void rlki_node_lock_resend(rlk_node_lock *node)
+{
+    node_lock_begin(node, node->request.tag, node->flags & RLKI_NODE_ASKED);
+}
+
+bool rlki_node_lock_abandon(rlk_node_lock *node)
+{
+    /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
+    bool answered = node->request.tag != RLKI_NO_COMMAND &&
+                    node->request.state == RLK_REQUEST_IDLE && !(node->flags & RLKI_NODE_RETRY);
+
+    node->request.tag = RLKI_NO_COMMAND;
+    node_lock_clear(node, RLKI_NODE_ASKED);
+    node_lock_drop_retry(node);
+    return rlk_conn_withdraw(node_lock_conn(node), &node->request) && !answered;
+}
+
+static void node_lock_undo(rlk_node_lock *node)
+{
+    bool releasing = node->request.tag == RLKI_RELEASE;
+
+    if (releasing && (node->request.state != RLK_REQUEST_IDLE || node->flags & RLKI_NODE_RETRY))
+        return;
+    (void)rlki_node_lock_abandon(node);
+    node->expiry_ms = RLKI_EXPIRED;
+    if (!rlki_node_lock_is_clean(node))
+        rlki_node_lock_send(node, RLKI_RELEASE);
+}
+
+void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
+{
+    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    unsigned i;
+
+    if (expiry_ms > until_ms)
+        until_ms = expiry_ms;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->nodes[i].expiry_ms > until_ms)
+            until_ms = lock->nodes[i].expiry_ms;
+    lock->cleanup_ms = until_ms;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        node_lock_undo(&lock->nodes[i]);
+}
+
+/* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
+static void node_lock_settle_stream(const rlk_lock *lock, rlk_node_lock *node, uint32_t generation)
+{
+    if (!(node->flags & RLKI_NODE_FENCE) || node->generation == generation)
+        return;
+    node_lock_clear(node, RLKI_NODE_FENCE);
+    /* Beside an orphan a fenced SET counts as one too: if the token is found, nobody can say which
+     * of them put it there, and so whether the orphan is used up. */
+    if (node->generation > lock->client->unfenced[node->index] && node->orphans == 0)
+        return;
+    if (node->orphans < UINT8_MAX)
+        node->orphans++;
+}
+
+unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    unsigned replies;
+
+    if (rlki_token_dangles(lock)) {
+        /* Refused when the lock is stepped: the caller is in the middle of something. */
+        node_lock_set(node, RLKI_NODE_RETRY);
+        lock->retry_ms = lock->client->now_ms;
+        rlki_ready(lock);
+        return 0;
+    }
+    node_lock_settle_stream(lock, node, rlk_conn_generation(conn));
+    node->sent_ms = (uint32_t)lock->client->now_ms;
+    replies = rlki_command_put(lock, node, conn, writer);
+    if (rlk_resp_writer_result(writer) != RLK_OK)
+        return replies;
+    if (node->request.tag == RLKI_SET) {
+        node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);
+        node->generation = rlk_conn_generation(conn);
+    }
+    RLKI_TRACE(lock, RLK_TRACE_COMMAND, node->index, rlki_command_name(node->request.tag), replies);
+    return replies;
+}
+
+/* ---- what is known ---- */
+
+void rlki_node_lock_absent(rlk_node_lock *node)
+{
+    node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
+    node->expiry_ms = RLKI_EXPIRED;
+}
+
+/* The token was found. If no SET was answered OK, and none is unanswered on this very stream, an
+ * orphan has been executed. */
+static void node_lock_use_up(rlk_node_lock *node)
+{
+    if (!(node->flags & (RLKI_NODE_PRESENT | RLKI_NODE_FENCE)) && node->orphans > 0)
+        node->orphans--;
+}
+
+static void node_lock_present(rlk_node_lock *node)
+{
+    node_lock_use_up(node);
+    node_lock_clear(node, RLKI_NODE_FENCE);
+    node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT);
+}
+
+/* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
+ * have errors of their own. */
+static bool node_lock_refused(rlk_result error)
+{
+    return rlki_error_scope(error) != RLKI_SCOPE_UNKNOWN;
+}
+
+/* ---- replies ---- */
+
+/* The same command is under way again, or is to be: for whoever asked. */
+static void node_lock_goes_on(rlk_node_lock *node, rlki_report *report)
+{
+    report->kind = RLKI_REPORT_NOTHING;
+    node->request.tag = report->command;
+    node_lock_set(node, report->votes ? RLKI_NODE_ASKED : 0);
+}
+
+/* Loads the scripts and repeats the command, once. */
+static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
+{
+    if (report->error != RLK_E_NOSCRIPT || node->flags & RLKI_NODE_NOSCRIPT)
+        return false;
+    node_lock_set(node, RLKI_NODE_NOSCRIPT);
+    rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->now_ms);
+    node_lock_goes_on(node, report);
+    node_lock_submit(node, report->command);
+    return true;
+}
+
+void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    int64_t when_ms = rlki_later(lock->client->now_ms, rlki_lock_pause(lock));
+
+    rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+    node->request.tag = report->command;
+    node_lock_set(node, RLKI_NODE_RETRY | (report->votes ? RLKI_NODE_ASKED : 0));
+    if (when_ms < lock->retry_ms)
+        lock->retry_ms = when_ms;
+}
+
+static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_reply *reply,
+                                int64_t t0_ms, unsigned left, rlki_report *report)
+{
+    if (report->error != RLK_E_UNEXPECTED) /* that is no answer */
+        node_lock_clear(node, RLKI_NODE_FENCE);
+    if (report->error != RLK_OK) {
+        if (node_lock_refused((rlk_result)report->error))
+            rlki_node_lock_absent(node);
+        if (left > 0)
+            node->request.tag = RLKI_SET_DONE;
+    } else if (reply->type == RLK_RESP_NULL) {
+        rlki_node_lock_absent(node);
+        report->kind = left > 0 ? RLKI_REPORT_PART : RLKI_REPORT_HELD;
+        if (left > 0)
+            node->request.tag = RLKI_SET_NIL;
+    } else {
+        node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
+        node_lock_present(node);
+        rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
+                          rlk_conn_generation(node_lock_conn(node)));
+        report->kind = RLKI_REPORT_DONE;
+        if (left > 0)
+            node->request.tag = RLKI_SET_DONE;
+    }
+}
+
+/* What a node says instead of our token. */
+static void node_lock_not_ours(rlki_report *report, int64_t value)
+{
+    report->kind = RLKI_REPORT_NOT_OURS;
+    report->lost_cause = report->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
+                         : value == RLKI_NOT_OURS         ? RLK_LOST_OVERWRITTEN
+                                                          : RLK_LOST_DELETED;
+}
+
+/* Expiry that a compare asks for. */
+static int64_t node_lock_asked(const rlk_lock *lock, unsigned command, int64_t t0_ms)
+{
+    switch (command) {
+    case RLKI_CONFIRM:
+        return rlki_later(t0_ms, lock->ttl_ms);
+    case RLKI_RAISE:
+        return lock->hold.target_ms;
+    default:
+        return RLKI_EXPIRED;
+    }
+}
+
+static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t value,
+                                    int64_t t0_ms, rlki_report *report)
+{
+    if (report->error == RLK_OK && value >= RLKI_TTL_NONE) {
+        node_lock_present(node);
+        if (value >= 0) /* else somebody took its expiry away: what is known stands */
+            rlki_node_confirm_left(lock->client, node,
+                                   node_lock_asked(lock, report->command, t0_ms), t0_ms, value,
+                                   rlk_conn_generation(node_lock_conn(node)));
+        report->kind = RLKI_REPORT_DONE;
+    } else if (report->error == RLK_OK || report->error == RLK_E_WRONGTYPE) {
+        rlki_node_lock_absent(node);
+        node_lock_not_ours(report, value);
+        if (report->error != RLK_OK)
+            rlki_lock_note(lock, node->index, report->command, RLK_E_WRONGTYPE);
+    } else {
+        (void)node_lock_reload(node, report);
+    }
+}
+
+/* The undo is over: answered, or nothing more can be done. */
+static void node_lock_undone(rlk_node_lock *node)
+{
+    rlki_node_lock_absent(node);
+    if (node->orphans > 0)
+        node_lock_set(node, RLKI_NODE_IN_DOUBT);
+    node->orphans = 0;
+    node_lock_clear(node, RLKI_NODE_REPEATED | RLKI_NODE_RETRY);
+}
+
+static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t value,
+                                    rlki_report *report)
+{
+    rlk_result error = (rlk_result)report->error;
+
+    if (error == RLK_OK || error == RLK_E_WRONGTYPE) {
+        report->repeated = (node->flags & RLKI_NODE_REPEATED) != 0;
+        if (error == RLK_OK && value > 0) {
+            node_lock_use_up(node);
+            report->kind = RLKI_REPORT_DONE;
+        } else {
+            node_lock_not_ours(report, value);
+            if (error != RLK_OK)
+                rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+            else if (value == 0) /* no script of ours: nothing is said of the key */
+                report->lost_cause = RLK_LOST_NOT;
+        }
+        node_lock_undone(node);
+        return;
+    }
+    if (node_lock_reload(node, report))
+        return;
+    if (!node_lock_refused(error)) /* executed or not */
+        node_lock_set(node, RLKI_NODE_REPEATED);
+    if (rlki_is_final(error) || lock->client->now_ms >= lock->cleanup_ms) {
+        node_lock_undone(node);
+        node_lock_set(node, RLKI_NODE_IN_DOUBT);
+        rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+        return;
+    }
+    rlki_node_lock_retry(node, report);
+    report->kind = RLKI_REPORT_NOTHING;
+}
+
+void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned left,
+                          rlki_report *report)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - node->sent_ms);
+    unsigned command = node->request.tag;
+    bool by_get;
+    int64_t value = rlki_command_value(command, reply, &by_get);
+
+    if (by_get)
+        rlk_conn_note(node_lock_conn(node), RLK_SERVER_NO_GETEX);
+    RLKI_TRACE(lock, RLK_TRACE_REPLY, node->index, rlki_command_name(command),
+               reply->error != RLK_OK ? (int64_t)reply->error : value);
+    memset(report, 0, sizeof *report);
+    report->kind = RLKI_REPORT_REFUSED;
+    report->command = (uint8_t)command;
+    report->votes = (node->flags & RLKI_NODE_ASKED) != 0;
+    report->error = (int16_t)reply->error;
+    report->ttl_ms = reply->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
+    report->reply = reply;
+    if (!rlki_command_is_answer(command, reply, value, left))
+        report->error = RLK_E_UNEXPECTED;
+    if (left == 0) {
+        node->request.tag = RLKI_NO_COMMAND;
+        node_lock_clear(node, RLKI_NODE_ASKED);
+    }
+    switch (command) {
+    case RLKI_SET:
+        if (left == 0)
+            report->ttl_ms = RLKI_TTL_UNKNOWN;
+        node_lock_reply_set(lock, node, reply, t0_ms, left, report);
+        break;
+    case RLKI_SET_NIL:
+    case RLKI_SET_DONE:
+    case RLKI_PROBE:
+        report->kind = RLKI_REPORT_HELD;
+        if (report->error != RLK_OK)
+            report->ttl_ms = RLKI_TTL_UNKNOWN;
+        break;
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+    case RLKI_CHECK:
+        node_lock_reply_compare(lock, node, value, t0_ms, report);
+        break;
+    case RLKI_RELEASE:
+        node_lock_reply_release(lock, node, value, report);
+        break;
+    default: /* RLKI_QUERY, RLKI_DEL */
+        if (left > 0)
+            report->kind = RLKI_REPORT_PART;
+        else if (report->error == RLK_OK)
+            report->kind = RLKI_REPORT_DONE;
+        break;
+    }
+}
+
+void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report)
+{
+    rlk_reply refused;
+
+    memset(&refused, 0, sizeof refused);
+    refused.type = RLK_RESP_ERROR;
+    refused.error = RLK_E_DANGLING;
+    node_lock_clear(node, RLKI_NODE_RETRY);
+    rlki_node_lock_reply(node, &refused, 0, report);
+}
+
+/* ---- losses ---- */
+
+void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *report)
+{
+    unsigned command = node->request.tag;
+
+    memset(report, 0, sizeof *report);
+    report->kind = RLKI_REPORT_LOST;
+    report->command = (uint8_t)command;
+    report->votes = (node->flags & RLKI_NODE_ASKED) != 0;
+    report->maybe_sent = maybe_sent;
+    report->error = (int16_t)rlk_conn_result(node_lock_conn(node));
+    report->ttl_ms = RLKI_TTL_UNKNOWN;
+    node->request.tag = RLKI_NO_COMMAND;
+    node_lock_clear(node, RLKI_NODE_ASKED);
+    switch (command) {
+    case RLKI_SET:
+        if (!maybe_sent)
+            rlki_node_lock_absent(node);
+        break;
+    case RLKI_SET_NIL:
+        report->kind = RLKI_REPORT_HELD;
+        break;
+    case RLKI_CHECK:
+        node_lock_goes_on(node, report);
+        node_lock_clear(node, RLKI_NODE_NOSCRIPT);
+        node_lock_submit(node, command);
+        break;
+    case RLKI_RELEASE:
+        if (maybe_sent)
+            node_lock_set(node, RLKI_NODE_REPEATED);
+        node_lock_goes_on(node, report);
+        node_lock_submit(node, command);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- all nodes ---- */
+
+void rlki_node_locks_forget_retries(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (node->flags & RLKI_NODE_RETRY && node->request.tag != RLKI_RELEASE)
+            (void)rlki_node_lock_abandon(node);
+    }
+}
+
+void rlki_node_locks_forget_doubts(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        node_lock_clear(&lock->nodes[i], RLKI_NODE_IN_DOUBT);
+}
+
+/* ==== src/lock/operation.h ====
+ *
+ * An operation is one constant row: what it does at each step, with each report of a node, when it
+ * is cancelled and when it ends. A call sets lock->op to its row, so that a program links the
+ * operations that it names, and no others.
+ */
+#ifndef RLKI_LOCK_OPERATION_H
+#define RLKI_LOCK_OPERATION_H
+
+/* Flags of a row. */
+#define RLKI_OP_LEASE  0x01u /* ends when the lease ends */
+#define RLKI_OP_ONCE   0x02u /* an error of a node is its vote; nothing waits for the node */
+#define RLKI_OP_YIELDS 0x04u /* a renewal that is due comes first */
+#define RLKI_OP_WAITS  0x08u /* has rechecks and reports, and no lease */
+#define RLKI_OP_SERVED 0x10u /* a blocking call first receives what has come */
+
+typedef struct rlki_operation {
+    uint8_t id; /* rlk_operation; RLK_OP_NONE: nobody called for it */
+    uint8_t flags;
+
+    /* Begins it for a call; op: the row itself; argument: the wait, the time added, the TTL, the
+     * room in `holders`. RLK_PENDING: begun. Else why not, or that nothing was to be done. NULL:
+     * not by a call. */
+    rlk_result (*begin)(rlk_lock *lock, const struct rlki_operation *op, int64_t argument,
+                        rlk_holder *holders);
+
+    /* Goes on as far as votes, times and connections let it, at client->now_ms. True: there may be
+     * another step. Called by the dispatcher (machine.c) only. */
+    bool (*step)(rlk_lock *lock);
+
+    /* A node reports: with report->votes on what the operation asked, else on something else. */
+    void (*report)(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
+
+    /* The connection of a node became ready, or failed. NULL: a failure that lasts is the node's
+     * vote. */
+    void (*changed)(rlk_lock *lock, rlk_node_lock *node, bool ready);
+
+    /* A node can't be had, and has voted RLKI_VOTE_ERROR. NULL: nothing else is to be done. */
+    void (*failed)(rlk_lock *lock, rlk_node_lock *node, rlk_result why);
+
+    void (*cancel)(rlk_lock *lock);
+
+    /* It has ended, and lock->op is NULL. NULL: nothing else is to be done. */
+    void (*ended)(rlk_lock *lock, rlk_result result);
+} rlki_operation;
+
+/* Returns true if a caller's operation is under way. */
+static inline bool rlki_operation_is_on(const rlk_lock *lock)
+{
+    return lock->op != NULL && lock->op->id != RLK_OP_NONE;
+}
+
+/* Begins an operation: no votes, trying until deadline_ms. */
+RLKI_API void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms);
+
+/* Ends it with a result, which becomes an event if somebody called for it. */
+RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
+
+/* Sets the lock's last result, of an operation that could not begin too. */
+RLKI_API void rlki_operation_note(rlk_lock *lock, unsigned id, rlk_result result);
+
+/* The same, as an event. */
+RLKI_API void rlki_operation_report(rlk_lock *lock, unsigned id, rlk_result result);
+
+/* The connection of a node failed: the node votes RLKI_VOTE_ERROR. */
+RLKI_API void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node);
+
+/* Returns true if the end of a node's stream, before which the operation under way began, is not
+ * its answer. */
+RLKI_API bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node);
+
+/* Returns what an operation came to that no quorum answered: the last error, or that nobody
+ * answered. */
+RLKI_API rlk_result rlki_operation_unanswered(rlk_lock *lock);
+
+/* Name of an operation, for texts; "" with RLK_NO_TEXT. */
+#ifdef RLK_NO_TEXT
+static inline const char *rlki_operation_name(unsigned id)
+{
+    (void)id;
+    return "";
+}
+#else
+RLKI_API const char *rlki_operation_name(unsigned id);
+#endif
+
+#endif
+
+/* ==== src/lock/events.h ====
+ *
+ * Outcomes that wait to be pulled.
+ */
+#ifndef RLKI_LOCK_EVENTS_H
+#define RLKI_LOCK_EVENTS_H
+
+/* Pending events of a lock, in the order in which they are pulled. */
+#define RLKI_EVENT_RESULT  0x01u
+#define RLKI_EVENT_SETTLED 0x02u
+#define RLKI_EVENT_RENEWAL 0x04u
+#define RLKI_EVENT_LOST    0x08u
+#define RLKI_EVENT_WAITING 0x10u
+#define RLKI_EVENT_ALL     0x1fu
+#define RLKI_EVENT_LINKED  0x80u /* in the client's list */
+
+RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
+
+/* Takes an event away without showing it (a blocking call returns it). */
+RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
+
+#endif
+
+/* ==== src/lock/events.c ====
+ *
+ * A lock with something to say is in its client's list, at most once, however much it has to say:
+ * one result (an operation has one, and the next can't begin before) and sticky bits.
+ */
+
+static void events_link(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->events & RLKI_EVENT_LINKED)
+        return;
+    lock->events |= RLKI_EVENT_LINKED;
+    lock->event_next = NULL;
+    lock->event_prev = client->event_tail;
+    if (client->event_tail)
+        client->event_tail->event_next = lock;
+    else
+        client->event_head = lock;
+    client->event_tail = lock;
+}
+
+static void events_unlink(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (lock->event_prev)
+        lock->event_prev->event_next = lock->event_next;
+    else
+        client->event_head = lock->event_next;
+    if (lock->event_next)
+        lock->event_next->event_prev = lock->event_prev;
+    else
+        client->event_tail = lock->event_prev;
+    lock->event_next = NULL;
+    lock->event_prev = NULL;
+    lock->events = 0;
+}
+
+void rlki_event_raise(rlk_lock *lock, unsigned event)
+{
+    events_link(lock);
+    lock->events = (uint8_t)(lock->events | event);
+}
+
+void rlki_event_drop(rlk_lock *lock, unsigned event)
+{
+    if (!(lock->events & RLKI_EVENT_LINKED))
+        return;
+    lock->events = (uint8_t)(lock->events & ~event);
+    if (lock->events == RLKI_EVENT_LINKED)
+        events_unlink(lock);
+}
+
+bool rlk_client_next_event(rlk_client *client, rlk_event *event)
+{
+    rlk_lock *lock;
+    unsigned pulled = RLKI_EVENT_LOST;
+    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
+        !rlki_client_same_process(client))
+        return false;
+    lock = client->event_head;
+    event->lock = lock;
+    event->user = lock->user;
+    event->operation = RLK_OP_NONE;
+    event->lost_cause = RLK_LOST_NOT;
+    if (lock->events & RLKI_EVENT_RESULT) {
+        pulled = RLKI_EVENT_RESULT;
+        event->operation = (rlk_operation)lock->done_operation;
+        event->result = (rlk_result)lock->done_result;
+        event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
+                          ? RLK_EV_ACQUIRED
+                          : RLK_EV_RESULT;
+    } else if (lock->events & RLKI_EVENT_SETTLED) {
+        pulled = RLKI_EVENT_SETTLED;
+        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
+        event->type = RLK_EV_SETTLED;
+    } else if (lock->events & RLKI_EVENT_RENEWAL) {
+        pulled = RLKI_EVENT_RENEWAL;
+        event->result = (rlk_result)lock->renewal;
+        event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
+    } else if (lock->events & RLKI_EVENT_LOST) {
+        event->result = RLK_LOST;
+        event->type = RLK_EV_LOST;
+        event->lost_cause = (rlk_lost_cause)lock->lost_cause;
+    } else {
+        pulled = RLKI_EVENT_WAITING;
+        event->result = (rlk_result)lock->wait.reported;
+        event->type = RLK_EV_WAITING;
+    }
+    rlki_event_drop(lock, pulled);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
+        lock->follow_again(lock);
+    return true;
+}
+
+/* ==== src/lock/operation.c ====
+ *
+ * What all operations share: a lock has at most one.
+ *
+ *            begin: no votes         finish: the result is an event
+ *     none -----------------> on ----------------------------------> none
+ *                            |  ^
+ *                            +--+ step, report
+ */
+
+rlk_result rlki_operation_unanswered(rlk_lock *lock)
+{
+    unsigned silent = 0;
+    unsigned i;
+
+    /* nobody said anything: is it that nobody could be asked? */
+    for (i = 0; lock->error == RLK_OK && i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+
+        if (!rlki_conn_is_ready(conn))
+            rlki_lock_note(lock, i, RLKI_NO_COMMAND, rlk_conn_result(conn));
+        else if (lock->nodes[i].vote == RLKI_VOTE_NONE)
+            silent = i;
+    }
+    if (lock->error == RLK_OK)
+        rlki_lock_note(lock, silent, lock->nodes[silent].request.tag, RLK_E_RESPONSE_TIMEOUT);
+    return (rlk_result)lock->error;
+}
+
+void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, node->index));
+
+    rlki_lock_note(lock, node->index, RLKI_NO_COMMAND, why);
+    node->vote = RLKI_VOTE_ERROR;
+    if (lock->op->failed != NULL)
+        lock->op->failed(lock, node, why);
+}
+
+void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms)
+{
+    rlk_client *client = lock->client;
+    unsigned i;
+    bool called = op->id != RLK_OP_NONE;
+    /* the renewals of a thousand locks leave the connections their backoff */
+    bool hurries = called || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
+
+    /* whoever starts the next has no use for the result of the last one */
+    if (called)
+        rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (hurries)
+        client->hurried_ms = client->now_ms;
+    lock->op = op;
+    lock->phase = RLKI_PHASE_WORK;
+    lock->flags = 0;
+    lock->deadline_ms = deadline_ms;
+    lock->phase_ms = RLK_NEVER;
+    lock->outcome = RLK_OK;
+    lock->error = RLK_OK;
+    lock->second_try = 0;
+    rlki_node_locks_forget_retries(lock);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        rlk_conn *conn = rlki_route(lock, i);
+
+        node->vote = RLKI_VOTE_NONE;
+        node->flags = (uint8_t)(node->flags & ~RLKI_NODE_ASKED);
+        if (rlki_conn_is_ready(conn))
+            lock->second_try |= rlki_bit(i);
+        if (hurries)
+            rlk_conn_hurry(conn, client->now_ms);
+        if (op->changed == NULL && rlki_conn_is_over(conn))
+            rlki_operation_node_failed(lock, node);
+    }
+}
+
+/* A stream that was there before the call may have been dead already (fault 115): nobody has
+ * looked, and no clock can say. And one that the server condemned says nothing of the next. What
+ * begins anew then, on a stream of its own, ends at the next error. */
+bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
+{
+    rlk_result why = rlk_conn_result(rlki_route(lock, node));
+
+    return lock->op != NULL && lock->second_try & rlki_bit(node) &&
+           (lock->op->flags & RLKI_OP_ONCE || lock->flags & RLKI_LOCK_TRY) &&
+           (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
+}
+
+void rlki_operation_note(rlk_lock *lock, unsigned id, rlk_result result)
+{
+    lock->done_operation = (uint8_t)id;
+    lock->done_result = (int16_t)result;
+    lock->options = (uint8_t)(lock->options & ~(RLKI_OPTION_RENEWED | RLKI_OPTION_FELL));
+}
+
+void rlki_operation_report(rlk_lock *lock, unsigned id, rlk_result result)
+{
+    rlki_operation_note(lock, id, result);
+    rlki_event_raise(lock, RLKI_EVENT_RESULT);
+}
+
+void rlki_operation_finish(rlk_lock *lock, rlk_result result)
+{
+    rlk_client *client = lock->client;
+    const rlki_operation *op = lock->op;
+
+    RLKI_TRACE(lock, RLK_TRACE_RESULT, -1,
+               rlki_operation_name(op->id != RLK_OP_NONE ? op->id : (unsigned)RLK_OP_RENEW),
+               result);
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    if (result < 0)
+        client->checked = false;
+    client->failed_node = lock->error_node;
+    client->failed_command = lock->error_command;
+    if (result == RLK_OK)
+        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
+    lock->op = NULL;
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = RLK_NEVER;
+    if (op->ended != NULL)
+        op->ended(lock, result);
+    if (op->id == RLK_OP_NONE)
+        return;
+    rlki_operation_report(lock, op->id, result);
+    rlki_lease_schedule(lock);
+}
+
+#ifndef RLK_NO_TEXT
+const char *rlki_operation_name(unsigned id)
+{
+    static const char *const names[] = {"lock",  "acquire", "release", "extend",
+                                        "renew", "check",   "query",   "force_release"};
+    return names[id];
+}
+#endif
+
+/* ==== src/lock/acquire.h ====
+ *
+ * Acquire: attempts, until one wins.
+ */
+#ifndef RLKI_LOCK_ACQUIRE_H
+#define RLKI_LOCK_ACQUIRE_H
+
+/* What keeps a waiter from the lock. */
+typedef struct rlki_reason {
+    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
+    uint8_t node;      /* of the error */
+    uint8_t command;
+} rlki_reason;
+
+/* Returns what keeps a lock that is trying from success. */
+RLKI_API rlki_reason rlki_acquire_reason(const rlk_lock *lock);
+
+/* Returns true while it tries: not any more once its outcome is decided. */
+static inline bool rlki_acquire_is_trying(const rlk_lock *lock)
+{
+    return lock->op != NULL && lock->op->id == RLK_OP_ACQUIRE && lock->phase != RLKI_PHASE_SETTLE;
+}
+
+#endif
+
+/* ==== src/lock/notify.h ====
+ *
+ * A key changed: to the locks of a client that wait for it or hold it.
+ */
+#ifndef RLKI_LOCK_NOTIFY_H
+#define RLKI_LOCK_NOTIFY_H
+
+/* Notifies the locks that wait for a key of a change on a node. Without `own` (by another client)
+ * those that hold it too; else `own` has let go of it, and is left out. They are stepped before the
+ * call into the engine ends. */
+RLKI_API void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
+                 const rlk_lock *own);
+
+/* The same where it may have been any key. */
+RLKI_API void rlki_notify_all(rlk_client *client, unsigned node, rlk_cause cause);
+
+/* Nobody waits any more for what an earlier force_release of the lock sent: whoever waits for the
+ * key, or holds it, is notified now, for his command goes behind it. */
+RLKI_API void rlki_notify_forget(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/recheck.h ====
+ *
+ * When a waiter asks again: of each node where somebody holds the key, the time and the cause of
+ * the next recheck.
+ */
+#ifndef RLKI_LOCK_RECHECK_H
+#define RLKI_LOCK_RECHECK_H
+
+/* Begins a phase of an acquire. */
+RLKI_API void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
+
+/* Begins RLKI_PHASE_WATCH. */
+RLKI_API void rlki_recheck_begin(rlk_lock *lock);
+
+/* Somebody has the key on a node, as far as is known: when to ask again, and why. */
+RLKI_API void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause);
+
+/* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
+ * RLKI_TTL_UNKNOWN. */
+RLKI_API void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms);
+
+/* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
+ * does not count as free before it was asked. */
+RLKI_API void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted);
+
+/* The key changed on a node, as far as is known: the server's notification, or one of our own. */
+RLKI_API void rlki_recheck_notified(rlk_lock *lock, unsigned node, rlk_cause cause);
+
+/* The attempt under way, or a probe of several nodes, was in vain. */
+RLKI_API void rlki_recheck_in_vain(rlk_lock *lock);
+
+/* Before the next attempt or probe: with time, those in vain are forgotten. */
+RLKI_API void rlki_recheck_attempt(rlk_lock *lock);
+
+/* The key is gone from a node of which no notification came. */
+RLKI_API void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node);
+
+/* Returns the first node that an attempt can ask: all waiters that reach the same nodes ask this
+ * one first, and only who has it asks the others, so that they do not take a quorum from each
+ * other. The number of nodes: there is none. */
+RLKI_API unsigned rlki_recheck_gate(const rlk_lock *lock);
+
+/* Nodes that can take part in an attempt now, those that are about to be able to, and those that
+ * may be: a change was notified, and not rechecked yet. */
+typedef struct rlki_recheck_count {
+    unsigned ready;
+    unsigned undoing;
+    unsigned changed;
+} rlki_recheck_count;
+
+/* Asks the nodes whose time has come, and counts. */
+RLKI_API rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock);
+
+/* The lock waits no longer, or holds the key from now on: the next in the queue asks. */
+RLKI_API void rlki_recheck_leave(rlk_lock *lock);
+RLKI_API void rlki_recheck_hold(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/turn.h ====
+ *
+ * When to leave a lock to others.
+ */
+#ifndef RLKI_LOCK_TURN_H
+#define RLKI_LOCK_TURN_H
+
+/* Returns true if others are known to want the lock too. */
+RLKI_API bool rlki_turn_contended(const rlk_lock *lock);
+
+/* Others were seen to. */
+RLKI_API void rlki_turn_contend(rlk_lock *lock);
+
+/* The lock was acquired, by the cause that it has. */
+RLKI_API void rlki_turn_acquired(rlk_lock *lock);
+
+/* Returns milliseconds for which an acquire that begins leaves the lock to others first. */
+RLKI_API uint32_t rlki_turn_pause(rlk_lock *lock);
+
+/* Returns milliseconds after which a waiter reacts to a change; 0: it has waited for long. */
+RLKI_API uint32_t rlki_turn_patience(rlk_lock *lock);
+
+/* An attempt came too late: another waiter had been faster. */
+RLKI_API void rlki_turn_crowd(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/turn.c ====
+ *
+ * Turns: who acquires a lock again and again leaves it to others in between. The client remembers,
+ * for some keys, that others want the lock too:
+ *
+ *                  somebody else was seen
+ *      ALONE --------------------------------> CONTENDED, a turn begins
+ *        ^                                      |     ^
+ *        |                                      |     | acquired after a wait, or after the pause:
+ *        |                                      |     | the next turn
+ *        +--------------------------------------+-----+
+ *          nobody was, in TURN_ALONE turns in a row
+ *
+ * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
+ * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
+ * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
+ * has passed: those that wait for longer are faster, and who has to be fast are few. That several
+ * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
+ *
+ * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
+ * takes is ALONE again.
+ */
+
+#define TURN_MS        48 /* of a turn, and */
+#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
+#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
+#define TURN_PAUSE_MAX 16
+#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
+#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
+#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
+#define TURN_ALONE     8
+#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
+#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
+#define TURN_SHARE     8  /* and takes so large a share of what is new */
+
+static rlk_turn *turn_of(const rlk_lock *lock)
+{
+    return &lock->client->turns[lock->key_hash % RLK_TURNS];
+}
+
+bool rlki_turn_contended(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
+}
+
+static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
+{
+    rlk_turn *turn = turn_of(lock);
+    turn->key_hash = lock->key_hash;
+    turn->began_ms = (uint32_t)lock->client->now_ms;
+    if (turn->crowd > 0)
+        turn->crowd--;
+    turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
+                                 : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
+                                                             : waited_ms);
+    if (round_ms > TURN_ROUND_MAX)
+        round_ms = TURN_ROUND_MAX;
+    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
+                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
+}
+
+static uint32_t turn_round_ms(const rlk_turn *turn)
+{
+    return turn->round_part / TURN_PART;
+}
+
+void rlki_turn_contend(rlk_lock *lock)
+{
+    if (!rlki_turn_contended(lock)) {
+        turn_of(lock)->round_part = 0; /* another key's */
+        turn_of(lock)->crowd = 0;
+        turn_begin(lock, 0, 0);
+    }
+    turn_of(lock)->alone = 0;
+}
+
+void rlki_turn_acquired(rlk_lock *lock)
+{
+    rlk_turn *turn = turn_of(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t waited_ms;
+    bool contended = rlki_turn_contended(lock);
+    if (lock->flags & RLKI_LOCK_TRY || lock->wait.cause == RLK_CAUSE_LOCAL)
+        return;
+    if (lock->flags & RLKI_LOCK_HOLDER)
+        rlki_turn_contend(lock);
+    else if (!contended)
+        return;
+    if (contended && lock->wait.cause == RLK_CAUSE_START)
+        return; /* in its turn */
+    waited_ms = now_ms - lock->wait.began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
+        turn->waited_ms = 0;
+}
+
+/* The turn, contended or not, has lasted for its time. */
+static bool turn_is_over(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    return (uint32_t)lock->client->now_ms - turn->began_ms >=
+           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
+}
+
+uint32_t rlki_turn_pause(rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) || !turn_is_over(lock))
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
+               TURN_REACTION * turn_round_ms(turn);
+    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+}
+
+uint32_t rlki_turn_patience(rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+    uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
+    uint32_t pause_ms;
+    if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
+        return 0;
+    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
+    most_ms -= (uint32_t)waited_ms;
+    return pause_ms < most_ms ? pause_ms : most_ms;
+}
+
+void rlki_turn_crowd(rlk_lock *lock)
+{
+    if (rlki_turn_contended(lock))
+        turn_of(lock)->crowd = TURN_CROWD;
+}
+
+/* ==== src/lock/wait_queue.h ====
+ *
+ * The client's index of keys: who holds one, and who waits for it in which order.
+ */
+#ifndef RLKI_LOCK_WAIT_QUEUE_H
+#define RLKI_LOCK_WAIT_QUEUE_H
+
+/* Position of a lock in the client's index. */
+enum {
+    RLKI_POSITION_NONE,
+    RLKI_POSITION_HOLDER,
+    RLKI_POSITION_FIRST, /* of those that wait for the key */
+    RLKI_POSITION_BEHIND /* the first */
+};
+
+/* Returns the first lock of the bucket of a hash; queue_next leads to the others. */
+RLKI_API rlk_lock *rlki_queue_bucket(const rlk_client *client, uint32_t key_hash);
+
+/* Returns the client's lock that holds the key of this one by that token; NULL: none. */
+RLKI_API const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len);
+
+/* Returns true if a lock of the client holds the key of this one, or waits for it and has seen a
+ * holder. */
+RLKI_API bool rlki_queue_is_held(const rlk_lock *lock);
+
+/* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
+ * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
+ * the queue, so that it makes no difference which lock's notification it is that wakes it. */
+RLKI_API void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed);
+
+/* Counts anew: from those of this client that hold the key, if any. */
+RLKI_API void rlki_queue_recount(rlk_lock *lock);
+
+/* Waits in the queue of the key; true if the lock is the first. */
+RLKI_API bool rlki_queue_wait(rlk_lock *lock);
+
+/* Returns the lock that asks the server for this waiter: itself, or the first of its queue. */
+RLKI_API const rlk_lock *rlki_queue_asker(const rlk_lock *lock);
+
+/* The lock is held from now on. Returns the next in the queue, which is the first now; NULL: none
+ * became it. */
+RLKI_API rlk_lock *rlki_queue_hold(rlk_lock *lock);
+
+/* The lock neither waits nor is held. Returns as rlki_queue_hold. */
+RLKI_API rlk_lock *rlki_queue_leave(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/wait_queue.c ====
+ *
+ * The client's index has, by the hash of the key, the locks that are held, and of those that wait
+ * for one key the first: it asks the server for all of them. The others queue behind it and cost
+ * nothing.
+ *
+ *    bucket --> held --> first waiter --> held (another key) ...
+ *                         | behind_head  behind_tail |
+ *                         +--> waiter <--> waiter <--+
+ *
+ *                   waits: first of its key             acquired
+ *         NONE ------------------------------> FIRST -----------------> HOLDER
+ *          | ^                                 ^   |                      |  ^ acquired by one
+ *          | | leaves: the next is first       |   +----------------+     |  | attempt only
+ *          | +---------------------------------|--------------------+-----+  |
+ *          | waits behind it                   | the first left              |
+ *          +-------------------------------> BEHIND            NONE ---------+
+ *
+ * Two keys with one hash wake each other's locks, which costs an attempt.
+ */
+
+#include <string.h>
+
+static rlk_lock **queue_head(const rlk_client *client, uint32_t key_hash)
+{
+    return &client->buckets[key_hash & client->buckets_mask];
+}
+
+rlk_lock *rlki_queue_bucket(const rlk_client *client, uint32_t key_hash)
+{
+    return *queue_head(client, key_hash);
+}
+
+/* True of two locks of one client for the same key. */
+static bool queue_same_key(const rlk_lock *a, const rlk_lock *b)
+{
+    return a->key_hash == b->key_hash && a->key_len == b->key_len &&
+           memcmp(a->key, b->key, a->key_len) == 0;
+}
+
+static void queue_put(rlk_lock *lock, unsigned position)
+{
+    rlk_lock **bucket = queue_head(lock->client, lock->key_hash);
+
+    lock->position = (uint8_t)position;
+    lock->queue_prev = NULL;
+    lock->queue_next = *bucket;
+    if (*bucket != NULL)
+        (*bucket)->queue_prev = lock;
+    *bucket = lock;
+}
+
+static void queue_take(rlk_lock *lock)
+{
+    if (lock->queue_prev != NULL)
+        lock->queue_prev->queue_next = lock->queue_next;
+    else
+        *queue_head(lock->client, lock->key_hash) = lock->queue_next;
+    if (lock->queue_next != NULL)
+        lock->queue_next->queue_prev = lock->queue_prev;
+    lock->position = RLKI_POSITION_NONE;
+}
+
+/* The first waiter for the key of a lock. */
+static rlk_lock *queue_first(const rlk_lock *lock)
+{
+    rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+    while (other != NULL &&
+           (other->position != RLKI_POSITION_FIRST || !queue_same_key(lock, other)))
+        other = other->queue_next;
+    return other;
+}
+
+const rlk_lock *rlki_queue_asker(const rlk_lock *lock)
+{
+    return lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : lock;
+}
+
+const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len)
+{
+    const rlk_lock *other;
+    uint8_t own[RLK_TOKEN_MAX];
+    for (other = rlki_queue_bucket(lock->client, lock->key_hash); other != NULL;
+         other = other->queue_next) {
+        if (other->position != RLKI_POSITION_HOLDER || rlki_token_len(other) != len ||
+            !queue_same_key(lock, other))
+            continue;
+        rlki_token_write(other, other->token, own);
+        if (memcmp(own, token, len) == 0)
+            break;
+    }
+    return other;
+}
+
+bool rlki_queue_is_held(const rlk_lock *lock)
+{
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+    for (; other != NULL; other = other->queue_next)
+        if (queue_same_key(lock, other) &&
+            (other->position == RLKI_POSITION_HOLDER || other->flags & RLKI_LOCK_HOLDER))
+            return true;
+    return false;
+}
+
+void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
+{
+    unsigned handoffs = before->handoffs;
+    if (handed && handoffs <= lock->client->max_handoffs) /* one too many is as good as more */
+        handoffs++;
+    if (lock->handoffs < handoffs)
+        lock->handoffs = (uint8_t)handoffs;
+}
+
+void rlki_queue_recount(rlk_lock *lock)
+{
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+    lock->handoffs = 0;
+    for (; other != NULL; other = other->queue_next)
+        if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other))
+            rlki_queue_count(lock, other, true);
+}
+
+bool rlki_queue_wait(rlk_lock *lock)
+{
+    rlk_lock *first = queue_first(lock);
+    if (first == NULL) {
+        rlki_queue_recount(lock);
+        lock->behind_head = NULL;
+        lock->behind_tail = NULL;
+        queue_put(lock, RLKI_POSITION_FIRST);
+        return true;
+    }
+    lock->position = RLKI_POSITION_BEHIND;
+    lock->queue_next = NULL;
+    lock->queue_prev = first->behind_tail;
+    if (first->behind_tail != NULL)
+        first->behind_tail->queue_next = lock;
+    else
+        first->behind_head = lock;
+    first->behind_tail = lock;
+    return false;
+}
+
+/* The first of a queue that the lock is at an end of. Not by the key: that may have changed. */
+static rlk_lock *queue_first_of(const rlk_lock *lock)
+{
+    rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+    while (other != NULL && (other->position != RLKI_POSITION_FIRST ||
+                             (other->behind_head != lock && other->behind_tail != lock)))
+        other = other->queue_next;
+    return other;
+}
+
+static void queue_leave_behind(rlk_lock *lock)
+{
+    rlk_lock *first = queue_first_of(lock);
+    if (lock->queue_prev != NULL)
+        lock->queue_prev->queue_next = lock->queue_next;
+    else
+        first->behind_head = lock->queue_next;
+    if (lock->queue_next != NULL)
+        lock->queue_next->queue_prev = lock->queue_prev;
+    else
+        first->behind_tail = lock->queue_prev;
+    lock->position = RLKI_POSITION_NONE;
+}
+
+/* The first leaves, and the next one is the first. */
+static rlk_lock *queue_leave_first(rlk_lock *lock)
+{
+    rlk_lock *next = lock->behind_head;
+
+    queue_take(lock);
+    if (next == NULL)
+        return NULL;
+    next->behind_head = next->queue_next;
+    next->behind_tail = next->behind_head != NULL ? lock->behind_tail : NULL;
+    if (next->behind_head != NULL)
+        next->behind_head->queue_prev = NULL;
+    queue_put(next, RLKI_POSITION_FIRST);
+    return next;
+}
+
+rlk_lock *rlki_queue_leave(rlk_lock *lock)
+{
+    switch (lock->position) {
+    case RLKI_POSITION_HOLDER:
+        queue_take(lock);
+        break;
+    case RLKI_POSITION_FIRST:
+        return queue_leave_first(lock);
+    case RLKI_POSITION_BEHIND:
+        queue_leave_behind(lock);
+        break;
+    default:
+        break;
+    }
+    return NULL;
+}
+
+rlk_lock *rlki_queue_hold(rlk_lock *lock)
+{
+    rlk_lock *next = rlki_queue_leave(lock);
+
+    queue_put(lock, RLKI_POSITION_HOLDER);
+    return next;
+}
+
+/* ==== src/lock/recheck.c ====
+ *
+ * Rechecks. A node where somebody holds the key is busy until its time has come:
+ *
+ *            SET, probe: somebody's; or it was notified
+ *     free ---------------------------------------------> busy, until a time, for a cause
+ *      ^                                                   |  ^
+ *      |   one node: the time has come (an attempt)        |  | probe: still there
+ *      +---------------------------------------------------+  |
+ *      |   several: PTTL says that it is gone              |  |
+ *      +--------------------------- probed <---------------+--+ the time has come
+ *
+ * The time is when the holder's TTL ends, if nothing is notified before. Where the server notifies
+ * of changes (CLIENT TRACKING), PTTL is also what makes it do so. What it notifies before PTTL was
+ * answered happened before PTTL saw the key, and is ignored.
+ *
+ * One node: a push, or that time, makes it free, and the next attempt begins. Several: the node is
+ * asked by a PTTL first, since an attempt costs others theirs.
+ */
+
+/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
+ * each after a random time of less than so many milliseconds: a key that changes all the time makes
+ * no storm. */
+#define RECHECK_SPURIOUS_MAX     8
+#define RECHECK_SPURIOUS_MS      16
+#define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
+
+/* No time of a recheck is further away: a TTL below recheck_max_ms, and a pause. */
+#define RECHECK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
+
+void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
+{
+#if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
+    static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
+#endif
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
+    lock->phase = (uint8_t)phase;
+}
+
+void rlki_recheck_begin(rlk_lock *lock)
+{
+    rlki_recheck_phase(lock, RLKI_PHASE_WATCH);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+}
+
+static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
+{
+    return (lock->wait.busy & rlki_bit(node)) != 0;
+}
+
+void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
+{
+    lock->wait.busy |= rlki_bit(node->index);
+    lock->wait.recheck_at_ms[node->index] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->wait.recheck_cause[node->index] = (uint8_t)cause;
+}
+
+/* Milliseconds until the recheck of a node; negative: it is due. */
+static int32_t recheck_left(const rlk_lock *lock, unsigned node)
+{
+    return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+}
+
+/* After so many local hand-offs in a row the next one waits, and others have their turn. */
+static bool recheck_has_to_yield(const rlk_lock *lock)
+{
+    return lock->handoffs > lock->client->max_handoffs;
+}
+
+/* A lock of this client has let go of the key, perhaps: rechecks now, or when others had a turn. */
+static void recheck_local(rlk_lock *lock, rlk_node_lock *node)
+{
+    if (recheck_has_to_yield(lock))
+        rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
+    else
+        rlki_recheck_later(lock, node, 0, RLK_CAUSE_LOCAL);
+}
+
+/* A random time, for the case that a notification is lost. */
+static uint32_t recheck_slow(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->recheck_max_ms / 5, lock->recheck_max_ms);
+}
+
+/* ---- Restraint ---- */
+
+/* Attempts in vain that the time since the last one makes up for. */
+static unsigned recheck_earned(const rlk_lock *lock)
+{
+    int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
+
+    if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
+        return RECHECK_SPURIOUS_MAX;
+    return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
+}
+
+/* Attempts in vain are so many that the next one has to wait. */
+static bool recheck_is_restrained(const rlk_lock *lock)
+{
+    return lock->wait.spurious >= RECHECK_SPURIOUS_MAX && recheck_earned(lock) == 0;
+}
+
+/* How long an attempt is to wait that `cause` asks for. */
+static uint32_t recheck_restraint(rlk_lock *lock, rlk_cause cause)
+{
+    uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
+
+    if (pause_ms > 0 || !recheck_is_restrained(lock))
+        return pause_ms;
+    return rlki_client_jitter(lock->client, 1,
+                              rlki_turn_contended(lock) ? RECHECK_SPURIOUS_TURN_MS
+                                                        : RECHECK_SPURIOUS_MS - 1);
+}
+
+void rlki_recheck_attempt(rlk_lock *lock)
+{
+    unsigned earned = recheck_earned(lock);
+
+    lock->wait.spurious =
+        (uint8_t)(lock->wait.spurious > earned ? lock->wait.spurious - earned : 0);
+    lock->wait.attempt_ms = lock->client->now_ms;
+}
+
+void rlki_recheck_in_vain(rlk_lock *lock)
+{
+    if (lock->wait.cause != RLK_CAUSE_PUSH && lock->wait.cause != RLK_CAUSE_FLUSH)
+        return;
+    lock->wait.spurious =
+        (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));
+    rlki_turn_crowd(lock);
+}
+
+/* ---- What nodes answer ---- */
+
+/*
+ * The server has broken its word if the node was asked for safety only, that is: this stream read
+ * the key under tracking; its TTL, if any, was longer than the time until now, so it did not
+ * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
+ * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
+ * an eviction from the server's table of keys is notified too. What is left are clocks of servers
+ * that jump: so once is an accident. A connection that breaks its word counts as one without
+ * tracking until the next stream, which costs commands and nothing else (fault 107).
+ */
+void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
+{
+    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
+        rlk_conn_missed(rlki_route(lock, node->index))) {
+        RLKI_COUNT(lock->client, silent);
+    }
+    lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
+}
+
+/* A change was notified there, and not rechecked yet. */
+static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
+{
+    return recheck_is_busy(lock, node->index) && node->request.tag == RLKI_NO_COMMAND &&
+           lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
+}
+
+/* True if an attempt may find a quorum of nodes free. */
+static bool recheck_may_be_free(const rlk_lock *lock)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+
+        count += recheck_is_changed(lock, node) ||
+                 (!recheck_is_busy(lock, i) && rlki_node_lock_is_clean(node) &&
+                  rlki_conn_is_ready(rlki_route(lock, i)));
+    }
+    return count >= rlki_needed(lock->client);
+}
+
+/* The key is gone since the node was last asked, or between SET and PTTL. */
+static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
+{
+    bool attempting = lock->phase == RLKI_PHASE_ATTEMPT;
+    bool again = attempting && rlki_nodes(lock->client) == 1;
+    uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
+
+    /* it changes hands while we wait */
+    if (lock->flags & RLKI_LOCK_HOLDER && recheck_may_be_free(lock))
+        rlki_turn_contend(lock);
+    if (again)
+        lock->wait.cause = RLK_CAUSE_PUSH;
+    else if (!attempting) /* a probe's answer */
+        rlki_recheck_missed(lock, node);
+    if (pause_ms > 0)
+        rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
+}
+
+void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+{
+    uint32_t bit = rlki_bit(node->index);
+    uint32_t slow_ms;
+
+    lock->wait.busy &= ~bit;
+    if (ttl_ms == RLKI_TTL_ABSENT) {
+        recheck_gone(lock, node);
+        return;
+    }
+    if (lock->wait.overtaken & bit) {
+        lock->wait.overtaken &= ~bit;
+        recheck_local(lock, node);
+        return;
+    }
+    if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
+        rlki_recheck_in_vain(lock);
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+        rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
+        return;
+    }
+    slow_ms = recheck_slow(lock);
+    if (ttl_ms >= 0 && ttl_ms < (int64_t)slow_ms)
+        rlki_recheck_later(lock, node,
+                           (uint32_t)ttl_ms + 1 +
+                               rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
+                           RLK_CAUSE_EXPIRY);
+    else
+        rlki_recheck_later(lock, node, slow_ms, RLK_CAUSE_RECHECK);
+}
+
+void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
+{
+    uint32_t bit = rlki_bit(node->index);
+
+    if (deleted)
+        lock->wait.busy &= ~bit;    /* taken for another's by whoever was the first before */
+    else if (lock->wait.busy & bit) /* the undo took the place of its time */
+        recheck_local(lock, node);
+    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+             lock->phase != RLKI_PHASE_SETTLE)
+        rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
+}
+
+/* ---- The queue ---- */
+
+/* The lock is the first of the queue now, and `before` was: it sees what that one saw, in the time
+ * of this call too; or that one has the key itself. */
+static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
+{
+    bool held = before->state == RLKI_HELD;
+    unsigned i;
+
+    rlki_recheck_begin(lock);
+    if (held)
+        lock->flags |= RLKI_LOCK_HOLDER;
+    lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
+    lock->wait.cause = RLK_CAUSE_LOCAL;
+    lock->handoffs = 0;
+    rlki_queue_count(lock, before, held);
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        const rlk_node_lock *other = &before->nodes[i];
+        bool known = recheck_is_busy(before, i) && other->request.state == RLK_REQUEST_IDLE;
+
+        if ((held && other->vote == RLKI_VOTE_YES) || /* it will notify of its end */
+            (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
+            rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
+        } else if (known) {
+            lock->wait.busy |= rlki_bit(i);
+            lock->wait.recheck_at_ms[i] = before->wait.recheck_at_ms[i];
+            lock->wait.recheck_cause[i] = before->wait.recheck_cause[i];
+        } else if (recheck_has_to_yield(lock)) {
+            rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
+        }
+    }
+    rlki_ready(lock);
+}
+
+void rlki_recheck_leave(rlk_lock *lock)
+{
+    rlk_lock *next = rlki_queue_leave(lock);
+
+    if (next != NULL)
+        recheck_promoted(next, lock);
+}
+
+void rlki_recheck_hold(rlk_lock *lock)
+{
+    rlk_lock *next = rlki_queue_hold(lock);
+
+    if (next != NULL)
+        recheck_promoted(next, lock);
+}
+
+/* ---- Notifications ---- */
+
+unsigned rlki_recheck_gate(const rlk_lock *lock)
+{
+    unsigned i = 0;
+
+    while (i < rlki_nodes(lock->client) &&
+           (!rlki_conn_is_ready(rlki_route(lock, i)) ||
+            !(recheck_is_busy(lock, i) || rlki_node_lock_is_clean(&lock->nodes[i]))))
+        i++;
+    return i;
+}
+
+/* Another node than the gate, and that is held: the change there can wait. */
+static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
+{
+    unsigned gate = rlki_recheck_gate(lock);
+
+    return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
+}
+
+/* The node is asked at the moment: PTTL will see what happened before. */
+static bool recheck_is_asked(const rlk_node_lock *node)
+{
+    switch (node->request.tag) {
+    case RLKI_SET:
+    case RLKI_SET_NIL:
+    case RLKI_PROBE:
+    case RLKI_CONFIRM:
+    case RLKI_RAISE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
+{
+    rlk_node_lock *node = &lock->nodes[index];
+    uint32_t pause_ms = recheck_restraint(lock, cause);
+    bool one = rlki_nodes(lock->client) == 1;
+    bool busy = recheck_is_busy(lock, index);
+
+    if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
+        lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
+        return;
+    if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)
+        return; /* not known to be held: an attempt is due anyway */
+    if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
+        return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
+    if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
+        pause_ms = lock->retry_min_ms;
+    if (cause == RLK_CAUSE_LOCAL && recheck_has_to_yield(lock))
+        recheck_local(lock, node);
+    else if (pause_ms == 0 || !busy || recheck_left(lock, index) > (int32_t)pause_ms)
+        rlki_recheck_later(lock, node, pause_ms, cause);
+}
+
+/* ---- The time has come ---- */
+
+/* Rechecks a node: asks for the TTL, or makes it free for an attempt. Who is restrained tries: its
+ * attempt comes at a random time, and so meets the gap between two leases of a client whose way to
+ * the server is shorter. What comes of the next notification is then tried at once. */
+static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
+{
+    bool tries = rlki_nodes(lock->client) == 1;
+
+    lock->wait.cause = lock->wait.recheck_cause[node->index];
+    if (lock->wait.cause == RLK_CAUSE_YIELD)
+        rlki_queue_recount(lock);
+    if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
+        lock->wait.spurious -= 2;
+        tries = tries || (node->index == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
+    }
+    if (tries) {
+        lock->wait.busy &= ~rlki_bit(node->index);
+        return;
+    }
+    rlki_recheck_attempt(lock);
+    RLKI_COUNT(lock->client, probes);
+    lock->wait.overtaken &= ~rlki_bit(node->index);
+    rlki_node_lock_send(node, RLKI_PROBE);
+}
+
+/* Rechecks a busy node if its time has come, or takes note of that time. */
+static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int32_t left_ms = recheck_left(lock, node->index);
+
+    if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
+        recheck_node(lock, node);
+    else if (now_ms + left_ms < lock->wait.recheck_ms)
+        lock->wait.recheck_ms = now_ms + left_ms;
+}
+
+rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
+{
+    rlki_recheck_count count = {0, 0, 0};
+    unsigned i;
+
+    lock->wait.recheck_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (!rlki_conn_is_ready(rlki_route(lock, i)))
+            continue;
+        if (recheck_is_busy(lock, i) && node->request.tag == RLKI_NO_COMMAND)
+            recheck_when_due(lock, node);
+        if (recheck_is_busy(lock, i))
+            count.changed += recheck_is_changed(lock, node);
+        else if (rlki_node_lock_is_clean(node))
+            count.ready++;
+        else if (!(node->flags & RLKI_NODE_RETRY)) /* refused: nobody knows for how long */
+            count.undoing++;
+    }
+    return count;
+}
+
+/* ==== src/lock/notify.c ====
+ *
+ * A notification marks what is known, in the order in which the server sent it, and puts the lock
+ * on the client's ready list. It steps nobody.
+ */
+
+/* A connection that came back: a lock is compared where the server is to notify of its loss, or
+ * where it renews by itself. Others are their caller's, unless it may be another server. */
+static bool notify_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
+           rlki_condemn_was_replaced(rlki_route(lock, node)) || rlki_lock_renews(lock);
+}
+
+static void notify_lock(rlk_lock *lock, unsigned node, rlk_cause cause)
+{
+    RLKI_TRACE(lock, RLK_TRACE_PUSH, node, rlk_cause_name(cause), cause);
+    if (lock->position == RLKI_POSITION_FIRST)
+        rlki_recheck_notified(lock, node, cause);
+    else if (notify_concerns(lock, node, cause))
+        lock->hold.dirty |= rlki_bit(node);
+    rlki_ready(lock);
+}
+
+void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
+                 const rlk_lock *own)
+{
+    rlk_lock *lock = rlki_queue_bucket(client, key_hash);
+
+    for (; lock != NULL; lock = lock->queue_next) {
+        bool first = lock->position == RLKI_POSITION_FIRST;
+
+        if (lock->key_hash != key_hash || lock == own || (own != NULL && !first))
+            continue;
+        /* by the first node that answers: meanwhile `own` may wait anew, and count for itself */
+        if (own != NULL)
+            rlki_queue_count(lock, own, true);
+        /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
+        if (own != NULL && own->state == RLKI_CLOSED)
+            lock->wait.overtaken |= rlki_bit(node);
+        notify_lock(lock, node, cause);
+    }
+}
+
+void rlki_notify_all(rlk_client *client, unsigned node, rlk_cause cause)
+{
+    rlk_lock *lock;
+
+    for (lock = client->locks; lock != NULL; lock = lock->next)
+        if (lock->position == RLKI_POSITION_FIRST || lock->position == RLKI_POSITION_HOLDER)
+            notify_lock(lock, node, cause);
+}
+
+void rlki_notify_forget(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (lock->nodes[i].request.tag != RLKI_DEL)
+            continue;
+        (void)rlki_node_lock_abandon(&lock->nodes[i]);
+        rlki_notify(lock->client, i, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+    }
+}
+
+/* ==== src/lock/tally.h ====
+ *
+ * Votes of all nodes, counted. One node and five are the same code.
+ */
+#ifndef RLKI_LOCK_TALLY_H
+#define RLKI_LOCK_TALLY_H
+
+typedef struct rlki_tally {
+    uint8_t yes;
+    uint8_t no; /* RLKI_VOTE_NO */
+    uint8_t no_after;
+    uint8_t error;
+    uint8_t pending; /* RLKI_VOTE_NONE */
+    uint8_t unclean; /* nodes that are not clean, or in doubt */
+    uint8_t doubt;
+} rlki_tally;
+
+/* Counts the votes of a lock's nodes. */
+RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/tally.c ==== */
+
+rlki_tally rlki_tally_of(const rlk_lock *lock)
+{
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+
+        switch (node->vote) {
+        case RLKI_VOTE_YES:
+            tally.yes++;
+            break;
+        case RLKI_VOTE_NO:
+            tally.no++;
+            break;
+        case RLKI_VOTE_NO_AFTER:
+            tally.no_after++;
+            break;
+        case RLKI_VOTE_NONE:
+            tally.pending++;
+            break;
+        default:
+            tally.error++;
+            break;
+        }
+        if (!rlki_node_lock_is_clean(node) || node->flags & RLKI_NODE_IN_DOUBT)
+            tally.unclean++;
+        if (node->flags & RLKI_NODE_IN_DOUBT)
+            tally.doubt++;
+    }
+    return tally;
+}
+
+/* ==== src/lock/acquire.c ====
+ *
+ * Acquire. An attempt is one token tried on all nodes at once:
+ *
+ *   begin --> QUEUE  behind another lock of the client
+ *        |     | first of the queue
+ *        v     v
+ *       WATCH -------------------------> ATTEMPT -------------------------> (held, RLK_OK)
+ *         ^  a quorum of nodes is ready,   |   a quorum said OK, in time
+ *         |  clean, and not known to be    |
+ *         |  held by somebody              | quorum out of reach, or the attempt's time is over:
+ *         |                                v undo on all nodes that were asked
+ *         +------- PAUSE <-----------------+
+ *         |          jitter                | held by somebody, at the gate or so that no quorum
+ *         |                                | is left
+ *         +--------------------------------+
+ *         |                                | one attempt only, deadline, cancelled, final error
+ *         | the same                       v
+ *         +----------------------------> SETTLE --> (outcome, or RLK_UNKNOWN)
+ *                                          fewer than a quorum of nodes is unresolved, or the
+ *                                          settling time is over
+ *
+ * A SET that is answered nil is followed by PTTL, in one write: so the node is busy until a time
+ * (recheck.c). When a quorum has come free, the attempt begins at its gate, the first node that can
+ * be asked: all waiters meet there, one of them has it, and that one asks the others. Where the
+ * gate alone is held, or does not answer, all nodes are asked after a pause.
+ *
+ *   ATTEMPT:  gate asked ---OK, or no answer soon---> all asked, node_timeout_ms from then ---> ...
+ *                 |
+ *                 +-- nil --> WATCH, with nothing to undo
+ *
+ * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
+ * lease before was lost at once.
+ *
+ * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
+ * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
+ * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
+ *
+ * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
+ * late, and is undone. A node whose undo is not answered yet has no part in the next attempt.
+ */
+
+#include <string.h>
+
+/* After failed attempts in a row the pause doubles up to 2^3, unless a holder explains them. */
+#define ACQUIRE_BACKOFF_MAX 3
+
+/* A lease that was lost so soon is followed by a pause: a key that somebody deletes each time makes
+ * no storm. */
+#define ACQUIRE_FALL_MS 250
+
+static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
+{
+    rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
+    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->wait.recheck_ms = RLK_NEVER;
+}
+
+/* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
+static uint32_t acquire_first_pause(rlk_lock *lock, bool fell)
+{
+    if (!fell) {
+        lock->falls = 0;
+        return rlki_turn_pause(lock);
+    }
+    if (lock->falls < ACQUIRE_BACKOFF_MAX)
+        lock->falls++;
+    return rlki_lock_pause(lock) << (lock->falls - 1);
+}
+
+/* It is the first of those that wait. */
+static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
+{
+    if (pause_ms == 0) {
+        rlki_recheck_begin(lock);
+        return;
+    }
+    lock->wait.cause = RLK_CAUSE_YIELD;
+    acquire_pause_begin(lock, pause_ms);
+}
+
+/* ---- Reports of the waiting ---- */
+
+static uint32_t acquire_report_interval(const rlk_lock *lock)
+{
+    return lock->report_interval_ms > 0 ? lock->report_interval_ms : RLK_REPORT_MS;
+}
+
+rlki_reason rlki_acquire_reason(const rlk_lock *lock)
+{
+    const rlk_lock *asker = rlki_queue_asker(lock);
+    rlki_reason reason;
+    unsigned ready = 0;
+    unsigned i;
+
+    /* all can be asked, and none has answered (yet) */
+    reason.result = lock->client->now_ms - lock->wait.began_ms < (int64_t)lock->node_timeout_ms
+                        ? RLK_PENDING
+                        : RLK_E_RESPONSE_TIMEOUT;
+    reason.node = 0;
+    reason.command = RLKI_NO_COMMAND;
+    if (asker->error < 0) {
+        reason.result = (rlk_result)asker->error;
+        reason.node = asker->error_node;
+        reason.command = asker->error_command;
+    } else if (asker->flags & RLKI_LOCK_HOLDER) {
+        reason.result = RLK_BUSY;
+    }
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        ready += rlki_conn_is_ready(rlki_route(lock, i));
+    if (ready >= rlki_needed(lock->client)) {
+        if (asker->wait.busy != 0)
+            reason.result = RLK_BUSY;
+        return reason;
+    }
+    for (i = 0; rlki_conn_is_ready(rlki_route(lock, i)); i++) {
+    }
+    reason.result = rlk_conn_result(rlki_route(lock, i));
+    reason.node = (uint8_t)i;
+    reason.command = RLKI_NO_COMMAND;
+    return reason;
+}
+
+/* The reason may be another one now: then it is reported soon. */
+static void acquire_reason_changed(rlk_lock *lock)
+{
+    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock) / 10);
+    rlk_result why = rlki_acquire_reason(lock).result;
+
+    if (why == lock->wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+        return; /* or about to be: it is the first connection that is waited for */
+    lock->wait.reported = (int16_t)why;
+    if (soon_ms < lock->wait.report_ms && lock->wait.report_ms != RLK_NEVER)
+        lock->wait.report_ms = soon_ms;
+}
+
+static void acquire_report_waiting(rlk_lock *lock)
+{
+    lock->wait.reported = (int16_t)rlki_acquire_reason(lock).result;
+    lock->wait.report_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock));
+    rlki_event_raise(lock, RLKI_EVENT_WAITING);
+}
+
+static void acquire_report_no_more(rlk_lock *lock)
+{
+    lock->wait.report_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
+}
+
+/* ---- Outcome ---- */
+
+/* Decides the outcome; what was sent is undone before it is reported. */
+static void acquire_settle(rlk_lock *lock, rlk_result outcome)
+{
+    lock->outcome = (int16_t)outcome;
+    rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
+    rlki_node_locks_undo(lock, 0);
+    rlki_recheck_leave(lock);
+    lock->wait.recheck_ms = RLK_NEVER;
+    acquire_report_no_more(lock);
+    lock->deadline_ms = RLK_NEVER;
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
+}
+
+static void acquire_cancel(rlk_lock *lock)
+{
+    lock->follow_again = NULL;
+    if (lock->phase == RLKI_PHASE_SETTLE)
+        lock->outcome = RLK_CANCELLED;
+    else
+        acquire_settle(lock, RLK_CANCELLED);
+}
+
+/* What the trying came to, when its time is over. */
+static rlk_result acquire_outcome(rlk_lock *lock)
+{
+    /* behind another lock of the client it did not ask, and that one may know */
+    if (lock->phase == RLKI_PHASE_QUEUE && rlki_queue_is_held(lock))
+        lock->flags |= RLKI_LOCK_HOLDER;
+    if (lock->flags & RLKI_LOCK_HOLDER)
+        return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
+    return rlki_operation_unanswered(lock);
+}
+
+/* True if so many nodes are lost for good that no attempt can succeed; then lock->error says why.
+ */
+static bool acquire_is_hopeless(rlk_lock *lock)
+{
+    unsigned hope = 0;
+    unsigned down = 0; /* the last of them */
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_conn *conn = rlki_route(lock, i);
+        /* What failed before this call began may work now, unless it is fatal. */
+        bool failed = lock->nodes[i].vote == RLKI_VOTE_ERROR &&
+                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(rlk_conn_result(conn)));
+
+        if (!rlki_conn_is_over(conn) && !failed)
+            hope++;
+        else
+            down = i;
+    }
+    if (hope >= rlki_needed(lock->client))
+        return false;
+    rlki_lock_note(lock, down, RLKI_NO_COMMAND, rlk_conn_result(rlki_route(lock, down)));
+    return true;
+}
+
+static bool acquire_settle_hopeless(rlk_lock *lock)
+{
+    if (!acquire_is_hopeless(lock))
+        return false;
+    acquire_settle(lock, (rlk_result)lock->error);
+    return true;
+}
+
+/* ---- An attempt ---- */
+
+static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
+{
+    uint32_t bit = rlki_bit(node->index);
+
+    lock->wait.busy &= ~bit;
+    lock->wait.overtaken &= ~bit;
+    rlki_node_lock_ask(node, RLKI_SET);
+}
+
+/* A node of the attempt under way that has not been asked yet. */
+static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
+{
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->wait.gate;
+}
+
+/* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
+static void acquire_open(rlk_lock *lock, bool ask)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (!acquire_holds_back(lock, i))
+            continue;
+        if (ask)
+            acquire_ask(lock, &lock->nodes[i]);
+        else
+            lock->nodes[i].vote = RLKI_VOTE_SKIPPED;
+    }
+    if (ask) /* each has the time of an attempt, from when it was asked */
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->wait.gate = 0;
+    lock->wait.gate_ms = RLK_NEVER;
+}
+
+static bool acquire_can_use(const rlk_conn *conn)
+{
+    rlk_conn_state state = rlk_conn_get_state(conn);
+
+    return state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
+}
+
+static void acquire_attempt_begin(rlk_lock *lock, bool gated)
+{
+    unsigned i;
+
+    rlki_recheck_attempt(lock);
+    rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
+    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->wait.recheck_ms = RLK_NEVER;
+    lock->wait.gate = 0;
+    lock->wait.gate_ms = RLK_NEVER;
+    lock->wait.compared = 0;
+    lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
+    RLKI_COUNT(lock->client, attempts);
+    RLKI_COUNT(lock->client, causes[lock->wait.cause]);
+    lock->token++;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        rlk_conn *conn = rlki_route(lock, i);
+
+        node->vote = RLKI_VOTE_SKIPPED;
+        if (node->request.tag == RLKI_PROBE) /* the SET tells as much */
+            (void)rlki_node_lock_abandon(node);
+        if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
+            continue;
+        node->vote = RLKI_VOTE_NONE;
+        node->token = lock->token;
+        node->expiry_ms = RLKI_EXPIRED;
+        if (!gated) {
+            acquire_ask(lock, node);
+        } else if (lock->wait.gate == 0 && rlki_conn_is_ready(conn)) {
+            lock->wait.gate = (uint8_t)(i + 1);
+            lock->wait.gate_ms = rlki_later(lock->client->now_ms, lock->retry_min_ms);
+            acquire_ask(lock, node);
+        }
+    }
+}
+
+static bool acquire_step_watch(rlk_lock *lock)
+{
+    rlki_recheck_count count;
+    bool together = rlki_nodes(lock->client) > 1 && lock->wait.cause != RLK_CAUSE_START;
+    unsigned gate;
+    bool gated;
+
+    if (acquire_settle_hopeless(lock))
+        return true;
+    count = rlki_recheck_nodes(lock);
+    /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
+    if (lock->client->now_ms >= lock->phase_ms)
+        lock->phase_ms = RLK_NEVER;
+    gate = rlki_recheck_gate(lock);
+    gated = together && gate < rlki_nodes(lock->client) && !(lock->wait.busy & rlki_bit(gate));
+    if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
+        lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
+        return false;
+    }
+    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
+        return false;
+    /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
+    if (together && !gated && !(lock->flags & RLKI_LOCK_JITTERED)) {
+        lock->flags |= RLKI_LOCK_JITTERED;
+        acquire_pause_begin(lock, rlki_client_jitter(lock->client, lock->retry_min_ms / 10,
+                                                     lock->retry_min_ms / 5));
+        return true;
+    }
+    acquire_attempt_begin(lock, gated);
+    return true;
+}
+
+/* A quorum said OK: held, if there is time left of it. */
+static bool acquire_win(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned i;
+
+    lock->hold.limit_ms = RLK_NEVER;
+    rlki_lease_validate(lock);
+    if (client->now_ms >= lock->hold.valid_ms)
+        return false;
+    /* SETs that are under way, or wait for their node to come up, still count when answered: they
+     * make the lease outlive more failures. A release takes them back. */
+    lock->state = RLKI_HELD;
+    lock->lost_cause = RLK_LOST_NOT;
+    lock->since_ms = client->now_ms;
+    lock->hold.claim_ms = RLK_NEVER;
+    lock->hold.target_ms = client->now_ms;
+    if (lock->wait.cause != RLK_CAUSE_LOCAL)
+        lock->handoffs = 0;
+    rlki_turn_acquired(lock);
+    RLKI_COUNT(lock->client, acquired);
+    if (rlki_nodes(client) == 1 && lock->wait.cause == RLK_CAUSE_RECHECK)
+        rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
+    rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
+    lock->hold.dirty = 0;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
+            lock->hold.dirty |= lock->wait.busy & rlki_bit(i);
+        else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
+            node->request.tag = RLKI_CHECK; /* late: it only compares */
+    }
+    rlki_operation_finish(lock, RLK_OK);
+    return true;
+}
+
+static bool acquire_is_final(const rlk_lock *lock, const rlki_tally *tally)
+{
+    return rlki_is_final((rlk_result)lock->error) &&
+           tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
+}
+
+/* Somebody has it: nodes that did not answer in this attempt are asked before they count as free.
+ * Where an undo is under way, that is answered first: rlki_recheck_undone. */
+static void acquire_ask_others(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if ((node->vote == RLKI_VOTE_NONE || node->vote == RLKI_VOTE_SKIPPED) &&
+            rlki_node_lock_is_clean(node) && !(lock->wait.busy & rlki_bit(i)))
+            rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
+    }
+}
+
+/* After an attempt without success: is it over, and if not, how long till the next? */
+static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
+{
+    bool final = !shut && acquire_is_final(lock, tally);
+    uint32_t pause_ms;
+
+    if (tally->no > 0) { /* not for errors alone: somebody else has it */
+        lock->flags |= RLKI_LOCK_HOLDER;
+        lock->wait.failures = 0;
+    }
+    if (lock->flags & RLKI_LOCK_TRY || final) {
+        acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
+        return;
+    }
+    acquire_reason_changed(lock);
+    rlki_node_locks_undo(lock, 0);
+    if (tally->no > 0 && rlki_nodes(lock->client) > 1)
+        acquire_ask_others(lock);
+    if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
+        rlki_recheck_in_vain(lock); /* the next attempt has to wait for a change */
+        if (rlki_nodes(lock->client) > 1)
+            lock->wait.cause = RLK_CAUSE_RETRY;
+        rlki_recheck_begin(lock);
+        return;
+    }
+    pause_ms = rlki_lock_pause(lock) << lock->wait.failures;
+    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
+        lock->wait.failures++;
+    lock->wait.cause = RLK_CAUSE_RETRY;
+    lock->flags |= RLKI_LOCK_JITTERED;
+    acquire_pause_begin(lock, pause_ms);
+}
+
+/* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
+static bool acquire_step_gate(rlk_lock *lock)
+{
+    unsigned gate = lock->wait.gate;
+    unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
+
+    if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->wait.gate_ms))
+        acquire_open(lock, vote != RLKI_VOTE_NO);
+    return vote == RLKI_VOTE_NO;
+}
+
+static bool acquire_step_attempt(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    bool shut = acquire_step_gate(lock);
+    rlki_tally tally = rlki_tally_of(lock);
+
+    if (tally.yes >= rlki_needed(client) && acquire_win(lock))
+        return false;
+    if (tally.yes < rlki_needed(client) && tally.yes + tally.pending >= rlki_needed(client) &&
+        client->now_ms < lock->phase_ms)
+        return false;
+    acquire_failed(lock, &tally, shut);
+    return true;
+}
+
+static bool acquire_step_pause(rlk_lock *lock)
+{
+    unsigned i;
+
+    if (lock->client->now_ms < lock->phase_ms)
+        return false;
+    rlki_recheck_begin(lock);
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        lock->nodes[i].vote = RLKI_VOTE_NONE;
+    return true;
+}
+
+static void acquire_step_settle(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+
+    if (tally.unclean < rlki_needed(lock->client))
+        rlki_operation_finish(lock, (rlk_result)lock->outcome);
+    else if (tally.doubt >= rlki_needed(lock->client) || lock->client->now_ms >= lock->phase_ms)
+        rlki_operation_finish(lock, RLK_UNKNOWN);
+}
+
+static bool acquire_step(rlk_lock *lock)
+{
+    if (lock->client->now_ms >= lock->deadline_ms) {
+        acquire_settle(lock, acquire_outcome(lock));
+        return true;
+    }
+    if (lock->client->now_ms >= lock->wait.report_ms)
+        acquire_report_waiting(lock);
+    switch (lock->phase) {
+    case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
+        return acquire_settle_hopeless(lock);
+    case RLKI_PHASE_WATCH:
+        return acquire_step_watch(lock);
+    case RLKI_PHASE_ATTEMPT:
+        return acquire_step_attempt(lock);
+    case RLKI_PHASE_PAUSE:
+        return acquire_step_pause(lock);
+    default: /* RLKI_PHASE_SETTLE */
+        acquire_step_settle(lock);
+        return false;
+    }
+}
+
+/* ---- What nodes report ---- */
+
+/* Somebody has the key: no, unless it may be an orphan of our own. */
+static void acquire_busy(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+{
+    if (node->orphans > 0 && !(lock->wait.compared & rlki_bit(node->index))) {
+        lock->wait.compared |= rlki_bit(node->index);
+        rlki_node_lock_ask(node, RLKI_CONFIRM);
+        return;
+    }
+    rlki_recheck_answered(lock, node, ttl_ms);
+    node->vote = RLKI_VOTE_NO;
+}
+
+/* A compare did not find our token: a SET that was lost did not come through, or an orphan is not
+ * what the node has. */
+static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
+{
+    if (error == RLK_OK && !(lock->wait.compared & rlki_bit(node->index))) {
+        rlki_node_lock_ask(node, RLKI_SET);
+        return;
+    }
+    rlki_recheck_answered(lock, node, RLKI_TTL_UNKNOWN);
+    node->vote = RLKI_VOTE_NO;
+}
+
+static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_result error = (rlk_result)report->error;
+
+    switch (report->kind) {
+    case RLKI_REPORT_PART: /* nil, and PTTL may not be answered in time */
+        if (node->orphans == 0)
+            lock->flags |= RLKI_LOCK_HOLDER;
+        break;
+    case RLKI_REPORT_DONE:
+        node->vote = RLKI_VOTE_YES;
+        break;
+    case RLKI_REPORT_HELD:
+        if (report->command == RLKI_SET && node->orphans == 0)
+            lock->flags |= RLKI_LOCK_HOLDER;
+        acquire_busy(lock, node, report->ttl_ms);
+        break;
+    case RLKI_REPORT_NOT_OURS:
+        acquire_not_ours(lock, node, error);
+        break;
+    case RLKI_REPORT_LOST:
+        if (lock->flags & RLKI_LOCK_TRY && !rlki_operation_tries_again(lock, node->index)) {
+            rlki_lock_note(lock, node->index, report->command, error);
+            node->vote = RLKI_VOTE_ERROR;
+        } else {
+            rlki_node_lock_ask(node, report->maybe_sent ? (unsigned)RLKI_CONFIRM : report->command);
+        }
+        break;
+    case RLKI_REPORT_REFUSED:
+        rlki_lock_note(lock, node->index, report->command, error);
+        node->vote = RLKI_VOTE_ERROR;
+        break;
+    default:
+        break;
+    }
+}
+
+static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (report->command == RLKI_PROBE && report->kind == RLKI_REPORT_HELD)
+        rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
+                              report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
+    else if (report->command == RLKI_RELEASE && report->kind != RLKI_REPORT_NOTHING)
+        rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
+    else if (report->votes && node->vote == RLKI_VOTE_NONE)
+        acquire_voted(lock, node, report);
+}
+
+static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
+{
+    /* One attempt goes on upon a second stream only if nothing can come from the first. */
+    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && node->flags & RLKI_NODE_FENCE &&
+                    !rlk_conn_fenced(rlki_route(lock, node->index));
+
+    if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
+        node->vote = ready ? RLKI_VOTE_NONE : RLKI_VOTE_ERROR;
+    if (lock->phase != RLKI_PHASE_SETTLE)
+        acquire_reason_changed(lock);
+    if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
+        return;
+    /* Nor is a node that was to be asked later. */
+    if (lock->wait.gate != 0 && acquire_holds_back(lock, node->index))
+        node->vote = RLKI_VOTE_ERROR;
+    /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
+     * one attempt only: it has become a compare. */
+    if (node->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
+        return;
+    (void)rlki_node_lock_abandon(node);
+    node->vote = RLKI_VOTE_ERROR;
+}
+
+static void acquire_ended(rlk_lock *lock, rlk_result result)
+{
+    acquire_report_no_more(lock);
+    if (result == RLK_UNKNOWN)
+        lock->options |= RLKI_OPTION_UNSETTLED;
+}
+
+/* ---- The call ---- */
+
+/* A node that may still have a token of ours remembers it by its number: then the random part of
+ * the token must stay, and only numbers go on. */
+static bool acquire_has_token(const rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (rlki_node_lock_has_token(&lock->nodes[i]))
+            return true;
+    return false;
+}
+
+/* True unless a new token is needed and can't be drawn. */
+static bool acquire_take_token(rlk_lock *lock)
+{
+    if (acquire_has_token(lock))
+        return true;
+    if (!rlki_token_draw(lock))
+        return false;
+    rlki_node_locks_forget_doubts(lock);
+    return true;
+}
+
+static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms,
+                          bool one_try)
+{
+    int64_t now_ms = lock->client->now_ms;
+    bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
+
+    rlki_notify_forget(lock);
+    lock->state = RLKI_FREE;
+    rlki_operation_begin(lock, op, deadline_ms);
+    memset(&lock->wait, 0, sizeof lock->wait);
+    lock->wait.cause = RLK_CAUSE_START;
+    lock->wait.began_ms = now_ms;
+    lock->wait.recheck_ms = RLK_NEVER;
+    lock->wait.gate_ms = RLK_NEVER;
+    lock->wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    lock->wait.report_ms = RLK_NEVER;
+    if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
+        lock->wait.report_ms = rlki_later(now_ms, acquire_report_interval(lock));
+    lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
+    lock->follow_again = NULL;
+    if (one_try) {
+        lock->flags |= RLKI_LOCK_TRY;
+        rlki_recheck_begin(lock);
+    } else if (rlki_queue_wait(lock)) {
+        acquire_first_begin(lock, acquire_first_pause(lock, fell));
+    } else {
+        rlki_recheck_phase(lock, RLKI_PHASE_QUEUE);
+    }
+}
+
+static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t wait_ms,
+                               rlk_holder *holders)
+{
+    (void)holders;
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    if (wait_ms == RLK_DEFAULT)
+        wait_ms = lock->wait_ms;
+    if (wait_ms < 0)
+        return RLK_E_TIMES;
+    if (!acquire_take_token(lock))
+        return RLK_E_ENTROPY;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
+    acquire_begin(lock, op,
+                  rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
+                                                       ? (int64_t)lock->client->operation_timeout_ms
+                                                       : wait_ms),
+                  wait_ms == RLK_TRY);
+    return RLK_PENDING;
+}
+
+RLKI_API const rlki_operation rlki_acquire = {
+    RLK_OP_ACQUIRE,  RLKI_OP_WAITS, acquire_call,   acquire_step,  acquire_report,
+    acquire_changed, NULL,          acquire_cancel, acquire_ended,
+};
+
+/* ==== src/lock/api.h ====
+ *
+ * What the started and the blocking forms of the calls share.
+ */
+#ifndef RLKI_LOCK_API_H
+#define RLKI_LOCK_API_H
+
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the room
+ * in `holders`. */
+RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                          rlk_holder *holders);
+
+/* The same of a lock that was entered; entered: what that came to. */
+RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+                          int64_t argument, rlk_holder *holders);
+
+#endif
+
+/* ==== src/lock/extend.h ====
+ *
+ * Extend, renew, check: operations on a lock that is held.
+ */
+#ifndef RLKI_LOCK_EXTEND_H
+#define RLKI_LOCK_EXTEND_H
+
+/* Begins rlki_renew if a renewal is due, or rlki_check if the key is being compared. Ends as
+ * either. */
+
+/* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
+RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
+                       int64_t deadline_ms);
+
+/* The step and the reports of such a row. */
+RLKI_API bool rlki_extend_step(rlk_lock *lock);
+RLKI_API void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
+
+/* Returns true if a lease of ttl_ms outlasts drift and the time of one attempt: else none can be
+ * won. */
+RLKI_API bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms);
+
+#endif
+
+/* ==== src/lock/held.h ====
+ *
+ * A lock that is held: its loss, and the compares of nodes where somebody changed the key.
+ */
+#ifndef RLKI_LOCK_HELD_H
+#define RLKI_LOCK_HELD_H
+
+/* The lock is held no more without having been released: `result` is what an operation under way
+ * comes to that needs the lease. */
+RLKI_API void rlki_held_lose(rlk_lock *lock, rlk_result result);
+
+/* Compares dirty nodes, as soon as they can be asked. */
+RLKI_API void rlki_held_compare(rlk_lock *lock);
+
+/* Takes what a node reports of a lock that is held. */
+RLKI_API void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
+
+/* Returns true if so many nodes do not have our token that no quorum can. */
+RLKI_API bool rlki_held_is_absent(const rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/held.c ====
+ *
+ * A node of a lock that is held is dirty from when the key changed there, as far as is known, until
+ * it was compared:
+ *
+ *              notified; found without the key              idle: CHECK
+ *     clean ----------------------------------> dirty <-------------------> compared
+ *       ^                                                 refused for now     | answered
+ *       +---------------------------------------------------------------------+
+ *
+ *                       validity over, or a quorum of nodes is without our token
+ *     HELD ----------------------------------------------------------------------> LOST
+ *                                                                    undone on every node
+ */
+
+/* Returns true if the last word on a renewal, since the last operation that worked, is an error of
+ * a server. */
+static bool held_renewal_refused(const rlk_lock *lock)
+{
+    return lock->error_command == RLKI_RAISE &&
+           rlk_result_class((rlk_result)lock->error) >= RLK_KIND_SERVER;
+}
+
+void rlki_held_lose(rlk_lock *lock, rlk_result result)
+{
+    lock->state = RLKI_LOST;
+    if (result == RLK_LOST) /* else the nodes said what it was */
+        lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
+    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_COUNT(lock->client, lost);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
+    if (lock->op != NULL && lock->op->flags & RLKI_OP_LEASE)
+        rlki_operation_finish(lock, result);
+    rlki_event_raise(lock, RLKI_EVENT_LOST);
+}
+
+bool rlki_held_is_absent(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(client); i++)
+        absent += rlki_node_lock_is_clean(&lock->nodes[i]);
+    return absent > rlki_nodes(client) - rlki_needed(client);
+}
+
+void rlki_held_compare(rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        uint32_t bit = rlki_bit(i);
+
+        if (!(lock->hold.dirty & bit) || node->request.tag != RLKI_NO_COMMAND)
+            continue; /* behind it; if it compares, its answer will see what was notified before */
+        if (rlki_node_lock_is_clean(node))
+            lock->hold.dirty &= ~bit;
+        else
+            rlki_node_lock_send(node, RLKI_CHECK);
+    }
+}
+
+/* A compare of a dirty node was refused. It is sent again, unless an operation waits for the node:
+ * then it comes again behind that one's command. */
+static void held_refused(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (rlki_is_final((rlk_result)report->error))
+        rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+    else if (report->command == RLKI_CHECK && (lock->op == NULL || node->vote != RLKI_VOTE_NONE))
+        rlki_node_lock_retry(node, report);
+}
+
+void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    unsigned command = report->command;
+    bool compared = command == RLKI_CONFIRM || command == RLKI_RAISE || command == RLKI_CHECK;
+    rlk_result error = (rlk_result)report->error;
+
+    if (report->kind == RLKI_REPORT_NOT_OURS && lock->lost_cause < report->lost_cause)
+        lock->lost_cause = report->lost_cause;
+    if (report->kind == RLKI_REPORT_HELD && (command == RLKI_SET || command == RLKI_SET_NIL))
+        rlki_turn_contend(lock); /* late: the other nodes have it held */
+    if (command == RLKI_SET_DONE && report->ttl_ms == RLKI_TTL_ABSENT) /* gone: by whose doing? */
+        lock->hold.dirty |= rlki_bit(node->index);
+    if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
+        held_refused(lock, node, report);
+    if (compared && node->request.tag == RLKI_NO_COMMAND &&
+        (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
+        lock->hold.dirty &= ~rlki_bit(node->index);
+}
+
+/* ==== src/lock/extend.c ====
+ *
+ * Extend, renew, check: one script on every node that may have our token, until a quorum has
+ * answered yes:
+ *
+ *                        a quorum: ours       (the lease's deadline moves; RLK_OK)
+ *   begin ---> WORK ---- q out of reach ----> LOST (RLK_NOT_OWNER)
+ *               |  ^     lease runs out ----> LOST (RLK_LOST)
+ *               |  |     deadline ----------> still held, as before (RLK_UNKNOWN or an error)
+ *               +--+
+ *       refused for now, or the stream was lost: again
+ *
+ * The target E' is fixed once, and each command asks for what is left until then: so a repeat after
+ * a lost reply does no harm, and nothing is ever shortened at the server (rule 6).
+ */
+
+static bool extend_is_check(const rlk_lock *lock)
+{
+    return lock->op != NULL && lock->op->id == RLK_OP_CHECK;
+}
+
+/* Takes back checks under way, and raises if they are meant too; true if something of a raise was
+ * sent. */
+static bool extend_abandon(rlk_lock *lock, bool raises)
+{
+    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        bool raise = node->request.tag == RLKI_RAISE || node->request.tag == RLKI_CONFIRM;
+
+        if (node->request.tag != RLKI_CHECK && !(raises && raise))
+            continue;
+        if (!rlki_node_lock_abandon(node) && raise) /* a check that was sent raises nothing */
+            sent = true;
+    }
+    return sent && raises;
+}
+
+void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
+                       int64_t deadline_ms)
+{
+    bool raises = op->id != RLK_OP_CHECK;
+
+    /* What was sent before must not stand in the way: a check, or a raise that the acquire left
+     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
+     * background, which callers who check without a pause must not keep from being answered. */
+    (void)extend_abandon(lock, raises);
+    if (raises) {
+        lock->hold.target_ms = target_ms;
+        lock->hold.extend_ms = lock->client->now_ms;
+    }
+    rlki_operation_begin(lock, op, deadline_ms);
+}
+
+static void extend_ask(rlk_lock *lock)
+{
+    unsigned command = extend_is_check(lock) ? RLKI_CHECK : RLKI_RAISE;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (node->vote != RLKI_VOTE_NONE || node->request.tag != RLKI_NO_COMMAND)
+            continue; /* a SET that is still under way comes first */
+        if (rlki_node_lock_is_clean(node))
+            node->vote = RLKI_VOTE_NO;
+        else
+            rlki_node_lock_ask(node, command);
+    }
+}
+
+static void extend_succeed(rlk_lock *lock)
+{
+    bool raises = !extend_is_check(lock);
+
+    (void)extend_abandon(lock, raises); /* nodes that are late: their expiry stays as it is known */
+    if (raises)
+        rlki_lease_claim(lock, lock->hold.target_ms, lock->hold.extend_ms);
+    rlki_lease_validate(lock);
+    if (lock->client->now_ms >= lock->hold.valid_ms)
+        rlki_held_lose(lock, RLK_LOST);
+    else
+        rlki_operation_finish(lock, RLK_OK);
+}
+
+bool rlki_extend_step(rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    bool over = client->now_ms >= lock->deadline_ms;
+    rlki_tally tally;
+
+    if (!over)
+        extend_ask(lock);
+    tally = rlki_tally_of(lock);
+    if (tally.yes >= rlki_needed(client)) {
+        extend_succeed(lock);
+    } else if (tally.no > rlki_nodes(client) - rlki_needed(client)) {
+        rlki_held_lose(lock, lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER);
+    } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
+        rlk_result unanswered = rlki_operation_unanswered(lock);
+        bool sent = extend_abandon(lock, !extend_is_check(lock));
+
+        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : unanswered);
+    }
+    return false;
+}
+
+void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    bool raise = report->command == RLKI_RAISE;
+    rlk_result error = (rlk_result)report->error;
+
+    if (!report->votes)
+        return;
+    switch (report->kind) {
+    case RLKI_REPORT_DONE:
+        node->vote = RLKI_VOTE_YES;
+        break;
+    case RLKI_REPORT_NOT_OURS:
+        node->vote = RLKI_VOTE_NO;
+        break;
+    case RLKI_REPORT_REFUSED:
+        if (raise && error == RLK_E_UNEXPECTED)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        if (!rlki_is_final(error)) {
+            rlki_node_lock_retry(node, report);
+            break;
+        }
+        rlki_lock_note(lock, node->index, report->command, error);
+        node->vote = RLKI_VOTE_ERROR;
+        break;
+    case RLKI_REPORT_LOST: /* a raise: checks go on by themselves */
+        if (report->maybe_sent)
+            lock->flags |= RLKI_LOCK_MAYBE_SENT;
+        rlki_node_lock_ask(node, report->command);
+        break;
+    default:
+        break;
+    }
+}
+
+static void extend_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, extend_abandon(lock, !extend_is_check(lock)) ? RLK_UNKNOWN
+                                                                             : RLK_CANCELLED);
+}
+
+/* ---- Calls ---- */
+
+bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms)
+{
+    if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
+        return false;
+    return ttl_ms > (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) +
+                        (int64_t)lock->node_timeout_ms;
+}
+
+/* RLK_OK of a lock that is held. */
+static rlk_result extend_enter(const rlk_lock *lock)
+{
+    if (lock->state == RLKI_HELD)
+        return RLK_OK;
+    return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
+}
+
+static int64_t extend_deadline(const rlk_lock *lock)
+{
+    return rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
+}
+
+static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t added_ms,
+                              rlk_holder *holders)
+{
+    rlk_result result = extend_enter(lock);
+    int64_t expiry_ms;
+    int64_t target_ms;
+    int64_t most_ms;
+
+    (void)holders;
+    if (result != RLK_OK)
+        return result;
+    if (added_ms < 1 || added_ms > RLK_TTL_MAX)
+        return RLK_E_TTL;
+    expiry_ms = rlki_lease_expiry(lock);
+    target_ms = rlki_later(expiry_ms, added_ms);
+    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
+    if (target_ms > most_ms)
+        target_ms = most_ms;
+    if (target_ms <= expiry_ms)
+        return RLK_E_TTL;
+    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    return RLK_PENDING;
+}
+
+static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, int64_t ttl_ms,
+                                    rlk_holder *holders)
+{
+    rlk_result result = extend_enter(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+
+    (void)holders;
+    if (result != RLK_OK)
+        return result;
+    if (ttl_ms == RLK_DEFAULT)
+        ttl_ms = lock->ttl_ms;
+    if (!rlki_extend_is_enough(lock, ttl_ms))
+        return RLK_E_TTL;
+    target_ms = rlki_later(now_ms, ttl_ms);
+    if (!rlki_lease_gains(lock, target_ms)) {
+        /* sooner: only said here (rule 6), and a renewal under way is not wanted any more */
+        lock->op = NULL;
+        rlki_lease_claim(lock, target_ms, now_ms);
+        rlki_lease_validate(lock);
+        rlki_lease_schedule_next(lock);
+        return RLK_OK;
+    }
+    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    return RLK_PENDING;
+}
+
+static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                    rlk_holder *holders)
+{
+    rlk_result result = extend_enter(lock);
+
+    (void)argument;
+    (void)holders;
+    if (result != RLK_OK)
+        return result;
+    rlki_extend_begin(lock, op, 0, extend_deadline(lock));
+    return RLK_PENDING;
+}
+
+RLKI_API const rlki_operation rlki_extend = {
+    RLK_OP_EXTEND, RLKI_OP_LEASE, extend_call, rlki_extend_step, rlki_extend_report, NULL,
+    NULL,          extend_cancel, NULL,
+};
+
+RLKI_API const rlki_operation rlki_renew = {
+    RLK_OP_RENEW,
+    RLKI_OP_LEASE,
+    extend_renew_call,
+    rlki_extend_step,
+    rlki_extend_report,
+    NULL,
+    NULL,
+    extend_cancel,
+    NULL,
+};
+
+RLKI_API const rlki_operation rlki_check = {
+    RLK_OP_CHECK,
+    RLKI_OP_LEASE | RLKI_OP_YIELDS,
+    extend_check_call,
+    rlki_extend_step,
+    rlki_extend_report,
+    NULL,
+    NULL,
+    extend_cancel,
+    NULL,
+};
+
+/* A key is being compared, because the server notified that it changed. */
+static bool extend_is_comparing(const rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->nodes[i].request.tag == RLKI_CHECK)
+            return true;
+    return false;
+}
+
+static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                         rlk_holder *holders)
+{
+    rlk_result result = extend_enter(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
+    int64_t target_ms;
+
+    (void)op;
+    (void)argument;
+    (void)holders;
+    if (result != RLK_OK)
+        return result;
+    target_ms = rlki_lease_renew_target(lock);
+    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
+    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
+        rlki_extend_begin(lock, &rlki_renew, target_ms, deadline_ms);
+    else if (extend_is_comparing(lock))
+        rlki_extend_begin(lock, &rlki_check, 0, deadline_ms);
+    else
+        return RLK_OK; /* not due, or not any more */
+    return RLK_PENDING;
+}
+
+RLKI_API const rlki_operation rlki_keep_alive = {
+    RLK_OP_RENEW, RLKI_OP_SERVED, extend_keep_alive_call, NULL, NULL, NULL, NULL, NULL, NULL,
+};
+
+/* ==== src/lock/inspect.h ====
+ *
+ * Query and force_release.
+ */
+#ifndef RLKI_LOCK_INSPECT_H
+#define RLKI_LOCK_INSPECT_H
+
+/* Returns how many nodes have the same token as `holder`, itself among them; 0 if it has none. */
+RLKI_API unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
+                            const rlk_holder *holder);
+
+#endif
+
+/* ==== src/lock/inspect.c ====
+ *
+ * Query (GET and PTTL in one write) and force_release (DEL), on every node. Each ends when all
+ * nodes have answered; when a quorum has, and the others had the time of one attempt; or at the
+ * deadline. A node that can't be reached has answered: with that error.
+ */
+
+#include <string.h>
+
+static void inspect_clear(rlk_holder *holder)
+{
+    holder->ttl_ms = RLKI_TTL_ABSENT;
+    holder->token_len = 0;
+    holder->token[0] = '\0';
+    holder->ours = false;
+}
+
+/* What one node answers to GET: begins its answer anew, whatever an earlier one that was cut in
+ * half had said. */
+static void inspect_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_reply *reply)
+{
+    uint8_t own[RLK_TOKEN_MAX];
+    size_t own_len = rlki_token_len(lock);
+    size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+    inspect_clear(holder);
+    holder->result = RLK_PENDING;
+    if (reply->type == RLK_RESP_NULL)
+        return;
+    if (reply->error != RLK_OK) {
+        holder->result = reply->error;
+        return;
+    }
+    holder->ttl_ms = RLKI_TTL_NONE; /* it is there; PTTL follows */
+    holder->token_len = (uint32_t)reply->value;
+    if (!reply->data)
+        return;
+    memcpy(holder->token, reply->data, len);
+    holder->token[len] = '\0';
+    rlki_token_write(lock, lock->token, own);
+    holder->ours =
+        reply->len == own_len && lock->token != 0 && memcmp(reply->data, own, own_len) == 0;
+}
+
+/* ... and to PTTL. A key that came between the two is not there yet, one that went is gone. */
+static void inspect_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
+{
+    if (holder->result != RLK_PENDING)
+        return;
+    holder->result = reply->error;
+    if (reply->error != RLK_OK)
+        return;
+    if (holder->ttl_ms == RLKI_TTL_ABSENT || reply->value == RLKI_TTL_ABSENT)
+        inspect_clear(holder);
+    else
+        holder->ttl_ms = reply->value;
+}
+
+static rlk_holder *inspect_holder(const rlk_lock *lock, const rlk_node_lock *node)
+{
+    return (rlk_holder *)lock->query + node->index;
+}
+
+static void inspect_failed(rlk_lock *lock, rlk_node_lock *node, rlk_result why)
+{
+    inspect_holder(lock, node)->result = why;
+}
+
+/* The stream of a node ended: its vote, unless the next stream answers (the step asks again). A DEL
+ * is never sent twice. */
+static void inspect_lost(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_result why = (rlk_result)report->error;
+    bool deletes = report->command == RLKI_DEL;
+
+    if (rlki_operation_tries_again(lock, node->index) && !(deletes && report->maybe_sent))
+        return;
+    if (deletes && report->maybe_sent)
+        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+    if (!deletes)
+        inspect_failed(lock, node, why);
+    rlki_lock_note(lock, node->index, report->command, why);
+    node->vote = RLKI_VOTE_ERROR;
+}
+
+static void inspect_answered(rlk_lock *lock, rlk_node_lock *node, unsigned command,
+                             rlk_result result)
+{
+    if (result == RLK_OK) {
+        node->vote = RLKI_VOTE_YES;
+        return;
+    }
+    rlki_lock_note(lock, node->index, command, result);
+    node->vote = RLKI_VOTE_ERROR;
+}
+
+static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_holder *holder = inspect_holder(lock, node);
+    rlk_reply reply;
+
+    if (!report->votes)
+        return;
+    if (report->kind == RLKI_REPORT_LOST) {
+        inspect_lost(lock, node, report);
+        return;
+    }
+    reply = *report->reply;
+    if (report->error != RLK_OK) { /* also of what is no answer */
+        reply.type = RLK_RESP_ERROR;
+        reply.error = (rlk_result)report->error;
+    }
+    if (report->kind == RLKI_REPORT_PART) {
+        inspect_keep_token(lock, holder, &reply);
+        return;
+    }
+    inspect_keep_ttl(holder, &reply);
+    inspect_answered(lock, node, RLKI_QUERY, holder->result);
+}
+
+static void inspect_force_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_result error = (rlk_result)report->error;
+
+    if (!report->votes)
+        return;
+    if (report->kind == RLKI_REPORT_LOST) {
+        inspect_lost(lock, node, report);
+        return;
+    }
+    if (error == RLK_E_UNEXPECTED)
+        lock->flags |= RLKI_LOCK_MAYBE_SENT;
+    inspect_answered(lock, node, RLKI_DEL, error);
+}
+
+static bool inspect_same_token(const rlk_holder *a, const rlk_holder *b)
+{
+    size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
+    return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
+}
+
+unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
+                            const rlk_holder *holder)
+{
+    unsigned same = 0;
+    unsigned i;
+    if (holder->result != RLK_OK || holder->ttl_ms == RLKI_TTL_ABSENT)
+        return 0;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (holders[i].result == RLK_OK && holders[i].ttl_ms != RLKI_TTL_ABSENT &&
+            inspect_same_token(&holders[i], holder))
+            same++;
+    return same;
+}
+
+/* True if one token is on a quorum of nodes. */
+static bool inspect_is_held(const rlk_lock *lock)
+{
+    const rlk_holder *holders = (const rlk_holder *)lock->query;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (rlki_inspect_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
+            return true;
+    return false;
+}
+
+/* Takes back what is under way; true if a DEL was sent that is not answered. That one stays: what
+ * it deletes is notified to our own waiters by nobody else. */
+static bool inspect_abandon(rlk_lock *lock)
+{
+    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (node->request.tag == RLKI_DEL && node->request.state == RLK_REQUEST_SENT)
+            sent = true;
+        else if (node->request.tag == RLKI_QUERY || node->request.tag == RLKI_DEL)
+            sent = !rlki_node_lock_abandon(node) || sent;
+    }
+    return sent;
+}
+
+/* Asks the nodes that have not answered yet; true when it is over: *quorum is then whether one has
+ * answered. */
+static bool inspect_is_over(rlk_lock *lock, unsigned command, bool *quorum)
+{
+    const rlk_client *client = lock->client;
+    bool over = client->now_ms >= lock->deadline_ms;
+    rlki_tally tally;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(client) && !over; i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (node->vote == RLKI_VOTE_NONE && node->request.tag == RLKI_NO_COMMAND)
+            rlki_node_lock_ask(node, command);
+    }
+    tally = rlki_tally_of(lock);
+    *quorum = tally.yes >= rlki_needed(client);
+    if (client->now_ms >= lock->phase_ms) {
+        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
+        lock->flags |= RLKI_LOCK_QUORUM_DOES;
+    }
+    return over || tally.pending == 0 || (*quorum && lock->flags & RLKI_LOCK_QUORUM_DOES);
+}
+
+static bool inspect_query_step(rlk_lock *lock)
+{
+    bool quorum;
+    rlk_result result;
+
+    if (!inspect_is_over(lock, RLKI_QUERY, &quorum))
+        return false;
+    if (!quorum)
+        result = rlki_operation_unanswered(lock);
+    else
+        result = inspect_is_held(lock) ? RLK_OK : RLK_NOT_HELD;
+    (void)inspect_abandon(lock);
+    rlki_operation_finish(lock, result);
+    return false;
+}
+
+static bool inspect_force_step(rlk_lock *lock)
+{
+    bool quorum;
+    bool sent;
+    rlk_result result;
+
+    if (!inspect_is_over(lock, RLKI_DEL, &quorum))
+        return false;
+    result = quorum ? RLK_OK : rlki_operation_unanswered(lock);
+    sent = inspect_abandon(lock);
+    rlki_operation_finish(lock, sent && !quorum ? RLK_UNKNOWN : result);
+    return false;
+}
+
+static void inspect_query_cancel(rlk_lock *lock)
+{
+    (void)inspect_abandon(lock);
+    rlki_operation_finish(lock, RLK_CANCELLED);
+}
+
+static void inspect_force_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, inspect_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
+}
+
+/* ---- Calls ---- */
+
+static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
+{
+    int64_t now_ms = lock->client->now_ms;
+
+    rlki_notify_forget(lock); /* an earlier DEL is no answer to this one */
+    rlki_operation_begin(lock, op, now_ms + (int64_t)lock->client->operation_timeout_ms);
+    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
+}
+
+static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, int64_t cap,
+                                     rlk_holder *holders)
+{
+    size_t i;
+
+    if (holders == NULL || cap < rlki_nodes(lock->client))
+        return RLK_E_ARGUMENT;
+    memset(holders, 0, (size_t)cap * sizeof *holders);
+    for (i = 0; i < (size_t)cap; i++) {
+        holders[i].result = RLK_PENDING;
+        holders[i].ttl_ms = RLKI_TTL_ABSENT;
+    }
+    lock->query = holders;
+    inspect_begin(lock, op);
+    return RLK_PENDING;
+}
+
+static rlk_result inspect_force_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                     rlk_holder *holders)
+{
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_HELD)
+        return RLK_E_STATE;
+    inspect_begin(lock, op);
+    return RLK_PENDING;
+}
+
+RLKI_API const rlki_operation rlki_query = {
+    RLK_OP_QUERY,       RLKI_OP_ONCE | RLKI_OP_YIELDS, inspect_query_call,
+    inspect_query_step, inspect_query_report,          NULL,
+    inspect_failed,     inspect_query_cancel,          NULL,
+};
+
+RLKI_API const rlki_operation rlki_force_release = {
+    RLK_OP_FORCE_RELEASE,
+    RLKI_OP_ONCE | RLKI_OP_SERVED,
+    inspect_force_call,
+    inspect_force_step,
+    inspect_force_report,
+    NULL,
+    NULL,
+    inspect_force_cancel,
+    NULL,
+};
+
+/* ==== src/lock/machine.h ====
+ *
+ * The dispatcher: the one place that steps an operation.
+ */
+#ifndef RLKI_LOCK_MACHINE_H
+#define RLKI_LOCK_MACHINE_H
+
+/* Enters a public call: the fork check, the clock, the lock's own deadlines. */
+RLKI_API rlk_result rlki_machine_enter(rlk_lock *lock);
+
+/* Steps the lock as far as it can go, and whoever was put on the ready list meanwhile. */
+RLKI_API void rlki_machine_run(rlk_lock *lock);
+
+/* Steps the locks of the ready list. */
+RLKI_API void rlki_machine_drain(rlk_client *client);
+
+/* Does what is due on a lock at client->now_ms. */
+RLKI_API void rlki_machine_tick(rlk_lock *lock);
+
+/* A node has answered, or the stream ended before it did. */
+RLKI_API void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left);
+RLKI_API void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent);
+
+/* The connection of a node became ready, or failed. */
+RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned node);
+
+#endif
+
+/* ==== src/lock/renewal.h ====
+ *
+ * Renewals that nobody calls for.
+ */
+#ifndef RLKI_LOCK_RENEWAL_H
+#define RLKI_LOCK_RENEWAL_H
+
+/* lock->hold.renew_ms has come: begins a renewal, unless an operation is under way. */
+RLKI_API void rlki_renewal_due(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/renewal.c ====
+ *
+ * Renewals that nobody calls for (auto_renew, rlk_campaign_start): an operation of its
+ * own, whose result is no caller's. Whoever calls for another has precedence:
+ *
+ *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
+ *    wait -----------------------------------> RENEW ----------------> wait
+ *      ^ ^                                      | |
+ *      | | jittered pause                       | | no answer in node_timeout_ms, an error
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
+ *      |   a caller's operation, when that is     |
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
+ *          over                                   +----> LOST
+ *
+ * The lease's own deadline ends it all, without the network (machine.c). What a minority has
+ * raised stays with its nodes, and adds up over several attempts.
+ */
+
+static void renewal_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_LOST)
+        return; /* which is reported as such */
+    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
+        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
+    lock->renewal = (int16_t)result;
+    lock->options |= RLKI_OPTION_RENEWED;
+    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
+    if (result == RLK_OK) {
+        RLKI_COUNT(lock->client, renewed);
+        rlki_lease_schedule_next(lock);
+    } else if (lock->state == RLKI_HELD) {
+        int64_t now_ms = lock->client->now_ms;
+        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        uint32_t pause_ms = rlki_lock_pause(lock);
+
+        RLKI_COUNT(lock->client, renew_unknown);
+        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+    } else {
+        RLKI_COUNT(lock->client, renew_refused);
+    }
+}
+
+RLKI_API const rlki_operation rlki_renewal = {
+    RLK_OP_NONE, RLKI_OP_LEASE, NULL, rlki_extend_step, rlki_extend_report,
+    NULL,        NULL,          NULL, renewal_ended,
+};
+
+void rlki_renewal_due(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+
+    lock->hold.renew_ms = RLK_NEVER;
+    if (lock->op != NULL)
+        return; /* scheduled again when the operation is over */
+    target_ms = rlki_lease_renew_target(lock);
+    if (target_ms == RLK_NEVER) {
+        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
+        return;
+    }
+    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
+}
 
 /* ==== src/lock/timers.h ====
  *
@@ -10650,6 +13651,1051 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
     return (timers->now_ms | (int64_t)below) + 1;
 }
 
+/* ==== src/lock/machine.c ====
+ *
+ * The dispatcher. A lock has a state, and at most one operation over it:
+ *
+ *             acquire: OK                      validity over, or q nodes say "not ours"
+ *     FREE ---------------------> HELD -----------------------------------------------> LOST
+ *      ^ ^    release called       |                                                      |
+ *      | +-------------------------+                 release or acquire called            |
+ *      +----------------------------------------------------------------------------------+
+ *
+ * What happens to a lock comes here, and goes one way:
+ *
+ *     deadline ---> node lock ---> operation ---> lease ---> timer
+ *     (tick)        (report)       (step)
+ *
+ * Deadlines come first, so that a late answer can't revive what is over. What concerns other locks
+ * puts them on the ready list, which is drained before the call into the engine ends.
+ */
+
+/* ---- The timer ---- */
+
+static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* Sets the lock's one timer to the earliest of its deadlines. */
+static void machine_arm(rlk_lock *lock)
+{
+    int64_t deadline_ms = lock->retry_ms;
+    rlk_timers *timers = &lock->client->timers;
+
+    if (lock->op != NULL) {
+        deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->phase_ms);
+    } else if (lock->options & RLKI_OPTION_UNSETTLED) {
+        deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
+    }
+    if (lock->state == RLKI_HELD) {
+        deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
+    } else if (lock->op != NULL && lock->op->flags & RLKI_OP_WAITS) {
+        deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->wait.report_ms);
+    }
+    if (deadline_ms == RLK_NEVER)
+        rlki_timers_cancel(&lock->timer);
+    else if (deadline_ms > lock->client->now_ms)
+        rlki_timers_set(timers, &lock->timer, deadline_ms);
+    else /* a retry, where a driver reports that a stream ended before it ticks: at the next tick */
+        rlki_timers_set(timers, &lock->timer, lock->client->now_ms + 1);
+}
+
+static bool machine_is_due(const rlk_lock *lock)
+{
+    return lock->timer.link != NULL && lock->client->now_ms >= lock->timer.deadline_ms;
+}
+
+/* ---- The step ---- */
+
+/* One step of the operation; true if there may be another. */
+static bool machine_step_operation(rlk_lock *lock)
+{
+    return lock->op != NULL && lock->op->step(lock);
+}
+
+/* What the nodes say of a lease counts outside of an operation too. */
+static void machine_step_lease(rlk_lock *lock)
+{
+    int64_t before_ms = lock->hold.valid_ms;
+
+    rlki_held_compare(lock);
+    rlki_lease_validate(lock);
+    if (lock->client->now_ms >= lock->hold.valid_ms) {
+        rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
+        (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
+    } else if (lock->hold.valid_ms < before_ms && lock->op == NULL) {
+        rlki_lease_schedule_next(lock); /* somebody has shortened it: due earlier */
+    }
+}
+
+/* What an acquire or a release could not report is reported when it is known, or when the key has
+ * gone by itself. */
+static void machine_settle(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    unsigned needed = rlki_needed(lock->client);
+    bool settled = tally.unclean < needed;
+
+    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
+        return;
+    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
+                              (settled ? RLKI_OPTION_SETTLED : 0u));
+    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
+}
+
+static void machine_step(rlk_lock *lock)
+{
+    while (machine_step_operation(lock)) {
+    }
+    if (lock->state == RLKI_HELD)
+        machine_step_lease(lock);
+    if (lock->options & RLKI_OPTION_UNSETTLED && lock->op == NULL)
+        machine_settle(lock);
+    machine_arm(lock);
+}
+
+/* ---- What nodes report ---- */
+
+/* Somebody else may have the key now: our own deletion, which no server notifies us of, or a token
+ * of ours that turned out not to be there. */
+static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned command,
+                           bool answered, bool had)
+{
+    bool gone = had && !(node->flags & RLKI_NODE_PRESENT);
+
+    if ((answered && command == RLKI_RELEASE) || gone)
+        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+    else if (answered && command == RLKI_DEL)
+        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+}
+
+static void machine_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (report->kind == RLKI_REPORT_NOTHING)
+        return;
+    if (lock->state == RLKI_HELD)
+        rlki_held_report(lock, node, report);
+    if (lock->op != NULL)
+        lock->op->report(lock, node, report);
+}
+
+/* ---- Deadlines ---- */
+
+/* Sends again what was refused and waits for it, or refuses it where the lock's texts have
+ * changed. */
+static void machine_retry(rlk_lock *lock)
+{
+    bool dangles = rlki_token_dangles(lock);
+    unsigned i;
+
+    lock->retry_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        rlki_report report;
+
+        if (!(node->flags & RLKI_NODE_RETRY))
+            continue;
+        if (!dangles) {
+            rlki_node_lock_resend(node);
+            continue;
+        }
+        rlki_node_lock_refuse(node, &report);
+        machine_report(lock, node, &report);
+    }
+}
+
+void rlki_machine_tick(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+
+    if (lock->state == RLKI_HELD && now_ms >= lock->hold.valid_ms)
+        rlki_held_lose(lock, RLK_LOST);
+    if (now_ms >= lock->retry_ms)
+        machine_retry(lock);
+    if (lock->state == RLKI_HELD && now_ms >= lock->hold.renew_ms)
+        rlki_renewal_due(lock);
+    machine_step(lock);
+}
+
+/* ---- Replies ---- */
+
+/* Does what is due before a reply is looked at. That may abandon the very command that is answered:
+ * then its reply means nothing any more (what was sent behind it settles the matter). */
+static bool machine_is_overtaken(rlk_lock *lock, const rlk_node_lock *node)
+{
+    uint8_t tag = node->request.tag;
+    uint8_t state = node->request.state;
+
+    if (!machine_is_due(lock))
+        return false;
+    rlki_machine_tick(lock);
+    return node->request.tag != tag || node->request.state != state;
+}
+
+void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    unsigned command = node->request.tag;
+    bool had = (node->flags & RLKI_NODE_PRESENT) != 0;
+    rlki_report report;
+
+    if (!machine_is_overtaken(lock, node)) {
+        rlki_node_lock_reply(node, reply, left, &report);
+        machine_report(lock, node, &report);
+        if (report.error == RLK_E_UNEXPECTED)
+            rlk_conn_reject(conn, lock->client->now_ms);
+        machine_step(lock);
+    }
+    machine_notify(lock, node, command, reply->error == RLK_OK, had);
+}
+
+void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    rlki_report report;
+
+    rlki_node_lock_lost(node, maybe_sent, &report);
+    if (rlki_condemn_is_for((rlk_result)report.error))
+        lock->second_try |= rlki_bit(node->index);
+    machine_report(lock, node, &report);
+    machine_step(lock);
+}
+
+/* ---- Entrances ---- */
+
+void rlki_machine_drain(rlk_client *client)
+{
+    while (client->ready_head != NULL) {
+        rlk_lock *lock = client->ready_head;
+
+        rlki_ready_drop(lock);
+        if (machine_is_due(lock))
+            rlki_machine_tick(lock);
+        else
+            machine_step(lock);
+    }
+}
+
+void rlki_machine_run(rlk_lock *lock)
+{
+    machine_step(lock);
+    rlki_machine_drain(lock->client);
+}
+
+rlk_result rlki_machine_enter(rlk_lock *lock)
+{
+    rlk_client *client;
+
+    if (lock == NULL)
+        return RLK_E_ARGUMENT;
+    client = lock->client;
+    if (client == NULL || lock->state == RLKI_CLOSED)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    (void)rlki_client_now(client);
+    if (machine_is_due(lock))
+        rlki_machine_tick(lock);
+    rlki_machine_drain(client);
+    return RLK_OK;
+}
+
+/* A connection that can't be had answers, in its way, what waits for it. */
+static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
+{
+    return lock->op->flags & RLKI_OP_ONCE || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
+           rlki_is_final(rlk_conn_result(conn));
+}
+
+void rlki_machine_changed(rlk_lock *lock, unsigned index)
+{
+    rlk_node_lock *node = &lock->nodes[index];
+    rlk_conn *conn = rlki_route(lock, index);
+    bool ready = rlki_conn_is_ready(conn);
+    bool again; /* the next stream answers */
+
+    if (lock->op == NULL)
+        return;
+    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, index);
+    if (!ready)
+        lock->second_try &= ~rlki_bit(index);
+    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
+        rlki_lock_note(lock, index, RLKI_NO_COMMAND, rlk_conn_result(conn));
+    if (lock->op->changed != NULL) {
+        if (!again)
+            lock->op->changed(lock, node, ready);
+    } else if (!ready && !again && node->vote == RLKI_VOTE_NONE && machine_fails_with(lock, conn)) {
+        if (node->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
+            (void)rlki_node_lock_abandon(node);
+        rlki_operation_node_failed(lock, node);
+    }
+    machine_step(lock);
+}
+
+/* ==== src/lock/release.h ==== */
+#ifndef RLKI_LOCK_RELEASE_H
+#define RLKI_LOCK_RELEASE_H
+
+#endif
+
+/* ==== src/lock/release.c ====
+ *
+ * Release: compare-and-delete on every node that may have our token, behind whatever is under way
+ * there. Not held from the call on.
+ *
+ *   begin ---> WORK --- q deleted -----------------------> RLK_OK
+ *               |  ---- more than N-q said "not ours",
+ *               |       as their first answer -----------> RLK_NOT_OWNER
+ *               |  ---- all answered, some only after a
+ *               |       reply was lost ------------------> RLK_GONE
+ *               |  ---- a quorum may still get an orphan,
+ *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
+ *
+ * Nodes that have not answered when the result is told go on being asked, as after an undo: the
+ * nodes do that by themselves.
+ */
+
+static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                               rlk_holder *holders)
+{
+    rlk_client *client = lock->client;
+    bool lost = lock->state == RLKI_LOST;
+    unsigned i;
+
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->follow_again = NULL;
+    lock->state = RLKI_FREE;
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_recheck_leave(lock);
+    rlki_operation_begin(lock, op,
+                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
+                                                         : client->operation_timeout_ms));
+    if (lost)
+        lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
+            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
+        else
+            rlki_node_lock_count(node);
+    }
+    return RLK_PENDING;
+}
+
+static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (!report->votes)
+        return;
+    switch (report->kind) {
+    case RLKI_REPORT_DONE:
+        node->vote = RLKI_VOTE_YES;
+        break;
+    case RLKI_REPORT_NOT_OURS:
+        node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
+        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
+            lock->lost_cause = report->lost_cause;
+        break;
+    case RLKI_REPORT_REFUSED:
+        node->vote = RLKI_VOTE_ERROR;
+        break;
+    default:
+        break;
+    }
+}
+
+/* What the answers amount to; RLK_PENDING while that is open. */
+static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
+    bool answered = tally->pending == 0;
+    if (tally->doubt >= rlki_needed(client))
+        return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
+        return RLK_OK;
+    if (tally->no > rlki_nodes(client) - rlki_needed(client))
+        return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
+    if (absent >= rlki_needed(client) &&
+        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
+        return RLK_GONE;
+    if (answered)
+        return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    return RLK_PENDING;
+}
+
+/* At the deadline: a server's refusal, if that is all that every open node has said. */
+static rlk_result release_late(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
+            return RLK_UNKNOWN;
+    }
+    return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+}
+
+static bool release_step(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    rlk_result result = release_result(lock, &tally);
+    if (result == RLK_PENDING) {
+        if (lock->client->now_ms < lock->deadline_ms)
+            return false;
+        result = release_late(lock);
+    }
+    if (lock->flags & RLKI_LOCK_FORCE_LOST)
+        result = RLK_LOST;
+    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_operation_finish(lock, result);
+    return false;
+}
+
+/* The undos go on behind it. */
+static void release_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+}
+
+static void release_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_UNKNOWN || result < 0)
+        lock->options |= RLKI_OPTION_UNSETTLED;
+}
+
+RLKI_API const rlki_operation rlki_release = {
+    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
+    NULL,           NULL, release_cancel, release_ended,
+};
+
+/* ==== src/lock/api.c ====
+ *
+ * The public calls of a lock, in their started form.
+ */
+
+/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                            rlk_holder *holders)
+{
+    rlk_result result;
+
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    /* else who never pauses would starve it */
+    if (op->flags & RLKI_OP_YIELDS && lock->state == RLKI_HELD &&
+        lock->client->now_ms >= lock->hold.renew_ms) {
+        rlki_renewal_due(lock);
+        rlki_machine_run(lock);
+    }
+    result = op->begin(lock, op, argument, holders);
+    if (result == RLK_PENDING || result == RLK_OK)
+        rlki_machine_run(lock);
+    return result;
+}
+
+rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+                          int64_t argument, rlk_holder *holders)
+{
+    rlk_result result = entered;
+
+    if (result == RLK_OK)
+        result = api_begin(lock, op, argument, holders);
+    if (result == RLK_PENDING) {
+        if (!(lock->events & RLKI_EVENT_RESULT))
+            return RLK_PENDING;
+        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+        return (rlk_result)lock->done_result;
+    }
+    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
+    if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
+        !(lock->events & RLKI_EVENT_RESULT))
+        rlki_operation_note(lock, op->id, result);
+    return result;
+}
+
+rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                          rlk_holder *holders)
+{
+    return rlki_api_begin(lock, rlki_machine_enter(lock), op, argument, holders);
+}
+
+rlk_result rlk_cancel(rlk_lock *lock)
+{
+    rlk_result result = rlki_machine_enter(lock);
+
+    if (result != RLK_OK)
+        return result;
+    if (!rlki_operation_is_on(lock))
+        return RLK_NOT_HELD;
+    lock->op->cancel(lock);
+    rlki_machine_run(lock);
+    return RLK_OK;
+}
+
+rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
+{
+    return rlki_api_start(lock, &rlki_acquire, wait_ms, NULL);
+}
+
+rlk_result rlk_release_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_release, 0, NULL);
+}
+
+rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
+{
+    return rlki_api_start(lock, &rlki_extend, added_ms, NULL);
+}
+
+rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
+{
+    return rlki_api_start(lock, &rlki_renew, ttl_ms, NULL);
+}
+
+rlk_result rlk_check_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_check, 0, NULL);
+}
+
+rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return rlki_api_start(lock, &rlki_query, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release_start(rlk_lock *lock)
+{
+    return rlki_api_start(lock, &rlki_force_release, 0, NULL);
+}
+
+/* ==== src/lock/blocking.c ====
+ *
+ * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
+ * own deadlines end it.
+ *
+ * An interrupt is RLK_CANCELLED, answered by env.wait:
+ *
+ *            call                       interrupt: rlk_cancel
+ *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
+ *      | ^    result         | | ^                                  |      this one)
+ *      | +-------------------+ | +-- acquire's undo: waits on ------+
+ *      | +-----------------------+---------- result ----------------+
+ *      |                       | result, and an interrupt in the same wait
+ *      | interrupt             v
+ *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
+ *        (seen when the    | ^         (RLK_CANCELLED)
+ *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
+ */
+
+/* Ends an operation whose driver can't wait: what is not settled now will not be. */
+static void blocking_give_up(rlk_lock *lock)
+{
+    (void)rlk_cancel(lock);
+    if (!rlki_operation_is_on(lock))
+        return;
+    /* an acquire whose undo would have to be waited for */
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+    rlki_machine_run(lock);
+}
+
+/* Of the call's own operation: its event may have been pulled while waiting, and then another one
+ * may have followed by itself (follow_again). */
+static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
+{
+    return op != NULL && lock->op == op;
+}
+
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+static bool blocking_report(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlk_env *env = &client->env;
+    if (!(lock->events & RLKI_EVENT_WAITING))
+        return true;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
+    if (env->waiting)
+        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+                     client->now_ms - lock->wait.began_ms);
+    return lock->client == client;
+}
+
+/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
+ */
+static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
+{
+    rlk_client *client = lock->client;
+    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+    if (lock->client != client) /* closed by whoever was called while waiting */
+        return false;
+    if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
+        client->interrupted = true;
+    else if (answer == RLK_CANCELLED && !*cancelled) {
+        *cancelled = true;
+        (void)rlk_cancel(lock);
+    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, op)) {
+        blocking_give_up(lock);
+    }
+    if (!blocking_is_on(lock, op))
+        return true;
+    rlk_client_tick(client);
+    return blocking_report(lock);
+}
+
+static rlk_result blocking_wait(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlki_operation *op = lock->op;
+    bool cancelled = false;
+    rlk_result result;
+    while (blocking_is_on(lock, op))
+        if (!blocking_turn(lock, op, &cancelled))
+            return RLK_E_CLOSED;
+    client->served_ms = client->now_ms;
+    result = (rlk_result)lock->done_result;
+    if (rlki_operation_is_on(lock))
+        return result;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
+        lock->follow_again(lock); /* its loss was pulled while waiting */
+    return result;
+}
+
+/* Between blocking calls nobody serves the connections. After this time first look at what has
+ * come meanwhile: a server that closed an idle connection, above all. */
+#define BLOCKING_IDLE_MS 1000
+
+/* Before starting: without a way to wait nothing is started. `look`: in any case. */
+static rlk_result blocking_enter(rlk_lock *lock, bool look)
+{
+    rlk_result result = rlki_machine_enter(lock);
+    rlk_client *client;
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    if (!client->env.wait)
+        return RLK_E_WAIT;
+    if (rlki_operation_is_on(lock))
+        return RLK_OK; /* this call is refused, and must not end that one on the way */
+    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+        return RLK_OK;
+    client->served_ms = client->now_ms;
+    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+        client->interrupted = true; /* before this call */
+    return rlki_machine_enter(lock);
+}
+
+/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
+ * is known of the token is what an earlier operation left. */
+static rlk_result blocking_take_interrupt(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
+        return RLK_OK;
+    client->interrupted = false;
+    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
+}
+
+static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                rlk_holder *holders)
+{
+    /* To keep a lock is to learn of its loss; and a DEL is not sent a second time, so not on a
+     * stream that is known to be dead (fault 115). */
+    rlk_result entered = blocking_enter(lock, (op->flags & RLKI_OP_SERVED) != 0);
+    rlk_result result;
+
+    if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
+        entered = blocking_take_interrupt(lock);
+    result = rlki_api_begin(lock, entered, op, argument, holders);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
+{
+    return blocking_call(lock, &rlki_acquire, wait_ms, NULL);
+}
+
+rlk_result rlk_release(rlk_lock *lock)
+{
+    return blocking_call(lock, &rlki_release, 0, NULL);
+}
+
+rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
+{
+    return blocking_call(lock, &rlki_extend, added_ms, NULL);
+}
+
+rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
+{
+    return blocking_call(lock, &rlki_renew, ttl_ms, NULL);
+}
+
+rlk_result rlk_check(rlk_lock *lock)
+{
+    return blocking_call(lock, &rlki_check, 0, NULL);
+}
+
+rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
+{
+    return blocking_call(lock, &rlki_query, (int64_t)cap, holders);
+}
+
+rlk_result rlk_force_release(rlk_lock *lock)
+{
+    return blocking_call(lock, &rlki_force_release, 0, NULL);
+}
+
+rlk_result rlk_resign(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock, false);
+    if (result == RLK_OK)
+        result = rlk_resign_start(lock);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+rlk_result rlk_keep_alive(rlk_lock *lock)
+{
+    rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
+    /* A renewal that failed is tried again at the next call, while the lease lasts. */
+    if (result != RLK_E_WAIT && rlk_is_held(lock))
+        return RLK_OK;
+    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
+}
+
+void rlki_lock_scope_end(rlk_lock *lock)
+{
+    lock->follow_again = NULL;
+    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
+        lock->client->env.wait)
+        (void)blocking_wait(lock);
+    if (rlk_release(lock) == RLK_E_WAIT)
+        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
+    (void)rlk_lock_close(lock);
+}
+
+/* ==== src/lock/check.c ====
+ *
+ * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
+ * the handshake sends, and no more:
+ *
+ *           call                 each node is ready, or its attempt failed, or the time is over
+ *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
+ *                        |                                                                   ^
+ *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
+ */
+
+/* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
+static rlk_result check_begin(rlk_client *client, uint32_t *failures)
+{
+    unsigned i;
+    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (answer != 0)
+        return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+    rlki_client_now(client);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_conn *conn = client->conns[i];
+        if (rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+            rlk_conn_reset(conn, client->now_ms);
+        rlk_conn_hurry(conn, client->now_ms);
+        failures[i] = rlk_conn_failures(conn);
+    }
+    return RLK_OK;
+}
+
+static bool check_is_over(const rlk_client *client, const uint32_t *failures)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
+            rlk_conn_failures(conn) == failures[i])
+            return false;
+    }
+    return true;
+}
+
+static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
+{
+    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
+        int64_t deadline_ms = rlk_client_deadline(client);
+        int answer = client->env.wait(client->env.context, client,
+                                      deadline_ms < end_ms ? deadline_ms : end_ms);
+        if (client->state != RLKI_CLIENT_OPEN)
+            return RLK_E_CLOSED;
+        if (answer != 0)
+            return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+        rlk_client_tick(client);
+        rlki_client_now(client);
+    }
+    return RLK_OK;
+}
+
+static rlk_result check_node(const rlk_conn *conn)
+{
+    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
+    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+        return RLK_E_READONLY;
+    return result;
+}
+
+rlk_result rlk_client_check(rlk_client *client)
+{
+    uint32_t failures[RLK_MAX_NODES] = {0};
+    rlk_result result = rlki_client_enter(client);
+    unsigned i;
+    if (result != RLK_OK)
+        return result;
+    if (!client->env.wait)
+        return RLK_E_WAIT;
+    result = check_begin(client, failures);
+    if (result == RLK_OK)
+        result = check_wait(client, failures);
+    client->served_ms = client->now_ms;
+    for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
+        result = check_node(client->conns[i]);
+        client->failed_node = (uint8_t)i;
+    }
+    client->failed_command = RLKI_NO_COMMAND;
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    client->checked = result == RLK_OK;
+    return result;
+}
+
+/* ==== src/lock/limits.h ====
+ *
+ * Numbers that were refused, and those that fit.
+ */
+#ifndef RLKI_LOCK_LIMITS_H
+#define RLKI_LOCK_LIMITS_H
+
+/* Remembers which number was refused, and from where to where it fits (`most` UINT32_MAX: no
+ * bound); a NULL name: none was. */
+#ifdef RLK_NO_TEXT
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    ((void)(client), (void)(name), (void)(number))
+#else
+#define RLKI_REFUSE(client, name, number, least, most)                                             \
+    rlki_refuse((client), (name), (int64_t)(number), (uint32_t)(least), (uint32_t)(most))
+RLKI_API void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
+                 uint32_t most);
+
+/* Returns the least TTL that outlasts drift and one attempt on one node. node_timeout_ms 0: the
+ * default, which follows the TTL. */
+RLKI_API uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms);
+
+struct text_out;
+/* Writes what the client refused last; what the last handshake of a connection lacked; what an
+ * operation would have taken. */
+RLKI_API void rlki_text_refusal(struct text_out *out, const rlk_client *client);
+RLKI_API void rlki_text_conn_limit(struct text_out *out, const rlk_conn *conn, rlk_result error);
+RLKI_API void rlki_text_lock_limit(struct text_out *out, const rlk_lock *lock, unsigned operation,
+                          rlk_result result);
+#endif
+
+/* Takes a time limit of a configuration, as rlki_limit_take does; false, and refused: it is out of
+ * range. */
+RLKI_API bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
+                            uint32_t default_ms, const char *name);
+
+#endif
+
+/* ==== src/lock/text_out.h ====
+ *
+ * A terminated text under construction.
+ */
+#ifndef RLKI_TEXT_OUT_H
+#define RLKI_TEXT_OUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What does not fit is cut off. */
+typedef struct text_out {
+    char *at;
+    char *end; /* last byte, for the terminator */
+} text_out;
+
+static inline text_out text_begin(char *text, size_t cap)
+{
+    text_out out;
+    out.at = text;
+    out.end = text + cap - 1;
+    *out.at = '\0';
+    return out;
+}
+
+RLKI_API void rlki_text_char(text_out *out, char c);
+RLKI_API void rlki_text_number(text_out *out, uint32_t number);
+
+#ifndef RLK_NO_TEXT
+RLKI_API void rlki_text_string(text_out *out, const char *string);
+#endif
+
+#endif
+
+/* ==== src/lock/text_out.c ==== */
+
+void rlki_text_char(text_out *out, char c)
+{
+    if (out->at == out->end)
+        return;
+    *out->at++ = c >= ' ' && c <= '~' ? c : '?';
+    *out->at = '\0';
+}
+
+void rlki_text_number(text_out *out, uint32_t number)
+{
+    char digits[10];
+    unsigned n = 0;
+
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        rlki_text_char(out, digits[--n]);
+}
+
+#ifndef RLK_NO_TEXT
+void rlki_text_string(text_out *out, const char *string)
+{
+    while (*string)
+        rlki_text_char(out, *string++);
+}
+#endif
+
+/* ==== src/lock/limits.c ====
+ *
+ * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
+ * rlk_lock_error.
+ */
+
+bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
+                            uint32_t default_ms, const char *name)
+{
+    if (rlki_limit_take(out_ms, value_ms, default_ms))
+        return true;
+    RLKI_REFUSE(client, name, value_ms, 0, RLK_TIME_LIMIT_MAX);
+    return false;
+}
+
+#ifndef RLK_NO_TEXT
+
+void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
+                 uint32_t most)
+{
+    client->refusal.name = name;
+    client->refusal.number = number;
+    client->refusal.least = least;
+    client->refusal.most = most;
+}
+
+uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
+{
+    uint32_t ttl_ms = 0;
+    uint32_t next_ms;
+    /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
+     * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
+     * is meant. */
+    for (;;) {
+        uint32_t third_ms = ttl_ms / 3;
+        uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+        if (node_timeout_ms > 0)
+            try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
+                                                                     : RLK_TIME_LIMIT_MAX);
+        next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
+        if (next_ms <= ttl_ms)
+            return ttl_ms;
+        ttl_ms = next_ms;
+    }
+}
+
+/* "; ttl_ms is 1000, and must be from 2024 to 2073600000", "... must be at least 2708" */
+static void limits_put(text_out *out, const rlk_refusal *refusal)
+{
+    bool negative = refusal->number < 0;
+    int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
+    rlki_text_string(out, "; ");
+    rlki_text_string(out, refusal->name);
+    if (size < (int64_t)UINT32_MAX) {
+        rlki_text_string(out, negative ? " is -" : " is ");
+        rlki_text_number(out, (uint32_t)size + negative);
+        rlki_text_string(out, ", and");
+    }
+    rlki_text_string(out, refusal->most == UINT32_MAX ? " must be at least " : " must be from ");
+    rlki_text_number(out, refusal->least);
+    if (refusal->most == UINT32_MAX)
+        return;
+    rlki_text_string(out, " to ");
+    rlki_text_number(out, refusal->most);
+}
+
+void rlki_text_refusal(text_out *out, const rlk_client *client)
+{
+    if (client->refusal.name)
+        limits_put(out, &client->refusal);
+}
+
+void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
+{
+    rlk_refusal refusal;
+    refusal.name = "tx_cap";
+    refusal.number = (int64_t)rlk_conn_tx_cap(conn);
+    refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
+    refusal.most = UINT32_MAX;
+    if (error == RLK_E_CREDENTIALS && refusal.least > 0)
+        limits_put(out, &refusal);
+}
+
+void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operation,
+                          rlk_result result)
+{
+    const rlk_client *client = lock->client;
+    int64_t left_ms;
+    rlk_refusal refusal;
+    if (result != RLK_E_TTL || lock->state != RLKI_HELD)
+        return;
+    left_ms = rlki_lease_expiry(lock) - client->now_ms;
+    refusal.number = INT64_MAX; /* the caller has it */
+    refusal.most = (uint32_t)RLK_TTL_MAX;
+    if (operation == RLK_OP_EXTEND) {
+        refusal.name = "added_ms";
+        refusal.least = 1;
+        if (left_ms > 0)
+            refusal.most = left_ms < RLK_TTL_MAX ? (uint32_t)(RLK_TTL_MAX - left_ms) : 0;
+    } else {
+        refusal.name = "ttl_ms";
+        refusal.least = rlki_ttl_least(client, lock->node_timeout_ms);
+    }
+    if (refusal.most == 0) {
+        rlki_text_string(out, "; the lease is as long as it may be");
+        return;
+    }
+    limits_put(out, &refusal);
+    if (operation == RLK_OP_EXTEND)
+        return;
+    rlki_text_string(out, " with a node_timeout_ms of ");
+    rlki_text_number(out, lock->node_timeout_ms);
+}
+
+#endif /* RLK_NO_TEXT */
+
 /* ==== src/lock/client.c ====
  *
  * The client: a set of connections, the clock, the timers, the locks. It stands between the
@@ -10658,115 +14704,51 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
 
 #include <string.h>
 
-bool rlki_client_same_process(const rlk_client *client)
-{
-    const rlk_env *env = &client->env;
-    return !env->same_process || env->same_process(env->context, client);
-}
-
-rlk_result rlki_client_enter(const rlk_client *client)
-{
-    if (!client)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
-}
-
-/* Time as a connection passed it, or as the clock says it: it never goes back. */
-static int64_t client_advance(rlk_client *client, int64_t now_ms)
-{
-    if (now_ms > client->now_ms)
-        client->now_ms = now_ms;
-    return client->now_ms;
-}
-
-int64_t rlki_client_now(rlk_client *client)
-{
-    return client_advance(client, client->env.now_ms(client->env.context));
-}
-
-uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
-{
-    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
-}
-
-uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
-{
-    uint32_t x = client->jitter;
-    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
-    x ^= x >> 17;
-    x ^= x << 5;
-    client->jitter = x;
-    return max > min ? min + x % (max - min + 1) : min;
-}
-
-rlk_conn *rlki_route(const rlk_lock *lock, unsigned seat)
-{
-    return lock->client->conns[seat];
-}
-
-void rlki_client_note_fence(rlk_client *client, unsigned node)
+/* If the stream of a node is not fenced, remembers that all earlier ones may still execute. */
+static void client_note_fence(rlk_client *client, unsigned node)
 {
     const rlk_conn *conn = client->conns[node];
     uint32_t generation = rlk_conn_generation(conn);
+
     if (generation > 0 && !rlk_conn_fenced(conn))
         client->unfenced[node] = generation - 1;
 }
 
 /* ---- calls of the connections ---- */
 
-static rlk_seat *client_seat(rlk_request *request)
+static rlk_node_lock *client_node_lock(rlk_request *request)
 {
-    return (rlk_seat *)(void *)request; /* its first member */
+    return (rlk_node_lock *)(void *)request; /* its first member */
 }
 
 static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *request,
                               rlk_resp_writer *writer)
 {
     (void)context;
-    return rlki_seat_encode(client_seat(request), conn, writer);
+    return rlki_node_lock_encode(client_node_lock(request), conn, writer);
 }
 
 static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
                          const rlk_reply *reply, unsigned left)
 {
     rlk_client *client = (rlk_client *)context;
-    rlk_seat *seat = client_seat(request);
-    rlk_lock *lock = rlki_seat_lock(seat);
-    uint8_t tag = request->tag;
-    uint8_t state = request->state;
-    bool answered = reply->error == RLK_OK;
-    bool over = false;
-    bool had = (seat->flags & RLKI_SEAT_PRESENT) != 0;
-    /* Deadlines before input. They may abandon the very command that is answered here: then its
-     * reply means nothing any more (what was sent behind it settles the matter). */
-    if (client_advance(client, rlk_conn_now(conn)) >= lock->timer.deadline_ms && lock->timer.link) {
-        rlki_lock_timer(lock);
-        over = request->tag != tag || request->state != state;
-    }
-    if (!over) {
-        rlki_seat_reply(seat, reply, left);
-        rlki_operation_step(lock);
-    }
-    /* What we delete ourselves nobody tells us; and who waits behind a lock of ours is told by us
-     * that it has not got it any more. */
-    if ((answered && tag == RLKI_RELEASE) || (had && !(seat->flags & RLKI_SEAT_PRESENT)))
-        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
-    else if (answered && tag == RLKI_DEL)
-        rlki_watch_tell(client, seat->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    rlki_machine_reply(client_node_lock(request), conn, reply, left);
+    rlki_machine_drain(client);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
 {
-    rlk_seat *seat = client_seat(request);
-    client_advance((rlk_client *)context, rlk_conn_now(conn));
-    rlki_seat_lost(seat, maybe_sent);
-    rlki_operation_step(rlki_seat_lock(seat));
+    rlk_client *client = (rlk_client *)context;
+
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    rlki_machine_lost(client_node_lock(request), maybe_sent);
+    rlki_machine_drain(client);
 }
 
 /* Two names for one server make no quorum. */
-static void client_look_for_alias(rlk_client *client, unsigned node)
+static void client_find_alias(rlk_client *client, unsigned node)
 {
     const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
@@ -10792,18 +14774,19 @@ static void client_changed(void *context, rlk_conn *conn)
     unsigned node;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
     node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
-        rlki_client_note_fence(client, node);
-        client_look_for_alias(client, node);
+        client_note_fence(client, node);
+        client_find_alias(client, node);
     }
     for (lock = client->locks; lock; lock = lock->next)
-        rlki_lock_conn_changed(lock, node);
-    /* Of what happened meanwhile nobody will tell; nor is anything told from now on of keys that
-     * this stream has not read. */
+        rlki_machine_changed(lock, node);
+    /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
+     * stream has not read. */
     if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-        rlki_watch_tell_all(client, node, RLK_CAUSE_RECONNECT);
+        rlki_notify_all(client, node, RLK_CAUSE_RECONNECT);
+    rlki_machine_drain(client);
 }
 
 static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
@@ -10811,11 +14794,12 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
     rlk_client *client = (rlk_client *)context;
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlk_conn_now(conn));
     if (all)
-        rlki_watch_tell_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
+        rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
-        rlki_watch_tell(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+        rlki_notify(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
+    rlki_machine_drain(client);
 }
 
 #ifndef RLK_NO_TRACE
@@ -10922,6 +14906,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->locks = NULL;
     client->event_head = NULL;
     client->event_tail = NULL;
+    client->ready_head = NULL;
+    client->ready_tail = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
     client->checked = false;
@@ -10966,16 +14952,18 @@ void rlk_client_close(rlk_client *client)
     client->state = RLKI_CLIENT_CLOSED;
     for (lock = client->locks; lock; lock = lock->next)
         for (i = 0; i < rlki_nodes(client); i++)
-            rlki_seat_abandon(&lock->seats[i]);
+            (void)rlki_node_lock_abandon(&lock->nodes[i]);
     while (client->locks) {
         lock = client->locks;
         client->locks = lock->next;
         lock->client = NULL;
         lock->state = RLKI_CLOSED;
-        lock->place = RLKI_PLACE_NONE;
+        lock->position = RLKI_POSITION_NONE;
     }
     client->event_head = NULL;
     client->event_tail = NULL;
+    client->ready_head = NULL;
+    client->ready_tail = NULL;
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->now_ms);
 }
@@ -10986,6 +14974,8 @@ int64_t rlk_client_deadline(const rlk_client *client)
     unsigned i;
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
+    if (client->ready_head != NULL) /* of a command that did not leave */
+        return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
@@ -11004,7 +14994,8 @@ void rlk_client_tick(rlk_client *client)
         return;
     now_ms = rlki_client_now(client);
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
-        rlki_lock_timer((rlk_lock *)(void *)timer); /* its first member */
+        rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
+    rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
 }
@@ -11051,33 +15042,37 @@ unsigned rlk_client_warnings(const rlk_client *client)
  * it begins again, and not before its loss was heard.
  */
 
-rlk_result rlk_campaign_start(rlk_lock *lock)
-{
-    rlk_result result = rlki_lock_start(lock, RLK_OP_ACQUIRE, RLK_FOREVER, NULL);
-    if (result == RLK_PENDING)
-        lock->options |= RLKI_OPTION_LEAD;
-    return result;
-}
+#include <string.h>
 
-void rlki_lead_again(rlk_lock *lock)
+/* After its loss was pulled: follows again. */
+static void election_follow_again(rlk_lock *lock)
 {
     rlk_result result;
-    if (!(lock->options & RLKI_OPTION_LEAD) || lock->state != RLKI_LOST ||
-        rlki_operation_is_on(lock)) /* a query: when its result was pulled */
+
+    if (lock->state != RLKI_LOST || rlki_operation_is_on(lock)) /* a query: when that is pulled */
         return;
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    lock->follow_again = NULL;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
+}
+
+rlk_result rlk_campaign_start(rlk_lock *lock)
+{
+    rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
+
+    if (result == RLK_PENDING)
+        lock->follow_again = election_follow_again;
+    return result;
 }
 
 rlk_result rlk_resign_start(rlk_lock *lock)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     if (result != RLK_OK)
         return result;
-    if (lock->operation != RLK_OP_ACQUIRE)
+    if (lock->op != &rlki_acquire)
         return rlk_release_start(lock);
     (void)rlk_cancel(lock);
     if (rlki_operation_is_on(lock))
@@ -11096,7 +15091,7 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
     unsigned i = 0;
     do { /* one at least, as in lock_expiry */
         ttl_ms[i] = RLKI_EXPIRED;
-        if (rlki_query_agree(client, holders, &holders[i]) < rlki_needed(client))
+        if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
         ttl_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : found->ttl_ms;
@@ -11115,7 +15110,7 @@ rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info
 {
     const rlk_holder *holder;
     const rlk_lock *own;
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     int64_t left_ms;
     int64_t now_ms;
     if (result != RLK_OK)
@@ -11132,7 +15127,7 @@ rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info
         leader->since_ms = now_ms;
     memcpy(leader->token, holder->token, sizeof(leader->token));
     leader->known = true;
-    own = rlki_watch_owner(lock, holder->token, holder->token_len);
+    own = rlki_queue_owner(lock, holder->token, holder->token_len);
     if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
         own = NULL;
     leader->ours = own != NULL;
@@ -11143,380 +15138,461 @@ rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info
     return RLK_OK;
 }
 
-/* ==== src/lock/events.c ====
+/* ==== src/lock/error_text.c ====
  *
- * A lock with something to say is in its client's list, at most once, however much it has to say:
- * one result (an operation has one, and the next can't begin before) and sticky bits.
+ * Errors in words, rendered on demand into the client's one buffer.
  */
 
-static void events_link(rlk_lock *lock)
+#include <string.h>
+
+#ifndef RLK_NO_TEXT
+/* Longest part of a key that is shown. */
+#define TEXT_KEY_MAX 48
+
+/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
+#define TEXT_ADDRESS_MAX 108u
+#endif
+
+static text_out text_start(rlk_client *client)
 {
-    rlk_client *client = lock->client;
-    if (lock->events & RLKI_EVENT_LINKED)
-        return;
-    lock->events |= RLKI_EVENT_LINKED;
-    lock->event_next = NULL;
-    lock->event_prev = client->event_tail;
-    if (client->event_tail)
-        client->event_tail->event_next = lock;
-    else
-        client->event_head = lock;
-    client->event_tail = lock;
+    return text_begin(client->text, sizeof client->text);
 }
 
-static void events_unlink(rlk_lock *lock)
+#ifndef RLK_NO_TEXT
+static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
-    rlk_client *client = lock->client;
-    if (lock->event_prev)
-        lock->event_prev->event_next = lock->event_next;
-    else
-        client->event_head = lock->event_next;
-    if (lock->event_next)
-        lock->event_next->event_prev = lock->event_prev;
-    else
-        client->event_tail = lock->event_prev;
-    lock->event_next = NULL;
-    lock->event_prev = NULL;
-    lock->events = 0;
+    size_t i;
+    for (i = 0; i < len; i++)
+        rlki_text_char(out, bytes[i]);
 }
 
-void rlki_event_raise(rlk_lock *lock, unsigned event)
+/* "NAME: meaning" */
+static void text_result(text_out *out, rlk_result result)
 {
-    events_link(lock);
-    lock->events = (uint8_t)(lock->events | event);
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, rlk_result_text(result));
 }
 
-void rlki_event_drop(rlk_lock *lock, unsigned event)
+/* What ended a lease; NULL: nothing is known. */
+static const char *text_lost_cause(unsigned cause)
 {
-    if (!(lock->events & RLKI_EVENT_LINKED))
-        return;
-    lock->events = (uint8_t)(lock->events & ~event);
-    if (lock->events == RLKI_EVENT_LINKED)
-        events_unlink(lock);
+    static const char *const causes[RLK_LOST_CAUSES] = {
+        NULL,
+        "the lease ran out before it was renewed",
+        "the lease ran out, for the server refused to renew it",
+        "the key is gone: deleted, evicted, expired, or lost with the server's data",
+        "the key has another value: somebody wrote it, or deleted and acquired it",
+        "the key has something that is not a string"};
+    return causes[cause];
 }
 
-bool rlk_client_next_event(rlk_client *client, rlk_event *event)
+/* What a result means to an operation; NULL: what it means to all. */
+static const char *text_of_operation(unsigned operation, rlk_result result)
 {
-    rlk_lock *lock;
-    unsigned pulled = RLKI_EVENT_LOST;
-    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
-        !rlki_client_same_process(client))
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return result == RLK_E_TIMES ? "the wait is negative: RLK_TRY, RLK_FOREVER, RLK_DEFAULT or "
+                                       "milliseconds"
+                                     : NULL;
+    case RLK_OP_QUERY:
+        if (result == RLK_E_ARGUMENT)
+            return "holders is NULL, or has room for less than rlk_client_nodes()";
+        return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
+    case RLK_OP_EXTEND:
+    case RLK_OP_RENEW:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: held until the deadline of "
+                                       "before, and the key may live longer"
+                                     : NULL;
+    case RLK_OP_RELEASE:
+        return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
+                                       "over; the deleting goes on while the client is served"
+                                     : NULL;
+    case RLK_OP_FORCE_RELEASE:
+        return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"
+                                     : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* "NAME: meaning", of a lock's operation */
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    const char *meaning = text_of_operation(operation, result);
+    bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
+    if (lost)
+        meaning = text_lost_cause(lock->lost_cause);
+    rlki_text_string(out, rlk_result_name(result));
+    rlki_text_string(out, ": ");
+    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_lock_limit(out, lock, operation, result);
+    if (result == RLK_LOST)
+        rlki_text_string(out, "; stop using what it protects");
+}
+
+/* The end of a text that may be long. */
+static void text_tail(text_out *out, const char *bytes, size_t len)
+{
+    if (len > TEXT_ADDRESS_MAX) {
+        rlki_text_string(out, "...");
+        bytes += len - TEXT_ADDRESS_MAX;
+        len = TEXT_ADDRESS_MAX;
+    }
+    text_bytes(out, bytes, len);
+}
+
+/* "127.0.0.1:6379", "[::1]:6379", "/run/redis.sock" */
+static void text_address(text_out *out, const rlk_url *url)
+{
+    bool v6 = false;
+    uint16_t i;
+    if (url->host) {
+        for (i = 0; i < url->host_len; i++)
+            v6 = v6 || url->host[i] == ':';
+        rlki_text_string(out, v6 ? "[" : "");
+        text_tail(out, url->host, url->host_len);
+        rlki_text_string(out, v6 ? "]:" : ":");
+        rlki_text_number(out, url->port);
+    } else {
+        text_tail(out, url->path, url->path_len);
+    }
+}
+
+/* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
+static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
+{
+    unsigned vote = lock ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
-    lock = client->event_head;
-    event->lock = lock;
-    event->user = lock->user;
-    event->operation = RLK_OP_NONE;
-    event->lost_cause = RLK_LOST_NOT;
-    if (lock->events & RLKI_EVENT_RESULT) {
-        pulled = RLKI_EVENT_RESULT;
-        event->operation = (rlk_operation)lock->done_operation;
-        event->result = (rlk_result)lock->done_result;
-        event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
-                          ? RLK_EV_ACQUIRED
-                          : RLK_EV_RESULT;
-    } else if (lock->events & RLKI_EVENT_SETTLED) {
-        pulled = RLKI_EVENT_SETTLED;
-        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
-        event->type = RLK_EV_SETTLED;
-    } else if (lock->events & RLKI_EVENT_RENEWAL) {
-        pulled = RLKI_EVENT_RENEWAL;
-        event->result = (rlk_result)lock->renewal;
-        event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
-    } else if (lock->events & RLKI_EVENT_LOST) {
-        event->result = RLK_LOST;
-        event->type = RLK_EV_LOST;
-        event->lost_cause = (rlk_lost_cause)lock->lost_cause;
-    } else {
-        pulled = RLKI_EVENT_WAITING;
-        event->result = rlki_acquire_reason(lock).result;
-        event->type = RLK_EV_WAITING;
-    }
-    rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST))
-        rlki_lead_again(lock);
-    return true;
+    return !lock || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
 
-/* ==== src/lock/hold.c ====
- *
- * Extend, renew, check: operations on a lock that is held. One script on every node that may have
- * our token, until a quorum has answered yes:
- *
- *                        a quorum: ours       (the lease's deadline moves; RLK_OK)
- *   begin ---> WORK ---- q out of reach ----> LOST (RLK_NOT_OWNER)
- *               |  ^     lease runs out ----> LOST (RLK_LOST)
- *               |  |     deadline ----------> still held, as before (RLK_UNKNOWN or an error)
- *               +--+
- *       refused for now, or the stream was lost: again
- *
- * The target E' is fixed once, and each try asks for what is left until then: so a repeat after a
- * lost reply does no harm, and nothing is ever shortened at the server (rule 6).
- */
-
-/* Takes back checks under way, and raises if they are meant too; true if something of a raise was
- * sent. */
-static bool hold_abandon(rlk_lock *lock, bool raises)
+/* "; 2 of 5 nodes answer, 3 are needed" */
+static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock *lock)
 {
-    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
+    unsigned answering = 0;
     unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        bool raise = seat->request.tag == RLKI_RAISE;
-        if (seat->request.tag != RLKI_CHECK && !(raises && raise))
-            continue;
-        if (!rlki_seat_abandon(seat) && raise) /* a check that was sent raises nothing */
-            sent = true;
-    }
-    return sent && lock->operation != RLK_OP_CHECK;
-}
-
-void rlki_hold_begin(rlk_lock *lock, rlk_operation operation, int64_t target_ms,
-                     int64_t deadline_ms)
-{
-    /* What was sent before must not answer for this one: a check, or a raise that the acquire left
-     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
-     * background, which callers who check without a pause must not keep from being answered. */
-    (void)hold_abandon(lock, operation != RLK_OP_CHECK);
-    if (operation != RLK_OP_CHECK) {
-        lock->target_ms = target_ms;
-        lock->t0_ms = lock->client->now_ms;
-    }
-    rlki_operation_begin(lock, operation, deadline_ms);
-    rlki_operation_step(lock);
-}
-
-void rlki_hold_touched(rlk_lock *lock, unsigned node)
-{
-    lock->touched |= UINT32_C(1) << node;
-    rlki_operation_step(lock);
-}
-
-void rlki_hold_look(rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; lock->touched && i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        uint32_t bit = UINT32_C(1) << i;
-        if (!(lock->touched & bit) || seat->request.tag != RLKI_NO_COMMAND)
-            continue; /* behind it; if it compares, its answer will see what was told before */
-        if (rlki_seat_clean(seat))
-            lock->touched &= ~bit;
-        else
-            rlki_seat_send(seat, RLKI_CHECK);
-    }
-}
-
-void rlki_hold_cancel(rlk_lock *lock)
-{
-    rlki_operation_finish(
-        lock, hold_abandon(lock, lock->operation != RLK_OP_CHECK) ? RLK_UNKNOWN : RLK_CANCELLED);
-}
-
-static void hold_send(rlk_lock *lock)
-{
-    unsigned command = lock->operation == RLK_OP_CHECK ? RLKI_CHECK : RLKI_RAISE;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (seat->verdict != RLKI_NONE || seat->request.tag != RLKI_NO_COMMAND)
-            continue; /* a SET that is still under way comes first */
-        if (rlki_seat_clean(seat))
-            seat->verdict = RLKI_NO;
-        else
-            rlki_seat_send(seat, command);
-    }
-}
-
-static void hold_succeed(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    (void)hold_abandon(
-        lock, lock->operation !=
-                  RLK_OP_CHECK); /* nodes that are late: their expiry stays as it is known */
-    if (lock->operation != RLK_OP_CHECK)
-        rlki_lock_claim(lock, lock->target_ms, lock->t0_ms);
-    rlki_lock_validate(lock);
-    if (client->now_ms >= lock->valid_ms)
-        rlki_lock_lose(lock, RLK_LOST);
-    else
-        rlki_operation_finish(lock, RLK_OK);
-}
-
-bool rlki_hold_step(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    rlki_tally tally;
-    bool over = client->now_ms >= lock->deadline_ms;
-    if (!over)
-        hold_send(lock);
-    tally = rlki_tally_of(lock);
-    if (tally.yes >= rlki_needed(client)) {
-        hold_succeed(lock);
-    } else if (tally.no > rlki_nodes(client) - rlki_needed(client)) {
-        rlk_result why = lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
-        rlki_lock_lose(lock, why);
-    } else if (over || tally.yes + tally.pending < rlki_needed(client)) {
-        rlk_result unanswered = rlki_lock_unanswered(lock);
-        bool sent = hold_abandon(lock, lock->operation != RLK_OP_CHECK);
-        rlki_operation_finish(lock, sent ? RLK_UNKNOWN : unanswered);
-    }
-    return false;
-}
-
-/* ==== src/lock/text_out.h ====
- *
- * A terminated text under construction: text.c, limits.c.
- */
-#ifndef RLKI_TEXT_OUT_H
-#define RLKI_TEXT_OUT_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-/* What does not fit is cut off. */
-typedef struct text_out {
-    char *at;
-    char *end; /* last byte, for the terminator */
-} text_out;
-
-static inline text_out text_begin(char *text, size_t cap)
-{
-    text_out out;
-    out.at = text;
-    out.end = text + cap - 1;
-    *out.at = '\0';
-    return out;
-}
-
-RLKI_API void rlki_text_char(text_out *out, char c);
-RLKI_API void rlki_text_number(text_out *out, uint32_t number);
-
-#ifndef RLK_NO_TEXT
-RLKI_API void rlki_text_string(text_out *out, const char *string);
-#endif
-
-#endif
-
-/* ==== src/lock/limits.c ====
- *
- * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
- * rlk_lock_error.
- */
-
-bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64_t value_ms,
-                            uint32_t default_ms, const char *name)
-{
-    if (rlki_limit_take(out_ms, value_ms, default_ms))
-        return true;
-    RLKI_REFUSE(client, name, value_ms, 0, RLK_TIME_LIMIT_MAX);
-    return false;
-}
-
-#ifndef RLK_NO_TEXT
-
-void rlki_refuse(rlk_client *client, const char *name, int64_t number, uint32_t least,
-                 uint32_t most)
-{
-    client->refusal.name = name;
-    client->refusal.number = number;
-    client->refusal.least = least;
-    client->refusal.most = most;
-}
-
-uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
-{
-    uint32_t ttl_ms = 0;
-    uint32_t next_ms;
-    /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
-     * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
-     * is meant. */
-    for (;;) {
-        uint32_t third_ms = ttl_ms / 3;
-        uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
-        if (node_timeout_ms > 0)
-            try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
-                                                                     : RLK_TIME_LIMIT_MAX);
-        next_ms = rlki_client_drift(client, ttl_ms) + try_ms + 1;
-        if (next_ms <= ttl_ms)
-            return ttl_ms;
-        ttl_ms = next_ms;
-    }
-}
-
-/* "; ttl_ms is 1000, and must be from 2024 to 2073600000", "... must be at least 2708" */
-static void limits_put(text_out *out, const rlk_refusal *refusal)
-{
-    bool negative = refusal->number < 0;
-    int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
+    if (rlki_nodes(client) == 1)
+        return;
+    for (i = 0; i < rlki_nodes(client); i++)
+        answering += text_answers(client, lock, i);
     rlki_text_string(out, "; ");
-    rlki_text_string(out, refusal->name);
-    if (size < (int64_t)UINT32_MAX) {
-        rlki_text_string(out, negative ? " is -" : " is ");
-        rlki_text_number(out, (uint32_t)size + negative);
-        rlki_text_string(out, ", and");
-    }
-    rlki_text_string(out, refusal->most == UINT32_MAX ? " must be at least " : " must be from ");
-    rlki_text_number(out, refusal->least);
-    if (refusal->most == UINT32_MAX)
-        return;
-    rlki_text_string(out, " to ");
-    rlki_text_number(out, refusal->most);
+    rlki_text_number(out, answering);
+    rlki_text_string(out, " of ");
+    rlki_text_number(out, rlki_nodes(client));
+    rlki_text_string(out, answering == 1 ? " nodes answers, " : " nodes answer, ");
+    rlki_text_number(out, rlki_needed(client));
+    rlki_text_string(out, " are needed");
 }
 
-void rlki_text_refusal(text_out *out, const rlk_client *client)
+/* "; connection refused, errno 111" */
+static void text_errno(text_out *out, const rlk_env *env, int number)
 {
-    if (client->refusal.name)
-        limits_put(out, &client->refusal);
-}
+    const char *words = env->errno_text != NULL ? env->errno_text(env->context, number) : NULL;
 
-void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
-{
-    rlk_refusal refusal;
-    refusal.name = "tx_cap";
-    refusal.number = (int64_t)rlk_conn_tx_cap(conn);
-    refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
-    refusal.most = UINT32_MAX;
-    if (error == RLK_E_CREDENTIALS && refusal.least > 0)
-        limits_put(out, &refusal);
-}
-
-void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operation,
-                          rlk_result result)
-{
-    const rlk_client *client = lock->client;
-    int64_t left_ms;
-    rlk_refusal refusal;
-    if (result != RLK_E_TTL || lock->state != RLKI_HELD)
-        return;
-    left_ms = rlki_lock_expiry(lock) - client->now_ms;
-    refusal.number = INT64_MAX; /* the caller has it */
-    refusal.most = (uint32_t)RLK_TTL_MAX;
-    if (operation == RLK_OP_EXTEND) {
-        refusal.name = "added_ms";
-        refusal.least = 1;
-        if (left_ms > 0)
-            refusal.most = left_ms < RLK_TTL_MAX ? (uint32_t)(RLK_TTL_MAX - left_ms) : 0;
-    } else {
-        refusal.name = "ttl_ms";
-        refusal.least = rlki_ttl_least(client, lock->node_timeout_ms);
+    rlki_text_string(out, "; ");
+    if (words != NULL) {
+        rlki_text_string(out, words);
+        rlki_text_string(out, ", ");
     }
-    if (refusal.most == 0) {
-        rlki_text_string(out, "; the lease is as long as it may be");
-        return;
-    }
-    limits_put(out, &refusal);
-    if (operation == RLK_OP_EXTEND)
-        return;
-    rlki_text_string(out, " with a node_timeout_ms of ");
-    rlki_text_number(out, lock->node_timeout_ms);
+    rlki_text_string(out, "errno ");
+    rlki_text_number(out, (uint32_t)number);
 }
 
-#endif /* RLK_NO_TEXT */
+/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
+static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
+                      rlk_result error)
+{
+    rlk_conn *conn = client->conns[node];
+    rlk_result_kind kind = rlk_result_class(error);
+    const char *said = rlk_conn_text(conn);
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
+    if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
+        rlki_text_string(out, ", ");
+        text_address(out, rlk_conn_url(conn));
+    }
+    if (command[0]) {
+        rlki_text_string(out, ", ");
+        rlki_text_string(out, command);
+    }
+    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
+        rlki_text_string(out, "; the server said: ");
+        rlki_text_string(out, said);
+    }
+    /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
+    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
+        rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
+    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
+        text_errno(out, &client->env, rlk_conn_errno(conn));
+    rlki_text_char(out, ')');
+}
+
+/* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
+{
+    const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
+                                                  : rlk_conn_step(client->conns[node]);
+    rlki_text_conn_limit(out, client->conns[node], error);
+    text_quorum(out, client, lock);
+    text_node(out, client, node, name, error);
+}
+
+/* What rlk_lock_init or open refused, of one node if that is not the first. */
+static void text_refused(text_out *out, const rlk_client *client)
+{
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_refusal(out, client);
+    if (node == 0)
+        return;
+    rlki_text_string(out, " (node ");
+    rlki_text_number(out, node);
+    rlki_text_char(out, ')');
+}
+
+/* "acquire "foobar": " */
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
+{
+    rlki_text_string(out, rlki_operation_name(operation));
+    if (lock->error == RLK_E_DANGLING) {
+        rlki_text_string(out, ": ");
+        return;
+    }
+    rlki_text_string(out, " \"");
+    text_bytes(out, (const char *)lock->key,
+               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
+    rlki_text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
+}
+
+/* "still waiting after 30 s: " */
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+    rlki_text_string(out, "still waiting after ");
+    rlki_text_number(out,
+                     (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
+    rlki_text_string(out, " s: ");
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    rlki_text_string(out, "; last error ");
+    rlki_text_string(out, rlk_result_name(error));
+}
+
+#else /* RLK_NO_TEXT: numbers */
+
+static void text_result(text_out *out, rlk_result result)
+{
+    if (result < 0)
+        rlki_text_char(out, '-');
+    rlki_text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
+}
+
+static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
+                             rlk_result result)
+{
+    (void)lock;
+    (void)operation;
+    text_result(out, result);
+}
+
+static void text_refused(text_out *out, const rlk_client *client)
+{
+    unsigned node = client->error_node;
+    text_result(out, (rlk_result)client->error);
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
+}
+
+static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
+                              unsigned node, unsigned command, rlk_result error)
+{
+    (void)lock;
+    (void)client;
+    (void)command;
+    (void)error;
+    rlki_text_char(out, ' ');
+    rlki_text_char(out, '@');
+    rlki_text_number(out, node);
+}
+
+static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
+{
+    (void)out;
+    (void)lock;
+    (void)operation;
+}
+
+static void text_waiting(text_out *out, const rlk_lock *lock)
+{
+    (void)out;
+    (void)lock;
+}
+
+static void text_last_error(text_out *out, rlk_result error)
+{
+    rlki_text_char(out, ' ');
+    text_result(out, error);
+}
+#endif
+
+/* ---- what a server can't do ---- */
+
+#ifndef RLK_NO_TEXT
+static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
+{
+    rlki_text_string(out, *client->text ? "; " : "works, but ");
+    if (rlki_nodes(client) > 1) {
+        rlki_text_string(out, "node ");
+        rlki_text_number(out, node);
+        rlki_text_char(out, ' ');
+    }
+    rlki_text_string(out, limit);
+}
+#endif
+
+/* Of a client that works: "works, but ...; ...", or nothing. */
+static void text_limits(text_out *out, const rlk_client *client)
+{
+#ifdef RLK_NO_TEXT
+    (void)out;
+    (void)client;
+#else
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+        unsigned server = rlk_conn_server(conn);
+        if (!rlk_conn_is_tracking(conn))
+            text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
+        if (!(server & RLK_SERVER_IDENTITY))
+            text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
+        if (server & RLK_SERVER_CLUSTER)
+            text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
+        if (server & RLK_SERVER_NO_LOAD)
+            text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
+    }
+#endif
+}
+
+/* ---- the public calls ---- */
+
+/* The first node whose connection has failed; the number of nodes if there is none. */
+static unsigned text_failed_node(const rlk_client *client)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(client); i++)
+        if (rlk_conn_result(client->conns[i]) != RLK_OK)
+            break;
+    return i;
+}
+
+/* The error that keeps a lock of the client waiting; false: none does. */
+static bool text_waiter(const rlk_client *client, rlki_reason *reason)
+{
+    const rlk_lock *lock;
+    for (lock = client->locks; lock; lock = lock->next) {
+        if (!rlki_acquire_is_trying(lock))
+            continue;
+        *reason = rlki_acquire_reason(lock);
+        if (reason->result < 0)
+            return true;
+    }
+    return false;
+}
+
+const char *rlk_client_error(rlk_client *client)
+{
+    rlki_reason reason;
+    text_out out;
+    unsigned node;
+    if (!client)
+        return rlk_result_text(RLK_E_ARGUMENT);
+    out = text_start(client);
+    if (client->error != RLK_OK) {
+        text_refused(&out, client);
+        return client->text;
+    }
+    if (client->state != RLKI_CLIENT_OPEN)
+        return client->text;
+    node = text_failed_node(client);
+    if (node < rlki_nodes(client)) {
+        rlk_result result = rlk_conn_result(client->conns[node]);
+        text_result(&out, result);
+        text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
+    } else if (text_waiter(client, &reason)) {
+        text_result(&out, reason.result);
+        text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
+    } else if (client->failed != RLK_OK) {
+        rlk_result result = (rlk_result)client->failed;
+        text_result(&out, result);
+        text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
+    } else if (client->checked) {
+        text_limits(&out, client);
+    }
+    return client->text;
+}
+
+/* What came last: the result of the last call, or what became of the lease by itself since then. */
+static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
+{
+    bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
+    bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
+    *operation = lock->done_operation;
+    if (renewed || fell)
+        *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
+    if (fell && !(renewed && lock->renewal == RLK_NOT_OWNER))
+        return RLK_LOST;
+    return (rlk_result)(renewed ? lock->renewal : lock->done_result);
+}
+
+/* What an acquire that goes on waits for. */
+static void text_still_waits(text_out *out, const rlk_lock *lock)
+{
+    rlki_reason reason = rlki_acquire_reason(lock);
+    text_lock(out, lock, RLK_OP_ACQUIRE);
+    text_waiting(out, lock);
+    text_result(out, reason.result);
+    if (reason.result < 0)
+        text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
+}
+
+const char *rlk_lock_error(rlk_lock *lock)
+{
+    rlk_client *client;
+    unsigned operation;
+    rlk_result result;
+    rlk_result error;
+    text_out out;
+    if (!lock || !lock->client)
+        return rlk_result_text(RLK_E_CLOSED);
+    client = lock->client;
+    out = text_start(client);
+    if (rlki_acquire_is_trying(lock)) {
+        text_still_waits(&out, lock);
+        return client->text;
+    }
+    result = text_outcome(lock, &operation);
+    error = (rlk_result)lock->error;
+    text_lock(&out, lock, operation);
+    text_lock_result(&out, lock, operation, result);
+    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
+    if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
+        if (error != result)
+            text_last_error(&out, error);
+        text_command_node(&out, client, lock, lock->error_node, lock->error_command, error);
+    }
+    return client->text;
+}
 
 /* ==== src/lock/lock.c ====
  *
- * The public calls of a lock: arguments are checked here, once, for the started and the blocking
- * forms.
+ * The life of a lock, and what can be asked of it without the network.
  */
 
 #include <string.h>
@@ -11540,15 +15616,6 @@ rlk_lock_config rlk_lock_config_default(void)
     return config;
 }
 
-/* A lease must outlast drift and the time of one try, else none can be won. */
-static bool lock_ttl_good(const rlk_lock *lock, int64_t ttl_ms)
-{
-    if (ttl_ms < 1 || ttl_ms > RLK_TTL_MAX)
-        return false;
-    return ttl_ms > (int64_t)rlki_client_drift(lock->client, (uint32_t)ttl_ms) +
-                        (int64_t)lock->node_timeout_ms;
-}
-
 static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
 {
     rlk_client *client = lock->client;
@@ -11564,7 +15631,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                                 RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
-        !rlki_client_take_limit(client, &lock->report_ms, config->report_ms, 0,
+        !rlki_client_take_limit(client, &lock->report_interval_ms, config->report_ms, 0,
                                 RLKI_WORD("report_ms")))
         return false;
     if (config->max_hold_ms != 0 &&
@@ -11604,7 +15671,7 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
         }
         lock->prefix_len = (uint8_t)len;
     }
-    return lock_ttl_good(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
+    return rlki_extend_is_enough(lock, lock->ttl_ms) ? RLK_OK : lock_refuse_ttl(lock, config);
 }
 
 /* The transmit buffer of each connection takes the key twice, and the prefix (RLK_TX_MIN_PREFIX).
@@ -11655,13 +15722,12 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->texts = rlki_token_texts(lock);
     lock->retry_ms = RLK_NEVER;
-    lock->wake_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    lock->report_at_ms = RLK_NEVER;
+    lock->hold.renew_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
-        lock->seats[i].index = (uint8_t)i;
-        lock->seats[i].expiry_ms = RLKI_EXPIRED;
+        lock->nodes[i].index = (uint8_t)i;
+        lock->nodes[i].expiry_ms = RLKI_EXPIRED;
     }
     client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
     lock->next = client->locks;
@@ -11695,19 +15761,20 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_tally tally;
     bool deleting[RLK_MAX_NODES];
     unsigned i;
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
-        bool del = lock->seats[i].request.tag == RLKI_DEL;
-        deleting[i] = !rlki_seat_abandon(&lock->seats[i]) && del;
+        bool del = lock->nodes[i].request.tag == RLKI_DEL;
+        deleting[i] = !rlki_node_lock_abandon(&lock->nodes[i]) && del;
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
     tally = rlki_tally_of(lock);
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    rlki_watch_leave(lock);
+    rlki_recheck_leave(lock);
+    rlki_ready_drop(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else
@@ -11715,7 +15782,7 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     if (lock->next)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
-    lock->operation = RLK_OP_NONE;
+    lock->op = NULL;
     lock->client = NULL;
     if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
         return result;
@@ -11724,287 +15791,10 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     for (i = 0; i < rlki_nodes(client); i++)
         /* The first loop set each of them.
          * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
-        if (deleting[i] || !rlki_seat_clean(&lock->seats[i]))
-            rlki_watch_tell(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
+        if (deleting[i] || !rlki_node_lock_is_clean(&lock->nodes[i]))
+            rlki_notify(client, i, lock->key_hash, RLK_CAUSE_LOCAL, deleting[i] ? NULL : lock);
+    rlki_machine_drain(client);
     return tally.unclean >= rlki_needed(client) ? RLK_UNKNOWN : RLK_OK;
-}
-
-/* ---- operations ---- */
-
-/* A node that may still have a token of ours remembers it by its number: then the random part of
- * the token must stay, and only numbers go on. */
-static bool lock_has_token(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (rlki_seat_has_token(&lock->seats[i]))
-            return true;
-    return false;
-}
-
-static rlk_result lock_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    int64_t deadline_ms;
-    if (lock->state == RLKI_HELD)
-        return RLK_E_STATE;
-    if (wait_ms == RLK_DEFAULT)
-        wait_ms = lock->wait_ms;
-    if (wait_ms < 0)
-        return RLK_E_TIMES;
-    if (!lock_has_token(lock) && !rlki_token_draw(lock))
-        return RLK_E_ENTROPY;
-    deadline_ms =
-        rlki_later(lock->client->now_ms,
-                   wait_ms == RLK_TRY ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    rlki_acquire_begin(lock, deadline_ms, wait_ms == RLK_TRY);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_release(rlk_lock *lock)
-{
-    if (lock->state == RLKI_FREE)
-        return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
-    rlki_release_begin(lock);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_extend(rlk_lock *lock, int64_t added_ms, int64_t deadline_ms)
-{
-    int64_t expiry_ms;
-    int64_t target_ms;
-    int64_t most_ms;
-    if (added_ms < 1 || added_ms > RLK_TTL_MAX)
-        return RLK_E_TTL;
-    expiry_ms = rlki_lock_expiry(lock);
-    target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
-    if (target_ms > most_ms)
-        target_ms = most_ms;
-    if (target_ms <= expiry_ms)
-        return RLK_E_TTL;
-    rlki_hold_begin(lock, RLK_OP_EXTEND, target_ms, deadline_ms);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_renew(rlk_lock *lock, int64_t ttl_ms, int64_t deadline_ms)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
-    if (ttl_ms == RLK_DEFAULT)
-        ttl_ms = lock->ttl_ms;
-    if (!lock_ttl_good(lock, ttl_ms))
-        return RLK_E_TTL;
-    target_ms = rlki_later(now_ms, ttl_ms);
-    if (!rlki_renew_gains(lock, target_ms)) {
-        /* sooner: only said here (rule 6) */
-        rlki_lock_claim(lock, target_ms, now_ms);
-        rlki_lock_validate(lock);
-        rlki_renew_schedule_next(lock);
-        rlki_lock_rearm(lock);
-        return RLK_OK;
-    }
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
-    return RLK_PENDING;
-}
-
-/* The key is being looked at, because the server told that it changed. */
-static bool lock_is_checking(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->seats[i].request.tag == RLKI_CHECK)
-            return true;
-    return false;
-}
-
-static rlk_result lock_keep(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
-    int64_t target_ms = rlki_renew_target(lock);
-    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (now_ms >= rlki_renew_at(lock) && target_ms != RLK_NEVER)
-        rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, deadline_ms);
-    else if (lock_is_checking(lock))
-        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-    else
-        return RLK_OK; /* not due, or not any more */
-    return RLK_PENDING;
-}
-
-static rlk_result lock_query(rlk_lock *lock, rlk_holder *holders, int64_t cap)
-{
-    size_t i;
-    if (!holders || cap < rlki_nodes(lock->client))
-        return RLK_E_ARGUMENT;
-    memset(holders, 0, (size_t)cap * sizeof(*holders));
-    for (i = 0; i < (size_t)cap; i++) {
-        holders[i].result = RLK_PENDING;
-        holders[i].ttl_ms = -2;
-    }
-    lock->query = holders;
-    rlki_query_begin(lock, RLK_OP_QUERY);
-    return RLK_PENDING;
-}
-
-static rlk_result lock_force_release(rlk_lock *lock)
-{
-    if (lock->state == RLKI_HELD)
-        return RLK_E_STATE;
-    rlki_query_begin(lock, RLK_OP_FORCE_RELEASE);
-    return RLK_PENDING;
-}
-
-/* An operation on a lock that is held. */
-static rlk_result lock_begin_held(rlk_lock *lock, unsigned operation, int64_t argument)
-{
-    int64_t deadline_ms = rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
-    if (lock->state != RLKI_HELD)
-        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
-    switch (operation) {
-    case RLK_OP_EXTEND:
-        return lock_extend(lock, argument, deadline_ms);
-    case RLK_OP_RENEW:
-        return lock_renew(lock, argument, deadline_ms);
-    case RLKI_OP_KEEP:
-        return lock_keep(lock);
-    default: /* RLK_OP_CHECK */
-        rlki_hold_begin(lock, RLK_OP_CHECK, 0, deadline_ms);
-        return RLK_PENDING;
-    }
-}
-
-static rlk_result lock_begin_free(rlk_lock *lock, unsigned operation, int64_t argument,
-                                  rlk_holder *holders)
-{
-    switch (operation) {
-    case RLK_OP_ACQUIRE:
-        return lock_acquire(lock, argument);
-    case RLK_OP_RELEASE:
-        return lock_release(lock);
-    case RLK_OP_QUERY:
-        return lock_query(lock, holders, argument);
-    case RLK_OP_FORCE_RELEASE:
-        return lock_force_release(lock);
-    default:
-        return lock_begin_held(lock, operation, argument);
-    }
-}
-
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result lock_begin(rlk_lock *lock, unsigned operation, int64_t argument,
-                             rlk_holder *holders)
-{
-    bool looks = operation == RLK_OP_CHECK || operation == RLK_OP_QUERY;
-    bool renewing;
-    uint8_t flags;
-    rlk_result result;
-    if (rlki_operation_is_on(lock))
-        return RLK_E_STATE;
-    if (looks && lock->client->now_ms >= lock->wake_ms) /* else who never pauses would starve it */
-        rlki_renew_due(lock);
-    renewing = lock->operation != RLK_OP_NONE;
-    flags = lock->flags;
-    if (renewing)
-        rlki_renew_preempt(lock);
-    result = lock_begin_free(lock, operation, argument, holders);
-    /* for nothing: it goes on, unless the lease was shortened */
-    if (renewing && result != RLK_PENDING && !(operation == RLK_OP_RENEW && result == RLK_OK)) {
-        lock->operation = RLK_OP_RENEW;
-        lock->flags = flags;
-    }
-    return result;
-}
-
-rlk_result rlki_lock_entered(rlk_lock *lock, rlk_result entered, unsigned operation,
-                             int64_t argument, rlk_holder *holders)
-{
-    rlk_result result = entered;
-    if (result == RLK_OK)
-        result = lock_begin(lock, operation, argument, holders);
-    if (result == RLK_PENDING) {
-        if (!(lock->events & RLKI_EVENT_RESULT))
-            return RLK_PENDING;
-        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
-        return (rlk_result)lock->done_result;
-    }
-    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock && lock->client && !rlki_operation_is_on(lock) && !(lock->events & RLKI_EVENT_RESULT))
-        rlki_operation_note(lock, operation == RLKI_OP_KEEP ? (unsigned)RLK_OP_RENEW : operation,
-                            result);
-    return result;
-}
-
-rlk_result rlki_lock_start(rlk_lock *lock, unsigned operation, int64_t argument,
-                           rlk_holder *holders)
-{
-    return rlki_lock_entered(lock, rlki_lock_enter(lock), operation, argument, holders);
-}
-
-rlk_result rlk_cancel(rlk_lock *lock)
-{
-    rlk_result result = rlki_lock_enter(lock);
-    if (result != RLK_OK)
-        return result;
-    if (!rlki_operation_is_on(lock))
-        return RLK_NOT_HELD;
-    switch (lock->operation) {
-    case RLK_OP_ACQUIRE:
-        lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
-        rlki_acquire_cancel(lock);
-        break;
-    case RLK_OP_RELEASE:
-        rlki_operation_finish(lock, RLK_UNKNOWN); /* the seats go on */
-        break;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-    case RLK_OP_CHECK:
-        rlki_hold_cancel(lock);
-        break;
-    default: /* RLK_OP_QUERY, RLK_OP_FORCE_RELEASE */
-        rlki_query_cancel(lock);
-        break;
-    }
-    rlki_operation_step(lock);
-    return RLK_OK;
-}
-
-rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_ACQUIRE, wait_ms, NULL);
-}
-
-rlk_result rlk_release_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_RELEASE, 0, NULL);
-}
-
-rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_EXTEND, added_ms, NULL);
-}
-
-rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
-{
-    return rlki_lock_start(lock, RLK_OP_RENEW, ttl_ms, NULL);
-}
-
-rlk_result rlk_check_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_CHECK, 0, NULL);
-}
-
-rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return rlki_lock_start(lock, RLK_OP_QUERY, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release_start(rlk_lock *lock)
-{
-    return rlki_lock_start(lock, RLK_OP_FORCE_RELEASE, 0, NULL);
 }
 
 /* ---- questions ---- */
@@ -12013,7 +15803,7 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client) ? lock->hold.valid_ms : RLKI_EXPIRED;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -12052,7 +15842,7 @@ int64_t rlk_held_ms(const rlk_lock *lock)
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->operation
+    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->op->id
                                                               : RLK_OP_NONE;
 }
 
@@ -12066,385 +15856,14 @@ rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;
-    if (!lock || !lock->client || lock->round == 0)
+    if (!lock || !lock->client || lock->token == 0)
         return 0;
     len = rlki_token_len(lock);
     if (out && len < cap) {
-        rlki_token_write(lock, lock->round, (uint8_t *)out);
+        rlki_token_write(lock, lock->token, (uint8_t *)out);
         out[len] = '\0';
     }
     return len;
-}
-
-/* ==== src/lock/operation.c ====
- *
- * What all operations share. A lock has a state, and at most one operation over it:
- *
- *             acquire: OK                      validity over, or q nodes say "not ours"
- *     FREE ---------------------> HELD -----------------------------------------------> LOST
- *      ^ ^    release called       |                                                      |
- *      | +-------------------------+                 release or acquire called            |
- *      +----------------------------------------------------------------------------------+
- *
- * Verdicts of the seats lead to rlki_operation_step, times to rlki_lock_timer; times are looked at
- * first, so that a late answer can't revive what is over. The steps of an operation read tallies
- * of verdicts only: one node and five are the same code.
- */
-
-void rlki_lock_note(rlk_lock *lock, unsigned seat, unsigned command, rlk_result error)
-{
-    lock->error = (int16_t)error;
-    lock->error_node = (uint8_t)seat;
-    lock->error_command = (uint8_t)command;
-}
-
-rlk_result rlki_lock_unanswered(rlk_lock *lock)
-{
-    unsigned silent = 0;
-    unsigned i;
-    /* nobody said anything: is it that nobody could be asked? */
-    for (i = 0; lock->error == RLK_OK && i < rlki_nodes(lock->client); i++) {
-        rlk_conn *conn = rlki_route(lock, i);
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY)
-            rlki_lock_note(lock, i, RLKI_NO_COMMAND, rlk_conn_result(conn));
-        else if (lock->seats[i].verdict == RLKI_NONE)
-            silent = i;
-    }
-    if (lock->error == RLK_OK)
-        rlki_lock_note(lock, silent, lock->seats[silent].request.tag, RLK_E_RESPONSE_TIMEOUT);
-    return (rlk_result)lock->error;
-}
-
-bool rlki_is_final(rlk_result result)
-{
-    rlk_result_kind kind = rlk_result_class(result);
-    return kind == RLK_KIND_FATAL || kind == RLK_KIND_USAGE ||
-           rlki_error_scope(result) == RLKI_SCOPE_FINAL;
-}
-
-void rlki_lock_rearm(rlk_lock *lock)
-{
-    int64_t deadline_ms = lock->retry_ms < lock->wake_ms ? lock->retry_ms : lock->wake_ms;
-    rlk_timers *timers = &lock->client->timers;
-    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE &&
-        lock->cleanup_ms < deadline_ms)
-        deadline_ms = lock->cleanup_ms;
-    if (lock->state == RLKI_HELD && lock->valid_ms < deadline_ms)
-        deadline_ms = lock->valid_ms;
-    if (lock->operation != RLK_OP_NONE) {
-        if (lock->deadline_ms < deadline_ms)
-            deadline_ms = lock->deadline_ms;
-        if (lock->phase_ms < deadline_ms)
-            deadline_ms = lock->phase_ms;
-        if (lock->report_at_ms < deadline_ms)
-            deadline_ms = lock->report_at_ms;
-    }
-    if (deadline_ms == RLK_NEVER)
-        rlki_timers_cancel(&lock->timer);
-    else if (deadline_ms > lock->client->now_ms)
-        rlki_timers_set(timers, &lock->timer, deadline_ms);
-    else /* a retry, where a driver tells that a stream ended before it ticks: at the next tick */
-        rlki_timers_set(timers, &lock->timer, lock->client->now_ms + 1);
-}
-
-void rlki_lock_validate(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    int64_t until[RLK_MAX_NODES];
-    unsigned i = 0;
-    do /* one at least, as in lock_expiry */
-        until[i] = rlki_seat_until(client, &lock->seats[i]);
-    while (++i < rlki_nodes(client));
-    lock->valid_ms = rlki_quorum_value(until, rlki_nodes(client), rlki_needed(client));
-    if (lock->valid_ms > lock->limit_ms)
-        lock->valid_ms = lock->limit_ms;
-}
-
-int64_t rlki_lock_expiry(const rlk_lock *lock)
-{
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
-    unsigned i = 0;
-    do /* one at least: compilers that look as far as the quorum warn of none */
-        expiry_ms[i] = lock->seats[i].expiry_ms;
-    while (++i < rlki_nodes(lock->client));
-    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
-    return quorum_ms < lock->claim_ms ? quorum_ms : lock->claim_ms;
-}
-
-void rlki_lock_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
-{
-    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
-    lock->claim_ms = expiry_ms;
-    lock->limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
-}
-
-void rlki_lock_undo(rlk_lock *lock)
-{
-    unsigned i;
-    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
-    if (lock->target_ms > until_ms) /* of an extend, perhaps one whose reply never came */
-        until_ms = lock->target_ms;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->seats[i].expiry_ms > until_ms)
-            until_ms = lock->seats[i].expiry_ms;
-    lock->cleanup_ms = until_ms; /* by then the key has gone by itself */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        rlki_seat_undo(&lock->seats[i]);
-}
-
-/* A node can't be had: that is its answer. */
-static void operation_conn_failed(rlk_lock *lock, unsigned seat)
-{
-    rlk_result why = rlk_conn_result(rlki_route(lock, seat));
-    rlki_lock_note(lock, seat, RLKI_NO_COMMAND, why);
-    lock->seats[seat].verdict = RLKI_ERROR;
-    if (lock->operation == RLK_OP_QUERY)
-        ((rlk_holder *)lock->query)[seat].result = why;
-}
-
-void rlki_operation_begin(rlk_lock *lock, rlk_operation operation, int64_t deadline_ms)
-{
-    rlk_client *client = lock->client;
-    unsigned i;
-    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
-    /* the renewals of a thousand locks leave the connections their backoff */
-    bool hurries =
-        !background || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
-    /* whoever starts the next has no use for the result of the last one */
-    if (!background)
-        rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (hurries)
-        client->hurried_ms = client->now_ms;
-    lock->operation = (uint8_t)operation;
-    lock->phase = RLKI_PHASE_WORK;
-    lock->flags = background ? RLKI_LOCK_BACKGROUND : 0;
-    lock->deadline_ms = deadline_ms;
-    lock->phase_ms = RLK_NEVER;
-    lock->outcome = RLK_OK;
-    lock->error = RLK_OK;
-    lock->again = 0;
-    rlki_seats_forget_retries(lock);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_conn *conn = rlki_route(lock, i);
-        lock->seats[i].verdict = RLKI_NONE;
-        if (rlk_conn_get_state(conn) == RLK_CONN_READY)
-            lock->again |= UINT32_C(1) << i;
-        if (hurries)
-            rlk_conn_hurry(conn, client->now_ms);
-        if (operation != RLK_OP_ACQUIRE && rlki_conn_is_over(conn))
-            operation_conn_failed(lock, i);
-    }
-}
-
-/* A stream that was there before the call may have been dead already (fault 115): nobody has
- * looked, and no clock can say. And one that the server condemned says nothing of the next. What
- * begins anew then, on a stream of its own, ends at the next error. */
-bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
-{
-    rlk_result why = rlk_conn_result(rlki_route(lock, node));
-    return lock->again & UINT32_C(1) << node &&
-           (lock->operation == RLK_OP_QUERY || lock->operation == RLK_OP_FORCE_RELEASE ||
-            lock->flags & RLKI_LOCK_TRY) &&
-           (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
-}
-
-void rlki_operation_note(rlk_lock *lock, unsigned operation, rlk_result result)
-{
-    lock->done_operation = (uint8_t)operation;
-    lock->done_result = (int16_t)result;
-    lock->options = (uint8_t)(lock->options & ~(RLKI_OPTION_RENEWED | RLKI_OPTION_FELL));
-}
-
-void rlki_operation_report(rlk_lock *lock, unsigned operation, rlk_result result)
-{
-    rlki_operation_note(lock, operation, result);
-    rlki_event_raise(lock, RLKI_EVENT_RESULT);
-}
-
-void rlki_operation_finish(rlk_lock *lock, rlk_result result)
-{
-    rlk_client *client = lock->client;
-    unsigned operation = lock->operation;
-    bool background = (lock->flags & RLKI_LOCK_BACKGROUND) != 0;
-    RLKI_TRACE(lock, RLK_TRACE_RESULT, -1, rlki_operation_name(operation), result);
-    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
-    if (result < 0)
-        client->checked = false;
-    client->failed_node = lock->error_node;
-    client->failed_command = lock->error_command;
-    if (result == RLK_OK)
-        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
-    lock->operation = RLK_OP_NONE;
-    lock->flags &= (uint8_t)~RLKI_LOCK_BACKGROUND;
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = RLK_NEVER;
-    lock->report_at_ms = RLK_NEVER;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING); /* not any more */
-    if (background) {
-        rlki_renew_finish(lock, result);
-        return;
-    }
-    if ((operation == RLK_OP_ACQUIRE && result == RLK_UNKNOWN) ||
-        (operation == RLK_OP_RELEASE && (result == RLK_UNKNOWN || result < 0)))
-        lock->options |= RLKI_OPTION_UNSETTLED;
-    rlki_operation_report(lock, operation, result);
-    rlki_renew_schedule(lock);
-}
-
-/* Returns true if the last word on a renewal, since the last operation that worked, is an error
- * of a server. */
-static bool operation_renewal_refused(const rlk_lock *lock)
-{
-    return lock->error_command == RLKI_RAISE &&
-           rlk_result_class((rlk_result)lock->error) >= RLK_KIND_SERVER;
-}
-
-void rlki_lock_lose(rlk_lock *lock, rlk_result result)
-{
-    lock->state = RLKI_LOST;
-    if (result == RLK_LOST) /* else the nodes said what it was */
-        lock->lost_cause = operation_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
-    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
-    lock->wake_ms = RLK_NEVER;
-    RLKI_COUNT(lock->client, lost);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_lock_undo(lock);
-    rlki_watch_leave(lock);
-    if (lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW ||
-        lock->operation == RLK_OP_CHECK)
-        rlki_operation_finish(lock, result);
-    rlki_event_raise(lock, RLKI_EVENT_LOST);
-}
-
-/* One step of the operation; true if there may be another. */
-static bool operation_step(rlk_lock *lock)
-{
-    switch (lock->operation) {
-    case RLK_OP_ACQUIRE:
-        return rlki_acquire_step(lock);
-    case RLK_OP_RELEASE:
-        return rlki_release_step(lock);
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-    case RLK_OP_CHECK:
-        return rlki_hold_step(lock);
-    case RLK_OP_QUERY:
-    case RLK_OP_FORCE_RELEASE:
-        return rlki_query_step(lock);
-    default:
-        return false;
-    }
-}
-
-/* So many nodes do not have our token that no quorum can. */
-static bool operation_is_absent(const rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    unsigned absent = 0;
-    unsigned i;
-    for (i = 0; i < client->nodes; i++)
-        absent += rlki_seat_clean(&lock->seats[i]);
-    return absent > (unsigned)(client->nodes - client->quorum);
-}
-
-/* What an acquire or a release could not tell is told when it is known, or when the key has gone by
- * itself. */
-static void operation_settle(rlk_lock *lock)
-{
-    rlki_tally tally = rlki_tally_of(lock);
-    unsigned needed = rlki_needed(lock->client);
-    bool settled = tally.unclean < needed;
-    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
-        return;
-    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
-                              (settled ? RLKI_OPTION_SETTLED : 0u));
-    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
-}
-
-void rlki_operation_step(rlk_lock *lock)
-{
-    while (operation_step(lock)) {
-    }
-    /* A node that said "not ours" outside of an operation counts too. */
-    if (lock->state == RLKI_HELD) {
-        int64_t before_ms = lock->valid_ms;
-        rlki_hold_look(lock);
-        rlki_lock_validate(lock);
-        if (lock->client->now_ms >= lock->valid_ms) {
-            rlki_lock_lose(lock, operation_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
-            (void)operation_step(lock); /* a query, that the undo took back, asks again */
-        } else if (lock->valid_ms < before_ms && lock->operation == RLK_OP_NONE) {
-            rlki_renew_schedule_next(lock); /* somebody has shortened it: due earlier */
-        }
-    }
-    if (lock->options & RLKI_OPTION_UNSETTLED && lock->operation == RLK_OP_NONE)
-        operation_settle(lock);
-    rlki_lock_rearm(lock);
-}
-
-void rlki_lock_timer(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    if (lock->state == RLKI_HELD && now_ms >= lock->valid_ms)
-        rlki_lock_lose(lock, RLK_LOST);
-    if (now_ms >= lock->retry_ms)
-        rlki_seats_retry(lock);
-    if (now_ms >= lock->wake_ms && lock->state == RLKI_HELD)
-        rlki_renew_due(lock);
-    rlki_operation_step(lock);
-}
-
-rlk_result rlki_lock_enter(rlk_lock *lock)
-{
-    rlk_client *client;
-    if (!lock)
-        return RLK_E_ARGUMENT;
-    client = lock->client;
-    if (!client || lock->state == RLKI_CLOSED)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
-    if (rlki_client_now(client) >= lock->timer.deadline_ms && lock->timer.link)
-        rlki_lock_timer(lock);
-    return RLK_OK;
-}
-
-/* A connection that can't be had answers, in its way, what waits for it. */
-static bool operation_fails_with_conn(const rlk_lock *lock, rlk_conn *conn)
-{
-    switch (lock->operation) {
-    case RLK_OP_QUERY:
-    case RLK_OP_FORCE_RELEASE:
-        return true;
-    default:
-        return rlk_conn_get_state(conn) == RLK_CONN_FATAL || rlki_is_final(rlk_conn_result(conn));
-    }
-}
-
-void rlki_lock_conn_changed(rlk_lock *lock, unsigned seat_index)
-{
-    rlk_seat *seat = &lock->seats[seat_index];
-    rlk_conn *conn = rlki_route(lock, seat_index);
-    bool ready = rlk_conn_get_state(conn) == RLK_CONN_READY;
-    bool again;
-    if (lock->operation == RLK_OP_NONE)
-        return;
-    /* then the next stream answers */
-    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, seat_index);
-    if (!ready)
-        lock->again &= ~(UINT32_C(1) << seat_index);
-    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
-        rlki_lock_note(lock, seat_index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (lock->operation == RLK_OP_ACQUIRE && !again)
-        rlki_acquire_conn_changed(lock, seat, ready);
-    else if (!ready && !again && seat->verdict == RLKI_NONE &&
-             operation_fails_with_conn(lock, conn)) {
-        if (seat->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
-            rlki_seat_abandon(seat);
-        operation_conn_failed(lock, seat_index);
-    }
-    rlki_operation_step(lock);
 }
 
 /* ==== src/lock/posix.c ====
@@ -12990,2043 +16409,6 @@ rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, 
 
 #endif
 
-/* ==== src/lock/query.c ====
- *
- * Query (GET and PTTL in one write) and force_release (DEL), on every node. Each ends when all
- * nodes have answered; when a quorum has, and the others had the time of one try; or at the
- * deadline. A node that can't be reached has answered: with that error.
- */
-
-#include <string.h>
-
-bool rlki_query_is_on(const rlk_lock *lock, unsigned command)
-{
-    return lock->operation ==
-           (command == RLKI_QUERY ? (unsigned)RLK_OP_QUERY : (unsigned)RLK_OP_FORCE_RELEASE);
-}
-
-void rlki_query_forget(rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->seats[i].request.tag == RLKI_DEL) {
-            (void)rlki_seat_abandon(&lock->seats[i]);
-            rlki_watch_tell(lock->client, i, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
-        }
-}
-
-void rlki_query_begin(rlk_lock *lock, rlk_operation operation)
-{
-    rlk_client *client = lock->client;
-    int64_t now_ms = client->now_ms;
-    rlki_query_forget(lock); /* an earlier DEL is no answer to this one */
-    rlki_operation_begin(lock, operation, now_ms + (int64_t)client->operation_timeout_ms);
-    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
-    rlki_operation_step(lock);
-}
-
-static void query_clear(rlk_holder *holder)
-{
-    holder->ttl_ms = -2;
-    holder->token_len = 0;
-    holder->token[0] = '\0';
-    holder->ours = false;
-}
-
-/* What one node answers to GET: begins its answer anew, whatever an earlier one that was cut in
- * half had said. */
-static void query_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_reply *reply)
-{
-    uint8_t own[RLK_TOKEN_MAX];
-    size_t own_len = rlki_token_len(lock);
-    size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
-    query_clear(holder);
-    holder->result = RLK_PENDING;
-    if (reply->type == RLK_RESP_NULL)
-        return;
-    if (reply->error != RLK_OK) {
-        holder->result = reply->error;
-        return;
-    }
-    holder->ttl_ms = -1; /* it is there; PTTL follows */
-    holder->token_len = (uint32_t)reply->value;
-    if (!reply->data)
-        return;
-    memcpy(holder->token, reply->data, len);
-    holder->token[len] = '\0';
-    rlki_token_write(lock, lock->round, own);
-    holder->ours =
-        reply->len == own_len && lock->round != 0 && memcmp(reply->data, own, own_len) == 0;
-}
-
-/* ... and to PTTL. A key that came between the two is not there yet, one that went is gone. */
-static void query_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
-{
-    if (holder->result != RLK_PENDING)
-        return;
-    holder->result = reply->error;
-    if (reply->error != RLK_OK)
-        return;
-    if (holder->ttl_ms == -2 || reply->value == -2)
-        query_clear(holder);
-    else
-        holder->ttl_ms = reply->value;
-}
-
-void rlki_query_reply(rlk_seat *seat, unsigned command, const rlk_reply *reply, unsigned left)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    rlk_result result = reply->error;
-    if (!rlki_query_is_on(lock, command))
-        return; /* a DEL whose operation is over */
-    if (command == RLKI_QUERY) {
-        rlk_holder *holder = (rlk_holder *)lock->query + seat->index;
-        if (left > 0) {
-            query_keep_token(lock, holder, reply);
-            return;
-        }
-        query_keep_ttl(holder, reply);
-        result = holder->result;
-    }
-    if (result == RLK_OK) {
-        seat->verdict = RLKI_YES;
-        return;
-    }
-    rlki_lock_note(lock, seat->index, command, result);
-    seat->verdict = RLKI_ERROR;
-}
-
-static bool query_same_token(const rlk_holder *a, const rlk_holder *b)
-{
-    size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
-    return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
-}
-
-unsigned rlki_query_agree(const rlk_client *client, const rlk_holder *holders,
-                          const rlk_holder *holder)
-{
-    unsigned same = 0;
-    unsigned i;
-    if (holder->result != RLK_OK || holder->ttl_ms == -2)
-        return 0;
-    for (i = 0; i < rlki_nodes(client); i++)
-        if (holders[i].result == RLK_OK && holders[i].ttl_ms != -2 &&
-            query_same_token(&holders[i], holder))
-            same++;
-    return same;
-}
-
-/* True if one token is on a quorum of nodes. */
-static bool query_held(const rlk_lock *lock)
-{
-    const rlk_holder *holders = (const rlk_holder *)lock->query;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (rlki_query_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
-            return true;
-    return false;
-}
-
-/* Takes back what is under way; true if a DEL was sent that is not answered. That one stays: what
- * it deletes is told to our own waiters by nobody else. */
-static bool query_abandon(rlk_lock *lock)
-{
-    bool sent = (lock->flags & RLKI_LOCK_MAYBE_SENT) != 0;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (seat->request.tag == RLKI_DEL && seat->request.state == RLK_REQUEST_SENT)
-            sent = true;
-        else if (seat->request.tag == RLKI_QUERY || seat->request.tag == RLKI_DEL)
-            sent = !rlki_seat_abandon(seat) || sent;
-    }
-    return sent && lock->operation == RLK_OP_FORCE_RELEASE;
-}
-
-static void query_finish(rlk_lock *lock, bool quorum)
-{
-    rlk_result result = RLK_OK;
-    rlk_result unanswered = quorum ? RLK_OK : rlki_lock_unanswered(lock);
-    bool sent = query_abandon(lock);
-    if (!quorum) {
-        result = sent ? RLK_UNKNOWN : unanswered;
-    } else if (lock->operation == RLK_OP_QUERY && !query_held(lock)) {
-        result = RLK_NOT_HELD;
-    }
-    rlki_operation_finish(lock, result);
-}
-
-bool rlki_query_step(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    unsigned command = lock->operation == RLK_OP_QUERY ? RLKI_QUERY : RLKI_DEL;
-    rlki_tally tally;
-    bool quorum;
-    unsigned i;
-    bool over = client->now_ms >= lock->deadline_ms;
-    for (i = 0; i < rlki_nodes(client) && !over; i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (seat->verdict == RLKI_NONE && seat->request.tag == RLKI_NO_COMMAND)
-            rlki_seat_send(seat, command);
-    }
-    tally = rlki_tally_of(lock);
-    quorum = tally.yes >= rlki_needed(client);
-    if (client->now_ms >= lock->phase_ms) {
-        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
-        lock->flags |= RLKI_LOCK_QUORUM_DOES;
-    }
-    if (over || tally.pending == 0 || (quorum && lock->flags & RLKI_LOCK_QUORUM_DOES))
-        query_finish(lock, quorum);
-    return false;
-}
-
-void rlki_query_cancel(rlk_lock *lock)
-{
-    rlki_operation_finish(lock, query_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
-}
-
-/* ==== src/lock/release.c ====
- *
- * Release: compare-and-delete on every node that may have our token, behind whatever is under way
- * there. Not held from the call on.
- *
- *   begin ---> WORK --- q deleted -----------------------> RLK_OK
- *               |  ---- more than N-q said "not ours",
- *               |       as their first answer -----------> RLK_NOT_OWNER
- *               |  ---- all answered, some only after a
- *               |       reply was lost ------------------> RLK_GONE
- *               |  ---- a quorum may still get an orphan,
- *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
- *
- * Nodes that have not answered when the result is told go on being asked, as after an undo: the
- * seats do that by themselves.
- */
-
-void rlki_release_begin(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    bool lost = lock->state == RLKI_LOST;
-    unsigned i;
-    lock->state = RLKI_FREE;
-    lock->wake_ms = RLK_NEVER;
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_watch_leave(lock);
-    rlki_operation_begin(lock, RLK_OP_RELEASE,
-                         client->now_ms + (int64_t)(lost ? client->settle_timeout_ms
-                                                         : client->operation_timeout_ms));
-    if (lost)
-        lock->flags |= RLKI_LOCK_FORCE_LOST;
-    else
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_lock_undo(lock);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (rlki_seat_clean(seat) || seat->round != lock->round)
-            seat->verdict = RLKI_NO; /* never asked, or known not to have it */
-    }
-    rlki_operation_step(lock);
-}
-
-/* What the answers amount to; RLK_PENDING while that is open. */
-static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
-{
-    const rlk_client *client = lock->client;
-    unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
-    bool answered = tally->pending == 0;
-    if (tally->doubt >= rlki_needed(client))
-        return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
-        return RLK_OK;
-    if (tally->no > rlki_nodes(client) - rlki_needed(client))
-        return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
-    if (absent >= rlki_needed(client) &&
-        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
-        return RLK_GONE;
-    if (answered)
-        return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    return RLK_PENDING;
-}
-
-/* At the deadline: a server's refusal, if that is all that every open node has said. */
-static rlk_result release_late(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        if (seat->verdict == RLKI_NONE && !(seat->flags & RLKI_SEAT_RETRY))
-            return RLK_UNKNOWN;
-    }
-    return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-}
-
-bool rlki_release_step(rlk_lock *lock)
-{
-    rlki_tally tally = rlki_tally_of(lock);
-    rlk_result result = release_result(lock, &tally);
-    if (result == RLK_PENDING) {
-        if (lock->client->now_ms < lock->deadline_ms)
-            return false;
-        result = release_late(lock);
-    }
-    if (lock->flags & RLKI_LOCK_FORCE_LOST)
-        result = RLK_LOST;
-    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_operation_finish(lock, result);
-    return false;
-}
-
-/* ==== src/lock/renew.c ====
- *
- * Renewals that nobody calls for (auto_renew, rlk_campaign_start): the operation RENEW, marked as
- * in the background. Its result is no operation's result, and whoever calls for an operation has
- * precedence:
- *
- *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
- *    wait -----------------------------------> RENEW ----------------> wait
- *      ^ ^                                      | |
- *      | | jittered pause                       | | no answer in node_timeout_ms, an error
- *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
- *      |   a caller's operation, when that is     |
- *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
- *          over                                   +----> LOST
- *
- * The lease's own deadline ends it all, without the network (operation.c). What a minority has
- * raised stays with its nodes, and adds up over several tries.
- */
-
-static bool renew_is_wanted(const rlk_lock *lock)
-{
-    return lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD) && lock->state == RLKI_HELD;
-}
-
-bool rlki_renew_gains(const rlk_lock *lock, int64_t target_ms)
-{
-    /* > 0: a TTL from now, or beyond the expiry of what is held */
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
-    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
-           lock->valid_ms;
-}
-
-int64_t rlki_renew_target(const rlk_lock *lock)
-{
-    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
-    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
-    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
-        target_ms = cap_ms;
-        if (cap_ms <= rlki_lock_expiry(lock)) /* it has it: only its drift would shrink */
-            return RLK_NEVER;
-    }
-    return rlki_renew_gains(lock, target_ms) ? target_ms : RLK_NEVER;
-}
-
-int64_t rlki_renew_at(const rlk_lock *lock)
-{
-    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
-    uint32_t left_ms = lease_ms / 3;
-    if (lease_ms - left_ms > lock->ttl_ms / 3)
-        left_ms = lease_ms - lock->ttl_ms / 3;
-    return lock->valid_ms - (int64_t)left_ms;
-}
-
-void rlki_renew_schedule(rlk_lock *lock)
-{
-    lock->wake_ms = renew_is_wanted(lock) ? rlki_renew_at(lock) : RLK_NEVER;
-}
-
-void rlki_renew_schedule_next(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->valid_ms - now_ms;
-    rlki_renew_schedule(lock);
-    if (lock->wake_ms <= now_ms)
-        lock->wake_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
-}
-
-void rlki_renew_due(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
-    lock->wake_ms = RLK_NEVER;
-    if (lock->operation != RLK_OP_NONE)
-        return; /* scheduled again when the operation is over */
-    target_ms = rlki_renew_target(lock);
-    if (target_ms == RLK_NEVER) {
-        rlki_renew_schedule_next(lock); /* with much drift nothing is to be gained yet */
-        return;
-    }
-    rlki_lock_claim(lock, target_ms, now_ms);
-    lock->flags = RLKI_LOCK_BACKGROUND;
-    rlki_hold_begin(lock, RLK_OP_RENEW, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
-}
-
-void rlki_renew_preempt(rlk_lock *lock)
-{
-    lock->operation = RLK_OP_NONE;
-    lock->flags = 0;
-}
-
-void rlki_renew_finish(rlk_lock *lock, rlk_result result)
-{
-    if (result == RLK_LOST)
-        return; /* which is told as such */
-    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
-        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
-    lock->renewal = (int16_t)result;
-    lock->options |= RLKI_OPTION_RENEWED;
-    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
-    if (result == RLK_OK) {
-        RLKI_COUNT(lock->client, renewed);
-        rlki_renew_schedule_next(lock);
-    } else if (lock->state == RLKI_HELD) {
-        int64_t half_ms = (lock->valid_ms - lock->client->now_ms) / 2; /* for more than one try */
-        uint32_t pause_ms =
-            rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-        RLKI_COUNT(lock->client, renew_unknown);
-        lock->wake_ms = lock->client->now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
-    } else {
-        RLKI_COUNT(lock->client, renew_refused);
-    }
-}
-
-/* ==== src/lock/seat.c ====
- *
- * A seat: one lock on one node. It puts commands on the node's connection, at most one at a time,
- * and turns what becomes of them into a verdict and into what is known of our token there:
- *
- *             SET sent                  OK, or compared: ours
- *   absent ------------> POSSIBLE ------------------------------> POSSIBLE + PRESENT
- *     ^                     |  nil, refused, compared: not ours          |
- *     +---------------------+                                            |
- *     +------------------------------------------------------------------+
- *               compare-and-delete answered; compared: not ours
- *
- * A SET that is sent and not answered carries the flag FENCE and the number of its stream. What is
- * answered later on that stream settles it, because a server executes a stream in order. What is
- * sent on a later stream doesn't, unless the connection was fenced in between: if not, the SET is
- * `loose`: it may execute at any later time, and a compare that says "not ours" proves nothing
- * (rule 5 of docs/correctness.md). A compare that says "ours" uses one loose SET up, for nothing
- * else can have put the token there. A loose SET that is left when the token is deleted is a DOUBT:
- * an orphan is possible, and nobody can tell. It lasts until the lock draws another random part.
- *
- * A command leaves only with the key and the token that it is to have: where the caller's texts
- * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
- * good. What is on the node stays there until its TTL: after an undo that is a DOUBT too.
- *
- * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
- * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
- * sent afterwards on the same stream comes behind it.
- */
-
-#include <string.h>
-
-rlk_lock *rlki_seat_lock(rlk_seat *seat)
-{
-    uint8_t *first = (uint8_t *)(seat - seat->index);
-    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, seats));
-}
-
-static void seat_set(rlk_seat *seat, unsigned flags)
-{
-    seat->flags = (uint8_t)(seat->flags | flags);
-}
-
-static void seat_clear(rlk_seat *seat, unsigned flags)
-{
-    seat->flags = (uint8_t)(seat->flags & ~flags);
-}
-
-bool rlki_seat_has_token(const rlk_seat *seat)
-{
-    unsigned there = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE;
-    return seat->flags & there || seat->loose > 0;
-}
-
-bool rlki_seat_clean(const rlk_seat *seat)
-{
-    return seat->request.state == RLK_REQUEST_IDLE && !rlki_seat_has_token(seat);
-}
-
-static rlk_conn *seat_conn(rlk_seat *seat)
-{
-    return rlki_route(rlki_seat_lock(seat), seat->index);
-}
-
-static void seat_submit(rlk_seat *seat, unsigned command)
-{
-    seat->request.tag = (uint8_t)command;
-    rlk_conn_submit(seat_conn(seat), &seat->request, rlki_seat_lock(seat)->client->now_ms);
-}
-
-/* It is not sent again. The last one of the lock takes the time with it: else the next operation's
- * command would be sent again at that time, and not at its own. */
-static void seat_drop_retry(rlk_seat *seat)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    unsigned waiting = 0;
-    unsigned i;
-    if (!(seat->flags & RLKI_SEAT_RETRY))
-        return;
-    seat_clear(seat, RLKI_SEAT_RETRY);
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        waiting |= lock->seats[i].flags & RLKI_SEAT_RETRY;
-    if (waiting == 0)
-        lock->retry_ms = RLK_NEVER;
-}
-
-void rlki_seat_send(rlk_seat *seat, unsigned command)
-{
-    seat_clear(seat, RLKI_SEAT_NOSCRIPT | RLKI_SEAT_RETRY);
-    if (command == RLKI_SET)
-        seat_clear(seat, RLKI_SEAT_REPEATED);
-    seat_submit(seat, command);
-}
-
-bool rlki_seat_abandon(rlk_seat *seat)
-{
-    /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
-    bool answered = seat->request.tag != RLKI_NO_COMMAND &&
-                    seat->request.state == RLK_REQUEST_IDLE && !(seat->flags & RLKI_SEAT_RETRY);
-    seat->request.tag = RLKI_NO_COMMAND;
-    seat_drop_retry(seat);
-    return rlk_conn_withdraw(seat_conn(seat), &seat->request) && !answered;
-}
-
-void rlki_seat_undo(rlk_seat *seat)
-{
-    bool releasing = seat->request.tag == RLKI_RELEASE;
-    if (releasing && (seat->request.state != RLK_REQUEST_IDLE || seat->flags & RLKI_SEAT_RETRY))
-        return;
-    rlki_seat_abandon(seat);
-    seat->expiry_ms = RLKI_EXPIRED;
-    if (!rlki_seat_clean(seat))
-        rlki_seat_send(seat, RLKI_RELEASE);
-}
-
-/* ---- commands ---- */
-
-/* What is the same in each command leaves in one piece. */
-#define SEAT_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
-
-/* The beginning of a script's call, up to the number of its keys. */
-static void seat_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
-{
-    rlk_resp_put_command(writer, argc);
-    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
-        rlk_conn_put_script(conn, writer);
-    else
-        SEAT_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
-    SEAT_PUT(writer, "$1\r\n1\r\n");
-}
-
-static void seat_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
-{
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
-}
-
-static void seat_put_key_token(const rlk_lock *lock, const rlk_seat *seat, rlk_resp_writer *writer)
-{
-    uint8_t *token;
-    seat_put_key(lock, writer);
-    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
-    if (token)
-        rlki_token_write(lock, seat->round, token);
-}
-
-/* Milliseconds that a raise asks for; -1, which raises nothing, once the target is past (a PEXPIRE
- * of 0 or less would delete). An acquire that finds its own token raises to its whole TTL. */
-static int64_t seat_raise_to(const rlk_lock *lock, const rlk_seat *seat, int64_t t0_ms)
-{
-    int64_t to;
-    if (seat->request.tag == RLKI_CHECK)
-        return -1;
-    if (lock->operation == RLK_OP_ACQUIRE)
-        return lock->ttl_ms;
-    to = lock->target_ms - t0_ms;
-    return to > 0 ? to : -1;
-}
-
-/* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
-static void seat_settle_stream(rlk_lock *lock, rlk_seat *seat, uint32_t generation)
-{
-    if (!(seat->flags & RLKI_SEAT_FENCE) || seat->generation == generation)
-        return;
-    seat_clear(seat, RLKI_SEAT_FENCE);
-    /* Beside a loose one a fenced SET counts as loose too: if the token is found, nobody can tell
-     * which of them put it there, and so whether the loose one is used up. */
-    if (seat->generation > lock->client->unfenced[seat->index] && seat->loose == 0)
-        return;
-    if (seat->loose < UINT8_MAX)
-        seat->loose++;
-}
-
-static void seat_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
-{
-    SEAT_PUT(writer, "*2\r\n$4\r\nPTTL\r\n");
-    seat_put_key(lock, writer);
-}
-
-/* With it, where the server tells of changes, the PTTL that makes it tell of this key. */
-static unsigned seat_put_set(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
-                             rlk_resp_writer *writer)
-{
-    bool tracking = rlk_conn_is_tracking(conn);
-    SEAT_PUT(writer, "*6\r\n$3\r\nSET\r\n");
-    seat_put_key_token(lock, seat, writer);
-    SEAT_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
-    rlk_resp_put_integer(writer, lock->ttl_ms);
-    if (tracking)
-        seat_put_pttl(lock, writer);
-    if (rlk_resp_writer_result(writer) == RLK_OK) {
-        seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_FENCE);
-        seat->generation = rlk_conn_generation(conn);
-    }
-    return tracking ? 2 : 1;
-}
-
-static unsigned seat_put_command(rlk_lock *lock, rlk_seat *seat, rlk_conn *conn,
-                                 rlk_resp_writer *writer)
-{
-    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
-    switch (seat->request.tag) {
-    case RLKI_SET:
-        return seat_put_set(lock, seat, conn, writer);
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        seat_put_script(conn, writer, by_get ? 7 : 6);
-        seat_put_key_token(lock, seat, writer);
-        rlk_resp_put_integer(writer, seat_raise_to(lock, seat, lock->client->now_ms));
-        if (by_get)
-            SEAT_PUT(writer, "$1\r\n1\r\n");
-        return 1;
-    case RLKI_RELEASE:
-        seat_put_script(conn, writer, by_get ? 7 : 5);
-        seat_put_key_token(lock, seat, writer);
-        if (by_get)
-            SEAT_PUT(writer, "$0\r\n\r\n$1\r\n1\r\n");
-        return 1;
-    case RLKI_QUERY:
-        SEAT_PUT(writer, "*2\r\n$3\r\nGET\r\n");
-        seat_put_key(lock, writer);
-        seat_put_pttl(lock, writer);
-        return 2;
-    case RLKI_PROBE:
-        seat_put_pttl(lock, writer);
-        return 1;
-    default: /* RLKI_DEL */
-        SEAT_PUT(writer, "*2\r\n$3\r\nDEL\r\n");
-        seat_put_key(lock, writer);
-        return 1;
-    }
-}
-
-/* True if the caller's texts have changed since init (fault 119): a command would have another key,
- * or another token. */
-static bool seat_dangles(const rlk_lock *lock)
-{
-    return rlki_token_texts(lock) != lock->texts;
-}
-
-unsigned rlki_seat_encode(rlk_seat *seat, rlk_conn *conn, rlk_resp_writer *writer)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    unsigned replies;
-    if (seat_dangles(lock)) {
-        /* Refused by rlki_seats_retry, at once but not here, in the middle of a step. */
-        seat_set(seat, RLKI_SEAT_RETRY);
-        lock->retry_ms = lock->client->now_ms;
-        rlki_lock_rearm(lock);
-        return 0;
-    }
-    seat_settle_stream(lock, seat, rlk_conn_generation(conn));
-    seat->t0 = (uint32_t)lock->client->now_ms;
-    replies = seat_put_command(lock, seat, conn, writer);
-#ifndef RLK_NO_TRACE
-    if (rlk_resp_writer_result(writer) == RLK_OK)
-        RLKI_TRACE(lock, RLK_TRACE_COMMAND, seat->index, rlki_command_name(seat->request.tag),
-                   replies);
-#endif
-    return replies;
-}
-
-/* ---- replies ---- */
-
-static bool seat_in_round(const rlk_lock *lock, const rlk_seat *seat)
-{
-    return lock->operation == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ROUND &&
-           seat->round == lock->round && seat->verdict == RLKI_NONE;
-}
-
-/* Records a verdict, if the command that brings it is one of the operation under way: the late
- * reply to a SET is no answer to an extend, nor that to an undo one to the next round's SET, or to
- * the release of another round's token. */
-static void seat_say(rlk_seat *seat, unsigned command, unsigned verdict)
-{
-    const rlk_lock *lock = rlki_seat_lock(seat);
-    bool asked = false;
-    switch (lock->operation) {
-    case RLK_OP_ACQUIRE:
-        asked = command != RLKI_RELEASE && seat_in_round(lock, seat);
-        break;
-    case RLK_OP_RELEASE:
-        asked = command == RLKI_RELEASE && seat->round == lock->round;
-        break;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-        asked = command == RLKI_RAISE;
-        break;
-    case RLK_OP_CHECK:
-        asked = command == RLKI_CHECK;
-        break;
-    case RLK_OP_QUERY:
-        asked = command == RLKI_QUERY;
-        break;
-    case RLK_OP_FORCE_RELEASE:
-        asked = command == RLKI_DEL;
-        break;
-    default:
-        break;
-    }
-    if (asked)
-        seat->verdict = (uint8_t)verdict;
-}
-
-/* Our token is not on the node (now; a loose SET may still bring it). */
-static void seat_absent(rlk_seat *seat)
-{
-    seat_clear(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE);
-    seat->expiry_ms = RLKI_EXPIRED;
-}
-
-/* The token was found. If no SET was answered OK, and none is unanswered on this very stream, a
- * loose one has been executed. */
-static void seat_use_up(rlk_seat *seat)
-{
-    if (!(seat->flags & (RLKI_SEAT_PRESENT | RLKI_SEAT_FENCE)) && seat->loose > 0)
-        seat->loose--;
-}
-
-static void seat_present(rlk_seat *seat, unsigned command)
-{
-    seat_use_up(seat);
-    seat_clear(seat, RLKI_SEAT_FENCE);
-    seat_set(seat, RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT);
-    seat_say(seat, command, RLKI_YES);
-}
-
-static void seat_confirm(rlk_seat *seat, int64_t expiry_ms, int64_t t0_ms)
-{
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-    seat->expiry_ms = expiry_ms;
-    seat->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
-    seat->generation = rlk_conn_generation(seat_conn(seat));
-}
-
-int64_t rlki_seat_until(const rlk_client *client, const rlk_seat *seat)
-{
-    if (seat->expiry_ms == RLKI_EXPIRED)
-        return RLKI_EXPIRED;
-    return seat->expiry_ms - (int64_t)rlki_client_drift(client, seat->horizon_ms);
-}
-
-/*
- * The script says that p_ms remain. No more is believed than was known before or is asked for now:
- * a server whose clock went back, or an extend that was given up, must not lengthen a lease behind
- * the caller's back (rule 8). And what was known stays with its own horizon: the drift that it
- * counts with runs from when it was asked for. A raise takes the answer instead, where that leaves
- * more: it has hardly any drift yet, and that of a long extend may be more than a TTL.
- */
-static void seat_confirm_left(rlk_lock *lock, rlk_seat *seat, unsigned command, int64_t t0_ms,
-                              int64_t p_ms)
-{
-    bool same = seat->generation == rlk_conn_generation(seat_conn(seat));
-    int64_t known_ms = rlki_seat_until(lock->client, seat);
-    uint32_t horizon_ms = seat->horizon_ms;
-    int64_t said_ms = rlki_later(t0_ms, p_ms);
-    int64_t most_ms = seat->expiry_ms;
-    bool stays;
-    int64_t asked_ms =
-        lock->operation == RLK_OP_ACQUIRE ? rlki_later(t0_ms, lock->ttl_ms) : lock->target_ms;
-    int64_t expiry_ms =
-        rlki_confirmed_expiry(seat->expiry_ms, same, t0_ms, lock->client->now_ms, p_ms);
-    if (command == RLKI_RAISE && asked_ms > most_ms)
-        most_ms = asked_ms;
-    if (expiry_ms > most_ms)
-        expiry_ms = most_ms;
-    stays = expiry_ms == seat->expiry_ms && expiry_ms != said_ms;
-    seat_confirm(seat, said_ms < most_ms ? said_ms : most_ms, t0_ms);
-    if (stays && (command == RLKI_CHECK || rlki_seat_until(lock->client, seat) <= known_ms)) {
-        seat->expiry_ms = expiry_ms;
-        seat->horizon_ms = horizon_ms;
-    }
-}
-
-/* Errors that say for certain that the command was not executed. An unknown one doesn't: proxies
- * have errors of their own. */
-static bool seat_refused(rlk_result error)
-{
-    return rlki_error_scope(error) != RLKI_SCOPE_UNKNOWN;
-}
-
-static void seat_error(rlk_seat *seat, unsigned command, rlk_result error)
-{
-    rlki_lock_note(rlki_seat_lock(seat), seat->index, command, error);
-    seat_say(seat, command, RLKI_ERROR);
-}
-
-/* The command is sent again after a pause: rlki_seats_retry. */
-static void seat_retry(rlk_seat *seat, unsigned command, rlk_result error)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    rlk_client *client = lock->client;
-    uint32_t pause_ms = rlki_client_jitter(client, lock->retry_min_ms, lock->retry_max_ms);
-    int64_t when = rlki_later(client->now_ms, pause_ms);
-    rlki_lock_note(lock, seat->index, command, error);
-    seat->request.tag = (uint8_t)command;
-    seat_set(seat, RLKI_SEAT_RETRY);
-    if (when < lock->retry_ms)
-        lock->retry_ms = when;
-}
-
-/* Loads the scripts and repeats the command, once. */
-static bool seat_reload(rlk_seat *seat, unsigned command, rlk_result error)
-{
-    if (error != RLK_E_NOSCRIPT || seat->flags & RLKI_SEAT_NOSCRIPT)
-        return false;
-    seat_set(seat, RLKI_SEAT_NOSCRIPT);
-    rlk_conn_load_scripts(seat_conn(seat), rlki_seat_lock(seat)->client->now_ms);
-    seat_submit(seat, command);
-    return true;
-}
-
-static bool seat_is_ok(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
-           reply->data[1] == 'K';
-}
-
-/* True of the script's answer that our token is not in the key. */
-static bool seat_lacks(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_INTEGER &&
-           (reply->value == RLKI_ABSENT || reply->value == RLKI_NOT_OURS);
-}
-
-/* What a node says instead of our token: a lease that it ends, or finds ended, ended by that. */
-static void seat_note_cause(rlk_lock *lock, const rlk_reply *reply)
-{
-    rlk_lost_cause cause = reply->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
-                           : reply->value == RLKI_NOT_OURS ? RLK_LOST_OVERWRITTEN
-                                                           : RLK_LOST_DELETED;
-    bool releasing = lock->operation == RLK_OP_RELEASE && !(lock->flags & RLKI_LOCK_FORCE_LOST);
-    if ((lock->state == RLKI_HELD || releasing) && lock->lost_cause < cause)
-        lock->lost_cause = (uint8_t)cause;
-}
-
-/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
-static bool seat_is_nil(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_NULL && reply->value == 0;
-}
-
-/* False of a reply that no server gives to such a command: replies and requests do not match. */
-static bool seat_is_answer(unsigned command, const rlk_reply *reply, unsigned left)
-{
-    bool integer = reply->type == RLK_RESP_INTEGER;
-    if (reply->error != RLK_OK)
-        return true;
-    switch (command) {
-    case RLKI_SET:
-        return seat_is_ok(reply) || seat_is_nil(reply);
-    case RLKI_SET_NIL:
-    case RLKI_SET_DONE:
-    case RLKI_PROBE:
-        return integer && reply->value >= -2;
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        return integer && reply->value >= RLKI_NOT_OURS;
-    case RLKI_QUERY:
-        if (left > 0)
-            return seat_is_nil(reply) || (reply->type == RLK_RESP_BULK && reply->value >= 0);
-        return integer && reply->value >= -2;
-    case RLKI_RELEASE:
-        return integer && (reply->value == 0 || reply->value == 1 || seat_lacks(reply));
-    default: /* RLKI_DEL */
-        return integer && (reply->value == 0 || reply->value == 1);
-    }
-}
-
-/* The script had to use GET, and says so with its reply (scripts.h). */
-static bool seat_is_by_get(unsigned command, const rlk_reply *reply)
-{
-    return (command == RLKI_RAISE || command == RLKI_CHECK || command == RLKI_RELEASE) &&
-           reply->type == RLK_RESP_INTEGER && reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
-}
-
-/* Somebody has the key, for ttl_ms yet: no, unless it may be a loose SET of our own. */
-static void seat_nil(rlk_lock *lock, rlk_seat *seat, int64_t ttl_ms)
-{
-    if (!seat_in_round(lock, seat)) { /* late: the others have it held */
-        rlki_turn_contend(lock);
-        return;
-    }
-    if (seat->loose > 0 && !(seat->flags & RLKI_SEAT_PROBED)) {
-        seat_set(seat, RLKI_SEAT_PROBED);
-        rlki_seat_send(seat, RLKI_RAISE);
-        return;
-    }
-    rlki_acquire_watch(lock, seat, ttl_ms);
-    seat_say(seat, RLKI_SET, RLKI_NO);
-}
-
-static int64_t seat_ttl(const rlk_reply *reply)
-{
-    return reply->error == RLK_OK ? reply->value : RLKI_TTL_UNKNOWN;
-}
-
-static void seat_reply_set(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply, int64_t t0_ms,
-                           unsigned left)
-{
-    if (left > 0)
-        seat->request.tag = RLKI_SET_DONE;
-    if (reply->error != RLK_E_UNEXPECTED) /* that is no answer */
-        seat_clear(seat, RLKI_SEAT_FENCE);
-    if (seat_is_ok(reply)) {
-        seat_set(seat, RLKI_SEAT_PRESENT); /* by this SET, not by a loose one */
-        seat_present(seat, RLKI_SET);
-        seat_confirm(seat, rlki_later(t0_ms, lock->ttl_ms), t0_ms);
-        return;
-    }
-    if (reply->type == RLK_RESP_NULL) {
-        seat_absent(seat);
-        if (seat->loose == 0 && seat_in_round(lock, seat))
-            lock->flags |= RLKI_LOCK_HOLDER; /* also if PTTL is not answered in time */
-        if (left > 0)
-            seat->request.tag = RLKI_SET_NIL;
-        else
-            seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
-        return;
-    }
-    if (seat_refused(reply->error))
-        seat_absent(seat);
-    seat_error(seat, RLKI_SET, reply->error);
-}
-
-static void seat_not_ours(rlk_lock *lock, rlk_seat *seat, unsigned command, const rlk_reply *reply)
-{
-    seat_note_cause(lock, reply);
-    seat_absent(seat);
-    if (command == RLKI_RAISE && seat_in_round(lock, seat)) {
-        if (!(seat->flags & RLKI_SEAT_PROBED)) {
-            rlki_seat_send(seat, RLKI_SET); /* the lost SET did not come through: again */
-            return;
-        }
-        rlki_acquire_watch(lock, seat, RLKI_TTL_UNKNOWN);
-    }
-    seat_say(seat, command, RLKI_NO);
-}
-
-/* A refused command is repeated for the operation that wants it. A raise of a renewal that another
- * operation overtook is not: the renewal comes again. Nor is the check of a key that was touched,
- * while an operation waits for its place: it comes again too. */
-static bool seat_retries(const rlk_lock *lock, const rlk_seat *seat, unsigned command)
-{
-    if (command == RLKI_CHECK)
-        return lock->operation == RLK_OP_CHECK || lock->operation == RLK_OP_NONE ||
-               seat->verdict != RLKI_NONE; /* waits for other nodes */
-    return lock->operation == RLK_OP_EXTEND || lock->operation == RLK_OP_RENEW;
-}
-
-static void seat_reply_raise(rlk_lock *lock, rlk_seat *seat, unsigned command,
-                             const rlk_reply *reply, int64_t t0_ms)
-{
-    if (seat_lacks(reply)) {
-        seat_not_ours(lock, seat, command, reply);
-    } else if (reply->type == RLK_RESP_INTEGER && reply->value >= 0) {
-        seat_present(seat, command);
-        seat_confirm_left(lock, seat, command, t0_ms, reply->value);
-    } else if (reply->type == RLK_RESP_INTEGER && reply->value == -1) {
-        /* ours, and somebody took its expiry away: what we know stands */
-        seat_present(seat, command);
-    } else if (reply->error == RLK_E_WRONGTYPE) {
-        rlki_lock_note(lock, seat->index, command, RLK_E_WRONGTYPE);
-        seat_set(seat, RLKI_SEAT_PROBED); /* no use in another SET */
-        seat_not_ours(lock, seat, command, reply);
-    } else if (!seat_reload(seat, command, reply->error)) {
-        if (lock->operation == RLK_OP_ACQUIRE || rlki_is_final(reply->error))
-            seat_error(seat, command, reply->error);
-        else if (seat_retries(lock, seat, command))
-            seat_retry(seat, command, reply->error);
-    }
-    if (lock->state == RLKI_HELD && seat->request.tag == RLKI_NO_COMMAND && /* looked at */
-        (reply->error == RLK_OK || rlki_is_final(reply->error)))
-        lock->touched &= ~(UINT32_C(1) << seat->index);
-}
-
-/* The undo is over: answered, or nothing more can be done. */
-static void seat_undone(rlk_seat *seat, unsigned verdict)
-{
-    seat_absent(seat);
-    if (seat->loose > 0)
-        seat_set(seat, RLKI_SEAT_DOUBT);
-    seat->loose = 0;
-    seat_clear(seat, RLKI_SEAT_REPEATED | RLKI_SEAT_RETRY);
-    seat_say(seat, RLKI_RELEASE, verdict);
-    if (rlki_seat_lock(seat)->operation == RLK_OP_ACQUIRE)
-        rlki_acquire_undone(rlki_seat_lock(seat), seat, verdict == RLKI_YES);
-}
-
-static void seat_reply_release(rlk_lock *lock, rlk_seat *seat, const rlk_reply *reply)
-{
-    bool wrong_type = reply->error == RLK_E_WRONGTYPE;
-    if (reply->type == RLK_RESP_INTEGER || wrong_type) {
-        bool deleted = !wrong_type && reply->value > 0;
-        bool repeated = (seat->flags & RLKI_SEAT_REPEATED) != 0;
-        if (wrong_type)
-            rlki_lock_note(lock, seat->index, RLKI_RELEASE, RLK_E_WRONGTYPE);
-        if (deleted)
-            seat_use_up(seat);
-        else if (wrong_type || seat_lacks(reply))
-            seat_note_cause(lock, reply);
-        seat_undone(seat, deleted ? RLKI_YES : repeated ? RLKI_NO_AFTER : RLKI_NO);
-        return;
-    }
-    if (seat_reload(seat, RLKI_RELEASE, reply->error))
-        return;
-    if (!seat_refused(reply->error)) /* executed or not */
-        seat_set(seat, RLKI_SEAT_REPEATED);
-    if (rlki_is_final(reply->error) || lock->client->now_ms >= lock->cleanup_ms) {
-        seat_undone(seat, RLKI_ERROR);
-        seat_set(seat, RLKI_SEAT_DOUBT);
-        seat_error(seat, RLKI_RELEASE, reply->error);
-        return;
-    }
-    seat_retry(seat, RLKI_RELEASE, reply->error);
-}
-
-void rlki_seat_reply(rlk_seat *seat, const rlk_reply *reply, unsigned left)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - seat->t0);
-    unsigned command = seat->request.tag;
-    rlk_reply plain;
-    rlk_reply wrong;
-    if (seat_is_by_get(command, reply)) {
-        rlk_conn_note(seat_conn(seat), RLK_SERVER_NO_GETEX);
-        plain = *reply;
-        plain.value = RLKI_BY_GET - reply->value;
-        reply = &plain;
-    }
-    RLKI_TRACE(lock, RLK_TRACE_REPLY, seat->index, rlki_command_name(command),
-               reply->error != RLK_OK ? (int64_t)reply->error : reply->value);
-    if (!seat_is_answer(command, reply, left)) {
-        memset(&wrong, 0, sizeof(wrong));
-        wrong.type = RLK_RESP_ERROR;
-        wrong.error = RLK_E_UNEXPECTED;
-        reply = &wrong;
-        if (command == RLKI_RAISE || command == RLKI_DEL)
-            lock->flags |= RLKI_LOCK_MAYBE_SENT;
-    }
-    if (left == 0)
-        seat->request.tag = RLKI_NO_COMMAND;
-    switch (command) {
-    case RLKI_SET:
-        seat_reply_set(lock, seat, reply, t0_ms, left);
-        break;
-    case RLKI_SET_NIL:
-        seat_nil(lock, seat, seat_ttl(reply));
-        break;
-    case RLKI_SET_DONE: /* gone already: whose doing was that? */
-        if (lock->state == RLKI_HELD && seat_ttl(reply) == -2)
-            rlki_hold_touched(lock, seat->index);
-        break;
-    case RLKI_PROBE:
-        if (lock->operation == RLK_OP_ACQUIRE)
-            rlki_acquire_watch(lock, seat, /* the SET that follows is refused too, and ends it */
-                               reply->error == RLK_E_DANGLING ? -2 : seat_ttl(reply));
-        break;
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        seat_reply_raise(lock, seat, command, reply, t0_ms);
-        break;
-    case RLKI_RELEASE:
-        seat_reply_release(lock, seat, reply);
-        break;
-    default: /* RLKI_QUERY, RLKI_DEL */
-        rlki_query_reply(seat, command, reply, left);
-        break;
-    }
-    if (reply == &wrong)
-        rlk_conn_reject(seat_conn(seat), now_ms);
-}
-
-/* ---- losses ---- */
-
-void rlki_seat_lost(rlk_seat *seat, bool maybe_sent)
-{
-    rlk_lock *lock = rlki_seat_lock(seat);
-    unsigned command = seat->request.tag;
-    bool acquiring = lock->operation == RLK_OP_ACQUIRE;
-    rlk_result why = rlk_conn_result(seat_conn(seat));
-    bool again;
-    if (rlki_condemn_is_for(why))
-        lock->again |= UINT32_C(1) << seat->index;
-    again = rlki_operation_tries_again(lock, seat->index);
-    seat->request.tag = RLKI_NO_COMMAND;
-    if (command == RLKI_SET && !maybe_sent)
-        seat_absent(seat);
-    switch (command) {
-    case RLKI_SET:
-    case RLKI_RAISE:
-        if (acquiring && !seat_in_round(lock, seat))
-            break;
-        if (acquiring && lock->flags & RLKI_LOCK_TRY && !again) {
-            seat_error(seat, command, why);
-            break;
-        }
-        if (command == RLKI_SET && !acquiring)
-            break; /* late, of a lock that is held by the others */
-        if (command == RLKI_RAISE && maybe_sent)
-            lock->flags |= RLKI_LOCK_MAYBE_SENT;
-        rlki_seat_send(seat, maybe_sent ? (unsigned)RLKI_RAISE : command);
-        break;
-    case RLKI_SET_NIL:
-        seat_nil(lock, seat, RLKI_TTL_UNKNOWN);
-        break;
-    case RLKI_SET_DONE:
-    case RLKI_PROBE: /* looked at again when the node is back */
-        break;
-    case RLKI_CHECK:
-        rlki_seat_send(seat, command);
-        break;
-    case RLKI_RELEASE:
-        if (maybe_sent)
-            seat_set(seat, RLKI_SEAT_REPEATED);
-        seat_submit(seat, RLKI_RELEASE);
-        break;
-    default: /* RLKI_QUERY, RLKI_DEL */
-        if (!rlki_query_is_on(lock, command))
-            break;
-        if (again && (!maybe_sent || command == RLKI_QUERY))
-            break; /* sent again by the operation's next step; a DEL never twice */
-        if (maybe_sent && command == RLKI_DEL)
-            lock->flags |= RLKI_LOCK_MAYBE_SENT;
-        if (command == RLKI_QUERY)
-            ((rlk_holder *)lock->query)[seat->index].result = why;
-        seat_error(seat, command, why);
-        break;
-    }
-}
-
-/* As a server refuses it that always will. */
-static void seat_refuse(rlk_seat *seat)
-{
-    rlk_reply refused;
-    memset(&refused, 0, sizeof(refused));
-    refused.type = RLK_RESP_ERROR;
-    refused.error = RLK_E_DANGLING;
-    seat_clear(seat, RLKI_SEAT_RETRY);
-    rlki_seat_reply(seat, &refused, 0);
-}
-
-void rlki_seats_retry(rlk_lock *lock)
-{
-    bool dangles = seat_dangles(lock);
-    unsigned i;
-    lock->retry_ms = RLK_NEVER;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (!(seat->flags & RLKI_SEAT_RETRY))
-            continue;
-        if (dangles)
-            seat_refuse(seat);
-        else
-            rlki_seat_send(seat, seat->request.tag);
-    }
-}
-
-void rlki_seats_forget_retries(rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
-        if (seat->flags & RLKI_SEAT_RETRY && seat->request.tag != RLKI_RELEASE)
-            (void)rlki_seat_abandon(seat);
-    }
-}
-
-rlki_tally rlki_tally_of(const rlk_lock *lock)
-{
-    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        switch (seat->verdict) {
-        case RLKI_YES:
-            tally.yes++;
-            break;
-        case RLKI_NO:
-            tally.no++;
-            break;
-        case RLKI_NO_AFTER:
-            tally.no_after++;
-            break;
-        case RLKI_NONE:
-            tally.pending++;
-            break;
-        default:
-            tally.error++;
-            break;
-        }
-        if (!rlki_seat_clean(seat) || seat->flags & RLKI_SEAT_DOUBT)
-            tally.unclean++;
-        if (seat->flags & RLKI_SEAT_DOUBT)
-            tally.doubt++;
-    }
-    return tally;
-}
-
-/* ==== src/lock/text.c ====
- *
- * Errors in words, rendered on demand into the client's one buffer.
- */
-
-#ifndef RLK_NO_TEXT
-/* Longest part of a key that is shown. */
-#define TEXT_KEY_MAX 48
-
-/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
-#define TEXT_ADDRESS_MAX 108u
-#endif
-
-static text_out text_start(rlk_client *client)
-{
-    return text_begin(client->text, sizeof client->text);
-}
-
-void rlki_text_char(text_out *out, char c)
-{
-    if (out->at == out->end)
-        return;
-    *out->at++ = c >= ' ' && c <= '~' ? c : '?';
-    *out->at = '\0';
-}
-
-void rlki_text_number(text_out *out, uint32_t number)
-{
-    char digits[10];
-    unsigned n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (n > 0)
-        rlki_text_char(out, digits[--n]);
-}
-
-#ifndef RLK_NO_TEXT
-static void text_bytes(text_out *out, const char *bytes, size_t len)
-{
-    size_t i;
-    for (i = 0; i < len; i++)
-        rlki_text_char(out, bytes[i]);
-}
-
-void rlki_text_string(text_out *out, const char *string)
-{
-    while (*string)
-        rlki_text_char(out, *string++);
-}
-
-/* "NAME: meaning" */
-static void text_result(text_out *out, rlk_result result)
-{
-    rlki_text_string(out, rlk_result_name(result));
-    rlki_text_string(out, ": ");
-    rlki_text_string(out, rlk_result_text(result));
-}
-
-/* What ended a lease; NULL: nothing is known. */
-static const char *text_lost_cause(unsigned cause)
-{
-    static const char *const causes[RLK_LOST_CAUSES] = {
-        NULL,
-        "the lease ran out before it was renewed",
-        "the lease ran out, for the server refused to renew it",
-        "the key is gone: deleted, evicted, expired, or lost with the server's data",
-        "the key has another value: somebody wrote it, or deleted and acquired it",
-        "the key has something that is not a string"};
-    return causes[cause];
-}
-
-/* What a result means to an operation; NULL: what it means to all. */
-static const char *text_of_operation(unsigned operation, rlk_result result)
-{
-    switch (operation) {
-    case RLK_OP_ACQUIRE:
-        return result == RLK_E_TIMES ? "the wait is negative: RLK_TRY, RLK_FOREVER, RLK_DEFAULT or "
-                                       "milliseconds"
-                                     : NULL;
-    case RLK_OP_QUERY:
-        if (result == RLK_E_ARGUMENT)
-            return "holders is NULL, or has room for less than rlk_client_nodes()";
-        return result == RLK_NOT_HELD ? "nobody has the lock" : NULL;
-    case RLK_OP_EXTEND:
-    case RLK_OP_RENEW:
-        return result == RLK_UNKNOWN ? "sent, but not answered in time: held until the deadline of "
-                                       "before, and the key may live longer"
-                                     : NULL;
-    case RLK_OP_RELEASE:
-        return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
-                                       "over; the deleting goes on while the client is served"
-                                     : NULL;
-    case RLK_OP_FORCE_RELEASE:
-        return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"
-                                     : NULL;
-    default:
-        return NULL;
-    }
-}
-
-/* "NAME: meaning", of a lock's operation */
-static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
-                             rlk_result result)
-{
-    const char *meaning = text_of_operation(operation, result);
-    bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
-    if (lost)
-        meaning = text_lost_cause(lock->lost_cause);
-    rlki_text_string(out, rlk_result_name(result));
-    rlki_text_string(out, ": ");
-    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
-    rlki_text_lock_limit(out, lock, operation, result);
-    if (result == RLK_LOST)
-        rlki_text_string(out, "; stop using what it protects");
-}
-
-/* The end of a text that may be long. */
-static void text_tail(text_out *out, const char *bytes, size_t len)
-{
-    if (len > TEXT_ADDRESS_MAX) {
-        rlki_text_string(out, "...");
-        bytes += len - TEXT_ADDRESS_MAX;
-        len = TEXT_ADDRESS_MAX;
-    }
-    text_bytes(out, bytes, len);
-}
-
-/* "127.0.0.1:6379", "[::1]:6379", "/run/redis.sock" */
-static void text_address(text_out *out, const rlk_url *url)
-{
-    bool v6 = false;
-    uint16_t i;
-    if (url->host) {
-        for (i = 0; i < url->host_len; i++)
-            v6 = v6 || url->host[i] == ':';
-        rlki_text_string(out, v6 ? "[" : "");
-        text_tail(out, url->host, url->host_len);
-        rlki_text_string(out, v6 ? "]:" : ":");
-        rlki_text_number(out, url->port);
-    } else {
-        text_tail(out, url->path, url->path_len);
-    }
-}
-
-/* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
-static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
-{
-    unsigned verdict = lock ? lock->seats[node].verdict : (unsigned)RLKI_NONE;
-    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || verdict == RLKI_ERROR)
-        return false;
-    return !lock || verdict != RLKI_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
-}
-
-/* "; 2 of 5 nodes answer, 3 are needed" */
-static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock *lock)
-{
-    unsigned answering = 0;
-    unsigned i;
-    if (rlki_nodes(client) == 1)
-        return;
-    for (i = 0; i < rlki_nodes(client); i++)
-        answering += text_answers(client, lock, i);
-    rlki_text_string(out, "; ");
-    rlki_text_number(out, answering);
-    rlki_text_string(out, " of ");
-    rlki_text_number(out, rlki_nodes(client));
-    rlki_text_string(out, answering == 1 ? " nodes answers, " : " nodes answer, ");
-    rlki_text_number(out, rlki_needed(client));
-    rlki_text_string(out, " are needed");
-}
-
-/* "; connection refused, errno 111" */
-static void text_errno(text_out *out, const rlk_env *env, int number)
-{
-    const char *words = env->errno_text != NULL ? env->errno_text(env->context, number) : NULL;
-
-    rlki_text_string(out, "; ");
-    if (words != NULL) {
-        rlki_text_string(out, words);
-        rlki_text_string(out, ", ");
-    }
-    rlki_text_string(out, "errno ");
-    rlki_text_number(out, (uint32_t)number);
-}
-
-/* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
-static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
-                      rlk_result error)
-{
-    rlk_conn *conn = client->conns[node];
-    rlk_result_kind kind = rlk_result_class(error);
-    const char *said = rlk_conn_text(conn);
-    rlki_text_string(out, " (node ");
-    rlki_text_number(out, node);
-    if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
-        rlki_text_string(out, ", ");
-        text_address(out, rlk_conn_url(conn));
-    }
-    if (command[0]) {
-        rlki_text_string(out, ", ");
-        rlki_text_string(out, command);
-    }
-    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
-        rlki_text_string(out, "; the server said: ");
-        rlki_text_string(out, said);
-    }
-    /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
-    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
-        rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
-    if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
-        text_errno(out, &client->env, rlk_conn_errno(conn));
-    rlki_text_char(out, ')');
-}
-
-const char *rlki_operation_name(unsigned operation)
-{
-    static const char *const names[] = {"lock",  "acquire", "release", "extend",
-                                        "renew", "check",   "query",   "force_release"};
-    return names[operation];
-}
-
-const char *rlki_command_name(unsigned command)
-{
-    static const char *const names[] = {"",
-                                        "SET",
-                                        "PTTL",
-                                        "PTTL",
-                                        "PTTL",
-                                        "EVALSHA (raise)",
-                                        "EVALSHA (check)",
-                                        "EVALSHA (release)",
-                                        "GET, PTTL",
-                                        "DEL"};
-    return names[command];
-}
-
-/* The same, of an operation's command; RLKI_NO_COMMAND: of the connection's own. */
-static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
-                              unsigned node, unsigned command, rlk_result error)
-{
-    const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
-                                                  : rlk_conn_step(client->conns[node]);
-    rlki_text_conn_limit(out, client->conns[node], error);
-    text_quorum(out, client, lock);
-    text_node(out, client, node, name, error);
-}
-
-/* What rlk_lock_init or open refused, of one node if that is not the first. */
-static void text_refused(text_out *out, const rlk_client *client)
-{
-    unsigned node = client->error_node;
-    text_result(out, (rlk_result)client->error);
-    rlki_text_refusal(out, client);
-    if (node == 0)
-        return;
-    rlki_text_string(out, " (node ");
-    rlki_text_number(out, node);
-    rlki_text_char(out, ')');
-}
-
-/* "acquire "foobar": " */
-static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
-{
-    rlki_text_string(out, rlki_operation_name(operation));
-    if (lock->error == RLK_E_DANGLING) {
-        rlki_text_string(out, ": ");
-        return;
-    }
-    rlki_text_string(out, " \"");
-    text_bytes(out, (const char *)lock->key,
-               lock->key_len < TEXT_KEY_MAX ? lock->key_len : TEXT_KEY_MAX);
-    rlki_text_string(out, lock->key_len > TEXT_KEY_MAX ? "...\": " : "\": ");
-}
-
-/* "still waiting after 30 s: " */
-static void text_waiting(text_out *out, const rlk_lock *lock)
-{
-    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    rlki_text_string(out, "still waiting after ");
-    rlki_text_number(out,
-                     (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
-    rlki_text_string(out, " s: ");
-}
-
-static void text_last_error(text_out *out, rlk_result error)
-{
-    rlki_text_string(out, "; last error ");
-    rlki_text_string(out, rlk_result_name(error));
-}
-
-#else /* RLK_NO_TEXT: numbers */
-
-#ifndef RLK_NO_TRACE
-const char *rlki_operation_name(unsigned operation)
-{
-    (void)operation;
-    return "";
-}
-
-const char *rlki_command_name(unsigned command)
-{
-    (void)command;
-    return "";
-}
-#endif
-
-static void text_result(text_out *out, rlk_result result)
-{
-    if (result < 0)
-        rlki_text_char(out, '-');
-    rlki_text_number(out, (uint32_t)(result < 0 ? -(int)result : (int)result));
-}
-
-static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned operation,
-                             rlk_result result)
-{
-    (void)lock;
-    (void)operation;
-    text_result(out, result);
-}
-
-static void text_refused(text_out *out, const rlk_client *client)
-{
-    unsigned node = client->error_node;
-    text_result(out, (rlk_result)client->error);
-    rlki_text_char(out, ' ');
-    rlki_text_char(out, '@');
-    rlki_text_number(out, node);
-}
-
-static void text_command_node(text_out *out, rlk_client *client, const rlk_lock *lock,
-                              unsigned node, unsigned command, rlk_result error)
-{
-    (void)lock;
-    (void)client;
-    (void)command;
-    (void)error;
-    rlki_text_char(out, ' ');
-    rlki_text_char(out, '@');
-    rlki_text_number(out, node);
-}
-
-static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
-{
-    (void)out;
-    (void)lock;
-    (void)operation;
-}
-
-static void text_waiting(text_out *out, const rlk_lock *lock)
-{
-    (void)out;
-    (void)lock;
-}
-
-static void text_last_error(text_out *out, rlk_result error)
-{
-    rlki_text_char(out, ' ');
-    text_result(out, error);
-}
-#endif
-
-/* ---- what a server can't do ---- */
-
-#ifndef RLK_NO_TEXT
-static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
-{
-    rlki_text_string(out, *client->text ? "; " : "works, but ");
-    if (rlki_nodes(client) > 1) {
-        rlki_text_string(out, "node ");
-        rlki_text_number(out, node);
-        rlki_text_char(out, ' ');
-    }
-    rlki_text_string(out, limit);
-}
-#endif
-
-/* Of a client that works: "works, but ...; ...", or nothing. */
-static void text_limits(text_out *out, const rlk_client *client)
-{
-#ifdef RLK_NO_TEXT
-    (void)out;
-    (void)client;
-#else
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++) {
-        const rlk_conn *conn = client->conns[i];
-        unsigned server = rlk_conn_server(conn);
-        if (!rlk_conn_is_tracking(conn))
-            text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
-        if (!(server & RLK_SERVER_IDENTITY))
-            text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
-        if (server & RLK_SERVER_CLUSTER)
-            text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
-        if (server & RLK_SERVER_NO_LOAD)
-            text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
-    }
-#endif
-}
-
-/* ---- the public calls ---- */
-
-/* The first node whose connection has failed; the number of nodes if there is none. */
-static unsigned text_failed_node(const rlk_client *client)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(client); i++)
-        if (rlk_conn_result(client->conns[i]) != RLK_OK)
-            break;
-    return i;
-}
-
-/* The error that keeps a lock of the client waiting; false: none does. */
-static bool text_waiter(const rlk_client *client, rlki_reason *reason)
-{
-    const rlk_lock *lock;
-    for (lock = client->locks; lock; lock = lock->next) {
-        if (!rlki_acquire_is_trying(lock))
-            continue;
-        *reason = rlki_acquire_reason(lock);
-        if (reason->result < 0)
-            return true;
-    }
-    return false;
-}
-
-const char *rlk_client_error(rlk_client *client)
-{
-    rlki_reason reason;
-    text_out out;
-    unsigned node;
-    if (!client)
-        return rlk_result_text(RLK_E_ARGUMENT);
-    out = text_start(client);
-    if (client->error != RLK_OK) {
-        text_refused(&out, client);
-        return client->text;
-    }
-    if (client->state != RLKI_CLIENT_OPEN)
-        return client->text;
-    node = text_failed_node(client);
-    if (node < rlki_nodes(client)) {
-        rlk_result result = rlk_conn_result(client->conns[node]);
-        text_result(&out, result);
-        text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
-    } else if (text_waiter(client, &reason)) {
-        text_result(&out, reason.result);
-        text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
-    } else if (client->failed != RLK_OK) {
-        rlk_result result = (rlk_result)client->failed;
-        text_result(&out, result);
-        text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
-    } else if (client->checked) {
-        text_limits(&out, client);
-    }
-    return client->text;
-}
-
-/* What came last: the result of the last call, or what became of the lease by itself since then. */
-static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
-{
-    bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
-    bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
-    *operation = lock->done_operation;
-    if (renewed || fell)
-        *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
-    if (fell && !(renewed && lock->renewal == RLK_NOT_OWNER))
-        return RLK_LOST;
-    return (rlk_result)(renewed ? lock->renewal : lock->done_result);
-}
-
-/* What an acquire that goes on waits for. */
-static void text_still_waits(text_out *out, const rlk_lock *lock)
-{
-    rlki_reason reason = rlki_acquire_reason(lock);
-    text_lock(out, lock, RLK_OP_ACQUIRE);
-    text_waiting(out, lock);
-    text_result(out, reason.result);
-    if (reason.result < 0)
-        text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
-}
-
-const char *rlk_lock_error(rlk_lock *lock)
-{
-    rlk_client *client;
-    unsigned operation;
-    rlk_result result;
-    rlk_result error;
-    text_out out;
-    if (!lock || !lock->client)
-        return rlk_result_text(RLK_E_CLOSED);
-    client = lock->client;
-    out = text_start(client);
-    if (rlki_acquire_is_trying(lock)) {
-        text_still_waits(&out, lock);
-        return client->text;
-    }
-    result = text_outcome(lock, &operation);
-    error = (rlk_result)lock->error;
-    text_lock(&out, lock, operation);
-    text_lock_result(&out, lock, operation, result);
-    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
-    if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
-        if (error != result)
-            text_last_error(&out, error);
-        text_command_node(&out, client, lock, lock->error_node, lock->error_command, error);
-    }
-    return client->text;
-}
-
-/* ==== src/lock/token.c ====
- *
- * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
- * round. A token for which a release is queued is never used again (rule 3), so each round after
- * an undo takes the next number; a node remembers which token may be on it by that number alone.
- */
-
-#include <string.h>
-
-bool rlki_token_draw(rlk_lock *lock)
-{
-    rlk_env *env = &lock->client->env;
-    unsigned i;
-    if (env->random(env->context, lock->base, sizeof(lock->base)) != 0)
-        return false;
-    /* A doubt is one of the token before. A number of the same token is none: an orphan of an
-     * earlier round, on other nodes, may still make up a quorum with it. */
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        lock->seats[i].flags = (uint8_t)(lock->seats[i].flags & ~RLKI_SEAT_DOUBT);
-    return true;
-}
-
-size_t rlki_token_len(const rlk_lock *lock)
-{
-    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
-}
-
-/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
- */
-static size_t token_step(size_t hash, size_t word)
-{
-    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
-}
-
-/* By words, for it is asked at each command; the last one may overlap the one before. */
-static size_t token_mix(size_t hash, const void *text, size_t len)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t word;
-    while (len > sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        hash = token_step(hash, word);
-        at += sizeof(word);
-        len -= sizeof(word);
-        if (len < sizeof(word)) {
-            at -= sizeof(word) - len;
-            len = sizeof(word);
-        }
-    }
-    if (len == sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        return token_step(hash, word);
-    }
-    while (len-- > 0)
-        hash = token_step(hash, *at++);
-    return hash;
-}
-
-size_t rlki_token_texts(const rlk_lock *lock)
-{
-    size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
-    return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
-}
-
-static uint8_t *token_hex(uint8_t *out, const uint8_t *bytes, size_t len)
-{
-    size_t i;
-    for (i = 0; i < len; i++) {
-        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
-        *out++ = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
-    }
-    return out;
-}
-
-void rlki_token_write(const rlk_lock *lock, uint32_t round, uint8_t *out)
-{
-    uint8_t number[4];
-    number[0] = (uint8_t)(round >> 24);
-    number[1] = (uint8_t)(round >> 16);
-    number[2] = (uint8_t)(round >> 8);
-    number[3] = (uint8_t)round;
-    if (lock->prefix_len > 0)
-        memcpy(out, lock->prefix, lock->prefix_len);
-    out = token_hex(out + lock->prefix_len, lock->base, sizeof(lock->base));
-    token_hex(out, number, sizeof(number));
-}
-
-/* ==== src/lock/trace.c ====
- *
- * What happened: counters and the trace hook.
- */
-
-const char *rlk_cause_name(rlk_cause cause)
-{
-#ifdef RLK_NO_TEXT
-    (void)cause;
-    return "";
-#else
-    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
-                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
-    return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
-#endif
-}
-
-const char *rlk_lost_cause_name(rlk_lost_cause cause)
-{
-#ifdef RLK_NO_TEXT
-    (void)cause;
-    return "";
-#else
-    static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
-                                                       "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
-    return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
-#endif
-}
-
-#ifndef RLK_NO_TRACE
-static void trace_tell(const rlk_client *client, rlk_trace *trace)
-{
-    trace->client = client;
-    if (client->env.trace)
-        client->env.trace(client->env.context, trace);
-}
-
-void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char *what,
-                int64_t number)
-{
-    rlk_trace trace;
-    trace.kind = kind;
-    trace.now_ms = lock->client->now_ms;
-    trace.lock = lock;
-    trace.node = node;
-    trace.what = what;
-    trace.number = number;
-    trace_tell(lock->client, &trace);
-}
-
-void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
-                     const char *what)
-{
-    rlk_trace trace;
-    trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
-    trace.now_ms = rlk_conn_now(conn);
-    trace.lock = NULL;
-    trace.node = (int)node;
-    trace.what = what;
-    trace.number = (int64_t)rlk_conn_result(conn);
-    trace_tell(client, &trace);
-}
-
-void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
-{
-    unsigned i;
-    memset(stats, 0, sizeof(*stats));
-    if (!client || client->state != RLKI_CLIENT_OPEN)
-        return;
-    *stats = client->stats;
-    for (i = 0; i < client->nodes; i++) {
-        rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
-
-        stats->connects += rlk_conn_generation(client->conns[i]);
-        stats->fences += traffic.fences;
-        stats->bytes_sent += traffic.bytes_sent;
-        stats->bytes_received += traffic.bytes_received;
-    }
-}
-
-/* ---- A line of text ---- */
-
-/* Decimal digits of any number of 64 bits. */
-#define TRACE_DIGITS 20
-
-typedef struct trace_line {
-    char *out;
-    size_t cap;
-    size_t len; /* of the whole line, also where less fits */
-} trace_line;
-
-static void trace_char(trace_line *line, char c)
-{
-    if (line->len + 1 < line->cap)
-        line->out[line->len] = c;
-    line->len++;
-}
-
-/* In decimal digits, of which the last `decimals` follow a point. Bit by bit: there is no division
- * of 64 bits. */
-static void trace_number(trace_line *line, int64_t number, unsigned decimals)
-{
-    uint8_t digits[TRACE_DIGITS] = {0}; /* the last one first */
-    uint64_t rest = number < 0 ? 0u - (uint64_t)number : (uint64_t)number;
-    unsigned bit;
-    unsigned k;
-    if (number < 0)
-        trace_char(line, '-');
-    for (bit = 0; bit < 64; bit++) {
-        unsigned carry = (unsigned)(rest >> 63);
-        rest <<= 1;
-        for (k = 0; k < TRACE_DIGITS; k++) {
-            unsigned digit = 2u * digits[k] + carry;
-            carry = digit > 9;
-            digits[k] = (uint8_t)(carry ? digit - 10 : digit);
-        }
-    }
-    k = TRACE_DIGITS;
-    while (k > decimals + 1 && digits[k - 1] == 0)
-        k--;
-    while (k > 0) {
-        if (k == decimals)
-            trace_char(line, '.');
-        trace_char(line, (char)('0' + digits[--k]));
-    }
-}
-
-#ifndef RLK_NO_TEXT
-#define TRACE_KEY_MAX 48
-
-static void trace_string(trace_line *line, const char *string)
-{
-    while (*string)
-        trace_char(line, *string++);
-}
-
-static void trace_key(trace_line *line, const rlk_lock *lock)
-{
-    uint32_t i;
-    trace_string(line, " \"");
-    for (i = 0; i < lock->key_len && i < TRACE_KEY_MAX; i++) {
-        char c = (char)lock->key[i];
-        trace_char(line, c >= ' ' && c <= '~' ? c : '?');
-    }
-    trace_string(line, lock->key_len > TRACE_KEY_MAX ? "...\"" : "\"");
-}
-
-static void trace_result(trace_line *line, int64_t number)
-{
-    trace_string(line, ": ");
-    trace_string(line, rlk_result_name((rlk_result)number));
-}
-
-/* What the number of the trace means. */
-static void trace_meaning(trace_line *line, const rlk_trace *trace)
-{
-    switch (trace->kind) {
-    case RLK_TRACE_CONN:
-        if (trace->number < (int64_t)RLK_E_NOT_CONNECTED) /* else nothing failed */
-            trace_result(line, trace->number);
-        break;
-    case RLK_TRACE_REPLY:
-        if (trace->number <= (int64_t)RLK_E_NOT_CONNECTED)
-            trace_result(line, trace->number);
-        else {
-            trace_string(line, ": ");
-            trace_number(line, trace->number, 0);
-        }
-        break;
-    case RLK_TRACE_PHASE:
-        trace_string(line, ", ");
-        trace_string(line, rlk_cause_name((rlk_cause)trace->number));
-        break;
-    case RLK_TRACE_RESULT:
-        trace_result(line, trace->number);
-        break;
-    case RLK_TRACE_STATE: /* FREE, HELD, LOST */
-        if (trace->what[0] == 'H') {
-            trace_string(line, " for ");
-            trace_number(line, trace->number, 0);
-            trace_string(line, " ms");
-        } else if (trace->what[0] == 'L') {
-            trace_string(line, ", ");
-            trace_string(line, rlk_lost_cause_name((rlk_lost_cause)trace->number));
-        }
-        break;
-    default: /* sent, or notified */
-        break;
-    }
-}
-
-static void trace_text(trace_line *line, const rlk_trace *trace)
-{
-    static const char *const verbs[] = {
-        ": is ",           ": sends ", ": sends ", ": has a reply to ",
-        ": is notified: ", ": is ",    ": is in ", ": ends "};
-    trace_number(line, trace->now_ms, 3);
-    if (trace->node >= 0) {
-        trace_string(line, " node ");
-        trace_number(line, trace->node, 0);
-    }
-    if (trace->lock)
-        trace_key(line, trace->lock);
-    trace_string(line, verbs[trace->kind]);
-    trace_string(line, trace->what);
-    trace_meaning(line, trace);
-}
-
-#else /* RLK_NO_TEXT: numbers */
-
-static void trace_text(trace_line *line, const rlk_trace *trace)
-{
-    trace_number(line, trace->now_ms, 0);
-    trace_char(line, ' ');
-    trace_number(line, trace->kind, 0);
-    trace_char(line, ' ');
-    trace_number(line, trace->node, 0);
-    trace_char(line, ' ');
-    trace_number(line, trace->number, 0);
-}
-#endif
-
-size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
-{
-    trace_line line;
-    line.out = out;
-    line.cap = out ? cap : 0;
-    line.len = 0;
-    trace_text(&line, trace);
-    if (out && cap > 0)
-        out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
-    return line.len;
-}
-
-const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
-{
-    *len = lock->key_len;
-    return lock->key;
-}
-#endif
-
 /* ==== src/lock/transfer.c ====
  *
  * A lease moves from one lock to another:
@@ -15034,8 +16416,8 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
  *            rlk_lock_detach                       rlk_lock_attach
  *     HELD -----------------> FREE   (rlk_lease)   FREE, LOST -----------------> HELD
  *      |                                                         valid no more +-> LOST (undone)
- *      +-- seats where the token was confirmed: their expiry moves, the seat is clean
- *      +-- other seats: undone by the lock that sent the SET, behind it on its own stream
+ *      +-- nodes where the token was confirmed: their expiry moves, the node is clean
+ *      +-- other nodes: undone by the lock that sent the SET, behind it on its own stream
  *
  * Exclusion needs no more than for one lock, since one lock owns the lease at any time: what the
  * other knows is forgotten with the move, so it neither renews, nor undoes what is not its own. A
@@ -15059,10 +16441,10 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
 
 /* True if the node is known to hold the token, and nothing that was sent can bring it, or an
  * earlier one, again. (No SET is under way where a token is PRESENT.) */
-static bool transfer_moves(const rlk_lock *lock, const rlk_seat *seat)
+static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return seat->flags & RLKI_SEAT_PRESENT && !(seat->flags & RLKI_SEAT_DOUBT) &&
-           seat->loose == 0 && seat->round == lock->round;
+    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
+           node->orphans == 0 && node->token == lock->token;
 }
 
 /* Fills in what the nodes that move hold. False: they are no quorum for any time. */
@@ -15072,22 +16454,22 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
     do { /* one at least, as in rlki_lock_expiry */
-        const rlk_seat *seat = &lock->seats[i];
-        bool moves = transfer_moves(lock, seat);
-        until_ms[i] = moves ? rlki_seat_until(client, seat) : RLKI_EXPIRED;
+        const rlk_node_lock *node = &lock->nodes[i];
+        bool moves = transfer_moves(lock, node);
+        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
         lease->node_until_ms[i] = until_ms[i];
         if (moves)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->valid_ms)
-        lease->until_ms = lock->valid_ms;
+    if (lease->until_ms > lock->hold.valid_ms)
+        lease->until_ms = lock->hold.valid_ms;
     return client->now_ms < lease->until_ms;
 }
 
 rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     unsigned i;
     if (result != RLK_OK)
         return result;
@@ -15107,31 +16489,30 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->ttl_ms = lock->ttl_ms;
     lease->node_timeout_ms = lock->node_timeout_ms;
     lease->max_hold_ms = lock->max_hold_ms;
-    lease->round = lock->round;
+    lease->token = lock->token;
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof(lease->base));
     lease->since_ms = lock->since_ms;
-    lease->target_ms = lock->target_ms;
-    lease->claim_ms = lock->claim_ms;
+    lease->target_ms = lock->hold.target_ms;
+    lease->claim_ms = lock->hold.claim_ms;
 
-    if (lock->operation != RLK_OP_NONE)
-        rlki_renew_preempt(lock);
+    lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
+        rlk_node_lock *node = &lock->nodes[i];
         if (!(lease->present & UINT32_C(1) << i))
             continue;
-        (void)rlki_seat_abandon(seat);
-        seat->flags = 0; /* not this lock's any more: nothing is undone */
+        (void)rlki_node_lock_abandon(node);
+        node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->options &= (uint8_t)~RLKI_OPTION_LEAD;
+    lock->follow_again = NULL;
     lock->state = RLKI_FREE;
-    lock->wake_ms = RLK_NEVER;
-    rlki_lock_undo(lock); /* the other nodes */
-    rlki_watch_leave(lock);
-    lock->round ^= TRANSFER_HALF;
+    lock->hold.renew_ms = RLK_NEVER;
+    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
+    (void)rlki_queue_leave(lock);
+    lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_lock_rearm(lock);
+    rlki_machine_run(lock);
     return RLK_OK;
 }
 
@@ -15141,8 +16522,8 @@ static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
     bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
     unsigned i;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_seat *seat = &lock->seats[i];
-        if (!rlki_seat_clean(seat) && (!same_base || lease->present & UINT32_C(1) << i))
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
             return false;
     }
     return true;
@@ -15150,7 +16531,7 @@ static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
 
 rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 {
-    rlk_result result = rlki_lock_enter(lock);
+    rlk_result result = rlki_machine_enter(lock);
     unsigned i;
     if (result != RLK_OK)
         return result;
@@ -15163,411 +16544,35 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    lock->options = (uint8_t)(lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD));
+    lock->options = lock->options & RLKI_OPTION_RENEW;
     memcpy(lock->base, lease->base, sizeof(lock->base));
-    lock->round = lease->round;
+    lock->token = lease->token;
     lock->since_ms = lease->since_ms;
-    lock->target_ms = lease->target_ms;
-    lock->claim_ms = lease->claim_ms;
-    lock->limit_ms = lease->until_ms;
-    lock->touched = lease->present; /* asked now, and so notified of from now on */
+    lock->hold.target_ms = lease->target_ms;
+    lock->hold.claim_ms = lease->claim_ms;
+    lock->hold.limit_ms = lease->until_ms;
+    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_seat *seat = &lock->seats[i];
+        rlk_node_lock *node = &lock->nodes[i];
         if (!(lease->present & UINT32_C(1) << i))
             continue;
-        seat->flags = RLKI_SEAT_POSSIBLE | RLKI_SEAT_PRESENT;
-        seat->round = lease->round;
-        seat->generation = 0;                      /* of no stream here */
-        seat->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
-        seat->horizon_ms = 0;
+        node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
+        node->token = lease->token;
+        node->generation = 0;                      /* of no stream here */
+        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        node->horizon_ms = 0;
     }
     lock->state = RLKI_HELD;
     rlki_operation_note(lock, RLK_OP_ACQUIRE, RLK_OK);
-    rlki_watch_hold(lock);
-    rlki_lock_validate(lock);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->valid_ms - lock->client->now_ms);
-    rlki_renew_schedule_next(lock);
-    rlki_operation_step(lock); /* lost, if it is over */
+    (void)rlki_queue_hold(lock);
+    rlki_lease_validate(lock);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
+               lock->hold.valid_ms - lock->client->now_ms);
+    rlki_lease_schedule_next(lock);
+    rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
-}
-
-/* ==== src/lock/turn.c ====
- *
- * Turns: who acquires a lock again and again leaves it to others in between. The client remembers,
- * for some keys, that others want the lock too:
- *
- *                  somebody else was seen
- *      ALONE --------------------------------> CONTENDED, a turn begins
- *        ^                                      |     ^
- *        |                                      |     | acquired after a wait, or after the pause:
- *        |                                      |     | the next turn
- *        +--------------------------------------+-----+
- *          nobody was, in TURN_ALONE turns in a row
- *
- * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
- * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
- * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
- * has passed: those that wait for longer are faster, and who has to be fast are few. That several
- * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
- *
- * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
- * takes is ALONE again.
- */
-
-#define TURN_MS        48 /* of a turn, and */
-#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
-#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
-#define TURN_PAUSE_MAX 16
-#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
-#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
-#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
-#define TURN_ALONE     8
-#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
-#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
-#define TURN_SHARE     8  /* and takes so large a share of what is new */
-
-static rlk_turn *turn_of(const rlk_lock *lock)
-{
-    return &lock->client->turns[lock->key_hash % RLK_TURNS];
-}
-
-bool rlki_turn_contended(const rlk_lock *lock)
-{
-    const rlk_turn *turn = turn_of(lock);
-    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
-}
-
-static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
-{
-    rlk_turn *turn = turn_of(lock);
-    turn->key_hash = lock->key_hash;
-    turn->began_ms = (uint32_t)lock->client->now_ms;
-    if (turn->crowd > 0)
-        turn->crowd--;
-    turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
-                                 : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
-                                                             : waited_ms);
-    if (round_ms > TURN_ROUND_MAX)
-        round_ms = TURN_ROUND_MAX;
-    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
-                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
-}
-
-static uint32_t turn_round_ms(const rlk_turn *turn)
-{
-    return turn->round_part / TURN_PART;
-}
-
-void rlki_turn_contend(rlk_lock *lock)
-{
-    if (!rlki_turn_contended(lock)) {
-        turn_of(lock)->round_part = 0; /* another key's */
-        turn_of(lock)->crowd = 0;
-        turn_begin(lock, 0, 0);
-    }
-    turn_of(lock)->alone = 0;
-}
-
-void rlki_turn_acquired(rlk_lock *lock)
-{
-    rlk_turn *turn = turn_of(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t waited_ms;
-    bool contended = rlki_turn_contended(lock);
-    if (lock->flags & RLKI_LOCK_TRY || lock->cause == RLK_CAUSE_LOCAL)
-        return;
-    if (lock->flags & RLKI_LOCK_HOLDER)
-        rlki_turn_contend(lock);
-    else if (!contended)
-        return;
-    if (contended && lock->cause == RLK_CAUSE_START)
-        return; /* in its turn */
-    waited_ms = now_ms - lock->began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->t0_ms);
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
-        turn->waited_ms = 0;
-}
-
-/* The turn, contended or not, has lasted for its time. */
-static bool turn_is_over(const rlk_lock *lock)
-{
-    const rlk_turn *turn = turn_of(lock);
-    return (uint32_t)lock->client->now_ms - turn->began_ms >=
-           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
-}
-
-uint32_t rlki_turn_pause(rlk_lock *lock)
-{
-    const rlk_turn *turn = turn_of(lock);
-    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
-    uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) || !turn_is_over(lock))
-        return 0;
-    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
-               TURN_REACTION * turn_round_ms(turn);
-    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
-}
-
-uint32_t rlki_turn_patience(rlk_lock *lock)
-{
-    int64_t waited_ms = lock->client->now_ms - lock->began_ms;
-    uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
-    uint32_t pause_ms;
-    if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
-        return 0;
-    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
-    most_ms -= (uint32_t)waited_ms;
-    return pause_ms < most_ms ? pause_ms : most_ms;
-}
-
-void rlki_turn_crowd(rlk_lock *lock)
-{
-    if (rlki_turn_contended(lock))
-        turn_of(lock)->crowd = TURN_CROWD;
-}
-
-/* ==== src/lock/watch.c ====
- *
- * Who is to be told that a key changed. The client's index has, by the hash of the key, the locks
- * that are held, and of those that wait for one key the first: it asks the server for all of them.
- * The others stand in a row behind it and cost nothing.
- *
- *    bucket --> held --> first waiter --> held (another key) ...
- *                         | row_head        row_tail |
- *                         +--> waiter <--> waiter <--+
- *
- *                   waits: first of its key             acquired
- *         NONE ------------------------------> FIRST -----------------> HOLDER
- *          | ^                                 ^   |                      |  ^ acquired by one
- *          | | leaves: the next is first       |   +----------------+     |  | attempt only
- *          | +---------------------------------|--------------------+-----+  |
- *          | waits behind it                   | the first left              |
- *          +-------------------------------> ROW               NONE ---------+
- *
- * Two keys with one hash wake each other's locks, which costs an attempt.
- */
-
-static rlk_lock **watch_bucket(const rlk_client *client, uint32_t key_hash)
-{
-    return &client->buckets[key_hash & client->buckets_mask];
-}
-
-static void watch_put(rlk_lock *lock, unsigned place)
-{
-    rlk_lock **bucket = watch_bucket(lock->client, lock->key_hash);
-    lock->place = (uint8_t)place;
-    lock->place_prev = NULL;
-    lock->place_next = *bucket;
-    if (*bucket)
-        (*bucket)->place_prev = lock;
-    *bucket = lock;
-}
-
-static void watch_take(rlk_lock *lock)
-{
-    if (lock->place_prev)
-        lock->place_prev->place_next = lock->place_next;
-    else
-        *watch_bucket(lock->client, lock->key_hash) = lock->place_next;
-    if (lock->place_next)
-        lock->place_next->place_prev = lock->place_prev;
-    lock->place = RLKI_PLACE_NONE;
-}
-
-/* The first waiter for the key of a lock. */
-static rlk_lock *watch_first(const rlk_lock *lock)
-{
-    rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
-    while (other && (other->place != RLKI_PLACE_FIRST || !rlki_lock_same_key(lock, other)))
-        other = other->place_next;
-    return other;
-}
-
-const rlk_lock *rlki_watch_asker(const rlk_lock *lock)
-{
-    return lock->place == RLKI_PLACE_ROW ? watch_first(lock) : lock;
-}
-
-const rlk_lock *rlki_watch_owner(const rlk_lock *lock, const char *token, size_t len)
-{
-    const rlk_lock *other;
-    uint8_t own[RLK_TOKEN_MAX];
-    for (other = *watch_bucket(lock->client, lock->key_hash); other; other = other->place_next) {
-        if (other->place != RLKI_PLACE_HOLDER || rlki_token_len(other) != len ||
-            !rlki_lock_same_key(lock, other))
-            continue;
-        rlki_token_write(other, other->round, own);
-        if (memcmp(own, token, len) == 0)
-            break;
-    }
-    return other;
-}
-
-bool rlki_watch_is_held(const rlk_lock *lock)
-{
-    const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
-    for (; other; other = other->place_next)
-        if (rlki_lock_same_key(lock, other) &&
-            (other->place == RLKI_PLACE_HOLDER || other->flags & RLKI_LOCK_HOLDER))
-            return true;
-    return false;
-}
-
-void rlki_watch_count(rlk_lock *lock, const rlk_lock *before, bool handed)
-{
-    unsigned streak = before->streak;
-    if (handed && streak <= lock->client->max_handoffs) /* one too many is as good as more */
-        streak++;
-    if (lock->streak < streak)
-        lock->streak = (uint8_t)streak;
-}
-
-void rlki_watch_recount(rlk_lock *lock)
-{
-    const rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
-    lock->streak = 0;
-    for (; other; other = other->place_next)
-        if (other->place == RLKI_PLACE_HOLDER && rlki_lock_same_key(lock, other))
-            rlki_watch_count(lock, other, true);
-}
-
-bool rlki_watch_wait(rlk_lock *lock)
-{
-    rlk_lock *first = watch_first(lock);
-    if (!first) {
-        rlki_watch_recount(lock);
-        lock->row_head = NULL;
-        lock->row_tail = NULL;
-        watch_put(lock, RLKI_PLACE_FIRST);
-        return true;
-    }
-    lock->place = RLKI_PLACE_ROW;
-    lock->place_next = NULL;
-    lock->place_prev = first->row_tail;
-    if (first->row_tail)
-        first->row_tail->place_next = lock;
-    else
-        first->row_head = lock;
-    first->row_tail = lock;
-    return false;
-}
-
-/* The first of a row that the lock is at an end of. Not by the key: that may have changed. */
-static rlk_lock *watch_first_of_row(const rlk_lock *lock)
-{
-    rlk_lock *other = *watch_bucket(lock->client, lock->key_hash);
-    while (other && (other->place != RLKI_PLACE_FIRST ||
-                     (other->row_head != lock && other->row_tail != lock)))
-        other = other->place_next;
-    return other;
-}
-
-static void watch_leave_row(rlk_lock *lock)
-{
-    rlk_lock *first = watch_first_of_row(lock);
-    if (lock->place_prev)
-        lock->place_prev->place_next = lock->place_next;
-    else
-        first->row_head = lock->place_next;
-    if (lock->place_next)
-        lock->place_next->place_prev = lock->place_prev;
-    else
-        first->row_tail = lock->place_prev;
-    lock->place = RLKI_PLACE_NONE;
-}
-
-/* The first leaves, and the next one is the first. */
-static void watch_leave_first(rlk_lock *lock)
-{
-    rlk_lock *next = lock->row_head;
-    watch_take(lock);
-    if (!next)
-        return;
-    next->row_head = next->place_next;
-    next->row_tail = next->row_head ? lock->row_tail : NULL;
-    if (next->row_head)
-        next->row_head->place_prev = NULL;
-    watch_put(next, RLKI_PLACE_FIRST);
-    rlki_acquire_first(next, lock);
-}
-
-void rlki_watch_leave(rlk_lock *lock)
-{
-    switch (lock->place) {
-    case RLKI_PLACE_HOLDER:
-        watch_take(lock);
-        break;
-    case RLKI_PLACE_FIRST:
-        watch_leave_first(lock);
-        break;
-    case RLKI_PLACE_ROW:
-        watch_leave_row(lock);
-        break;
-    default:
-        break;
-    }
-}
-
-void rlki_watch_hold(rlk_lock *lock)
-{
-    rlki_watch_leave(lock);
-    watch_put(lock, RLKI_PLACE_HOLDER);
-}
-
-/* A connection that came back: a lock is looked after where the server is to tell of its loss, or
- * where it renews by itself. Others are their caller's, unless it may be another server. */
-static bool watch_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
-{
-    return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
-           rlki_condemn_was_replaced(rlki_route(lock, node)) ||
-           lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_LEAD);
-}
-
-/* What is due comes first: a lock that is over need not be told. */
-static void watch_tell(rlk_lock *lock, unsigned node, rlk_cause cause)
-{
-    bool first = lock->place == RLKI_PLACE_FIRST;
-    if (lock->client->now_ms >= lock->timer.deadline_ms) /* who waits, or holds, has a timer */
-        rlki_lock_timer(lock);
-    if (first && lock->place != RLKI_PLACE_FIRST) /* waits no longer: the next in the row does */
-        lock = watch_first(lock);
-    if (!lock)
-        return;
-    RLKI_TRACE(lock, RLK_TRACE_PUSH, node, rlk_cause_name(cause), cause);
-    if (lock->place == RLKI_PLACE_FIRST)
-        rlki_acquire_woken(lock, node, cause);
-    else if (lock->place == RLKI_PLACE_HOLDER && watch_concerns(lock, node, cause))
-        rlki_hold_touched(lock, node);
-}
-
-void rlki_watch_tell(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause cause,
-                     const rlk_lock *own)
-{
-    rlk_lock *lock = *watch_bucket(client, key_hash);
-    while (lock) {
-        rlk_lock *next = lock->place_next; /* whoever is told may leave, and put another in front */
-        bool told = lock->key_hash == key_hash && lock != own;
-        /* by the first node that answers: meanwhile `own` may wait anew, with a streak of its own
-         */
-        if (own && lock->place == RLKI_PLACE_FIRST && told)
-            rlki_watch_count(lock, own, true);
-        /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
-        if (told && own && own->state == RLKI_CLOSED)
-            lock->overtaken |= UINT32_C(1) << node;
-        if (told && (!own || lock->place == RLKI_PLACE_FIRST))
-            watch_tell(lock, node, cause);
-        lock = next;
-    }
-}
-
-void rlki_watch_tell_all(rlk_client *client, unsigned node, rlk_cause cause)
-{
-    rlk_lock *lock;
-    for (lock = client->locks; lock; lock = lock->next)
-        if (lock->place == RLKI_PLACE_FIRST || lock->place == RLKI_PLACE_HOLDER)
-            watch_tell(lock, node, cause);
 }
 
 #endif /* RESPLOCK_IMPLEMENTATION */

@@ -630,14 +630,15 @@ static bool acquire_take_token(rlk_lock *lock)
     return true;
 }
 
-static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
+static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms,
+                          bool one_try)
 {
     int64_t now_ms = lock->client->now_ms;
     bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
+    rlki_operation_begin(lock, op, deadline_ms);
     memset(&lock->wait, 0, sizeof lock->wait);
     lock->wait.cause = RLK_CAUSE_START;
     lock->wait.began_ms = now_ms;
@@ -659,7 +660,8 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     }
 }
 
-static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *holders)
+static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t wait_ms,
+                               rlk_holder *holders)
 {
     (void)holders;
     if (lock->state == RLKI_HELD)
@@ -671,7 +673,7 @@ static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *hold
     if (!acquire_take_token(lock))
         return RLK_E_ENTROPY;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    acquire_begin(lock,
+    acquire_begin(lock, op,
                   rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
                                                        ? (int64_t)lock->client->operation_timeout_ms
                                                        : wait_ms),

@@ -27,7 +27,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t ar
         rlki_renewal_due(lock);
         rlki_machine_run(lock);
     }
-    result = op->begin(lock, argument, holders);
+    result = op->begin(lock, op, argument, holders);
     if (result == RLK_PENDING || result == RLK_OK)
         rlki_machine_run(lock);
     return result;

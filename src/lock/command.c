@@ -183,10 +183,4 @@ const char *rlki_command_name(unsigned command)
                                         "DEL"};
     return names[command];
 }
-#elif !defined(RLK_NO_TRACE)
-const char *rlki_command_name(unsigned command)
-{
-    (void)command;
-    return "";
-}
 #endif

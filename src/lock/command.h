@@ -40,6 +40,14 @@ int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_ge
 bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left);
 
 /* Name of a command, for texts; "" with RLK_NO_TEXT. */
+#ifdef RLK_NO_TEXT
+static inline const char *rlki_command_name(unsigned command)
+{
+    (void)command;
+    return "";
+}
+#else
 const char *rlki_command_name(unsigned command);
+#endif
 
 #endif

@@ -24,38 +24,12 @@ static text_out text_start(rlk_client *client)
     return text_begin(client->text, sizeof client->text);
 }
 
-void rlki_text_char(text_out *out, char c)
-{
-    if (out->at == out->end)
-        return;
-    *out->at++ = c >= ' ' && c <= '~' ? c : '?';
-    *out->at = '\0';
-}
-
-void rlki_text_number(text_out *out, uint32_t number)
-{
-    char digits[10];
-    unsigned n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (n > 0)
-        rlki_text_char(out, digits[--n]);
-}
-
 #ifndef RLK_NO_TEXT
 static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
     for (i = 0; i < len; i++)
         rlki_text_char(out, bytes[i]);
-}
-
-void rlki_text_string(text_out *out, const char *string)
-{
-    while (*string)
-        rlki_text_char(out, *string++);
 }
 
 /* "NAME: meaning" */

@@ -174,7 +174,8 @@ static int64_t extend_deadline(const rlk_lock *lock)
     return rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
 }
 
-static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *holders)
+static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t added_ms,
+                              rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t expiry_ms;
@@ -193,11 +194,12 @@ static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *hold
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
         return RLK_E_TTL;
-    rlki_extend_begin(lock, &rlki_extend, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *holders)
+static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, int64_t ttl_ms,
+                                    rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
@@ -219,11 +221,12 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
         rlki_lease_schedule_next(lock);
         return RLK_OK;
     }
-    rlki_extend_begin(lock, &rlki_renew, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_check_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
+static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                    rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
 
@@ -231,40 +234,7 @@ static rlk_result extend_check_call(rlk_lock *lock, int64_t argument, rlk_holder
     (void)holders;
     if (result != RLK_OK)
         return result;
-    rlki_extend_begin(lock, &rlki_check, 0, extend_deadline(lock));
-    return RLK_PENDING;
-}
-
-/* A key is being compared, because the server notified that it changed. */
-static bool extend_is_comparing(const rlk_lock *lock)
-{
-    unsigned i;
-
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        if (lock->nodes[i].request.tag == RLKI_CHECK)
-            return true;
-    return false;
-}
-
-static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
-{
-    rlk_result result = extend_enter(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
-    int64_t target_ms;
-
-    (void)argument;
-    (void)holders;
-    if (result != RLK_OK)
-        return result;
-    target_ms = rlki_lease_renew_target(lock);
-    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
-        rlki_extend_begin(lock, &rlki_renew, target_ms, deadline_ms);
-    else if (extend_is_comparing(lock))
-        rlki_extend_begin(lock, &rlki_check, 0, deadline_ms);
-    else
-        return RLK_OK; /* not due, or not any more */
+    rlki_extend_begin(lock, op, 0, extend_deadline(lock));
     return RLK_PENDING;
 }
 
@@ -296,6 +266,41 @@ const rlki_operation rlki_check = {
     extend_cancel,
     NULL,
 };
+
+/* A key is being compared, because the server notified that it changed. */
+static bool extend_is_comparing(const rlk_lock *lock)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        if (lock->nodes[i].request.tag == RLKI_CHECK)
+            return true;
+    return false;
+}
+
+static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                         rlk_holder *holders)
+{
+    rlk_result result = extend_enter(lock);
+    int64_t now_ms = lock->client->now_ms;
+    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
+    int64_t target_ms;
+
+    (void)op;
+    (void)argument;
+    (void)holders;
+    if (result != RLK_OK)
+        return result;
+    target_ms = rlki_lease_renew_target(lock);
+    /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
+    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
+        rlki_extend_begin(lock, &rlki_renew, target_ms, deadline_ms);
+    else if (extend_is_comparing(lock))
+        rlki_extend_begin(lock, &rlki_check, 0, deadline_ms);
+    else
+        return RLK_OK; /* not due, or not any more */
+    return RLK_PENDING;
+}
 
 const rlki_operation rlki_keep_alive = {
     RLK_OP_RENEW, RLKI_OP_SERVED, extend_keep_alive_call, NULL, NULL, NULL, NULL, NULL, NULL,

@@ -262,7 +262,8 @@ static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
     lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
 }
 
-static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *holders)
+static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, int64_t cap,
+                                     rlk_holder *holders)
 {
     size_t i;
 
@@ -274,17 +275,18 @@ static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *ho
         holders[i].ttl_ms = RLKI_TTL_ABSENT;
     }
     lock->query = holders;
-    inspect_begin(lock, &rlki_query);
+    inspect_begin(lock, op);
     return RLK_PENDING;
 }
 
-static rlk_result inspect_force_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
+static rlk_result inspect_force_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                                     rlk_holder *holders)
 {
     (void)argument;
     (void)holders;
     if (lock->state == RLKI_HELD)
         return RLK_E_STATE;
-    inspect_begin(lock, &rlki_force_release);
+    inspect_begin(lock, op);
     return RLK_PENDING;
 }
 

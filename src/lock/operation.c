@@ -138,10 +138,4 @@ const char *rlki_operation_name(unsigned id)
                                         "renew", "check",   "query",   "force_release"};
     return names[id];
 }
-#elif !defined(RLK_NO_TRACE)
-const char *rlki_operation_name(unsigned id)
-{
-    (void)id;
-    return "";
-}
 #endif

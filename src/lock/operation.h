@@ -21,9 +21,11 @@ typedef struct rlki_operation {
     uint8_t id; /* rlk_operation; RLK_OP_NONE: nobody called for it */
     uint8_t flags;
 
-    /* Begins it for a call; argument: the wait, the time added, the TTL, the room in `holders`.
-     * RLK_PENDING: begun. Else why not, or that nothing was to be done. NULL: not by a call. */
-    rlk_result (*begin)(rlk_lock *lock, int64_t argument, rlk_holder *holders);
+    /* Begins it for a call; op: the row itself; argument: the wait, the time added, the TTL, the
+     * room in `holders`. RLK_PENDING: begun. Else why not, or that nothing was to be done. NULL:
+     * not by a call. */
+    rlk_result (*begin)(rlk_lock *lock, const struct rlki_operation *op, int64_t argument,
+                        rlk_holder *holders);
 
     /* Goes on as far as votes, times and connections let it, at client->now_ms. True: there may be
      * another step. Called by the dispatcher (machine.c) only. */
@@ -75,6 +77,14 @@ bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node);
 rlk_result rlki_operation_unanswered(rlk_lock *lock);
 
 /* Name of an operation, for texts; "" with RLK_NO_TEXT. */
+#ifdef RLK_NO_TEXT
+static inline const char *rlki_operation_name(unsigned id)
+{
+    (void)id;
+    return "";
+}
+#else
 const char *rlki_operation_name(unsigned id);
+#endif
 
 #endif

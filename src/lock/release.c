@@ -21,7 +21,8 @@
 #include "tally.h"
 #include "trace.h"
 
-static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
+static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                               rlk_holder *holders)
 {
     rlk_client *client = lock->client;
     bool lost = lock->state == RLKI_LOST;
@@ -37,7 +38,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
-    rlki_operation_begin(lock, &rlki_release,
+    rlki_operation_begin(lock, op,
                          rlki_later(client->now_ms, lost ? client->settle_timeout_ms
                                                          : client->operation_timeout_ms));
     if (lost)

@@ -22,23 +22,6 @@
 #include "lease.h"
 #include "trace.h"
 
-void rlki_renewal_due(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
-
-    lock->hold.renew_ms = RLK_NEVER;
-    if (lock->op != NULL)
-        return; /* scheduled again when the operation is over */
-    target_ms = rlki_lease_renew_target(lock);
-    if (target_ms == RLK_NEVER) {
-        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
-        return;
-    }
-    rlki_lease_claim(lock, target_ms, now_ms);
-    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
-}
-
 static void renewal_ended(rlk_lock *lock, rlk_result result)
 {
     if (result == RLK_LOST)
@@ -67,3 +50,20 @@ const rlki_operation rlki_renewal = {
     RLK_OP_NONE, RLKI_OP_LEASE, NULL, rlki_extend_step, rlki_extend_report,
     NULL,        NULL,          NULL, renewal_ended,
 };
+
+void rlki_renewal_due(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+
+    lock->hold.renew_ms = RLK_NEVER;
+    if (lock->op != NULL)
+        return; /* scheduled again when the operation is over */
+    target_ms = rlki_lease_renew_target(lock);
+    if (target_ms == RLK_NEVER) {
+        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
+        return;
+    }
+    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A terminated text under construction: text.c, limits.c.
+ * A terminated text under construction.
  */
 #ifndef RLKI_TEXT_OUT_H
 #define RLKI_TEXT_OUT_H
