@@ -45,7 +45,7 @@ static void bare_receive(int64_t now_ms)
     for (round = 0; round < RX_ROUNDS; round++) {
         size_t cap;
         uint8_t *room = rlk_conn_rx_buf(&conn, &cap);
-        size_t n = room ? board_receive(room, cap) : 0;
+        size_t n = room != NULL ? board_receive(room, cap) : 0;
 
         if (n == 0)
             return;
@@ -60,6 +60,7 @@ static void bare_send(int64_t now_ms)
 
     do {
         const uint8_t *bytes = rlk_conn_tx_buf(&conn, &len);
+
         n = len > 0 ? board_send(bytes, len) : 0;
         rlk_conn_tx_ack(&conn, n, now_ms);
     } while (n > 0 && n == len);
@@ -86,6 +87,7 @@ static void bare_serve(void)
     }
     if ((rlk_conn_wants(&conn) & RLK_WANT_READ) != 0) {
         bool up = board_stream() == BOARD_UP;
+
         bare_receive(now_ms); /* also what came before the end of the stream */
         bare_send(now_ms);
         if (!up) {

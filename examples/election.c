@@ -180,7 +180,7 @@ static void turn(void)
         rlk_client_reset(&redis.client);
         campaign();
     }
-    if (fds[n].revents & POLLIN && read(signals[0], &byte, 1) == 1)
+    if ((fds[n].revents & POLLIN) != 0 && read(signals[0], &byte, 1) == 1)
         resign();
 }
 

@@ -88,7 +88,7 @@ static void wire_open(void)
     name.sin_family = AF_INET;
     name.sin_port = lwip_htons(SERVER_PORT);
     rlk_conn_connecting(&wire.conn, now_ms(NULL));
-    if (!ip4addr_aton(wire.address, &ip)) { /* of a name: by netconn_gethostbyname() */
+    if (ip4addr_aton(wire.address, &ip) == 0) { /* of a name: by netconn_gethostbyname() */
         wire_end(RLK_E_RESOLVE, 0);
         return;
     }

@@ -59,7 +59,7 @@ int main(int argc, char **argv)
         return 1;
     }
 
-    while (!ending) {
+    while (ending == 0) {
         /* A second at a time, to see the signal; else it could be RLK_FOREVER. */
         result = rlk_acquire(&lock, 1000);
         if (result == RLK_TIMED_OUT)
@@ -71,9 +71,9 @@ int main(int argc, char **argv)
             continue;
         }
         printf("%s leads\n", argv[3]);
-        while (!ending && (result = rlk_keep_alive(&lock)) == RLK_OK)
+        while (ending == 0 && (result = rlk_keep_alive(&lock)) == RLK_OK)
             lead_for_a_moment(&lock);
-        if (!ending)
+        if (ending == 0)
             printf("%s leads no longer: %s\n", argv[3], rlk_result_name(result));
     }
 

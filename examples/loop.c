@@ -61,6 +61,7 @@ int main(int argc, char **argv)
     }
     for (i = 0; i < 2; i++) {
         rlk_lock_config config = {.ttl_ms = 10000, .user = argv[2 + i]};
+
         if (rlk_lock_init(&locks[i], &redis.client, argv[2 + i], &config) == RLK_OK &&
             rlk_acquire_start(&locks[i], 5000) == RLK_PENDING) {
             busy++;

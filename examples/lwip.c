@@ -97,6 +97,7 @@ static err_t on_received(void *context, struct tcp_pcb *pcb, struct pbuf *p, err
             size_t cap;
             uint8_t *room = rlk_conn_rx_buf(&wire.conn, &cap);
             u16_t n = (u16_t)LWIP_MIN(cap, (size_t)(p->tot_len - done));
+
             if (room == NULL)
                 break; /* the connection wants to be closed */
             pbuf_copy_partial(p, room, n, done);
@@ -166,6 +167,7 @@ static void wire_send(void)
         size_t len;
         const uint8_t *bytes = rlk_conn_tx_buf(&wire.conn, &len);
         u16_t n = (u16_t)LWIP_MIN(len, tcp_sndbuf(wire.pcb));
+
         if (n == 0 || tcp_write(wire.pcb, bytes, n, TCP_WRITE_FLAG_COPY) != ERR_OK)
             break;
         rlk_conn_tx_ack(&wire.conn, n, now_ms(NULL));
@@ -266,7 +268,7 @@ void lwip_start(const char *address, uint16_t port)
     config.url.host_len = (uint16_t)strlen(address);
     rlk_ticks_init(&ticks, 1000, 32, sys_now());
     rlk_client_conn_config(&client, &config);
-    if (!ipaddr_aton(address, &wire.server) ||
+    if (ipaddr_aton(address, &wire.server) == 0 ||
         random_bytes(NULL, &config.jitter_seed, sizeof config.jitter_seed) != 0 ||
         rlk_conn_init(&wire.conn, &config, now_ms(NULL)) != RLK_OK ||
         rlk_client_init(&client, conns, 1, &client_config) != RLK_OK ||

@@ -143,10 +143,12 @@ static void tls_name(const struct sockaddr_storage *name, char *out, size_t cap)
 
     if (name->ss_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)name;
+
         inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
         snprintf(out, cap, "[%s]:%d", ip, ntohs(v6->sin6_port));
     } else {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
+
         inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
         snprintf(out, cap, "%s:%d", ip, ntohs(v4->sin_port));
     }
@@ -180,6 +182,7 @@ static void tls_try(void)
     wire.fd = -1;
     for (; wire.address != NULL; wire.address = wire.address->ai_next) {
         int on = 1;
+
         wire.fd = socket(wire.address->ai_family, SOCK_STREAM, 0);
         if (wire.fd >= 0 && fcntl(wire.fd, F_SETFL, O_NONBLOCK) == 0 &&
             setsockopt(wire.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
@@ -302,7 +305,7 @@ static int tls_wait(void *context, rlk_client *waiting, int64_t deadline_ms)
     left_ms = deadline_ms == RLK_NEVER ? -1 : deadline_ms - now_ms();
     if (deadline_ms != RLK_NEVER && left_ms < 0)
         left_ms = 0;
-    if (wire.stage == TLS_UP && mbedtls_ssl_check_pending(&wire.ssl))
+    if (wire.stage == TLS_UP && mbedtls_ssl_check_pending(&wire.ssl) != 0)
         left_ms = 0;     /* read by TLS, and not by us */
     stream.fd = wire.fd; /* -1 is passed over */
     if (wire.wants_write)

@@ -294,9 +294,10 @@ static void serve(void)
         wire_open();
     else if ((wants & RLK_WANT_WRITE) != 0 && wire.state == WIRE_UP && !wire.writing)
         wire_write();
-    if (!uv_is_closing((uv_handle_t *)&deadline)) {
+    if (uv_is_closing((uv_handle_t *)&deadline) == 0) {
         int64_t due_ms = rlk_client_deadline(&client);
         int64_t left_ms = due_ms - now_ms();
+
         uv_timer_stop(&deadline);
         if (due_ms != RLK_NEVER && wire.state != WIRE_CLOSING)
             uv_timer_start(&deadline, on_deadline, left_ms > 0 ? (uint64_t)left_ms : 0, 0);

@@ -53,6 +53,9 @@ resplock_check(check_shell FULL COMMAND ${scripts}/check-sources shell TOOLS she
 resplock_check(check_refusals FULL COMMAND ${scripts}/check-refusals
     TOOLS clang arm-none-eabi-gcc x86_64-w64-mingw32-gcc)
 resplock_check(check_refusals_self_test FULL COMMAND ${scripts}/check-refusals --self-test)
+resplock_check(check_style FULL COMMAND ${scripts}/check-style TOOLS clang-query)
+resplock_check(check_style_self_test FULL COMMAND ${scripts}/check-style --self-test
+    TOOLS clang-query)
 resplock_check(check_tidy FULL COMMAND ${scripts}/check-tidy TOOLS clang-tidy)
 resplock_check(check_headers_clang FULL
     COMMAND ${scripts}/check-sources headers clang TOOLS clang++)

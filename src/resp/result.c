@@ -161,7 +161,8 @@ static const result_row result_rows[] = {
 static const result_row *result_find(rlk_result result)
 {
     size_t i;
-    for (i = 0; i < sizeof(result_rows) / sizeof(result_rows[0]); i++)
+
+    for (i = 0; i < sizeof result_rows / sizeof result_rows[0]; i++)
         if (result_rows[i].code == (int16_t)result)
             return &result_rows[i];
     return NULL;
@@ -170,13 +171,15 @@ static const result_row *result_find(rlk_result result)
 const char *rlk_result_name(rlk_result result)
 {
     const result_row *row = result_find(result);
-    return row ? row->name : "?";
+
+    return row != NULL ? row->name : "?";
 }
 
 const char *rlk_result_text(rlk_result result)
 {
     const result_row *row = result_find(result);
-    return row ? row->text : "";
+
+    return row != NULL ? row->text : "";
 }
 
 #else
@@ -197,6 +200,7 @@ rlk_result_kind rlk_result_class(rlk_result result)
 {
     /* a hundred codes each, in the order of the kinds */
     unsigned kind = (unsigned)RLK_KIND_USAGE + (unsigned)-result / 100u;
+
     if (result >= 0)
         return RLK_KIND_OUTCOME;
     return kind < (unsigned)RLK_KIND_FATAL ? (rlk_result_kind)kind : RLK_KIND_FATAL;

@@ -69,7 +69,8 @@ static void rounds_laps_begin(unsigned long units)
 {
     free(rounds_laps.ns);
     rounds_laps.len = 0;
-    rounds_laps.cap = RUNNING_ON_VALGRIND ? 0 : units;
+    rounds_laps.cap = RUNNING_ON_VALGRIND != 0 ? 0 : units;
+
     rounds_laps.ns = calloc(rounds_laps.cap + 1, sizeof *rounds_laps.ns);
     rounds_require(rounds_laps.ns != NULL);
     rounds_laps.last = rounds_clock(CLOCK_MONOTONIC);
@@ -129,9 +130,11 @@ static void rounds_run(const rounds_contender *contender, const char *name, unsi
     wall = rounds_clock(CLOCK_MONOTONIC);
     CALLGRIND_ZERO_STATS;
     CALLGRIND_TOGGLE_COLLECT;
+
     units = contender->run(name, units);
     CALLGRIND_TOGGLE_COLLECT;
     CALLGRIND_DUMP_STATS;
+
     wall = rounds_clock(CLOCK_MONOTONIC) - wall;
     cpu = rounds_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     allocations = rounds_allocations - allocations;

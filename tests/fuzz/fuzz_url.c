@@ -27,7 +27,7 @@ static size_t decode(const char *text, size_t len, char *out)
         if (text[i] == '%' && len - i >= 3)
             memcpy(digits, text + i + 1, 2);
         out[n] = text[i];
-        if (isxdigit((uint8_t)digits[0]) && isxdigit((uint8_t)digits[1])) {
+        if (isxdigit((uint8_t)digits[0]) != 0 && isxdigit((uint8_t)digits[1]) != 0) {
             out[n] = (char)strtoul(digits, NULL, 16);
             i += 2;
         }

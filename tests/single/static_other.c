@@ -12,6 +12,7 @@ rlk_result static_other_try(const char *url, const char *key)
     rlk_posix_client posix;
     rlk_lock lock;
     rlk_result result = rlk_posix_open(&posix, url, NULL);
+
     if (result != RLK_OK)
         return result;
     result = rlk_lock_init(&lock, &posix.client, key, NULL);

@@ -20,6 +20,7 @@ static void test_single_static_locks_exclude_each_other(void **state)
     server *redis = server_start(NULL);
     rlk_posix_client posix;
     rlk_lock lock;
+
     (void)state;
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
@@ -40,6 +41,7 @@ static void test_single_static_lock_is_handed_over(void **state)
     server *redis = server_start(NULL);
     rlk_posix_client posix;
     rlk_lock lock;
+
     (void)state;
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
@@ -61,5 +63,6 @@ int main(void)
         support_test(test_single_static_locks_exclude_each_other),
         support_test(test_single_static_lock_is_handed_over),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

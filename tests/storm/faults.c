@@ -213,9 +213,9 @@ static void proxy_harm(storm_world *world, storm_fault fault, storm_server *it)
 {
     static const char *const commands[] = {"SET", "EVALSHA", "CLIENT", "HELLO"};
     const char *command = commands[dice_roll(&world->dice, 4)];
-    proxy_direction direction = dice_roll(&world->dice, 2) ? PROXY_TO_SERVER : PROXY_TO_CLIENT;
+    proxy_direction direction = dice_roll(&world->dice, 2) != 0 ? PROXY_TO_SERVER : PROXY_TO_CLIENT;
     unsigned number = dice_roll(&world->dice, 400);
-    proxy_ending ending = dice_roll(&world->dice, 2) ? PROXY_FIN : PROXY_RST;
+    proxy_ending ending = dice_roll(&world->dice, 2) != 0 ? PROXY_FIN : PROXY_RST;
     proxy *middle = it->middle;
 
     it->proxy_until_us = storm_now_us() + dice_us(world, 50, 1500);

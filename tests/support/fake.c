@@ -297,7 +297,8 @@ void fake_init(fake *self, size_t tx_cap, size_t rx_cap, uint16_t ring_len)
     self->config.ring = (rlk_conn_entry *)malloc(self->config.ring_len * sizeof(rlk_conn_entry));
     self->out = (char *)malloc(FAKE_STREAM_MAX);
     self->in = (char *)malloc(FAKE_STREAM_MAX);
-    assert_true(self->config.tx && self->config.rx && self->config.ring && self->out && self->in);
+    assert_true(self->config.tx != NULL && self->config.rx != NULL && self->config.ring != NULL &&
+                self->out != NULL && self->in != NULL);
     memset(self->config.tx, 0, self->config.tx_cap); /* tests search it for secrets */
     memset(self->config.rx, 0, self->config.rx_cap);
     self->calls.encode = fake_encode;

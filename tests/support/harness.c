@@ -31,6 +31,7 @@ static bool harness_open_close(harness_link *link)
     rlk_conn_connecting(&link->conn, h->now_ms);
     if (link->server->refuses) {
         rlk_result why = link->server->refusal != RLK_OK ? link->server->refusal : RLK_E_CONNECT;
+
         rlk_conn_closed(&link->conn, why, why == RLK_E_CONNECT ? 111 : 0, h->now_ms);
     } else if (!link->server->swallows) {
         link->stream = ++link->server->streams;

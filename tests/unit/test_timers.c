@@ -27,6 +27,7 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
     static const int64_t starts[] = {0, 1, 15, 16, 4095, 1234567, INT64_C(1) << 40};
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(starts); i++) {
         for (k = 0; k < COUNT_OF(times); k++) {
@@ -34,6 +35,7 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
             rlk_timer timer = {NULL, NULL, 0};
             int64_t when = starts[i] + times[k];
             int rounds = 0;
+
             rlki_timers_init(&heap, starts[i]);
             assert_true(rlki_timers_deadline(&heap) == RLK_NEVER);
             rlki_timers_set(&heap, &timer, when);
@@ -49,9 +51,10 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
             rlki_timers_set(&heap, &timer, when);
             for (;;) {
                 int64_t now = rlki_timers_deadline(&heap);
+
                 assert_true(now <= when && now >= starts[i]);
                 assert_true(++rounds < 40);
-                if (rlki_timers_pop(&heap, now)) {
+                if (rlki_timers_pop(&heap, now) != NULL) {
                     assert_true(now == when);
                     break;
                 }
@@ -65,6 +68,7 @@ static void test_timers_fire_a_past_deadline_at_once(void **state)
 {
     rlk_timers heap;
     rlk_timer timer = {NULL, NULL, 0};
+
     (void)state;
     rlki_timers_init(&heap, 1000);
     rlki_timers_set(&heap, &timer, 3);
@@ -77,6 +81,7 @@ static void test_timers_do_not_go_back(void **state)
 {
     rlk_timers heap;
     rlk_timer timer = {NULL, NULL, 0};
+
     (void)state;
     rlki_timers_init(&heap, 1000);
     rlki_timers_set(&heap, &timer, 1000);
@@ -227,10 +232,12 @@ static void test_timers_agree_with_a_list(void **state)
     static const int64_t starts[] = {0, 5, 4095, INT64_C(1) << 40};
     int64_t now;
     int round;
+
     (void)state;
     for (seed = 1; seed < 40; seed++) {
         uint32_t kept = seed;
         size_t i;
+
         now = starts[seed % COUNT_OF(starts)];
         rlki_timers_init(&heap, now);
         for (i = 0; i < TIMERS; i++)
@@ -240,12 +247,13 @@ static void test_timers_agree_with_a_list(void **state)
             rlk_timer *fired;
             int64_t earliest = RLK_NEVER;
             size_t set = 0;
+
             switch (draw(4)) {
             case 0:
                 rlki_timers_cancel(timer);
                 break;
             case 1:
-                now += draw(2) ? draw(40) : draw(1u << draw(24));
+                now += draw(2) != 0 ? draw(40) : draw(1u << draw(24));
                 break;
             default:
                 rlki_timers_set(&heap, timer, now + draw(1u << draw(27)));
@@ -254,12 +262,12 @@ static void test_timers_agree_with_a_list(void **state)
             while ((fired = rlki_timers_pop(&heap, now)) != NULL) {
                 assert_true(fired->deadline_ms <= now);
                 for (i = 0; i < TIMERS; i++)
-                    if (timers[i].link)
+                    if (timers[i].link != NULL)
                         assert_true(timers[i].deadline_ms > now ||
                                     timers[i].deadline_ms >= fired->deadline_ms);
             }
             for (i = 0; i < TIMERS; i++) {
-                if (!timers[i].link)
+                if (timers[i].link == NULL)
                     continue;
                 set++;
                 assert_true(timers[i].deadline_ms > now); /* none was forgotten */
@@ -284,5 +292,6 @@ int main(void)
         cmocka_unit_test(test_timers_by_the_dozen_wake_few_times),
         cmocka_unit_test(test_timers_agree_with_a_list),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

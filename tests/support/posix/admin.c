@@ -80,6 +80,7 @@ static const char *admin_convert(admin_text *argument, const char *format, va_li
     case 'b': {
         const void *data = va_arg(*arguments, const void *);
         size_t len = va_arg(*arguments, size_t);
+
         admin_append(argument, data, len);
         break;
     }
@@ -154,6 +155,7 @@ bool admin_send(int fd, const void *data, size_t len)
 
     while (len > 0) {
         ssize_t n = send(fd, next, len, MSG_NOSIGNAL);
+
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -200,6 +202,7 @@ static admin_status admin_read_line(admin_reader *reader, admin_text *line)
     admin_append(line, "", 0);
     for (;;) {
         admin_status status = admin_read(reader, &c, 1);
+
         if (status != ADMIN_OK)
             return status;
         if (c == '\n')

@@ -4,6 +4,7 @@
 rlk_lock_config busy_config(int64_t ttl_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
+
     config.recheck_max_ms = 3600000;
     return config;
 }
@@ -13,6 +14,7 @@ void busy_open(busy_client *busy, server *redis, const char *url, const rlk_posi
 {
     rlk_lock_config config = busy_config(ttl_ms);
     rlk_posix_client *posix = &busy->posix;
+
     assert_result(rlk_posix_open(posix, url, options), RLK_OK);
     assert_result(rlk_lock_init(&busy->renewing, &posix->client, BUSY_HELD, &config), RLK_OK);
     assert_result(rlk_lock_init(&busy->waiting, &posix->client, BUSY_WANTED, &config), RLK_OK);
@@ -26,6 +28,7 @@ void busy_open(busy_client *busy, server *redis, const char *url, const rlk_posi
 rlk_event busy_next_event(busy_client *busy)
 {
     rlk_event event;
+
     do {
         if (!loop_next_event(&busy->posix, &event, scaled(10000)))
             support_fail("no event came");
@@ -36,6 +39,7 @@ rlk_event busy_next_event(busy_client *busy)
 void busy_assert_acquired(busy_client *busy, const rlk_lock *lock)
 {
     rlk_event event = busy_next_event(busy);
+
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_ptr_equal(event.lock, lock);
 }

@@ -77,6 +77,7 @@ static bool term_is_open;
 static int64_t self_deadline(void)
 {
     int64_t time_ms = rlk_system_now_ms(NULL);
+
     if (!rlk_is_held_at(&lock, time_ms))
         return time_ms;
     time_ms += rlk_remaining_ms(&lock); /* which reads the clock later */
@@ -94,6 +95,7 @@ static void term_begin(void)
 {
     candidate_log *log = self->log;
     candidate_term *term = &log->terms[log->count];
+
     MUST(!term_is_open && log->count < CANDIDATE_TERMS);
     term->begin_ms = rlk_system_now_ms(NULL);
     term->deadline_ms = self_deadline();
@@ -123,13 +125,14 @@ static void self_open(void)
 {
     rlk_lock_config config = {.ttl_ms = self->ttl_ms, .token_prefix = self->full_name};
     size_t i;
+
     for (i = 0; i < self->urls_len; i++) {
         memory[i].ring = rings[i];
         memory[i].ring_len = COUNT_OF(rings[i]);
         memory[i].tx = tx[i];
-        memory[i].tx_cap = sizeof(tx[i]);
+        memory[i].tx_cap = sizeof tx[i];
         memory[i].rx = rx[i];
-        memory[i].rx_cap = sizeof(rx[i]);
+        memory[i].rx_cap = sizeof rx[i];
     }
     MUST(rlk_posix_open_nodes(&posix, self->urls, memory, self->urls_len, NULL) == RLK_OK);
     MUST(rlk_lock_init(&lock, &posix.client, self->key, &config) == RLK_OK);
@@ -139,6 +142,7 @@ static void self_open(void)
 static void loop_stand(void)
 {
     rlk_result result;
+
     rlk_client_reset(&posix.client);
     result = rlk_campaign_start(&lock);
     MUST(result == RLK_PENDING);
@@ -161,7 +165,7 @@ static void loop_event(const rlk_event *event)
     case RLK_EV_RESULT:
         if (event->result == RLK_UNKNOWN || event->result < 0) {
             MUST(!term_is_open);
-            if (!ending)
+            if (ending == 0)
                 loop_stand();
         } else { /* of resigning */
             MUST(ending);
@@ -181,6 +185,7 @@ static void loop_turn(const sigset_t *signals)
     nfds_t n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, &timeout_ms);
     struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
     rlk_event event;
+
     if (ppoll(fds, n, timeout_ms < 0 ? NULL : &timeout, signals) < 0)
         n = 0;
     MUST(rlk_posix_service(&posix, fds, n) == RLK_OK);
@@ -193,11 +198,12 @@ static void self_loop(void)
 {
     sigset_t term;
     sigset_t before;
+
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, &before);
     loop_stand();
-    while (!ending)
+    while (ending == 0)
         loop_turn(&before);
     term_end(CANDIDATE_RESIGNED);
     if (rlk_resign_start(&lock) == RLK_PENDING) {
@@ -209,17 +215,18 @@ static void self_loop(void)
 static void blocking_lead(void)
 {
     term_begin();
-    while (!ending && rlk_keep_alive(&lock) == RLK_OK) {
+    while (ending == 0 && rlk_keep_alive(&lock) == RLK_OK) {
         int64_t left_ms = rlk_remaining_ms(&lock);
+
         term_goes_on();
         support_sleep_ms(left_ms < self->ttl_ms / 10 ? left_ms : self->ttl_ms / 10);
     }
-    term_end(ending ? CANDIDATE_RESIGNED : CANDIDATE_LOST);
+    term_end(ending != 0 ? CANDIDATE_RESIGNED : CANDIDATE_LOST);
 }
 
 static void self_block(void)
 {
-    while (!ending) {
+    while (ending == 0) {
         if (rlk_acquire(&lock, RLK_FOREVER) == RLK_OK) {
             blocking_lead();
         } else {
@@ -234,6 +241,7 @@ static void self_run(candidate *who, candidate_way way, pid_t parent)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t none;
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -257,6 +265,7 @@ static void candidate_free_all(void)
 {
     while (candidate_all != NULL) {
         candidate *who = candidate_all;
+
         candidate_all = who->next;
         candidate_kill(who);
         munmap(who->log, sizeof *who->log);
@@ -268,6 +277,7 @@ candidate *candidate_new(const char *const *urls, size_t count, const char *key,
                          int64_t ttl_ms)
 {
     candidate *who = (candidate *)calloc(1, sizeof *who);
+
     if (who == NULL)
         abort();
     who->urls = urls;
@@ -288,6 +298,7 @@ candidate *candidate_new(const char *const *urls, size_t count, const char *key,
 void candidate_start(candidate *who, candidate_way way)
 {
     pid_t parent = getpid();
+
     who->started++;
     snprintf(who->full_name, sizeof who->full_name, "%s.%d/", who->name, who->started);
     fflush(NULL);
@@ -311,6 +322,7 @@ void candidate_kill(candidate *who)
 void candidate_pause(candidate *who)
 {
     siginfo_t info;
+
     kill(who->pid, SIGSTOP);
     while (waitid(P_PID, (id_t)who->pid, &info, WSTOPPED | WEXITED | WNOWAIT) < 0 && errno == EINTR)
         ;
@@ -319,6 +331,7 @@ void candidate_pause(candidate *who)
 void candidate_resume(candidate *who)
 {
     siginfo_t info;
+
     /* takes the stop away that candidate_pause left */
     waitid(P_PID, (id_t)who->pid, &info, WSTOPPED | WNOHANG);
     kill(who->pid, SIGCONT);
@@ -333,6 +346,7 @@ bool candidate_runs(candidate *who)
 {
     int status = 0;
     pid_t ended;
+
     if (who->pid == 0)
         return false;
     ended = waitpid(who->pid, &status, WNOHANG);

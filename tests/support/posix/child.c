@@ -16,6 +16,7 @@ pid_t child_fork(void)
 {
     pid_t parent = getpid();
     pid_t pid;
+
     fflush(NULL);
     pid = fork();
     if (pid < 0)
@@ -32,6 +33,7 @@ static int wait_for(pid_t pid, int flags)
 {
     int status = 0;
     pid_t found;
+
     do
         found = waitpid(pid, &status, flags);
     while (found < 0 && errno == EINTR);
@@ -42,6 +44,7 @@ static int wait_for(pid_t pid, int flags)
 int child_exit_code(pid_t pid)
 {
     int status = wait_for(pid, 0);
+
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -63,7 +66,7 @@ void child_continue(pid_t pid)
 
 void child_check(int good, const char *file, int line, const char *condition)
 {
-    if (good)
+    if (good != 0)
         return;
     print_error("child: %s:%d: %s\n", file, line, condition);
     _exit(1);

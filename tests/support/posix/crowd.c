@@ -178,6 +178,7 @@ void crowd_wait(crowd *many)
     for (i = 0; i < many->count; i++)
         assert_result(rlk_acquire_start(&many->members[i].lock, RLK_FOREVER), RLK_PENDING);
     crowd_until(many, crowd_all_tried(many));
+
     crowd_calm(many);
 }
 

@@ -10,6 +10,7 @@ void election_open(election *both, size_t count, const rlk_lock_config *anna,
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
     options.settle_timeout_ms = scaled(300);
     nodes_start(&both->first, count, NULL, &options);
@@ -39,10 +40,12 @@ void election_follow(election *both, rlk_lock *lock, rlk_posix_client *posix)
 {
     rlk_stats before;
     rlk_stats after;
+
     rlk_client_stats(&posix->client, &before);
     assert_result(rlk_campaign_start(lock), RLK_PENDING);
     serve_until(posix,
                 (rlk_client_stats(&posix->client, &after), after.attempts > before.attempts));
+
     server_settle(both->first.servers[0]);
     loop_quiet(posix, 20);
     assert_int_equal(rlk_lock_operation(lock), RLK_OP_ACQUIRE);
@@ -51,6 +54,7 @@ void election_follow(election *both, rlk_lock *lock, rlk_posix_client *posix)
 void election_everywhere(election *both, const char *command)
 {
     size_t i;
+
     for (i = 0; i < both->first.count; i++)
         (void)server_text(both->first.servers[i], command);
 }
@@ -59,6 +63,7 @@ void election_lose(election *both, rlk_lock *lock, rlk_posix_client *posix)
 {
     election_everywhere(both, "DEL " ELECTION_KEY);
     serve_until(posix, !rlk_is_held(lock));
+
     assert_int_equal(rlk_lock_operation(lock), RLK_OP_NONE);
 }
 

@@ -58,6 +58,7 @@ static void hostile_act(hostile_peer *peer, const char *answer, hostile_then the
     switch (then) {
     case HOSTILE_CLOSE: {
         char drain[4096];
+
         /* Bytes that nobody read would make the FIN an RST. */
         while (recv(peer->fd, drain, sizeof drain, MSG_DONTWAIT) > 0)
             ;
@@ -90,6 +91,7 @@ static void hostile_command(hostile *server, hostile_peer *peer, const char *wor
         return;
     for (i = 0; i < server->count; i++) {
         const hostile_step *step = &server->steps[i];
+
         if (peer->used[i] || step->words == NULL ||
             (step->words[0] != '\0' && !stream_matches(words, step->words)))
             continue;
@@ -133,6 +135,7 @@ static void hostile_accept(hostile *server)
     server->accepted++;
     for (i = 0; i < HOSTILE_PEERS; i++) {
         hostile_peer *peer = &server->peers[i];
+
         if (peer->fd >= 0)
             continue;
         memset(peer, 0, sizeof *peer);

@@ -8,14 +8,15 @@ void nodes_open_urls(nodes *set, const char *const *urls, size_t count,
                      const rlk_posix_options *options)
 {
     size_t i;
+
     set->count = count;
     for (i = 0; i < count; i++) {
         set->memory[i].ring = set->rings[i];
         set->memory[i].ring_len = COUNT_OF(set->rings[i]);
         set->memory[i].tx = set->tx[i];
-        set->memory[i].tx_cap = sizeof(set->tx[i]);
+        set->memory[i].tx_cap = sizeof set->tx[i];
         set->memory[i].rx = set->rx[i];
-        set->memory[i].rx_cap = sizeof(set->rx[i]);
+        set->memory[i].rx_cap = sizeof set->rx[i];
     }
     assert_result(rlk_posix_open_nodes(&set->posix, urls, set->memory, count, options), RLK_OK);
 }
@@ -24,6 +25,7 @@ static void nodes_open_servers(nodes *set, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
+
     for (i = 0; i < set->count; i++)
         urls[i] = server_url(set->servers[i]);
     nodes_open_urls(set, urls, set->count, options);
@@ -33,6 +35,7 @@ void nodes_start(nodes *set, size_t count, const server_config *config,
                  const rlk_posix_options *options)
 {
     size_t i;
+
     set->count = count;
     for (i = 0; i < count; i++)
         set->servers[i] = server_start(config);
@@ -42,13 +45,14 @@ void nodes_start(nodes *set, size_t count, const server_config *config,
 void nodes_open_again(nodes *set, const nodes *other, const rlk_posix_options *options)
 {
     set->count = other->count;
-    memcpy(set->servers, other->servers, sizeof(set->servers));
+    memcpy(set->servers, other->servers, sizeof set->servers);
     nodes_open_servers(set, options);
 }
 
 bool nodes_ready(nodes *set)
 {
     size_t i;
+
     for (i = 0; i < set->count; i++)
         if (rlk_conn_get_state(rlk_client_conn(&set->posix.client, i)) != RLK_CONN_READY)
             return false;
@@ -63,6 +67,7 @@ void nodes_connect(nodes *set)
 void nodes_each(const nodes *set, void (*act)(server *redis))
 {
     size_t i;
+
     for (i = 0; i < set->count; i++)
         act(set->servers[i]);
 }
@@ -76,12 +81,14 @@ size_t nodes_holding(const nodes *set, const char *key, const char *token)
 {
     size_t holding = 0;
     size_t i;
+
     for (i = 0; i < set->count; i++) {
         const char *value;
+
         if (server_pid(set->servers[i]) == 0)
             continue;
         value = server_text(set->servers[i], "GET %s", key);
-        if (value && (!token || strcmp(value, token) == 0))
+        if (value != NULL && (token == NULL || strcmp(value, token) == 0))
             holding++;
     }
     return holding;
@@ -90,6 +97,7 @@ size_t nodes_holding(const nodes *set, const char *key, const char *token)
 rlk_lock_config config_renewing(int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.ttl_ms = scaled(ttl_ms);
     config.auto_renew = true;
     return config;
@@ -100,7 +108,8 @@ const char *token_of(const rlk_lock *lock)
     static char texts[4][RLK_TOKEN_MAX + 1];
     static unsigned next;
     char *text = texts[next++ % 4];
-    assert_true(rlk_lock_token(lock, text, sizeof(texts[0])) > 0);
+
+    assert_true(rlk_lock_token(lock, text, sizeof texts[0]) > 0);
     return text;
 }
 
@@ -111,6 +120,7 @@ static void loop_turn(rlk_posix_client *posix, int64_t end)
     int timeout;
     nfds_t n = rlk_posix_prepare(posix, fds, RLK_MAX_FDS, &timeout);
     int64_t left = end - support_now_ms();
+
     if (left < 0)
         left = 0;
     if (timeout < 0 || timeout > left)
@@ -122,6 +132,7 @@ static void loop_turn(rlk_posix_client *posix, int64_t end)
 bool loop_next_event(rlk_posix_client *posix, rlk_event *event, int64_t ms)
 {
     int64_t end = support_now_ms() + ms;
+
     while (!rlk_client_next_event(&posix->client, event) || event->type == RLK_EV_WAITING) {
         if (support_now_ms() >= end)
             return false;
@@ -133,6 +144,7 @@ bool loop_next_event(rlk_posix_client *posix, rlk_event *event, int64_t ms)
 void loop_serve(rlk_posix_client *posix, int64_t ms)
 {
     int64_t end = support_now_ms() + ms;
+
     do {
         loop_turn(posix, end);
     } while (support_now_ms() < end);
@@ -141,6 +153,7 @@ void loop_serve(rlk_posix_client *posix, int64_t ms)
 void loop_quiet(rlk_posix_client *posix, int64_t ms)
 {
     rlk_event event;
+
     if (loop_next_event(posix, &event, ms))
         support_fail("unexpected event %d, result %s", (int)event.type,
                      rlk_result_name(event.result));
@@ -150,6 +163,7 @@ void loop_assert_event(rlk_posix_client *posix, rlk_event_type type, rlk_result 
                        const char *file, int line)
 {
     rlk_event event;
+
     if (!loop_next_event(posix, &event, INT64_C(10000) * support_time_factor()))
         support_fail_at(file, line, "no event came");
     if (event.type != type || event.result != result)

@@ -66,6 +66,7 @@ const outage outage_emptied = {"killed, data lost", save_and_kill, restart_empty
 void outage_begin(const outage *what, proxied *world, size_t first, size_t end)
 {
     size_t node;
+
     for (node = first; node < end; node++)
         what->begin(world, node);
 }
@@ -73,6 +74,7 @@ void outage_begin(const outage *what, proxied *world, size_t first, size_t end)
 void outage_end(const outage *what, proxied *world, size_t first, size_t end)
 {
     size_t node;
+
     for (node = first; node < end; node++)
         what->end(world, node);
 }

@@ -43,6 +43,7 @@ static void program_free_all(void)
 {
     while (program_all != NULL) {
         program *run = program_all;
+
         program_all = run->next;
         if (run->pid > 0) {
             kill(run->pid, SIGKILL);

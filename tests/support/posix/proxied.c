@@ -7,6 +7,7 @@ rlk_posix_options proxied_options(void)
 {
     rlk_posix_options options;
     int factor = support_time_factor();
+
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = (int64_t)400 * factor;
     options.settle_timeout_ms = (int64_t)500 * factor;
@@ -20,6 +21,7 @@ rlk_posix_options proxied_patient_options(test_clock *clock)
 {
     static const test_clock real = TEST_CLOCK_REAL;
     rlk_posix_options options = proxied_options();
+
     *clock = real;
     options.env = test_clock_env(clock);
     options.response_timeout_ms = 300000;
@@ -33,18 +35,20 @@ void proxied_start(proxied *world, size_t count, bool tcp, const server_config *
     const char *urls[RLK_MAX_NODES];
     rlk_posix_options usual = proxied_options();
     size_t i;
+
     for (i = 0; i < count; i++) {
         world->set.servers[i] = server_start(config);
         world->proxies[i] = proxy_start(server_url(world->set.servers[i]), tcp);
         urls[i] = proxy_url(world->proxies[i]);
     }
-    nodes_open_urls(&world->set, urls, count, options ? options : &usual);
+    nodes_open_urls(&world->set, urls, count, options != NULL ? options : &usual);
 }
 
 void proxied_open_again(nodes *set, const proxied *world, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
+
     for (i = 0; i < world->set.count; i++) {
         set->servers[i] = world->set.servers[i];
         urls[i] = proxy_url(world->proxies[i]);
@@ -56,9 +60,11 @@ void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
                        const rlk_lock_config *config)
 {
     rlk_holder holders[RLK_MAX_NODES];
+
     assert_result(rlk_lock_init(lock, &world->set.posix.client, key, config), RLK_OK);
     /* on a slow machine an operation's time may be over before all are connected */
     wait_until(rlk_query(lock, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
+
     nodes_connect(&world->set);
 }
 
@@ -76,6 +82,7 @@ void proxied_close(proxied *world)
 void proxied_on(proxied *world, const char *words, proxy_action action)
 {
     size_t i;
+
     for (i = 0; i < world->set.count; i++)
         proxy_on_bytes(world->proxies[i], words, 1, action, PROXY_RST, "", 0);
 }
@@ -84,6 +91,7 @@ int proxied_count(const proxied *world, const char *words)
 {
     int count = 0;
     size_t i;
+
     for (i = 0; i < world->set.count; i++)
         count += proxy_count(world->proxies[i], words);
     return count;
@@ -93,6 +101,7 @@ int proxied_accepted(const proxied *world)
 {
     int count = 0;
     size_t i;
+
     for (i = 0; i < world->set.count; i++)
         count += proxy_accepted(world->proxies[i]);
     return count;
@@ -101,6 +110,7 @@ int proxied_accepted(const proxied *world)
 void proxied_hold(proxied *world, proxy_direction direction)
 {
     size_t i;
+
     for (i = 0; i < world->set.count; i++)
         proxy_hold(world->proxies[i], direction);
 }
@@ -116,10 +126,13 @@ void server_settle(server *redis)
 void proxied_release(proxied *world)
 {
     size_t i;
+
     for (i = 0; i < world->set.count; i++) {
         proxy *middle = world->proxies[i];
+
         proxy_release(middle);
         wait_until(proxy_held(middle, PROXY_TO_SERVER) == 0);
+
         server_settle(world->set.servers[i]);
     }
 }
@@ -129,6 +142,7 @@ static size_t proxied_traffic(const proxied *world)
 {
     size_t sum = 0;
     size_t i;
+
     for (i = 0; i < world->set.count; i++)
         sum += proxy_bytes(world->proxies[i], PROXY_TO_SERVER) +
                proxy_bytes(world->proxies[i], PROXY_TO_CLIENT) +
@@ -139,6 +153,7 @@ static size_t proxied_traffic(const proxied *world)
 void proxied_calm(proxied *world)
 {
     size_t before;
+
     do {
         before = proxied_traffic(world);
         loop_serve(&world->set.posix, (int64_t)20 * support_time_factor());

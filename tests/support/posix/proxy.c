@@ -145,6 +145,7 @@ static void *proxy_run(void *argument)
         pthread_mutex_unlock(&middle->mutex);
         if (next_us != INT64_MAX) {
             int64_t left_us = next_us - proxy_now_us();
+
             if (left_us > 0) {
                 wait.tv_sec = (time_t)(left_us / 1000000);
                 wait.tv_nsec = (long)(left_us % 1000000) * 1000;
@@ -225,6 +226,7 @@ static void proxy_forget(proxy_state *state)
 {
     while (state->rules != NULL) {
         proxy_rule *rule = state->rules;
+
         state->rules = rule->next;
         proxy_rule_free(rule);
     }
@@ -329,6 +331,7 @@ void proxy_cut_after(proxy *middle, proxy_direction direction, size_t n, proxy_e
         }
     } else {
         proxy_cut_rule *cut = &middle->state.cuts[direction];
+
         cut->armed = true;
         cut->pass = pass;
         cut->hold = false;

@@ -22,6 +22,7 @@ static void proxy_lane_clear(proxy_lane *lane)
 {
     while (lane->head != NULL) {
         proxy_chunk *chunk = lane->head;
+
         lane->head = chunk->next;
         free(chunk);
     }
@@ -85,6 +86,7 @@ static void proxy_lane_write(proxy_state *state, int direction, proxy_lane *lane
         }
         if (state->dribble_us[direction] > 0) {
             int64_t now_us = proxy_now_us();
+
             if (now_us < lane->next_us) {
                 if (lane->next_us < *next_us)
                     *next_us = lane->next_us;
@@ -170,6 +172,7 @@ static proxy_rule *proxy_rule_take(proxy_state *state, const char *command, bool
     *temporary = false;
     while (*next != NULL) {
         proxy_rule *rule = *next;
+
         if (stream_matches(command, rule->words)) {
             if (found == NULL && rule->left <= 1) {
                 found = rule;
@@ -400,6 +403,7 @@ static void proxy_lane_pump(proxy_state *state, proxy_link *link, int direction,
             proxy_byte_to_client(state, link, byte);
         if (cut->armed && --cut->left == 0) {
             int64_t never = INT64_MAX;
+
             cut->armed = false;
             proxy_lane_flush_collected(lane);
             if (cut->hold) {
@@ -512,6 +516,7 @@ void proxy_links_sweep(proxy_state *state, bool every)
 
     while (*next != NULL) {
         proxy_link *link = *next;
+
         if (every || proxy_link_over(link)) {
             *next = link->next;
             proxy_link_free(link);

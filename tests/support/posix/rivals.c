@@ -6,7 +6,8 @@ void rivals_open(rivals *both, size_t count, rivals_way way, const server_config
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_posix_options usual = proxied_options();
-    if (!options)
+
+    if (options == NULL)
         options = &usual;
     proxied_start(&both->world, count, false, servers, options);
     if (way == RIVALS_PAST_PROXIES)
@@ -17,6 +18,7 @@ void rivals_open(rivals *both, size_t count, rivals_way way, const server_config
     assert_result(rlk_lock_init(&both->waiter, &both->others.posix.client, RIVALS_KEY, config),
                   RLK_OK);
     wait_until(rlk_query(&both->waiter, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
+
     nodes_connect(&both->others);
 }
 
@@ -39,8 +41,10 @@ void rivals_serve(rivals *both, unsigned renewals, const char *what)
     int64_t turn_ms = support_now_ms();
     int64_t longest_ms = 0; /* turn: shows a machine that is too slow for this */
     unsigned renewed = 0;
+
     while (renewed < renewals) {
         rlk_event event;
+
         while (loop_next_event(&both->world.set.posix, &event, 2)) {
             if (event.type != RLK_EV_RENEWED && !support_renewal_unknown(&event))
                 support_fail("%s: event %d with %s, longest turn %d ms", what, (int)event.type,

@@ -41,6 +41,7 @@ int stream_bind(stream_address *address, bool tcp, const char *path)
 
     if (address->len == 0) {
         char url[256];
+
         if (tcp)
             snprintf(url, sizeof url, "redis://127.0.0.1:0");
         else

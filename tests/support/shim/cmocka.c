@@ -41,7 +41,7 @@ void print_error(const char *format, ...)
 
 static void shim_leave(int outcome)
 {
-    if (shim_running)
+    if (shim_running != 0)
         longjmp(shim_end, outcome);
     exit(EXIT_FAILURE);
 }
@@ -62,7 +62,7 @@ void _skip(const char *file, int line)
 
 void shim_assert(int holds, const char *expression, const char *file, int line)
 {
-    if (!holds) {
+    if (holds == 0) {
         print_error("%s\n", expression);
         _fail(file, line);
     }
@@ -71,7 +71,7 @@ void shim_assert(int holds, const char *expression, const char *file, int line)
 void shim_assert_integers(uintmax_t a, uintmax_t b, int equal, const char *file, int line)
 {
     if ((a == b) != equal) {
-        print_error("%#" PRIxMAX " %s %#" PRIxMAX "\n", a, equal ? "!=" : "==", b);
+        print_error("%#" PRIxMAX " %s %#" PRIxMAX "\n", a, equal != 0 ? "!=" : "==", b);
         _fail(file, line);
     }
 }
@@ -79,7 +79,7 @@ void shim_assert_integers(uintmax_t a, uintmax_t b, int equal, const char *file,
 void shim_assert_strings(const char *a, const char *b, int equal, const char *file, int line)
 {
     if ((strcmp(a, b) == 0) != equal) {
-        print_error("\"%s\" %s \"%s\"\n", a, equal ? "!=" : "==", b);
+        print_error("\"%s\" %s \"%s\"\n", a, equal != 0 ? "!=" : "==", b);
         _fail(file, line);
     }
 }
@@ -95,7 +95,7 @@ void shim_assert_memory(const void *a, const void *b, size_t len, int equal, con
         i++;
     if ((i == len) == equal)
         return;
-    if (equal)
+    if (equal != 0)
         print_error("byte %u: %#x != %#x\n", (unsigned)i, left[i], right[i]);
     else
         print_error("%u bytes are the same\n", (unsigned)len);
