@@ -13395,6 +13395,176 @@ RLKI_API const rlki_operation rlki_force_release = {
     NULL,
 };
 
+/* ==== src/lock/release.h ==== */
+#ifndef RLKI_LOCK_RELEASE_H
+#define RLKI_LOCK_RELEASE_H
+
+#endif
+
+/* ==== src/lock/release.c ====
+ *
+ * Release: compare-and-delete on every node that may have our token, behind whatever is under way
+ * there. Not held from the call on.
+ *
+ *   begin ---> WORK --- q deleted -----------------------> RLK_OK
+ *               |  ---- more than N-q said "not ours",
+ *               |       as their first answer -----------> RLK_NOT_OWNER
+ *               |  ---- all answered, some only after a
+ *               |       reply was lost ------------------> RLK_GONE
+ *               |  ---- a quorum may still get an orphan,
+ *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
+ *
+ * Nodes that have not answered when the result is told go on being asked, as after an undo: the
+ * nodes do that by themselves.
+ */
+
+static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+                               rlk_holder *holders)
+{
+    rlk_client *client = lock->client;
+    bool lost = lock->state == RLKI_LOST;
+    unsigned i;
+
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->follow_again = NULL;
+    lock->state = RLKI_FREE;
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_recheck_leave(lock);
+    rlki_operation_begin(lock, op,
+                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
+                                                         : client->operation_timeout_ms));
+    if (lost)
+        lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
+            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
+        else
+            rlki_node_lock_count(node);
+    }
+    return RLK_PENDING;
+}
+
+static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (!report->votes)
+        return;
+    switch (report->kind) {
+    case RLKI_REPORT_DONE:
+        node->vote = RLKI_VOTE_YES;
+        break;
+    case RLKI_REPORT_NOT_OURS:
+        node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
+        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
+            lock->lost_cause = report->lost_cause;
+        break;
+    case RLKI_REPORT_REFUSED:
+        node->vote = RLKI_VOTE_ERROR;
+        break;
+    default:
+        break;
+    }
+}
+
+/* What the answers amount to; RLK_PENDING while that is open. */
+static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
+{
+    const rlk_client *client = lock->client;
+    unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
+    bool answered = tally->pending == 0;
+    if (tally->doubt >= rlki_needed(client))
+        return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
+        return RLK_OK;
+    if (tally->no > rlki_nodes(client) - rlki_needed(client))
+        return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
+    if (absent >= rlki_needed(client) &&
+        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
+        return RLK_GONE;
+    if (answered)
+        return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+    return RLK_PENDING;
+}
+
+/* At the deadline: a server's refusal, if that is all that every open node has said. */
+static rlk_result release_late(const rlk_lock *lock)
+{
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
+            return RLK_UNKNOWN;
+    }
+    return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
+}
+
+static bool release_step(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    rlk_result result = release_result(lock, &tally);
+    if (result == RLK_PENDING) {
+        if (lock->client->now_ms < lock->deadline_ms)
+            return false;
+        result = release_late(lock);
+    }
+    if (lock->flags & RLKI_LOCK_FORCE_LOST)
+        result = RLK_LOST;
+    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_operation_finish(lock, result);
+    return false;
+}
+
+/* The undos go on behind it. */
+static void release_cancel(rlk_lock *lock)
+{
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+}
+
+static void release_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_UNKNOWN || result < 0)
+        lock->options |= RLKI_OPTION_UNSETTLED;
+}
+
+RLKI_API const rlki_operation rlki_release = {
+    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
+    NULL,           NULL, release_cancel, release_ended,
+};
+
+/* ==== src/lock/calls.h ====
+ *
+ * The operations of a lock that have a blocking and a started form. Both forms of a call begin the
+ * same row with the same argument, so each is in this table once: api.c makes the started forms of
+ * it, blocking.c the blocking ones. lock.h declares and explains both.
+ */
+#ifndef RLKI_LOCK_CALLS_H
+#define RLKI_LOCK_CALLS_H
+
+/* X(name, parameters, argument, holders): rlk_<name> and rlk_<name>_start begin rlki_<name>. In a
+ * macro the formatter takes stars for products. */
+/* clang-format off */
+#define RLKI_CALLS(X)                                                                              \
+    X(acquire, (rlk_lock *lock, int64_t wait_ms), wait_ms, NULL)                                   \
+    X(release, (rlk_lock *lock), 0, NULL)                                                          \
+    X(extend, (rlk_lock *lock, int64_t added_ms), added_ms, NULL)                                  \
+    X(renew, (rlk_lock *lock, int64_t ttl_ms), ttl_ms, NULL)                                       \
+    X(check, (rlk_lock *lock), 0, NULL)                                                            \
+    X(query, (rlk_lock *lock, rlk_holder *holders, size_t cap), (int64_t)cap, holders)             \
+    X(force_release, (rlk_lock *lock), 0, NULL)
+/* clang-format on */
+
+#endif
+
 /* ==== src/lock/machine.h ====
  *
  * The dispatcher: the one place that steps an operation.
@@ -13941,152 +14111,6 @@ void rlki_machine_changed(rlk_lock *lock, unsigned index)
     machine_step(lock);
 }
 
-/* ==== src/lock/release.h ==== */
-#ifndef RLKI_LOCK_RELEASE_H
-#define RLKI_LOCK_RELEASE_H
-
-#endif
-
-/* ==== src/lock/release.c ====
- *
- * Release: compare-and-delete on every node that may have our token, behind whatever is under way
- * there. Not held from the call on.
- *
- *   begin ---> WORK --- q deleted -----------------------> RLK_OK
- *               |  ---- more than N-q said "not ours",
- *               |       as their first answer -----------> RLK_NOT_OWNER
- *               |  ---- all answered, some only after a
- *               |       reply was lost ------------------> RLK_GONE
- *               |  ---- a quorum may still get an orphan,
- *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
- *
- * Nodes that have not answered when the result is told go on being asked, as after an undo: the
- * nodes do that by themselves.
- */
-
-static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                               rlk_holder *holders)
-{
-    rlk_client *client = lock->client;
-    bool lost = lock->state == RLKI_LOST;
-    unsigned i;
-
-    (void)argument;
-    (void)holders;
-    if (lock->state == RLKI_FREE)
-        return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->follow_again = NULL;
-    lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_recheck_leave(lock);
-    rlki_operation_begin(lock, op,
-                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
-                                                         : client->operation_timeout_ms));
-    if (lost)
-        lock->flags |= RLKI_LOCK_FORCE_LOST;
-    else
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
-            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
-        else
-            rlki_node_lock_count(node);
-    }
-    return RLK_PENDING;
-}
-
-static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
-{
-    if (!report->votes)
-        return;
-    switch (report->kind) {
-    case RLKI_REPORT_DONE:
-        node->vote = RLKI_VOTE_YES;
-        break;
-    case RLKI_REPORT_NOT_OURS:
-        node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
-        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
-            lock->lost_cause = report->lost_cause;
-        break;
-    case RLKI_REPORT_REFUSED:
-        node->vote = RLKI_VOTE_ERROR;
-        break;
-    default:
-        break;
-    }
-}
-
-/* What the answers amount to; RLK_PENDING while that is open. */
-static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
-{
-    const rlk_client *client = lock->client;
-    unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
-    bool answered = tally->pending == 0;
-    if (tally->doubt >= rlki_needed(client))
-        return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
-        return RLK_OK;
-    if (tally->no > rlki_nodes(client) - rlki_needed(client))
-        return lock->error == RLK_E_WRONGTYPE ? RLK_E_WRONGTYPE : RLK_NOT_OWNER;
-    if (absent >= rlki_needed(client) &&
-        (answered || tally->no_after > rlki_nodes(client) - rlki_needed(client)))
-        return RLK_GONE;
-    if (answered)
-        return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-    return RLK_PENDING;
-}
-
-/* At the deadline: a server's refusal, if that is all that every open node has said. */
-static rlk_result release_late(const rlk_lock *lock)
-{
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_node_lock *node = &lock->nodes[i];
-        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
-            return RLK_UNKNOWN;
-    }
-    return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
-}
-
-static bool release_step(rlk_lock *lock)
-{
-    rlki_tally tally = rlki_tally_of(lock);
-    rlk_result result = release_result(lock, &tally);
-    if (result == RLK_PENDING) {
-        if (lock->client->now_ms < lock->deadline_ms)
-            return false;
-        result = release_late(lock);
-    }
-    if (lock->flags & RLKI_LOCK_FORCE_LOST)
-        result = RLK_LOST;
-    else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_operation_finish(lock, result);
-    return false;
-}
-
-/* The undos go on behind it. */
-static void release_cancel(rlk_lock *lock)
-{
-    rlki_operation_finish(lock, RLK_UNKNOWN);
-}
-
-static void release_ended(rlk_lock *lock, rlk_result result)
-{
-    if (result == RLK_UNKNOWN || result < 0)
-        lock->options |= RLKI_OPTION_UNSETTLED;
-}
-
-RLKI_API const rlki_operation rlki_release = {
-    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
-    NULL,           NULL, release_cancel, release_ended,
-};
-
 /* ==== src/lock/api.c ====
  *
  * The public calls of a lock, in their started form.
@@ -14151,40 +14175,12 @@ rlk_result rlk_cancel(rlk_lock *lock)
     return RLK_OK;
 }
 
-rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
-{
-    return rlki_api_start(lock, &rlki_acquire, wait_ms, NULL);
-}
-
-rlk_result rlk_release_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_release, 0, NULL);
-}
-
-rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
-{
-    return rlki_api_start(lock, &rlki_extend, added_ms, NULL);
-}
-
-rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
-{
-    return rlki_api_start(lock, &rlki_renew, ttl_ms, NULL);
-}
-
-rlk_result rlk_check_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_check, 0, NULL);
-}
-
-rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return rlki_api_start(lock, &rlki_query, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_force_release, 0, NULL);
-}
+#define API_STARTED(name, parameters, argument, holders)                                           \
+    rlk_result rlk_##name##_start parameters                                                       \
+    {                                                                                              \
+        return rlki_api_start(lock, &rlki_##name, (argument), (holders));                          \
+    }
+RLKI_CALLS(API_STARTED)
 
 /* ==== src/lock/blocking.c ====
  *
@@ -14327,40 +14323,12 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
-rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    return blocking_call(lock, &rlki_acquire, wait_ms, NULL);
-}
-
-rlk_result rlk_release(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_release, 0, NULL);
-}
-
-rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
-{
-    return blocking_call(lock, &rlki_extend, added_ms, NULL);
-}
-
-rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
-{
-    return blocking_call(lock, &rlki_renew, ttl_ms, NULL);
-}
-
-rlk_result rlk_check(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_check, 0, NULL);
-}
-
-rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return blocking_call(lock, &rlki_query, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_force_release, 0, NULL);
-}
+#define BLOCKING_CALL(name, parameters, argument, holders)                                         \
+    rlk_result rlk_##name parameters                                                               \
+    {                                                                                              \
+        return blocking_call(lock, &rlki_##name, (argument), (holders));                           \
+    }
+RLKI_CALLS(BLOCKING_CALL)
 
 rlk_result rlk_resign(rlk_lock *lock)
 {

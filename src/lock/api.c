@@ -3,14 +3,11 @@
  * The public calls of a lock, in their started form.
  */
 #include "api.h"
-#include "acquire.h"
+#include "calls.h"
 #include "clock.h"
 #include "events.h"
-#include "extend.h"
-#include "inspect.h"
 #include "lease.h"
 #include "machine.h"
-#include "release.h"
 #include "renewal.h"
 
 /* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
@@ -72,37 +69,9 @@ rlk_result rlk_cancel(rlk_lock *lock)
     return RLK_OK;
 }
 
-rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms)
-{
-    return rlki_api_start(lock, &rlki_acquire, wait_ms, NULL);
-}
-
-rlk_result rlk_release_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_release, 0, NULL);
-}
-
-rlk_result rlk_extend_start(rlk_lock *lock, int64_t added_ms)
-{
-    return rlki_api_start(lock, &rlki_extend, added_ms, NULL);
-}
-
-rlk_result rlk_renew_start(rlk_lock *lock, int64_t ttl_ms)
-{
-    return rlki_api_start(lock, &rlki_renew, ttl_ms, NULL);
-}
-
-rlk_result rlk_check_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_check, 0, NULL);
-}
-
-rlk_result rlk_query_start(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return rlki_api_start(lock, &rlki_query, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release_start(rlk_lock *lock)
-{
-    return rlki_api_start(lock, &rlki_force_release, 0, NULL);
-}
+#define API_STARTED(name, parameters, argument, holders)                                           \
+    rlk_result rlk_##name##_start parameters                                                       \
+    {                                                                                              \
+        return rlki_api_start(lock, &rlki_##name, (argument), (holders));                          \
+    }
+RLKI_CALLS(API_STARTED)

@@ -16,14 +16,11 @@
  *        (seen when the    | ^         (RLK_CANCELLED)
  *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
  */
-#include "acquire.h"
 #include "api.h"
+#include "calls.h"
 #include "clock.h"
 #include "events.h"
-#include "extend.h"
-#include "inspect.h"
 #include "machine.h"
-#include "release.h"
 #include "tally.h"
 #include "resplock/election.h"
 #include "resplock/scoped.h"
@@ -150,40 +147,12 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
-rlk_result rlk_acquire(rlk_lock *lock, int64_t wait_ms)
-{
-    return blocking_call(lock, &rlki_acquire, wait_ms, NULL);
-}
-
-rlk_result rlk_release(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_release, 0, NULL);
-}
-
-rlk_result rlk_extend(rlk_lock *lock, int64_t added_ms)
-{
-    return blocking_call(lock, &rlki_extend, added_ms, NULL);
-}
-
-rlk_result rlk_renew(rlk_lock *lock, int64_t ttl_ms)
-{
-    return blocking_call(lock, &rlki_renew, ttl_ms, NULL);
-}
-
-rlk_result rlk_check(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_check, 0, NULL);
-}
-
-rlk_result rlk_query(rlk_lock *lock, rlk_holder *holders, size_t cap)
-{
-    return blocking_call(lock, &rlki_query, (int64_t)cap, holders);
-}
-
-rlk_result rlk_force_release(rlk_lock *lock)
-{
-    return blocking_call(lock, &rlki_force_release, 0, NULL);
-}
+#define BLOCKING_CALL(name, parameters, argument, holders)                                         \
+    rlk_result rlk_##name parameters                                                               \
+    {                                                                                              \
+        return blocking_call(lock, &rlki_##name, (argument), (holders));                           \
+    }
+RLKI_CALLS(BLOCKING_CALL)
 
 rlk_result rlk_resign(rlk_lock *lock)
 {
