@@ -108,6 +108,12 @@
 #define RLK_BUCKETS 16
 #endif
 
+/* Random bytes that a client draws at once, for tokens of 16 bytes; below 32 each token draws its
+ * own. With RLK_NO_POSIX a client always does: there, entropy is no system call. */
+#ifndef RLK_RANDOM_BLOCK
+#define RLK_RANDOM_BLOCK 128
+#endif
+
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
 /* Sockets, system clock, rlk_posix_open: leaves the engine alone, for bare ports. */
@@ -164,6 +170,9 @@
 #endif
 #if RLK_BUCKETS < 1 || RLK_BUCKETS > 65536 || (RLK_BUCKETS & (RLK_BUCKETS - 1)) != 0
 #error "RLK_BUCKETS is not a power of two in 1..65536"
+#endif
+#if RLK_RANDOM_BLOCK < 0 || RLK_RANDOM_BLOCK > 255
+#error "RLK_RANDOM_BLOCK is not in 0..255"
 #endif
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"
@@ -1466,6 +1475,14 @@ extern "C" {
 #define RLKI_TEXT_CAP RLK_TEXT_CAP
 #endif
 
+/* Random bytes of a token, and of those that a client draws at once; 0: it draws none. */
+#define RLKI_TOKEN_BYTES 16
+#if defined(RLK_NO_POSIX) || RLK_RANDOM_BLOCK < 2 * RLKI_TOKEN_BYTES
+#define RLKI_RANDOM_BLOCK 0
+#else
+#define RLKI_RANDOM_BLOCK RLK_RANDOM_BLOCK
+#endif
+
 /* Lists of a client's timers: see timers.c. Fields are private. */
 #define RLK_TIMERS_LISTS 17
 
@@ -1520,6 +1537,9 @@ struct rlk_client {
     int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
     int16_t error;      /* last failure of open and init */
     uint16_t error_node;
+#if RLKI_RANDOM_BLOCK > 0
+    uint8_t random_left; /* bytes of `random` that are in no token yet: the first ones */
+#endif
     rlk_env env;
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
@@ -1541,6 +1561,9 @@ struct rlk_client {
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_timers timers;
+#if RLKI_RANDOM_BLOCK > 0
+    uint8_t random[RLKI_RANDOM_BLOCK];
+#endif
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
 #endif
@@ -1651,7 +1674,7 @@ struct rlk_lock {
     int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
     int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    uint8_t base[16];    /* random part of the token, new for each acquire */
+    uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
     rlk_waiter wait;
     rlk_hold hold;
     rlk_node_lock nodes[RLK_MAX_NODES];
@@ -8975,6 +8998,16 @@ RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(
 /* Draws the random part anew. False: no entropy. */
 RLKI_API bool rlki_token_draw(rlk_lock *lock);
 
+/* Erases the random bytes that the client has drawn for tokens to come. */
+#if RLKI_RANDOM_BLOCK > 0
+RLKI_API void rlki_token_forget(rlk_client *client);
+#else
+static inline void rlki_token_forget(rlk_client *client)
+{
+    (void)client;
+}
+#endif
+
 /* Length of a lock's tokens. */
 RLKI_API size_t rlki_token_len(const rlk_lock *lock);
 
@@ -8999,11 +9032,64 @@ RLKI_API bool rlki_token_dangles(const rlk_lock *lock);
 
 #include <string.h>
 
+#if RLKI_RANDOM_BLOCK > 0
+
+/* Erases, also where the compiler knows that nothing reads it again. */
+static void token_wipe(uint8_t *bytes, size_t len)
+{
+    volatile uint8_t *at = bytes;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
+void rlki_token_forget(rlk_client *client)
+{
+    token_wipe(client->random, sizeof client->random);
+    client->random_left = 0;
+}
+
+/*
+ * Takes the bytes of a token from the client's block, which is drawn anew when it has no more.
+ * Each byte is in one token of one process:
+ * - A child never comes here, since each call checks the process first. Where that can't be
+ * checked, there is no block: the child of a fork would have the parent's.
+ * - Two clones of a virtual machine have the same block. They lose their connections, and
+ *   client_changed drops the block at each that becomes ready.
+ */
+static bool token_random(rlk_client *client, uint8_t *out)
+{
+    const rlk_env *env = &client->env;
+    uint8_t *bytes;
+
+    if (env->same_process == NULL)
+        return env->random(env->context, out, RLKI_TOKEN_BYTES) == 0;
+    if (client->random_left < RLKI_TOKEN_BYTES) {
+        if (env->random(env->context, client->random, sizeof client->random) != 0) {
+            rlki_token_forget(client);
+            return false;
+        }
+        client->random_left = sizeof client->random;
+    }
+    client->random_left = (uint8_t)(client->random_left - RLKI_TOKEN_BYTES);
+    bytes = client->random + client->random_left;
+    memcpy(out, bytes, RLKI_TOKEN_BYTES);
+    token_wipe(bytes, RLKI_TOKEN_BYTES);
+    return true;
+}
+
+#else
+
+static bool token_random(rlk_client *client, uint8_t *out)
+{
+    return client->env.random(client->env.context, out, RLKI_TOKEN_BYTES) == 0;
+}
+
+#endif
+
 bool rlki_token_draw(rlk_lock *lock)
 {
-    rlk_env *env = &lock->client->env;
-
-    return env->random(env->context, lock->base, sizeof lock->base) == 0;
+    return token_random(lock->client, lock->base);
 }
 
 size_t rlki_token_len(const rlk_lock *lock)
@@ -14749,6 +14835,7 @@ static void client_changed(void *context, rlk_conn *conn)
     (void)rlki_client_advance(client, rlk_conn_now(conn));
     node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+        rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
         client_note_fence(client, node);
         client_find_alias(client, node);
     }
@@ -14885,6 +14972,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->checked = false;
     client->interruptible = false;
     client->interrupted = false;
+    rlki_token_forget(client);
     RLKI_REFUSE(client, NULL, 0, 0, 0);
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
@@ -14936,6 +15024,7 @@ void rlk_client_close(rlk_client *client)
     client->event_tail = NULL;
     client->ready_head = NULL;
     client->ready_tail = NULL;
+    rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->now_ms);
 }

@@ -20,6 +20,14 @@ extern "C" {
 #define RLKI_TEXT_CAP RLK_TEXT_CAP
 #endif
 
+/* Random bytes of a token, and of those that a client draws at once; 0: it draws none. */
+#define RLKI_TOKEN_BYTES 16
+#if defined(RLK_NO_POSIX) || RLK_RANDOM_BLOCK < 2 * RLKI_TOKEN_BYTES
+#define RLKI_RANDOM_BLOCK 0
+#else
+#define RLKI_RANDOM_BLOCK RLK_RANDOM_BLOCK
+#endif
+
 /* Lists of a client's timers: see timers.c. Fields are private. */
 #define RLK_TIMERS_LISTS 17
 
@@ -74,6 +82,9 @@ struct rlk_client {
     int16_t failed;     /* error of the last operation of any lock, RLK_OK if it had none */
     int16_t error;      /* last failure of open and init */
     uint16_t error_node;
+#if RLKI_RANDOM_BLOCK > 0
+    uint8_t random_left; /* bytes of `random` that are in no token yet: the first ones */
+#endif
     rlk_env env;
     rlk_lock *locks; /* attached */
     rlk_lock *event_head;
@@ -95,6 +106,9 @@ struct rlk_client {
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
     rlk_lock *own_buckets[RLK_BUCKETS];
     rlk_timers timers;
+#if RLKI_RANDOM_BLOCK > 0
+    uint8_t random[RLKI_RANDOM_BLOCK];
+#endif
 #ifndef RLK_NO_TRACE
     rlk_stats stats;
 #endif
@@ -205,7 +219,7 @@ struct rlk_lock {
     int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
     int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
-    uint8_t base[16];    /* random part of the token, new for each acquire */
+    uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
     rlk_waiter wait;
     rlk_hold hold;
     rlk_node_lock nodes[RLK_MAX_NODES];

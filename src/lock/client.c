@@ -12,6 +12,7 @@
 #include "trace.h"
 #include "wait_queue.h"
 #include "timers.h"
+#include "token.h"
 
 #include <string.h>
 
@@ -88,6 +89,7 @@ static void client_changed(void *context, rlk_conn *conn)
     (void)rlki_client_advance(client, rlk_conn_now(conn));
     node = client_node(client, conn);
     if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+        rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
         client_note_fence(client, node);
         client_find_alias(client, node);
     }
@@ -224,6 +226,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->checked = false;
     client->interruptible = false;
     client->interrupted = false;
+    rlki_token_forget(client);
     RLKI_REFUSE(client, NULL, 0, 0, 0);
     result = client_check(client, conns, nodes, config, &bad_node);
     client->error = (int16_t)result;
@@ -275,6 +278,7 @@ void rlk_client_close(rlk_client *client)
     client->event_tail = NULL;
     client->ready_head = NULL;
     client->ready_tail = NULL;
+    rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->now_ms);
 }

@@ -8,11 +8,64 @@
 
 #include <string.h>
 
+#if RLKI_RANDOM_BLOCK > 0
+
+/* Erases, also where the compiler knows that nothing reads it again. */
+static void token_wipe(uint8_t *bytes, size_t len)
+{
+    volatile uint8_t *at = bytes;
+
+    while (len-- > 0)
+        *at++ = 0;
+}
+
+void rlki_token_forget(rlk_client *client)
+{
+    token_wipe(client->random, sizeof client->random);
+    client->random_left = 0;
+}
+
+/*
+ * Takes the bytes of a token from the client's block, which is drawn anew when it has no more.
+ * Each byte is in one token of one process:
+ * - A child never comes here, since each call checks the process first. Where that can't be
+ * checked, there is no block: the child of a fork would have the parent's.
+ * - Two clones of a virtual machine have the same block. They lose their connections, and
+ *   client_changed drops the block at each that becomes ready.
+ */
+static bool token_random(rlk_client *client, uint8_t *out)
+{
+    const rlk_env *env = &client->env;
+    uint8_t *bytes;
+
+    if (env->same_process == NULL)
+        return env->random(env->context, out, RLKI_TOKEN_BYTES) == 0;
+    if (client->random_left < RLKI_TOKEN_BYTES) {
+        if (env->random(env->context, client->random, sizeof client->random) != 0) {
+            rlki_token_forget(client);
+            return false;
+        }
+        client->random_left = sizeof client->random;
+    }
+    client->random_left = (uint8_t)(client->random_left - RLKI_TOKEN_BYTES);
+    bytes = client->random + client->random_left;
+    memcpy(out, bytes, RLKI_TOKEN_BYTES);
+    token_wipe(bytes, RLKI_TOKEN_BYTES);
+    return true;
+}
+
+#else
+
+static bool token_random(rlk_client *client, uint8_t *out)
+{
+    return client->env.random(client->env.context, out, RLKI_TOKEN_BYTES) == 0;
+}
+
+#endif
+
 bool rlki_token_draw(rlk_lock *lock)
 {
-    rlk_env *env = &lock->client->env;
-
-    return env->random(env->context, lock->base, sizeof lock->base) == 0;
+    return token_random(lock->client, lock->base);
 }
 
 size_t rlki_token_len(const rlk_lock *lock)

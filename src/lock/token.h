@@ -10,6 +10,16 @@
 /* Draws the random part anew. False: no entropy. */
 bool rlki_token_draw(rlk_lock *lock);
 
+/* Erases the random bytes that the client has drawn for tokens to come. */
+#if RLKI_RANDOM_BLOCK > 0
+void rlki_token_forget(rlk_client *client);
+#else
+static inline void rlki_token_forget(rlk_client *client)
+{
+    (void)client;
+}
+#endif
+
 /* Length of a lock's tokens. */
 size_t rlki_token_len(const rlk_lock *lock);
 

@@ -247,6 +247,19 @@ static int harness_env_random(void *context, void *buf, size_t len)
     return 0;
 }
 
+void harness_end_entropy(harness *h)
+{
+    h->no_entropy = true;
+#if RLKI_RANDOM_BLOCK > 0
+    {
+        unsigned c;
+
+        for (c = 0; c < h->clients; c++)
+            h->members[c].client.random_left = 0;
+    }
+#endif
+}
+
 static int harness_env_wait(void *context, rlk_client *client, int64_t deadline_ms)
 {
     harness *h = ((harness_client *)context)->harness;

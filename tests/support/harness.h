@@ -146,6 +146,9 @@ void harness_start_automatic(harness *h, unsigned nodes);
 
 harness_link *harness_link_of(harness *h, unsigned node);
 
+/* No random bytes from now on, none of those that clients have drawn either. */
+void harness_end_entropy(harness *h);
+
 /* Moves bytes until none moves any more. */
 void harness_run(harness *h);
 

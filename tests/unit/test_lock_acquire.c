@@ -110,7 +110,7 @@ static void test_lock_acquire_without_entropy_sends_nothing(void **state)
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
-    h.no_entropy = true;
+    harness_end_entropy(&h);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_ENTROPY);
     harness_expect_quiet(&h, 0);
     harness_expect_no_event(&h);
@@ -339,7 +339,7 @@ static void test_lock_acquire_set_that_never_left(void **state)
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     harness_expect_no_event(&h); /* the stream is older than the call: one more try */
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 2 * RLK_BACKOFF_MIN_MS);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
@@ -408,6 +408,7 @@ static void test_lock_acquire_late_undo_is_no_answer_to_a_release(void **state)
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 1500);
+    lock.retry_min_ms = lock.retry_max_ms; /* one attempt in the 100 ms */
     assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
     harness_reply_all(&h, 0, 2, HARNESS_NIL);
     assert_true(harness_next_event(&h, &event, 100));

@@ -79,7 +79,7 @@ static void test_lock_corners_late_nil_beside_a_loose_set(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 2 * RLK_BACKOFF_MIN_MS);
     (void)harness_expect(&h, 0, HARNESS_RAISE);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
     harness_reply(&h, 1, HARNESS_OK);

@@ -207,7 +207,7 @@ static void test_lock_election_without_entropy(void **state)
     (void)state;
     lead(&lock);
     lose(&lock);
-    h.no_entropy = true;
+    harness_end_entropy(&h);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_ENTROPY);
     harness_expect_no_event(&h);

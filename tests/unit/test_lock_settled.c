@@ -188,7 +188,7 @@ static void test_lock_settled_unknown_where_an_orphan_is_possible(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    harness_advance(&h, 2 * RLK_BACKOFF_MIN_MS);
     harness_serve(&h, 0); /* not ours, so SET again */
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
