@@ -129,10 +129,17 @@ put("
 #endif
 ")
 read_text(umbrella include/resplock.h)
-string(REGEX MATCHALL "\n#include \"[^\"]+\"" includes "${umbrella}")
-foreach(include IN LISTS includes)
-    string(REGEX REPLACE "\n#include \"(.+)\"" "include/\\1" header "${include}")
-    put_file("${header}")
+string(REGEX MATCHALL "\n#(include \"[^\"]+\"|ifndef RLK_NO_POSIX|endif)" lines "${umbrella}")
+foreach(line IN LISTS lines)
+    if(line MATCHES "#include \"(.+)\"")
+        put_file("include/${CMAKE_MATCH_1}")
+    elseif(line MATCHES "ifndef")
+        put("\n#ifndef RLK_NO_POSIX\n")
+        set(posix ON)
+    elseif(posix) # its end; the others are those of the umbrella itself
+        put("\n#endif /* RLK_NO_POSIX */\n")
+        set(posix OFF)
+    endif()
 endforeach()
 put("
 #endif /* RESPLOCK_H */
@@ -140,14 +147,27 @@ put("
 #if defined(RESPLOCK_IMPLEMENTATION) && !defined(RESPLOCK_IMPLEMENTED)
 #define RESPLOCK_IMPLEMENTED
 ")
-foreach(room resp net net/posix lock)
-    file(GLOB sources RELATIVE "${top}" "${top}/src/${room}/*.c")
-    list(SORT sources)
-    foreach(source IN LISTS sources)
+function(put_sources)
+    foreach(source IN LISTS ARGN)
         put_file("${source}")
     endforeach()
+endfunction()
+
+foreach(layer resp net lock)
+    file(GLOB sources RELATIVE "${top}" "${top}/src/${layer}/*.c")
+    list(SORT sources)
+    list(REMOVE_ITEM sources src/lock/posix.c)
+    put_sources(${sources})
 endforeach()
 put("
+#ifdef RLKI_POSIX
+")
+file(GLOB sources RELATIVE "${top}" "${top}/src/net/posix/*.c")
+list(SORT sources)
+put_sources(${sources} src/lock/posix.c)
+put("
+#endif /* RLKI_POSIX */
+
 #endif /* RESPLOCK_IMPLEMENTATION */
 ")
 

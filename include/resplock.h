@@ -12,13 +12,15 @@
 #include "resplock/base.h"
 #include "resplock/resp.h"
 #include "resplock/net.h"
-#include "resplock/socket.h"
 #include "resplock/lock.h"
 #include "resplock/trace.h"
 #include "resplock/election.h"
 #include "resplock/scoped.h"
 #include "resplock/transfer.h"
 #include "resplock/ticks.h"
+#ifndef RLK_NO_POSIX
+#include "resplock/socket.h"
 #include "resplock/posix.h"
+#endif
 
 #endif

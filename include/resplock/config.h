@@ -67,10 +67,11 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_posix_open: leaves the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open. resplock.h then includes neither socket.h nor posix.h, and
+ * you compile neither src/net/posix nor src/lock/posix.c: the engine alone, for bare ports. */
 /* #define RLK_NO_POSIX */
 
-/* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
+/* rlk_url_parse: you fill in an rlk_url by hand. Needs RLK_NO_POSIX. */
 /* #define RLK_NO_URL */
 
 /* Names and texts of results. */
@@ -82,9 +83,18 @@
 /* HELLO and the types of RESP3, and with them the wake-up by the server: waiters ask again. */
 /* #define RLK_RESP2_ONLY */
 
+/* Defined if POSIX is not switched off, and there, as far as its headers show. */
+#ifndef RLK_NO_POSIX
+#ifndef __has_include
+#define RLKI_POSIX
+#elif __has_include(<netdb.h>) && __has_include(<poll.h>) && __has_include(<sys/socket.h>)
+#define RLKI_POSIX
+#endif
+#endif
+
 /* ---- What can't be ----------------------------------------------------------------------- */
 
-/* Behind each of the first two errors stands what lets the compiler end without another. */
+/* Behind the first error follows what lets the compiler end without another. */
 #if !defined(__cplusplus) && (defined(__STDC_VERSION__) || defined(__STRICT_ANSI__))
 #if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 199901L
 #error "resplock needs C99: compile with -std=c99 or later"
@@ -94,12 +104,6 @@
 #pragma GCC diagnostic ignored "-Wvariadic-macros"
 #pragma GCC diagnostic ignored "-Wpedantic"
 #endif
-#endif
-#endif
-#if !defined(RLK_NO_POSIX) && defined(__has_include)
-#if !__has_include(<netdb.h>) || !__has_include(<poll.h>) || !__has_include(<sys/socket.h>)
-#error "resplock finds no POSIX headers: define RLK_NO_POSIX for the engine alone"
-#define RLK_NO_POSIX
 #endif
 #endif
 
@@ -127,9 +131,6 @@
 #endif
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"
-#endif
-#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
-#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
 #endif
 
 #endif

@@ -14,9 +14,15 @@
 #include "resplock/lock.h"
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
+#ifdef RLKI_POSIX
 #include <poll.h>
+#else
+struct pollfd; /* socket.h has the error: so that no other follows */
+typedef unsigned nfds_t;
+#endif
+#ifdef RLK_NO_URL
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -170,7 +176,5 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* RLK_NO_POSIX */
 
 #endif

@@ -8,7 +8,13 @@
 
 #include "resplock/net.h"
 
-#ifndef RLK_NO_POSIX
+/* Nothing below needs what is missing then, so no other error follows. */
+#ifdef RLK_NO_POSIX
+#error "RLK_NO_POSIX is defined: include neither resplock/socket.h nor resplock/posix.h, and \
+compile neither src/net/posix nor src/lock/posix.c"
+#elif !defined(RLKI_POSIX)
+#error "resplock finds no POSIX headers: define RLK_NO_POSIX for the engine alone"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -128,7 +134,5 @@ typedef struct rlk_system_wakeup {
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* RLK_NO_POSIX */
 
 #endif

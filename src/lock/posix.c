@@ -8,8 +8,6 @@
 #include "limits.h"
 #include "trace.h"
 
-#ifndef RLK_NO_POSIX
-
 #include "resplock/posix.h"
 
 #include "../net/conn_config.h"
@@ -548,5 +546,3 @@ rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, 
     posix_serve(posix, fds, fds != NULL ? n : 0, false);
     return RLK_OK;
 }
-
-#endif

@@ -101,7 +101,7 @@ static void test_switches_texts(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT);
 #ifdef RLK_NO_TEXT
     assert_string_equal(rlk_lock_error(&lock), "-103 @0");
-    assert_string_equal(rlk_client_error(&posix), "-103 @0");
+    assert_string_equal(rlk_client_error(&posix.client), "-103 @0");
     assert_string_equal(rlk_result_name(RLK_E_CONNECT), "");
     assert_string_equal(rlk_result_text(RLK_E_CONNECT), "");
 #else

@@ -8,7 +8,7 @@
 
 #include "resplock/config.h"
 
-#ifndef RLK_NO_POSIX
+#ifdef RLKI_POSIX
 
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
@@ -21,9 +21,10 @@
 #if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
 #error "resplock needs POSIX of 2008: include it before all else, or compile with \
 -D_POSIX_C_SOURCE=200809L, or with -DRLK_NO_POSIX for the engine alone"
-#define RLK_NO_POSIX /* so that no error follows */
+#define RLK_NO_POSIX /* so that no error follows in the one file */
+#undef RLKI_POSIX
 #endif
 
-#endif /* RLK_NO_POSIX */
+#endif /* RLKI_POSIX */
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "name.h"
 
-#ifndef RLK_NO_POSIX
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -97,5 +95,3 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
     name_put_port(out + strlen(out),
                   ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
 }
-
-#endif

@@ -9,8 +9,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -35,7 +33,5 @@ uint64_t rlki_name_peer(const rlk_address *address);
 
 /* The name of an address as the server writes it in CLIENT LIST. */
 void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
-
-#endif
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 #include "resolver.h"
 
 #include <arpa/inet.h>
@@ -150,5 +148,3 @@ rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
     }
     return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
 }
-
-#endif

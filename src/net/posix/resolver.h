@@ -7,8 +7,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 /*
  * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
  * need nobody's help; of other names the hook is asked, without hook the system if may_block.
@@ -16,7 +14,5 @@
  * where it is known; RLK_E_RESOLVER when there is nobody to ask.
  */
 rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
-
-#endif /* RLK_NO_POSIX */
 
 #endif

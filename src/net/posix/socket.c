@@ -27,8 +27,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 #include "name.h"
 #include "resolver.h"
 #include "socket_wait.h"
@@ -584,5 +582,3 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         socket_transfer(sock, revents, now_ms);
     }
 }
-
-#endif

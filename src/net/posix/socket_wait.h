@@ -11,8 +11,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 #include <sys/types.h>
 
 /* What recv came to. */
@@ -27,7 +25,5 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
 
 /* Hands over what came, and does what follows from it. */
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
-
-#endif
 
 #endif

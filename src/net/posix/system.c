@@ -7,8 +7,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -181,5 +179,3 @@ void rlk_system_fork_close(rlk_system_fork *fork_mark)
         fork_mark->mark = NULL;
     }
 }
-
-#endif

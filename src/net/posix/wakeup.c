@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "wakeup.h"
 
-#ifndef RLK_NO_POSIX
-
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -61,5 +59,3 @@ bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
     } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
     return woken;
 }
-
-#endif

@@ -10,8 +10,6 @@
 
 #include "resplock/socket.h"
 
-#ifndef RLK_NO_POSIX
-
 /* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
 bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
 
@@ -23,7 +21,5 @@ void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
 
 /* Empties the pipe; true if it had woken. */
 bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
-
-#endif
 
 #endif
