@@ -116,10 +116,11 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_posix_open: leaves the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open. resplock.h then includes neither socket.h nor posix.h, and
+ * you compile neither src/net/posix nor src/lock/posix.c: the engine alone, for bare ports. */
 /* #define RLK_NO_POSIX */
 
-/* rlk_url_parse: an rlk_url is filled in by hand. Needs RLK_NO_POSIX. */
+/* rlk_url_parse: you fill in an rlk_url by hand. Needs RLK_NO_POSIX. */
 /* #define RLK_NO_URL */
 
 /* Names and texts of results. */
@@ -131,9 +132,18 @@
 /* HELLO and the types of RESP3, and with them the wake-up by the server: waiters ask again. */
 /* #define RLK_RESP2_ONLY */
 
+/* Defined if POSIX is not switched off, and there, as far as its headers show. */
+#ifndef RLK_NO_POSIX
+#ifndef __has_include
+#define RLKI_POSIX
+#elif __has_include(<netdb.h>) && __has_include(<poll.h>) && __has_include(<sys/socket.h>)
+#define RLKI_POSIX
+#endif
+#endif
+
 /* ---- What can't be ----------------------------------------------------------------------- */
 
-/* Behind each of the first two errors stands what lets the compiler end without another. */
+/* Behind the first error follows what lets the compiler end without another. */
 #if !defined(__cplusplus) && (defined(__STDC_VERSION__) || defined(__STRICT_ANSI__))
 #if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 199901L
 #error "resplock needs C99: compile with -std=c99 or later"
@@ -143,12 +153,6 @@
 #pragma GCC diagnostic ignored "-Wvariadic-macros"
 #pragma GCC diagnostic ignored "-Wpedantic"
 #endif
-#endif
-#endif
-#if !defined(RLK_NO_POSIX) && defined(__has_include)
-#if !__has_include(<netdb.h>) || !__has_include(<poll.h>) || !__has_include(<sys/socket.h>)
-#error "resplock finds no POSIX headers: define RLK_NO_POSIX for the engine alone"
-#define RLK_NO_POSIX
 #endif
 #endif
 
@@ -177,9 +181,6 @@
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"
 #endif
-#if defined(RLK_NO_URL) && !defined(RLK_NO_POSIX)
-#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
-#endif
 
 #endif
 
@@ -202,7 +203,7 @@
 #ifndef RLKI_NET_FEATURES_H
 #define RLKI_NET_FEATURES_H
 
-#ifndef RLK_NO_POSIX
+#ifdef RLKI_POSIX
 
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
@@ -215,10 +216,11 @@
 #if !defined(AI_NUMERICHOST) || !defined(CLOCK_MONOTONIC) || !defined(O_CLOEXEC)
 #error "resplock needs POSIX of 2008: include it before all else, or compile with \
 -D_POSIX_C_SOURCE=200809L, or with -DRLK_NO_POSIX for the engine alone"
-#define RLK_NO_POSIX /* so that no error follows */
+#define RLK_NO_POSIX /* so that no error follows in the one file */
+#undef RLKI_POSIX
 #endif
 
-#endif /* RLK_NO_POSIX */
+#endif /* RLKI_POSIX */
 
 #endif
 
@@ -1158,139 +1160,6 @@ RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
 #ifdef __cplusplus
 }
 #endif
-
-#endif
-
-/* ==== include/resplock/socket.h ====
- *
- * resplock/socket.h: the POSIX driver. One connection, one file descriptor, no thread; and the
- * system's clock, entropy and fork notice. Link with nothing but the C library.
- */
-#ifndef RESPLOCK_SOCKET_H
-#define RESPLOCK_SOCKET_H
-
-#ifndef RLK_NO_POSIX
-
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
- * starve the others of its loop. */
-#ifndef RLK_SOCKET_ROUNDS
-#define RLK_SOCKET_ROUNDS 16
-#endif
-
-/* An IP address and a port. */
-typedef struct rlk_address {
-    uint8_t ip[16]; /* 4 or 16 bytes used, network order */
-    uint32_t scope; /* of a link-local IPv6 address, else 0 */
-    uint16_t port;  /* host order */
-    uint8_t is_ipv6;
-} rlk_address;
-
-/*
- * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
- * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
- * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
- */
-typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
-                                 int cap);
-
-/* Fields are private. Must not be moved while its connection uses it. */
-typedef struct rlk_socket {
-    rlk_conn *conn;
-    rlk_resolver_hook resolver;
-    void *resolver_context;
-    int64_t address_deadline_ms; /* for the address under way */
-    int fd;                      /* -1: none */
-    int last_errno;
-    int wait_ms; /* longest wait of a recv that waits (SO_RCVTIMEO); 0: it does not wait */
-    uint8_t state;
-    uint8_t addresses_len;
-    uint8_t address_next;
-    bool blocked; /* the kernel's send buffer was full */
-    rlk_address addresses[RLK_MAX_ADDRESSES];
-} rlk_socket;
-
-/*
- * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
- * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
- * getaddrinfo, in loops they fail.
- */
-RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                             void *resolver_context);
-
-/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
- * attempt and each address has its own. */
-RLK_API int rlk_socket_fd(const rlk_socket *sock);
-
-/* What to poll it for: POLLIN, POLLOUT or both. */
-RLK_API short rlk_socket_events(const rlk_socket *sock);
-
-/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
- * close: so ask after rlk_conn_tick, and call _service after a submit. */
-RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
-
-/*
- * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
- * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
- * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
- * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
- * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
- * by the addresses left.
- */
-RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
-
-/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
- * parent's stream goes on. */
-RLK_API void rlk_socket_close(rlk_socket *sock);
-
-/* ---- The system ---- */
-
-/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
- * `context` is ignored. */
-RLK_API int64_t rlk_system_now_ms(void *context);
-
-/* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
- * entropy, nothing usable written. */
-RLK_API int rlk_system_random(void *context, void *buf, size_t len);
-
-#ifndef RLK_NO_TEXT
-/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
- */
-RLK_API const char *rlk_system_errno_text(void *context, int number);
-#endif
-
-/*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
- * that looking costs no system call; where there is no such thing, the process id.
- */
-typedef struct rlk_system_fork {
-    volatile uint32_t *mark; /* NULL: compare process ids */
-    int64_t pid;
-} rlk_system_fork;
-
-RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
-
-/* False in a process that was forked since _init. */
-RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
-
-/* Gives the page back. */
-RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
-
-/* A pipe by which a signal handler or another thread wakes a wait. Fields are private. */
-typedef struct rlk_system_wakeup {
-    int fds[2]; /* to read, to write; -1: none */
-} rlk_system_wakeup;
-
-#ifdef __cplusplus
-}
-#endif
-
-#endif /* RLK_NO_POSIX */
 
 #endif
 
@@ -2398,6 +2267,145 @@ static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 
 #endif
 
+#ifndef RLK_NO_POSIX
+
+/* ==== include/resplock/socket.h ====
+ *
+ * resplock/socket.h: the POSIX driver. One connection, one file descriptor, no thread; and the
+ * system's clock, entropy and fork notice. Link with nothing but the C library.
+ */
+#ifndef RESPLOCK_SOCKET_H
+#define RESPLOCK_SOCKET_H
+
+/* Nothing below needs what is missing then, so no other error follows. */
+#ifdef RLK_NO_POSIX
+#error "RLK_NO_POSIX is defined: include neither resplock/socket.h nor resplock/posix.h, and \
+compile neither src/net/posix nor src/lock/posix.c"
+#elif !defined(RLKI_POSIX)
+#error "resplock finds no POSIX headers: define RLK_NO_POSIX for the engine alone"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
+ * starve the others of its loop. */
+#ifndef RLK_SOCKET_ROUNDS
+#define RLK_SOCKET_ROUNDS 16
+#endif
+
+/* An IP address and a port. */
+typedef struct rlk_address {
+    uint8_t ip[16]; /* 4 or 16 bytes used, network order */
+    uint32_t scope; /* of a link-local IPv6 address, else 0 */
+    uint16_t port;  /* host order */
+    uint8_t is_ipv6;
+} rlk_address;
+
+/*
+ * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
+ * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
+ * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
+ */
+typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
+                                 int cap);
+
+/* Fields are private. Must not be moved while its connection uses it. */
+typedef struct rlk_socket {
+    rlk_conn *conn;
+    rlk_resolver_hook resolver;
+    void *resolver_context;
+    int64_t address_deadline_ms; /* for the address under way */
+    int fd;                      /* -1: none */
+    int last_errno;
+    int wait_ms; /* longest wait of a recv that waits (SO_RCVTIMEO); 0: it does not wait */
+    uint8_t state;
+    uint8_t addresses_len;
+    uint8_t address_next;
+    bool blocked; /* the kernel's send buffer was full */
+    rlk_address addresses[RLK_MAX_ADDRESSES];
+} rlk_socket;
+
+/*
+ * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
+ * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
+ * getaddrinfo, in loops they fail.
+ */
+RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                             void *resolver_context);
+
+/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
+ * attempt and each address has its own. */
+RLK_API int rlk_socket_fd(const rlk_socket *sock);
+
+/* What to poll it for: POLLIN, POLLOUT or both. */
+RLK_API short rlk_socket_events(const rlk_socket *sock);
+
+/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
+ * close: so ask after rlk_conn_tick, and call _service after a submit. */
+RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
+
+/*
+ * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
+ * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
+ * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
+ * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
+ * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
+ * by the addresses left.
+ */
+RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
+
+/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+ * parent's stream goes on. */
+RLK_API void rlk_socket_close(rlk_socket *sock);
+
+/* ---- The system ---- */
+
+/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
+ * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
+ * `context` is ignored. */
+RLK_API int64_t rlk_system_now_ms(void *context);
+
+/* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
+ * entropy, nothing usable written. */
+RLK_API int rlk_system_random(void *context, void *buf, size_t len);
+
+#ifndef RLK_NO_TEXT
+/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
+ */
+RLK_API const char *rlk_system_errno_text(void *context, int number);
+#endif
+
+/*
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
+ * that looking costs no system call; where there is no such thing, the process id.
+ */
+typedef struct rlk_system_fork {
+    volatile uint32_t *mark; /* NULL: compare process ids */
+    int64_t pid;
+} rlk_system_fork;
+
+RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
+
+/* False in a process that was forked since _init. */
+RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
+
+/* Gives the page back. */
+RLK_API void rlk_system_fork_close(rlk_system_fork *fork_mark);
+
+/* A pipe by which a signal handler or another thread wakes a wait. Fields are private. */
+typedef struct rlk_system_wakeup {
+    int fds[2]; /* to read, to write; -1: none */
+} rlk_system_wakeup;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
 /* ==== include/resplock/posix.h ====
  *
  * resplock/posix.h: clients on POSIX sockets: open by URL, blocking calls, service by a loop.
@@ -2411,9 +2419,15 @@ static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 #ifndef RESPLOCK_POSIX_H
 #define RESPLOCK_POSIX_H
 
-#ifndef RLK_NO_POSIX
-
+#ifdef RLKI_POSIX
 #include <poll.h>
+#else
+struct pollfd; /* socket.h has the error: so that no other follows */
+typedef unsigned nfds_t;
+#endif
+#ifdef RLK_NO_URL
+#error "RLK_NO_URL needs RLK_NO_POSIX: rlk_posix_open takes a URL"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -2568,9 +2582,9 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 }
 #endif
 
-#endif /* RLK_NO_POSIX */
-
 #endif
+
+#endif /* RLK_NO_POSIX */
 
 #endif /* RESPLOCK_H */
 
@@ -7491,1264 +7505,6 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 }
 
 #endif /* RLK_NO_URL */
-
-/* ==== src/net/posix/errno_text.c ====
- *
- * What an errno says of a connection, in words.
- */
-
-#ifndef RLK_NO_TEXT
-
-#include <errno.h>
-
-const char *rlk_system_errno_text(void *context, int number)
-{
-    (void)context;
-    switch (number) {
-    case ECONNREFUSED:
-        return "connection refused";
-    case ECONNRESET:
-        return "connection reset by the peer";
-    case EPIPE:
-        return "the peer has closed the connection";
-    case ETIMEDOUT:
-        return "timed out";
-    case EHOSTUNREACH:
-        return "no route to the host";
-    case ENETUNREACH:
-        return "the network is unreachable";
-    case ENETDOWN:
-        return "the network is down";
-    case EADDRNOTAVAIL:
-        return "no local address or port is free";
-    case EAFNOSUPPORT:
-        return "the system lacks this kind of address";
-    case ENOENT:
-        return "no such socket";
-    case ENOTDIR:
-        return "a part of the path is not a folder";
-    case ENOTSOCK:
-        return "not a socket";
-    case ENAMETOOLONG:
-        return "the path is too long";
-    case EACCES:
-        return "permission denied";
-    case EPERM:
-        return "forbidden, perhaps by a firewall";
-    case EAGAIN:
-        return "the server's queue of connections is full";
-    case EMFILE:
-        return "too many open files in this process";
-    case ENFILE:
-        return "too many open files in the system";
-    case ENOBUFS:
-        return "the system has no buffer left";
-    case ENOMEM:
-        return "the system has no memory left";
-    case EPROTOTYPE:
-        return "a socket of another type";
-    default:
-        return NULL;
-    }
-}
-
-#endif /* RLK_NO_TEXT */
-
-/* ==== src/net/posix/name.h ====
- *
- * Names of sockets: of paths and addresses, and as texts.
- */
-#ifndef RLKI_NAME_H
-#define RLKI_NAME_H
-
-#ifndef RLK_NO_POSIX
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-/* "[" address "]:" port, with its terminator. */
-#define RLKI_NAME_TEXT (INET6_ADDRSTRLEN + 8)
-
-typedef union rlki_name {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un path;
-} rlki_name;
-
-/* Both write a name that was all zeros, and return its length; of a path 0, and ENAMETOOLONG in
- * errno, if it doesn't fit this system's sun_path. */
-RLKI_API socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url);
-RLKI_API socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address);
-
-/* A number for the server's address, never 0. */
-RLKI_API uint64_t rlki_name_peer(const rlk_address *address);
-
-/* The name of an address as the server writes it in CLIENT LIST. */
-RLKI_API void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
-
-#endif
-
-#endif
-
-/* ==== src/net/posix/name.c ==== */
-
-#ifndef RLK_NO_POSIX
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <string.h>
-
-socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
-{
-    size_t cap = sizeof name->path.sun_path - 1;
-
-    name->path.sun_family = AF_UNIX;
-    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
-        errno = ENAMETOOLONG;
-        return 0;
-    }
-    return (socklen_t)sizeof name->path;
-}
-
-socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
-{
-    if (address->is_ipv6) {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope;
-        memcpy(&name->v6.sin6_addr, address->ip, 16);
-        return (socklen_t)sizeof name->v6;
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->ip, 4);
-    return (socklen_t)sizeof name->v4;
-}
-
-static uint64_t name_hash(uint64_t hash, const uint8_t *bytes, size_t len)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++) { /* FNV-1a */
-        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-    }
-    return hash;
-}
-
-uint64_t rlki_name_peer(const rlk_address *address)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    uint8_t rest[6];
-
-    rest[0] = (uint8_t)(address->port >> 8);
-    rest[1] = (uint8_t)address->port;
-    rest[2] = (uint8_t)(address->scope >> 24);
-    rest[3] = (uint8_t)(address->scope >> 16);
-    rest[4] = (uint8_t)(address->scope >> 8);
-    rest[5] = (uint8_t)address->scope;
-    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
-    hash = name_hash(hash, rest, sizeof rest);
-    return hash | 1u;
-}
-
-/* ":" and the digits of `port`, terminated. */
-static void name_put_port(char *out, unsigned port)
-{
-    char digits[5];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
-    *out++ = ':';
-    while (n > 0) {
-        *out++ = digits[--n];
-    }
-    *out = '\0';
-}
-
-/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
- * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
-void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
-{
-    size_t len;
-
-    if (name->any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
-        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
-    } else {
-        out[0] = '[';
-        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
-        len = strlen(out);
-        out[len] = ']';
-        out[len + 1] = '\0';
-    }
-    name_put_port(out + strlen(out),
-                  ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
-}
-
-#endif
-
-/* ==== src/net/posix/resolver.h ====
- *
- * Internal: from the host of a URL to addresses.
- */
-#ifndef RLKI_NET_RESOLVER_H
-#define RLKI_NET_RESOLVER_H
-
-#ifndef RLK_NO_POSIX
-
-/*
- * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
- * need nobody's help; of other names the hook is asked, without hook the system if may_block.
- * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
- * where it is known; RLK_E_RESOLVER when there is nobody to ask.
- */
-RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
-
-#endif /* RLK_NO_POSIX */
-
-#endif
-
-/* ==== src/net/posix/resolver.c ====
- *
- * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
- * name which moves is followed.
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-
-/* Longest host name, and longest literal with its zone. */
-#ifndef RLK_RESOLVER_NAME_MAX
-#define RLK_RESOLVER_NAME_MAX 255
-#endif
-
-static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
-                         uint16_t port)
-{
-    rlk_address *address = &sock->addresses[sock->addresses_len++];
-
-    memset(address, 0, sizeof *address);
-    memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
-    address->is_ipv6 = is_ipv6;
-    address->scope = scope;
-    address->port = port;
-}
-
-/* The number of a zone such as "eth0" or "2"; 0: there is no such interface. */
-static uint32_t resolver_zone(const char *zone)
-{
-    uint32_t number = 0;
-    const char *at;
-
-    for (at = zone; *at >= '0' && *at <= '9' && number < 100000000u; at++) {
-        number = number * 10 + (uint32_t)(*at - '0');
-    }
-    return *at == '\0' ? number : (uint32_t)if_nametoindex(zone);
-}
-
-/* An address of IPv6 with its zone, "fe80::1%25eth0" (RFC 6874). Cuts `host` at the percent. */
-static bool resolver_literal6(rlk_socket *sock, char *host, uint16_t port)
-{
-    char *percent = strchr(host, '%');
-    uint32_t scope = 0;
-    uint8_t ip[16];
-
-    if (percent != NULL) {
-        *percent = '\0';
-        scope = strncmp(percent + 1, "25", 2) == 0 ? resolver_zone(percent + 3) : 0;
-        if (scope == 0) {
-            return false;
-        }
-    }
-    if (inet_pton(AF_INET6, host, ip) != 1) {
-        return false;
-    }
-    resolver_add(sock, true, ip, scope, port);
-    return true;
-}
-
-/* Known without asking. 127.0.0.1 first: that is what a server binds to that binds to one only. */
-static void resolver_localhost(rlk_socket *sock, uint16_t port)
-{
-    static const uint8_t loopback4[4] = {127, 0, 0, 1};
-    static const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-
-    resolver_add(sock, false, loopback4, 0, port);
-    resolver_add(sock, true, loopback6, 0, port);
-}
-
-static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
-{
-    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
-
-    if (n > RLK_MAX_ADDRESSES) {
-        n = RLK_MAX_ADDRESSES;
-    }
-    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
-}
-
-/* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
- * that has only its loopback, and a family that can't be reached fails at once when tried. */
-static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
-{
-    struct addrinfo hints;
-    struct addrinfo *list = NULL;
-    struct addrinfo *info;
-    int error;
-
-    memset(&hints, 0, sizeof hints);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    error = getaddrinfo(host, NULL, &hints, &list);
-    if (error != 0) {
-        sock->last_errno = error == EAI_SYSTEM ? errno : 0;
-        return;
-    }
-    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
-         info = info->ai_next) {
-        if (info->ai_family == AF_INET) {
-            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
-
-            resolver_add(sock, false, &v4->sin_addr, 0, port);
-        } else if (info->ai_family == AF_INET6) {
-            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
-
-            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
-        }
-    }
-    freeaddrinfo(list);
-}
-
-rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
-{
-    char host[RLK_RESOLVER_NAME_MAX + 1];
-    uint8_t ip4[4];
-
-    sock->addresses_len = 0;
-    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
-        return RLK_E_RESOLVE;
-    }
-    memcpy(host, url->host, url->host_len);
-    host[url->host_len] = '\0';
-
-    if (strchr(host, ':') != NULL) {
-        return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
-    }
-    if (inet_pton(AF_INET, host, ip4) == 1) {
-        resolver_add(sock, false, ip4, 0, url->port);
-    } else if (strcasecmp(host, "localhost") == 0) {
-        resolver_localhost(sock, url->port);
-    } else if (sock->resolver != NULL) {
-        resolver_ask_hook(sock, host, url->port);
-    } else if (may_block) {
-        resolver_ask_system(sock, host, url->port);
-    } else {
-        return RLK_E_RESOLVER;
-    }
-    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
-}
-
-#endif
-
-/* ==== src/net/posix/socket_wait.h ====
- *
- * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
- * one connection only. In two steps, because deadlines come before input: a late reply must not
- * revive what ran out while it was waited for.
- */
-#ifndef RLKI_SOCKET_WAIT_H
-#define RLKI_SOCKET_WAIT_H
-
-#ifndef RLK_NO_POSIX
-
-#include <sys/types.h>
-
-/* What recv came to. */
-typedef struct rlki_socket_got {
-    ssize_t len;
-    int error; /* errno, where len is negative */
-} rlki_socket_got;
-
-/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
- * so short a time; poll it. */
-RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
-
-/* Hands over what came, and does what follows from it. */
-RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
-
-#endif
-
-#endif
-
-/* ==== src/net/posix/socket.c ====
- *
- * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
- *
- *                  connection wants CONNECT: resolve, try the first address
- *        +------+ ----------------------------------------------+
- *        | IDLE |                                               |
- *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
- *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
- *          |  |                                          +------------+  refused, or its time
- *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
- *          |                                             +------------+  address
- *          |                                                    |
- *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
- *          |   error: RLK_E_IO        +----+                    | without an error
- *          +-- wants CLOSE -----------| UP | <------------------+
- *                                     +----+
- *
- * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
- * attempt pauses. The first address is the one behind that which the connection has condemned.
- *
- * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
- * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/types.h>
-#include <unistd.h>
-
-enum {
-    SOCKET_IDLE,
-    SOCKET_CONNECTING,
-    SOCKET_UP
-};
-
-/* What became of one connect(). */
-typedef enum socket_outcome {
-    SOCKET_FAILED,
-    SOCKET_UNDER_WAY,
-    SOCKET_DONE
-} socket_outcome;
-
-#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
-#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
-
-#ifdef MSG_DONTWAIT
-#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
-#else
-#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
-
-/* ---- Descriptors ------------------------------------------------------------------------- */
-
-/* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
-static int socket_open(int family)
-{
-#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
-    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-#else
-    int fd = socket(family, SOCK_STREAM, 0);
-
-    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
-        int error = errno;
-
-        (void)close(fd);
-        errno = error;
-        fd = -1;
-    }
-    return fd;
-#endif
-}
-
-/* Wishes, not needs: a system that refuses one is served all the same. */
-static void socket_set_options(int fd, int family)
-{
-    int on = 1;
-
-#ifdef SO_NOSIGPIPE
-    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
-    if (family != AF_UNIX) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    }
-}
-
-void rlk_socket_close(rlk_socket *sock)
-{
-    if (sock->fd >= 0) {
-        (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
-        sock->fd = -1;
-    }
-    sock->state = SOCKET_IDLE;
-    sock->blocked = false;
-    sock->wait_ms = 0;
-}
-
-/* The stream, or the attempt, is over. */
-static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
-{
-    rlk_socket_close(sock);
-    rlk_conn_closed(sock->conn, why, error, now_ms);
-}
-
-/* ---- Connecting -------------------------------------------------------------------------- */
-
-/* The address under way failed. A refusal by the server itself tells more than a route or a
- * protocol that this host lacks. */
-static void socket_address_failed(rlk_socket *sock, int error)
-{
-    rlk_socket_close(sock);
-    if (sock->last_errno != ECONNREFUSED) {
-        sock->last_errno = error;
-    }
-}
-
-/*
- * Connected: says so to the connection. False: to itself. Where the server's port is one of those
- * that the system gives to clients, and nobody listens there, it can happen that the two ends
- * meet, and then the server can't have its port back.
- */
-static bool socket_connected(rlk_socket *sock, int64_t now_ms)
-{
-    char local[RLKI_NAME_TEXT];
-    char server[RLKI_NAME_TEXT];
-    rlki_name name;
-    socklen_t len = (socklen_t)sizeof name;
-    const rlk_address *address;
-
-    if (rlk_conn_url(sock->conn)->path != NULL) {
-        sock->state = SOCKET_UP;
-        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
-        return true;
-    }
-    address = &sock->addresses[sock->address_next - 1];
-    memset(&name, 0, sizeof name);
-    (void)rlki_name_of_address(&name, address);
-    rlki_name_format(&name, server);
-    if (getsockname(sock->fd, &name.any, &len) != 0) {
-        local[0] = '\0';
-    } else {
-        rlki_name_format(&name, local);
-    }
-    if (strcmp(local, server) == 0) {
-        return false;
-    }
-    sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
-                       now_ms);
-    return true;
-}
-
-/* One socket() and connect() to the address sock->address_next. */
-static socket_outcome socket_connect(rlk_socket *sock)
-{
-    const rlk_url *url = rlk_conn_url(sock->conn);
-    rlki_name name;
-    socklen_t len;
-
-    memset(&name, 0, sizeof name);
-    len = url->path != NULL ? rlki_name_of_path(&name, url)
-                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
-    if (len == 0) {
-        return SOCKET_FAILED;
-    }
-    sock->fd = socket_open(name.any.sa_family);
-    if (sock->fd < 0) {
-        return SOCKET_FAILED;
-    }
-    socket_set_options(sock->fd, name.any.sa_family);
-    if (connect(sock->fd, &name.any, len) == 0) {
-        return SOCKET_DONE;
-    }
-    /* interrupted, it goes on in the background like any other */
-    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
-}
-
-/* The address under way may have its part of the time that is left; the last one all of it, and
- * then it is the connection that ends the attempt. */
-static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
-{
-    uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
-    int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
-
-    if (others == 0) {
-        return RLK_NEVER;
-    }
-    if (left_ms <= 0) {
-        return now_ms;
-    }
-    return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
-}
-
-/* Between two attempts on a server whose queue is full. */
-#define SOCKET_FULL_MS 10
-
-/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
- * is over before the next attempt. */
-static bool socket_pause(rlk_socket *sock, int64_t now_ms)
-{
-    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
-        return false;
-    }
-    rlk_socket_close(sock);
-    sock->state = SOCKET_CONNECTING;
-    sock->address_next = 0; /* the path, once more */
-    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
-    return true;
-}
-
-/* Tries addresses until one answers at once or is to be waited for, or none is left. */
-static void socket_try(rlk_socket *sock, int64_t now_ms)
-{
-    while (sock->address_next < sock->addresses_len) {
-        socket_outcome outcome = socket_connect(sock);
-
-        sock->address_next++;
-        if (outcome == SOCKET_UNDER_WAY) {
-            sock->state = SOCKET_CONNECTING;
-            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
-            return;
-        }
-        if (outcome == SOCKET_FAILED) {
-            int error = errno;
-
-            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
-                socket_pause(sock, now_ms)) {
-                return;
-            }
-            socket_address_failed(sock, error);
-        } else if (socket_connected(sock, now_ms)) {
-            return;
-        } else {
-            socket_address_failed(sock, ECONNREFUSED);
-        }
-    }
-    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
-}
-
-/* Begins with the address behind the one that the connection has left for what its server said
- * (fault 93). */
-static void socket_turn(rlk_socket *sock)
-{
-    unsigned len = sock->addresses_len;
-    unsigned turns = 0;
-    unsigned i;
-
-    for (i = 0; i < len; i++) {
-        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
-            turns = i + 1;
-        }
-    }
-    for (; turns > 0 && turns < len; turns--) {
-        rlk_address first = sock->addresses[0];
-
-        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
-        sock->addresses[len - 1] = first;
-    }
-}
-
-/* A new attempt, with the addresses that the name has now. */
-static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
-{
-    const rlk_url *url = rlk_conn_url(sock->conn);
-    rlk_result result = RLK_OK;
-
-    rlk_conn_connecting(sock->conn, now_ms);
-    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
-        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
-        return;
-    }
-    sock->last_errno = 0;
-    sock->address_next = 0;
-    if (url->path != NULL) {
-        sock->addresses_len = 1; /* the path */
-    } else {
-        result = rlki_resolve(sock, url, may_block);
-        socket_turn(sock);
-    }
-    if (result != RLK_OK) {
-        socket_end(sock, result, sock->last_errno, now_ms);
-        return;
-    }
-    socket_try(sock, now_ms);
-}
-
-/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
-static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
-{
-    rlki_name peer;
-    socklen_t peer_len = (socklen_t)sizeof peer;
-    int error = 0;
-    socklen_t len = (socklen_t)sizeof error;
-
-    if ((revents & SOCKET_WRITEABLE) != 0) {
-        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-            return errno;
-        }
-        if (error != 0) {
-            return error;
-        }
-        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
-            return 0;
-        } /* else those were the events of an older descriptor */
-    }
-    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
-}
-
-static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
-{
-    int error;
-
-    if (sock->fd < 0) {
-        if (now_ms >= sock->address_deadline_ms) {
-            socket_try(sock, now_ms);
-        }
-        return;
-    }
-    error = socket_progress(sock, revents, now_ms);
-    if (error == EINPROGRESS) {
-        return;
-    }
-    if (error == 0) {
-        if (socket_connected(sock, now_ms)) {
-            return;
-        }
-        error = ECONNREFUSED;
-    }
-    socket_address_failed(sock, error);
-    socket_try(sock, now_ms);
-}
-
-/* ---- Transfer ---------------------------------------------------------------------------- */
-
-static bool socket_would_block(int error)
-{
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN;
-}
-
-/* Reads what is there. False: the stream is over, *error is 0 at its end. */
-static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
-{
-    int round;
-
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
-        size_t cap = 0;
-        uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
-        ssize_t n;
-
-        if (cap == 0) {
-            return true; /* the connection is about to close */
-        }
-        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
-        if (n > 0) {
-            rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
-            if ((size_t)n < cap) {
-                return true; /* that was all: no read to be told EAGAIN */
-            }
-        } else if (n == 0) {
-            *error = 0;
-            return false;
-        } else if (socket_would_block(errno)) {
-            return true;
-        } else if (errno != EINTR) {
-            *error = errno;
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Writes what the kernel takes. False: the stream is over. */
-static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
-{
-    int round;
-
-    sock->blocked = false;
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
-        size_t len = 0;
-        const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
-        ssize_t n;
-
-        if (len == 0) {
-            return true;
-        }
-        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && !socket_would_block(errno)) {
-            *error = errno;
-            return false;
-        }
-        if (n > 0) {
-            rlk_conn_tx_ack(sock->conn, (size_t)n, now_ms);
-        }
-        if (n < (ssize_t)len) {
-            sock->blocked = true; /* until poll says otherwise */
-            return true;
-        }
-    }
-    return true;
-}
-
-/* Reads first, so that what the replies set off leaves in the same call. */
-static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
-{
-    bool up = true;
-    int error = 0;
-
-    if ((revents & SOCKET_READABLE) != 0) {
-        up = socket_receive(sock, &error, now_ms);
-    }
-    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
-        up = socket_send(sock, &error, now_ms);
-        if (!up) {
-            /* what it said before it hung up: "-ERR max number of clients reached" */
-            int ignored;
-
-            (void)socket_receive(sock, &ignored, now_ms);
-        }
-    }
-    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
-    }
-}
-
-/* ---- Waiting ----------------------------------------------------------------------------- */
-
-/* Shorter waits are poll's: a socket's own timer is coarse. */
-#define SOCKET_WAIT_MIN_MS 40
-
-#define SOCKET_WAIT_MAX_MS 3600000
-
-/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
- * often right again. */
-static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
-{
-#ifdef MSG_DONTWAIT
-    struct timeval limit;
-    int wait_ms = timeout_ms - timeout_ms / 4;
-
-    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
-        return true;
-    }
-    limit.tv_sec = wait_ms / 1000;
-    limit.tv_usec = wait_ms % 1000 * 1000;
-    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
-        return false;
-    }
-    if (sock->wait_ms == 0) {
-        int flags = fcntl(sock->fd, F_GETFL);
-
-        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
-            return false;
-        }
-    }
-    sock->wait_ms = wait_ms;
-    return true;
-#else
-    (void)sock;
-    (void)timeout_ms;
-    return false;
-#endif
-}
-
-bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
-{
-    size_t cap = 0;
-    uint8_t *buf;
-
-    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
-        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
-        return false;
-    }
-    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
-        timeout_ms = SOCKET_WAIT_MAX_MS;
-    }
-    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
-        return false;
-    }
-    buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->len = recv(sock->fd, buf, cap, 0);
-    got->error = got->len < 0 ? errno : 0;
-    return true;
-}
-
-void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
-{
-    if (got->len > 0) {
-        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
-    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
-        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
-        return;
-    }
-    socket_transfer(sock, 0, now_ms);
-}
-
-/* ---- Public ------------------------------------------------------------------------------ */
-
-void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                     void *resolver_context)
-{
-    memset(sock, 0, sizeof *sock);
-    sock->conn = conn;
-    sock->resolver = resolver;
-    sock->resolver_context = resolver_context;
-    sock->fd = -1;
-}
-
-int rlk_socket_fd(const rlk_socket *sock)
-{
-    return sock->fd;
-}
-
-short rlk_socket_events(const rlk_socket *sock)
-{
-    switch (sock->state) {
-    case SOCKET_CONNECTING:
-        return POLLOUT;
-    case SOCKET_UP:
-        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
-    default:
-        return 0;
-    }
-}
-
-int64_t rlk_socket_deadline(const rlk_socket *sock)
-{
-    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
-        return 0;
-    }
-    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
-}
-
-void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
-{
-    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, RLK_E_EOF, 0, now_ms);
-        revents = 0;
-    }
-    switch (sock->state) {
-    case SOCKET_IDLE:
-        revents = 0; /* those were of an older descriptor */
-        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
-            socket_begin(sock, may_block, now_ms);
-        }
-        break;
-    case SOCKET_CONNECTING:
-        socket_continue(sock, revents, now_ms);
-        revents = 0;
-        break;
-    default:
-        break;
-    }
-    if (sock->state == SOCKET_UP) {
-        socket_transfer(sock, revents, now_ms);
-    }
-}
-
-#endif
-
-/* ==== src/net/posix/system.c ====
- *
- * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
- * the one that it was.
- */
-
-#ifndef RLK_NO_POSIX
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <time.h>
-#include <unistd.h>
-
-/* RLK_NO_GETRANDOM: for a C library without it (glibc before 2.25). */
-#if (defined(__linux__) || defined(__FreeBSD__)) && !defined(RLK_NO_GETRANDOM)
-#include <sys/random.h>
-#define SYSTEM_HAS_GETRANDOM 1
-#endif
-
-/* ---- Clock ------------------------------------------------------------------------------- */
-
-static bool system_clock(clockid_t id, int64_t *now_ms)
-{
-    struct timespec now;
-
-    if (clock_gettime(id, &now) != 0) {
-        return false;
-    }
-    *now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    return true;
-}
-
-int64_t rlk_system_now_ms(void *context)
-{
-    int64_t now_ms;
-
-    (void)context;
-#ifdef CLOCK_BOOTTIME
-    if (system_clock(CLOCK_BOOTTIME, &now_ms)) {
-        return now_ms;
-    }
-#endif
-    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
-}
-
-/* ---- Entropy ----------------------------------------------------------------------------- */
-
-#ifdef SYSTEM_HAS_GETRANDOM
-/* Blocks only while the system, just booted, has gathered no entropy yet. */
-static bool system_getrandom(uint8_t *buf, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = getrandom(buf, len, 0);
-
-        if (n > 0) {
-            buf += n;
-            len -= (size_t)n;
-        } else if (n == 0 || errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
-}
-#endif
-
-static int system_open(const char *path)
-{
-    int fd;
-
-    do {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-static bool system_read_all(int fd, uint8_t *buf, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = read(fd, buf, len);
-
-        if (n > 0) {
-            buf += n;
-            len -= (size_t)n;
-        } else if (n == 0 || errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A kernel without getrandom, or a sandbox that forbids it. */
-static bool system_urandom(uint8_t *buf, size_t len)
-{
-    struct stat status;
-    bool good;
-    int fd = system_open("/dev/urandom");
-
-    if (fd < 0) {
-        return false;
-    }
-    /* in a careless chroot it may be a plain file: the same bytes for everybody */
-    good = fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && system_read_all(fd, buf, len);
-    (void)close(fd);
-    return good;
-}
-
-int rlk_system_random(void *context, void *buf, size_t len)
-{
-    uint8_t *bytes = (uint8_t *)buf;
-
-    (void)context;
-#ifdef SYSTEM_HAS_GETRANDOM
-    if (system_getrandom(bytes, len)) {
-        return 0;
-    }
-#endif
-    if (system_urandom(bytes, len)) {
-        return 0;
-    }
-    memset(bytes, 0, len);
-    return -1;
-}
-
-/* ---- Fork -------------------------------------------------------------------------------- */
-
-/* Bytes to map: the kernel makes a page of it. */
-#define SYSTEM_MARK_LEN 4096u
-#define SYSTEM_MARK     1u
-
-/* Advice that no kernel knows. A system that accepts it takes any advice and follows none, as
- * emulators do (fault 118): then it accepts MADV_WIPEONFORK too, and the child finds the mark. */
-#define SYSTEM_NO_ADVICE (-1)
-
-/* A page that the kernel hands to a child, and to the child's children, filled with zeros. NULL:
- * there is none, and process ids are compared. */
-static volatile uint32_t *system_map_mark(void)
-{
-#ifdef MADV_WIPEONFORK
-    void *page =
-        mmap(NULL, SYSTEM_MARK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    volatile uint32_t *mark = (volatile uint32_t *)page;
-
-    if (page == MAP_FAILED) {
-        return NULL;
-    }
-    if (madvise(page, SYSTEM_MARK_LEN, SYSTEM_NO_ADVICE) != 0 &&
-        madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
-        *mark = SYSTEM_MARK;
-        return mark;
-    }
-    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14, an emulator */
-#endif
-    return NULL;
-}
-
-void rlk_system_fork_init(rlk_system_fork *fork_mark)
-{
-    fork_mark->pid = (int64_t)getpid();
-    fork_mark->mark = system_map_mark();
-}
-
-bool rlk_system_fork_same(const rlk_system_fork *fork_mark)
-{
-    if (fork_mark->mark != NULL) {
-        return *fork_mark->mark == SYSTEM_MARK;
-    }
-    return fork_mark->pid == (int64_t)getpid();
-}
-
-void rlk_system_fork_close(rlk_system_fork *fork_mark)
-{
-    if (fork_mark->mark != NULL) {
-        (void)munmap((void *)(uintptr_t)fork_mark->mark, SYSTEM_MARK_LEN);
-        fork_mark->mark = NULL;
-    }
-}
-
-#endif
-
-/* ==== src/net/posix/wakeup.h ====
- *
- * A pipe by which a signal handler or another thread wakes a wait: a byte in it stays until it is
- * read, so a wake-up between a check and the wait is not lost.
- */
-#ifndef RLKI_WAKEUP_H
-#define RLKI_WAKEUP_H
-
-#ifndef RLK_NO_POSIX
-
-/* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
-RLKI_API bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
-
-/* Harmless where there is none. */
-RLKI_API void rlki_wakeup_close(rlk_system_wakeup *wakeup);
-
-/* Wakes. Async-signal-safe, keeps errno; any thread. A full pipe wakes already. */
-RLKI_API void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
-
-/* Empties the pipe; true if it had woken. */
-RLKI_API bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
-
-#endif
-
-#endif
-
-/* ==== src/net/posix/wakeup.c ==== */
-
-#ifndef RLK_NO_POSIX
-
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
-static bool wakeup_set_flags(int fd)
-{
-    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
-}
-
-bool rlki_wakeup_open(rlk_system_wakeup *wakeup)
-{
-    if (pipe(wakeup->fds) != 0) {
-        wakeup->fds[0] = -1;
-        wakeup->fds[1] = -1;
-        return false;
-    }
-    if (wakeup_set_flags(wakeup->fds[0]) && wakeup_set_flags(wakeup->fds[1])) {
-        return true;
-    }
-    rlki_wakeup_close(wakeup);
-    return false;
-}
-
-void rlki_wakeup_close(rlk_system_wakeup *wakeup)
-{
-    unsigned i;
-
-    for (i = 0; i < 2; i++) {
-        if (wakeup->fds[i] >= 0) {
-            (void)close(wakeup->fds[i]);
-        }
-        wakeup->fds[i] = -1;
-    }
-}
-
-void rlki_wakeup_send(const rlk_system_wakeup *wakeup)
-{
-    int error = errno;
-    ssize_t n;
-
-    do {
-        n = write(wakeup->fds[1], "", 1);
-    } while (n < 0 && errno == EINTR);
-    errno = error;
-}
-
-bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
-{
-    char bytes[64];
-    bool woken = false;
-    ssize_t n;
-
-    do {
-        n = read(wakeup->fds[0], bytes, sizeof bytes);
-        woken = woken || n > 0;
-    } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
-    return woken;
-}
-
-#endif
 
 /* ==== src/lock/state.h ====
  *
@@ -15939,12 +14695,1400 @@ size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
     return len;
 }
 
+/* ==== src/lock/transfer.c ====
+ *
+ * A lease moves from one lock to another:
+ *
+ *            rlk_lock_detach                       rlk_lock_attach
+ *     HELD -----------------> FREE   (rlk_lease)   FREE, LOST -----------------> HELD
+ *      |                                                         valid no more +-> LOST (undone)
+ *      +-- nodes where the token was confirmed: their expiry moves, the node is clean
+ *      +-- other nodes: undone by the lock that sent the SET, behind it on its own stream
+ *
+ * Exclusion needs no more than for one lock, since one lock owns the lease at any time: what the
+ * other knows is forgotten with the move, so it neither renews, nor undoes what is not its own. A
+ * raise that is still under way from before finds the token, and raises; or does not, and does
+ * nothing.
+ *
+ * The lease is valid as long as before, or a few milliseconds less: of each node moves the time
+ * until which it counted, by the drift that its client reckons with, and not the expiry, which
+ * another drift would lengthen. It is of no stream of the new client, so the first answer counts as
+ * that of a new stream does (rule 8 of docs/correctness.md).
+ *
+ * A token is a random part and a number. The lock that gave the lease away goes on with numbers
+ * from another half, if nodes that owe an undo keep it from drawing the random part anew: so no two
+ * locks ever have one token.
+ */
+
+#include <string.h>
+
+/* The other half of the numbers. */
+#define TRANSFER_HALF UINT32_C(0x80000000)
+
+/* True if the node is known to hold the token, and nothing that was sent can bring it, or an
+ * earlier one, again. (No SET is under way where a token is PRESENT.) */
+static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
+{
+    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
+           node->orphans == 0 && node->token == lock->token;
+}
+
+/* Fills in what the nodes that move hold. False: they are no quorum for any time. */
+static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
+{
+    const rlk_client *client = lock->client;
+    int64_t until_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+    do { /* one at least, as in rlki_lock_expiry */
+        const rlk_node_lock *node = &lock->nodes[i];
+        bool moves = transfer_moves(lock, node);
+        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
+        lease->node_until_ms[i] = until_ms[i];
+        if (moves)
+            lease->present |= UINT32_C(1) << i;
+    } while (++i < rlki_nodes(client));
+    lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (lease->until_ms > lock->hold.valid_ms)
+        lease->until_ms = lock->hold.valid_ms;
+    return client->now_ms < lease->until_ms;
+}
+
+rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
+{
+    rlk_result result = rlki_machine_enter(lock);
+    unsigned i;
+    if (result != RLK_OK)
+        return result;
+    if (!lease)
+        return RLK_E_ARGUMENT;
+    if (rlki_operation_is_on(lock))
+        return RLK_E_STATE;
+    if (lock->state != RLKI_HELD)
+        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
+    memset(lease, 0, sizeof(*lease));
+    if (!transfer_fill(lock, lease))
+        return RLK_E_STATE;
+    lease->key = lock->key;
+    lease->key_len = lock->key_len;
+    lease->prefix = lock->prefix;
+    lease->texts = lock->texts;
+    lease->ttl_ms = lock->ttl_ms;
+    lease->node_timeout_ms = lock->node_timeout_ms;
+    lease->max_hold_ms = lock->max_hold_ms;
+    lease->token = lock->token;
+    lease->nodes = lock->client->nodes;
+    memcpy(lease->base, lock->base, sizeof(lease->base));
+    lease->since_ms = lock->since_ms;
+    lease->target_ms = lock->hold.target_ms;
+    lease->claim_ms = lock->hold.claim_ms;
+
+    lock->op = NULL; /* a renewal */
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        if (!(lease->present & UINT32_C(1) << i))
+            continue;
+        (void)rlki_node_lock_abandon(node);
+        node->flags = 0; /* not this lock's any more: nothing is undone */
+    }
+    rlki_event_drop(lock, RLKI_EVENT_ALL);
+    lock->follow_again = NULL;
+    lock->state = RLKI_FREE;
+    lock->hold.renew_ms = RLK_NEVER;
+    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
+    (void)rlki_queue_leave(lock);
+    lock->token ^= TRANSFER_HALF;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_machine_run(lock);
+    return RLK_OK;
+}
+
+/* False: the lock has something of its own that the lease would mix with. */
+static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
+{
+    bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
+    unsigned i;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
+            return false;
+    }
+    return true;
+}
+
+rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
+{
+    rlk_result result = rlki_machine_enter(lock);
+    unsigned i;
+    if (result != RLK_OK)
+        return result;
+    if (!lease)
+        return RLK_E_ARGUMENT;
+    if (lease->texts != lock->texts)
+        return RLK_E_KEY;
+    if (lease->nodes != lock->client->nodes)
+        return RLK_E_NODES;
+    if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
+        return RLK_E_STATE;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
+    lock->options = lock->options & RLKI_OPTION_RENEW;
+    memcpy(lock->base, lease->base, sizeof(lock->base));
+    lock->token = lease->token;
+    lock->since_ms = lease->since_ms;
+    lock->hold.target_ms = lease->target_ms;
+    lock->hold.claim_ms = lease->claim_ms;
+    lock->hold.limit_ms = lease->until_ms;
+    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
+    lock->error = RLK_OK;
+    lock->lost_cause = RLK_LOST_NOT;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        if (!(lease->present & UINT32_C(1) << i))
+            continue;
+        node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
+        node->token = lease->token;
+        node->generation = 0;                      /* of no stream here */
+        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        node->horizon_ms = 0;
+    }
+    lock->state = RLKI_HELD;
+    rlki_operation_note(lock, RLK_OP_ACQUIRE, RLK_OK);
+    (void)rlki_queue_hold(lock);
+    rlki_lease_validate(lock);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
+               lock->hold.valid_ms - lock->client->now_ms);
+    rlki_lease_schedule_next(lock);
+    rlki_machine_run(lock); /* lost, if it is over */
+    return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
+}
+
+#ifdef RLKI_POSIX
+
+/* ==== src/net/posix/errno_text.c ====
+ *
+ * What an errno says of a connection, in words.
+ */
+
+#ifndef RLK_NO_TEXT
+
+#include <errno.h>
+
+const char *rlk_system_errno_text(void *context, int number)
+{
+    (void)context;
+    switch (number) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ECONNRESET:
+        return "connection reset by the peer";
+    case EPIPE:
+        return "the peer has closed the connection";
+    case ETIMEDOUT:
+        return "timed out";
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ENETUNREACH:
+        return "the network is unreachable";
+    case ENETDOWN:
+        return "the network is down";
+    case EADDRNOTAVAIL:
+        return "no local address or port is free";
+    case EAFNOSUPPORT:
+        return "the system lacks this kind of address";
+    case ENOENT:
+        return "no such socket";
+    case ENOTDIR:
+        return "a part of the path is not a folder";
+    case ENOTSOCK:
+        return "not a socket";
+    case ENAMETOOLONG:
+        return "the path is too long";
+    case EACCES:
+        return "permission denied";
+    case EPERM:
+        return "forbidden, perhaps by a firewall";
+    case EAGAIN:
+        return "the server's queue of connections is full";
+    case EMFILE:
+        return "too many open files in this process";
+    case ENFILE:
+        return "too many open files in the system";
+    case ENOBUFS:
+        return "the system has no buffer left";
+    case ENOMEM:
+        return "the system has no memory left";
+    case EPROTOTYPE:
+        return "a socket of another type";
+    default:
+        return NULL;
+    }
+}
+
+#endif /* RLK_NO_TEXT */
+
+/* ==== src/net/posix/name.h ====
+ *
+ * Names of sockets: of paths and addresses, and as texts.
+ */
+#ifndef RLKI_NAME_H
+#define RLKI_NAME_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* "[" address "]:" port, with its terminator. */
+#define RLKI_NAME_TEXT (INET6_ADDRSTRLEN + 8)
+
+typedef union rlki_name {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un path;
+} rlki_name;
+
+/* Both write a name that was all zeros, and return its length; of a path 0, and ENAMETOOLONG in
+ * errno, if it doesn't fit this system's sun_path. */
+RLKI_API socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url);
+RLKI_API socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address);
+
+/* A number for the server's address, never 0. */
+RLKI_API uint64_t rlki_name_peer(const rlk_address *address);
+
+/* The name of an address as the server writes it in CLIENT LIST. */
+RLKI_API void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT]);
+
+#endif
+
+/* ==== src/net/posix/name.c ==== */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
+{
+    size_t cap = sizeof name->path.sun_path - 1;
+
+    name->path.sun_family = AF_UNIX;
+    if (rlk_url_decode(url->path, url->path_len, (uint8_t *)name->path.sun_path, cap) > cap) {
+        errno = ENAMETOOLONG;
+        return 0;
+    }
+    return (socklen_t)sizeof name->path;
+}
+
+socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
+{
+    if (address->is_ipv6) {
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_port = htons(address->port);
+        name->v6.sin6_scope_id = address->scope;
+        memcpy(&name->v6.sin6_addr, address->ip, 16);
+        return (socklen_t)sizeof name->v6;
+    }
+    name->v4.sin_family = AF_INET;
+    name->v4.sin_port = htons(address->port);
+    memcpy(&name->v4.sin_addr, address->ip, 4);
+    return (socklen_t)sizeof name->v4;
+}
+
+static uint64_t name_hash(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) { /* FNV-1a */
+        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+uint64_t rlki_name_peer(const rlk_address *address)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    uint8_t rest[6];
+
+    rest[0] = (uint8_t)(address->port >> 8);
+    rest[1] = (uint8_t)address->port;
+    rest[2] = (uint8_t)(address->scope >> 24);
+    rest[3] = (uint8_t)(address->scope >> 16);
+    rest[4] = (uint8_t)(address->scope >> 8);
+    rest[5] = (uint8_t)address->scope;
+    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = name_hash(hash, rest, sizeof rest);
+    return hash | 1u;
+}
+
+/* ":" and the digits of `port`, terminated. */
+static void name_put_port(char *out, unsigned port)
+{
+    char digits[5];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    *out++ = ':';
+    while (n > 0) {
+        *out++ = digits[--n];
+    }
+    *out = '\0';
+}
+
+/* The name as the server writes it in CLIENT LIST. Who is reached by an address such as
+ * ::ffff:127.0.0.1 sees plain IPv4. inet_ntop can't fail here: the room is enough for any. */
+void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
+{
+    size_t len;
+
+    if (name->any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+        (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+    } else {
+        out[0] = '[';
+        (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
+        len = strlen(out);
+        out[len] = ']';
+        out[len + 1] = '\0';
+    }
+    name_put_port(out + strlen(out),
+                  ntohs(name->any.sa_family == AF_INET ? name->v4.sin_port : name->v6.sin6_port));
+}
+
+/* ==== src/net/posix/resolver.h ====
+ *
+ * Internal: from the host of a URL to addresses.
+ */
+#ifndef RLKI_NET_RESOLVER_H
+#define RLKI_NET_RESOLVER_H
+
+/*
+ * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
+ * need nobody's help; of other names the hook is asked, without hook the system if may_block.
+ * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
+ * where it is known; RLK_E_RESOLVER when there is nobody to ask.
+ */
+RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
+
+#endif
+
+/* ==== src/net/posix/resolver.c ====
+ *
+ * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
+ * name which moves is followed.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* Longest host name, and longest literal with its zone. */
+#ifndef RLK_RESOLVER_NAME_MAX
+#define RLK_RESOLVER_NAME_MAX 255
+#endif
+
+static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
+                         uint16_t port)
+{
+    rlk_address *address = &sock->addresses[sock->addresses_len++];
+
+    memset(address, 0, sizeof *address);
+    memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
+    address->is_ipv6 = is_ipv6;
+    address->scope = scope;
+    address->port = port;
+}
+
+/* The number of a zone such as "eth0" or "2"; 0: there is no such interface. */
+static uint32_t resolver_zone(const char *zone)
+{
+    uint32_t number = 0;
+    const char *at;
+
+    for (at = zone; *at >= '0' && *at <= '9' && number < 100000000u; at++) {
+        number = number * 10 + (uint32_t)(*at - '0');
+    }
+    return *at == '\0' ? number : (uint32_t)if_nametoindex(zone);
+}
+
+/* An address of IPv6 with its zone, "fe80::1%25eth0" (RFC 6874). Cuts `host` at the percent. */
+static bool resolver_literal6(rlk_socket *sock, char *host, uint16_t port)
+{
+    char *percent = strchr(host, '%');
+    uint32_t scope = 0;
+    uint8_t ip[16];
+
+    if (percent != NULL) {
+        *percent = '\0';
+        scope = strncmp(percent + 1, "25", 2) == 0 ? resolver_zone(percent + 3) : 0;
+        if (scope == 0) {
+            return false;
+        }
+    }
+    if (inet_pton(AF_INET6, host, ip) != 1) {
+        return false;
+    }
+    resolver_add(sock, true, ip, scope, port);
+    return true;
+}
+
+/* Known without asking. 127.0.0.1 first: that is what a server binds to that binds to one only. */
+static void resolver_localhost(rlk_socket *sock, uint16_t port)
+{
+    static const uint8_t loopback4[4] = {127, 0, 0, 1};
+    static const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    resolver_add(sock, false, loopback4, 0, port);
+    resolver_add(sock, true, loopback6, 0, port);
+}
+
+static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
+{
+    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
+
+    if (n > RLK_MAX_ADDRESSES) {
+        n = RLK_MAX_ADDRESSES;
+    }
+    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
+}
+
+/* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
+ * that has only its loopback, and a family that can't be reached fails at once when tried. */
+static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
+{
+    struct addrinfo hints;
+    struct addrinfo *list = NULL;
+    struct addrinfo *info;
+    int error;
+
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    error = getaddrinfo(host, NULL, &hints, &list);
+    if (error != 0) {
+        sock->last_errno = error == EAI_SYSTEM ? errno : 0;
+        return;
+    }
+    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
+         info = info->ai_next) {
+        if (info->ai_family == AF_INET) {
+            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
+
+            resolver_add(sock, false, &v4->sin_addr, 0, port);
+        } else if (info->ai_family == AF_INET6) {
+            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
+
+            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
+        }
+    }
+    freeaddrinfo(list);
+}
+
+rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
+{
+    char host[RLK_RESOLVER_NAME_MAX + 1];
+    uint8_t ip4[4];
+
+    sock->addresses_len = 0;
+    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+        return RLK_E_RESOLVE;
+    }
+    memcpy(host, url->host, url->host_len);
+    host[url->host_len] = '\0';
+
+    if (strchr(host, ':') != NULL) {
+        return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
+    }
+    if (inet_pton(AF_INET, host, ip4) == 1) {
+        resolver_add(sock, false, ip4, 0, url->port);
+    } else if (strcasecmp(host, "localhost") == 0) {
+        resolver_localhost(sock, url->port);
+    } else if (sock->resolver != NULL) {
+        resolver_ask_hook(sock, host, url->port);
+    } else if (may_block) {
+        resolver_ask_system(sock, host, url->port);
+    } else {
+        return RLK_E_RESOLVER;
+    }
+    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+}
+
+/* ==== src/net/posix/socket_wait.h ====
+ *
+ * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
+ * one connection only. In two steps, because deadlines come before input: a late reply must not
+ * revive what ran out while it was waited for.
+ */
+#ifndef RLKI_SOCKET_WAIT_H
+#define RLKI_SOCKET_WAIT_H
+
+#include <sys/types.h>
+
+/* What recv came to. */
+typedef struct rlki_socket_got {
+    ssize_t len;
+    int error; /* errno, where len is negative */
+} rlki_socket_got;
+
+/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
+ * so short a time; poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
+
+/* Hands over what came, and does what follows from it. */
+RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
+
+#endif
+
+/* ==== src/net/posix/socket.c ====
+ *
+ * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
+ *
+ *                  connection wants CONNECT: resolve, try the first address
+ *        +------+ ----------------------------------------------+
+ *        | IDLE |                                               |
+ *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
+ *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
+ *          |  |                                          +------------+  refused, or its time
+ *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
+ *          |                                             +------------+  address
+ *          |                                                    |
+ *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
+ *          |   error: RLK_E_IO        +----+                    | without an error
+ *          +-- wants CLOSE -----------| UP | <------------------+
+ *                                     +----+
+ *
+ * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
+ * attempt pauses. The first address is the one behind that which the connection has condemned.
+ *
+ * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
+ * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum {
+    SOCKET_IDLE,
+    SOCKET_CONNECTING,
+    SOCKET_UP
+};
+
+/* What became of one connect(). */
+typedef enum socket_outcome {
+    SOCKET_FAILED,
+    SOCKET_UNDER_WAY,
+    SOCKET_DONE
+} socket_outcome;
+
+#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
+#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
+
+#ifdef MSG_DONTWAIT
+#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
+#else
+#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
+#endif
+
+#ifdef MSG_NOSIGNAL
+#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
+#else
+#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
+
+/* ---- Descriptors ------------------------------------------------------------------------- */
+
+/* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
+static int socket_open(int family)
+{
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+#else
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
+        int error = errno;
+
+        (void)close(fd);
+        errno = error;
+        fd = -1;
+    }
+    return fd;
+#endif
+}
+
+/* Wishes, not needs: a system that refuses one is served all the same. */
+static void socket_set_options(int fd, int family)
+{
+    int on = 1;
+
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    if (family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+}
+
+void rlk_socket_close(rlk_socket *sock)
+{
+    if (sock->fd >= 0) {
+        (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
+        sock->fd = -1;
+    }
+    sock->state = SOCKET_IDLE;
+    sock->blocked = false;
+    sock->wait_ms = 0;
+}
+
+/* The stream, or the attempt, is over. */
+static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
+{
+    rlk_socket_close(sock);
+    rlk_conn_closed(sock->conn, why, error, now_ms);
+}
+
+/* ---- Connecting -------------------------------------------------------------------------- */
+
+/* The address under way failed. A refusal by the server itself tells more than a route or a
+ * protocol that this host lacks. */
+static void socket_address_failed(rlk_socket *sock, int error)
+{
+    rlk_socket_close(sock);
+    if (sock->last_errno != ECONNREFUSED) {
+        sock->last_errno = error;
+    }
+}
+
+/*
+ * Connected: says so to the connection. False: to itself. Where the server's port is one of those
+ * that the system gives to clients, and nobody listens there, it can happen that the two ends
+ * meet, and then the server can't have its port back.
+ */
+static bool socket_connected(rlk_socket *sock, int64_t now_ms)
+{
+    char local[RLKI_NAME_TEXT];
+    char server[RLKI_NAME_TEXT];
+    rlki_name name;
+    socklen_t len = (socklen_t)sizeof name;
+    const rlk_address *address;
+
+    if (rlk_conn_url(sock->conn)->path != NULL) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
+        return true;
+    }
+    address = &sock->addresses[sock->address_next - 1];
+    memset(&name, 0, sizeof name);
+    (void)rlki_name_of_address(&name, address);
+    rlki_name_format(&name, server);
+    if (getsockname(sock->fd, &name.any, &len) != 0) {
+        local[0] = '\0';
+    } else {
+        rlki_name_format(&name, local);
+    }
+    if (strcmp(local, server) == 0) {
+        return false;
+    }
+    sock->state = SOCKET_UP;
+    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                       now_ms);
+    return true;
+}
+
+/* One socket() and connect() to the address sock->address_next. */
+static socket_outcome socket_connect(rlk_socket *sock)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    rlki_name name;
+    socklen_t len;
+
+    memset(&name, 0, sizeof name);
+    len = url->path != NULL ? rlki_name_of_path(&name, url)
+                            : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
+    if (len == 0) {
+        return SOCKET_FAILED;
+    }
+    sock->fd = socket_open(name.any.sa_family);
+    if (sock->fd < 0) {
+        return SOCKET_FAILED;
+    }
+    socket_set_options(sock->fd, name.any.sa_family);
+    if (connect(sock->fd, &name.any, len) == 0) {
+        return SOCKET_DONE;
+    }
+    /* interrupted, it goes on in the background like any other */
+    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
+}
+
+/* The address under way may have its part of the time that is left; the last one all of it, and
+ * then it is the connection that ends the attempt. */
+static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
+{
+    uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
+    int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
+
+    if (others == 0) {
+        return RLK_NEVER;
+    }
+    if (left_ms <= 0) {
+        return now_ms;
+    }
+    return now_ms + (int64_t)((uint32_t)left_ms / (others + 1)); /* at most RLK_TIME_LIMIT_MAX */
+}
+
+/* Between two attempts on a server whose queue is full. */
+#define SOCKET_FULL_MS 10
+
+/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
+ * is over before the next attempt. */
+static bool socket_pause(rlk_socket *sock, int64_t now_ms)
+{
+    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
+        return false;
+    }
+    rlk_socket_close(sock);
+    sock->state = SOCKET_CONNECTING;
+    sock->address_next = 0; /* the path, once more */
+    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
+    return true;
+}
+
+/* Tries addresses until one answers at once or is to be waited for, or none is left. */
+static void socket_try(rlk_socket *sock, int64_t now_ms)
+{
+    while (sock->address_next < sock->addresses_len) {
+        socket_outcome outcome = socket_connect(sock);
+
+        sock->address_next++;
+        if (outcome == SOCKET_UNDER_WAY) {
+            sock->state = SOCKET_CONNECTING;
+            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
+            return;
+        }
+        if (outcome == SOCKET_FAILED) {
+            int error = errno;
+
+            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                socket_pause(sock, now_ms)) {
+                return;
+            }
+            socket_address_failed(sock, error);
+        } else if (socket_connected(sock, now_ms)) {
+            return;
+        } else {
+            socket_address_failed(sock, ECONNREFUSED);
+        }
+    }
+    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+}
+
+/* Begins with the address behind the one that the connection has left for what its server said
+ * (fault 93). */
+static void socket_turn(rlk_socket *sock)
+{
+    unsigned len = sock->addresses_len;
+    unsigned turns = 0;
+    unsigned i;
+
+    for (i = 0; i < len; i++) {
+        if (rlk_conn_is_condemned(sock->conn, rlki_name_peer(&sock->addresses[i]))) {
+            turns = i + 1;
+        }
+    }
+    for (; turns > 0 && turns < len; turns--) {
+        rlk_address first = sock->addresses[0];
+
+        memmove(&sock->addresses[0], &sock->addresses[1], (len - 1) * sizeof first);
+        sock->addresses[len - 1] = first;
+    }
+}
+
+/* A new attempt, with the addresses that the name has now. */
+static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    rlk_result result = RLK_OK;
+
+    rlk_conn_connecting(sock->conn, now_ms);
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
+        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
+        return;
+    }
+    sock->last_errno = 0;
+    sock->address_next = 0;
+    if (url->path != NULL) {
+        sock->addresses_len = 1; /* the path */
+    } else {
+        result = rlki_resolve(sock, url, may_block);
+        socket_turn(sock);
+    }
+    if (result != RLK_OK) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+        return;
+    }
+    socket_try(sock, now_ms);
+}
+
+/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
+static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
+{
+    rlki_name peer;
+    socklen_t peer_len = (socklen_t)sizeof peer;
+    int error = 0;
+    socklen_t len = (socklen_t)sizeof error;
+
+    if ((revents & SOCKET_WRITEABLE) != 0) {
+        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+            return errno;
+        }
+        if (error != 0) {
+            return error;
+        }
+        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
+            return 0;
+        } /* else those were the events of an older descriptor */
+    }
+    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
+}
+
+static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    int error;
+
+    if (sock->fd < 0) {
+        if (now_ms >= sock->address_deadline_ms) {
+            socket_try(sock, now_ms);
+        }
+        return;
+    }
+    error = socket_progress(sock, revents, now_ms);
+    if (error == EINPROGRESS) {
+        return;
+    }
+    if (error == 0) {
+        if (socket_connected(sock, now_ms)) {
+            return;
+        }
+        error = ECONNREFUSED;
+    }
+    socket_address_failed(sock, error);
+    socket_try(sock, now_ms);
+}
+
+/* ---- Transfer ---------------------------------------------------------------------------- */
+
+static bool socket_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN;
+}
+
+/* Reads what is there. False: the stream is over, *error is 0 at its end. */
+static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t cap = 0;
+        uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
+        ssize_t n;
+
+        if (cap == 0) {
+            return true; /* the connection is about to close */
+        }
+        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
+        if (n > 0) {
+            rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
+            if ((size_t)n < cap) {
+                return true; /* that was all: no read to be told EAGAIN */
+            }
+        } else if (n == 0) {
+            *error = 0;
+            return false;
+        } else if (socket_would_block(errno)) {
+            return true;
+        } else if (errno != EINTR) {
+            *error = errno;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Writes what the kernel takes. False: the stream is over. */
+static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
+{
+    int round;
+
+    sock->blocked = false;
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t len = 0;
+        const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
+        ssize_t n;
+
+        if (len == 0) {
+            return true;
+        }
+        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && !socket_would_block(errno)) {
+            *error = errno;
+            return false;
+        }
+        if (n > 0) {
+            rlk_conn_tx_ack(sock->conn, (size_t)n, now_ms);
+        }
+        if (n < (ssize_t)len) {
+            sock->blocked = true; /* until poll says otherwise */
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Reads first, so that what the replies set off leaves in the same call. */
+static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    bool up = true;
+    int error = 0;
+
+    if ((revents & SOCKET_READABLE) != 0) {
+        up = socket_receive(sock, &error, now_ms);
+    }
+    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
+        up = socket_send(sock, &error, now_ms);
+        if (!up) {
+            /* what it said before it hung up: "-ERR max number of clients reached" */
+            int ignored;
+
+            (void)socket_receive(sock, &ignored, now_ms);
+        }
+    }
+    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+    }
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------- */
+
+/* Shorter waits are poll's: a socket's own timer is coarse. */
+#define SOCKET_WAIT_MIN_MS 40
+
+#define SOCKET_WAIT_MAX_MS 3600000
+
+/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
+ * often right again. */
+static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
+{
+#ifdef MSG_DONTWAIT
+    struct timeval limit;
+    int wait_ms = timeout_ms - timeout_ms / 4;
+
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
+        return true;
+    }
+    limit.tv_sec = wait_ms / 1000;
+    limit.tv_usec = wait_ms % 1000 * 1000;
+    if (setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) != 0) {
+        return false;
+    }
+    if (sock->wait_ms == 0) {
+        int flags = fcntl(sock->fd, F_GETFL);
+
+        if (flags < 0 || fcntl(sock->fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+            return false;
+        }
+    }
+    sock->wait_ms = wait_ms;
+    return true;
+#else
+    (void)sock;
+    (void)timeout_ms;
+    return false;
+#endif
+}
+
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf;
+
+    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        return false;
+    }
+    if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
+        timeout_ms = SOCKET_WAIT_MAX_MS;
+    }
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+        return false;
+    }
+    buf = rlk_conn_rx_buf(sock->conn, &cap);
+    got->len = recv(sock->fd, buf, cap, 0);
+    got->error = got->len < 0 ? errno : 0;
+    return true;
+}
+
+void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
+{
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
+    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
+        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+        return;
+    }
+    socket_transfer(sock, 0, now_ms);
+}
+
+/* ---- Public ------------------------------------------------------------------------------ */
+
+void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
+                     void *resolver_context)
+{
+    memset(sock, 0, sizeof *sock);
+    sock->conn = conn;
+    sock->resolver = resolver;
+    sock->resolver_context = resolver_context;
+    sock->fd = -1;
+}
+
+int rlk_socket_fd(const rlk_socket *sock)
+{
+    return sock->fd;
+}
+
+short rlk_socket_events(const rlk_socket *sock)
+{
+    switch (sock->state) {
+    case SOCKET_CONNECTING:
+        return POLLOUT;
+    case SOCKET_UP:
+        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
+    default:
+        return 0;
+    }
+}
+
+int64_t rlk_socket_deadline(const rlk_socket *sock)
+{
+    if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
+        return 0;
+    }
+    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
+}
+
+void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
+{
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, RLK_E_EOF, 0, now_ms);
+        revents = 0;
+    }
+    switch (sock->state) {
+    case SOCKET_IDLE:
+        revents = 0; /* those were of an older descriptor */
+        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
+            socket_begin(sock, may_block, now_ms);
+        }
+        break;
+    case SOCKET_CONNECTING:
+        socket_continue(sock, revents, now_ms);
+        revents = 0;
+        break;
+    default:
+        break;
+    }
+    if (sock->state == SOCKET_UP) {
+        socket_transfer(sock, revents, now_ms);
+    }
+}
+
+/* ==== src/net/posix/system.c ====
+ *
+ * What the engine asks of a POSIX system: time, random bytes, and whether this process is still
+ * the one that it was.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+/* RLK_NO_GETRANDOM: for a C library without it (glibc before 2.25). */
+#if (defined(__linux__) || defined(__FreeBSD__)) && !defined(RLK_NO_GETRANDOM)
+#include <sys/random.h>
+#define SYSTEM_HAS_GETRANDOM 1
+#endif
+
+/* ---- Clock ------------------------------------------------------------------------------- */
+
+static bool system_clock(clockid_t id, int64_t *now_ms)
+{
+    struct timespec now;
+
+    if (clock_gettime(id, &now) != 0) {
+        return false;
+    }
+    *now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return true;
+}
+
+int64_t rlk_system_now_ms(void *context)
+{
+    int64_t now_ms;
+
+    (void)context;
+#ifdef CLOCK_BOOTTIME
+    if (system_clock(CLOCK_BOOTTIME, &now_ms)) {
+        return now_ms;
+    }
+#endif
+    return system_clock(CLOCK_MONOTONIC, &now_ms) ? now_ms : RLK_NO_CLOCK_MS;
+}
+
+/* ---- Entropy ----------------------------------------------------------------------------- */
+
+#ifdef SYSTEM_HAS_GETRANDOM
+/* Blocks only while the system, just booted, has gathered no entropy yet. */
+static bool system_getrandom(uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = getrandom(buf, len, 0);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+#endif
+
+static int system_open(const char *path)
+{
+    int fd;
+
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static bool system_read_all(int fd, uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = read(fd, buf, len);
+
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A kernel without getrandom, or a sandbox that forbids it. */
+static bool system_urandom(uint8_t *buf, size_t len)
+{
+    struct stat status;
+    bool good;
+    int fd = system_open("/dev/urandom");
+
+    if (fd < 0) {
+        return false;
+    }
+    /* in a careless chroot it may be a plain file: the same bytes for everybody */
+    good = fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && system_read_all(fd, buf, len);
+    (void)close(fd);
+    return good;
+}
+
+int rlk_system_random(void *context, void *buf, size_t len)
+{
+    uint8_t *bytes = (uint8_t *)buf;
+
+    (void)context;
+#ifdef SYSTEM_HAS_GETRANDOM
+    if (system_getrandom(bytes, len)) {
+        return 0;
+    }
+#endif
+    if (system_urandom(bytes, len)) {
+        return 0;
+    }
+    memset(bytes, 0, len);
+    return -1;
+}
+
+/* ---- Fork -------------------------------------------------------------------------------- */
+
+/* Bytes to map: the kernel makes a page of it. */
+#define SYSTEM_MARK_LEN 4096u
+#define SYSTEM_MARK     1u
+
+/* Advice that no kernel knows. A system that accepts it takes any advice and follows none, as
+ * emulators do (fault 118): then it accepts MADV_WIPEONFORK too, and the child finds the mark. */
+#define SYSTEM_NO_ADVICE (-1)
+
+/* A page that the kernel hands to a child, and to the child's children, filled with zeros. NULL:
+ * there is none, and process ids are compared. */
+static volatile uint32_t *system_map_mark(void)
+{
+#ifdef MADV_WIPEONFORK
+    void *page =
+        mmap(NULL, SYSTEM_MARK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint32_t *mark = (volatile uint32_t *)page;
+
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(page, SYSTEM_MARK_LEN, SYSTEM_NO_ADVICE) != 0 &&
+        madvise(page, SYSTEM_MARK_LEN, MADV_WIPEONFORK) == 0) {
+        *mark = SYSTEM_MARK;
+        return mark;
+    }
+    (void)munmap(page, SYSTEM_MARK_LEN); /* Linux before 4.14, an emulator */
+#endif
+    return NULL;
+}
+
+void rlk_system_fork_init(rlk_system_fork *fork_mark)
+{
+    fork_mark->pid = (int64_t)getpid();
+    fork_mark->mark = system_map_mark();
+}
+
+bool rlk_system_fork_same(const rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        return *fork_mark->mark == SYSTEM_MARK;
+    }
+    return fork_mark->pid == (int64_t)getpid();
+}
+
+void rlk_system_fork_close(rlk_system_fork *fork_mark)
+{
+    if (fork_mark->mark != NULL) {
+        (void)munmap((void *)(uintptr_t)fork_mark->mark, SYSTEM_MARK_LEN);
+        fork_mark->mark = NULL;
+    }
+}
+
+/* ==== src/net/posix/wakeup.h ====
+ *
+ * A pipe by which a signal handler or another thread wakes a wait: a byte in it stays until it is
+ * read, so a wake-up between a check and the wait is not lost.
+ */
+#ifndef RLKI_WAKEUP_H
+#define RLKI_WAKEUP_H
+
+/* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
+RLKI_API bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
+
+/* Harmless where there is none. */
+RLKI_API void rlki_wakeup_close(rlk_system_wakeup *wakeup);
+
+/* Wakes. Async-signal-safe, keeps errno; any thread. A full pipe wakes already. */
+RLKI_API void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
+
+/* Empties the pipe; true if it had woken. */
+RLKI_API bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
+
+#endif
+
+/* ==== src/net/posix/wakeup.c ==== */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static bool wakeup_set_flags(int fd)
+{
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+bool rlki_wakeup_open(rlk_system_wakeup *wakeup)
+{
+    if (pipe(wakeup->fds) != 0) {
+        wakeup->fds[0] = -1;
+        wakeup->fds[1] = -1;
+        return false;
+    }
+    if (wakeup_set_flags(wakeup->fds[0]) && wakeup_set_flags(wakeup->fds[1])) {
+        return true;
+    }
+    rlki_wakeup_close(wakeup);
+    return false;
+}
+
+void rlki_wakeup_close(rlk_system_wakeup *wakeup)
+{
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        if (wakeup->fds[i] >= 0) {
+            (void)close(wakeup->fds[i]);
+        }
+        wakeup->fds[i] = -1;
+    }
+}
+
+void rlki_wakeup_send(const rlk_system_wakeup *wakeup)
+{
+    int error = errno;
+    ssize_t n;
+
+    do {
+        n = write(wakeup->fds[1], "", 1);
+    } while (n < 0 && errno == EINTR);
+    errno = error;
+}
+
+bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
+{
+    char bytes[64];
+    bool woken = false;
+    ssize_t n;
+
+    do {
+        n = read(wakeup->fds[0], bytes, sizeof bytes);
+        woken = woken || n > 0;
+    } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
+    return woken;
+}
+
 /* ==== src/lock/posix.c ====
  *
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
-
-#ifndef RLK_NO_POSIX
 
 #include <errno.h>
 #include <limits.h>
@@ -16480,172 +16624,6 @@ rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, 
     return RLK_OK;
 }
 
-#endif
-
-/* ==== src/lock/transfer.c ====
- *
- * A lease moves from one lock to another:
- *
- *            rlk_lock_detach                       rlk_lock_attach
- *     HELD -----------------> FREE   (rlk_lease)   FREE, LOST -----------------> HELD
- *      |                                                         valid no more +-> LOST (undone)
- *      +-- nodes where the token was confirmed: their expiry moves, the node is clean
- *      +-- other nodes: undone by the lock that sent the SET, behind it on its own stream
- *
- * Exclusion needs no more than for one lock, since one lock owns the lease at any time: what the
- * other knows is forgotten with the move, so it neither renews, nor undoes what is not its own. A
- * raise that is still under way from before finds the token, and raises; or does not, and does
- * nothing.
- *
- * The lease is valid as long as before, or a few milliseconds less: of each node moves the time
- * until which it counted, by the drift that its client reckons with, and not the expiry, which
- * another drift would lengthen. It is of no stream of the new client, so the first answer counts as
- * that of a new stream does (rule 8 of docs/correctness.md).
- *
- * A token is a random part and a number. The lock that gave the lease away goes on with numbers
- * from another half, if nodes that owe an undo keep it from drawing the random part anew: so no two
- * locks ever have one token.
- */
-
-#include <string.h>
-
-/* The other half of the numbers. */
-#define TRANSFER_HALF UINT32_C(0x80000000)
-
-/* True if the node is known to hold the token, and nothing that was sent can bring it, or an
- * earlier one, again. (No SET is under way where a token is PRESENT.) */
-static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
-{
-    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
-           node->orphans == 0 && node->token == lock->token;
-}
-
-/* Fills in what the nodes that move hold. False: they are no quorum for any time. */
-static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
-{
-    const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
-    unsigned i = 0;
-    do { /* one at least, as in rlki_lock_expiry */
-        const rlk_node_lock *node = &lock->nodes[i];
-        bool moves = transfer_moves(lock, node);
-        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
-        lease->node_until_ms[i] = until_ms[i];
-        if (moves)
-            lease->present |= UINT32_C(1) << i;
-    } while (++i < rlki_nodes(client));
-    lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->hold.valid_ms)
-        lease->until_ms = lock->hold.valid_ms;
-    return client->now_ms < lease->until_ms;
-}
-
-rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
-{
-    rlk_result result = rlki_machine_enter(lock);
-    unsigned i;
-    if (result != RLK_OK)
-        return result;
-    if (!lease)
-        return RLK_E_ARGUMENT;
-    if (rlki_operation_is_on(lock))
-        return RLK_E_STATE;
-    if (lock->state != RLKI_HELD)
-        return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
-    memset(lease, 0, sizeof(*lease));
-    if (!transfer_fill(lock, lease))
-        return RLK_E_STATE;
-    lease->key = lock->key;
-    lease->key_len = lock->key_len;
-    lease->prefix = lock->prefix;
-    lease->texts = lock->texts;
-    lease->ttl_ms = lock->ttl_ms;
-    lease->node_timeout_ms = lock->node_timeout_ms;
-    lease->max_hold_ms = lock->max_hold_ms;
-    lease->token = lock->token;
-    lease->nodes = lock->client->nodes;
-    memcpy(lease->base, lock->base, sizeof(lease->base));
-    lease->since_ms = lock->since_ms;
-    lease->target_ms = lock->hold.target_ms;
-    lease->claim_ms = lock->hold.claim_ms;
-
-    lock->op = NULL; /* a renewal */
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
-            continue;
-        (void)rlki_node_lock_abandon(node);
-        node->flags = 0; /* not this lock's any more: nothing is undone */
-    }
-    rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->follow_again = NULL;
-    lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
-    (void)rlki_queue_leave(lock);
-    lock->token ^= TRANSFER_HALF;
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_machine_run(lock);
-    return RLK_OK;
-}
-
-/* False: the lock has something of its own that the lease would mix with. */
-static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
-{
-    bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
-    unsigned i;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        const rlk_node_lock *node = &lock->nodes[i];
-        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
-            return false;
-    }
-    return true;
-}
-
-rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
-{
-    rlk_result result = rlki_machine_enter(lock);
-    unsigned i;
-    if (result != RLK_OK)
-        return result;
-    if (!lease)
-        return RLK_E_ARGUMENT;
-    if (lease->texts != lock->texts)
-        return RLK_E_KEY;
-    if (lease->nodes != lock->client->nodes)
-        return RLK_E_NODES;
-    if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
-        return RLK_E_STATE;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    lock->options = lock->options & RLKI_OPTION_RENEW;
-    memcpy(lock->base, lease->base, sizeof(lock->base));
-    lock->token = lease->token;
-    lock->since_ms = lease->since_ms;
-    lock->hold.target_ms = lease->target_ms;
-    lock->hold.claim_ms = lease->claim_ms;
-    lock->hold.limit_ms = lease->until_ms;
-    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
-    lock->error = RLK_OK;
-    lock->lost_cause = RLK_LOST_NOT;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
-            continue;
-        node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
-        node->token = lease->token;
-        node->generation = 0;                      /* of no stream here */
-        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
-        node->horizon_ms = 0;
-    }
-    lock->state = RLKI_HELD;
-    rlki_operation_note(lock, RLK_OP_ACQUIRE, RLK_OK);
-    (void)rlki_queue_hold(lock);
-    rlki_lease_validate(lock);
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               lock->hold.valid_ms - lock->client->now_ms);
-    rlki_lease_schedule_next(lock);
-    rlki_machine_run(lock); /* lost, if it is over */
-    return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
-}
+#endif /* RLKI_POSIX */
 
 #endif /* RESPLOCK_IMPLEMENTATION */
