@@ -11,6 +11,7 @@
 
 #include "resplock/base.h"
 #include "resplock/resp.h"
+#include "resplock/url.h"
 #include "resplock/net.h"
 #include "resplock/lock.h"
 #include "resplock/trace.h"

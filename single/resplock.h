@@ -614,27 +614,16 @@ RLK_API bool rlk_resp_parser_idle(const rlk_resp_parser *parser);
 
 #endif
 
-/* ==== include/resplock/net.h ====
+/* ==== include/resplock/url.h ====
  *
- * resplock/net.h: one connection to one server, as an engine without I/O.
- *
- * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
- * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
- * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
- * request that it answers and to no other, and says when to connect, to close, and to be called
- * again. Nothing here calls the operating system.
- *
- * Pointers are looked at by rlk_conn_init; the other functions take what it has initialised, and
- * NULL only where they say so.
+ * resplock/url.h: where a server is.
  */
-#ifndef RESPLOCK_NET_H
-#define RESPLOCK_NET_H
+#ifndef RESPLOCK_URL_H
+#define RESPLOCK_URL_H
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* ---- Where a server is ------------------------------------------------------------------- */
 
 /*
  * A parsed URL. Texts point into the URL's own string, still percent-encoded, not terminated;
@@ -681,9 +670,209 @@ RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t
 /* True if both name the same server and port or the same socket (letters of the text, no DNS). */
 RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/net_layout.h ====
+ *
+ * resplock/net_layout.h: the memory of connections and requests.
+ * Structs are visible so that their size is known. Every field in this file is private, except
+ * rlk_request.tag.
+ */
+#ifndef RESPLOCK_NET_LAYOUT_H
+#define RESPLOCK_NET_LAYOUT_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rlk_conn rlk_conn;
+
+/* In net.h. */
+struct rlk_conn_calls;
+struct rlk_conn_script;
+struct rlk_credentials;
+
+/* One command, or a few that belong together, on its way. It is part of its owner. */
+typedef struct rlk_request {
+    struct rlk_request *next; /* send list */
+    struct rlk_request *prev;
+    uint16_t slot; /* ring entry while SENT */
+    uint8_t state;
+    uint8_t tag; /* the owner's, untouched here */
+} rlk_request;
+
+enum {
+    RLK_REQUEST_IDLE,   /* with its owner */
+    RLK_REQUEST_QUEUED, /* in the send list: no byte of it exists yet */
+    RLK_REQUEST_SENT    /* in the ring: encoded, perhaps sent */
+};
+
+/* Entry of the ring of requests in flight. */
+typedef struct rlk_conn_entry {
+    rlk_request *owner; /* NULL: abandoned, its replies are consumed and discarded */
+    uint32_t begin;     /* position of its first byte in the stream, modulo 2^32 */
+    uint8_t replies;    /* still to come */
+    uint8_t kind;       /* a request, or a step of the handshake */
+} rlk_conn_entry;
+
+/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
+#define RLK_CONN_LOCAL 48
+
+/* What identifies a connection at its server: for the fence. */
+typedef struct rlk_conn_identity {
+    uint64_t client_id;         /* 0: not known */
+    uint64_t peer;              /* the driver's number for the address that it reached */
+    uint8_t run_id[20];         /* of the server (INFO server), in binary */
+    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
+    bool has_run_id;
+} rlk_conn_identity;
+
+/* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
+ * instructions. */
+struct rlk_conn {
+    uint8_t state;
+    uint8_t step;       /* handshake: next step to send */
+    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
+    uint8_t match;      /* progress of a scan through a reply of the handshake, or a push */
+    uint8_t protocol;   /* 2 or 3; 0: not known yet */
+    uint8_t reply_type; /* of the reply under way */
+    uint8_t hung;       /* handshake: step at which the peer hung up, plus 1; 0: it did not */
+    uint8_t missed;     /* changes on this stream that no push reported: rlk_conn_missed */
+    uint8_t text_len;
+    uint16_t flags;
+    uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
+    int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
+    int16_t sys_errno;
+#ifndef RLK_NO_TRACE
+    uint16_t fences; /* done, counted */
+#endif
+
+    struct {
+        uint8_t count;
+        uint8_t next;          /* to load; count: none */
+        uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
+        uint32_t segment_at;
+        const uint8_t *segment; /* constant memory: what is left of a script */
+        const struct rlk_conn_script *all;
+    } scripts;
+
+    struct { /* what is in flight */
+        rlk_conn_entry *entries;
+        uint16_t len;
+        uint16_t head;
+        uint16_t used;
+        uint16_t loads; /* script loads among them */
+    } ring;
+
+    struct { /* transmit.c has a picture */
+        uint8_t *bytes;
+        uint32_t cap;
+        uint32_t begin; /* bytes[begin..end) waits to be sent */
+        uint32_t end;
+        uint32_t position; /* stream position of `begin`, modulo 2^32 */
+        uint32_t handed;   /* stream position behind the last byte shown to the driver */
+        uint32_t needed;   /* by credentials that did not fit; 0: they did */
+    } tx;
+
+    struct { /* receive.c has a picture */
+        uint8_t *bytes;
+        uint32_t cap;
+        uint32_t begin; /* bytes[begin..end) is not parsed yet */
+        uint32_t end;
+        uint32_t fragment; /* of the string under way: of a reply its length, UINT32_MAX if that is
+                              not known; of a push the hash of the key so far */
+    } rx;
+
+    struct { /* requests that are QUEUED */
+        rlk_request *head;
+        rlk_request *tail;
+    } send;
+
+    const struct rlk_conn_calls *calls;
+    void *calls_context;
+    uint32_t connect_timeout_ms; /* configuration, as rlk_conn_config has it */
+    uint32_t response_timeout_ms;
+    int64_t now_ms;      /* of the call under way, or the last one */
+    int64_t deadline_ms; /* of the state: next attempt, connect, progress */
+
+    struct {
+        uint32_t min_ms;
+        uint32_t max_ms;
+        uint32_t bound_ms; /* of the next pause */
+        uint32_t random;   /* state of the generator */
+    } backoff;
+
+    struct {                  /* condemn.c has a picture. Times are modulo 2^32 */
+        uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
+        uint32_t address;     /* number of the one that was condemned last; 0: none */
+        uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
+        uint32_t round_ms;    /* 0: none did */
+    } condemn;
+
+    uint32_t texts;      /* hash of the URL's texts and the name, at rlk_conn_init */
+    uint32_t ready_ms;   /* when it became ready, modulo 2^32 */
+    uint32_t generation; /* connections that became ready, counted */
+    uint32_t failures;   /* attempts and connections that ended, counted */
+#ifndef RLK_NO_TRACE
+    uint32_t bytes_sent; /* modulo 2^32 */
+    uint32_t bytes_received;
+#endif
+
+    struct {
+        int (*hook)(void *context, struct rlk_credentials *out); /* NULL: those of the URL */
+        void *context;
+        const char *password; /* of the handshake under way, as the hook or the URL has it */
+        size_t password_len;
+    } login;
+
+    const char *client_name;
+    rlk_url url;
+    rlk_resp_parser parser;
+    char text[RLK_CONN_TEXT];   /* of the last error of the server */
+    rlk_conn_identity identity; /* of the connection under way */
+    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== include/resplock/net.h ====
+ *
+ * resplock/net.h: one connection to one server, as an engine without I/O.
+ *
+ * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
+ * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
+ * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
+ * request that it answers and to no other, and says when to connect, to close, and to be called
+ * again. Nothing here calls the operating system.
+ *
+ * rlk_conn_init checks pointers. The other functions take what it has initialised, and NULL only
+ * where they say so.
+ *
+ *     the owner of requests    rlk_conn_init, _submit, _withdraw, rlk_conn_calls
+ *     a driver                 rlk_conn_wants, _connecting, _connected, _tx_buf, _tx_ack, _rx_buf,
+ *                              _rx_ack, _closed
+ *     both                     rlk_conn_deadline, _tick, and questions such as _get_state, _result
+ *
+ * resplock/net_layout.h has the fields of the structs, which are private.
+ */
+#ifndef RESPLOCK_NET_H
+#define RESPLOCK_NET_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- Time limits ------------------------------------------------------------------------- */
 
-/* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
+/* Defaults, in milliseconds. Those of a lock are in resplock/lock.h. */
 #define RLK_CONNECT_TIMEOUT_MS  5000 /* one attempt, all addresses, until the stream is up */
 #define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
@@ -707,35 +896,7 @@ typedef struct rlk_reply {
 } rlk_reply;
 
 /*
- * One command, or a few that belong together, on its way. Lives inside its owner (the lock's
- * seat); intrusive. Fields are private but `tag`.
- */
-typedef struct rlk_request {
-    struct rlk_request *next; /* send list */
-    struct rlk_request *prev;
-    uint16_t slot; /* ring entry while SENT */
-    uint8_t state;
-    uint8_t tag; /* the owner's, untouched here */
-} rlk_request;
-
-enum {
-    RLK_REQUEST_IDLE,   /* with its owner */
-    RLK_REQUEST_QUEUED, /* in the send list: no byte of it exists yet */
-    RLK_REQUEST_SENT    /* in the ring: encoded, perhaps sent */
-};
-
-/* Entry of the ring of requests in flight. Fields are private. */
-typedef struct rlk_conn_entry {
-    rlk_request *owner; /* NULL: abandoned, its replies are consumed and discarded */
-    uint32_t begin;     /* position of its first byte in the stream, modulo 2^32 */
-    uint8_t replies;    /* still to come */
-    uint8_t kind;
-} rlk_conn_entry;
-
-typedef struct rlk_conn rlk_conn;
-
-/*
- * What the connection tells the layer above (the lock room). Called in the middle of an engine
+ * What the connection reports to the layer above. Called in the middle of an engine
  * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
  * loaded, on any connection, and reject the reply that it is given; nothing else.
  */
@@ -764,13 +925,13 @@ typedef struct rlk_conn_calls {
     void (*changed)(void *context, rlk_conn *conn);
     /*
      * A push of CLIENT TRACKING: the key with this hash changed (rlk_key_hash), or, with `all`,
-     * any may have. It comes in the order of the replies: what it tells happened before the server
+     * any may have. It comes in the order of the replies: that change happened before the server
      * executed the command that is answered next.
      */
     void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
 #ifndef RLK_NO_TRACE
     /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
-     * "HELLO"; constant text. Must not call the engine. NULL: nobody looks. */
+     * "HELLO"; constant text. Must not call the engine. NULL: none. */
     void (*trace)(void *context, rlk_conn *conn, bool step, const char *what);
 #endif
 } rlk_conn_calls;
@@ -853,13 +1014,10 @@ typedef enum rlk_conn_state {
     RLK_CONN_CONNECTING, /* the driver is at it */
     RLK_CONN_HANDSHAKE,
     RLK_CONN_READY,
-    RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
+    RLK_CONN_CLOSING, /* the driver must close the stream, then WAITING or FATAL */
     RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
     RLK_CONN_CLOSED   /* by rlk_conn_close */
 } rlk_conn_state;
-
-/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
-#define RLK_CONN_LOCAL 48
 
 /* What a stream showed of its server: bits of rlk_conn_server. */
 #define RLK_SERVER_HELLO     0x01u /* took HELLO; else the stream is RESP2, with AUTH */
@@ -874,95 +1032,7 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NO_GETEX  0x200u  /* GETEX is not known or not permitted (rlk_conn_note) */
 #define RLK_SERVER_PLAIN     0x400u  /* hangs up at unknown commands: HELLO and others left out */
 #define RLK_SERVER_SILENT    0x800u  /* granted CLIENT TRACKING, and sends no pushes */
-#define RLK_SERVER_IDENTITY  0x1000u /* told enough to fence this stream when it is lost */
-
-/* What identifies a connection at its server: for the fence. */
-typedef struct rlk_conn_identity {
-    uint64_t client_id;         /* 0: not known */
-    uint64_t peer;              /* the driver's number for the address that it reached */
-    uint8_t run_id[20];         /* of the server (INFO server), in binary */
-    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
-    bool has_run_id;
-} rlk_conn_identity;
-
-/* Fields are private. Must not be moved after rlk_conn_init. Small ones first: short offsets make
- * short instructions. */
-struct rlk_conn {
-    uint8_t state;
-    uint8_t step;       /* handshake: next step to send */
-    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
-    uint8_t match;      /* progress of a scan through a reply of the handshake, or a push */
-    uint8_t protocol;   /* 2 or 3; 0: not known yet */
-    uint8_t script;     /* next one to load; scripts_len: none */
-    uint8_t scripts_len;
-    uint8_t reply_type; /* of the reply under way */
-    uint8_t text_len;
-    uint8_t hung;   /* handshake: step at which the peer hung up, plus 1; 0: it did not */
-    uint8_t missed; /* changes on this stream that no push told of: rlk_conn_missed */
-    uint16_t flags;
-    uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
-    int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
-    int16_t sys_errno;
-    uint16_t ring_len;
-    uint16_t ring_head;
-    uint16_t ring_used;
-    uint16_t loads; /* script loads in the ring */
-#ifndef RLK_NO_TRACE
-    uint16_t fences; /* done, counted */
-#endif
-    uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
-    rlk_conn_entry *ring;
-    const uint8_t *segment; /* constant memory: a script, or what is left of it */
-    uint8_t *tx;
-    uint8_t *rx;
-    uint32_t tx_cap;
-    uint32_t rx_cap;
-    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
-    uint32_t tx_end;
-    uint32_t segment_at;
-    uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
-    uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
-    uint32_t tx_needed;   /* by credentials that did not fit; 0: they did */
-    uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
-    uint32_t rx_end;
-    rlk_request *send_head; /* send list */
-    rlk_request *send_tail;
-    uint32_t response_timeout_ms; /* configuration, as rlk_conn_config has it */
-    const rlk_conn_script *scripts;
-    const rlk_conn_calls *calls;
-    void *calls_context;
-    int64_t now_ms;      /* of the call under way, or the last one */
-    int64_t deadline_ms; /* of the state: next attempt, connect, progress */
-    uint32_t connect_timeout_ms;
-    uint32_t backoff_min_ms;
-    uint32_t backoff_max_ms;
-    uint32_t backoff_ms;  /* bound of the next one */
-    uint32_t jitter;      /* state of the generator of backoff times */
-    uint32_t ready_ms;    /* when it became ready, modulo 2^32 */
-    uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
-    uint32_t condemned;   /* number of the address that was condemned last; 0: none */
-    uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
-    uint32_t round_ms;    /* 0: none did */
-    uint32_t generation;  /* connections that became ready, counted */
-    uint32_t failures;    /* attempts and connections that ended, counted */
-    uint32_t texts;       /* hash of the URL's texts and the name, at rlk_conn_init */
-    uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
-                             not known; of a push the hash of the key so far */
-#ifndef RLK_NO_TRACE
-    uint32_t bytes_sent; /* modulo 2^32 */
-    uint32_t bytes_received;
-#endif
-    rlk_credentials_hook credentials;
-    void *credentials_context;
-    const char *password; /* of the handshake under way, as the hook or the URL has it */
-    size_t password_len;
-    const char *client_name;
-    rlk_url url;
-    rlk_resp_parser parser;
-    char text[RLK_CONN_TEXT];
-    rlk_conn_identity identity; /* of the connection under way */
-    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
-};
+#define RLK_SERVER_IDENTITY  0x1000u /* gave enough to fence this stream when it is lost */
 
 /*
  *     rlk_conn_init(conn, config, now_ms)
@@ -978,20 +1048,20 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
                                   size_t size, uint32_t layout);
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
- * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
+ * withdraw. Then CLOSED; rlk_conn_wants then asks the driver to close the stream. */
 RLK_API void rlk_conn_close(rlk_conn *conn, int64_t now_ms);
 
 /*
  * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
  * that were condemned. A stream or an attempt under way ends: what is in flight is lost, and
- * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver is to close first.
+ * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver must close first.
  */
 RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
 
 /* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
 RLK_API void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms);
 
-/* ---- Requests (used by the lock room) ---- */
+/* ---- Requests (used by the lock layer) ---- */
 
 /* Puts an IDLE request at the end of the send list and sends what can be sent. Never fails: in any
  * state it waits there until the connection is ready and has room. */
@@ -1086,7 +1156,7 @@ RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 /* Time of the engine call under way, or of the last one. */
 RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
-/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver is to connect or to
+/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver must connect or to
  * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
@@ -1137,7 +1207,7 @@ RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
  * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* run_id of the server in 20 bytes, or NULL when the server did not tell. */
+/* run_id of the server in 20 bytes, or NULL where it is not known. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
 
 /* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
@@ -3658,28 +3728,28 @@ RLKI_API uint32_t rlki_backoff_next(rlk_conn *conn);
 /* Marsaglia's xorshift, 13/17/5: full period over all states but 0. */
 static uint32_t backoff_random(rlk_conn *conn)
 {
-    uint32_t x = conn->jitter;
+    uint32_t x = conn->backoff.random;
 
     x ^= x << 13;
     x ^= x >> 17;
     x ^= x << 5;
-    conn->jitter = x;
+    conn->backoff.random = x;
     return x;
 }
 
 void rlki_backoff_reset(rlk_conn *conn)
 {
-    conn->backoff_ms =
-        conn->backoff_min_ms < conn->backoff_max_ms ? conn->backoff_min_ms : conn->backoff_max_ms;
+    conn->backoff.bound_ms =
+        conn->backoff.min_ms < conn->backoff.max_ms ? conn->backoff.min_ms : conn->backoff.max_ms;
 }
 
 uint32_t rlki_backoff_next(rlk_conn *conn)
 {
-    uint32_t bound = conn->backoff_ms;
+    uint32_t bound = conn->backoff.bound_ms;
     /* Scaled by multiplication: no division, and no bias that matters here. */
     uint32_t delay = (uint32_t)(((uint64_t)backoff_random(conn) * bound) >> 32);
 
-    conn->backoff_ms = bound > conn->backoff_max_ms / 2 ? conn->backoff_max_ms : bound * 2;
+    conn->backoff.bound_ms = bound > conn->backoff.max_ms / 2 ? conn->backoff.max_ms : bound * 2;
     return delay + 1;
 }
 
@@ -3975,8 +4045,8 @@ static uint32_t condemn_number(uint64_t peer)
 static void condemn_served(rlk_conn *conn)
 {
     conn->flags |= CONN_SERVED;
-    conn->lasting_ms = 0;
-    if (conn->round_ms == 0 || condemn_is_past(conn, conn->round_ms))
+    conn->condemn.lasting_ms = 0;
+    if (conn->condemn.round_ms == 0 || condemn_is_past(conn, conn->condemn.round_ms))
         rlki_backoff_reset(conn);
 }
 
@@ -3984,9 +4054,9 @@ static void condemn_served(rlk_conn *conn)
 static bool condemn_lasts(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_SERVED;
-    if (conn->lasting_ms == 0)
-        conn->lasting_ms = condemn_stamp(conn);
-    return condemn_is_past(conn, conn->lasting_ms);
+    if (conn->condemn.lasting_ms == 0)
+        conn->condemn.lasting_ms = condemn_stamp(conn);
+    return condemn_is_past(conn, conn->condemn.lasting_ms);
 }
 
 /* True if a round may go on, or begin, with the address of this stream. */
@@ -3994,10 +4064,10 @@ static bool condemn_in_round(rlk_conn *conn)
 {
     uint32_t number = condemn_number(conn->identity.peer);
 
-    if (conn->round_ms != 0 && !condemn_is_past(conn, conn->round_ms))
-        return number != conn->round_first && number != conn->condemned;
-    conn->round_ms = condemn_stamp(conn);
-    conn->round_first = number;
+    if (conn->condemn.round_ms != 0 && !condemn_is_past(conn, conn->condemn.round_ms))
+        return number != conn->condemn.round_first && number != conn->condemn.address;
+    conn->condemn.round_ms = condemn_stamp(conn);
+    conn->condemn.round_first = number;
     return true;
 }
 
@@ -4020,7 +4090,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
         return false;
     if (!condemn_in_round(conn))
         return false;
-    conn->condemned = condemn_number(conn->identity.peer);
+    conn->condemn.address = condemn_number(conn->identity.peer);
     conn->flags |= CONN_REPLACED;
     return true;
 }
@@ -4028,13 +4098,13 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
 void rlki_condemn_address(rlk_conn *conn, rlk_result error)
 {
     if (rlki_condemn_is_for(error))
-        conn->condemned = condemn_number(conn->identity.peer);
+        conn->condemn.address = condemn_number(conn->identity.peer);
 }
 
 void rlki_condemn_forget(rlk_conn *conn)
 {
-    conn->condemned = 0;
-    conn->round_ms = 0;
+    conn->condemn.address = 0;
+    conn->condemn.round_ms = 0;
 }
 
 bool rlki_condemn_was_replaced(const rlk_conn *conn)
@@ -4044,7 +4114,7 @@ bool rlki_condemn_was_replaced(const rlk_conn *conn)
 
 bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
 {
-    return conn->condemned == condemn_number(peer);
+    return conn->condemn.address == condemn_number(peer);
 }
 
 /* ==== src/net/conn_config.h ====
@@ -4203,19 +4273,19 @@ rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
 {
     int refused;
 
-    if (conn->credentials == NULL) {
+    if (conn->login.hook == NULL) {
         login_of_url(&conn->url, login);
     } else {
         memset(login, 0, sizeof *login);
-        refused = conn->credentials(conn->credentials_context, &login->texts);
+        refused = conn->login.hook(conn->login.context, &login->texts);
         if (refused != 0)
             return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
         if (login->texts.user == NULL)
             login->texts.user_len = 0;
         login->wanted = login->texts.password != NULL;
     }
-    conn->password = login->texts.password;
-    conn->password_len = login->wanted ? login->texts.password_len : 0;
+    conn->login.password = login->texts.password;
+    conn->login.password_len = login->wanted ? login->texts.password_len : 0;
     return RLK_OK;
 }
 
@@ -4417,22 +4487,23 @@ static void config_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->url = config->url;
     conn->calls = config->calls;
     conn->calls_context = config->calls_context;
-    conn->credentials = config->credentials;
-    conn->credentials_context = config->credentials_context;
+    conn->login.hook = config->credentials;
+    conn->login.context = config->credentials_context;
     conn->client_name = config->client_name;
-    conn->scripts = config->scripts;
-    conn->scripts_len = config->scripts_len;
-    conn->script = config->scripts_len;
-    conn->ring = config->ring;
-    conn->ring_len = config->ring_len;
-    conn->tx = config->tx;
-    conn->tx_cap = (uint32_t)config->tx_cap;
-    conn->rx = config->rx;
-    conn->rx_cap = (uint32_t)config->rx_cap;
+    conn->scripts.all = config->scripts;
+    conn->scripts.count = config->scripts_len;
+    conn->scripts.next = config->scripts_len;
+    conn->ring.entries = config->ring;
+    conn->ring.len = config->ring_len;
+    conn->tx.bytes = config->tx;
+    conn->tx.cap = (uint32_t)config->tx_cap;
+    conn->rx.bytes = config->rx;
+    conn->rx.cap = (uint32_t)config->rx_cap;
     conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
                              (config->no_tracking ? CONN_NO_TRACKING : 0u));
     conn->texts = config_texts(conn);
-    conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
+    conn->backoff.random =
+        config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
 rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config)
@@ -4445,8 +4516,8 @@ rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config)
                          RLK_CONNECT_TIMEOUT_MS) ||
         !rlki_limit_take(&conn->response_timeout_ms, config->response_timeout_ms,
                          RLK_RESPONSE_TIMEOUT_MS) ||
-        !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
-        !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+        !rlki_limit_take(&conn->backoff.min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !rlki_limit_take(&conn->backoff.max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
     config_copy(conn, config);
     return RLK_OK;
@@ -4650,11 +4721,11 @@ static void mask_digits(rlk_conn *conn, bool cut)
 /* The next byte of the password as it was sent, from *at on. */
 static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
 {
-    const char *byte = conn->password + *at;
+    const char *byte = conn->login.password + *at;
     uint8_t plain = (uint8_t)*byte;
-    size_t width = conn->credentials == NULL && *byte == '%' ? 3 : 1;
+    size_t width = conn->login.hook == NULL && *byte == '%' ? 3 : 1;
 
-    if (conn->credentials == NULL) /* of the URL */
+    if (conn->login.hook == NULL) /* of the URL */
         (void)rlk_url_decode(byte, width, &plain, 1);
     *at += width;
     return plain;
@@ -4675,12 +4746,12 @@ static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
     size_t i = 0;
 
     *whole = false;
-    while (i < conn->password_len && at + n < conn->text_len) {
+    while (i < conn->login.password_len && at + n < conn->text_len) {
         if (!mask_is_same(mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
-    *whole = i >= conn->password_len;
+    *whole = i >= conn->login.password_len;
     return n;
 }
 
@@ -5205,7 +5276,7 @@ RLKI_API const conn_step rlki_step_hello = {
 
 static inline bool rlki_ring_is_full(const rlk_conn *conn)
 {
-    return conn->ring_used == conn->ring_len;
+    return conn->ring.used == conn->ring.len;
 }
 
 /* Enters what begins at the end of tx: `replies` will come for it. The ring is not full. */
@@ -5252,17 +5323,17 @@ RLKI_API void rlki_ring_lose(rlk_conn *conn);
 
 static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
 {
-    uint32_t slot = (uint32_t)conn->ring_head + offset;
+    uint32_t slot = (uint32_t)conn->ring.head + offset;
 
-    if (slot >= conn->ring_len)
-        slot -= conn->ring_len;
-    return &conn->ring[slot];
+    if (slot >= conn->ring.len)
+        slot -= conn->ring.len;
+    return &conn->ring.entries[slot];
 }
 
 static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
 {
     /* modulo 2^32: what is in flight is never near half of that */
-    return (int32_t)(entry->begin - conn->tx_handed) < 0;
+    return (int32_t)(entry->begin - conn->tx.handed) < 0;
 }
 
 static void ring_pop(rlk_conn *conn)
@@ -5271,34 +5342,34 @@ static void ring_pop(rlk_conn *conn)
 
     if (entry->owner != NULL)
         entry->owner->state = RLK_REQUEST_IDLE;
-    conn->ring_head++;
-    if (conn->ring_head == conn->ring_len)
-        conn->ring_head = 0;
-    conn->ring_used--;
+    conn->ring.head++;
+    if (conn->ring.head == conn->ring.len)
+        conn->ring.head = 0;
+    conn->ring.used--;
 }
 
 void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
 {
-    rlk_conn_entry *entry = ring_at(conn, conn->ring_used);
+    rlk_conn_entry *entry = ring_at(conn, conn->ring.used);
 
     entry->owner = owner;
-    entry->begin = conn->tx_position + (conn->tx_end - conn->tx_begin);
+    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
     entry->replies = (uint8_t)replies;
     entry->kind = (uint8_t)kind;
     if (owner != NULL) {
         owner->state = RLK_REQUEST_SENT;
-        owner->slot = (uint16_t)(entry - conn->ring);
+        owner->slot = (uint16_t)(entry - conn->ring.entries);
     }
-    if (conn->ring_used == 0)
+    if (conn->ring.used == 0)
         conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    conn->ring_used++;
+    conn->ring.used++;
 }
 
 rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
 {
     rlk_conn_entry *entry = ring_at(conn, 0);
 
-    return conn->ring_used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
+    return conn->ring.used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
 }
 
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
@@ -5311,7 +5382,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
     left = entry->replies;
     if (left == 0) /* before the call, so that the owner can submit again in it */
         ring_pop(conn);
-    if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
+    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
         conn->deadline_ms = RLK_NEVER;
     if (owner != NULL)
         conn->calls->reply(conn->calls_context, conn, owner, reply, left);
@@ -5319,7 +5390,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
-    ring_at(conn, 0)->begin = conn->tx_handed;
+    ring_at(conn, 0)->begin = conn->tx.handed;
 }
 
 unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
@@ -5329,14 +5400,14 @@ unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
 
 void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
 {
-    conn->ring[request->slot].owner = NULL;
+    conn->ring.entries[request->slot].owner = NULL;
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)
 {
     uint32_t i;
 
-    for (i = 0; i < conn->ring_used; i++) {
+    for (i = 0; i < conn->ring.used; i++) {
         const rlk_conn_entry *entry = ring_at(conn, i);
 
         if (entry->kind == CONN_REQUEST && ring_was_handed(conn, entry))
@@ -5347,7 +5418,7 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
 
 void rlki_ring_lose(rlk_conn *conn)
 {
-    while (conn->ring_used != 0) {
+    while (conn->ring.used != 0) {
         rlk_conn_entry entry = *ring_at(conn, 0);
 
         ring_pop(conn);
@@ -5391,7 +5462,7 @@ RLKI_API bool rlki_script_may_eval(const rlk_conn *conn);
 
 bool rlki_script_may_eval(const rlk_conn *conn)
 {
-    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
+    return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
 static bool load_needed(const rlk_conn *conn)
@@ -5403,7 +5474,7 @@ static bool load_needed(const rlk_conn *conn)
 static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
-    conn->script = 0;
+    conn->scripts.next = 0;
     return RLK_OK;
 }
 
@@ -5423,7 +5494,7 @@ static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
 
 static rlk_result probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
+    rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
@@ -5458,7 +5529,7 @@ static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
 static bool eval_needed(const rlk_conn *conn)
 {
     return rlki_script_may_eval(conn) &&
-           (conn->ring_used != 0 ||
+           (conn->ring.used != 0 ||
             (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
 }
 
@@ -5508,7 +5579,7 @@ RLKI_API const conn_step rlki_step_eval = {
 /* True if a script or a request waits. */
 static inline bool rlki_send_waits(const rlk_conn *conn)
 {
-    return conn->send_head != NULL || conn->script < conn->scripts_len;
+    return conn->send.head != NULL || conn->scripts.next < conn->scripts.count;
 }
 
 /* Encodes scripts, and in READY requests, while there is room. */
@@ -5526,13 +5597,13 @@ RLKI_API void rlki_send_flush(rlk_conn *conn);
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
 static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
 {
-    return conn->segment_left != 0;
+    return conn->scripts.segment_left != 0;
 }
 
 /* True if all has left, and was acknowledged. */
 static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
 {
-    return conn->tx_end == conn->tx_begin && conn->segment_left == 0;
+    return conn->tx.end == conn->tx.begin && conn->scripts.segment_left == 0;
 }
 
 /* Begins a stream. */
@@ -5570,10 +5641,10 @@ RLKI_API void rlki_transmit_drop(rlk_conn *conn);
 
 void rlki_transmit_begin(rlk_conn *conn)
 {
-    conn->tx_begin = 0;
-    conn->tx_end = 0;
-    conn->tx_position = 0;
-    conn->tx_handed = 0;
+    conn->tx.begin = 0;
+    conn->tx.end = 0;
+    conn->tx.position = 0;
+    conn->tx.handed = 0;
 }
 
 /* ---- In ---------------------------------------------------------------------------------- */
@@ -5583,58 +5654,59 @@ void rlki_transmit_begin(rlk_conn *conn)
 
 static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
 {
-    conn->segment = (const uint8_t *)script->load + from;
-    conn->segment_left = (uint16_t)(script->load_len - from);
+    conn->scripts.segment = (const uint8_t *)script->load + from;
+    conn->scripts.segment_left = (uint16_t)(script->load_len - from);
 }
 
 void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_bulk(writer, "EVAL", 4);
-    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+    conn->scripts.segment_at = conn->tx.end + (uint32_t)writer->len;
 }
 
 void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
+    conn->scripts.segment_at =
+        0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
 }
 
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
-    if (conn->segment_at != 0)
-        transmit_segment(conn, &conn->scripts[0], TRANSMIT_LOAD_HEAD);
-    conn->tx_end += (uint32_t)written;
+    if (conn->scripts.segment_at != 0)
+        transmit_segment(conn, &conn->scripts.all[0], TRANSMIT_LOAD_HEAD);
+    conn->tx.end += (uint32_t)written;
 }
 
 void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
 {
     transmit_segment(conn, script, 0);
-    conn->segment_at = conn->tx_end;
+    conn->scripts.segment_at = conn->tx.end;
 }
 
 /* ---- Out --------------------------------------------------------------------------------- */
 
 static bool transmit_segment_is_next(const rlk_conn *conn)
 {
-    return rlki_transmit_has_segment(conn) && conn->tx_begin == conn->segment_at;
+    return rlki_transmit_has_segment(conn) && conn->tx.begin == conn->scripts.segment_at;
 }
 
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
-    const uint8_t *bytes = conn->tx + conn->tx_begin;
-    uint32_t end = rlki_transmit_has_segment(conn) ? conn->segment_at : conn->tx_end;
-    uint32_t count = end - conn->tx_begin;
+    const uint8_t *bytes = conn->tx.bytes + conn->tx.begin;
+    uint32_t end = rlki_transmit_has_segment(conn) ? conn->scripts.segment_at : conn->tx.end;
+    uint32_t count = end - conn->tx.begin;
 
     if (transmit_segment_is_next(conn)) {
-        bytes = conn->segment;
-        count = conn->segment_left;
+        bytes = conn->scripts.segment;
+        count = conn->scripts.segment_left;
     }
     if (!conn_is_up(conn))
         count = 0;
     *len = count;
     if (count == 0)
         return NULL;
-    conn->tx_handed = conn->tx_position + count;
+    conn->tx.handed = conn->tx.position + count;
     return bytes;
 }
 
@@ -5642,27 +5714,27 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx + conn->tx_begin, len);
-    conn->tx_begin += len;
-    if (conn->tx_begin == conn->tx_end) {
-        conn->tx_begin = 0;
-        conn->tx_end = 0;
-        conn->segment_at = 0;
+        rlki_wipe(conn->tx.bytes + conn->tx.begin, len);
+    conn->tx.begin += len;
+    if (conn->tx.begin == conn->tx.end) {
+        conn->tx.begin = 0;
+        conn->tx.end = 0;
+        conn->scripts.segment_at = 0;
     }
 }
 
 bool rlki_transmit_ack(rlk_conn *conn, size_t len)
 {
-    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t shown = conn->tx.handed - conn->tx.position;
     uint32_t acked = len < shown ? (uint32_t)len : shown;
 
     if (!conn_is_up(conn) || acked == 0)
         return false;
-    conn->tx_position += acked;
+    conn->tx.position += acked;
     CONN_COUNT(conn, bytes_sent, acked);
     if (transmit_segment_is_next(conn)) {
-        conn->segment += acked;
-        conn->segment_left = (uint16_t)(conn->segment_left - acked);
+        conn->scripts.segment += acked;
+        conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
     } else {
         transmit_ack_tx(conn, acked);
     }
@@ -5672,8 +5744,8 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
 void rlki_transmit_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
-    conn->segment_left = 0;
+        rlki_wipe(conn->tx.bytes + conn->tx.begin, conn->tx.end - conn->tx.begin);
+    conn->scripts.segment_left = 0;
 }
 
 /* ==== src/net/send.c ====
@@ -5693,11 +5765,11 @@ static void send_unlink(rlk_conn *conn, rlk_request *request)
     if (request->prev != NULL)
         request->prev->next = request->next;
     else
-        conn->send_head = request->next;
+        conn->send.head = request->next;
     if (request->next != NULL)
         request->next->prev = request->prev;
     else
-        conn->send_tail = request->prev;
+        conn->send.tail = request->prev;
     request->next = NULL;
     request->prev = NULL;
 }
@@ -5705,7 +5777,7 @@ static void send_unlink(rlk_conn *conn, rlk_request *request)
 /* Encodes the first of the send list. False: no room for it now. */
 static bool send_next(rlk_conn *conn)
 {
-    rlk_request *request = conn->send_head;
+    rlk_request *request = conn->send.head;
     rlk_resp_writer writer;
     unsigned replies;
 
@@ -5727,13 +5799,13 @@ void rlki_send_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
     while (!rlki_transmit_has_segment(conn) && !rlki_ring_is_full(conn)) {
-        if (conn->script < conn->scripts_len) {
+        if (conn->scripts.next < conn->scripts.count) {
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
-            rlki_transmit_script(conn, &conn->scripts[conn->script]);
-            conn->script++;
-            conn->loads++;
-        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !send_next(conn)) {
+            rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
+            conn->scripts.next++;
+            conn->ring.loads++;
+        } else if (conn->state != RLK_CONN_READY || conn->send.head == NULL || !send_next(conn)) {
             return;
         }
     }
@@ -5741,19 +5813,19 @@ void rlki_send_flush(rlk_conn *conn)
 
 void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
 {
-    bool alone = conn->send_head == NULL;
+    bool alone = conn->send.head == NULL;
 
     conn->now_ms = now_ms;
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
     request->next = NULL;
-    request->prev = conn->send_tail;
+    request->prev = conn->send.tail;
     if (alone)
-        conn->send_head = request;
+        conn->send.head = request;
     else
-        conn->send_tail->next = request;
-    conn->send_tail = request;
+        conn->send.tail->next = request;
+    conn->send.tail = request;
     /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
     if (alone && conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);
@@ -5785,9 +5857,9 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || rlki_transmit_has_segment(conn))
+    if (conn->ring.loads == conn->scripts.next || rlki_transmit_has_segment(conn))
         return;
-    conn->script = 0;
+    conn->scripts.next = 0;
     rlki_send_flush(conn);
 }
 
@@ -5993,7 +6065,7 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
         conn->step++;
         return true;
     }
-    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring_used != 0)
+    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring.used != 0)
         return false;
     /* What keeps a script back keeps all else back too. */
     if (rlki_transmit_has_segment(conn) || rlki_ring_is_full(conn))
@@ -6002,10 +6074,10 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     *result = step->encode(conn, &writer);
     if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
         rlki_wipe(writer.buf, writer.cap);
-        if (conn->tx_end != 0)
+        if (conn->tx.end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
-        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
+        conn->tx.needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
         *result = RLK_E_CREDENTIALS;
     }
     if (*result != RLK_OK)
@@ -6033,8 +6105,8 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
  * reports that the last bytes have left. */
 bool rlki_handshake_is_over(const rlk_conn *conn)
 {
-    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
-           conn->tx_end == conn->tx_begin;
+    return conn->step == CONN_STEPS && conn->ring.used == 0 &&
+           conn->scripts.next == conn->scripts.count && conn->tx.end == conn->tx.begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
@@ -6060,7 +6132,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
     bool extra = false; /* among those that were sent: answers before it may be lost too */
     uint32_t i;
 
-    for (i = 0; i < conn->ring_used; i++) {
+    for (i = 0; i < conn->ring.used; i++) {
         unsigned kind = rlki_ring_kind(conn, i);
 
         if ((handshake_steps[kind]->flags & CONN_STEP_EXTRA) != 0 ||
@@ -6105,7 +6177,7 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
 {
     if (conn->state != RLK_CONN_HANDSHAKE)
         return 0;
-    if (conn->ring_used != 0)
+    if (conn->ring.used != 0)
         return (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
     return (uint8_t)(conn->step + 1u);
 }
@@ -6155,16 +6227,16 @@ RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *tok
 
 void rlki_receive_begin(rlk_conn *conn)
 {
-    conn->rx_begin = 0;
-    conn->rx_end = 0;
-    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+    conn->rx.begin = 0;
+    conn->rx.end = 0;
+    rlk_resp_parser_init(&conn->parser, conn->rx.cap - 2); /* a string and its CRLF fit */
 }
 
 /* Servers repeat arguments in errors: passwords among them. */
 void rlki_receive_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->rx, conn->rx_end);
+        rlki_wipe(conn->rx.bytes, conn->rx.end);
 }
 
 bool rlki_receive_is_error(const rlk_conn *conn)
@@ -6178,7 +6250,7 @@ void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_r
 
     memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
+    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
@@ -6198,7 +6270,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 {
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
-        conn->fragment =
+        conn->rx.fragment =
             token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
     if (rlki_receive_is_error(conn))
@@ -6224,10 +6296,10 @@ static bool receive_is_string(const rlk_resp_token *token)
 static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
 {
     if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->fragment = RLK_KEY_HASH;
-    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
+        conn->rx.fragment = RLK_KEY_HASH;
+    conn->rx.fragment = rlk_key_hash(conn->rx.fragment, token->data, token->len);
     if ((token->flags & RLK_RESP_LAST) != 0)
-        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+        conn->calls->invalidated(conn->calls_context, conn, conn->rx.fragment, false);
 }
 
 static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
@@ -6268,14 +6340,14 @@ static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
 /* Moves what is not parsed yet to the front. */
 static void receive_compact(rlk_conn *conn)
 {
-    uint32_t left = conn->rx_end - conn->rx_begin;
+    uint32_t left = conn->rx.end - conn->rx.begin;
 
-    memmove(conn->rx, conn->rx + conn->rx_begin, left);
+    memmove(conn->rx.bytes, conn->rx.bytes + conn->rx.begin, left);
     /* Servers repeat arguments in errors: passwords among them. */
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->rx + left, conn->rx_end - left);
-    conn->rx_begin = 0;
-    conn->rx_end = left;
+        rlki_wipe(conn->rx.bytes + left, conn->rx.end - left);
+    conn->rx.begin = 0;
+    conn->rx.end = left;
 }
 
 rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
@@ -6285,14 +6357,14 @@ rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
     do {
         size_t consumed;
 
-        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
-            conn->rx_begin = 0;
-            conn->rx_end = 0;
+        if (conn->rx.begin == conn->rx.end && conn->state == RLK_CONN_READY) {
+            conn->rx.begin = 0;
+            conn->rx.end = 0;
             return RLK_RESP_MORE;
         }
-        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
-        conn->rx_begin += (uint32_t)consumed;
+        status = rlk_resp_next(&conn->parser, conn->rx.bytes + conn->rx.begin,
+                               (size_t)(conn->rx.end - conn->rx.begin), &consumed, token);
+        conn->rx.begin += (uint32_t)consumed;
     } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
     if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
         receive_compact(conn);
@@ -6305,17 +6377,17 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
     if (!conn_is_up(conn))
         return NULL;
     /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
-    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
+    if (conn->rx.begin != 0 && conn->rx.cap - conn->rx.end < conn->rx.cap / 2)
         receive_compact(conn);
-    *cap = conn->rx_cap - conn->rx_end;
-    return conn->rx + conn->rx_end;
+    *cap = conn->rx.cap - conn->rx.end;
+    return conn->rx.bytes + conn->rx.end;
 }
 
 bool rlki_receive_add(rlk_conn *conn, size_t len)
 {
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
         return false;
-    conn->rx_end += (uint32_t)len;
+    conn->rx.end += (uint32_t)len;
     CONN_COUNT(conn, bytes_received, len);
     return true;
 }
@@ -6448,7 +6520,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
-        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
+        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff.max_ms)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
@@ -6658,14 +6730,14 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_RECEIVED | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
-    conn->lasting_ms = 0;
+    conn->condemn.lasting_ms = 0;
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
     if (conn->server != 0 && rlki_script_may_eval(conn))
         conn->server |= RLK_SERVER_NO_LOAD;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
-    conn->script = conn->scripts_len;
-    conn->loads = 0;
-    conn->tx_needed = 0;
+    conn->scripts.next = conn->scripts.count;
+    conn->ring.loads = 0;
+    conn->tx.needed = 0;
     conn->missed = 0;
     conn->step = 0;
     conn_identify(conn, peer, local);
@@ -6708,7 +6780,7 @@ static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const r
         return;
     }
     if (entry->kind == CONN_STEP_SCRIPTS)
-        conn->loads--;
+        conn->ring.loads--;
     rlki_ring_reply(conn, reply);
 }
 
@@ -6888,12 +6960,12 @@ void rlk_conn_note(rlk_conn *conn, unsigned server)
 
 size_t rlk_conn_tx_cap(const rlk_conn *conn)
 {
-    return conn->tx_cap;
+    return conn->tx.cap;
 }
 
 size_t rlk_conn_tx_needed(const rlk_conn *conn)
 {
-    return conn->tx_needed;
+    return conn->tx.needed;
 }
 
 int rlk_conn_protocol(const rlk_conn *conn)

@@ -8,68 +8,28 @@
  * request that it answers and to no other, and says when to connect, to close, and to be called
  * again. Nothing here calls the operating system.
  *
- * Pointers are looked at by rlk_conn_init; the other functions take what it has initialised, and
- * NULL only where they say so.
+ * rlk_conn_init checks pointers. The other functions take what it has initialised, and NULL only
+ * where they say so.
+ *
+ *     the owner of requests    rlk_conn_init, _submit, _withdraw, rlk_conn_calls
+ *     a driver                 rlk_conn_wants, _connecting, _connected, _tx_buf, _tx_ack, _rx_buf,
+ *                              _rx_ack, _closed
+ *     both                     rlk_conn_deadline, _tick, and questions such as _get_state, _result
+ *
+ * resplock/net_layout.h has the fields of the structs, which are private.
  */
 #ifndef RESPLOCK_NET_H
 #define RESPLOCK_NET_H
 
-#include "resplock/resp.h"
+#include "resplock/net_layout.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* ---- Where a server is ------------------------------------------------------------------- */
-
-/*
- * A parsed URL. Texts point into the URL's own string, still percent-encoded, not terminated;
- * that string must outlive whatever the result is used for.
- */
-typedef struct rlk_url {
-    const char *host; /* without the brackets of an IPv6 literal; NULL for a Unix socket */
-    const char *path; /* of a Unix socket, percent-encoded; NULL for TCP */
-    const char *user; /* NULL: none */
-    const char *password;
-    uint16_t host_len;
-    uint16_t path_len;
-    uint16_t user_len;
-    uint16_t password_len;
-    uint16_t port; /* default 6379; 0 for a Unix socket */
-    uint32_t db;   /* default 0 */
-} rlk_url;
-
-/*
- * Parses
- *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
- *     unix://[[user][:password]@]/path/of/socket[?parameters]
- * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
- *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
- *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
- *   user        alone, as in user@host: with an empty password. A password alone: :password@host
- *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
- *               A database may be said twice, if it is the same
- * White space around the text is not part of it; a slash at the end has no meaning.
- * Percent-encoding in user, password and path (a NUL in a path is refused). The characters @ / ? #
- * % must be escaped there, and + & of a parameter: %40 %2F %3F %23 %25 %2B %26. Returns RLK_OK or
- * the RLK_E_URL_* that names the part; touches no network.
- */
-#ifndef RLK_NO_URL
-RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
-#endif
-
-/*
- * Decodes percent-encoding of text[0..len) into out, which has room for `cap` bytes. Returns the
- * length of the decoded text, which is written only if it is <= cap. `out` may be NULL with cap 0.
- */
-RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
-
-/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
-RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
-
 /* ---- Time limits ------------------------------------------------------------------------- */
 
-/* Defaults, in milliseconds. The lock's own stand in resplock/lock.h. */
+/* Defaults, in milliseconds. Those of a lock are in resplock/lock.h. */
 #define RLK_CONNECT_TIMEOUT_MS  5000 /* one attempt, all addresses, until the stream is up */
 #define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
@@ -93,35 +53,7 @@ typedef struct rlk_reply {
 } rlk_reply;
 
 /*
- * One command, or a few that belong together, on its way. Lives inside its owner (the lock's
- * seat); intrusive. Fields are private but `tag`.
- */
-typedef struct rlk_request {
-    struct rlk_request *next; /* send list */
-    struct rlk_request *prev;
-    uint16_t slot; /* ring entry while SENT */
-    uint8_t state;
-    uint8_t tag; /* the owner's, untouched here */
-} rlk_request;
-
-enum {
-    RLK_REQUEST_IDLE,   /* with its owner */
-    RLK_REQUEST_QUEUED, /* in the send list: no byte of it exists yet */
-    RLK_REQUEST_SENT    /* in the ring: encoded, perhaps sent */
-};
-
-/* Entry of the ring of requests in flight. Fields are private. */
-typedef struct rlk_conn_entry {
-    rlk_request *owner; /* NULL: abandoned, its replies are consumed and discarded */
-    uint32_t begin;     /* position of its first byte in the stream, modulo 2^32 */
-    uint8_t replies;    /* still to come */
-    uint8_t kind;
-} rlk_conn_entry;
-
-typedef struct rlk_conn rlk_conn;
-
-/*
- * What the connection tells the layer above (the lock room). Called in the middle of an engine
+ * What the connection reports to the layer above. Called in the middle of an engine
  * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
  * loaded, on any connection, and reject the reply that it is given; nothing else.
  */
@@ -150,13 +82,13 @@ typedef struct rlk_conn_calls {
     void (*changed)(void *context, rlk_conn *conn);
     /*
      * A push of CLIENT TRACKING: the key with this hash changed (rlk_key_hash), or, with `all`,
-     * any may have. It comes in the order of the replies: what it tells happened before the server
+     * any may have. It comes in the order of the replies: that change happened before the server
      * executed the command that is answered next.
      */
     void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
 #ifndef RLK_NO_TRACE
     /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
-     * "HELLO"; constant text. Must not call the engine. NULL: nobody looks. */
+     * "HELLO"; constant text. Must not call the engine. NULL: none. */
     void (*trace)(void *context, rlk_conn *conn, bool step, const char *what);
 #endif
 } rlk_conn_calls;
@@ -239,13 +171,10 @@ typedef enum rlk_conn_state {
     RLK_CONN_CONNECTING, /* the driver is at it */
     RLK_CONN_HANDSHAKE,
     RLK_CONN_READY,
-    RLK_CONN_CLOSING, /* the driver is to close the stream, then WAITING or FATAL */
+    RLK_CONN_CLOSING, /* the driver must close the stream, then WAITING or FATAL */
     RLK_CONN_FATAL,   /* refused for a reason that does not pass; until rlk_conn_reset */
     RLK_CONN_CLOSED   /* by rlk_conn_close */
 } rlk_conn_state;
-
-/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
-#define RLK_CONN_LOCAL 48
 
 /* What a stream showed of its server: bits of rlk_conn_server. */
 #define RLK_SERVER_HELLO     0x01u /* took HELLO; else the stream is RESP2, with AUTH */
@@ -260,95 +189,7 @@ typedef enum rlk_conn_state {
 #define RLK_SERVER_NO_GETEX  0x200u  /* GETEX is not known or not permitted (rlk_conn_note) */
 #define RLK_SERVER_PLAIN     0x400u  /* hangs up at unknown commands: HELLO and others left out */
 #define RLK_SERVER_SILENT    0x800u  /* granted CLIENT TRACKING, and sends no pushes */
-#define RLK_SERVER_IDENTITY  0x1000u /* told enough to fence this stream when it is lost */
-
-/* What identifies a connection at its server: for the fence. */
-typedef struct rlk_conn_identity {
-    uint64_t client_id;         /* 0: not known */
-    uint64_t peer;              /* the driver's number for the address that it reached */
-    uint8_t run_id[20];         /* of the server (INFO server), in binary */
-    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
-    bool has_run_id;
-} rlk_conn_identity;
-
-/* Fields are private. Must not be moved after rlk_conn_init. Small ones first: short offsets make
- * short instructions. */
-struct rlk_conn {
-    uint8_t state;
-    uint8_t step;       /* handshake: next step to send */
-    uint8_t step_ended; /* handshake: step at which the last attempt failed, plus 1 */
-    uint8_t match;      /* progress of a scan through a reply of the handshake, or a push */
-    uint8_t protocol;   /* 2 or 3; 0: not known yet */
-    uint8_t script;     /* next one to load; scripts_len: none */
-    uint8_t scripts_len;
-    uint8_t reply_type; /* of the reply under way */
-    uint8_t text_len;
-    uint8_t hung;   /* handshake: step at which the peer hung up, plus 1; 0: it did not */
-    uint8_t missed; /* changes on this stream that no push told of: rlk_conn_missed */
-    uint16_t flags;
-    uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
-    int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
-    int16_t sys_errno;
-    uint16_t ring_len;
-    uint16_t ring_head;
-    uint16_t ring_used;
-    uint16_t loads; /* script loads in the ring */
-#ifndef RLK_NO_TRACE
-    uint16_t fences; /* done, counted */
-#endif
-    uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
-    rlk_conn_entry *ring;
-    const uint8_t *segment; /* constant memory: a script, or what is left of it */
-    uint8_t *tx;
-    uint8_t *rx;
-    uint32_t tx_cap;
-    uint32_t rx_cap;
-    uint32_t tx_begin; /* tx[tx_begin..tx_end) waits to be sent */
-    uint32_t tx_end;
-    uint32_t segment_at;
-    uint32_t tx_position; /* stream position of tx_begin, modulo 2^32 */
-    uint32_t tx_handed;   /* stream position behind the last byte shown to the driver */
-    uint32_t tx_needed;   /* by credentials that did not fit; 0: they did */
-    uint32_t rx_begin;    /* rx[rx_begin..rx_end) is not parsed yet */
-    uint32_t rx_end;
-    rlk_request *send_head; /* send list */
-    rlk_request *send_tail;
-    uint32_t response_timeout_ms; /* configuration, as rlk_conn_config has it */
-    const rlk_conn_script *scripts;
-    const rlk_conn_calls *calls;
-    void *calls_context;
-    int64_t now_ms;      /* of the call under way, or the last one */
-    int64_t deadline_ms; /* of the state: next attempt, connect, progress */
-    uint32_t connect_timeout_ms;
-    uint32_t backoff_min_ms;
-    uint32_t backoff_max_ms;
-    uint32_t backoff_ms;  /* bound of the next one */
-    uint32_t jitter;      /* state of the generator of backoff times */
-    uint32_t ready_ms;    /* when it became ready, modulo 2^32 */
-    uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
-    uint32_t condemned;   /* number of the address that was condemned last; 0: none */
-    uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
-    uint32_t round_ms;    /* 0: none did */
-    uint32_t generation;  /* connections that became ready, counted */
-    uint32_t failures;    /* attempts and connections that ended, counted */
-    uint32_t texts;       /* hash of the URL's texts and the name, at rlk_conn_init */
-    uint32_t fragment;    /* of the string under way: of a reply its length, UINT32_MAX if that is
-                             not known; of a push the hash of the key so far */
-#ifndef RLK_NO_TRACE
-    uint32_t bytes_sent; /* modulo 2^32 */
-    uint32_t bytes_received;
-#endif
-    rlk_credentials_hook credentials;
-    void *credentials_context;
-    const char *password; /* of the handshake under way, as the hook or the URL has it */
-    size_t password_len;
-    const char *client_name;
-    rlk_url url;
-    rlk_resp_parser parser;
-    char text[RLK_CONN_TEXT];
-    rlk_conn_identity identity; /* of the connection under way */
-    rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
-};
+#define RLK_SERVER_IDENTITY  0x1000u /* gave enough to fence this stream when it is lost */
 
 /*
  *     rlk_conn_init(conn, config, now_ms)
@@ -364,20 +205,20 @@ RLK_API rlk_result rlki_conn_init(rlk_conn *conn, const rlk_conn_config *config,
                                   size_t size, uint32_t layout);
 
 /* Ends everything: requests in flight are lost, those in the send list stay with their owner to
- * withdraw. Then CLOSED; the driver is told by rlk_conn_wants to close the stream. */
+ * withdraw. Then CLOSED; rlk_conn_wants then asks the driver to close the stream. */
 RLK_API void rlk_conn_close(rlk_conn *conn, int64_t now_ms);
 
 /*
  * Connects anew, at once, from any state but CLOSED; forgets the last failure, and the addresses
  * that were condemned. A stream or an attempt under way ends: what is in flight is lost, and
- * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver is to close first.
+ * fenced. In FATAL and WAITING the next attempt is due. Elsewhere the driver must close first.
  */
 RLK_API void rlk_conn_reset(rlk_conn *conn, int64_t now_ms);
 
 /* In WAITING: makes the next attempt due at once. No effect in other states, FATAL among them. */
 RLK_API void rlk_conn_hurry(rlk_conn *conn, int64_t now_ms);
 
-/* ---- Requests (used by the lock room) ---- */
+/* ---- Requests (used by the lock layer) ---- */
 
 /* Puts an IDLE request at the end of the send list and sends what can be sent. Never fails: in any
  * state it waits there until the connection is ready and has room. */
@@ -472,7 +313,7 @@ RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 /* Time of the engine call under way, or of the last one. */
 RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
-/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver is to connect or to
+/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver must connect or to
  * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
@@ -523,7 +364,7 @@ RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
  * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* run_id of the server in 20 bytes, or NULL when the server did not tell. */
+/* run_id of the server in 20 bytes, or NULL where it is not known. */
 RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
 
 /* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */

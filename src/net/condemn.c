@@ -50,8 +50,8 @@ static uint32_t condemn_number(uint64_t peer)
 static void condemn_served(rlk_conn *conn)
 {
     conn->flags |= CONN_SERVED;
-    conn->lasting_ms = 0;
-    if (conn->round_ms == 0 || condemn_is_past(conn, conn->round_ms))
+    conn->condemn.lasting_ms = 0;
+    if (conn->condemn.round_ms == 0 || condemn_is_past(conn, conn->condemn.round_ms))
         rlki_backoff_reset(conn);
 }
 
@@ -59,9 +59,9 @@ static void condemn_served(rlk_conn *conn)
 static bool condemn_lasts(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_SERVED;
-    if (conn->lasting_ms == 0)
-        conn->lasting_ms = condemn_stamp(conn);
-    return condemn_is_past(conn, conn->lasting_ms);
+    if (conn->condemn.lasting_ms == 0)
+        conn->condemn.lasting_ms = condemn_stamp(conn);
+    return condemn_is_past(conn, conn->condemn.lasting_ms);
 }
 
 /* True if a round may go on, or begin, with the address of this stream. */
@@ -69,10 +69,10 @@ static bool condemn_in_round(rlk_conn *conn)
 {
     uint32_t number = condemn_number(conn->identity.peer);
 
-    if (conn->round_ms != 0 && !condemn_is_past(conn, conn->round_ms))
-        return number != conn->round_first && number != conn->condemned;
-    conn->round_ms = condemn_stamp(conn);
-    conn->round_first = number;
+    if (conn->condemn.round_ms != 0 && !condemn_is_past(conn, conn->condemn.round_ms))
+        return number != conn->condemn.round_first && number != conn->condemn.address;
+    conn->condemn.round_ms = condemn_stamp(conn);
+    conn->condemn.round_first = number;
     return true;
 }
 
@@ -95,7 +95,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
         return false;
     if (!condemn_in_round(conn))
         return false;
-    conn->condemned = condemn_number(conn->identity.peer);
+    conn->condemn.address = condemn_number(conn->identity.peer);
     conn->flags |= CONN_REPLACED;
     return true;
 }
@@ -103,13 +103,13 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
 void rlki_condemn_address(rlk_conn *conn, rlk_result error)
 {
     if (rlki_condemn_is_for(error))
-        conn->condemned = condemn_number(conn->identity.peer);
+        conn->condemn.address = condemn_number(conn->identity.peer);
 }
 
 void rlki_condemn_forget(rlk_conn *conn)
 {
-    conn->condemned = 0;
-    conn->round_ms = 0;
+    conn->condemn.address = 0;
+    conn->condemn.round_ms = 0;
 }
 
 bool rlki_condemn_was_replaced(const rlk_conn *conn)
@@ -119,5 +119,5 @@ bool rlki_condemn_was_replaced(const rlk_conn *conn)
 
 bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
 {
-    return conn->condemned == condemn_number(peer);
+    return conn->condemn.address == condemn_number(peer);
 }

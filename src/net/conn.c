@@ -140,7 +140,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
-        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff_max_ms)
+        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff.max_ms)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
@@ -350,14 +350,14 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_RECEIVED | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
-    conn->lasting_ms = 0;
+    conn->condemn.lasting_ms = 0;
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
     if (conn->server != 0 && rlki_script_may_eval(conn))
         conn->server |= RLK_SERVER_NO_LOAD;
     conn->protocol = conn_is_resp2_only(conn) || conn->server != 0 ? 2 : 0;
-    conn->script = conn->scripts_len;
-    conn->loads = 0;
-    conn->tx_needed = 0;
+    conn->scripts.next = conn->scripts.count;
+    conn->ring.loads = 0;
+    conn->tx.needed = 0;
     conn->missed = 0;
     conn->step = 0;
     conn_identify(conn, peer, local);
@@ -400,7 +400,7 @@ static void conn_take_reply(rlk_conn *conn, const rlk_conn_entry *entry, const r
         return;
     }
     if (entry->kind == CONN_STEP_SCRIPTS)
-        conn->loads--;
+        conn->ring.loads--;
     rlki_ring_reply(conn, reply);
 }
 

@@ -109,22 +109,23 @@ static void config_copy(rlk_conn *conn, const rlk_conn_config *config)
     conn->url = config->url;
     conn->calls = config->calls;
     conn->calls_context = config->calls_context;
-    conn->credentials = config->credentials;
-    conn->credentials_context = config->credentials_context;
+    conn->login.hook = config->credentials;
+    conn->login.context = config->credentials_context;
     conn->client_name = config->client_name;
-    conn->scripts = config->scripts;
-    conn->scripts_len = config->scripts_len;
-    conn->script = config->scripts_len;
-    conn->ring = config->ring;
-    conn->ring_len = config->ring_len;
-    conn->tx = config->tx;
-    conn->tx_cap = (uint32_t)config->tx_cap;
-    conn->rx = config->rx;
-    conn->rx_cap = (uint32_t)config->rx_cap;
+    conn->scripts.all = config->scripts;
+    conn->scripts.count = config->scripts_len;
+    conn->scripts.next = config->scripts_len;
+    conn->ring.entries = config->ring;
+    conn->ring.len = config->ring_len;
+    conn->tx.bytes = config->tx;
+    conn->tx.cap = (uint32_t)config->tx_cap;
+    conn->rx.bytes = config->rx;
+    conn->rx.cap = (uint32_t)config->rx_cap;
     conn->flags = (uint16_t)((config->resp2_only ? CONN_RESP2_ONLY : 0u) |
                              (config->no_tracking ? CONN_NO_TRACKING : 0u));
     conn->texts = config_texts(conn);
-    conn->jitter = config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
+    conn->backoff.random =
+        config->jitter_seed != 0 ? config->jitter_seed : 1u; /* 0 is its fixed point */
 }
 
 rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config)
@@ -137,8 +138,8 @@ rlk_result rlki_config_take(rlk_conn *conn, const rlk_conn_config *config)
                          RLK_CONNECT_TIMEOUT_MS) ||
         !rlki_limit_take(&conn->response_timeout_ms, config->response_timeout_ms,
                          RLK_RESPONSE_TIMEOUT_MS) ||
-        !rlki_limit_take(&conn->backoff_min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
-        !rlki_limit_take(&conn->backoff_max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
+        !rlki_limit_take(&conn->backoff.min_ms, config->backoff_min_ms, RLK_BACKOFF_MIN_MS) ||
+        !rlki_limit_take(&conn->backoff.max_ms, config->backoff_max_ms, RLK_BACKOFF_MAX_MS))
         return RLK_E_TIMES;
     config_copy(conn, config);
     return RLK_OK;

@@ -91,12 +91,12 @@ void rlk_conn_note(rlk_conn *conn, unsigned server)
 
 size_t rlk_conn_tx_cap(const rlk_conn *conn)
 {
-    return conn->tx_cap;
+    return conn->tx.cap;
 }
 
 size_t rlk_conn_tx_needed(const rlk_conn *conn)
 {
-    return conn->tx_needed;
+    return conn->tx.needed;
 }
 
 int rlk_conn_protocol(const rlk_conn *conn)

@@ -57,7 +57,7 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
         conn->step++;
         return true;
     }
-    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring_used != 0)
+    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring.used != 0)
         return false;
     /* What keeps a script back keeps all else back too. */
     if (rlki_transmit_has_segment(conn) || rlki_ring_is_full(conn))
@@ -66,10 +66,10 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     *result = step->encode(conn, &writer);
     if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
         rlki_wipe(writer.buf, writer.cap);
-        if (conn->tx_end != 0)
+        if (conn->tx.end != 0)
             return false;
         /* All the buffer is free, and only credentials can be too long for it. */
-        conn->tx_needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
+        conn->tx.needed = writer.len < UINT32_MAX ? (uint32_t)writer.len : UINT32_MAX;
         *result = RLK_E_CREDENTIALS;
     }
     if (*result != RLK_OK)
@@ -97,8 +97,8 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
  * reports that the last bytes have left. */
 bool rlki_handshake_is_over(const rlk_conn *conn)
 {
-    return conn->step == CONN_STEPS && conn->ring_used == 0 && conn->script == conn->scripts_len &&
-           conn->tx_end == conn->tx_begin;
+    return conn->step == CONN_STEPS && conn->ring.used == 0 &&
+           conn->scripts.next == conn->scripts.count && conn->tx.end == conn->tx.begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)
@@ -124,7 +124,7 @@ bool rlki_handshake_hung_up(rlk_conn *conn)
     bool extra = false; /* among those that were sent: answers before it may be lost too */
     uint32_t i;
 
-    for (i = 0; i < conn->ring_used; i++) {
+    for (i = 0; i < conn->ring.used; i++) {
         unsigned kind = rlki_ring_kind(conn, i);
 
         if ((handshake_steps[kind]->flags & CONN_STEP_EXTRA) != 0 ||
@@ -169,7 +169,7 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
 {
     if (conn->state != RLK_CONN_HANDSHAKE)
         return 0;
-    if (conn->ring_used != 0)
+    if (conn->ring.used != 0)
         return (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
     return (uint8_t)(conn->step + 1u);
 }

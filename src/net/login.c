@@ -25,19 +25,19 @@ rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
 {
     int refused;
 
-    if (conn->credentials == NULL) {
+    if (conn->login.hook == NULL) {
         login_of_url(&conn->url, login);
     } else {
         memset(login, 0, sizeof *login);
-        refused = conn->credentials(conn->credentials_context, &login->texts);
+        refused = conn->login.hook(conn->login.context, &login->texts);
         if (refused != 0)
             return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
         if (login->texts.user == NULL)
             login->texts.user_len = 0;
         login->wanted = login->texts.password != NULL;
     }
-    conn->password = login->texts.password;
-    conn->password_len = login->wanted ? login->texts.password_len : 0;
+    conn->login.password = login->texts.password;
+    conn->login.password_len = login->wanted ? login->texts.password_len : 0;
     return RLK_OK;
 }
 

@@ -21,16 +21,16 @@
 
 void rlki_receive_begin(rlk_conn *conn)
 {
-    conn->rx_begin = 0;
-    conn->rx_end = 0;
-    rlk_resp_parser_init(&conn->parser, conn->rx_cap - 2); /* a string and its CRLF fit */
+    conn->rx.begin = 0;
+    conn->rx.end = 0;
+    rlk_resp_parser_init(&conn->parser, conn->rx.cap - 2); /* a string and its CRLF fit */
 }
 
 /* Servers repeat arguments in errors: passwords among them. */
 void rlki_receive_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->rx, conn->rx_end);
+        rlki_wipe(conn->rx.bytes, conn->rx.end);
 }
 
 bool rlki_receive_is_error(const rlk_conn *conn)
@@ -44,7 +44,7 @@ void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_r
 
     memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->fragment == UINT32_MAX ? -1 : (int64_t)conn->fragment;
+    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
@@ -64,7 +64,7 @@ static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
 {
     if (token->depth == 0 && token->type != RLK_RESP_END && (token->flags & RLK_RESP_FIRST) != 0) {
         conn->reply_type = (uint8_t)token->type;
-        conn->fragment =
+        conn->rx.fragment =
             token->value >= 0 && token->value <= INT32_MAX ? (uint32_t)token->value : UINT32_MAX;
     }
     if (rlki_receive_is_error(conn))
@@ -90,10 +90,10 @@ static bool receive_is_string(const rlk_resp_token *token)
 static void receive_take_key(rlk_conn *conn, const rlk_resp_token *token)
 {
     if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->fragment = RLK_KEY_HASH;
-    conn->fragment = rlk_key_hash(conn->fragment, token->data, token->len);
+        conn->rx.fragment = RLK_KEY_HASH;
+    conn->rx.fragment = rlk_key_hash(conn->rx.fragment, token->data, token->len);
     if ((token->flags & RLK_RESP_LAST) != 0)
-        conn->calls->invalidated(conn->calls_context, conn, conn->fragment, false);
+        conn->calls->invalidated(conn->calls_context, conn, conn->rx.fragment, false);
 }
 
 static void receive_take_push(rlk_conn *conn, const rlk_resp_token *token)
@@ -134,14 +134,14 @@ static bool receive_take(rlk_conn *conn, const rlk_resp_token *token)
 /* Moves what is not parsed yet to the front. */
 static void receive_compact(rlk_conn *conn)
 {
-    uint32_t left = conn->rx_end - conn->rx_begin;
+    uint32_t left = conn->rx.end - conn->rx.begin;
 
-    memmove(conn->rx, conn->rx + conn->rx_begin, left);
+    memmove(conn->rx.bytes, conn->rx.bytes + conn->rx.begin, left);
     /* Servers repeat arguments in errors: passwords among them. */
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->rx + left, conn->rx_end - left);
-    conn->rx_begin = 0;
-    conn->rx_end = left;
+        rlki_wipe(conn->rx.bytes + left, conn->rx.end - left);
+    conn->rx.begin = 0;
+    conn->rx.end = left;
 }
 
 rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
@@ -151,14 +151,14 @@ rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
     do {
         size_t consumed;
 
-        if (conn->rx_begin == conn->rx_end && conn->state == RLK_CONN_READY) {
-            conn->rx_begin = 0;
-            conn->rx_end = 0;
+        if (conn->rx.begin == conn->rx.end && conn->state == RLK_CONN_READY) {
+            conn->rx.begin = 0;
+            conn->rx.end = 0;
             return RLK_RESP_MORE;
         }
-        status = rlk_resp_next(&conn->parser, conn->rx + conn->rx_begin,
-                               (size_t)(conn->rx_end - conn->rx_begin), &consumed, token);
-        conn->rx_begin += (uint32_t)consumed;
+        status = rlk_resp_next(&conn->parser, conn->rx.bytes + conn->rx.begin,
+                               (size_t)(conn->rx.end - conn->rx.begin), &consumed, token);
+        conn->rx.begin += (uint32_t)consumed;
     } while (status == RLK_RESP_TOKEN && !receive_take(conn, token));
     if (status == RLK_RESP_MORE && conn->state == RLK_CONN_HANDSHAKE)
         receive_compact(conn);
@@ -171,17 +171,17 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
     if (!conn_is_up(conn))
         return NULL;
     /* Rarely: what is left over is most often nothing, else the beginning of a reply. */
-    if (conn->rx_begin != 0 && conn->rx_cap - conn->rx_end < conn->rx_cap / 2)
+    if (conn->rx.begin != 0 && conn->rx.cap - conn->rx.end < conn->rx.cap / 2)
         receive_compact(conn);
-    *cap = conn->rx_cap - conn->rx_end;
-    return conn->rx + conn->rx_end;
+    *cap = conn->rx.cap - conn->rx.end;
+    return conn->rx.bytes + conn->rx.end;
 }
 
 bool rlki_receive_add(rlk_conn *conn, size_t len)
 {
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx_cap - conn->rx_end)
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
         return false;
-    conn->rx_end += (uint32_t)len;
+    conn->rx.end += (uint32_t)len;
     CONN_COUNT(conn, bytes_received, len);
     return true;
 }

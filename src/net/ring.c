@@ -19,17 +19,17 @@
 
 static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
 {
-    uint32_t slot = (uint32_t)conn->ring_head + offset;
+    uint32_t slot = (uint32_t)conn->ring.head + offset;
 
-    if (slot >= conn->ring_len)
-        slot -= conn->ring_len;
-    return &conn->ring[slot];
+    if (slot >= conn->ring.len)
+        slot -= conn->ring.len;
+    return &conn->ring.entries[slot];
 }
 
 static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
 {
     /* modulo 2^32: what is in flight is never near half of that */
-    return (int32_t)(entry->begin - conn->tx_handed) < 0;
+    return (int32_t)(entry->begin - conn->tx.handed) < 0;
 }
 
 static void ring_pop(rlk_conn *conn)
@@ -38,34 +38,34 @@ static void ring_pop(rlk_conn *conn)
 
     if (entry->owner != NULL)
         entry->owner->state = RLK_REQUEST_IDLE;
-    conn->ring_head++;
-    if (conn->ring_head == conn->ring_len)
-        conn->ring_head = 0;
-    conn->ring_used--;
+    conn->ring.head++;
+    if (conn->ring.head == conn->ring.len)
+        conn->ring.head = 0;
+    conn->ring.used--;
 }
 
 void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
 {
-    rlk_conn_entry *entry = ring_at(conn, conn->ring_used);
+    rlk_conn_entry *entry = ring_at(conn, conn->ring.used);
 
     entry->owner = owner;
-    entry->begin = conn->tx_position + (conn->tx_end - conn->tx_begin);
+    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
     entry->replies = (uint8_t)replies;
     entry->kind = (uint8_t)kind;
     if (owner != NULL) {
         owner->state = RLK_REQUEST_SENT;
-        owner->slot = (uint16_t)(entry - conn->ring);
+        owner->slot = (uint16_t)(entry - conn->ring.entries);
     }
-    if (conn->ring_used == 0)
+    if (conn->ring.used == 0)
         conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    conn->ring_used++;
+    conn->ring.used++;
 }
 
 rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
 {
     rlk_conn_entry *entry = ring_at(conn, 0);
 
-    return conn->ring_used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
+    return conn->ring.used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
 }
 
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
@@ -78,7 +78,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
     left = entry->replies;
     if (left == 0) /* before the call, so that the owner can submit again in it */
         ring_pop(conn);
-    if (conn->state == RLK_CONN_READY && conn->ring_used == 0)
+    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
         conn->deadline_ms = RLK_NEVER;
     if (owner != NULL)
         conn->calls->reply(conn->calls_context, conn, owner, reply, left);
@@ -86,7 +86,7 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
-    ring_at(conn, 0)->begin = conn->tx_handed;
+    ring_at(conn, 0)->begin = conn->tx.handed;
 }
 
 unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
@@ -96,14 +96,14 @@ unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
 
 void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
 {
-    conn->ring[request->slot].owner = NULL;
+    conn->ring.entries[request->slot].owner = NULL;
 }
 
 bool rlki_ring_was_answered(const rlk_conn *conn)
 {
     uint32_t i;
 
-    for (i = 0; i < conn->ring_used; i++) {
+    for (i = 0; i < conn->ring.used; i++) {
         const rlk_conn_entry *entry = ring_at(conn, i);
 
         if (entry->kind == CONN_REQUEST && ring_was_handed(conn, entry))
@@ -114,7 +114,7 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
 
 void rlki_ring_lose(rlk_conn *conn)
 {
-    while (conn->ring_used != 0) {
+    while (conn->ring.used != 0) {
         rlk_conn_entry entry = *ring_at(conn, 0);
 
         ring_pop(conn);

@@ -9,7 +9,7 @@
 
 static inline bool rlki_ring_is_full(const rlk_conn *conn)
 {
-    return conn->ring_used == conn->ring_len;
+    return conn->ring.used == conn->ring.len;
 }
 
 /* Enters what begins at the end of tx: `replies` will come for it. The ring is not full. */

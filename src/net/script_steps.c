@@ -23,7 +23,7 @@
 
 bool rlki_script_may_eval(const rlk_conn *conn)
 {
-    return conn->scripts_len != 0 && conn->scripts[0].probe != NULL;
+    return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
 static bool load_needed(const rlk_conn *conn)
@@ -35,7 +35,7 @@ static bool load_needed(const rlk_conn *conn)
 static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
-    conn->script = 0;
+    conn->scripts.next = 0;
     return RLK_OK;
 }
 
@@ -55,7 +55,7 @@ static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
 
 static rlk_result probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_raw(writer, conn->scripts[0].probe, strlen(conn->scripts[0].probe));
+    rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
@@ -90,7 +90,7 @@ static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
 static bool eval_needed(const rlk_conn *conn)
 {
     return rlki_script_may_eval(conn) &&
-           (conn->ring_used != 0 ||
+           (conn->ring.used != 0 ||
             (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
 }
 

@@ -21,11 +21,11 @@ static void send_unlink(rlk_conn *conn, rlk_request *request)
     if (request->prev != NULL)
         request->prev->next = request->next;
     else
-        conn->send_head = request->next;
+        conn->send.head = request->next;
     if (request->next != NULL)
         request->next->prev = request->prev;
     else
-        conn->send_tail = request->prev;
+        conn->send.tail = request->prev;
     request->next = NULL;
     request->prev = NULL;
 }
@@ -33,7 +33,7 @@ static void send_unlink(rlk_conn *conn, rlk_request *request)
 /* Encodes the first of the send list. False: no room for it now. */
 static bool send_next(rlk_conn *conn)
 {
-    rlk_request *request = conn->send_head;
+    rlk_request *request = conn->send.head;
     rlk_resp_writer writer;
     unsigned replies;
 
@@ -55,13 +55,13 @@ void rlki_send_flush(rlk_conn *conn)
 {
     /* Nothing may be encoded behind a script until all of it has left. */
     while (!rlki_transmit_has_segment(conn) && !rlki_ring_is_full(conn)) {
-        if (conn->script < conn->scripts_len) {
+        if (conn->scripts.next < conn->scripts.count) {
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
-            rlki_transmit_script(conn, &conn->scripts[conn->script]);
-            conn->script++;
-            conn->loads++;
-        } else if (conn->state != RLK_CONN_READY || conn->send_head == NULL || !send_next(conn)) {
+            rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
+            conn->scripts.next++;
+            conn->ring.loads++;
+        } else if (conn->state != RLK_CONN_READY || conn->send.head == NULL || !send_next(conn)) {
             return;
         }
     }
@@ -69,19 +69,19 @@ void rlki_send_flush(rlk_conn *conn)
 
 void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
 {
-    bool alone = conn->send_head == NULL;
+    bool alone = conn->send.head == NULL;
 
     conn->now_ms = now_ms;
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
     request->next = NULL;
-    request->prev = conn->send_tail;
+    request->prev = conn->send.tail;
     if (alone)
-        conn->send_head = request;
+        conn->send.head = request;
     else
-        conn->send_tail->next = request;
-    conn->send_tail = request;
+        conn->send.tail->next = request;
+    conn->send.tail = request;
     /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
     if (alone && conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);
@@ -113,8 +113,8 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
      * which has not left yet, is behind the command whose refusal made the caller ask, and so
      * serves him too.
      */
-    if (conn->loads == conn->script || rlki_transmit_has_segment(conn))
+    if (conn->ring.loads == conn->scripts.next || rlki_transmit_has_segment(conn))
         return;
-    conn->script = 0;
+    conn->scripts.next = 0;
     rlki_send_flush(conn);
 }

@@ -118,11 +118,11 @@ static void mask_digits(rlk_conn *conn, bool cut)
 /* The next byte of the password as it was sent, from *at on. */
 static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
 {
-    const char *byte = conn->password + *at;
+    const char *byte = conn->login.password + *at;
     uint8_t plain = (uint8_t)*byte;
-    size_t width = conn->credentials == NULL && *byte == '%' ? 3 : 1;
+    size_t width = conn->login.hook == NULL && *byte == '%' ? 3 : 1;
 
-    if (conn->credentials == NULL) /* of the URL */
+    if (conn->login.hook == NULL) /* of the URL */
         (void)rlk_url_decode(byte, width, &plain, 1);
     *at += width;
     return plain;
@@ -143,12 +143,12 @@ static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
     size_t i = 0;
 
     *whole = false;
-    while (i < conn->password_len && at + n < conn->text_len) {
+    while (i < conn->login.password_len && at + n < conn->text_len) {
         if (!mask_is_same(mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
-    *whole = i >= conn->password_len;
+    *whole = i >= conn->login.password_len;
     return n;
 }
 

@@ -16,10 +16,10 @@
 
 void rlki_transmit_begin(rlk_conn *conn)
 {
-    conn->tx_begin = 0;
-    conn->tx_end = 0;
-    conn->tx_position = 0;
-    conn->tx_handed = 0;
+    conn->tx.begin = 0;
+    conn->tx.end = 0;
+    conn->tx.position = 0;
+    conn->tx.handed = 0;
 }
 
 /* ---- In ---------------------------------------------------------------------------------- */
@@ -29,58 +29,59 @@ void rlki_transmit_begin(rlk_conn *conn)
 
 static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
 {
-    conn->segment = (const uint8_t *)script->load + from;
-    conn->segment_left = (uint16_t)(script->load_len - from);
+    conn->scripts.segment = (const uint8_t *)script->load + from;
+    conn->scripts.segment_left = (uint16_t)(script->load_len - from);
 }
 
 void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_bulk(writer, "EVAL", 4);
-    conn->segment_at = conn->tx_end + (uint32_t)writer->len;
+    conn->scripts.segment_at = conn->tx.end + (uint32_t)writer->len;
 }
 
 void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    conn->segment_at = 0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx + conn->tx_end, conn->tx_cap - conn->tx_end);
+    conn->scripts.segment_at =
+        0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
 }
 
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
-    if (conn->segment_at != 0)
-        transmit_segment(conn, &conn->scripts[0], TRANSMIT_LOAD_HEAD);
-    conn->tx_end += (uint32_t)written;
+    if (conn->scripts.segment_at != 0)
+        transmit_segment(conn, &conn->scripts.all[0], TRANSMIT_LOAD_HEAD);
+    conn->tx.end += (uint32_t)written;
 }
 
 void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
 {
     transmit_segment(conn, script, 0);
-    conn->segment_at = conn->tx_end;
+    conn->scripts.segment_at = conn->tx.end;
 }
 
 /* ---- Out --------------------------------------------------------------------------------- */
 
 static bool transmit_segment_is_next(const rlk_conn *conn)
 {
-    return rlki_transmit_has_segment(conn) && conn->tx_begin == conn->segment_at;
+    return rlki_transmit_has_segment(conn) && conn->tx.begin == conn->scripts.segment_at;
 }
 
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
-    const uint8_t *bytes = conn->tx + conn->tx_begin;
-    uint32_t end = rlki_transmit_has_segment(conn) ? conn->segment_at : conn->tx_end;
-    uint32_t count = end - conn->tx_begin;
+    const uint8_t *bytes = conn->tx.bytes + conn->tx.begin;
+    uint32_t end = rlki_transmit_has_segment(conn) ? conn->scripts.segment_at : conn->tx.end;
+    uint32_t count = end - conn->tx.begin;
 
     if (transmit_segment_is_next(conn)) {
-        bytes = conn->segment;
-        count = conn->segment_left;
+        bytes = conn->scripts.segment;
+        count = conn->scripts.segment_left;
     }
     if (!conn_is_up(conn))
         count = 0;
     *len = count;
     if (count == 0)
         return NULL;
-    conn->tx_handed = conn->tx_position + count;
+    conn->tx.handed = conn->tx.position + count;
     return bytes;
 }
 
@@ -88,27 +89,27 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx + conn->tx_begin, len);
-    conn->tx_begin += len;
-    if (conn->tx_begin == conn->tx_end) {
-        conn->tx_begin = 0;
-        conn->tx_end = 0;
-        conn->segment_at = 0;
+        rlki_wipe(conn->tx.bytes + conn->tx.begin, len);
+    conn->tx.begin += len;
+    if (conn->tx.begin == conn->tx.end) {
+        conn->tx.begin = 0;
+        conn->tx.end = 0;
+        conn->scripts.segment_at = 0;
     }
 }
 
 bool rlki_transmit_ack(rlk_conn *conn, size_t len)
 {
-    uint32_t shown = conn->tx_handed - conn->tx_position;
+    uint32_t shown = conn->tx.handed - conn->tx.position;
     uint32_t acked = len < shown ? (uint32_t)len : shown;
 
     if (!conn_is_up(conn) || acked == 0)
         return false;
-    conn->tx_position += acked;
+    conn->tx.position += acked;
     CONN_COUNT(conn, bytes_sent, acked);
     if (transmit_segment_is_next(conn)) {
-        conn->segment += acked;
-        conn->segment_left = (uint16_t)(conn->segment_left - acked);
+        conn->scripts.segment += acked;
+        conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
     } else {
         transmit_ack_tx(conn, acked);
     }
@@ -118,6 +119,6 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
 void rlki_transmit_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx + conn->tx_begin, conn->tx_end - conn->tx_begin);
-    conn->segment_left = 0;
+        rlki_wipe(conn->tx.bytes + conn->tx.begin, conn->tx.end - conn->tx.begin);
+    conn->scripts.segment_left = 0;
 }

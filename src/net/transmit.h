@@ -10,13 +10,13 @@
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
 static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
 {
-    return conn->segment_left != 0;
+    return conn->scripts.segment_left != 0;
 }
 
 /* True if all has left, and was acknowledged. */
 static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
 {
-    return conn->tx_end == conn->tx_begin && conn->segment_left == 0;
+    return conn->tx.end == conn->tx.begin && conn->scripts.segment_left == 0;
 }
 
 /* Begins a stream. */

@@ -45,8 +45,8 @@ bool conn_holds(const uint8_t *memory, size_t len, const char *text)
 /* After a handshake; bytes of the server that are not parsed yet are its own affair. */
 static void check_wiped(const world *w)
 {
-    FUZZ_REQUIRE(!conn_holds(w->rx, w->conn.rx_begin, PLAIN));
-    FUZZ_REQUIRE(!conn_holds(w->rx + w->conn.rx_end, w->config.rx_cap - w->conn.rx_end, PLAIN));
+    FUZZ_REQUIRE(!conn_holds(w->rx, w->conn.rx.begin, PLAIN));
+    FUZZ_REQUIRE(!conn_holds(w->rx + w->conn.rx.end, w->config.rx_cap - w->conn.rx.end, PLAIN));
 }
 
 /* ---- The handshake ----------------------------------------------------------------------- */
@@ -192,7 +192,7 @@ static void check_ready(world *w)
     }
     w->open = false; /* from here on it is the generation that says what is not fenced */
     w->ready = true;
-    w->greeted = w->said_len - (conn->rx_end - conn->rx_begin);
+    w->greeted = w->said_len - (conn->rx.end - conn->rx.begin);
     note_peer(&w->old, &conn->identity);
 }
 

@@ -125,7 +125,7 @@ static void act_take(world *w, size_t len)
         if (event == STREAM_VALUE)
             note_command(w);
     }
-    FUZZ_REQUIRE(!w->sent.inside || w->conn.segment_left != 0); /* whole commands are shown */
+    FUZZ_REQUIRE(!w->sent.inside || w->conn.scripts.segment_left != 0); /* whole commands are shown */
     note_begun(w);
     if (len > count)
         len = count;
@@ -346,9 +346,9 @@ static void check(world *w)
     rlk_conn_tick(&w->conn, w->now_ms);
     if (deadline_ms <= w->now_ms && rlk_conn_deadline(conn) <= w->now_ms)
         FUZZ_REQUIRE((rlk_conn_wants(conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0);
-    if (state == RLK_CONN_CONNECTING || state == RLK_CONN_HANDSHAKE || conn->ring_used != 0)
+    if (state == RLK_CONN_CONNECTING || state == RLK_CONN_HANDSHAKE || conn->ring.used != 0)
         FUZZ_REQUIRE(deadline_ms <= w->now_ms + RLK_CONNECT_TIMEOUT_MS);
-    if (state == RLK_CONN_READY && conn->ring_used == 0)
+    if (state == RLK_CONN_READY && conn->ring.used == 0)
         FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
     FUZZ_REQUIRE(state != RLK_CONN_WAITING ||
                  rlk_result_class(rlk_conn_result(conn)) != RLK_KIND_FATAL);
