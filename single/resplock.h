@@ -1433,6 +1433,7 @@ typedef struct rlk_timer {
 
 typedef struct rlk_timers {
     int64_t now_ms; /* all before it has fired */
+    uint8_t lowest; /* no list below it has a timer */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
 
@@ -7967,40 +7968,42 @@ bool rlki_token_dangles(const rlk_lock *lock)
     return rlki_token_texts(lock) != lock->texts;
 }
 
-/* Writes four bytes as eight digits, in one word: a nibble in each byte of it, then '0', and where
- * the nibble is above 9, 39 more for a letter. */
-static uint8_t *token_hex(uint8_t *out, uint32_t bytes)
+/*
+ * Writes the base and the number: four bytes at once become eight digits, in one word. It has a
+ * nibble in each byte, then '0' more, and where the nibble is above 9, 39 more for a letter. A
+ * token is compared and never read, so of four bytes the upper halves come first: to sort them
+ * would cost as much again.
+ */
+static void token_hex(uint8_t *out, const uint8_t *base, uint32_t number)
 {
-    uint64_t word = bytes;
+    unsigned i;
 
-    word = (word & UINT64_C(0xffff0000)) << 16 | (word & UINT64_C(0xffff));
-    word = (word & UINT64_C(0xff000000ff00)) << 8 | (word & UINT64_C(0xff000000ff));
-    word = (word & UINT64_C(0xf000f000f000f0)) << 4 | (word & UINT64_C(0xf000f000f000f));
-    word += UINT64_C(0x3030303030303030) +
-            ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
-    out[0] = (uint8_t)(word >> 56);
-    out[1] = (uint8_t)(word >> 48);
-    out[2] = (uint8_t)(word >> 40);
-    out[3] = (uint8_t)(word >> 32);
-    out[4] = (uint8_t)(word >> 24);
-    out[5] = (uint8_t)(word >> 16);
-    out[6] = (uint8_t)(word >> 8);
-    out[7] = (uint8_t)word;
-    return out + 8;
+    for (i = 0; i <= RLKI_TOKEN_BYTES / 4; i++, base += 4, out += 8) {
+        uint32_t bytes = number;
+        uint64_t word;
+
+        if (i < RLKI_TOKEN_BYTES / 4)
+            bytes = (uint32_t)base[0] << 24 | (uint32_t)base[1] << 16 | (uint32_t)base[2] << 8 |
+                    base[3];
+        word = (uint64_t)(bytes >> 4 & UINT32_C(0x0f0f0f0f)) << 32 | (bytes & UINT32_C(0x0f0f0f0f));
+        word += UINT64_C(0x3030303030303030) +
+                ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
+        out[0] = (uint8_t)(word >> 56);
+        out[1] = (uint8_t)(word >> 48);
+        out[2] = (uint8_t)(word >> 40);
+        out[3] = (uint8_t)(word >> 32);
+        out[4] = (uint8_t)(word >> 24);
+        out[5] = (uint8_t)(word >> 16);
+        out[6] = (uint8_t)(word >> 8);
+        out[7] = (uint8_t)word;
+    }
 }
 
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
-    const uint8_t *base = lock->base;
-    unsigned i;
-
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
-    out += lock->prefix_len;
-    for (i = 0; i < sizeof lock->base; i += 4, base += 4)
-        out = token_hex(out, (uint32_t)base[0] << 24 | (uint32_t)base[1] << 16 |
-                                 (uint32_t)base[2] << 8 | base[3]);
-    (void)token_hex(out, number);
+    token_hex(out + lock->prefix_len, lock->base, number);
 }
 
 /* ==== src/lock/command.c ====
@@ -12645,11 +12648,15 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
     uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
     uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+#ifdef __GNUC__
+    return rest == 0 ? 0 : (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
+#else
     unsigned level = 0;
 
     for (; rest != 0; rest >>= TIMERS_BITS)
         level++;
     return level;
+#endif
 }
 
 void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
@@ -12657,16 +12664,23 @@ void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
     unsigned level;
 
     timers->now_ms = now_ms;
+    timers->lowest = 0;
     for (level = 0; level < RLK_TIMERS_LISTS; level++)
         timers->lists[level] = NULL;
 }
 
 static void timers_insert(rlk_timers *timers, rlk_timer *timer)
 {
-    rlk_timer **list = timers->lists;
+    unsigned level = 0;
+    rlk_timer **list;
 
     if (timer->deadline_ms > timers->now_ms)
-        list += timers_level(timer->deadline_ms, timers->now_ms);
+        level = timers_level(timer->deadline_ms, timers->now_ms);
+    while (timers->lowest < level && timers->lists[timers->lowest] == NULL)
+        timers->lowest++;
+    if (level < timers->lowest)
+        timers->lowest = (uint8_t)level;
+    list = &timers->lists[level];
     timer->next = *list;
     timer->link = list;
     if (timer->next != NULL)
@@ -12730,7 +12744,7 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
     const rlk_timer *timer;
     int64_t best_ms = RLK_NEVER;
     uint32_t below;
-    unsigned level = 0;
+    unsigned level = timers->lowest;
     unsigned few;
 
     while (timers->lists[level] == NULL)

@@ -39,6 +39,7 @@ typedef struct rlk_timer {
 
 typedef struct rlk_timers {
     int64_t now_ms; /* all before it has fired */
+    uint8_t lowest; /* no list below it has a timer */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
 

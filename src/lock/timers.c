@@ -23,11 +23,15 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
     uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
     uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+#ifdef __GNUC__
+    return rest == 0 ? 0 : (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
+#else
     unsigned level = 0;
 
     for (; rest != 0; rest >>= TIMERS_BITS)
         level++;
     return level;
+#endif
 }
 
 void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
@@ -35,16 +39,23 @@ void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
     unsigned level;
 
     timers->now_ms = now_ms;
+    timers->lowest = 0;
     for (level = 0; level < RLK_TIMERS_LISTS; level++)
         timers->lists[level] = NULL;
 }
 
 static void timers_insert(rlk_timers *timers, rlk_timer *timer)
 {
-    rlk_timer **list = timers->lists;
+    unsigned level = 0;
+    rlk_timer **list;
 
     if (timer->deadline_ms > timers->now_ms)
-        list += timers_level(timer->deadline_ms, timers->now_ms);
+        level = timers_level(timer->deadline_ms, timers->now_ms);
+    while (timers->lowest < level && timers->lists[timers->lowest] == NULL)
+        timers->lowest++;
+    if (level < timers->lowest)
+        timers->lowest = (uint8_t)level;
+    list = &timers->lists[level];
     timer->next = *list;
     timer->link = list;
     if (timer->next != NULL)
@@ -108,7 +119,7 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
     const rlk_timer *timer;
     int64_t best_ms = RLK_NEVER;
     uint32_t below;
-    unsigned level = 0;
+    unsigned level = timers->lowest;
     unsigned few;
 
     while (timers->lists[level] == NULL)

@@ -26,13 +26,14 @@ uint32_t check_new_serial(sim_lock *lock)
     return (uint32_t)(serial - sim.serials);
 }
 
+/* Of the four bytes of a number, the upper halves come first. */
 static bool check_hex(const char *digits, uint32_t *value)
 {
     unsigned i;
 
     *value = 0;
     for (i = 0; i < 8; i++) {
-        char c = digits[i];
+        char c = digits[i / 2 + i % 2 * 4];
 
         if (c >= '0' && c <= '9')
             *value = *value << 4 | (uint32_t)(c - '0');

@@ -50,11 +50,14 @@ static void start(void)
     h.client->env.random = drawn_random;
 }
 
-static uint8_t hex_byte(const char *text)
+/* Byte `i` of the random part: of four bytes the upper halves come first. */
+static uint8_t token_byte(const char *text, size_t i)
 {
     static const char digits[] = "0123456789abcdef";
+    size_t at = i / 4 * 8 + i % 4;
 
-    return (uint8_t)((strchr(digits, text[0]) - digits) << 4 | (strchr(digits, text[1]) - digits));
+    return (uint8_t)((strchr(digits, text[at]) - digits) << 4 |
+                     (strchr(digits, text[at + 4]) - digits));
 }
 
 /* Acquires and releases; returns where the token's bytes are in what was drawn. They are in no
@@ -69,7 +72,7 @@ static size_t take_token(rlk_lock *lock)
     assert_result(rlk_acquire(lock, RLK_TRY), RLK_OK);
     assert_int_equal(rlk_lock_token(lock, text, sizeof text), RLK_TOKEN_DIGITS);
     for (i = 0; i < sizeof base; i++)
-        base[i] = hex_byte(text + 2 * i);
+        base[i] = token_byte(text, i);
     for (at = 0; memcmp(drawn.bytes + at, base, sizeof base) != 0; at++)
         assert_true(at + sizeof base < drawn.len);
     assert_true(at + sizeof base <= drawn.len);

@@ -192,6 +192,8 @@ static int64_t deadline_by_lists(const rlk_timers *heap, size_t set)
         int64_t latest = latest_below;
         size_t many = 0;
 
+        assert_true(timer == NULL || level >= heap->lowest);
+
         for (; timer != NULL; timer = timer->next) {
             assert_int_equal(level_by_division(timer->deadline_ms, heap->now_ms), level);
             assert_ptr_equal(timer->link, link);
