@@ -24,6 +24,7 @@ AMBIGUOUS const size_t sizes[] = {1, 3};
 AMBIGUOUS void on_each_world(void (*body)(void), const server_config *config)
 {
     size_t i;
+
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         proxied_start(&world, sizes[i / 2], i % 2 == 1, config, NULL);
         proxied_lock_init(&world, &lock, KEY, NULL);
@@ -67,6 +68,7 @@ AMBIGUOUS int64_t set_calls(void)
 {
     int64_t calls = 0;
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         calls += server_calls(world.set.servers[i], "set");
     return calls;

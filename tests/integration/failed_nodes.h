@@ -29,7 +29,8 @@ FAILED size_t spare(void)
 FAILED rlk_posix_options quick(void)
 {
     rlk_posix_options options;
-    memset(&options, 0, sizeof(options));
+
+    memset(&options, 0, sizeof options);
     options.response_timeout_ms = INT64_C(250) * support_time_factor();
     options.backoff_max_ms = 50;
     options.operation_timeout_ms = INT64_C(400) * support_time_factor();
@@ -41,6 +42,7 @@ FAILED rlk_posix_options quick(void)
 FAILED rlk_posix_options patient(void)
 {
     rlk_posix_options options = quick();
+
     options.response_timeout_ms = INT64_C(3000) * support_time_factor();
     options.operation_timeout_ms = INT64_C(5000) * support_time_factor();
     return options;
@@ -51,6 +53,7 @@ FAILED void begin_with(size_t count, rlk_posix_options options)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_holder holders[RLK_MAX_NODES];
+
     config.node_timeout_ms = INT64_C(150) * support_time_factor();
     nodes_start(&first, count, NULL, &options);
     nodes_open_again(&second, &first, &options);
@@ -78,6 +81,7 @@ FAILED void end(void)
 FAILED void assert_all_gone(void)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
+
     while (nodes_holding(&first, "foobar", NULL) > 0 && support_now_ms() < limit) {
         loop_serve(&first.posix, 5);
         loop_serve(&second.posix, 5);
@@ -120,6 +124,7 @@ FAILED const fault faults[] = {
 FAILED void strike(const fault *what, size_t count)
 {
     size_t i;
+
     for (i = 0; i < count; i++)
         what->strike(first.servers[i]);
 }
@@ -127,6 +132,7 @@ FAILED void strike(const fault *what, size_t count)
 FAILED void mend(const fault *what, size_t count)
 {
     size_t i;
+
     for (i = 0; i < count; i++)
         what->mend(first.servers[i]);
 }
@@ -136,6 +142,7 @@ FAILED void on_each_fault(void (*body)(const fault *what), rlk_posix_options opt
 {
     size_t i;
     size_t k;
+
     for (i = 0; i < COUNT_OF(sizes); i++) {
         for (k = 0; k < COUNT_OF(faults); k++) {
             begin_with(sizes[i], options);

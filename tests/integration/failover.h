@@ -29,11 +29,13 @@ static struct {
 FAILOVER int book_look_up(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
 {
     int i;
+
     (void)context;
     (void)port;
     assert_string_equal(host, "lock.example");
     for (i = 0; i < book.n && i < cap; i++) {
         static const uint8_t loopback[] = {127, 0, 0, 1};
+
         memset(&out[i], 0, sizeof out[i]);
         memcpy(out[i].ip, loopback, sizeof loopback);
         out[i].port = (uint16_t)server_port(book.servers[i]);
@@ -46,7 +48,7 @@ FAILOVER void name_means(server *first, server *second)
 {
     book.servers[0] = first;
     book.servers[1] = second;
-    book.n = second ? 2 : 1;
+    book.n = second != NULL ? 2 : 1;
 }
 
 FAILOVER bool has_role(server *redis, const char *role)
@@ -64,6 +66,7 @@ FAILOVER void follow(server *redis, server *other)
 FAILOVER void strangers_start(void)
 {
     server_config config = {.tcp = true, .lines = SERVER_LINES("repl-diskless-sync-delay 0")};
+
     primary = server_start(&config);
     replica = server_start(&config);
     name_means(primary, NULL);
@@ -81,8 +84,9 @@ FAILOVER void open_name(const rlk_posix_options *wanted)
 {
     static const char *const url = "redis://lock.example:7000";
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
-    if (wanted)
+    if (wanted != NULL)
         options = *wanted;
     options.resolver = book_look_up;
     nodes_open_urls(&set, &url, 1, &options);
@@ -100,6 +104,7 @@ FAILOVER void fail_over(void)
 {
     wait_until(server_info(replica, "replication", "master_repl_offset") ==
                server_info(primary, "replication", "master_repl_offset"));
+
     server_do(primary, "FAILOVER");
     wait_until(has_role(primary, "role:slave") && has_role(replica, "role:master"));
     wait_until(has_role(primary, "master_link_status:up"));
@@ -124,6 +129,7 @@ static const failing failovers[] = {{pair_start, fail_over, false},
 FAILOVER void assert_at(server *redis, const rlk_lock *held)
 {
     const char *there = server_text(redis, "GET " KEY);
+
     assert_non_null(there);
     assert_string_equal(there, token_of(held));
 }

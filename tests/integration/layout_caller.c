@@ -13,6 +13,8 @@ static union {
     char bytes[2 * sizeof(rlk_posix_client)];
 } memory[2];
 
+layout_results LAYOUT_CALLER(const rlk_conn_config *config, rlk_posix_client *posix);
+
 layout_results LAYOUT_CALLER(const rlk_conn_config *config, rlk_posix_client *posix)
 {
     layout_results results;

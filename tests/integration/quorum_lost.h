@@ -34,6 +34,7 @@ QUORUM_LOST void begin(int64_t ttl_ms, int64_t node_timeout_ms)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
     options.connect_timeout_ms = 1000;
     options.response_timeout_ms = scaled(200);

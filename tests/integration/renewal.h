@@ -54,6 +54,7 @@ RENEWAL void stop(void)
 RENEWAL rlk_event next_event(void)
 {
     rlk_event event;
+
     if (!loop_next_event(client(), &event, scaled(10000)))
         support_fail("no event came");
     assert_ptr_equal(event.lock, &lock);
@@ -84,8 +85,10 @@ RENEWAL int64_t quorum_pttl(void)
     size_t count = world.set.count;
     size_t i;
     size_t k;
+
     for (i = 0; i < count; i++) {
         int64_t ttl_ms = pttl(i);
+
         for (k = i; k > 0 && best[k - 1] < ttl_ms; k--)
             best[k] = best[k - 1];
         best[k] = ttl_ms;

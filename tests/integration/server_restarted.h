@@ -24,6 +24,7 @@ RESTARTED rlk_posix_client *client(void)
 RESTARTED void start_with(size_t count, int64_t ttl_ms, const rlk_posix_options *options)
 {
     rlk_lock_config config = config_renewing(ttl_ms);
+
     config.recheck_max_ms = 3600000; /* no waiter rechecks without a notification */
     rivals_open(&both, count, RIVALS_PAST_PROXIES, NULL, options, &config);
 }
@@ -36,6 +37,7 @@ RESTARTED void start(size_t count, int64_t ttl_ms)
 RESTARTED bool is_asked(size_t times)
 {
     size_t i;
+
     for (i = 0; i < both.world.set.count; i++)
         if (server_calls(both.world.set.servers[i], "pttl") < (int64_t)times)
             return false;
@@ -46,16 +48,19 @@ RESTARTED bool is_asked(size_t times)
 RESTARTED void begin_to_wait(void)
 {
     size_t i;
+
     for (i = 0; i < both.world.set.count; i++)
         server_do(both.world.set.servers[i], "CONFIG RESETSTAT");
     assert_result(rlk_acquire_start(&both.waiter, RLK_FOREVER), RLK_PENDING);
     serve_until(&both.others.posix, is_asked(1));
+
     loop_quiet(&both.others.posix, 5);
 }
 
 RESTARTED void restart(bool keep_data)
 {
     size_t i;
+
     for (i = 0; i < both.world.set.count; i++)
         server_restart(both.world.set.servers[i], keep_data);
 }
@@ -64,6 +69,7 @@ RESTARTED int64_t kills(void)
 {
     int64_t sum = 0;
     size_t i;
+
     for (i = 0; i < both.world.set.count; i++)
         sum += server_calls(both.world.set.servers[i], "client|kill");
     return sum;
@@ -75,8 +81,10 @@ RESTARTED rlk_event others_event(void)
 {
     int64_t until = support_now_ms() + scaled(10000);
     rlk_event event;
+
     while (!loop_next_event(&both.others.posix, &event, 2)) {
         rlk_event mine;
+
         if (support_now_ms() > until)
             support_fail("no event came");
         while (loop_next_event(client(), &mine, 2))

@@ -26,6 +26,7 @@ SETTLED void start_with(size_t count, int64_t ttl_ms, const server_config *serve
 {
     rlk_lock_config config = config_renewing(ttl_ms);
     rlk_posix_options options = proxied_options();
+
     options.operation_timeout_ms = scaled(200);
     options.settle_timeout_ms = scaled(200);
     options.response_timeout_ms = scaled(150);
@@ -43,6 +44,7 @@ SETTLED void start(size_t count, int64_t ttl_ms)
 SETTLED void on_each_size(void (*body)(size_t count))
 {
     size_t i;
+
     for (i = 0; i < COUNT_OF(sizes); i++)
         body(sizes[i]);
 }

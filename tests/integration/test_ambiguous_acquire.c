@@ -14,9 +14,11 @@ static void executed_body(void)
     proxied_on(&world, "SET " KEY, PROXY_CUT_REPLY);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     serve_until(&world.set.posix, proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+
     assert_between(rlk_remaining_ms(&lock), 29000 - 5000, 30000 - 302);
     assert_int_equal(proxied_count(&world, "SET " KEY), nodes_count());
     serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") == nodes_count());
+
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
@@ -37,6 +39,7 @@ static void not_executed_body(void)
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     /* a comparison, and one of each of two handshakes */
     serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 3 * nodes_count());
+
     assert_on_quorum(token_of(&lock));
     assert_between(proxied_count(&world, "SET " KEY), nodes_count() + (int)nodes_quorum(),
                    2 * nodes_count());
@@ -56,10 +59,12 @@ static void test_fault_30_rst_after_set_sent_not_executed(void **state)
 static void late_fenced_body(void)
 {
     int64_t calls;
+
     proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_on_quorum(token_of(&lock));
     serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") == nodes_count());
+
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
     calls = set_calls();
@@ -79,11 +84,13 @@ static void late_in_between_body(void)
 {
     char token[RLK_TOKEN_MAX + 1];
     size_t i;
+
     proxied_on(&world, "SET " KEY, PROXY_CUT_BEFORE); /* the late one is played by hand */
     for (i = 0; i < world.set.count; i++)
         proxy_on(world.proxies[i], "SET " KEY, 2, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
+
     strcpy(token, token_of(&lock));
     for (i = 0; i < world.set.count; i++)
         server_do(world.set.servers[i], "SET " KEY " %s NX PX 30000", token_of(&lock));
@@ -108,11 +115,13 @@ static void test_nil_while_a_set_is_unresolved_is_not_busy(void **state)
 static void doubt_behind_unanswered_body(void)
 {
     size_t i;
+
     proxied_on(&world, "SET " KEY, PROXY_CUT_BEFORE); /* the late one is played by hand */
     for (i = 0; i < world.set.count; i++)
         proxy_on(world.proxies[i], "SET " KEY, 2, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == 2 * nodes_count());
+
     assert_result(rlk_cancel(&lock), RLK_OK);
     loop_quiet(&world.set.posix, 20);
     proxied_release(&world);
@@ -132,12 +141,14 @@ static void test_undo_behind_an_unanswered_set_keeps_the_doubt(void **state)
 static void late_after_release_body(void)
 {
     const char *token;
+
     proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     token = token_of(&lock);
     assert_on_quorum(token);
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
+
     proxied_calm(&world); /* no node owes an undo, so the next token is another */
     proxied_release(&world);
     assert_on_quorum(token);                              /* the orphan */
@@ -156,6 +167,7 @@ static void test_release_counts_what_is_unresolved(void **state)
 {
     rlk_holder holders[3];
     const char *token;
+
     (void)state;
     proxied_start(&world, 3, true, &server_unfenced, NULL);
     assert_result(rlk_lock_init(&lock, &world.set.posix.client, KEY, NULL), RLK_OK);
@@ -169,6 +181,7 @@ static void test_release_counts_what_is_unresolved(void **state)
     /* the third is cut, or the release would follow its SET on the same stream */
     serve_until(&world.set.posix,
                 rlk_conn_get_state(rlk_client_conn(&world.set.posix.client, 2)) != RLK_CONN_READY);
+
     assert_result(rlk_release(&lock), RLK_UNKNOWN);
     proxied_calm(&world);
     assert_free();
@@ -185,6 +198,7 @@ static void away_body(void)
 {
     int64_t start;
     size_t i;
+
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     for (i = 0; i < world.set.count; i++)
         proxy_mute(world.proxies[i], true); /* a new connection hears nothing either */
@@ -197,6 +211,7 @@ static void away_body(void)
     proxied_release(&world);
     proxied_calm(&world);
     serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
+
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
@@ -215,6 +230,7 @@ static void close_body(void)
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
+
     assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
     assert_free();
     proxied_release(&world);
@@ -240,10 +256,12 @@ static void retired_body(void)
     char first[RLK_TOKEN_MAX + 1];
     int64_t calls;
     size_t i;
+
     assert_result(rlk_lock_init(&other, &world.set.posix.client, KEY, &config), RLK_OK);
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     assert_result(rlk_acquire_start(&other, 20000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
+
     strcpy(first, token_of(&other));
     /* the round's time is over: its undo is behind the SET */
     loop_quiet(&world.set.posix, 200);
@@ -285,5 +303,6 @@ int main(void)
         support_test(test_close_reports_the_possible_orphan),
         support_test(test_fault_66_late_release_of_a_retired_token),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 static void one_try(proxy_action action)
 {
     rlk_result result;
+
     proxied_on(&world, "SET " KEY, action);
     proxied_on(&world, "EVALSHA", PROXY_CUT_BEFORE);
     result = rlk_acquire(&lock, RLK_TRY);
@@ -59,6 +60,7 @@ static void try_unfenced_executed_body(void)
 static void try_unfenced_late_body(void)
 {
     const char *token;
+
     proxied_on(&world, "SET " KEY, PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_UNKNOWN);
     token = token_of(&lock);
@@ -85,6 +87,7 @@ typedef enum stuck_ending {
 static void stuck_start(stuck_ending ending)
 {
     int64_t wait_ms = ending == STUCK_CANCELLED ? RLK_FOREVER : 60;
+
     assert_result(rlk_acquire_start(&lock, wait_ms), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
 }
@@ -126,6 +129,7 @@ static void stuck_before_client(stuck_ending ending)
     proxied_hold(&world, PROXY_TO_CLIENT);
     stuck_start(ending);
     wait_until(proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
+
     stuck_end(ending);
     assert_free(); /* the undo came, its reply has not */
     proxied_release(&world);
@@ -138,6 +142,7 @@ static void stuck_before_client(stuck_ending ending)
 static void stuck_and_cut(stuck_ending ending)
 {
     size_t i;
+
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     stuck_start(ending);
     stuck_end(ending);
@@ -204,5 +209,6 @@ int main(void)
         support_test(test_cancel_undoes_what_was_sent),
         support_test(test_timeout_undoes_what_was_sent),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

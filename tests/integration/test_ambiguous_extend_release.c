@@ -33,6 +33,7 @@ static void on_each_world(void (*body)(void), const server_config *config,
                           const rlk_posix_options *options)
 {
     size_t i;
+
     for (i = 0; i < COUNT_OF(sizes); i++) {
         start(sizes[i], config, options);
         proxied_acquire(&world, &lock, KEY);
@@ -46,6 +47,7 @@ static void on_each_world(void (*body)(void), const server_config *config,
 static void assert_ttl(int64_t low, int64_t high)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         assert_between(server_integer(world.set.servers[i], "PTTL " KEY), low, high);
 }
@@ -91,12 +93,14 @@ static void extend_not_executed_body(void)
 {
     size_t extended = 0;
     size_t i;
+
     proxied_on(&world, "EVALSHA", PROXY_CUT_BEFORE);
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
     proxied_calm(&world);
     assert_between(rlk_remaining_ms(&lock), 30000, 40000 - 402);
     for (i = 0; i < world.set.count; i++) {
         int64_t ttl_ms = server_integer(world.set.servers[i], "PTTL " KEY);
+
         assert_between(ttl_ms, 20000, 40000);
         extended += ttl_ms > 30000;
     }
@@ -132,15 +136,18 @@ static void test_fault_68_extend_reply_lost_and_retried(void **state)
 static void extend_unknown_body(void)
 {
     int64_t remaining;
+
     proxied_hold(&world, PROXY_TO_CLIENT);
     assert_result(rlk_extend_start(&lock, 10000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
+
     server_settle(world.set.servers[0]);
     assert_result(rlk_cancel(&lock), RLK_OK);
     assert_result_event(&world.set.posix, RLK_OP_EXTEND, RLK_UNKNOWN);
     remaining = rlk_remaining_ms(&lock);
     assert_between(remaining, 20000, 30000 - 302);
     wait_until(server_integer(world.set.servers[0], "PTTL " KEY) > 30000);
+
     proxied_release(&world);
     loop_quiet(&world.set.posix, 30); /* the reply was abandoned */
     assert_between(rlk_remaining_ms(&lock), remaining - 5000, remaining);
@@ -172,6 +179,7 @@ static void extend_timeout_body(void)
 static void test_extend_not_answered_is_unknown(void **state)
 {
     rlk_posix_options options = proxied_options();
+
     (void)state;
     options.operation_timeout_ms = 200;
     options.response_timeout_ms = 20000;
@@ -186,6 +194,7 @@ static void renew_shorter_body(void)
 {
     size_t sent = proxy_bytes(world.proxies[0], PROXY_TO_SERVER);
     rlk_event event;
+
     assert_result(rlk_renew(&lock, 11000), RLK_OK);
     assert_between(rlk_remaining_ms(&lock), 10000, 11000 - 112);
     loop_quiet(&world.set.posix, 20);
@@ -197,12 +206,14 @@ static void renew_shorter_body(void)
     assert_true(loop_next_event(&world.set.posix, &event, 5000));
     assert_int_equal(event.type, RLK_EV_LOST);
     serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
+
     assert_result(rlk_release(&lock), RLK_LOST);
 }
 
 static void test_fault_67_shortening_renew_sends_nothing(void **state)
 {
     rlk_posix_options options = proxied_patient_options(&clock_of_client);
+
     (void)state;
     on_each_world(renew_shorter_body, NULL, &options);
 }
@@ -224,11 +235,13 @@ static void release_reply_lost_body(void)
 static void release_and_stranger_body(void)
 {
     size_t i;
+
     proxied_on(&world, "EVALSHA", PROXY_CUT_REPLY);
     for (i = 0; i < world.set.count; i++)
         proxy_refuse(world.proxies[i], true);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
+
     for (i = 0; i < world.set.count; i++) {
         server_do(world.set.servers[i], "SET " KEY " stranger");
         proxy_refuse(world.proxies[i], false);
@@ -251,6 +264,7 @@ static void release_not_executed_body(void)
 static void release_late_body(void)
 {
     size_t i;
+
     proxied_on(&world, "EVALSHA", PROXY_CUT_LATE);
     assert_result(rlk_release(&lock), RLK_OK);
     proxied_calm(&world);
@@ -291,6 +305,7 @@ static void release_unknown_body(void)
 static void test_release_not_answered_is_unknown(void **state)
 {
     rlk_posix_options options = proxied_options();
+
     (void)state;
     options.operation_timeout_ms = 200;
     options.response_timeout_ms = 20000;
@@ -305,6 +320,7 @@ static void test_release_not_answered_is_unknown(void **state)
 static void older_ttl_body(void)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         server_save(world.set.servers[i]);
     assert_result(rlk_extend(&lock, 60000), RLK_OK);
@@ -315,6 +331,7 @@ static void older_ttl_body(void)
         server_restart(world.set.servers[i], true);
     assert_ttl(10000, 30000);
     serve_until(&world.set.posix, proxied_accepted(&world) >= 2 * (int)world.set.count);
+
     assert_between(rlk_remaining_ms(&lock), 10000, 90000 - 902);
     assert_result(rlk_check(&lock), RLK_OK);
     proxied_calm(&world);
@@ -338,6 +355,7 @@ static void released_key_body(void)
 {
     char token[RLK_TOKEN_MAX + 1];
     size_t i;
+
     strcpy(token, token_of(&lock));
     for (i = 0; i < world.set.count; i++)
         server_save(world.set.servers[i]);
@@ -348,6 +366,7 @@ static void released_key_body(void)
     assert_int_equal(proxied_holding(&world, KEY, token), world.set.count);
     assert_ttl(1, 30000);
     serve_until(&world.set.posix, proxied_accepted(&world) >= 2 * (int)world.set.count);
+
     proxied_calm(&world);
     assert_false(rlk_is_held(&lock));
     assert_result(rlk_release(&lock), RLK_NOT_HELD);
@@ -367,10 +386,12 @@ static void test_fault_74_released_key_back(void **state)
 static void late_ok(bool tick_first)
 {
     rlk_event event;
+
     proxied_hold(&world, PROXY_TO_CLIENT);
     assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "EVALSHA") == 2 * (int)world.set.count);
     wait_until(server_integer(world.set.servers[0], "PTTL " KEY) > 30000);
+
     if (tick_first) {
         test_clock_jump(&clock_of_client, 30000);
         assert_false(rlk_is_held(&lock));
@@ -404,6 +425,7 @@ static void late_ok_with_tick_body(void)
 static void test_fault_86_renewal_read_after_the_deadline(void **state)
 {
     rlk_posix_options options = proxied_patient_options(&clock_of_client);
+
     (void)state;
     on_each_world(late_ok_after_tick_body, NULL, &options);
     on_each_world(late_ok_with_tick_body, NULL, &options);
@@ -422,5 +444,6 @@ int main(void)
         support_test(test_fault_74_released_key_back),
         support_test(test_fault_86_renewal_read_after_the_deadline),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

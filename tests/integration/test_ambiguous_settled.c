@@ -21,6 +21,7 @@ static void release_over(const outage *what, size_t count)
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     assert_int_equal(rlk_lock_operation(&both.lock), RLK_OP_NONE);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     loop_quiet(client(), 20); /* once */
     assert_result(rlk_release(&both.lock), RLK_NOT_HELD);
     assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
@@ -30,6 +31,7 @@ static void release_over(const outage *what, size_t count)
 static void test_release_survives_an_outage(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
         release_over(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
@@ -42,6 +44,7 @@ static void release_given_up(const outage *what, size_t count)
     int64_t start_ms;
     int64_t given_up_ms;
     int64_t left_ms;
+
     start(count, 700);
     rivals_hold(&both);
     begin(what);
@@ -55,6 +58,7 @@ static void release_given_up(const outage *what, size_t count)
     end(what);
     loop_quiet(client(), scaled(50));
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
     loop_quiet(client(), scaled(50)); /* and nothing that comes late takes it away */
     assert_result(rlk_check(&both.waiter), RLK_OK);
@@ -64,6 +68,7 @@ static void release_given_up(const outage *what, size_t count)
 static void test_release_is_given_up_when_the_ttl_has_passed(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages); i++)
         release_given_up(outages[i], sizes[i % COUNT_OF(sizes)]);
@@ -84,6 +89,7 @@ static void test_release_with_one_of_three_away(void **state)
     proxy_refuse(both.world.proxies[1], false);
     serve_until(client(),
                 proxied_holding(&both.world, RIVALS_KEY, NULL) == 0); /* it goes on all the same */
+
     loop_quiet(client(), 20);
     rivals_close(&both);
 }
@@ -93,6 +99,7 @@ static void test_release_with_one_of_three_away(void **state)
 static void blocking_body(size_t count)
 {
     rlk_event event;
+
     start(count, 60000);
     rivals_hold(&both);
     begin(&outage_refused);
@@ -137,6 +144,7 @@ static void promote(server *redis)
 static void refused_body(size_t count)
 {
     rlk_event event;
+
     start(count, 60000);
     rivals_hold(&both);
     nodes_each(&both.world.set, demote);
@@ -149,6 +157,7 @@ static void refused_body(size_t count)
     nodes_each(&both.world.set, promote);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     rivals_close(&both);
 }
 
@@ -167,5 +176,6 @@ int main(void)
         support_test(test_release_survives_in_blocking_programs),
         support_test(test_release_that_was_refused_is_settled),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,16 +12,19 @@
 static void over_a_renewal(size_t count)
 {
     size_t i;
+
     start(count, 1500);
     rivals_hold(&both);
     proxied_hold(&both.world, PROXY_TO_SERVER);
     for (i = 0; i < count; i++)
         serve_until(client(), proxy_held(both.world.proxies[i], PROXY_TO_SERVER) > 0);
+
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_false(rlk_is_held(&both.lock));
     proxied_release(&both.world);
     assert_result_event(client(), RLK_OP_RELEASE, RLK_OK);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     loop_quiet(client(), scaled(600)); /* no RENEWED, and none is due any more */
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, NULL), 0);
     rivals_close(&both);
@@ -38,16 +41,19 @@ static void test_release_over_a_renewal_under_way(void **state)
 static void both_arrive_late(size_t count, const server_config *servers)
 {
     rlk_event event;
+
     start_with(count, 1500, servers);
     rivals_hold(&both);
     proxied_on(&both.world, "EVALSHA", PROXY_CUT_LATE);
     serve_until(client(), proxied_count(&both.world, "EVALSHA") >= (int)count);
+
     assert_result(rlk_release_start(&both.lock), RLK_PENDING);
     assert_true(loop_next_event(client(), &event, scaled(5000)));
     assert_int_equal(event.operation, RLK_OP_RELEASE);
     if (event.result != RLK_OK) /* a release that reached it before its reply was lost */
         assert_result(event.result, RLK_GONE);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     assert_result(rlk_acquire(&both.waiter, scaled(5000)), RLK_OK);
     proxied_release(&both.world);
     proxied_calm(&both.world);
@@ -61,6 +67,7 @@ static void both_arrive_late(size_t count, const server_config *servers)
 static void test_fault_65_renewal_and_release_arrive_late(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         both_arrive_late(sizes[i], NULL);
@@ -75,6 +82,7 @@ static void handed_over_after(size_t count, bool same_client)
 {
     rlk_posix_client *waiting = same_client ? client() : &both.others.posix;
     rlk_lock *next = same_client ? &behind : &both.waiter;
+
     start(count, 60000);
     rivals_hold(&both);
     assert_result(rlk_acquire_start(next, RLK_FOREVER), RLK_PENDING);
@@ -86,8 +94,10 @@ static void handed_over_after(size_t count, bool same_client)
     if (same_client) {
         bool settled = false;
         bool acquired = false;
+
         while (!settled || !acquired) {
             rlk_event event;
+
             if (!loop_next_event(client(), &event, scaled(5000)))
                 support_fail("no event came");
             if (event.lock == &both.lock) {
@@ -110,6 +120,7 @@ static void handed_over_after(size_t count, bool same_client)
 static void test_release_that_survived_hands_over(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         handed_over_after(sizes[i], true);
@@ -127,6 +138,7 @@ static void acquire_over(const outage *what, size_t count)
     proxied_hold(&both.world, PROXY_TO_CLIENT);
     assert_result(rlk_acquire_start(&both.lock, RLK_FOREVER), RLK_PENDING);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, token_of(&both.lock)) == count);
+
     begin(what);
     assert_result(rlk_cancel(&both.lock), RLK_OK);
     assert_result_event(client(), RLK_OP_ACQUIRE, RLK_UNKNOWN);
@@ -134,6 +146,7 @@ static void acquire_over(const outage *what, size_t count)
     end(what);
     assert_event(client(), RLK_EV_SETTLED, RLK_OK);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0);
+
     loop_quiet(client(), 20);
     assert_false(rlk_is_held(&both.lock));
     rivals_close(&both);
@@ -142,6 +155,7 @@ static void acquire_over(const outage *what, size_t count)
 static void test_acquire_that_was_unknown_is_settled(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
         acquire_over(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
@@ -151,6 +165,7 @@ static void test_acquire_that_was_unknown_is_settled(void **state)
 static void orphan(size_t count)
 {
     rlk_event event;
+
     start_with(count, 60000, &server_unfenced);
     proxied_on(&both.world, "SET", PROXY_CUT_LATE);
     assert_result(rlk_acquire_start(&both.lock, RLK_TRY), RLK_PENDING);
@@ -179,5 +194,6 @@ int main(void)
         support_test(test_acquire_that_was_unknown_is_settled),
         support_test(test_fault_34_possible_orphan_is_never_settled),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,8 +69,10 @@ static void waits_for_the_holder(const char *name, server *redis)
     server_do(redis, "SET pump somebody PX 60000");
     run = bare_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE pump 60000"), 1); /* a change, which is told */
     wait_until(server_calls(redis, "set") >= 3);
+
     assert_string_equal(server_text(redis, "GET pump"), "somebody");
     assert_string_equal(program_output(run), "");
     server_integer(redis, "DEL pump");
@@ -129,6 +131,7 @@ static void finds_it_lost_after_a_long_sleep(const char *name, server *redis)
     program_expect(run, "acquired: pump on");
     program_signal(run, SIGSTOP);
     wait_until(server_integer(redis, "EXISTS pump") == 0);
+
     server_do(redis, "SET pump somebody PX 60000");
     program_signal(run, SIGCONT);
     program_expect(run, "lost: pump off");
@@ -153,12 +156,15 @@ static void fences_a_connection_that_went_dead(const char *name, server *redis)
     server_do(redis, "SET pump somebody PX 60000");
     run = bare_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE pump %d", ttl_ms), 1);
     wait_until(server_calls(redis, "set") >= 3);
+
     server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
     support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);
+
     program_expect(run, "acquired: pump on");
     bare_expect_end(run, redis);
 }
@@ -179,5 +185,6 @@ int main(void)
         support_test(test_bare_finds_it_lost_after_a_long_sleep),
         support_test(test_bare_fences_a_connection_that_went_dead),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ static rlk_posix_client posix;
 static void open_with_lock(rlk_lock *lock, const char *url)
 {
     rlk_posix_options options = {0};
+
     options.operation_timeout_ms = TRYING_MS;
     assert_result(rlk_posix_open(&posix, url, &options), RLK_OK);
     assert_result(rlk_lock_init(lock, &posix.client, "foobar", NULL), RLK_OK);
@@ -31,6 +32,7 @@ static void test_wait_leaves_loops_unblocked(void **state)
     int64_t start;
     nfds_t n;
     rlk_lock lock;
+
     (void)state;
     open_with_lock(&lock, server_url(redis));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -65,6 +67,7 @@ static void alarms(int flags, int every_ms)
 {
     struct sigaction action;
     struct itimerval timer;
+
     memset(&action, 0, sizeof action);
     memset(&timer, 0, sizeof timer);
     action.sa_handler = on_alarm;
@@ -82,11 +85,13 @@ static void test_wait_ends_at_the_deadline_among_signals(void **state)
     server *redis = server_start(NULL);
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(every_ms); i++) {
         for (k = 0; k < COUNT_OF(flags); k++) {
             rlk_lock lock;
             int64_t start;
+
             open_with_lock(&lock, server_url(redis));
             assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
             server_pause(redis);
@@ -111,6 +116,7 @@ static void test_wait_ends_with_the_lease(void **state)
     rlk_lock_config config = {0};
     rlk_lock lock;
     int64_t start;
+
     (void)state;
     config.ttl_ms = 1000;
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
@@ -132,5 +138,6 @@ int main(void)
         support_test(test_wait_ends_at_the_deadline_among_signals),
         support_test(test_wait_ends_with_the_lease),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,8 @@ static void take_off(const flight *now)
 static void assert_left(const flight *now, const char *token)
 {
     const char *value = server_text(redis, "GET foobar");
-    if (!now->left)
+
+    if (now->left == NULL)
         assert_null(value);
     else
         assert_string_equal(value, now->left[0] != '\0' ? now->left : token);
@@ -154,14 +155,16 @@ static void assert_all_closed(rlk_lock *closed)
 static void test_fault_50_lock_closed_with_a_call_in_flight(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(flights); i++) {
         const flight *now = &flights[i];
         char token[RLK_TOKEN_MAX + 1] = "";
+
         take_off(now);
-        rlk_lock_token(&lock, token, sizeof(token));
+        rlk_lock_token(&lock, token, sizeof token);
         assert_result(rlk_lock_close(&lock), now->outcome);
-        memset(&lock, 0xA5, sizeof(lock)); /* its memory is the caller's again */
+        memset(&lock, 0xA5, sizeof lock); /* its memory is the caller's again */
         if (now->unheard) {
             proxy_release(middle);
             assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
@@ -180,9 +183,11 @@ static void test_fault_50_lock_closed_with_a_call_in_flight(void **state)
 static void test_fault_50_client_closed_with_calls_in_flight(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(flights); i++) {
         rlk_event event;
+
         take_off(&flights[i]);
         rlk_posix_close(&posix);
         assert_false(rlk_client_next_event(&posix.client, &event));
@@ -202,7 +207,7 @@ static int acting_wait(void *context, rlk_client *waiting, int64_t deadline_ms)
 {
     (void)context;
     (void)deadline_ms;
-    if (++wait_turns == 3 && wait_act) {
+    if (++wait_turns == 3 && wait_act != NULL) {
         wait_act();
         return 0;
     }
@@ -238,8 +243,9 @@ static void test_fault_50_closed_under_a_blocking_call(void **state)
     };
     rlk_posix_options options;
     size_t i;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.env.wait = acting_wait;
     for (i = 0; i < COUNT_OF(cases); i++) {
         begin(&options);
@@ -267,10 +273,12 @@ static void test_fault_51_release_from_a_handler(void **state)
     unsigned released = 0;
     rlk_event event;
     size_t i;
+
     (void)state;
     begin(NULL);
     for (i = 0; i < MANY; i++) {
         rlk_lock_config config = rlk_lock_config_default();
+
         config.user = &locks[i];
         assert_result(rlk_lock_init(&locks[i], &posix.client, keys[i], &config), RLK_OK);
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
@@ -278,6 +286,7 @@ static void test_fault_51_release_from_a_handler(void **state)
     loop_serve(&posix, 50); /* so that there are events of many at once */
     while (released < MANY / 2 && loop_next_event(&posix, &event, 5000)) {
         size_t index = (size_t)(event.lock - locks);
+
         assert_ptr_equal(event.user, event.lock);
         if (event.type != RLK_EV_ACQUIRED) {
             assert_end(&event, RLK_OP_RELEASE, RLK_OK);
@@ -301,6 +310,7 @@ static void test_fault_51_release_from_a_handler(void **state)
 static void test_fault_51_release_from_lost(void **state)
 {
     rlk_event event;
+
     (void)state;
     begin(NULL);
     hold_lock();
@@ -318,6 +328,7 @@ static void test_fault_51_release_from_lost(void **state)
 static void test_fault_52_double_release(void **state)
 {
     int64_t calls;
+
     (void)state;
     begin(NULL);
     hold_lock();
@@ -358,6 +369,7 @@ static int scope(way_out out)
 {
     do {
         RLK_SCOPED(scoped, &posix.client, "foobar", NULL);
+
         if (out == OUT_NOT_ACQUIRED)
             return 1;
         assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
@@ -390,6 +402,7 @@ out:
 static void test_scoped_releases_on_every_exit_path(void **state)
 {
     unsigned out;
+
     (void)state;
     begin(NULL);
     for (out = 0; out < OUT_COUNT; out++) {
@@ -407,6 +420,7 @@ static void test_keep_over_restarts(void **state)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_result result;
     int64_t until;
+
     (void)state;
     begin(NULL);
     rlk_lock_close(&lock);
@@ -439,8 +453,9 @@ static void test_reset_after_fatal(void **state)
 {
     rlk_posix_options options;
     int accepted;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.password = "new";
     redis = server_start(&(server_config){.password = "old"});
     middle = proxy_start(server_url(redis), false);
@@ -475,5 +490,6 @@ int main(void)
         support_test(test_keep_over_restarts),
         support_test(test_reset_after_fatal),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

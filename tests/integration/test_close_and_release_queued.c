@@ -42,6 +42,7 @@ static void start(int64_t ttl_ms)
     rlk_posix_options options = proxied_options();
     rlk_lock_config config = config_renewing(ttl_ms);
     size_t i;
+
     options.response_timeout_ms = scaled(10000);
     options.settle_timeout_ms = scaled(300);
     config.recheck_max_ms = 3600000;
@@ -65,6 +66,7 @@ static void stop(void)
 static rlk_event next_but_renewals(void)
 {
     rlk_event event;
+
     do {
         if (!loop_next_event(client(), &event, scaled(10000)))
             support_fail("no event came");
@@ -76,6 +78,7 @@ static rlk_event next_but_renewals(void)
 static void assert_next(rlk_event_type type, const rlk_lock *lock)
 {
     rlk_event event = next_but_renewals();
+
     assert_int_equal(event.type, type);
     assert_ptr_equal(event.lock, lock);
 }
@@ -115,13 +118,16 @@ static void test_fault_50_closed_in_a_renewal(void **state)
 {
     char token[RLK_TOKEN_MAX + 1];
     int scripts;
+
     (void)state;
     start(900);
     scripts = proxied_count(&world, "EVALSHA");
     proxied_hold(&world, PROXY_TO_CLIENT);
     serve_until(client(), proxied_count(&world, "EVALSHA") > scripts);
+
     assert_true(rlk_lock_token(&locks[HOLDS], token, sizeof token) > 0);
     wait_until(proxy_held(middle(), PROXY_TO_CLIENT) > 0);
+
     close_and_scribble(HOLDS, RLK_UNKNOWN); /* still held: an orphan, for its TTL */
     proxied_release(&world);
     loop_serve(client(), 20);
@@ -135,10 +141,11 @@ static void test_fault_50_closed_in_a_renewal(void **state)
 static void test_fault_50_first_of_a_row_closed(void **state)
 {
     int sent;
+
     (void)state;
     for (sent = 0; sent < 2; sent++) {
         start(60000);
-        if (sent) { /* woken, and asking */
+        if (sent != 0) { /* woken, and asking */
             proxied_hold(&world, PROXY_TO_CLIENT);
             assert_int_equal(server_integer(redis(), "PEXPIRE " KEY " 3600000"), 1);
             proxied_release(&world);
@@ -181,6 +188,7 @@ static void test_fault_50_client_closed_with_a_row(void **state)
 {
     rlk_event event;
     size_t i;
+
     (void)state;
     start(60000);
     rlk_posix_close(client());
@@ -202,9 +210,11 @@ static void test_fault_50_client_closed_with_a_row(void **state)
 static void test_fault_51_calls_from_renewed(void **state)
 {
     unsigned round;
+
     (void)state;
     for (round = 0; round < 4; round++) {
         rlk_event event;
+
         start(600);
         assert_true(loop_next_event(client(), &event, scaled(5000)));
         assert_int_equal(event.type, RLK_EV_RENEWED);
@@ -241,6 +251,7 @@ static void test_fault_51_release_from_renew_unknown(void **state)
 {
     rlk_event event;
     int scripts;
+
     (void)state;
     start(900);
     server_pause(redis());
@@ -264,6 +275,7 @@ static void test_fault_51_release_from_renew_unknown(void **state)
 static void test_fault_51_acquire_from_lost(void **state)
 {
     rlk_event event;
+
     (void)state;
     start(60000);
     assert_int_equal(server_integer(redis(), "DEL " KEY), 1);
@@ -329,5 +341,6 @@ int main(void)
         support_test(test_fault_51_acquire_from_lost),
         support_test(test_fault_52_released_twice_with_a_row),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,11 +57,13 @@ static bool believe(int me)
     int64_t left_ms = rlk_remaining_ms(&lock);
     int64_t mine_ms = now_ms + left_ms;
     int other;
+
     write_until(me, left_ms > 0 ? mine_ms : 0);
     if (left_ms == 0)
         return false;
     for (other = 0; other < PROCESSES; other++) {
         int64_t until_ms = __atomic_load_n(&shared->of[other].until_ms, __ATOMIC_SEQ_CST);
+
         now_ms = rlk_system_now_ms(NULL);
         if (other != me && until_ms > now_ms && mine_ms > now_ms)
             __atomic_add_fetch(&shared->overlaps, 1, __ATOMIC_SEQ_CST);
@@ -73,6 +75,7 @@ static void leave(int me)
 {
     bool held = rlk_is_held(&lock);
     rlk_result result;
+
     write_until(me, 0);
     result = rlk_release(&lock);
     if (!held)
@@ -84,15 +87,17 @@ static void leave(int me)
 static int64_t time_to_hold(unsigned *seed)
 {
     *seed = *seed * 1103515245u + 12345u;
-    return *seed >> 16 & 7u ? (int64_t)(*seed >> 20 & 31u) : 2 * scaled(TTL_MS);
+    return (*seed >> 16 & 7u) != 0 ? (int64_t)(*seed >> 20 & 31u) : 2 * scaled(TTL_MS);
 }
 
 static void hold_in_a_loop(int me, int64_t ms)
 {
     int64_t end_ms = support_now_ms() + ms;
+
     __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
     while (believe(me) && support_now_ms() < end_ms) {
         rlk_event event;
+
         if (loop_next_event(&posix, &event, 3) && event.type == RLK_EV_RENEWED)
             __atomic_add_fetch(&shared->of[me].renewed, 1, __ATOMIC_SEQ_CST);
     }
@@ -103,6 +108,7 @@ static void run_in_a_loop(int me, unsigned seed)
 {
     while (!is_over()) {
         rlk_event event;
+
         CHILD_CHECK(rlk_acquire_start(&lock, RLK_FOREVER) == RLK_PENDING);
         do
             event.type = RLK_EV_RESULT; /* none */
@@ -121,6 +127,7 @@ static void run_blocking(int me, unsigned seed)
 {
     while (!is_over()) {
         int64_t end_ms;
+
         if (rlk_acquire(&lock, scaled(200)) != RLK_OK)
             continue;
         __atomic_add_fetch(&shared->of[me].acquired, 1, __ATOMIC_SEQ_CST);
@@ -138,6 +145,7 @@ static void run(int me)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
     options.backoff_max_ms = 50;
     options.response_timeout_ms = scaled(150);
@@ -172,12 +180,14 @@ static int a_holder(void)
     wait_until(
         (i = (i + 1) % PROCESSES,
          __atomic_load_n(&shared->of[i].until_ms, __ATOMIC_SEQ_CST) > rlk_system_now_ms(NULL)));
+
     return i;
 }
 
 static void kill_connections(void)
 {
     int i;
+
     for (i = 0; i < 5; i++) {
         server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes");
         support_sleep_ms(20);
@@ -187,6 +197,7 @@ static void kill_connections(void)
 static void stop_a_holder(void)
 {
     int holder = a_holder();
+
     child_stop(pids[holder]);
     support_sleep_ms(scaled(TTL_MS) * 5 / 4);
     child_continue(pids[holder]);
@@ -195,6 +206,7 @@ static void stop_a_holder(void)
 static void kill_a_holder(void)
 {
     int holder = a_holder();
+
     assert_int_equal(kill(pids[holder], SIGKILL), 0);
     assert_int_equal(child_exit_code(pids[holder]), -1);
     start_process(holder);
@@ -211,6 +223,7 @@ static void stop_the_server(void)
 static void restart_the_server(void)
 {
     int i;
+
     for (i = 0; i < PROCESSES; i++)
         child_stop(pids[i]);
     server_save(redis);
@@ -222,6 +235,7 @@ static void restart_the_server(void)
 static void touch_the_key(void)
 {
     int i;
+
     for (i = 0; i < 20; i++) {
         server_text(redis, "EVAL %s 0",
                     "local v=redis.call('GET','" KEY "') if v then "
@@ -234,6 +248,7 @@ static int acquired(void)
 {
     int sum = 0;
     int i;
+
     for (i = 0; i < PROCESSES; i++)
         sum += (int)__atomic_load_n(&shared->of[i].acquired, __ATOMIC_SEQ_CST);
     return sum;
@@ -246,6 +261,7 @@ static void test_loss_of_anything_leaves_one_holder(void **state)
                                           kill_connections};
     int before;
     int i;
+
     (void)state;
     redis = server_start(NULL);
     shared = (board *)mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -260,11 +276,13 @@ static void test_loss_of_anything_leaves_one_holder(void **state)
     /* afterwards they go on; who has it next is nobody's promise */
     before = acquired();
     wait_until(acquired() >= before + PROCESSES);
+
     __atomic_store_n(&shared->stop, 1, __ATOMIC_SEQ_CST);
     for (i = 0; i < PROCESSES; i++)
         assert_int_equal(child_exit_code(pids[i]), 0);
     assert_int_equal(shared->overlaps, 0);
     wait_until(server_integer(redis, "DBSIZE") == 0); /* at the latest by its TTL */
+
     munmap(shared, sizeof *shared);
 }
 
@@ -273,5 +291,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_loss_of_anything_leaves_one_holder),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

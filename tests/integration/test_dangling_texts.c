@@ -16,6 +16,7 @@ static void test_fault_119_key_on_a_buffer_that_is_reused(void **state)
     char key[32] = "orders";
     server *redis = server_start(NULL);
     rlk_holder holder;
+
     (void)state;
     server_do(redis, "SET invoices somebody");
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
@@ -48,6 +49,7 @@ static void test_fault_119_url_on_a_buffer_that_is_reused(void **state)
     char url[256];
     server *redis = server_start(NULL);
     server *other = server_start(NULL);
+
     (void)state;
     snprintf(url, sizeof url, "%s", server_url(redis));
     assert_result(rlk_posix_open(&posix, url, NULL), RLK_OK);
@@ -73,11 +75,13 @@ static void test_fault_119_options_on_a_buffer_that_is_reused(void **state)
     char texts[3][16] = {"default", "secret", "program"};
     server *redis = server_start(&config);
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(texts); i++) {
         rlk_posix_options options = {
             .user = texts[0], .password = texts[1], .client_name = texts[2], .resp2_only = i == 1};
         char was = texts[i][0];
+
         assert_result(rlk_posix_open(&posix, server_url(redis), &options), RLK_OK);
         assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
         texts[i][0] = 'X';
@@ -98,5 +102,6 @@ int main(void)
         support_test(test_fault_119_url_on_a_buffer_that_is_reused),
         support_test(test_fault_119_options_on_a_buffer_that_is_reused),
     };
+
     return cmocka_run_group_tests_name("dangling texts", tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ static election both;
 static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.ttl_ms = ttl_ms;
     election_open(&both, count, &config, &config);
 }
@@ -25,6 +26,7 @@ static void on_each_size(void (*body)(void))
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
+
     for (i = 0; i < COUNT_OF(sizes); i++) {
         begin(sizes[i], TTL_MS);
         body();
@@ -39,9 +41,11 @@ static void key_vanishes(void)
     int64_t end_ms = support_now_ms() + time_ms;
     int64_t led = 0;
     size_t i;
+
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     while (support_now_ms() < end_ms) {
         rlk_event event;
+
         if (!loop_next_event(A, &event, 10) || event.type != RLK_EV_ACQUIRED)
             continue;
         led++;
@@ -64,6 +68,7 @@ static void test_lead_keeps_the_lease(void **state)
     int64_t end_ms;
     unsigned renewed = 0;
     rlk_event event;
+
     (void)state;
     begin(1, ttl_ms);
     election_lead(&both.anna, A);
@@ -111,6 +116,7 @@ static void test_lead_follows_again_when_it_has_heard(void **state)
 static void busy_body(void)
 {
     rlk_holder holders[RLK_MAX_NODES];
+
     election_lead(&both.anna, A);
     election_lose(&both, &both.anna, A);
     assert_result(rlk_query_start(&both.anna, holders, both.first.count), RLK_PENDING);
@@ -130,6 +136,7 @@ static void test_lead_follows_again_after_what_is_under_way(void **state)
 static void cancel_body(void)
 {
     rlk_result result;
+
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
     result = rlk_cancel(&both.anna);
@@ -190,6 +197,7 @@ static void lock_out(void)
 static void test_lead_ends_with_a_fatal_error(void **state)
 {
     rlk_result result;
+
     (void)state;
     begin(1, TTL_MS);
     election_lead(&both.bert, B);
@@ -218,6 +226,7 @@ static void test_lead_ends_with_a_fatal_error_leading(void **state)
 {
     int64_t ttl_ms = INT64_C(500) * support_time_factor();
     rlk_event event;
+
     (void)state;
     begin(1, ttl_ms);
     election_lead(&both.anna, A);
@@ -264,6 +273,7 @@ static void test_lead_renews_on_after_refused_calls(void **state)
     rlk_event event;
     int64_t end_ms;
     size_t i;
+
     (void)state;
     for (i = 0; i < 4; i++) {
         begin(1, ttl_ms);
@@ -272,6 +282,7 @@ static void test_lead_renews_on_after_refused_calls(void **state)
         server_pause(both.first.servers[0]);
         serve_until(A,
                     (rlk_client_stats(&A->client, &stats), stats.bytes_sent > before.bytes_sent));
+
         if (i == 0)
             assert_result(rlk_acquire_start(&both.anna, RLK_TRY), RLK_E_STATE);
         else if (i == 1)
@@ -299,6 +310,7 @@ static void test_lead_up_to_the_cap(void **state)
     rlk_event event;
     int64_t led_ms;
     rlk_lock carl;
+
     (void)state;
     begin(1, TTL_MS);
     config.ttl_ms = ttl_ms;
@@ -330,5 +342,6 @@ int main(void)
         support_test(test_lead_renews_on_after_refused_calls),
         support_test(test_lead_up_to_the_cap),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

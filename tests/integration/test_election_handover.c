@@ -34,6 +34,7 @@ static rlk_posix_client *clients[] = {&world.set.posix, &second.posix, &third.po
 static void on_trace(void *context, const rlk_trace *trace)
 {
     size_t i;
+
     (void)context;
     for (i = 0; i < COUNT_OF(clients); i++) {
         if (trace->client != &clients[i]->client)
@@ -47,6 +48,7 @@ static void open_again(nodes *set, const rlk_posix_options *options)
 {
     const char *urls[RLK_MAX_NODES];
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         urls[i] = proxy_url(world.proxies[i]);
     nodes_open_urls(set, urls, world.set.count, options);
@@ -56,6 +58,7 @@ static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_posix_options options = {0};
+
     config.ttl_ms = ttl_ms;
     config.recheck_max_ms = 600000; /* nobody looks for nothing */
     options.env.trace = on_trace;
@@ -82,8 +85,10 @@ static void turn(void)
     nfds_t from[COUNT_OF(clients) + 1] = {0};
     int timeout_ms = 20;
     size_t i;
+
     for (i = 0; i < COUNT_OF(clients); i++) {
         int client_ms;
+
         from[i + 1] =
             from[i] + rlk_posix_prepare(clients[i], fds + from[i], RLK_MAX_FDS, &client_ms);
         if (client_ms >= 0 && client_ms < timeout_ms)
@@ -117,6 +122,7 @@ static bill bill_now(void)
     bill now = {proxied_count(&world, "EVALSHA"), proxied_count(&world, "SET"),
                 proxied_count(&world, "PTTL"), 0};
     size_t i;
+
     for (i = 0; i < COUNT_OF(others); i++)
         now.others += proxied_count(&world, others[i]);
     return now;
@@ -133,6 +139,7 @@ static void bill_begin(void)
 static void assert_bill(int evalsha, int set, int pttl_min, int pttl_max)
 {
     bill now = bill_now();
+
     assert_int_equal(now.evalsha - bill_before.evalsha, evalsha);
     assert_int_equal(now.set - bill_before.set, set);
     assert_between(now.pttl - bill_before.pttl, pttl_min, pttl_max);
@@ -145,9 +152,11 @@ static void calm(void)
 {
     size_t bytes;
     size_t before;
+
     do {
         int64_t end_ms = support_now_ms() + INT64_C(50) * support_time_factor();
         size_t i;
+
         before = bytes = 0;
         for (i = 0; i < world.set.count; i++)
             before += proxy_bytes(world.proxies[i], PROXY_TO_CLIENT);
@@ -162,6 +171,7 @@ static void assert_next(rlk_posix_client *posix, rlk_event_type type, rlk_result
 {
     rlk_event event;
     turn_until(rlk_client_next_event(&posix->client, &event));
+
     assert_int_equal(event.type, type);
     assert_result(event.result, result);
 }
@@ -171,12 +181,14 @@ static void assert_next_end(rlk_client *client, rlk_operation operation, rlk_res
     rlk_event event;
 
     turn_until(rlk_client_next_event(client, &event));
+
     assert_end(&event, operation, result);
 }
 
 static void delay(int64_t ms)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++) {
         proxy_delay(world.proxies[i], PROXY_TO_SERVER, (int)ms);
         proxy_delay(world.proxies[i], PROXY_TO_CLIENT, (int)ms);
@@ -203,16 +215,19 @@ static void test_lead_handover_takes_three_round_trips(void **state)
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         int64_t trips = sizes[i] == 1 ? 2 : 3;
         int64_t start_ms;
+
         begin(sizes[i], TTL_MS);
         lead_and_follow(false);
         delay(DELAY_MS);
         start_ms = support_now_ms();
         assert_result(rlk_resign_start(&anna), RLK_PENDING);
         turn_until(rlk_is_held(&bert));
+
         assert_between(support_now_ms() - start_ms, trips * TRIP_MS,
                        3 * TRIP_MS + TRIP_MS * 3 / 4 * support_time_factor());
         assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
@@ -226,6 +241,7 @@ static void test_lead_handover_takes_three_commands(void **state)
 {
     rlk_stats first;
     rlk_stats last;
+
     (void)state;
     begin(1, TTL_MS);
     lead_and_follow(false);
@@ -260,6 +276,7 @@ static void test_lead_handover_to_one_of_two(void **state)
     bill_begin();
     assert_result(rlk_resign_start(&anna), RLK_PENDING);
     turn_until(rlk_is_held(&bert) || rlk_is_held(&carl));
+
     calm();
     assert_true(rlk_is_held(&bert) != rlk_is_held(&carl));
     assert_bill(1, 2, 2, 2);
@@ -294,6 +311,7 @@ static void after_a_death(size_t count, bool told)
     int64_t start_ms;
     uint32_t pushes;
     size_t i;
+
     begin(count, ttl_ms);
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "DEBUG SET-ACTIVE-EXPIRE %d", told);
@@ -337,5 +355,6 @@ int main(void)
         support_test(test_lead_handover_on_three_servers),
         support_test(test_lead_handover_after_a_death),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ static bool started;  /* which form of rlk_resign */
 static void begin(size_t count)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.ttl_ms = TTL_MS;
     election_open(&both, count, &config, &config);
     assert_result(rlk_lock_init(&alba, &A->client, ELECTION_KEY, &config), RLK_OK);
@@ -32,6 +33,7 @@ static void on_each(void (*body)(void))
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
+
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         started = i % 2 == 1;
         begin(sizes[i / 2]);
@@ -45,6 +47,7 @@ static void step_down(rlk_lock *lock, rlk_posix_client *posix, rlk_result expect
                       rlk_operation operation)
 {
     rlk_result result = started ? rlk_resign_start(lock) : rlk_resign(lock);
+
     if (result == RLK_PENDING && started)
         assert_result_event(posix, operation, expected);
     else
@@ -87,6 +90,7 @@ static void leading_unheard_body(void)
 {
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, rlk_is_held(&both.anna));
+
     step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
     assert_int_equal(election_holding(&both), 0);
 }
@@ -120,10 +124,12 @@ static void following_in_flight_body(void)
 {
     rlk_stats stats;
     size_t i;
+
     for (i = 0; i < both.first.count; i++)
         server_pause(both.first.servers[i]);
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, (rlk_client_stats(&A->client, &stats), stats.attempts == 1));
+
     loop_serve(A, 1);
     if (started) {
         assert_result(rlk_resign_start(&both.anna), RLK_PENDING);
@@ -231,6 +237,7 @@ static void test_lead_step_down_refused(void **state)
     rlk_holder holders[1];
     rlk_lock closed;
     pid_t pid;
+
     (void)state;
     begin(1);
     memset(&closed, 0, sizeof closed);
@@ -273,5 +280,6 @@ int main(void)
         support_test(test_lead_step_down_following_again),
         support_test(test_lead_step_down_refused),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,7 @@ static int64_t now_ms(void)
 static happened *note(happening what, size_t who)
 {
     happened *next = &world.log[world.log_len++];
+
     if (world.log_len == HAPPENED_MAX)
         support_fail("too much happened");
     next->time_ms = now_ms();
@@ -104,9 +105,11 @@ static int64_t owns_for(const candidate *who)
     const char *name = candidate_name(who);
     int64_t longest_ms = 0;
     size_t i;
+
     for (i = 0; i < world.count; i++) {
         const char *token;
         int64_t left_ms;
+
         if (world.bad_until_ms != 0 && i == world.bad_server)
             continue;
         server_settle(world.servers[i]);
@@ -121,11 +124,12 @@ static int64_t owns_for(const candidate *who)
 static void starts(size_t i)
 {
     player *it = &world.players[i];
+
     note(RUNS, i);
     if (it->stopped)
         candidate_resume(it->who);
     else
-        candidate_start(it->who, dice(2) ? CANDIDATE_LOOP : CANDIDATE_BLOCKING);
+        candidate_start(it->who, dice(2) != 0 ? CANDIDATE_LOOP : CANDIDATE_BLOCKING);
     it->runs = true;
     it->stopped = false;
 }
@@ -135,6 +139,7 @@ static void ends(size_t i, bool stop, int64_t for_ms)
 {
     player *it = &world.players[i];
     int64_t owned_ms;
+
     if (stop)
         candidate_pause(it->who);
     else
@@ -153,6 +158,7 @@ static void ends(size_t i, bool stop, int64_t for_ms)
 static size_t leader(void)
 {
     size_t i;
+
     for (i = 0; i < CANDIDATES; i++)
         if (world.players[i].runs && owns_for(world.players[i].who) > 0)
             return i;
@@ -163,8 +169,10 @@ static size_t leader(void)
 static void look_for_ended(void)
 {
     size_t i;
+
     for (i = 0; i < CANDIDATES; i++) {
         player *it = &world.players[i];
+
         if (it->runs && !candidate_runs(it->who)) {
             note(STANDS, i);
             it->runs = false;
@@ -178,11 +186,12 @@ static void look_for_ended(void)
 static void harm_server(void)
 {
     size_t i = dice((unsigned)world.count);
+
     if (world.count == 1 || world.bad_until_ms != 0)
         return;
     world.bad_server = i;
     world.bad_until_ms = now_ms() + dice_ms(TTL_MS * 6 / 5, TTL_MS * 2);
-    if (dice(2))
+    if (dice(2) != 0)
         server_pause(world.servers[i]);
     else
         server_kill(world.servers[i]);
@@ -191,6 +200,7 @@ static void harm_server(void)
 static void mend_server(void)
 {
     server *bad = world.servers[world.bad_server];
+
     if (server_pid(bad) == 0)
         server_restart(bad, false);
     else
@@ -201,9 +211,13 @@ static void mend_server(void)
 
 static void act(void)
 {
-    unsigned what = !world.kills ? 1 : !world.pauses ? 4 : !world.step_downs ? 7 : dice(10);
-    size_t i = dice(4) || what > 6 ? leader() : dice(CANDIDATES);
+    unsigned what = world.kills == 0        ? 1
+                    : world.pauses == 0     ? 4
+                    : world.step_downs == 0 ? 7
+                                            : dice(10);
+    size_t i = dice(4) != 0 || what > 6 ? leader() : dice(CANDIDATES);
     player *it = &world.players[i];
+
     if (what == 0)
         harm_server();
     if (!it->runs)
@@ -213,7 +227,7 @@ static void act(void)
         ends(i, false, dice_ms(0, TTL_MS));
     } else if (what < 7) {
         world.pauses++;
-        ends(i, true, dice(3) ? dice_ms(TTL_MS, TTL_MS * 5 / 2) : dice_ms(0, TTL_MS / 2));
+        ends(i, true, dice(3) != 0 ? dice_ms(TTL_MS, TTL_MS * 5 / 2) : dice_ms(0, TTL_MS / 2));
     } else if (owns_for(it->who) > 0) {
         world.step_downs++;
         candidate_resign(it->who);
@@ -236,6 +250,7 @@ static int span_order(const void *a, const void *b)
 {
     const span *first = (const span *)a;
     const span *second = (const span *)b;
+
     if (first->begin_ms != second->begin_ms)
         return first->begin_ms < second->begin_ms ? -1 : 1;
     return (first->end_ms > second->end_ms) - (first->end_ms < second->end_ms);
@@ -244,12 +259,15 @@ static int span_order(const void *a, const void *b)
 static void spans_take(void)
 {
     size_t i;
+
     spans_len = 0;
     for (i = 0; i < CANDIDATES; i++) {
         size_t count;
         const candidate_term *term = candidate_terms(world.players[i].who, &count);
+
         for (; count > 0; count--, term++) {
             span *next = &spans[spans_len++];
+
             if (spans_len > TERMS_MAX)
                 support_fail("too many terms");
             next->begin_ms = term->begin_ms;
@@ -262,7 +280,7 @@ static void spans_take(void)
             }
         }
     }
-    qsort(spans, spans_len, sizeof(spans[0]), span_order);
+    qsort(spans, spans_len, sizeof spans[0], span_order);
 }
 
 static void show(void)
@@ -271,6 +289,7 @@ static void show(void)
     static const char *const hows[] = {"its deadline", "LOST", "stepping down"};
     int64_t zero_ms = world.log[0].time_ms;
     size_t i;
+
     for (i = 0; i < spans_len; i++)
         print_error("%6d .. %6d  %zu led, until %s\n", (int)(spans[i].begin_ms - zero_ms),
                     (int)(spans[i].end_ms - zero_ms), spans[i].who, hows[spans[i].how]);
@@ -283,6 +302,7 @@ static void judge_exclusion(void)
 {
     int64_t end_ms = INT64_MIN;
     size_t i;
+
     for (i = 0; i < spans_len; i++) {
         if (spans[i].begin_ms < end_ms && spans[i].begin_ms < spans[i].end_ms) {
             show();
@@ -298,12 +318,14 @@ static void judge_exclusion(void)
  * of it yet. */
 static int64_t gap_free(const span *last, int64_t before_ms)
 {
-    bool known = !last || last->how == CANDIDATE_RESIGNED;
-    int64_t free_ms = last ? last->end_ms : INT64_MIN;
+    bool known = last == NULL || last->how == CANDIDATE_RESIGNED;
+    int64_t free_ms = last != NULL ? last->end_ms : INT64_MIN;
     size_t i;
+
     for (i = 0; i < world.log_len && world.log[i].time_ms < before_ms; i++) {
         const happened *it = &world.log[i];
-        if (it->what != ORPHANED || (last && it->time_ms < last->begin_ms))
+
+        if (it->what != ORPHANED || (last != NULL && it->time_ms < last->begin_ms))
             continue;
         known = true;
         if (it->free_ms > free_ms)
@@ -316,6 +338,7 @@ static int64_t gap_free(const span *last, int64_t before_ms)
 static int64_t ran_until(size_t i)
 {
     size_t k;
+
     for (k = i + 1; k < world.log_len; k++)
         if (world.log[k].what == STANDS && world.log[k].who == world.log[i].who)
             return world.log[k].time_ms;
@@ -331,9 +354,11 @@ static unsigned judge_gap(const span *last, int64_t end_ms)
     unsigned judged = 0;
     int64_t free_ms = gap_free(last, end_ms);
     size_t i;
+
     for (i = 0; i < world.log_len && world.log[i].time_ms < end_ms; i++) {
         const happened *it = &world.log[i];
         int64_t from_ms = it->time_ms > free_ms ? it->time_ms : free_ms;
+
         if (it->what != RUNS || ran_until(i) < from_ms + WAKE_MS)
             continue;
         if (end_ms > from_ms + WAKE_MS) {
@@ -353,6 +378,7 @@ static unsigned judge_gaps(void)
 {
     unsigned judged = judge_gap(NULL, spans_len > 0 ? spans[0].begin_ms : now_ms());
     size_t i;
+
     for (i = 1; i < spans_len; i++)
         judged += judge_gap(&spans[i - 1], spans[i].begin_ms) > 0;
     return judged;
@@ -364,6 +390,7 @@ static void begin(size_t servers)
 {
     static const char *const names[CANDIDATES] = {"anna", "bert", "carl"};
     size_t i;
+
     memset(&world, 0, sizeof world);
     world.count = servers;
     for (i = 0; i < servers; i++) {
@@ -384,6 +411,7 @@ static void play(int64_t for_ms)
     int64_t end_ms = now_ms() + for_ms;
     int64_t act_ms = now_ms() + TTL_MS;
     size_t i;
+
     while (now_ms() < end_ms) {
         support_sleep_ms(2);
         look_for_ended();
@@ -396,8 +424,8 @@ static void play(int64_t for_ms)
             continue;
         act();
         /* now at once, now when the next has led for a while */
-        act_ms =
-            now_ms() + (dice(3) ? dice_ms(0, TTL_MS) : dice_ms(TTL_MS * 3 / 2, TTL_MS * 5 / 2));
+        act_ms = now_ms() +
+                 (dice(3) != 0 ? dice_ms(0, TTL_MS) : dice_ms(TTL_MS * 3 / 2, TTL_MS * 5 / 2));
     }
 }
 
@@ -406,8 +434,10 @@ static size_t holding(const char *token)
 {
     size_t count = 0;
     size_t i;
+
     for (i = 0; i < world.count; i++) {
         const char *held = server_text(world.servers[i], "GET service");
+
         count += held != NULL && strcmp(held, token) == 0;
     }
     return count;
@@ -422,9 +452,11 @@ static void nobody_leads(void)
 {
     int64_t end_ms = now_ms() + TTL_MS + WAKE_MS;
     size_t i;
+
     for (i = 0; i < world.count; i++) {
         char token[RLK_TOKEN_MAX + 1] = "";
         const char *held = server_text(world.servers[i], "GET service");
+
         if (held != NULL) {
             snprintf(token, sizeof token, "%s", held);
             assert_true(holding(token) < world.count / 2 + 1);
@@ -443,6 +475,7 @@ static void nobody_leads(void)
 static void finish(void)
 {
     size_t i;
+
     if (world.bad_until_ms != 0)
         mend_server();
     for (i = 0; i < CANDIDATES; i++)
@@ -456,6 +489,7 @@ static void finish(void)
     }
     for (i = 0; i < CANDIDATES; i++)
         wait_until(!candidate_runs(world.players[i].who));
+
     nobody_leads();
 }
 
@@ -465,6 +499,7 @@ static void elect(size_t servers)
     const char *seed = getenv("RESPLOCK_ELECTION_SEED");
     int64_t for_ms = INT64_C(1000) * (seconds != NULL ? atoi(seconds) : 12) / 2;
     unsigned gaps;
+
     dice_state = seed != NULL ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)now_ms();
     print_message("RESPLOCK_ELECTION_SEED=%u\n", dice_state);
     begin(servers);
@@ -505,5 +540,6 @@ int main(void)
         support_test(test_election_one_server),
         support_test(test_election_three_servers),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

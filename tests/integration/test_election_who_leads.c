@@ -37,6 +37,7 @@ static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config anna = rlk_lock_config_default();
     rlk_lock_config bert = rlk_lock_config_default();
+
     anna.ttl_ms = bert.ttl_ms = ttl_ms;
     anna.token_prefix = ANNA;
     bert.token_prefix = BERT;
@@ -48,6 +49,7 @@ static void begin(size_t count, int64_t ttl_ms)
 static void put(const char *value, int64_t ttl_ms)
 {
     size_t i;
+
     for (i = 0; i < both.first.count; i++) {
         server_do(both.first.servers[i], "SET service %s", value);
         if (ttl_ms > 0)
@@ -61,6 +63,7 @@ static rlk_result ask_with(rlk_lock *lock, rlk_leader_info *leader)
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_result result = rlk_query(lock, holders, both.first.count);
+
     assert_true(result == RLK_OK || result == RLK_NOT_HELD);
     return rlk_leader(lock, holders, leader);
 }
@@ -82,10 +85,12 @@ static void assert_name(const rlk_leader_info *leader, const char *name)
 static void test_lead_who_is_named_by_the_prefix(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_leader_info leader = {0};
         int64_t before_ms;
+
         begin(sizes[i], TTL_MS);
         assert_result(ask(&leader), RLK_NOT_HELD);
         assert_false(leader.known);
@@ -108,6 +113,7 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
 static void test_lead_who_since_when(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_leader_info leader = {0};
@@ -115,6 +121,7 @@ static void test_lead_who_since_when(void **state)
         int64_t since_ms;
         int64_t before_ms;
         int64_t after_ms;
+
         begin(sizes[i], TTL_MS);
         before_ms = now_ms();
         election_lead(&both.anna, &both.first.posix);
@@ -145,12 +152,14 @@ static void test_lead_who_since_when(void **state)
 static void test_lead_who_leads_again_is_new(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_leader_info leader = {0};
         rlk_leader_info own = {0};
         int64_t since_ms;
         size_t k;
+
         begin(sizes[i], TTL_MS);
         election_lead(&both.anna, &both.first.posix);
         assert_result(ask(&leader), RLK_OK);
@@ -175,10 +184,12 @@ static void test_lead_who_leads_again_is_new(void **state)
 static void test_lead_who_after_a_failover(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_leader_info leader = {0};
         int64_t seen_ms;
+
         begin(sizes[i], INT64_C(500) * support_time_factor());
         election_lead(&both.anna, &both.first.posix);
         assert_result(rlk_campaign_start(&both.bert), RLK_PENDING);
@@ -214,12 +225,14 @@ static void test_lead_who_of_foreign_tokens(void **state)
     };
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         begin(sizes[i], TTL_MS);
         for (k = 0; k < COUNT_OF(cases); k++) {
             rlk_leader_info leader = {0};
             char value[3001];
+
             memset(value, 'x', cases[k].len);
             value[cases[k].len] = '\0';
             put(value, 0);
@@ -241,6 +254,7 @@ static void test_lead_who_another_token_is_another_leader(void **state)
 {
     rlk_leader_info leader = {0};
     int64_t since_ms;
+
     (void)state;
     begin(1, TTL_MS);
     put("x", 0);
@@ -269,6 +283,7 @@ static void test_lead_who_until_a_quorum_is_free(void **state)
     rlk_leader_info leader = {0};
     int64_t before_ms;
     size_t i;
+
     (void)state;
     begin(3, TTL_MS);
     put("somebody", 0);
@@ -302,6 +317,7 @@ static void test_lead_who_of_no_answer(void **state)
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_leader_info leader = {0};
+
     (void)state;
     begin(1, TTL_MS);
     put("somebody", 0);
@@ -320,6 +336,7 @@ static void test_lead_who_of_wrong_arguments(void **state)
     rlk_leader_info leader = {0};
     rlk_lock closed;
     pid_t pid;
+
     (void)state;
     begin(1, TTL_MS);
     put("somebody", 0);
@@ -353,5 +370,6 @@ int main(void)
         support_test(test_lead_who_of_no_answer),
         support_test(test_lead_who_of_wrong_arguments),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,6 +95,7 @@ static void test_examples_leader(void **state)
     program_expect(anna, "anna leads");
     bert = program_start(program_example("leader"), url, "service", "bert", NULL);
     wait_until(server_info(redis, "clients", "connected_clients") == 3);
+
     /* longer than the TTL: it is renewed */
     support_sleep_ms(3500);
     assert_memory_equal(server_text(redis, "GET service"), "anna", 4);
@@ -397,5 +398,6 @@ int main(void)
         support_test(test_examples_demo_refuses_a_bad_url),
         support_test(test_examples_demo_ends_without_a_server),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ static rlk_lock lock;
 static void begin_with_three(const rlk_lock_config *config)
 {
     rlk_holder holders[3];
+
     nodes_start(&set, 3, NULL, NULL);
     assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", config), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
@@ -38,6 +39,7 @@ static void test_fault_56_ttl_out_of_range(void **state)
     int64_t calls;
     int64_t left_ms;
     size_t i;
+
     (void)state;
     nodes_start(&set, 3, NULL, NULL);
     for (i = 0; i < COUNT_OF(bad_ttls); i++) {
@@ -68,6 +70,7 @@ static void test_fault_56_ttl_out_of_range(void **state)
 static void test_fault_56_greatest_ttl(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     (void)state;
     config.ttl_ms = RLK_TTL_MAX;
     begin_with_three(&config);
@@ -90,6 +93,7 @@ static void test_fault_57_ttl_within_drift_and_node_time(void **state)
     rlk_lock_config config = rlk_lock_config_default();
     const int64_t node_timeout_ms = 300;
     int64_t ttl_ms;
+
     (void)state;
     nodes_start(&set, 3, NULL, NULL);
     config.node_timeout_ms = node_timeout_ms;
@@ -122,13 +126,14 @@ static void test_fault_58_same_server_twice(void **state)
     static rlk_conn_entry rings[3][8];
     static uint8_t buffers[3][2][512];
     size_t i;
+
     (void)state;
     for (i = 0; i < 3; i++) {
         memory[i].ring = rings[i];
         memory[i].ring_len = COUNT_OF(rings[i]);
         memory[i].tx = buffers[i][0];
         memory[i].rx = buffers[i][1];
-        memory[i].tx_cap = memory[i].rx_cap = sizeof(buffers[i][0]);
+        memory[i].tx_cap = memory[i].rx_cap = sizeof buffers[i][0];
     }
     for (i = 0; i < COUNT_OF(lists); i++) {
         assert_result(rlk_posix_open_nodes(&set.posix, lists[i], memory, 3, NULL), RLK_E_SAME_NODE);
@@ -146,6 +151,7 @@ static void test_fault_59_even_number_of_nodes(void **state)
     } cases[] = {{2, 0}, {4, 1}};
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         nodes_start(&set, cases[i].nodes, NULL, NULL);
@@ -181,6 +187,7 @@ static void test_fault_88_one_server_under_two_names(void **state)
     server *three = server_start(NULL);
     const char *urls[3];
     rlk_holder holders[3];
+
     (void)state;
     urls[0] = server_url(one);
     urls[1] = server_tcp_url(one);
@@ -235,6 +242,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
     char token[RLK_TOKEN_MAX + 1];
     size_t i;
     size_t k;
+
     (void)state;
     begin_with_three(NULL);
     for (i = 0; i < COUNT_OF(keys); i++) {
@@ -245,7 +253,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
     }
     for (i = 0; i < COUNT_OF(keys); i++) {
         assert_result(rlk_query(&locks[i], holders, 3), RLK_OK);
-        rlk_lock_token(&locks[i], token, sizeof(token));
+        rlk_lock_token(&locks[i], token, sizeof token);
         for (k = 0; k < 3; k++) {
             assert_true(holders[k].ours);
             assert_string_equal(server_text(set.servers[k], "GET %b", keys[i].bytes, keys[i].len),
@@ -260,6 +268,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
     for (k = 0; k < 3; k++)
         wait_until(server_integer(set.servers[k], "DBSIZE") == 0 ||
                    (loop_serve(&set.posix, 1), false));
+
     assert_result(rlk_lock_init(&none, &set.posix.client, "", NULL), RLK_E_KEY);
     assert_result(rlk_lock_init_n(&none, &set.posix.client, "a", 0, NULL), RLK_E_KEY);
     nodes_close(&set);
@@ -276,5 +285,6 @@ int main(void)
         support_test(test_fault_88_one_server_under_two_names),
         support_test(test_fault_60_keys_of_any_bytes),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,9 +10,11 @@
 static void test_fault_92_blocking(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(failovers); i++) {
         rlk_holder holder;
+
         failovers[i / 2].start();
         open_name(NULL);
         assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -69,11 +71,13 @@ static void test_fault_92_held(void **state)
 {
     static rlk_result (*const calls[])(void) = {do_extend, do_renew, do_check};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(calls) * COUNT_OF(failovers); i++) {
         const failing *how = &failovers[i / COUNT_OF(calls)];
         rlk_result (*call)(void) = calls[i % COUNT_OF(calls)];
         bool there = !how->loses;
+
         how->start();
         open_name(NULL);
         assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -95,6 +99,7 @@ static void test_fault_92_held(void **state)
 static void test_fault_92_release(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(failovers); i++) {
         failovers[i].start();
@@ -113,11 +118,13 @@ static void test_fault_92_release(void **state)
 static void test_fault_92_held_in_a_loop(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(failovers); i++) {
         rlk_lock_config config = config_renewing(3000);
         rlk_posix_options options;
         rlk_event event;
+
         memset(&options, 0, sizeof options);
         options.no_tracking = i % 2 == 1;
         failovers[i / 2].start();
@@ -152,6 +159,7 @@ static void test_fault_92_held_and_silent(void **state)
 {
     rlk_posix_options options;
     rlk_lock other;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.no_tracking = true;
@@ -178,9 +186,11 @@ static void test_fault_92_held_and_silent(void **state)
 static void test_fault_92_waiting(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < 2; i++) {
         rlk_posix_options options;
+
         memset(&options, 0, sizeof options);
         options.no_tracking = i == 1;
         pair_start();
@@ -192,6 +202,7 @@ static void test_fault_92_waiting(void **state)
         name_means(replica, NULL);
         if (options.no_tracking)
             serve_until(&set.posix, book.asked > 1);
+
         loop_quiet(&set.posix, 100); /* held by somebody there too */
         assert_int_equal(server_integer(replica, "DEL " KEY), 1);
         assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
@@ -206,10 +217,12 @@ static void test_fault_92_waiting(void **state)
 static void test_fault_92_elected(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(failovers); i++) {
         rlk_lock_config config = rlk_lock_config_default();
         rlk_event event;
+
         failovers[i].start();
         open_name(NULL);
         rlk_lock_close(&lock);
@@ -240,12 +253,14 @@ static void test_fault_92_elected(void **state)
 static void test_fault_96_reset_of_a_good_connection(void **state)
 {
     rlk_lock other;
+
     (void)state;
     pair_start();
     open_name(NULL);
     assert_result(rlk_lock_init(&other, &set.posix.client, "other", NULL), RLK_OK);
     assert_result(rlk_acquire(&other, 5000), RLK_OK);
     wait_until(server_text(replica, "GET other") != NULL);
+
     server_do(replica, "REPLICAOF NO ONE");
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     name_means(replica, NULL);
@@ -277,5 +292,6 @@ int main(void)
         support_test(test_fault_92_elected),
         support_test(test_fault_96_reset_of_a_good_connection),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

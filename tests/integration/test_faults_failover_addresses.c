@@ -15,6 +15,7 @@ static void test_fault_92_name_that_moves_late(void **state)
 {
     int64_t before;
     int64_t begun;
+
     (void)state;
     pair_start();
     open_name(NULL);
@@ -43,6 +44,7 @@ static void test_fault_93_first_address_is_a_replica(void **state)
 {
     static const int64_t waits[] = {RLK_TRY, 5000};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(waits); i++) {
         pair_start();
@@ -67,6 +69,7 @@ static void test_fault_93_both_addresses_in_a_loop(void **state)
     rlk_lock_config config = config_renewing(10000);
     rlk_lock waiter;
     rlk_event event;
+
     (void)state;
     pair_start();
     name_means(replica, primary);
@@ -95,6 +98,7 @@ static void test_fault_93_both_addresses_in_a_loop(void **state)
 static void test_fault_93_no_primary(void **state)
 {
     int64_t before;
+
     (void)state;
     pair_start();
     server_do(primary, "REPLICAOF 127.0.0.1 1");
@@ -120,5 +124,6 @@ int main(void)
         support_test(test_fault_93_both_addresses_in_a_loop),
         support_test(test_fault_93_no_primary),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ static rlk_lock lock;
 static rlk_posix_options quick(void)
 {
     rlk_posix_options options;
-    memset(&options, 0, sizeof(options));
+
+    memset(&options, 0, sizeof options);
     options.connect_timeout_ms = 300;
     options.response_timeout_ms = INT64_C(300) * support_time_factor();
     options.backoff_max_ms = 50;
@@ -32,6 +33,7 @@ static rlk_posix_options quick(void)
 static void open_with(const char *url, const rlk_posix_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.node_timeout_ms =
         2 * options->response_timeout_ms; /* so that the connection gives up first */
     assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
@@ -41,6 +43,7 @@ static void open_with(const char *url, const rlk_posix_options *options)
 static void open_at(const char *url)
 {
     rlk_posix_options options = quick();
+
     open_with(url, &options);
 }
 
@@ -62,6 +65,7 @@ static void close_all(void)
 static void connect_now(void)
 {
     rlk_holder holder;
+
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
 }
 
@@ -70,6 +74,7 @@ static void connect_now(void)
 static void refused_at(const char *url, int expected_errno)
 {
     int64_t start;
+
     open_at(url);
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT);
@@ -121,6 +126,7 @@ static void test_fault_28_syn_black_hole_is_a_connect_timeout(void **state)
     hostile *hole = hostile_black_hole();
     rlk_posix_options patient = quick();
     int64_t start = support_now_ms();
+
     (void)state;
     open_at(hostile_url(hole));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CONNECT_TIMEOUT);
@@ -146,9 +152,11 @@ static void test_fault_29_rst_before_set_sent_fails_cleanly(void **state)
 {
     static const char *const steps[] = {"HELLO", "CLIENT", "INFO", "SCRIPT LOAD"};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(steps); i++) {
         rlk_result result;
+
         open_behind_proxy(true);
         proxy_on_bytes(middle, steps[i], 0, PROXY_CUT_BEFORE, PROXY_RST, NULL, 0);
         proxy_on_bytes(middle, "EVAL", 0, PROXY_CUT_BEFORE, PROXY_RST, NULL, 0); /* fault 103 */
@@ -193,6 +201,7 @@ static void test_fault_31_fin_in_the_reply_to_set(void **state)
 {
     const size_t len = strlen("+OK\r\n");
     size_t n;
+
     (void)state;
     for (n = 1; n < len; n++) {
         open_behind_proxy(n % 2 == 0);
@@ -219,6 +228,7 @@ static void test_fault_31_fin_in_the_other_replies(void **state)
 {
     rlk_holder holder;
     rlk_result result;
+
     (void)state;
     open_behind_proxy(true);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -249,6 +259,7 @@ static void test_fault_32_one_byte_at_a_time(void **state)
     rlk_posix_options patient = quick();
     rlk_holder holder;
     rlk_lock other;
+
     (void)state;
     /* a command of 150 bytes takes long on a busy machine */
     patient.response_timeout_ms = INT64_C(2000) * support_time_factor();
@@ -296,14 +307,15 @@ static void write_open(void)
     rlk_posix_options options = quick();
     const char *url;
     int i;
+
     redis = server_start(NULL);
     url = server_url(redis);
     memory.ring = write_ring;
     memory.ring_len = COUNT_OF(write_ring);
     memory.tx = write_tx;
-    memory.tx_cap = sizeof(write_tx);
+    memory.tx_cap = sizeof write_tx;
     memory.rx = write_rx;
-    memory.rx_cap = sizeof(write_rx);
+    memory.rx_cap = sizeof write_rx;
     options.response_timeout_ms = 20000;
     assert_result(rlk_posix_open_nodes(&posix, &url, &memory, 1, &options), RLK_OK);
     for (i = 0; i < WRITE_LOCKS; i++) {
@@ -318,6 +330,7 @@ static void test_fault_33_partial_writes_are_resumed(void **state)
 {
     rlk_holder holder;
     int i;
+
     (void)state;
     write_open();
     assert_result(rlk_query(&write_locks[0], &holder, 1), RLK_NOT_HELD);
@@ -330,7 +343,8 @@ static void test_fault_33_partial_writes_are_resumed(void **state)
         assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     for (i = 0; i < WRITE_LOCKS; i++) {
         char token[RLK_TOKEN_MAX + 1];
-        rlk_lock_token(&write_locks[i], token, sizeof(token));
+
+        rlk_lock_token(&write_locks[i], token, sizeof token);
         assert_string_equal(server_text(redis, "GET %s", write_keys[i]), token);
     }
     assert_int_equal(server_integer(redis, "DBSIZE"), WRITE_LOCKS);
@@ -366,6 +380,7 @@ static void test_fault_36_asymmetric_partition_is_recognised(void **state)
 static void test_fault_36_asymmetric_partition_is_unknown(void **state)
 {
     int64_t start;
+
     (void)state;
     open_behind_proxy(true);
     connect_now();
@@ -395,12 +410,13 @@ static int names_hook(void *context, const char *host, uint16_t port, rlk_addres
 {
     static const uint8_t loopback[4] = {127, 0, 0, 1};
     names *book = (names *)context;
+
     (void)port;
     book->asked++;
     if (strcmp(host, "lock.example") != 0 || book->port == 0 || cap < 1)
         return 0;
-    memset(out, 0, sizeof(*out));
-    memcpy(out->ip, loopback, sizeof(loopback));
+    memset(out, 0, sizeof *out);
+    memcpy(out->ip, loopback, sizeof loopback);
     out->port = (uint16_t)book->port;
     return 1;
 }
@@ -408,6 +424,7 @@ static int names_hook(void *context, const char *host, uint16_t port, rlk_addres
 static void names_open(names *book)
 {
     rlk_posix_options options = quick();
+
     options.resolver = names_hook;
     options.resolver_context = book;
     assert_result(rlk_posix_open(&posix, "redis://lock.example", &options), RLK_OK);
@@ -419,6 +436,7 @@ static void test_fault_41_dns_fails(void **state)
 {
     names book = {0, 0};
     int64_t start;
+
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     names_open(&book);
@@ -440,6 +458,7 @@ static void test_fault_41_dns_changes(void **state)
 {
     names book = {0, 0};
     server *moved;
+
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     moved = server_start(&(server_config){.tcp = true});
@@ -476,5 +495,6 @@ int main(void)
         support_test(test_fault_41_dns_fails),
         support_test(test_fault_41_dns_changes),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,9 @@ static const char *url_with(const char *credentials, const char *unix_url, int d
 {
     static char url[512];
     char number[16];
+
     snprintf(number, sizeof number, "?db=%d", db);
-    snprintf(url, sizeof url, "unix://%s%s%s%s", credentials, credentials[0] ? "@" : "",
+    snprintf(url, sizeof url, "unix://%s%s%s%s", credentials, credentials[0] != 0 ? "@" : "",
              unix_url + strlen("unix://"), db != 0 ? number : "");
     return url;
 }
@@ -50,6 +51,7 @@ static void use_everything(void)
     rlk_holder holder;
     char token[RLK_TOKEN_MAX + 1];
     rlk_lock other;
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_true(rlk_lock_token(&lock, token, sizeof token) > 0);
     assert_result(rlk_check(&lock), RLK_OK);
@@ -75,6 +77,7 @@ static void refused_for_good(proxy *middle, rlk_result result, const char *said)
 {
     rlk_holder holder;
     int64_t start = support_now_ms();
+
     assert_result(rlk_acquire(&lock, RLK_FOREVER), result);
     assert_contains(rlk_lock_error(&lock), said);
     assert_contains(rlk_lock_error(&lock), "acquire \"" KEY "\": ");
@@ -109,10 +112,12 @@ static void test_fault_09_noauth_and_wrongpass(void **state)
     server_config config = {.password = "sesame"};
     rlk_posix_options options;
     size_t i;
+
     (void)state;
     redis = server_start(&config);
     for (i = 0; i < COUNT_OF(cases); i++) {
         proxy *middle = proxy_start(server_url(redis), false);
+
         memset(&options, 0, sizeof options);
         options.resp2_only = cases[i].resp2;
         open_at(url_with(cases[i].credentials, proxy_url(middle), 0), &options);
@@ -130,6 +135,7 @@ static void test_fault_09_reset_after_wrongpass(void **state)
                             .user_password = "boss",
                             .lines = SERVER_LINES("user admin on >boss allkeys +@all")};
     proxy *middle;
+
     (void)state;
     redis = server_start(&config);
     middle = proxy_start(server_url(redis), false);
@@ -160,10 +166,12 @@ static void test_fault_72_select_refused(void **state)
     };
     rlk_posix_options options;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(cases); i++) {
         proxy *middle = proxy_start(server_url(redis), false);
+
         memset(&options, 0, sizeof options);
         options.resp2_only = cases[i].resp2;
         open_at(url_with("", proxy_url(middle), 99), &options);
@@ -182,9 +190,10 @@ static void test_fault_72_select_refused(void **state)
 static void make_user(const char *const *granted, size_t count, const char *denied)
 {
     size_t i;
+
     server_do(redis, "ACL SETUSER app reset on >secret resetkeys ~lock:* resetchannels -@all");
     for (i = 0; i < count; i++)
-        if (!denied || strcmp(granted[i], denied) != 0)
+        if (denied == NULL || strcmp(granted[i], denied) != 0)
             server_do(redis, "ACL SETUSER app %s", granted[i]);
 }
 
@@ -210,6 +219,7 @@ static void test_fault_73_minimal_acl(void **state)
     };
     rlk_posix_options options;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(cases) * 2; i++) {
@@ -236,6 +246,7 @@ static void lose_a_set(const char *const *granted, size_t count, rlk_result rele
 {
     rlk_holder holder;
     proxy *middle = proxy_start(server_url(redis), false);
+
     make_user(granted, count, NULL);
     open_at(url_with("app:secret", proxy_url(middle), 0), NULL);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
@@ -270,12 +281,14 @@ static void test_minimal_acl_with_and_without_getex(void **state)
     };
     rlk_posix_options options;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     memset(&options, 0, sizeof options);
     options.operation_timeout_ms = 600;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = rlk_lock_config_default();
+
         config.retry_min_ms = 2000; /* no try is under way at the deadline */
         make_user(cases[i].granted, cases[i].count, NULL);
         nodes_open_urls(&set, (const char *[]){url_with("app:secret", server_url(redis), 0)}, 1,
@@ -302,6 +315,7 @@ typedef struct denial {
 static rlk_result denial_call(const denial *what)
 {
     rlk_holder holder;
+
     if (strcmp(what->operation, "acquire") == 0)
         return rlk_acquire(&lock, RLK_FOREVER);
     if (strcmp(what->operation, "extend") == 0)
@@ -336,11 +350,13 @@ static void test_fault_10_noperm(void **state)
     };
     char operation[64];
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(cases); i++) {
         const denial *what = &cases[i];
         int64_t start;
+
         server_do(redis, "FLUSHALL");
         server_do(redis, "SCRIPT FLUSH");
         make_user(acl_minimal, COUNT_OF(acl_minimal), NULL);
@@ -369,6 +385,7 @@ static void test_fault_10_noperm(void **state)
 static void test_fault_10_noperm_key_and_database(void **state)
 {
     proxy *middle;
+
     (void)state;
     redis = server_start(NULL);
     make_user(acl_minimal, COUNT_OF(acl_minimal), NULL);
@@ -390,6 +407,7 @@ static void test_fault_10_noperm_key_and_database(void **state)
 static void assert_client_listed(const char *name, int db)
 {
     char part[64];
+
     snprintf(part, sizeof part, " name=%s ", name);
     assert_contains(server_text(redis, "CLIENT LIST"), part);
     snprintf(part, sizeof part, " db=%d ", db);
@@ -403,6 +421,7 @@ static void test_fault_15_unknown_hello(void **state)
     server_config config = {.password = "sesame",
                             .lines = SERVER_LINES("rename-command HELLO \"\"")};
     rlk_posix_options options;
+
     (void)state;
     redis = server_start(&config);
     memset(&options, 0, sizeof options);
@@ -440,6 +459,7 @@ static void test_fault_15_noproto(void **state)
     server_config config = {.password = "sesame"};
     proxy *middle;
     size_t i;
+
     (void)state;
     redis = server_start(&config);
     middle = proxy_start(server_url(redis), false);
@@ -458,6 +478,7 @@ static void test_fault_15_noproto(void **state)
 static void test_hello_known(void **state)
 {
     rlk_posix_options options;
+
     (void)state;
     redis = server_start(NULL);
     memset(&options, 0, sizeof options);
@@ -478,12 +499,14 @@ static void test_fault_16_max_clients(void **state)
     server_config config = {.tcp = true, .lines = SERVER_LINES("maxclients 1")};
     const char *urls[2];
     size_t i;
+
     (void)state;
     redis = server_start(&config); /* the administrator is the one */
     urls[0] = server_url(redis);
     urls[1] = server_tcp_url(redis);
     for (i = 0; i < COUNT_OF(urls); i++) {
         int64_t before;
+
         server_do(redis, "CONFIG SET maxclients 1");
         open_at(urls[i], NULL);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_SERVER_FULL);
@@ -515,10 +538,12 @@ static void test_fault_17_protected_mode(void **state)
         "from internet if you do so.\r\n";
     static const hostile_then thens[] = {HOSTILE_CLOSE, HOSTILE_STAY};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(thens); i++) {
         hostile *peer = hostile_greet(denied, thens[i], true);
         int64_t start = support_now_ms();
+
         open_at(hostile_url(peer), NULL);
         assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_PROTECTED);
         assert_contains(rlk_lock_error(&lock), "E_PROTECTED: the server is in protected mode: set");
@@ -550,5 +575,6 @@ int main(void)
         support_test(test_minimal_acl_with_and_without_the_fence),
         support_test(test_minimal_acl_with_and_without_getex),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

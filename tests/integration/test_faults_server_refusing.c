@@ -25,6 +25,7 @@ static rlk_lock lock;
 static void init_lock(int64_t retry_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.retry_min_ms = retry_ms;
     config.retry_max_ms = retry_ms;
     assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_OK);
@@ -33,6 +34,7 @@ static void init_lock(int64_t retry_ms)
 static void open_with(const char *url, int64_t operation_timeout_ms, int64_t retry_ms)
 {
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
     options.operation_timeout_ms = operation_timeout_ms;
     options.backoff_max_ms = 200;
@@ -88,6 +90,7 @@ static void dump_path(char *out, size_t cap)
 static void spoil_disk(void)
 {
     char path[256];
+
     dump_path(path, sizeof path);
     unlink(path);
     assert_int_equal(mkdir(path, 0700), 0);
@@ -97,6 +100,7 @@ static void spoil_disk(void)
 static void mend_disk(void)
 {
     char path[256];
+
     dump_path(path, sizeof path);
     assert_int_equal(rmdir(path), 0);
     background_save(true);
@@ -150,14 +154,16 @@ static void refusal_says(const refusal *fault, const char *text, const char *ope
 static int64_t refused_sets(void)
 {
     const char *line = strstr(server_text(redis, "INFO commandstats"), "cmdstat_set:");
-    const char *rejected = line ? strstr(line, "rejected_calls=") : NULL;
-    return rejected ? strtoll(rejected + strlen("rejected_calls="), NULL, 10) : 0;
+    const char *rejected = line != NULL ? strstr(line, "rejected_calls=") : NULL;
+
+    return rejected != NULL ? strtoll(rejected + strlen("rejected_calls="), NULL, 10) : 0;
 }
 
 static void refusal_of_acquire(const refusal *fault)
 {
     int64_t start;
     int64_t sets;
+
     fault->spoil();
     assert_result(rlk_acquire(&lock, RLK_TRY), fault->result);
     refusal_says(fault, rlk_lock_error(&lock), "acquire", "SET");
@@ -183,6 +189,7 @@ static void refusal_of_acquire(const refusal *fault)
 static void refusal_of_extend(const refusal *fault)
 {
     int64_t before = rlk_remaining_ms(&lock);
+
     fault->spoil();
     if (fault->scripts_work) {
         assert_result(rlk_extend(&lock, 60000), RLK_OK);
@@ -219,6 +226,7 @@ static void refusal_body(const refusal *fault)
 {
     server_config config = {.lines = SERVER_LINES("save 100000 100000")};
     rlk_holder holder;
+
     redis = server_start(&config);
     open_with(server_url(redis), OPERATION_MS, 50);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD); /* connected before it goes wrong */
@@ -237,6 +245,7 @@ static void test_fault_02_readonly(void **state)
     static const refusal fault = {
         demote, promote, RLK_E_READONLY, "the server said: READONLY", "connect to the primary",
         false};
+
     (void)state;
     refusal_body(&fault);
 }
@@ -247,6 +256,7 @@ static void test_fault_03_masterdown(void **state)
     static const refusal fault = {orphan_replica,     promote,
                                   RLK_E_MASTERDOWN,   "the server said: MASTERDOWN",
                                   "lost its primary", false};
+
     (void)state;
     refusal_body(&fault);
 }
@@ -256,6 +266,7 @@ static void test_fault_04_misconf(void **state)
 {
     static const refusal fault = {
         spoil_disk, mend_disk, RLK_E_MISCONF, "the server said: MISCONF", "see its log", false};
+
     (void)state;
     refusal_body(&fault);
 }
@@ -265,6 +276,7 @@ static void test_fault_05_oom(void **state)
 {
     static const refusal fault = {fill_memory,       free_memory, RLK_E_OOM, "the server said: OOM",
                                   "raise maxmemory", true};
+
     (void)state;
     refusal_body(&fault);
 }
@@ -275,6 +287,7 @@ static void test_fault_14_noreplicas(void **state)
     static const refusal fault = {want_replicas,         want_no_replicas,
                                   RLK_E_NOREPLICAS,      "the server said: NOREPLICAS",
                                   "not enough replicas", false};
+
     (void)state;
     refusal_body(&fault);
 }
@@ -287,16 +300,19 @@ static void test_fault_63_replica_used_as_node(void **state)
     server *other = server_start(NULL);
     const char *urls[3];
     rlk_holder holders[3];
+
     (void)state;
     redis = server_start(NULL);
     server_do(redis, "REPLICAOF 127.0.0.1 %d", server_port(primary));
     wait_until(strstr(server_text(redis, "INFO replication"), "master_link_status:up") != NULL);
+
     open_at(server_url(redis));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_READONLY);
     assert_contains(rlk_lock_error(&lock), "the server is a replica: connect to the primary");
     assert_contains(rlk_lock_error(&lock), server_path(redis));
     server_do(primary, "SET foobar stranger PX 60000");
     wait_until(server_text(redis, "GET foobar") != NULL);
+
     /* whoever may have it at the primary: this node can't say */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_READONLY);
     assert_result(rlk_query(&lock, holders, 1), RLK_OK);
@@ -326,6 +342,7 @@ static void test_fault_01_loading(void **state)
     proxy *middle;
     rlk_conn *conn;
     const char *text;
+
     (void)state;
     redis = server_start(&config);
     middle = proxy_start(server_url(redis), false);
@@ -336,6 +353,7 @@ static void test_fault_01_loading(void **state)
     conn = rlk_client_conn(&set.posix.client, 0);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     wait_until((loop_serve(&set.posix, 1), rlk_conn_result(conn) == RLK_E_LOADING));
+
     loop_quiet(&set.posix, 300);
     assert_result(rlk_conn_result(conn), RLK_E_LOADING);
     assert_between(proxy_accepted(middle), 1, 30); /* not a storm */
@@ -373,6 +391,7 @@ static void test_fault_12_cluster_down_and_try_again(void **state)
     };
     proxy *middle;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -403,6 +422,7 @@ static void test_fault_18_unknown_error(void **state)
                                           "-ERR come back tomorrow\r\n", "-come back tomorrow\r\n"};
     proxy *middle;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -427,6 +447,7 @@ static void test_fault_18_unknown_error(void **state)
         assert_contains(rlk_lock_error(&lock), "come back tomorrow");
         proxy_clear(middle);
         wait_until((loop_serve(&set.posix, 5), server_text(redis, "GET foobar") == NULL));
+
         close_all();
     }
 }
@@ -444,5 +465,6 @@ int main(void)
         support_test(test_fault_18_unknown_error),
         support_test(test_fault_63_replica_used_as_node),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ static void open_with(const char *url, bool no_tracking)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_posix_options options;
     rlk_holder holder;
+
     memset(&options, 0, sizeof options);
     config.retry_min_ms = RETRY_MS;
     config.retry_max_ms = RETRY_MS;
@@ -57,6 +58,7 @@ static bool key_is_there(void)
 static void assert_event_lost(void)
 {
     rlk_event event;
+
     assert_true(rlk_client_next_event(&set.posix.client, &event));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_false(rlk_client_next_event(&set.posix.client, &event));
@@ -82,6 +84,7 @@ static void test_fault_06_busy_script(void **state)
     server_config config = {.lines = SERVER_LINES("busy-reply-threshold 10")};
     int64_t start;
     const char *text;
+
     (void)state;
     redis = server_start(&config);
     open_at(server_url(redis));
@@ -108,6 +111,7 @@ static void test_fault_06_busy_script(void **state)
     script_end();
     assert_true(key_is_there());
     wait_until((loop_serve(&set.posix, 5), !key_is_there()));
+
     close_all();
 }
 
@@ -118,6 +122,7 @@ static void test_fault_06_busy_script_in_handshake(void **state)
     const char *url;
     rlk_posix_options options;
     proxy *middle;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.operation_timeout_ms = OPERATION_MS;
@@ -147,6 +152,7 @@ static void test_fault_07_noscript(void **state)
 {
     int64_t loads;
     int64_t before;
+
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis));
@@ -173,6 +179,7 @@ static void test_fault_07_noscript_for_ever(void **state)
 {
     proxy *middle;
     int calls;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -192,6 +199,7 @@ static void test_fault_07_noscript_for_ever(void **state)
     assert_result(rlk_release(&lock), RLK_E_NOSCRIPT);
     proxy_clear(middle);
     wait_until((loop_serve(&set.posix, 5), !key_is_there()));
+
     close_all();
 }
 
@@ -206,6 +214,7 @@ static void test_fault_08_script_evicted(void **state)
     int64_t loads;
     rlk_event event;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis));
@@ -247,6 +256,7 @@ static void test_fault_08_script_evicted(void **state)
 static void test_fault_73_noscript_in_an_undo(void **state)
 {
     proxy *middle;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -272,6 +282,7 @@ static void test_fault_73_noscript_in_an_undo(void **state)
     server_do(redis, "SCRIPT FLUSH");
     proxy_release(middle);
     wait_until((loop_serve(&set.posix, 5), server_calls(redis, "del") == 2));
+
     assert_false(key_is_there());
     close_all();
 }
@@ -298,6 +309,7 @@ static void test_fault_19_wrong_type(void **state)
     };
     rlk_holder holder;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis));
@@ -389,6 +401,7 @@ static void test_fault_20_restart_without_data(void **state)
     /* else the release goes into the dead stream first: GONE */
     wait_until((loop_quiet(&set.posix, 5),
                 rlk_conn_generation(rlk_client_conn(&set.posix.client, 0)) == 2));
+
     assert_result(rlk_release(&lock), RLK_NOT_OWNER);
     assert_contains(rlk_lock_error(&lock), "release \"foobar\": NOT_OWNER: the key is gone");
     close_all();
@@ -400,6 +413,7 @@ static void test_fault_22_stopped_server(void **state)
     rlk_holder holder;
     int64_t before;
     int64_t start;
+
     (void)state;
     redis = server_start(NULL);
     open_at(server_url(redis));
@@ -414,6 +428,7 @@ static void test_fault_22_stopped_server(void **state)
     server_resume(redis);
     /* the SET is executed now, and its undo behind it */
     wait_until((loop_serve(&set.posix, 5), server_calls(redis, "del") == 1));
+
     assert_int_equal(server_calls(redis, "set"), 1);
     assert_false(key_is_there());
 
@@ -427,6 +442,7 @@ static void test_fault_22_stopped_server(void **state)
     assert_false(rlk_is_held(&lock));
     server_resume(redis);
     wait_until((loop_serve(&set.posix, 5), !key_is_there()));
+
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
@@ -446,5 +462,6 @@ int main(void)
         support_test(test_fault_22_stopped_server),
         support_test(test_fault_73_noscript_in_an_undo),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

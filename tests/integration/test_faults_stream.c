@@ -16,6 +16,7 @@ static rlk_holder seen;
 static void open_behind_proxy(const server_config *config, const rlk_posix_options *options)
 {
     const char *url;
+
     primary = server_start(config);
     middle = proxy_start(server_url(primary), false);
     url = proxy_url(middle);
@@ -32,6 +33,7 @@ static void test_fault_94_authenticates_again(void **state)
     static const server_config config = {.password = "right"};
     rlk_posix_options options;
     rlk_holder holder;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.password = "right";
@@ -61,6 +63,7 @@ static void test_fault_94_authenticates_again(void **state)
 static void test_fault_94_password_is_another(void **state)
 {
     rlk_posix_options options;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.user = "worker";
@@ -92,6 +95,7 @@ static void test_fault_95_first_address_loads(void **state)
         .tcp = true,
         .lines = SERVER_LINES("key-load-delay 500", "loading-process-events-interval-bytes 1024")};
     int64_t begun;
+
     (void)state;
     primary = server_start(&config);
     replica = server_start(&(const server_config){.tcp = true});
@@ -112,6 +116,7 @@ static void test_fault_95_first_address_loads(void **state)
 static void test_fault_95_masterdown_that_lasts(void **state)
 {
     int64_t begun;
+
     (void)state;
     strangers_start();
     name_means(primary, replica);
@@ -140,10 +145,12 @@ static void test_fault_97_moved_and_ask(void **state)
     } rows[] = {{"-MOVED 12182 10.0.0.7:6379\r\n", RLK_E_MOVED},
                 {"-ASK 12182 10.0.0.7:6379\r\n", RLK_E_ASK}};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         int64_t begun = support_now_ms();
         int scripts;
+
         open_behind_proxy(NULL, NULL);
         proxy_on(middle, "SET", 0, PROXY_ANSWER, rows[i].reply);
         assert_result(rlk_acquire(&lock, 60000), rows[i].result);
@@ -178,6 +185,7 @@ static void test_fault_97_real_cluster(void **state)
                                                   "cluster-node-timeout 600000",
                                                   "cluster-config-file nodes.conf")};
     const char *url;
+
     (void)state;
     (void)snprintf(bus, sizeof bus, "cluster-port %d", 20000 + (int)(support_now_ms() % 10000));
     primary = server_start(&config);
@@ -194,6 +202,7 @@ static void test_fault_97_real_cluster(void **state)
     assert_int_equal(fclose(file), 0);
     server_restart(primary, true);
     wait_until(strstr(server_text(primary, "CLUSTER INFO"), "cluster_state:ok") != NULL);
+
     url = server_url(primary);
     nodes_open_urls(&set, &url, 1, NULL);
     assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK); /* slot 12182 */
@@ -238,6 +247,7 @@ static rlk_result try_acquire(void)
 static rlk_result started_acquire(void)
 {
     rlk_event event;
+
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
     return event.result;
@@ -246,12 +256,14 @@ static rlk_result started_acquire(void)
 static rlk_result ask(void)
 {
     rlk_result result = rlk_query(&lock, &seen, 1);
+
     return result == RLK_NOT_HELD ? RLK_OK : result;
 }
 
 static rlk_result started_ask(void)
 {
     rlk_event event;
+
     assert_result(rlk_query_start(&lock, &seen, 1), RLK_PENDING);
     assert_true(loop_next_event(&set.posix, &event, scaled(10000)));
     return event.result == RLK_NOT_HELD ? RLK_OK : event.result;
@@ -263,6 +275,7 @@ static void test_fault_115_stream_that_died_unseen(void **state)
     static rlk_result (*const calls[])(void) = {try_acquire, started_acquire, ask, started_ask};
     size_t i;
     size_t k;
+
     (void)state;
     open_behind_proxy(NULL, NULL);
     for (i = 0; i < COUNT_OF(calls); i++) {
@@ -285,6 +298,7 @@ static void test_fault_115_stream_that_died_unseen(void **state)
 static void test_fault_115_half_open(void **state)
 {
     rlk_posix_options options;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = scaled(200);
@@ -312,6 +326,7 @@ static void test_fault_115_del_is_sent_once(void **state)
     assert_result(rlk_query(&lock, &seen, 1), RLK_NOT_HELD);
     kill_clients();
     wait_until(proxy_links(middle) == 0);
+
     assert_result(rlk_force_release(&lock), RLK_OK);
     assert_int_equal(proxy_count(middle, "DEL"), 2);
     close_all();
@@ -324,6 +339,7 @@ static void test_fault_117_closed_after_each_handshake(void **state)
     const rlk_conn *conn;
     uint32_t connects;
     int64_t end;
+
     (void)state;
     open_behind_proxy(NULL, NULL);
     conn = rlk_client_conn(&set.posix.client, 0);
@@ -343,6 +359,7 @@ static void test_fault_117_closed_after_each_handshake(void **state)
     end = support_now_ms() + scaled(1000);
     serve_until(&set.posix, rlk_conn_get_state(conn) != RLK_CONN_READY);
     serve_until(&set.posix, rlk_conn_get_state(conn) == RLK_CONN_READY);
+
     assert_true(support_now_ms() < end);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
@@ -363,5 +380,6 @@ int main(void)
         support_test(test_fault_115_del_is_sent_once),
         support_test(test_fault_117_closed_after_each_handshake),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

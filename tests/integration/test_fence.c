@@ -51,6 +51,7 @@ static void start_direct(const char *url, const rlk_posix_options *options)
     /* one round is to last, on a slow machine too: the next would have another token */
     rlk_lock_config config = {.node_timeout_ms = 20000};
     rlk_holder holder;
+
     nodes_open_urls(&direct, &url, 1, options);
     assert_result(rlk_lock_init(&lock, &direct.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
@@ -69,6 +70,7 @@ static void stop_direct(void)
 static void test_fence_goes_step_by_step(void **state)
 {
     proxy *middle;
+
     (void)state;
     start(1, true, NULL);
     middle = world.proxies[0];
@@ -78,11 +80,13 @@ static void test_fence_goes_step_by_step(void **state)
     proxy_on(middle, "INFO", 1, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&world.set.posix, proxy_count(middle, "INFO") == 2);
+
     loop_quiet(&world.set.posix, 50);
     assert_int_equal(proxy_count(middle, "CLIENT KILL"), 0);
     proxy_on(middle, "CLIENT KILL", 1, PROXY_HOLD, NULL);
     proxy_release(middle); /* the late SET too: it comes before the fence, and is found */
     serve_until(&world.set.posix, proxy_count(middle, "CLIENT KILL") == 1);
+
     loop_quiet(&world.set.posix, 50);
     assert_int_equal(proxy_count(middle, "SCRIPT LOAD"), 1);
     assert_int_equal(proxy_count(middle, "EVALSHA"), 1); /* of the first handshake */
@@ -99,6 +103,7 @@ static void test_fence_kills_the_old_connection_only(void **state)
 {
     server *redis;
     int i;
+
     (void)state;
     start(1, true, NULL);
     redis = world.set.servers[0];
@@ -109,6 +114,7 @@ static void test_fence_kills_the_old_connection_only(void **state)
     assert_int_equal(server_calls(redis, "client|kill"), 1);
     /* they, the administrator, the new connection */
     wait_until(server_info(redis, "clients", "connected_clients") == 3 + 1 + 1);
+
     proxied_release(&world);
     assert_int_equal(server_calls(redis, "set"), 1);
     assert_int_equal(server_info(redis, "clients", "connected_clients"), 3 + 1 + 1);
@@ -124,6 +130,7 @@ static void test_fence_is_left_out_when_all_was_answered(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxy_cut(world.proxies[0], PROXY_RST);
     serve_until(&world.set.posix, proxied_accepted(&world) == 2);
+
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_int_equal(proxied_accepted(&world), 2);
     assert_int_equal(proxied_count(&world, "CLIENT KILL"), 0);
@@ -137,10 +144,12 @@ static void test_fence_survives_cuts_of_the_handshake(void **state)
     static const char *const steps[] = {"HELLO", "INFO", "CLIENT KILL", "SCRIPT LOAD"};
     static const proxy_action actions[] = {PROXY_CUT_BEFORE, PROXY_CUT_REPLY};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(steps) * COUNT_OF(actions); i++) {
         const char *step = steps[i / COUNT_OF(actions)];
         int64_t calls;
+
         start(1, true, NULL);
         proxied_on(&world, "SET", PROXY_CUT_LATE);
         proxied_on(&world, step, actions[i % COUNT_OF(actions)]);
@@ -162,6 +171,7 @@ static void test_fence_survives_cuts_of_the_handshake(void **state)
 static rlk_result release_after(size_t count, bool tcp, const server_config *config, int *kills)
 {
     rlk_result result;
+
     start(count, tcp, config);
     proxied_on(&world, "SET", PROXY_CUT_LATE);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -196,11 +206,13 @@ static void test_fence_needs_rights_to_be_one(void **state)
     };
     static const size_t sizes[] = {1, 3};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases) * COUNT_OF(sizes); i++) {
         size_t row = i / COUNT_OF(sizes);
         size_t count = sizes[i % COUNT_OF(sizes)];
         int kills;
+
         assert_result(release_after(count, cases[row].tcp, cases[row].config, &kills),
                       cases[row].released);
         assert_int_equal(kills, cases[row].kills * (int)count);
@@ -211,6 +223,7 @@ static void test_fence_needs_rights_to_be_one(void **state)
 static void test_fence_on_resp2(void **state)
 {
     int kills;
+
     (void)state;
     assert_result(release_after(1, true, &no_hello, &kills), RLK_OK);
     assert_int_equal(kills, 1);
@@ -251,6 +264,7 @@ static void stopped_server(const char *(*url)(const server *), const server_conf
     server_resume(redis);
     {
         rlk_event event;
+
         assert_true(loop_next_event(&direct.posix, &event, 20000));
         assert_int_equal(event.result, tried);
     }
@@ -276,12 +290,14 @@ static void test_fault_64_client_pause_write(void **state)
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
+
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         bool known = i % 2 == 0; /* the pause ends before the settling does */
         rlk_posix_options options = proxied_options();
         rlk_holder holders[RLK_MAX_NODES];
         size_t n;
+
         options.response_timeout_ms = 10000;
         options.settle_timeout_ms = known ? 10000 : 100;
         proxied_start(&world, sizes[i / 2], true, NULL, &options);
@@ -300,6 +316,7 @@ static void test_fault_64_client_pause_write(void **state)
         if (known)
             assert_result_event(&world.set.posix, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
         serve_until(&world.set.posix, server_calls(world.set.servers[0], "evalsha") == 2);
+
         proxied_calm(&world);
         assert_int_equal(server_calls(world.set.servers[0], "set"), 1);
         assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
@@ -314,12 +331,14 @@ static void test_fault_64_client_pause_write(void **state)
 static void test_fault_64_client_pause_and_reconnect(void **state)
 {
     server *redis;
+
     (void)state;
     start(1, true, NULL);
     redis = world.set.servers[0];
     server_do(redis, "CLIENT PAUSE 60000 WRITE");
     assert_result(rlk_acquire(&lock, 50), RLK_UNKNOWN);
     serve_until(&world.set.posix, proxied_count(&world, "CLIENT KILL") >= 1);
+
     server_do(redis, "CLIENT UNPAUSE");
     proxied_calm(&world);
     assert_int_equal(server_calls(redis, "set"), 0);
@@ -337,12 +356,14 @@ static void test_fault_71_client_id_reused_after_a_restart(void **state)
 {
     int clients;
     server *redis;
+
     (void)state;
     start(1, true, NULL);
     redis = world.set.servers[0];
     proxied_on(&world, "SET", PROXY_HOLD);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET") == 1);
+
     server_restart(redis, false);
     for (clients = 0; clients < 8; clients++)
         server_send(redis, "PING");
@@ -367,11 +388,12 @@ static int address_book_look(void *context, const char *host, uint16_t port, rlk
 {
     static const uint8_t loopback[] = {127, 0, 0, 1};
     address_book *book = (address_book *)context;
+
     (void)port;
     assert_string_equal(host, "lock.example");
     assert_true(cap > 0);
-    memset(out, 0, sizeof(*out));
-    memcpy(out->ip, loopback, sizeof(loopback));
+    memset(out, 0, sizeof *out);
+    memcpy(out->ip, loopback, sizeof loopback);
     out->port = (uint16_t)server_port(book->there);
     book->asked++;
     return 1;
@@ -386,6 +408,7 @@ static void failover(bool one_try)
     server *fresh = server_start(&with_tcp);
     address_book book = {NULL, 0};
     const char *token;
+
     book.there = old;
     options.resolver = address_book_look;
     options.resolver_context = &book;
@@ -409,6 +432,7 @@ static void failover(bool one_try)
     assert_int_equal(server_calls(fresh, "client|kill"), 0);
     server_resume(old); /* and there it is */
     wait_until(server_calls(old, "set") == 1);
+
     assert_string_equal(server_text(old, "GET " KEY), token);
     stop_direct();
 }
@@ -425,6 +449,7 @@ static void test_fault_91_failover_with_an_endpoint_change(void **state)
 static void test_fault_91_failover_behind_one_address(void **state)
 {
     server *fresh;
+
     (void)state;
     start(1, true, NULL);
     fresh = server_start(NULL);
@@ -455,5 +480,6 @@ int main(void)
         support_test(test_fault_91_failover_with_an_endpoint_change),
         support_test(test_fault_91_failover_behind_one_address),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ static void peer_start(const char *ttl_seconds)
 {
     int in[2];
     int out[2];
+
     assert_int_equal(pipe(in), 0);
     assert_int_equal(pipe(out), 0);
     python.pid = fork();
@@ -77,7 +78,8 @@ static void peer_order(const char *order)
 static const char *peer_answer(void)
 {
     size_t len;
-    if (!fgets(python.line, (int)sizeof(python.line), python.out))
+
+    if (fgets(python.line, (int)sizeof python.line, python.out) == NULL)
         support_fail("interop.py is gone; is python3-redis there?");
     len = strlen(python.line);
     if (len > 0 && python.line[len - 1] == '\n')
@@ -110,7 +112,8 @@ static void end(void)
 static const char *own_token(void)
 {
     static char text[RLK_TOKEN_MAX + 1];
-    assert_int_equal(rlk_lock_token(&lock, text, sizeof(text)), RLK_TOKEN_DIGITS);
+
+    assert_int_equal(rlk_lock_token(&lock, text, sizeof text), RLK_TOKEN_DIGITS);
     return text;
 }
 
@@ -118,7 +121,8 @@ static const char *own_token(void)
 
 static void ours_excludes_theirs(const char *ttl_seconds)
 {
-    char order[sizeof("adopt ") + RLK_TOKEN_MAX];
+    char order[sizeof "adopt " + RLK_TOKEN_MAX];
+
     begin(ttl_seconds);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_string_equal(peer_ask("acquire 0"), "no");
@@ -133,7 +137,7 @@ static void ours_excludes_theirs(const char *ttl_seconds)
     assert_string_equal(peer_ask("release"), "LockNotOwnedError");
     assert_string_equal(server_text(redis, "GET foobar"), own_token());
     assert_result(rlk_check(&lock), RLK_OK);
-    snprintf(order, sizeof(order), "adopt %s", own_token());
+    snprintf(order, sizeof order, "adopt %s", own_token());
     assert_string_equal(peer_ask(order), "ok");
     assert_string_equal(peer_ask("owned"), "yes");
     assert_string_equal(peer_ask("release"), "ok");
@@ -157,6 +161,7 @@ static void test_interop_redis_py_with_ttl_is_excluded(void **state)
 static void test_interop_redis_py_cannot_extend_ours(void **state)
 {
     int64_t left_ms;
+
     (void)state;
     begin("30");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -175,6 +180,7 @@ static void theirs_excludes_ours(const char *ttl_seconds, bool has_ttl)
 {
     rlk_holder holder;
     char token[64];
+
     begin(ttl_seconds);
     assert_string_equal(peer_ask("acquire 0"), "yes");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
@@ -182,7 +188,7 @@ static void theirs_excludes_ours(const char *ttl_seconds, bool has_ttl)
     assert_false(rlk_is_held(&lock));
 
     /* who has it */
-    snprintf(token, sizeof(token), "%s", peer_ask("token"));
+    snprintf(token, sizeof token, "%s", peer_ask("token"));
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_string_equal(holder.token, token);
     assert_int_equal(holder.token_len, strlen(token));
@@ -220,6 +226,7 @@ static void test_interop_redis_py_with_ttl_excludes(void **state)
 static void ours_is_refused_on_theirs(rlk_result (*call)(void))
 {
     int64_t left_ms;
+
     begin("30");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
@@ -257,6 +264,7 @@ static void test_interop_ours_cannot_touch_redis_py(void **state)
 {
     static rlk_result (*const calls[])(void) = {call_extend, call_renew, call_check, call_release};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(calls); i++) {
         ours_is_refused_on_theirs(calls[i]);
@@ -341,5 +349,6 @@ int main(void)
         support_test(test_interop_redis_py_expires),
         support_test(test_interop_redis_py_without_ttl_is_freed_by_hand),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

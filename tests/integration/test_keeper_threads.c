@@ -68,6 +68,7 @@ static void stop(void)
 static bool readable(int64_t ms)
 {
     struct pollfd fd = {rlk_keeper_fd(&keeper), POLLIN, 0};
+
     return poll(&fd, 1, (int)ms) == 1;
 }
 
@@ -89,6 +90,7 @@ static void test_keeper_renews_while_the_program_sleeps(void **state)
 {
     char token[RLK_TOKEN_MAX + 1];
     int64_t end_ms;
+
     (void)state;
     start();
     (void)rlk_lock_token(&lock, token, sizeof token);
@@ -97,6 +99,7 @@ static void test_keeper_renews_while_the_program_sleeps(void **state)
     while (support_now_ms() < end_ms) {
         int64_t until_ms = rlk_keeper_until_ms(&keeper, &kept);
         int64_t left_ms = server_integer(redis, "PTTL " KEY);
+
         /* it is held, and no longer than its key is there */
         assert_true(until_ms > 0 && left_ms > 0);
         assert_true(until_ms <= rlk_system_now_ms(NULL) + left_ms + 1);
@@ -118,6 +121,7 @@ static void test_keeper_renews_while_the_program_sleeps(void **state)
 static void test_keeper_gives_back_at_any_time(void **state)
 {
     unsigned i;
+
     (void)state;
     start();
     for (i = 0; i < 200; i++) {
@@ -146,6 +150,7 @@ static void test_keeper_keeps_many(void **state)
     static char keys[MANY][8];
     rlk_lock_config config = rlk_lock_config_default();
     unsigned i;
+
     (void)state;
     start();
     config.ttl_ms = ttl();
@@ -178,7 +183,8 @@ static int asking; /* atomic */
 static void *ask(void *argument)
 {
     unsigned *held = (unsigned *)argument;
-    while (__atomic_load_n(&asking, __ATOMIC_ACQUIRE))
+
+    while (__atomic_load_n(&asking, __ATOMIC_ACQUIRE) != 0)
         *held += rlk_keeper_is_held(&keeper, &kept) && rlk_keeper_until_ms(&keeper, &kept) > 0;
     return NULL;
 }
@@ -188,6 +194,7 @@ static void test_keeper_answers_any_thread(void **state)
     pthread_t threads[2];
     unsigned held[2] = {0, 0};
     unsigned i;
+
     (void)state;
     start();
     __atomic_store_n(&asking, 1, __ATOMIC_RELEASE);
@@ -213,6 +220,7 @@ static void test_keeper_answers_any_thread(void **state)
 static void test_keeper_never_creates_the_key_again(void **state)
 {
     int64_t start_ms;
+
     (void)state;
     start_kept();
     support_sleep_ms(ttl());
@@ -254,6 +262,7 @@ static void test_keeper_leaves_another_holder_alone(void **state)
 static void test_keeper_claims_no_longer_than_the_lease(void **state)
 {
     int64_t until_ms;
+
     (void)state;
     start_kept();
     support_sleep_ms(2 * ttl());
@@ -287,6 +296,7 @@ static void test_keeper_after_a_restart(void **state)
 static void test_keeper_survives_a_lost_connection(void **state)
 {
     unsigned i;
+
     (void)state;
     start_kept();
     for (i = 0; i < 5; i++) {
@@ -308,6 +318,7 @@ static void test_keeper_refuses_what_it_cannot_keep(void **state)
 {
     rlk_posix_options options = {0};
     const char *url;
+
     (void)state;
     start();
     rlk_keeper_stop(&keeper);
@@ -328,6 +339,7 @@ static void test_keeper_arguments(void **state)
     static const char *const bad = "http://localhost";
     rlk_keeper other;
     const char *url;
+
     (void)state;
     start();
     url = server_url(redis);
@@ -363,6 +375,7 @@ static void test_keeper_arguments(void **state)
 static void test_keeper_in_a_forked_child(void **state)
 {
     pid_t pid;
+
     (void)state;
     start_kept();
     support_sleep_ms(ttl());
@@ -399,5 +412,6 @@ int main(void)
         support_test(test_keeper_arguments),
         support_test(test_keeper_in_a_forked_child),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

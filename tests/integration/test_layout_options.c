@@ -25,6 +25,7 @@ static void test_fault_120_options_of_the_compiler(void **state)
     rlk_conn_config config;
     unsigned others = 0;
     size_t i;
+
     (void)state;
     assert_result(rlk_posix_open(&posix, "redis://h", NULL), RLK_OK);
     memset(&config, 0, sizeof config);
@@ -41,6 +42,7 @@ static void test_fault_120_options_of_the_compiler(void **state)
         layout_results results = rows[i].caller(&config, &posix);
         bool same = results.enum_size == (int)sizeof(rlk_event_type) &&
                     results.offset == (int)offsetof(rlki_layout, number);
+
         others += !same;
         if ((results.open == RLK_E_LAYOUT) == same || (results.init == RLK_E_LAYOUT) == same ||
             (results.conn == RLK_E_LAYOUT) == same || (results.lock == RLK_E_LAYOUT) == same)
@@ -63,5 +65,6 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         support_test(test_fault_120_options_of_the_compiler),
     };
+
     return cmocka_run_group_tests_name("layout options", tests, NULL, NULL);
 }

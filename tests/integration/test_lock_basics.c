@@ -16,10 +16,12 @@ static const size_t sizes[] = {1, 3, 5};
 static void on_each_size(void (*body)(rlk_lock *a, rlk_lock *b), const rlk_lock_config *config)
 {
     size_t i;
+
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock a;
         rlk_lock b;
+
         nodes_start(&first, sizes[i], NULL, NULL);
         nodes_open_again(&second, &first, NULL);
         assert_result(rlk_lock_init(&a, &first.posix.client, "foobar", config), RLK_OK);
@@ -41,8 +43,10 @@ static void assert_quorum_ttl(int64_t low_ms, int64_t high_ms)
 {
     size_t within = 0;
     size_t i;
+
     for (i = 0; i < first.count; i++) {
         int64_t ttl_ms = server_integer(first.servers[i], "PTTL foobar");
+
         within += ttl_ms >= low_ms && ttl_ms <= high_ms;
     }
     assert_true(within >= first.posix.client.quorum);
@@ -52,6 +56,7 @@ static void assert_quorum_ttl(int64_t low_ms, int64_t high_ms)
 static void aioredis_token_body(rlk_lock *a, rlk_lock *b)
 {
     char old[RLK_TOKEN_MAX + 1];
+
     (void)b;
     assert_int_equal(rlk_lock_token(a, NULL, 0), 0);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
@@ -60,9 +65,10 @@ static void aioredis_token_body(rlk_lock *a, rlk_lock *b)
     assert_int_equal(strlen(token_of(a)), RLK_TOKEN_DIGITS);
     assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
     assert_quorum_ttl(29000, 30000);
-    assert_int_equal(rlk_lock_token(a, old, sizeof(old)), RLK_TOKEN_DIGITS);
+    assert_int_equal(rlk_lock_token(a, old, sizeof old), RLK_TOKEN_DIGITS);
     assert_result(rlk_release(a), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
+
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
     assert_string_not_equal(old, token_of(a)); /* a token is never used again */
     assert_result(rlk_release(a), RLK_OK);
@@ -78,6 +84,7 @@ static void test_aioredis_lock_token_and_ttl(void **state)
 static void aioredis_wait_body(rlk_lock *a, rlk_lock *b)
 {
     int64_t start;
+
     assert_result(rlk_acquire(a, RLK_DEFAULT), RLK_OK);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_E_STATE);
     assert_result(rlk_acquire(b, RLK_TRY), RLK_BUSY);
@@ -128,6 +135,7 @@ static void test_aioredis_lock_extend(void **state)
 static void aioredis_renew_body(rlk_lock *a, rlk_lock *b)
 {
     int64_t calls;
+
     (void)b;
     assert_result(rlk_renew(a, RLK_DEFAULT), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
@@ -159,6 +167,7 @@ static void test_aioredis_lock_renew(void **state)
 static void aioredis_release_body(rlk_lock *a, rlk_lock *b)
 {
     size_t i;
+
     (void)b;
     assert_result(rlk_release(a), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
@@ -190,6 +199,7 @@ static void aioredis_is_owner_body(rlk_lock *a, rlk_lock *b)
     rlk_holder holders[RLK_MAX_NODES];
     size_t i;
     rlk_event event;
+
     assert_result(rlk_check(a), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
     assert_result(rlk_query(a, holders, first.count),
@@ -221,6 +231,7 @@ static rlk_result scoped(rlk_posix_client *posix, bool leave_early)
 {
     RLK_SCOPED(lock, &posix->client, "foobar",
                &(rlk_lock_config){.ttl_ms = 20000, .token_prefix = "p-"});
+
     if (rlk_acquire(&lock, RLK_TRY) != RLK_OK)
         return RLK_BUSY;
     if (leave_early)
@@ -233,8 +244,10 @@ static void aioredis_scope_body(rlk_lock *a, rlk_lock *b)
     (void)b;
     assert_result(scoped(&second.posix, true), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
+
     assert_result(scoped(&second.posix, false), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
+
     assert_result(rlk_acquire(a, RLK_TRY), RLK_OK);
     assert_result(scoped(&second.posix, false), RLK_BUSY);
     assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
@@ -251,6 +264,7 @@ static void test_aioredis_lock_enter_and_exit(void **state)
 static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
 {
     int i;
+
     assert_result(rlk_keep_alive(a), RLK_NOT_HELD);
     assert_result(rlk_acquire(a, RLK_FOREVER), RLK_OK);
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
@@ -273,6 +287,7 @@ static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
 static void test_aioredis_lock_leader_and_follower(void **state)
 {
     static rlk_lock_config config;
+
     (void)state;
     config.ttl_ms = 800;
     on_each_size(aioredis_leader_body, &config);
@@ -283,6 +298,7 @@ static void query_body(rlk_lock *a, rlk_lock *b)
 {
     rlk_holder holders[RLK_MAX_NODES];
     size_t i;
+
     assert_result(rlk_query(b, holders, first.count), RLK_NOT_HELD);
     assert_int_equal(holders[0].ttl_ms, -2);
     assert_result(rlk_query(b, holders, first.count - 1), RLK_E_ARGUMENT);
@@ -301,6 +317,7 @@ static void query_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_force_release(a), RLK_E_STATE);
     assert_result(rlk_force_release(b), RLK_OK);
     wait_until(nodes_holding(&first, "foobar", NULL) == 0); /* the slowest node too */
+
     assert_result(rlk_check(a), RLK_NOT_OWNER);
     assert_result(rlk_force_release(b), RLK_OK); /* nothing there: fine */
 }
@@ -316,6 +333,7 @@ static void started_body(rlk_lock *a, rlk_lock *b)
 {
     static rlk_holder holders[RLK_MAX_NODES];
     rlk_event event;
+
     assert_result(rlk_acquire_start(a, RLK_TRY), RLK_PENDING);
     assert_int_equal(rlk_lock_operation(a), RLK_OP_ACQUIRE);
     assert_result(rlk_release_start(a), RLK_E_STATE);
@@ -365,6 +383,7 @@ static void cancel_body(rlk_lock *a, rlk_lock *b)
     loop_serve(&first.posix, 50);
     {
         rlk_event event;
+
         assert_true(rlk_client_next_event(&first.posix.client, &event));
         /* its command is in the connection's buffer: what is encoded counts as sent */
         assert_result(event.result, RLK_UNKNOWN);
@@ -394,5 +413,6 @@ int main(void)
         support_test(test_lock_started_forms),
         support_test(test_lock_cancel),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,7 @@ static void acquire_anew(void)
 static void start(size_t count, bool auto_renew)
 {
     rlk_lock_config config = config_renewing(30000);
+
     config.auto_renew = auto_renew;
     proxied_start(&world, count, false, NULL, NULL);
     proxied_lock_init(&world, &lock, KEY, &config);
@@ -61,6 +62,7 @@ static void stop(void)
 static void on(size_t count, void (*act)(server *redis))
 {
     size_t i;
+
     for (i = 0; i < count; i++)
         act(world.set.servers[i]);
 }
@@ -108,6 +110,7 @@ static void evict_it(server *redis)
     server_do(redis, "CONFIG SET maxmemory-policy allkeys-random");
     server_do(redis, "CONFIG SET maxmemory 1");
     wait_until(server_integer(redis, "EXISTS " KEY) == 0);
+
     server_do(redis, "CONFIG SET maxmemory 0");
 }
 
@@ -147,10 +150,13 @@ static const change changes[] = {
 static void assert_left(const change *what)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++) {
         server *redis = world.set.servers[i];
+
         if (strcmp(what->type, "none") == 0) /* of a minority that had it yet it is undone */
             serve_until(client(), server_integer(redis, "EXISTS " KEY) == 0);
+
         assert_string_equal(server_text(redis, "TYPE " KEY), what->type);
         if (strcmp(what->type, "string") == 0)
             assert_string_equal(server_text(redis, "GET " KEY), "stranger");
@@ -165,6 +171,7 @@ static void told_of(const change *what)
     int sets = proxied_count(&world, "SET");
     int64_t start_ms = support_now_ms();
     rlk_event event;
+
     on(count, what->act);
     if (!loop_next_event(client(), &event, scaled(5000)))
         support_fail("%s: nothing was heard of it", what->name);
@@ -188,6 +195,7 @@ static void test_fault_23_24_75_loss_is_told_at_once(void **state)
 {
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         start(sizes[i / 2], i % 2 == 0);
@@ -204,9 +212,11 @@ static void keep_knows_of(const change *what)
 {
     rlk_result result = RLK_OK;
     int64_t start_ms = support_now_ms();
+
     assert_result(rlk_keep_alive(&lock), RLK_OK);
     on(world.set.count, what->act);
     wait_until((result = rlk_keep_alive(&lock)) != RLK_OK); /* pushes take their time */
+
     if (result != RLK_LOST) /* which is said where a look from an earlier call was answered */
         assert_result(result, strcmp(what->type, "list") == 0 ? RLK_E_WRONGTYPE : RLK_NOT_OWNER);
     assert_between(support_now_ms() - start_ms, 0, scaled(700)); /* no wait for idleness, either */
@@ -219,6 +229,7 @@ static void test_fault_23_24_75_keep_knows_at_once(void **state)
 {
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         start(sizes[i], false);
@@ -234,11 +245,13 @@ static void test_fault_23_24_75_keep_knows_at_once(void **state)
 static void test_loss_of_a_minority_is_none(void **state)
 {
     size_t i;
+
     (void)state;
     start(3, true);
     for (i = 0; i < COUNT_OF(changes); i++) {
         on(1, changes[i].act);
         serve_until(client(), scripts() >= 1);
+
         proxied_calm(&world);
         loop_quiet(client(), 1);
         assert_true(rlk_is_held(&lock));
@@ -246,7 +259,8 @@ static void test_loss_of_a_minority_is_none(void **state)
         changes[i].act(world.set.servers[1]);
         assert_event(client(), RLK_EV_LOST, RLK_LOST);
         /* where it was still ours, it is cleaned up */
-        serve_until(client(), !server_text(world.set.servers[2], "GET " KEY));
+        serve_until(client(), server_text(world.set.servers[2], "GET " KEY) == NULL);
+
         acquire_anew();
     }
     stop();
@@ -304,11 +318,14 @@ static const touch touches[] = {
 static void touched(size_t count, bool auto_renew)
 {
     size_t i;
+
     start(count, auto_renew);
     for (i = 0; i < COUNT_OF(touches); i++) {
         int before = scripts();
+
         on(count, touches[i].act);
         serve_until(client(), scripts() >= before + (int)count);
+
         proxied_calm(&world);
         loop_quiet(client(), 1);
         if (!rlk_is_held(&lock))
@@ -325,6 +342,7 @@ static void touched(size_t count, bool auto_renew)
 static void test_fault_85_touch_loses_nothing(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         touched(sizes[i], true);
@@ -353,9 +371,11 @@ static void test_fault_77_told_after_changes_of_its_own(void **state)
 {
     static rlk_result (*const own[])(void) = {do_renew, do_extend, do_check};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(own) * COUNT_OF(sizes); i++) {
         int n;
+
         start(sizes[i % COUNT_OF(sizes)], true);
         for (n = 0; n < 3; n++)
             assert_result(own[i / COUNT_OF(sizes)](), RLK_OK);
@@ -384,12 +404,15 @@ static void test_fault_40_injected_pushes(void **state)
     };
     static const int asked[] = {1, 1, 1, 1, 0, 0, 0, 0};
     size_t i;
+
     (void)state;
     start(1, true);
     for (i = 0; i < COUNT_OF(pushes); i++) {
         int before = scripts();
+
         proxy_inject(world.proxies[0], pushes[i], strlen(pushes[i]));
         serve_until(client(), scripts() >= before + asked[i]);
+
         proxied_calm(&world);
         loop_quiet(client(), 1);
         assert_int_equal(scripts(), before + asked[i]);
@@ -410,5 +433,6 @@ int main(void)
         support_test(test_fault_77_told_after_changes_of_its_own),
         support_test(test_fault_40_injected_pushes),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ static void on_each(void (*body)(const char *name, server *redis))
 
     for (i = 0; i < COUNT_OF(programs); i++) {
         server_config config;
+
         memset(&config, 0, sizeof config);
         config.tcp = true;
         body(programs[i], server_start(&config));
@@ -62,8 +63,10 @@ static void waits_for_the_holder(const char *name, server *redis)
     server_do(redis, "SET key somebody");
     run = lwip_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
     wait_until(server_calls(redis, "set") >= 3);
+
     assert_string_equal(server_text(redis, "GET key"), "somebody");
     server_integer(redis, "DEL key");
     expect_lock_and_end(run, redis);
@@ -83,6 +86,7 @@ static void connects_again(const char *name, server *redis)
     server_do(redis, "SET key somebody");
     run = lwip_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
+
     server_kill(redis);
     support_sleep_ms(300);
     server_restart(redis, false);
@@ -103,12 +107,15 @@ static void leaves_a_stream_that_went_dead(const char *name, server *redis)
     server_do(redis, "SET key somebody");
     run = lwip_start(name, redis);
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE key %d", ttl_ms), 1);
     wait_until(server_calls(redis, "set") >= 3);
+
     server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
     support_sleep_ms(ttl_ms + 3500);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);
+
     expect_lock_and_end(run, redis);
 }
 
@@ -126,5 +133,6 @@ int main(void)
         support_test(test_lwip_connects_again),
         support_test(test_lwip_leaves_a_stream_that_went_dead),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

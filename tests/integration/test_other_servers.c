@@ -508,6 +508,7 @@ static void test_fault_103_one_hang_up_is_an_accident(void **state)
     loop_serve(&set.posix, 500);
     proxy_clear(middle);
     serve_until(&set.posix, rlk_conn_get_state(conn()) == RLK_CONN_READY);
+
     assert_int_equal(rlk_conn_server(conn()) & RLK_SERVER_PLAIN, 0);
     close_all();
 }
@@ -579,12 +580,14 @@ static void test_fault_107_tracking_that_is_silent(void **state)
     server_do(redis, "CONFIG RESETSTAT");
     assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
     serve_until(&set.posix, server_calls(redis, "set") >= 8);
+
     assert_result(rlk_cancel(&lock), RLK_OK);
     assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_CANCELLED);
     proxy_clear(middle);
     proxy_cut(middle, PROXY_FIN);
     loop_serve(&set.posix, 300);
     serve_until(&set.posix, rlk_conn_is_tracking(conn()));
+
     close_all();
 }
 
@@ -702,6 +705,7 @@ static void test_fault_103_twemproxy(void **state)
                                  "127.0.0.1", "-s", free_port(), NULL),
                    "run, rabbit run");
     wait_until(accepts(url)); /* the path is there before it listens */
+
     open_at(url, NULL);
     for (i = 0; i < 3; i++)
         assert_works();

@@ -52,8 +52,9 @@ static void test_fault_87_clock_that_stands(void **state)
     unsigned turns = 0;
     int64_t until;
     rlk_event event;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.env = test_clock_env(&clock);
     begin(&options);
     hold_lock();
@@ -69,6 +70,7 @@ static void test_fault_87_clock_that_stands(void **state)
         struct pollfd fds[RLK_MAX_FDS];
         int timeout;
         nfds_t n = rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, &timeout);
+
         poll(fds, n, timeout >= 0 && timeout < 100 ? timeout : 100);
         assert_result(rlk_posix_service(&posix, fds, n), RLK_OK);
         assert_false(rlk_client_next_event(&posix.client, &event));
@@ -85,8 +87,9 @@ static void test_fault_87_cached_clock_finds_the_lease_over(void **state)
 {
     test_clock clock = TEST_CLOCK_AT(1000000);
     rlk_posix_options options;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.env = test_clock_env(&clock);
     begin(&options);
     hold_lock();
@@ -106,8 +109,9 @@ static void test_fault_87_backward_clock(void **state)
     test_clock clock = TEST_CLOCK_AT(100000000);
     rlk_posix_options options;
     int64_t left_ms;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.env = test_clock_env(&clock);
     begin(&options);
     hold_lock();
@@ -147,6 +151,7 @@ static void test_fault_87_renewals_by_a_clock_that_stands(void **state)
     int64_t calls;
     int64_t until;
     unsigned turns = 0;
+
     (void)state;
     redis = server_start(NULL);
     memset(&options, 0, sizeof options);
@@ -159,6 +164,7 @@ static void test_fault_87_renewals_by_a_clock_that_stands(void **state)
         struct pollfd fds[RLK_MAX_FDS];
         int timeout;
         nfds_t n = rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout);
+
         poll(fds, n, timeout >= 0 && timeout < 50 ? timeout : 50);
         assert_result(rlk_posix_service(&busy.posix, fds, n), RLK_OK);
         turns++;
@@ -187,6 +193,7 @@ int clock_gettime(clockid_t id, struct timespec *now)
 {
     long result = syscall(SYS_clock_gettime, id, now);
     bool wall = id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE || id == CLOCK_TAI;
+
     if (wall_watched && wall) {
         wall_asked++;
         now->tv_sec += wall_offset_s;
@@ -197,6 +204,7 @@ int clock_gettime(clockid_t id, struct timespec *now)
 int gettimeofday(struct timeval *restrict now, void *restrict zone)
 {
     struct timespec fine;
+
     (void)zone;
     clock_gettime(CLOCK_REALTIME, &fine);
     now->tv_sec = fine.tv_sec;
@@ -207,8 +215,9 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 time_t time(time_t *out)
 {
     struct timespec fine;
+
     clock_gettime(CLOCK_REALTIME, &fine);
-    if (out)
+    if (out != NULL)
         *out = fine.tv_sec;
     return fine.tv_sec;
 }
@@ -224,6 +233,7 @@ static void test_fault_55_wall_clock_has_no_effect(void **state)
 {
     rlk_holder holder;
     rlk_lock other;
+
     (void)state;
     begin(NULL);
     assert_result(rlk_lock_init(&other, &posix.client, "foobar", NULL), RLK_OK);
@@ -255,6 +265,7 @@ static void test_fault_55_wall_clock_and_renewals(void **state)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock other;
     int round;
+
     (void)state;
     begin(NULL);
     rlk_lock_close(&lock);
@@ -289,5 +300,6 @@ int main(void)
         support_test(test_fault_87_backward_clock),
         support_test(test_fault_87_renewals_by_a_clock_that_stands),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ static void forked_calls(rlk_lock *lock)
 {
     rlk_leader_info leader = {0};
     rlk_holder holder = {0};
+
     CHILD_CHECK(!rlk_is_held(lock));
     CHILD_CHECK(!rlk_is_held_at(lock, 0));
     CHILD_CHECK(rlk_valid_until_ms(lock) == INT64_MIN);
@@ -59,6 +60,7 @@ static void forked_calls(rlk_lock *lock)
 static void forked_client_calls(void)
 {
     rlk_lock another;
+
     CHILD_CHECK(rlk_lock_init(&another, &busy.posix.client, "another", NULL) == RLK_E_FORKED);
     CHILD_CHECK(rlk_client_reset(&busy.posix.client) == RLK_E_FORKED);
 }
@@ -67,10 +69,12 @@ static void forked_client_calls(void)
 static void forked_loop(int64_t ms)
 {
     int64_t until = support_now_ms() + ms;
+
     do {
         struct pollfd fds[RLK_MAX_FDS];
         rlk_event event;
         int timeout_ms = 0;
+
         CHILD_CHECK(rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout_ms) == 0);
         CHILD_CHECK(timeout_ms == -1);
         CHILD_CHECK(rlk_client_deadline(&busy.posix.client) == RLK_NEVER);
@@ -93,6 +97,7 @@ static void forked_child(child_end how)
 {
     rlk_lock *const locks[] = {&busy.renewing, &busy.waiting, &busy.behind};
     size_t i;
+
     for (i = 0; i < COUNT_OF(locks); i++)
         forked_calls(locks[i]);
     forked_client_calls();
@@ -124,6 +129,7 @@ static void fork_as(child_end how, const char *url)
     rlk_event event;
     int status = 0;
     pid_t pid;
+
     busy_open(&busy, redis, url, NULL, BUSY_TTL_MS);
     assert_true(rlk_lock_token(&busy.renewing, token, sizeof token) > 0);
     pid = child_fork();
@@ -160,6 +166,7 @@ static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
 {
     static const child_end ends[] = {CHILD_CLOSES, CHILD_LEAVES_SCOPES, CHILD_EXITS, CHILD_ENDS};
     size_t i;
+
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     for (i = 0; i < COUNT_OF(ends); i++)
@@ -172,6 +179,7 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
     static rlk_posix_client own;
     int64_t start_ms;
     pid_t pid;
+
     (void)state;
     redis = server_start(NULL);
     busy_open(&busy, redis, server_url(redis), NULL, BUSY_TTL_MS);
@@ -179,6 +187,7 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
     if (pid == 0) {
         rlk_lock_config config = busy_config(BUSY_TTL_MS);
         rlk_lock mine;
+
         CHILD_CHECK(rlk_posix_open(&own, server_url(redis), NULL) == RLK_OK);
         CHILD_CHECK(rlk_lock_init(&mine, &own.client, "held", &config) == RLK_OK);
         CHILD_CHECK(rlk_acquire(&mine, scaled(20000)) == RLK_OK);
@@ -191,6 +200,7 @@ static void test_fault_45_child_waits_for_the_parent(void **state)
     start_ms = support_now_ms();
     while (support_now_ms() - start_ms < 2 * scaled(BUSY_TTL_MS)) {
         rlk_event event;
+
         if (loop_next_event(&busy.posix, &event, 5))
             assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&busy.renewing));
@@ -212,6 +222,7 @@ static void forked_own_client(void)
 {
     static rlk_posix_client own;
     rlk_lock mine;
+
     CHILD_CHECK(rlk_posix_open(&own, server_url(redis), NULL) == RLK_OK);
     CHILD_CHECK(rlk_lock_init(&mine, &own.client, BUSY_HELD, NULL) == RLK_OK);
     CHILD_CHECK(rlk_acquire(&mine, RLK_TRY) == RLK_BUSY);
@@ -225,6 +236,7 @@ static void forked_own_client(void)
 static pid_t fork_child(bool closing)
 {
     pid_t pid = child_fork();
+
     if (pid != 0)
         return pid;
     forked_calls(&busy.renewing);
@@ -242,10 +254,12 @@ static pid_t fork_child(bool closing)
 static void fork_with_lock_held(bool tcp)
 {
     int closing;
+
     redis = server_start(&(server_config){.tcp = tcp});
     busy_open(&busy, redis, tcp ? server_tcp_url(redis) : server_url(redis), NULL, LONG_TTL_MS);
     for (closing = 0; closing < 2; closing++) {
         int64_t calls = server_calls(redis, "evalsha");
+
         assert_int_equal(child_exit_code(fork_child(closing != 0)), 0);
         assert_int_equal(server_calls(redis, "evalsha"),
                          calls + 2); /* the child's own: its handshake, its release */
@@ -272,12 +286,14 @@ static void test_fault_45_fork_in_a_scope(void **state)
 {
     rlk_lock lock;
     pid_t pid;
+
     (void)state;
     redis = server_start(NULL);
     busy_open(&busy, redis, server_url(redis), NULL, LONG_TTL_MS);
     assert_result(rlk_lock_init(&lock, &busy.posix.client, "foobar", NULL), RLK_OK);
     {
         RLK_SCOPED(scoped, &busy.posix.client, "scoped", NULL);
+
         assert_result(rlk_acquire(&scoped, RLK_TRY), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
         pid = child_fork();
@@ -306,5 +322,6 @@ int main(void)
         support_test(test_fault_45_fork_with_a_lock_held),
         support_test(test_fault_45_fork_in_a_scope),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

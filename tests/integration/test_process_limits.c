@@ -42,8 +42,9 @@ static void storm(int interval_us)
 {
     struct sigaction action;
     struct itimerval timer;
-    memset(&action, 0, sizeof(action));
-    memset(&timer, 0, sizeof(timer));
+
+    memset(&action, 0, sizeof action);
+    memset(&timer, 0, sizeof timer);
     action.sa_handler = on_alarm; /* no SA_RESTART */
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
     timer.it_interval.tv_usec = interval_us;
@@ -56,6 +57,7 @@ static void test_fault_47_eintr_storm(void **state)
     rlk_lock other;
     int64_t start;
     int i;
+
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     begin(server_tcp_url(redis), NULL);
@@ -86,6 +88,7 @@ static void test_fault_47_emfile(void **state)
     struct rlimit limit;
     struct rlimit none;
     int next;
+
     (void)state;
     redis = server_start(NULL);
     begin(server_url(redis), NULL);
@@ -100,6 +103,7 @@ static void test_fault_47_emfile(void **state)
         rlk_result once = rlk_acquire(&lock, RLK_TRY);
         rlk_result waited = rlk_acquire(&lock, 100);
         int error = rlk_conn_errno(rlk_client_conn(&posix.client, 0));
+
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
         assert_result(once, RLK_E_CONNECT);
         assert_result(waited, RLK_E_CONNECT);
@@ -126,12 +130,14 @@ static void test_fault_48_no_sigpipe(void **state)
     struct sigaction before;
     struct pollfd fds[RLK_MAX_FDS];
     int round;
+
     (void)state;
-    memset(&action, 0, sizeof(action));
+    memset(&action, 0, sizeof action);
     action.sa_handler = on_pipe;
     pipes = 0;
     for (round = 0; round < 4; round++) {
         bool tcp = round % 2 != 0;
+
         redis = server_start(&(server_config){.tcp = tcp});
         begin(tcp ? server_tcp_url(redis) : server_url(redis), NULL);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -167,8 +173,9 @@ static void test_fault_49_no_entropy_no_lock(void **state)
 {
     rlk_posix_options options;
     rlk_event event;
+
     (void)state;
-    memset(&options, 0, sizeof(options));
+    memset(&options, 0, sizeof options);
     options.env.random = entropy_random;
     redis = server_start(NULL);
     entropy_result = -1;
@@ -199,5 +206,6 @@ int main(void)
         support_test(test_fault_48_no_sigpipe),
         support_test(test_fault_49_no_entropy_no_lock),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

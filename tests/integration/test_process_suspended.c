@@ -86,6 +86,7 @@ static bool call_another(void)
     rlk_lock another;
     bool good = rlk_lock_init(&another, &busy.posix.client, "another", NULL) == RLK_OK &&
                 rlk_query(&another, &holder, 1) == RLK_NOT_HELD && !rlk_is_held(&busy.renewing);
+
     rlk_lock_close(&another);
     return good;
 }
@@ -96,6 +97,7 @@ static bool call_service(void)
     struct pollfd fds[RLK_MAX_FDS];
     rlk_event event;
     nfds_t n = rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, NULL);
+
     if (rlk_is_held(&busy.renewing))
         return false;
     poll(fds, n, 0);
@@ -111,6 +113,7 @@ static bool call_service(void)
 static bool call_service_blind(void)
 {
     rlk_event event;
+
     if (rlk_posix_service(&busy.posix, NULL, 0) != RLK_OK)
         return false;
     while (rlk_client_next_event(&busy.posix.client, &event))
@@ -134,6 +137,7 @@ static void stopped_child(first_call call, const char *key, stop_when when)
 {
     rlk_lock_config config = busy_config(BUSY_TTL_MS);
     rlk_event event;
+
     config.auto_renew = when != STOP_UNRENEWED;
     CHILD_CHECK(rlk_posix_open(&busy.posix, server_url(redis), NULL) == RLK_OK);
     CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.posix.client, key, &config) == RLK_OK);
@@ -145,6 +149,7 @@ static void stopped_child(first_call call, const char *key, stop_when when)
     if (when == STOP_IN_A_RENEWAL) {
         struct pollfd fds[RLK_MAX_FDS];
         int timeout_ms;
+
         rlk_posix_prepare(&busy.posix, fds, RLK_MAX_FDS, &timeout_ms);
         support_sleep_ms(timeout_ms);
         rlk_client_tick(&busy.posix.client);
@@ -168,6 +173,7 @@ static void stopped(stop_when when)
     char keys[COUNT_OF(first_calls)][16];
     rlk_lock locks[COUNT_OF(first_calls)];
     size_t i;
+
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(pids); i++) {
         snprintf(keys[i], sizeof keys[i], "stopped:%zu", i);
@@ -213,6 +219,7 @@ static void test_fault_43_stopped_in_a_renewal(void **state)
 static void test_fault_43_stopped_while_it_waits(void **state)
 {
     pid_t pid;
+
     (void)state;
     redis = server_start(NULL);
     server_do(redis, "SET held stranger");
@@ -220,6 +227,7 @@ static void test_fault_43_stopped_while_it_waits(void **state)
     if (pid == 0) {
         rlk_lock_config config = busy_config(BUSY_TTL_MS);
         rlk_event event;
+
         CHILD_CHECK(rlk_posix_open(&busy.posix, server_url(redis), NULL) == RLK_OK);
         CHILD_CHECK(rlk_lock_init(&busy.renewing, &busy.posix.client, "held", &config) == RLK_OK);
         CHILD_CHECK(rlk_acquire_start(&busy.renewing, RLK_FOREVER) == RLK_PENDING);
@@ -236,6 +244,7 @@ static void test_fault_43_stopped_while_it_waits(void **state)
     server_do(redis, "SET held another PX 60000");
     child_continue(pid);
     wait_until(server_calls(redis, "pttl") >= 2); /* it has looked, and waits for that one */
+
     assert_string_equal(server_text(redis, "GET held"), "another");
     child_stop(pid);
     assert_int_equal(server_integer(redis, "DEL held"), 1);
@@ -251,6 +260,7 @@ static void begin_with_clock(int64_t ttl_ms)
 {
     static const test_clock real = TEST_CLOCK_REAL;
     rlk_posix_options options;
+
     memset(&options, 0, sizeof options);
     clock_of_client = real;
     options.env = test_clock_env(&clock_of_client);
@@ -260,6 +270,7 @@ static void begin_with_clock(int64_t ttl_ms)
 static void test_fault_44_suspend_is_found_by_the_first_call(void **state)
 {
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     for (i = 0; i < COUNT_OF(first_calls); i++) {
@@ -280,6 +291,7 @@ static void test_fault_44_suspend_of_waiters(void **state)
 {
     rlk_event event;
     rlk_lock patient;
+
     (void)state;
     redis = server_start(NULL);
     begin_with_clock(30000);
@@ -312,6 +324,7 @@ static void test_fault_44_suspend_of_waiters(void **state)
 static void test_fault_44_short_suspend_is_made_up_for(void **state)
 {
     int64_t left_ms;
+
     (void)state;
     redis = server_start(NULL);
     begin_with_clock(30000);
@@ -331,6 +344,7 @@ static void test_fault_44_short_suspend_is_made_up_for(void **state)
 static void test_fault_54_loop_that_comes_too_late(void **state)
 {
     rlk_event event;
+
     (void)state;
     redis = server_start(NULL);
     busy_open(&busy, redis, server_url(redis), NULL, BUSY_TTL_MS);
@@ -338,6 +352,7 @@ static void test_fault_54_loop_that_comes_too_late(void **state)
     support_sleep_ms(scaled(BUSY_TTL_MS) + 20);
     assert_false(rlk_is_held(&busy.renewing));
     wait_until(server_integer(redis, "EXISTS held") == 0);
+
     server_do(redis, "SET held somebody");
     event = busy_next_event(&busy);
     assert_int_equal(event.type, RLK_EV_LOST);
@@ -359,5 +374,6 @@ int main(void)
         support_test(test_fault_44_short_suspend_is_made_up_for),
         support_test(test_fault_54_loop_that_comes_too_late),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

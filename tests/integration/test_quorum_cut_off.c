@@ -18,7 +18,8 @@ static const outage *const ways[] = {&outage_emptied, &outage_stopped, &outage_s
 static rlk_posix_options quick(void)
 {
     rlk_posix_options options;
-    memset(&options, 0, sizeof(options));
+
+    memset(&options, 0, sizeof options);
     options.connect_timeout_ms = 1000;
     options.response_timeout_ms = INT64_C(500) * support_time_factor();
     options.backoff_max_ms = 100;
@@ -31,6 +32,7 @@ static void begin(int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_posix_options options = quick();
+
     proxied_start(&world, NODES, false, NULL, &options);
     nodes_open_again(&other, &world.set, NULL);
     config.ttl_ms = ttl_ms * support_time_factor();
@@ -42,6 +44,7 @@ static void begin(int64_t ttl_ms)
 static void connect_all(void)
 {
     rlk_holder holders[NODES];
+
     assert_result(rlk_query(&lock, holders, NODES), RLK_NOT_HELD);
     nodes_connect(&world.set);
 }
@@ -60,6 +63,7 @@ static void assert_nothing_is_left(void)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
     rlk_lock stranger;
+
     while (nodes_holding(&world.set, "foobar", NULL) > 0 && support_now_ms() < limit)
         loop_serve(&world.set.posix, 10);
     assert_int_equal(nodes_holding(&world.set, "foobar", NULL), 0);
@@ -78,6 +82,7 @@ static void two_of_five(const outage *how, bool connected)
 {
     rlk_holder holders[NODES];
     char token[RLK_TOKEN_MAX + 1];
+
     begin(RLK_TTL_MS);
     if (connected)
         connect_all();
@@ -96,7 +101,7 @@ static void two_of_five(const outage *how, bool connected)
     assert_result(rlk_release(&lock), RLK_OK);
     assert_false(rlk_is_held(&lock));
     assert_result(rlk_acquire(&lock, 5000), RLK_OK); /* and again, with stragglers about */
-    rlk_lock_token(&lock, token, sizeof(token));
+    rlk_lock_token(&lock, token, sizeof token);
     assert_string_equal(server_text(world.set.servers[NODES - 1], "GET foobar"), token);
     assert_result(rlk_release(&lock), RLK_OK);
     outage_end(how, &world, 0, 2);
@@ -107,6 +112,7 @@ static void two_of_five(const outage *how, bool connected)
 static void test_fault_37_two_of_five_cut_off_before_connecting(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         two_of_five(ways[i], false);
@@ -115,6 +121,7 @@ static void test_fault_37_two_of_five_cut_off_before_connecting(void **state)
 static void test_fault_37_two_of_five_cut_off_when_connected(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         two_of_five(ways[i], true);
@@ -124,6 +131,7 @@ static void test_fault_37_two_of_five_cut_off_when_connected(void **state)
 static void test_fault_37_two_of_five_cut_off_while_held(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++) {
         begin(RLK_TTL_MS);
@@ -154,6 +162,7 @@ static void three_of_five(const outage *how, bool connected)
 {
     int64_t budget = 300 + 700 * support_time_factor();
     int64_t start;
+
     begin(RLK_TTL_MS);
     if (connected)
         connect_all();
@@ -162,9 +171,10 @@ static void three_of_five(const outage *how, bool connected)
     assert_no_lock(rlk_acquire(&lock, 300));
     assert_between(support_now_ms() - start, 0, budget);
     /* on the nodes that can be asked it is undone, or about to be */
-    wait_until((!server_text(world.set.servers[3], "GET foobar") &&
-                !server_text(world.set.servers[4], "GET foobar")) ||
+    wait_until((server_text(world.set.servers[3], "GET foobar") == NULL &&
+                server_text(world.set.servers[4], "GET foobar") == NULL) ||
                (loop_serve(&world.set.posix, 1), false));
+
     start = support_now_ms();
     assert_no_lock(rlk_acquire(&lock, RLK_TRY));
     assert_between(support_now_ms() - start, 0, 3000 * support_time_factor());
@@ -178,6 +188,7 @@ static void three_of_five(const outage *how, bool connected)
 static void test_fault_38_three_of_five_cut_off_before_connecting(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         three_of_five(ways[i], false);
@@ -186,6 +197,7 @@ static void test_fault_38_three_of_five_cut_off_before_connecting(void **state)
 static void test_fault_38_three_of_five_cut_off_when_connected(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         three_of_five(ways[i], true);
@@ -195,11 +207,13 @@ static void test_fault_38_three_of_five_cut_off_when_connected(void **state)
 static void test_fault_38_three_of_five_cut_off_while_held(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++) {
         int64_t left_ms;
         int64_t start;
         rlk_result result;
+
         begin(1200);
         connect_all();
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -230,5 +244,6 @@ int main(void)
         support_test(test_fault_38_three_of_five_cut_off_when_connected),
         support_test(test_fault_38_three_of_five_cut_off_while_held),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

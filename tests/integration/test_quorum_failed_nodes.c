@@ -14,6 +14,7 @@ static void spared_before_body(const fault *what)
 {
     rlk_holder holders[RLK_MAX_NODES];
     rlk_result result;
+
     strike(what, spare());
     assert_result(rlk_acquire(&a, 5000), RLK_OK);
     assert_string_equal(server_text(first.servers[first.count - 1], "GET foobar"), token_of(&a));
@@ -90,9 +91,11 @@ static void spared_held_body(const fault *what)
 {
     rlk_holder holders[RLK_MAX_NODES];
     size_t i;
+
     for (i = 0; i < COUNT_OF(operations); i++) {
         const operation *now = &operations[i];
         bool during;
+
         assert_result(rlk_acquire(&a, 5000), RLK_OK);
         assert_result(rlk_query(&a, holders, first.count), RLK_OK); /* so all have answered */
         during = i % 2 != 0;
@@ -124,8 +127,10 @@ static void test_nodes_spared_while_held(void **state)
 static void acquire_during_body(const fault *what)
 {
     size_t i;
+
     for (i = 0; i < first.count; i++) {
         rlk_event event;
+
         assert_result(rlk_acquire_start(&a, 10000), RLK_PENDING);
         what->strike(first.servers[i]);
         if (spare() == 0)
@@ -154,6 +159,7 @@ static void test_nodes_waiter_outlives_restarts(void **state)
 {
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         begin(sizes[i]);
@@ -181,5 +187,6 @@ int main(void)
         support_test(test_nodes_struck_during_acquire),
         support_test(test_nodes_waiter_outlives_restarts),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ static void lacking_body(const fault *what)
     int64_t most_ms = 1500 * support_time_factor();
     int64_t start;
     rlk_result result;
+
     if (what->answers)
         return;
     assert_result(rlk_acquire(&a, 5000), RLK_OK);
@@ -62,5 +63,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_nodes_one_too_many),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@ static void test_loss_of_each_node_in_turn(void **state)
 {
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++) {
         if (ways[i] == &outage_emptied) /* its token is not created again */
@@ -31,5 +32,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_loss_of_each_node_in_turn),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ static void three_of_five(const outage *way)
     int64_t start_ms;
     unsigned unknown = 0;
     rlk_event event;
+
     begin(1000, 200);
     outage_begin(way, &both.world, 0, 3);
     left_ms = rlk_remaining_ms(&both.lock);
@@ -52,6 +53,7 @@ static void three_of_five(const outage *way)
 static void test_fault_38_three_of_five_cut_off_under_renewals(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         three_of_five(ways[i]);
@@ -62,6 +64,7 @@ static void test_fault_20_quorum_restarted_under_renewals(void **state)
 {
     int64_t start_ms;
     int64_t until_ms;
+
     (void)state;
     begin(30000, 2000);
     server_restart(both.world.set.servers[0], false);
@@ -78,6 +81,7 @@ static void test_fault_20_quorum_restarted_under_renewals(void **state)
     assert_between(support_now_ms() - start_ms, 0, scaled(5000)); /* a renewal: after 10 s */
     wait_until((loop_serve(client(), 1), proxied_holding(&both.world, RIVALS_KEY, NULL) == 0) ||
                (loop_serve(others(), 1), rlk_is_held(&both.waiter)));
+
     assert_event(others(), RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_check(&both.waiter), RLK_OK);
     rivals_close(&both);
@@ -89,5 +93,6 @@ int main(void)
         support_test(test_fault_38_three_of_five_cut_off_under_renewals),
         support_test(test_fault_20_quorum_restarted_under_renewals),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 static void test_fault_37_two_of_five_cut_off_under_renewals(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++) {
         begin(900, 300);
@@ -26,5 +27,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_fault_37_two_of_five_cut_off_under_renewals),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,8 @@ static rlk_lock lock;
 static rlk_posix_options quick(void)
 {
     rlk_posix_options options;
-    memset(&options, 0, sizeof(options));
+
+    memset(&options, 0, sizeof options);
     options.response_timeout_ms = INT64_C(600) * support_time_factor();
     options.backoff_max_ms = 50;
     options.operation_timeout_ms = INT64_C(500) * support_time_factor();
@@ -28,6 +29,7 @@ static rlk_posix_options quick(void)
 static void begin_with(const rlk_lock_config *config)
 {
     rlk_posix_options options = quick();
+
     proxied_start(&world, NODES, false, NULL, &options);
     proxied_lock_init(&world, &lock, "foobar", config);
 }
@@ -47,6 +49,7 @@ static void end(void)
 static void assert_comes_to(size_t holding)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
+
     while (nodes_holding(&world.set, "foobar", NULL) != holding && support_now_ms() < limit)
         loop_serve(&world.set.posix, 5);
     assert_int_equal(nodes_holding(&world.set, "foobar", NULL), holding);
@@ -63,6 +66,7 @@ static void hold_all(void)
 static void flush(size_t from, size_t to)
 {
     size_t i;
+
     for (i = from; i < to; i++)
         server_do(world.set.servers[i], "FLUSHALL");
 }
@@ -102,6 +106,7 @@ static void test_nodes_release_overtakes_no_late_set(void **state)
     proxy_release(world.proxies[0]);
     wait_until(server_calls(world.set.servers[0], "set") == 1 ||
                (loop_serve(&world.set.posix, 1), false));
+
     assert_comes_to(0); /* it came, and was undone */
     assert_result(rlk_lock_close(&lock), RLK_OK);
     proxied_close(&world);
@@ -135,6 +140,7 @@ static const asking askings[] = {
 static void test_nodes_minority_not_owner_stays_held(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(askings); i++) {
         begin();
@@ -154,9 +160,11 @@ static void test_nodes_minority_not_owner_stays_held(void **state)
 static void test_nodes_quorum_not_owner_is_lost(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(askings); i++) {
         rlk_event event;
+
         begin();
         hold_all();
         flush(0, QUORUM);
@@ -191,6 +199,7 @@ static void test_nodes_minorities_add_up(void **state)
 static void test_nodes_minorities_renewed_add_up(void **state)
 {
     int64_t left_ms;
+
     (void)state;
     begin();
     hold_all();
@@ -234,18 +243,20 @@ static void test_nodes_one_restarted_empty_extend_still_works(void **state)
 static void test_nodes_quorum_restarted(void **state)
 {
     int keep;
+
     (void)state;
     for (keep = 0; keep < 2; keep++) {
         size_t i;
+
         begin();
         hold_all();
         for (i = 0; i < QUORUM; i++) {
             server_save(world.set.servers[i]);
             server_restart(world.set.servers[i], keep != 0);
         }
-        assert_result(rlk_check(&lock), keep ? RLK_OK : RLK_NOT_OWNER);
+        assert_result(rlk_check(&lock), keep != 0 ? RLK_OK : RLK_NOT_OWNER);
         assert_int_equal(rlk_is_held(&lock), keep != 0);
-        assert_result(rlk_release(&lock), keep ? RLK_OK : RLK_LOST);
+        assert_result(rlk_release(&lock), keep != 0 ? RLK_OK : RLK_LOST);
         assert_comes_to(0);
         end();
         support_teardown(NULL);
@@ -297,9 +308,11 @@ static void test_nodes_release_by_answers(void **state)
     };
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         int64_t start;
+
         begin();
         hold_all();
         flush(0, cases[i].flushed);
@@ -322,6 +335,7 @@ static void test_nodes_release_by_answers(void **state)
 static void test_nodes_release_split(void **state)
 {
     rlk_result result;
+
     (void)state;
     begin();
     hold_all();
@@ -339,6 +353,7 @@ static void test_nodes_release_split(void **state)
 static void test_nodes_lost_is_undone_everywhere(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     (void)state;
     config.ttl_ms = INT64_C(1000) * support_time_factor();
     begin_with(&config);
@@ -370,5 +385,6 @@ int main(void)
         support_test(test_nodes_release_split),
         support_test(test_nodes_lost_is_undone_everywhere),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

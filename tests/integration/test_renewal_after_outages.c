@@ -12,6 +12,7 @@ static void renewed_after_an_outage(const outage *what, size_t count)
     rlk_lock_config config = config_renewing(1500);
     rlk_event event;
     int64_t ended_ms;
+
     config.node_timeout_ms = scaled(150);
     start(count, &config);
     begin(what);
@@ -33,6 +34,7 @@ static void renewed_after_an_outage(const outage *what, size_t count)
 static void test_renewal_unknown_then_renewed(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
         renewed_after_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
@@ -42,6 +44,7 @@ static void test_renewal_unknown_then_renewed(void **state)
 static void test_fault_36_renewals_that_nobody_heard_of(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         renewed_after_an_outage(&outage_unheard, sizes[i]);
@@ -53,5 +56,6 @@ int main(void)
         support_test(test_renewal_unknown_then_renewed),
         support_test(test_fault_36_renewals_that_nobody_heard_of),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ static void extended_body(size_t count)
     rlk_lock_config config = config_renewing(600);
     rlk_event event;
     int scripts;
+
     start_with(count, NULL, &config, NULL);
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
     proxied_calm(&world);
@@ -33,10 +34,12 @@ static void extended_over_a_renewal_body(size_t count)
 {
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     size_t i;
+
     start_with(count, NULL, &config, NULL);
     proxied_hold(&world, PROXY_TO_SERVER);
     for (i = 0; i < count; i++) /* the renewal */
         serve_until(client(), proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
+
     assert_result(rlk_extend_start(&lock, scaled(60000)), RLK_PENDING);
     loop_quiet(client(), 20);
     proxied_release(&world);
@@ -54,9 +57,11 @@ static void renewal_that_arrives_late_body(size_t count)
 {
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     rlk_event event;
+
     start_with(count, &server_unfenced, &config, NULL);
     proxied_on(&world, "EVALSHA", PROXY_CUT_LATE);
     serve_until(client(), proxied_count(&world, "EVALSHA") >= (int)count);
+
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK);
     proxied_calm(&world);
     assert_true(quorum_pttl() > scaled(50000));
@@ -72,6 +77,7 @@ static void renewal_that_arrives_late_body(size_t count)
 static void test_fault_70_renewal_leaves_an_extended_lease(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         extended_body(sizes[i]);
@@ -88,10 +94,12 @@ static void renewal_lost_on_the_way(size_t count, proxy_action action, const ser
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     int64_t before_ms;
     int scripts;
+
     start_with(count, servers, &config, NULL);
     scripts = proxied_count(&world, "EVALSHA");
     proxied_on(&world, "EVALSHA", action);
     serve_until(client(), proxied_count(&world, "EVALSHA") > scripts);
+
     before_ms = rlk_remaining_ms(&lock);
     assert_between(before_ms, config.ttl_ms / 3, config.ttl_ms * 2 / 3 + 1);
     assert_event(client(), RLK_EV_RENEWED, RLK_OK);
@@ -111,10 +119,12 @@ static void test_fault_68_reply_to_a_renewal_is_lost(void **state)
 {
     static const proxy_action actions[] = {PROXY_CUT_REPLY, PROXY_CUT_BEFORE, PROXY_CUT_LATE};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(actions) * COUNT_OF(sizes); i++) {
         proxy_action action = actions[i / COUNT_OF(sizes)];
         size_t count = sizes[i % COUNT_OF(sizes)];
+
         renewal_lost_on_the_way(count, action, NULL);
         if (action == PROXY_CUT_LATE) /* where a fence makes a difference */
             renewal_lost_on_the_way(count, action, &server_unfenced);
@@ -127,5 +137,6 @@ int main(void)
         support_test(test_fault_70_renewal_leaves_an_extended_lease),
         support_test(test_fault_68_reply_to_a_renewal_is_lost),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

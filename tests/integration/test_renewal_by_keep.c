@@ -16,6 +16,7 @@ static void keep_goes_on(size_t count)
     char token[RLK_TOKEN_MAX + 1];
     int64_t until;
     int scripts;
+
     config.auto_renew = false;
     start(count, &config);
     strcpy(token, token_of(&lock));
@@ -47,12 +48,14 @@ static void test_renewal_by_keep_goes_on_for_long(void **state)
 static void test_renewal_by_keep_in_an_outage(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages); i++) {
         rlk_lock_config config = config_renewing(900);
         rlk_result result;
         int64_t start_ms;
         int64_t left_ms;
+
         config.auto_renew = false;
         start(sizes[i % COUNT_OF(sizes)], &config);
         begin(outages[i]);
@@ -60,6 +63,7 @@ static void test_renewal_by_keep_in_an_outage(void **state)
         start_ms = support_now_ms();
         do {
             int64_t before_ms = support_now_ms();
+
             result = rlk_keep_alive(&lock);
             assert_between(support_now_ms() - before_ms, 0, config.ttl_ms / 3 + scaled(300));
             support_sleep_ms(5);
@@ -68,6 +72,7 @@ static void test_renewal_by_keep_in_an_outage(void **state)
         assert_between(support_now_ms() - start_ms, left_ms - 1, left_ms + scaled(300));
         end(outages[i]);
         serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+
         stop();
     }
 }
@@ -78,6 +83,7 @@ static void test_renewal_by_keep_ends_at_the_cap(void **state)
     rlk_result result = RLK_OK;
     int64_t acquired_ms;
     int scripts;
+
     (void)state;
     config.auto_renew = false;
     config.max_hold_ms = scaled(CAP_MS);
@@ -104,5 +110,6 @@ int main(void)
         support_test(test_renewal_by_keep_in_an_outage),
         support_test(test_renewal_by_keep_ends_at_the_cap),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

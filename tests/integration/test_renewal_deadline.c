@@ -17,6 +17,7 @@ static void paused_body(size_t count)
     rlk_posix_options options = proxied_options();
     rlk_event event;
     size_t i;
+
     options.response_timeout_ms = scaled(10000);
     start_with(count, NULL, &config, &options);
     for (i = 0; i < count; i++)
@@ -29,6 +30,7 @@ static void paused_body(size_t count)
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "CLIENT UNPAUSE");
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+
     proxied_calm(&world);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
     assert_false(rlk_is_held(&lock));
@@ -41,6 +43,7 @@ static void paused_body(size_t count)
 static void test_fault_64_client_pause_over_renewals(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         paused_body(sizes[i]);
@@ -55,12 +58,14 @@ static void late_ok_body(size_t count, bool tick_first)
     rlk_posix_options options = proxied_patient_options(&clock_of_client);
     rlk_event event;
     int scripts;
+
     start_with(count, NULL, &config, &options);
     scripts = proxied_count(&world, "EVALSHA");
     proxied_hold(&world, PROXY_TO_CLIENT);
     test_clock_jump(&clock_of_client, config.ttl_ms / 2); /* due */
     serve_until(client(), proxied_count(&world, "EVALSHA") == scripts + (int)count);
     wait_until(proxy_held(world.proxies[count - 1], PROXY_TO_CLIENT) > 0);
+
     if (!tick_first)
         proxied_release(&world);
     support_sleep_ms(20);
@@ -73,6 +78,7 @@ static void late_ok_body(size_t count, bool tick_first)
         support_fail("event %d after LOST", (int)event.type);
     assert_false(rlk_is_held(&lock));
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0); /* cleaned up */
+
     assert_result(rlk_extend(&lock, 1000), RLK_LOST);
     stop();
 }
@@ -80,6 +86,7 @@ static void late_ok_body(size_t count, bool tick_first)
 static void test_fault_86_renewal_answered_after_the_deadline(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         late_ok_body(sizes[i], false);
@@ -94,6 +101,7 @@ static void test_fault_86_renewal_answered_after_the_deadline(void **state)
 static void assert_lost_at_the_cap(int64_t acquired_ms)
 {
     int64_t held_ms = support_now_ms() - acquired_ms;
+
     assert_between(held_ms, scaled(CAP_MS) - scaled(CAP_MS) / 50 - 10,
                    scaled(CAP_MS) + scaled(300));
     assert_false(rlk_is_held(&lock));
@@ -105,6 +113,7 @@ static void capped_body(size_t count)
     unsigned renewed = 0;
     int64_t acquired_ms;
     rlk_event event;
+
     config.max_hold_ms = scaled(CAP_MS);
     start_with(count, NULL, &config, NULL);
     acquired_ms = support_now_ms() - rlk_held_ms(&lock);
@@ -121,6 +130,7 @@ static void capped_body(size_t count)
     assert_lost_at_the_cap(acquired_ms);
     /* others have it as soon as that */
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+
     assert_between(support_now_ms() - acquired_ms, 0, scaled(CAP_MS + 600));
     loop_quiet(client(), config.ttl_ms / 2);
     /* and the cap of the next time counts anew */
@@ -133,6 +143,7 @@ static void capped_body(size_t count)
 static void test_renewal_ends_at_the_cap(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         capped_body(sizes[i]);
@@ -147,6 +158,7 @@ static void shortened_body(size_t count, bool kept)
     int64_t left_ms = scaled(3000);
     int scripts;
     size_t i;
+
     config.auto_renew = !kept;
     start_with(count, NULL, &config, NULL);
     scripts = proxied_count(&world, "EVALSHA");
@@ -157,6 +169,7 @@ static void shortened_body(size_t count, bool kept)
         /* looks, and renews at the latest at the call after that */
         wait_until(rlk_keep_alive(&lock) == RLK_OK && rlk_remaining_ms(&lock) > scaled(20000) &&
                    proxied_count(&world, "EVALSHA") >= scripts + 2);
+
     } else {
         assert_event(client(), RLK_EV_RENEWED, RLK_OK);
         assert_true(rlk_remaining_ms(&lock) > scaled(20000));
@@ -170,6 +183,7 @@ static void shortened_body(size_t count, bool kept)
 static void test_renewal_of_a_lease_that_was_shortened(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         shortened_body(sizes[i], false);
@@ -185,5 +199,6 @@ int main(void)
         support_test(test_renewal_ends_at_the_cap),
         support_test(test_renewal_of_a_lease_that_was_shortened),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,12 +14,14 @@ static void goes_on(size_t count)
     unsigned renewed = 0;
     int64_t until;
     int scripts;
+
     start(count, &config);
     strcpy(token, token_of(&lock));
     scripts = proxied_count(&world, "EVALSHA");
     until = support_now_ms() + TERMS * config.ttl_ms;
     while (support_now_ms() < until) {
         rlk_event event;
+
         if (loop_next_event(client(), &event, config.ttl_ms / 30)) {
             assert_int_equal(event.type, RLK_EV_RENEWED);
             assert_result(event.result, RLK_OK);
@@ -49,6 +51,7 @@ static void goes_on(size_t count)
 static void test_renewal_keeps_a_short_lease_for_long(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         goes_on(sizes[i]);
@@ -61,6 +64,7 @@ static void test_renewal_among_other_calls(void **state)
     rlk_lock other;
     rlk_holder holder;
     int64_t until;
+
     (void)state;
     start(1, &config);
     assert_result(rlk_lock_init(&other, &client()->client, "other", NULL), RLK_OK);
@@ -89,6 +93,7 @@ static void test_fault_07_08_renewals_without_their_script(void **state)
 {
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     int round;
+
     (void)state;
     start(3, &config);
     for (round = 0; round < 4; round++) {
@@ -109,5 +114,6 @@ int main(void)
         support_test(test_renewal_among_other_calls),
         support_test(test_fault_07_08_renewals_without_their_script),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

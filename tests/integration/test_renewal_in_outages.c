@@ -15,6 +15,7 @@ static void lost_in_an_outage(const outage *what, size_t count)
     int64_t left_ms;
     unsigned unknown = 0;
     rlk_event event;
+
     start(count, &config);
     begin(what);
     left_ms = rlk_remaining_ms(&lock);
@@ -37,6 +38,7 @@ static void lost_in_an_outage(const outage *what, size_t count)
     end(what);
     /* what is left of it is cleaned up, and it is as good as new */
     serve_until(client(), proxied_holding(&world, KEY, NULL) == 0);
+
     loop_quiet(client(), config.ttl_ms / 2);
     assert_result(rlk_acquire(&lock, scaled(5000)), RLK_OK);
     assert_event(client(), RLK_EV_RENEWED, RLK_OK);
@@ -47,6 +49,7 @@ static void lost_in_an_outage(const outage *what, size_t count)
 static void test_renewal_unknown_then_lost_without_the_network(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(outages) * COUNT_OF(sizes); i++)
         lost_in_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
@@ -56,6 +59,7 @@ static void test_renewal_unknown_then_lost_without_the_network(void **state)
 static void test_fault_36_renewals_that_nobody_hears_of(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         lost_in_an_outage(&outage_unheard, sizes[i]);
@@ -67,5 +71,6 @@ int main(void)
         support_test(test_renewal_unknown_then_lost_without_the_network),
         support_test(test_fault_36_renewals_that_nobody_hears_of),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 static const rlk_posix_options *deaf(void)
 {
     static rlk_posix_options options;
+
     options = proxied_options();
     options.no_tracking = true;
     return &options;
@@ -36,6 +37,7 @@ static void refused(void (*act)(server *redis), rlk_result why, size_t count)
     rlk_event event;
     int64_t start_ms;
     int sets;
+
     start_with(count, NULL, &config, deaf());
     sets = proxied_count(&world, "SET");
     nodes_each(&world.set, act);
@@ -63,6 +65,7 @@ static void refused(void (*act)(server *redis), rlk_result why, size_t count)
 static void test_renewal_refused_then_lost(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         refused(take_away, RLK_NOT_OWNER, sizes[i]);
@@ -104,10 +107,12 @@ static void test_renewal_by_a_server_that_does_not_write(void **state)
         {want_replicas, want_none, RLK_E_NOREPLICAS},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = config_renewing(1500);
         rlk_event event;
+
         config.node_timeout_ms = scaled(150);
         start(3, &config);
         nodes_each(&world.set, cases[i].spoil);
@@ -133,5 +138,6 @@ int main(void)
         support_test(test_renewal_refused_then_lost),
         support_test(test_renewal_by_a_server_that_does_not_write),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void clock_set(void)
 
 static void *clock_run(void *unused)
 {
-    while (__atomic_load_n(&clock_running, __ATOMIC_SEQ_CST)) {
+    while (__atomic_load_n(&clock_running, __ATOMIC_SEQ_CST) != 0) {
         clock_set();
         support_sleep_ms(1);
     }
@@ -60,7 +60,7 @@ static void clock_end(void)
 {
     if (clock_folder == NULL)
         return;
-    if (__atomic_exchange_n(&clock_running, 0, __ATOMIC_SEQ_CST))
+    if (__atomic_exchange_n(&clock_running, 0, __ATOMIC_SEQ_CST) != 0)
         pthread_join(clock_thread, NULL);
     munmap(clock_us, sizeof *clock_us);
     support_folder_remove(clock_folder);
@@ -74,6 +74,7 @@ static void clock_for_servers(void)
     char path[256];
     int64_t start_us;
     int fd;
+
     support_at_teardown(clock_end);
     clock_offset_ms = 0;
     clock_folder = support_folder_new();
@@ -108,8 +109,10 @@ static int64_t pttl(void)
 static void serve_both(int64_t ms)
 {
     int64_t until = support_now_ms() + ms;
+
     do {
         rlk_event event;
+
         while (loop_next_event(&holders.posix, &event, 3))
             assert_int_equal(event.type, RLK_EV_RENEWED);
         loop_quiet(&waiters.posix, 3);
@@ -120,6 +123,7 @@ static size_t is_asked_by_both(void)
 {
     size_t nodes_asked = 0;
     size_t i;
+
     for (i = 0; i < holders.count; i++)
         nodes_asked += server_calls(holders.servers[i], "set") >= 2;
     return nodes_asked;
@@ -129,6 +133,7 @@ static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_holder said[RLK_MAX_NODES];
+
     config.ttl_ms = scaled(ttl_ms);
     config.auto_renew = true;
     config.recheck_max_ms = HOUR_MS;
@@ -145,6 +150,7 @@ static void begin(size_t count, int64_t ttl_ms)
     assert_between(pttl(), 1, config.ttl_ms);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     wait_until((serve_both(1), is_asked_by_both() >= holders.posix.client.quorum));
+
     serve_both(50);
 }
 
@@ -162,6 +168,7 @@ static void end(void)
 static void jumps_ahead(size_t count)
 {
     int64_t start_ms;
+
     begin(count, 1500);
     assert_result(rlk_extend(&lock, scaled(60000)), RLK_OK); /* no renewal is due for long */
     serve_both(20);
@@ -169,6 +176,7 @@ static void jumps_ahead(size_t count)
     start_ms = support_now_ms();
     {
         rlk_event event;
+
         do {
             if (!loop_next_event(&holders.posix, &event, scaled(5000)))
                 support_fail("nothing was heard of it");
@@ -211,12 +219,13 @@ static void jumps_back(size_t count, bool released)
         assert_int_equal(rlk_lock_operation(&waiter), RLK_OP_ACQUIRE);
         {
             rlk_event event;
+
             do
                 assert_true(loop_next_event(&holders.posix, &event, scaled(5000)));
             while (event.type == RLK_EV_RENEWED);
             assert_int_equal(event.type, RLK_EV_LOST);
         }
-        serve_until(&holders.posix, !server_text(holders.servers[0], "GET " KEY) ||
+        serve_until(&holders.posix, server_text(holders.servers[0], "GET " KEY) == NULL ||
                                         rlk_is_held(&waiter) ||
                                         (loop_serve(&waiters.posix, 1), false));
     }
@@ -240,6 +249,7 @@ static void test_fault_26_server_clock_jumps_back(void **state)
 static void test_fault_26_waiter_and_a_server_clock_that_jumped(void **state)
 {
     int64_t sets;
+
     (void)state;
     begin(1, 900);
     assert_result(rlk_release(&lock), RLK_OK);
@@ -254,6 +264,7 @@ static void test_fault_26_waiter_and_a_server_clock_that_jumped(void **state)
     assert_between(server_calls(holders.servers[0], "set") - sets, 1, 2);
     clock_jump(HOUR_MS);
     wait_until(server_integer(holders.servers[0], "EXISTS " KEY) == 0); /* which tells */
+
     assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     end();
 }
@@ -265,5 +276,6 @@ int main(void)
         support_test(test_fault_26_server_clock_jumps_back),
         support_test(test_fault_26_waiter_and_a_server_clock_that_jumped),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 static void without_data(size_t count)
 {
     int64_t start_ms;
+
     start(count, 30000);
     rivals_hold(&both);
     begin_to_wait();
@@ -35,6 +36,7 @@ static void without_data(size_t count)
 static void test_fault_20_restart_without_data_under_renewals(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         without_data(sizes[i]);
@@ -46,6 +48,7 @@ static void test_fault_20_restart_without_data_and_tracking(void **state)
     rlk_posix_options options = proxied_options();
     rlk_lock_config config = config_renewing(900);
     rlk_event event;
+
     (void)state;
     options.no_tracking = true;
     proxied_start(&both.world, 1, false, NULL, &options);
@@ -69,19 +72,23 @@ static void with_data(size_t count)
 {
     rlk_event event;
     int round;
+
     start(count, 4000);
     rivals_hold(&both);
     begin_to_wait();
     for (round = 0; round < 3; round++) {
         int accepted = proxied_accepted(&both.world);
+
         nodes_each(&both.world.set, server_save);
         restart(true);
         serve_until(client(), (loop_quiet(&both.others.posix, 1),
                                proxied_accepted(&both.world) >= accepted + (int)count));
+
         while (loop_next_event(client(), &event, 30))
             assert_int_equal(event.type, RLK_EV_RENEWED);
         assert_true(rlk_is_held(&both.lock));
         serve_until(&both.others.posix, is_asked(1)); /* it waits there again */
+
         loop_quiet(&both.others.posix, 1);
     }
     assert_int_equal(kills(), 0);
@@ -97,6 +104,7 @@ static void with_data(size_t count)
 static void test_loss_by_restarts_with_the_data(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         with_data(sizes[i]);
@@ -108,6 +116,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
     rlk_posix_options options = proxied_options();
     rlk_event event;
     size_t i;
+
     options.response_timeout_ms = scaled(10000); /* only the server's end ends the connection */
     start_with(count, 2400, &options);
     rivals_hold(&both);
@@ -116,6 +125,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
         proxy_hold(both.world.proxies[i], PROXY_TO_SERVER);
     for (i = 0; i < count; i++)
         serve_until(client(), proxy_held(both.world.proxies[i], PROXY_TO_SERVER) > 0);
+
     restart(keep_data);
     do {
         if (!loop_next_event(client(), &event, scaled(8000)))
@@ -142,6 +152,7 @@ static void killed_in_a_renewal(size_t count, bool keep_data)
 static void test_fault_71_killed_in_a_renewal(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         killed_in_a_renewal(sizes[i], true);
@@ -157,6 +168,7 @@ static void replaced(size_t count, bool renewal_under_way)
     server *fresh[RLK_MAX_NODES];
     rlk_lock behind;
     size_t i;
+
     start(count, 1500);
     rlk_lock_close(&both.waiter);
     /* both by the proxies, the second behind the first in no way: another key */
@@ -177,8 +189,10 @@ static void replaced(size_t count, bool renewal_under_way)
     {
         bool lost = false;
         bool acquired = false;
+
         while (!lost || !acquired) {
             rlk_event event;
+
             if (!loop_next_event(client(), &event, scaled(5000)))
                 support_fail("no event came");
             if (event.lock == &behind) {
@@ -203,6 +217,7 @@ static void replaced(size_t count, bool renewal_under_way)
 static void test_fault_91_another_server_at_the_address(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         replaced(sizes[i], false);
@@ -219,5 +234,6 @@ int main(void)
         support_test(test_fault_71_killed_in_a_renewal),
         support_test(test_fault_91_another_server_at_the_address),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 static void older_ttl(size_t count)
 {
     size_t i;
+
     start(count, 30000);
     rivals_hold(&both);
     for (i = 0; i < count; i++) /* what the snapshot has */
@@ -24,6 +25,7 @@ static void older_ttl(size_t count)
     assert_true(rlk_remaining_ms(&both.lock) > scaled(50000));
     {
         rlk_event event; /* of the touch */
+
         while (rlk_client_next_event(&client()->client, &event))
             assert_int_equal(event.type, RLK_EV_RENEWED);
     }
@@ -43,6 +45,7 @@ static void older_ttl(size_t count)
 static void test_fault_74_older_ttl_is_renewed_at_once(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         older_ttl(sizes[i]);
@@ -52,6 +55,7 @@ static void test_fault_74_older_ttl_is_renewed_at_once(void **state)
 static void stranger_is_back(size_t count)
 {
     size_t i;
+
     start(count, 30000);
     for (i = 0; i < count; i++)
         server_do(both.world.set.servers[i], "SET " RIVALS_KEY " stranger PX %d",
@@ -65,6 +69,7 @@ static void stranger_is_back(size_t count)
     assert_event(client(), RLK_EV_LOST, RLK_LOST);
     assert_result(rlk_release(&both.lock), RLK_LOST);
     serve_until(&both.others.posix, is_asked(1));
+
     loop_quiet(&both.others.posix, 20); /* the waiter waits for him, then */
     assert_int_equal(proxied_holding(&both.world, RIVALS_KEY, "stranger"), count);
     for (i = 0; i < count; i++)
@@ -76,6 +81,7 @@ static void stranger_is_back(size_t count)
 static void test_loss_by_a_snapshot_of_another_holder(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         stranger_is_back(sizes[i]);
@@ -87,6 +93,7 @@ static void released_is_back(size_t count)
 {
     int64_t left_ms;
     int64_t start_ms;
+
     start(count, 1500);
     rivals_hold(&both);
     nodes_each(&both.world.set, server_save);
@@ -94,6 +101,7 @@ static void released_is_back(size_t count)
     proxied_calm(&both.world);
     restart(true);
     serve_until(client(), proxied_holding(&both.world, RIVALS_KEY, NULL) == count);
+
     left_ms = server_integer(both.world.set.servers[0], "PTTL " RIVALS_KEY);
     start_ms = support_now_ms();
     assert_between(left_ms, 1, scaled(1500));
@@ -111,6 +119,7 @@ static void released_is_back(size_t count)
 static void test_fault_74_released_key_is_waited_for(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         released_is_back(sizes[i]);
@@ -123,5 +132,6 @@ int main(void)
         support_test(test_loss_by_a_snapshot_of_another_holder),
         support_test(test_fault_74_released_key_is_waited_for),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,7 @@ static pid_t children[PROCESSES];
 static void processes_kill(void)
 {
     int i;
+
     for (i = 0; i < PROCESSES; i++) {
         if (children[i] <= 0)
             continue;
@@ -43,10 +44,11 @@ static void want_it_and_exit(int process)
 {
     static nodes own;
     rlk_lock lock;
+
     nodes_open_again(&own, &set, NULL);
     if (rlk_lock_init(&lock, &own.posix.client, "foobar", NULL) != RLK_OK)
         _exit(100);
-    while (!__atomic_load_n(&shared->over, __ATOMIC_SEQ_CST)) {
+    while (__atomic_load_n(&shared->over, __ATOMIC_SEQ_CST) == 0) {
         if (rlk_acquire(&lock, 100) != RLK_OK)
             continue;
         if (__atomic_add_fetch(&shared->inside, 1, __ATOMIC_SEQ_CST) != 1)
@@ -64,8 +66,10 @@ static int had_least(void)
 {
     int least = shared->sum;
     int i;
+
     for (i = 0; i < PROCESSES; i++) {
         int had = __atomic_load_n(&shared->had[i], __ATOMIC_SEQ_CST);
+
         least = had < least ? had : least;
     }
     return least;
@@ -74,9 +78,10 @@ static int had_least(void)
 static void contend(size_t count)
 {
     int i;
+
     nodes_start(&set, count, NULL, NULL);
-    shared = (tally *)mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shared = (tally *)mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                           -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     support_at_teardown(processes_kill);
     for (i = 0; i < PROCESSES; i++) {
@@ -87,9 +92,11 @@ static void contend(size_t count)
     /* until each has its turn now and then, over at least so many acquisitions */
     wait_until(shared->sum >= 1500 / support_time_factor() &&
                had_least() * 3 * PROCESSES >= shared->sum);
+
     __atomic_store_n(&shared->over, 1, __ATOMIC_SEQ_CST);
     for (i = 0; i < PROCESSES; i++) {
         int status = 0;
+
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
         children[i] = 0;
         assert_int_equal(status, 0);
@@ -116,5 +123,6 @@ int main(void)
         support_test(test_fault_121_shares_of_one_node),
         support_test(test_fault_121_shares_of_a_quorum),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,7 @@ static void test_sizing_least_memory_is_enough(void **state)
     sizing_expect(LOCKS, RLK_OP_RELEASE);
     for (i = 0; i < NODES; i++)
         wait_until(sizing_is_gone(servers[i]));
+
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_lock_close(&all.locks[i]), RLK_OK);
     rlk_posix_close(&all.posix);
@@ -177,5 +178,6 @@ int main(void)
         support_test(test_sizing_less_is_refused),
         support_test(test_sizing_formulas),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

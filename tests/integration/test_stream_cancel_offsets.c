@@ -65,6 +65,7 @@ static void start(void)
     rlk_posix_options options = proxied_options();
     rlk_holder holder;
     size_t i;
+
     clock_of_client = real;
     options.env = test_clock_env(&clock_of_client);
     options.operation_timeout_ms = OPERATION_MS;
@@ -73,6 +74,7 @@ static void start(void)
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
         rlk_lock_config config = {.ttl_ms = 30000, .node_timeout_ms = 9000};
+
         assert_result(rlk_lock_init(&locks[i], &client()->client, keys[i], &config), RLK_OK);
     }
     assert_result(rlk_query(&locks[0], &holder, 1), RLK_NOT_HELD);
@@ -81,6 +83,7 @@ static void start(void)
 static void stop(void)
 {
     size_t i;
+
     assert_int_equal(proxy_accepted(middle()), 1); /* one connection did it all */
     for (i = 0; i < LOCKS; i++)
         assert_result(rlk_lock_close(&locks[i]), RLK_OK);
@@ -106,6 +109,7 @@ static rlk_result victim_start(rlk_operation operation)
 static void start_all(rlk_operation operation)
 {
     size_t i;
+
     for (i = 0; i < LOCKS; i++)
         results[i] = INT32_MAX; /* none yet */
     events_lost = 0;
@@ -122,8 +126,10 @@ static void start_all(rlk_operation operation)
 static void collect(void)
 {
     rlk_event event;
+
     while (rlk_client_next_event(&client()->client, &event)) {
         size_t i = (size_t)(event.lock - locks);
+
         assert_true(i < LOCKS);
         if (event.type == RLK_EV_LOST) {
             events_lost++;
@@ -149,6 +155,7 @@ static void collect(void)
 static bool all_ended(void)
 {
     size_t i;
+
     collect();
     for (i = 0; i < LOCKS; i++)
         if (results[i] == INT32_MAX)
@@ -159,6 +166,7 @@ static bool all_ended(void)
 static void assert_key(size_t i, bool held)
 {
     const char *value = server_text(redis(), "GET %s", keys[i]);
+
     assert_int_equal(rlk_is_held(&locks[i]), held);
     if (held) {
         assert_non_null(value);
@@ -185,6 +193,7 @@ static void assert_others(void)
 static void assert_victim(rlk_operation operation, ending how)
 {
     int result = results[VICTIM];
+
     switch (operation) {
     case RLK_OP_ACQUIRE:
         if (result != RLK_OK)
@@ -216,8 +225,10 @@ static void assert_in_step(void)
 {
     rlk_holder holder;
     size_t i;
+
     for (i = 0; i < LOCKS; i++) {
         bool held = rlk_is_held(&locks[i]);
+
         assert_result(rlk_check(&locks[i]), held ? RLK_OK : RLK_NOT_HELD);
         assert_result(rlk_query(&locks[i], &holder, 1), held ? RLK_OK : RLK_NOT_HELD);
         assert_int_equal(holder.ours, held);
@@ -243,11 +254,13 @@ static bool run(rlk_operation operation, ending how, proxy_direction direction, 
 {
     bool queries = false;
     int scripts;
+
     hold_what_is_needed(operation);
     scripts = proxy_count(middle(), "EVALSHA");
     proxy_hold_after(middle(), direction, n);
     start_all(operation);
     serve_until(client(), proxy_held(middle(), direction) == total - n);
+
     loop_serve(client(), 1); /* what came of the replies is read */
     collect();
     if (how == BY_DEADLINE)
@@ -264,6 +277,7 @@ static bool run(rlk_operation operation, ending how, proxy_direction direction, 
     }
     proxy_release(middle());
     serve_until(client(), all_ended());
+
     /* behind whatever is left of the cleaning */
     assert_result(rlk_check(&locks[ACQUIRES]), RLK_OK);
     assert_others();
@@ -297,6 +311,7 @@ static span measure(rlk_operation operation, proxy_direction direction)
     static const char ttl[] = ":30000\r\n";
     span bytes = {0, 0, 0, 0};
     size_t before;
+
     hold_what_is_needed(operation);
     before = proxy_bytes(middle(), direction);
     assert_result(rlk_acquire(&locks[ACQUIRES], RLK_TRY), RLK_OK);
@@ -305,6 +320,7 @@ static span measure(rlk_operation operation, proxy_direction direction)
     assert_result(victim_start(operation), RLK_PENDING);
     results[VICTIM] = INT32_MAX;
     serve_until(client(), (collect(), results[VICTIM] != INT32_MAX));
+
     assert_int_equal(results[VICTIM], RLK_OK);
     proxied_calm(&world);
     bytes.end = proxy_bytes(middle(), direction) - before;
@@ -329,10 +345,12 @@ static void at_every_offset(rlk_operation operation, proxy_direction direction)
     size_t gave_up = 0;
     span bytes;
     size_t n;
+
     start();
     bytes = measure(operation, direction);
     for (n = 0; n < bytes.total; n++) {
         size_t given_up = 0;
+
         if (!is_offset_wanted(&bytes, n))
             continue;
         given_up += run(operation, BY_CANCEL, direction, n, bytes.total);
@@ -398,5 +416,6 @@ int main(void)
         support_test(test_cancel_offsets_release_to_server),
         support_test(test_cancel_offsets_release_to_client),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

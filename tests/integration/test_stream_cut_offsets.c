@@ -19,7 +19,8 @@ static server *redis(void)
 static void assert_server_has(const char *token)
 {
     const char *value = server_text(redis(), "GET " KEY);
-    if (token) {
+
+    if (token != NULL) {
         assert_non_null(value);
         assert_string_equal(value, token);
     } else {
@@ -31,6 +32,7 @@ static void assert_server_has(const char *token)
 static rlk_result whole_life(void)
 {
     rlk_result released;
+
     assert_result(rlk_acquire(&lock, 20000), RLK_OK);
     assert_server_has(token_of(&lock));
     assert_between(server_integer(redis(), "PTTL " KEY), 20000, 30000);
@@ -49,6 +51,7 @@ static rlk_result whole_life(void)
 static void start(bool tcp)
 {
     rlk_posix_options options = proxied_options();
+
     options.backoff_min_ms = 1;
     options.backoff_max_ms = 1;
     options.operation_timeout_ms = 20000;
@@ -91,6 +94,7 @@ static size_t cut_everywhere(bool tcp, proxy_direction direction, proxy_ending e
         /* from a connection that is known to be up */
         serve_until(&world.set.posix, rlk_conn_get_state(rlk_client_conn(&world.set.posix.client,
                                                                          0)) == RLK_CONN_READY);
+
         accepted = proxy_accepted(middle);
         proxy_cut_after(middle, direction, n, ending, pass);
         released = whole_life();
@@ -100,6 +104,7 @@ static size_t cut_everywhere(bool tcp, proxy_direction direction, proxy_ending e
         serve_until(&world.set.posix, proxy_accepted(middle) == accepted + 1);
         serve_until(&world.set.posix, rlk_conn_get_state(rlk_client_conn(&world.set.posix.client,
                                                                          0)) == RLK_CONN_READY);
+
         assert_server_has(NULL);
     }
     /* An OK of release must be the rule: GONE is for a deletion whose reply was lost. */
@@ -141,5 +146,6 @@ int main(void)
         support_test(test_fault_29_cut_before_every_byte_to_the_server),
         support_test(test_fault_31_cut_at_every_byte_of_the_replies),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ static const size_t sizes[] = {1, 3};
 static void on_each_world(void (*body)(void))
 {
     size_t i;
+
     for (i = 0; i < COUNT_OF(sizes); i++) {
         proxied_start(&world, sizes[i], true, NULL, NULL);
         proxied_lock_init(&world, &lock, KEY, NULL);
@@ -37,6 +38,7 @@ static int nodes_count(void)
 static void on_all(const char *words, proxy_action action, const char *bytes)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         proxy_on(world.proxies[i], words, 1, action, bytes);
 }
@@ -44,6 +46,7 @@ static void on_all(const char *words, proxy_action action, const char *bytes)
 static void inject(const char *bytes)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         proxy_inject(world.proxies[i], bytes, strlen(bytes));
 }
@@ -57,6 +60,7 @@ static uint32_t failures(void)
 {
     uint32_t count = 0;
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         count += rlk_conn_failures(rlk_client_conn(&world.set.posix.client, i));
     return count;
@@ -83,6 +87,7 @@ static void release_and_stay_free(void)
 static void duplicate_set_body(void)
 {
     uint32_t before = failures();
+
     on_all("SET " KEY, PROXY_DUPLICATE, NULL);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_on_quorum();
@@ -95,6 +100,7 @@ static void duplicate_set_body(void)
 static void duplicate_script_body(void)
 {
     uint32_t before = failures();
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxied_calm(&world); /* a minority may answer later */
     on_all("EVALSHA", PROXY_DUPLICATE, NULL);
@@ -121,10 +127,12 @@ static void inject_idle_body(void)
                                         "\r\n",
                                         "$-7\r\n"};
     size_t i;
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxied_calm(&world);
     for (i = 0; i < COUNT_OF(bytes); i++) {
         uint32_t before = failures();
+
         inject(bytes[i]);
         assert_poisoned_once(before);
         assert_true(rlk_is_held(&lock));
@@ -140,6 +148,7 @@ static void inject_idle_body(void)
 static void inject_push_body(void)
 {
     uint32_t before = failures();
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxied_calm(&world);
     inject(">2\r\n+invalidate\r\n*1\r\n$6\r\n" KEY "\r\n");
@@ -156,9 +165,11 @@ static void inject_push_body(void)
 static void inject_in_flight(const char *bytes)
 {
     rlk_event event;
+
     on_all("SET " KEY, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
+
     inject(bytes);
     proxied_calm(&world);
     assert_false(rlk_is_held(&lock));
@@ -168,6 +179,7 @@ static void inject_in_flight(const char *bytes)
     assert_int_equal(event.operation, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_result_class(event.result), RLK_KIND_PROTOCOL);
     serve_until(&world.set.posix, nodes_ready(&world.set));
+
     loop_quiet(&world.set.posix, 100);
     assert_int_equal(proxied_holding(&world, KEY, NULL), 0);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -215,6 +227,7 @@ static void retried_set_body(void)
 {
     const char *token;
     size_t i;
+
     on_all("SET " KEY, PROXY_REWRITE, "$-1\r\n");
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
     token = token_of(&lock);
@@ -247,6 +260,7 @@ static void retried_release_body(void)
 static void retried_extend_body(void)
 {
     size_t i;
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     proxied_calm(&world);
     assert_result(rlk_extend(&lock, 10000), RLK_OK);
@@ -254,6 +268,7 @@ static void retried_extend_body(void)
     for (i = 0; i < world.set.count; i++) {
         /* what the proxy does: the same command, a little later */
         const char *digest = "cf0fa691994b553610beb3adf90d35b481bfff75";
+
         assert_between(server_integer(world.set.servers[i], "EVALSHA %s 1 " KEY " %s 40000", digest,
                                       token_of(&lock)),
                        30000, 40000);
@@ -267,6 +282,7 @@ static void retried_set_after_release_body(void)
 {
     const char *token;
     size_t i;
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     token = token_of(&lock);
     release_and_stay_free();
@@ -305,6 +321,7 @@ static void many_collect(size_t count)
     while (count-- > 0) {
         rlk_event event;
         size_t i;
+
         assert_true(loop_next_event(&many_client, &event, INT64_C(20000) * support_time_factor()));
         i = (size_t)(event.lock - many_locks);
         assert_true(i < MANY);
@@ -331,6 +348,7 @@ static void test_fault_90_one_of_a_thousand(void **state)
     proxy *middle = proxy_start(server_url(redis), false);
     rlk_holder holder;
     size_t i;
+
     (void)state;
     options.response_timeout_ms = 60000;
     options.settle_timeout_ms = 60000;
@@ -338,6 +356,7 @@ static void test_fault_90_one_of_a_thousand(void **state)
     assert_result(rlk_posix_open(&many_client, proxy_url(middle), &options), RLK_OK);
     for (i = 0; i < MANY; i++) {
         rlk_lock_config config = {.ttl_ms = 600000, .node_timeout_ms = 60000};
+
         snprintf(many_keys[i], sizeof many_keys[i], "lock:%zu", i);
         assert_result(rlk_lock_init(&many_locks[i], &many_client.client, many_keys[i], &config),
                       RLK_OK);
@@ -353,6 +372,7 @@ static void test_fault_90_one_of_a_thousand(void **state)
     /* these were not sent yet, so there is nothing to be found out */
     {
         rlk_event event;
+
         assert_true(rlk_client_next_event(&many_client.client, &event));
         assert_result(event.result, RLK_E_RESPONSE_TIMEOUT);
         assert_ptr_equal(event.lock, &many_locks[TIMED_OUT]);
@@ -366,6 +386,7 @@ static void test_fault_90_one_of_a_thousand(void **state)
     for (i = 0; i < MANY; i++) {
         bool held = i != CLOSED && many_expected(i) == RLK_OK;
         const char *value = server_text(redis, "GET %s", many_keys[i]);
+
         if (held) {
             assert_int_equal(many_results[i], RLK_OK);
             assert_non_null(value);
@@ -397,6 +418,7 @@ static void test_fault_90_one_in_flight(void **state)
     proxy *middle = proxy_start(server_url(redis), false);
     rlk_holder holder;
     size_t i;
+
     (void)state;
     options.response_timeout_ms = 60000;
     options.settle_timeout_ms = 60000;
@@ -420,6 +442,7 @@ static void test_fault_90_one_in_flight(void **state)
         static const int expected[] = {RLK_OK,        RLK_OK, RLK_E_RESPONSE_TIMEOUT,
                                        RLK_CANCELLED, -1,     RLK_OK};
         const char *value = server_text(redis, "GET %s", many_keys[i]);
+
         assert_int_equal(many_results[i], expected[i]);
         if (i == 4)
             assert_non_null(value); /* the orphan that was reported */
@@ -439,5 +462,6 @@ int main(void)
         support_test(test_fault_40_injected_in_flight), support_test(test_fault_84_retrying_proxy),
         support_test(test_fault_90_one_of_a_thousand),  support_test(test_fault_90_one_in_flight),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

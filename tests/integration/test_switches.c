@@ -24,6 +24,7 @@ static void test_switches_leave_the_lock_whole(void **state)
     server *redis = server_start(NULL);
     rlk_lock a;
     rlk_lock b;
+
     (void)state;
     open_at(server_url(redis), NULL);
     assert_result(rlk_posix_open(&other, server_url(redis), NULL), RLK_OK);
@@ -67,6 +68,7 @@ static void test_switches_handshake(void **state)
     server *redis;
     rlk_lock lock;
     int64_t hellos;
+
     (void)state;
     config.password = "secret";
     redis = server_start(&config);
@@ -94,6 +96,7 @@ static void test_switches_texts(void **state)
 {
     server *redis = server_start(NULL);
     rlk_lock lock;
+
     (void)state;
     server_stop(redis);
     open_at(server_url(redis), NULL);
@@ -116,6 +119,7 @@ static void test_switches_nodes(void **state)
     static rlk_posix_memory memory[RLK_MAX_NODES + 1];
     const char *urls[RLK_MAX_NODES + 1];
     size_t i;
+
     (void)state;
     for (i = 0; i <= RLK_MAX_NODES; i++)
         urls[i] = "redis://127.0.0.1";
@@ -134,5 +138,6 @@ int main(void)
         support_test(test_switches_texts),
         support_test(test_switches_nodes),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ static void work(worker *self, rlk_lock *lock)
 {
     while (self->rounds < ROUNDS) {
         rlk_result result = rlk_acquire(lock, 60000);
+
         if (result == RLK_OK) {
             if (__atomic_fetch_add(self->inside, 1, __ATOMIC_RELAXED) != 0)
                 self->crowded = true;
@@ -47,6 +48,7 @@ static void *run(void *argument)
     worker *self = (worker *)argument;
     rlk_posix_client posix;
     rlk_lock lock;
+
     config.retry_min_ms = 1;
     config.retry_max_ms = 5;
     self->bad = rlk_posix_open(&posix, self->url, NULL);
@@ -68,8 +70,9 @@ static void test_fault_53_one_client_a_thread(void **state)
     worker workers[THREADS];
     int inside = 0;
     size_t i;
+
     (void)state;
-    memset(workers, 0, sizeof(workers));
+    memset(workers, 0, sizeof workers);
     for (i = 0; i < THREADS; i++) {
         workers[i].url = server_url(redis);
         workers[i].inside = &inside;
@@ -99,8 +102,10 @@ static void *run_shared(void *argument)
 {
     shared *common = (shared *)argument;
     unsigned i;
+
     for (i = 0; i < ROUNDS; i++) {
         rlk_result result;
+
         pthread_mutex_lock(&common->mutex);
         /* whoever comes goes on with what the last one left */
         result = rlk_is_held(&common->lock) ? rlk_release(&common->lock)
@@ -120,6 +125,7 @@ static void test_fault_53_one_client_under_a_mutex(void **state)
     server *redis = server_start(NULL);
     pthread_t threads[THREADS];
     size_t i;
+
     (void)state;
     assert_int_equal(pthread_mutex_init(&common.mutex, NULL), 0);
     assert_result(rlk_posix_open(&common.posix, server_url(redis), NULL), RLK_OK);
@@ -143,5 +149,6 @@ int main(void)
         support_test(test_fault_53_one_client_a_thread),
         support_test(test_fault_53_one_client_under_a_mutex),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,8 +99,10 @@ static void test_tls_waits_for_the_holder(void **state)
     server_do(redis, "SET key somebody");
     run = tls_start(redis, "localhost", "ca.crt");
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
     wait_until(server_calls(redis, "set") >= 3);
+
     server_integer(redis, "DEL key");
     assert_int_equal(program_wait(run), 0);
 
@@ -120,6 +122,7 @@ static void test_tls_connects_again(void **state)
     server_do(redis, "SET key somebody");
     run = tls_start(redis, "localhost", "ca.crt");
     wait_until(server_calls(redis, "set") >= 2);
+
     server_restart(redis, false);
     program_expect(run, "acquired, for 2");
     assert_int_equal(program_wait(run), 0);
@@ -178,5 +181,6 @@ int main(void)
         support_test(test_tls_refuses_another_ca),
         support_test(test_tls_refuses_a_server_without_tls),
     };
+
     return cmocka_run_group_tests(tests, tls_setup, tls_teardown);
 }

@@ -22,6 +22,7 @@ static void assert_taken(server *redis, const char *url, int db)
 {
     rlk_posix_client posix;
     rlk_lock lock;
+
     if (rlk_posix_open(&posix, url, NULL) != RLK_OK)
         support_fail("%s: %s", url, rlk_client_error(&posix.client));
     assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
@@ -41,9 +42,11 @@ static void assert_all_taken(const url_form *forms, size_t n, bool tcp)
     server *redis = server_start(&config);
     char port[16];
     size_t i;
+
     snprintf(port, sizeof port, "%d", tcp ? server_port(redis) : 0);
     for (i = 0; i < n; i++) {
         char url[512];
+
         snprintf(url, sizeof url, "%s%s%s", forms[i].before, tcp ? port : server_path(redis),
                  forms[i].behind);
         assert_taken(redis, url, forms[i].db);
@@ -57,6 +60,7 @@ static void test_fault_125_without_a_host_it_is_localhost(void **state)
         {"redis://default:" ESCAPED "@:", "/1", 1},
         {"redis://:", "?password=" ESCAPED, 0},
     };
+
     (void)state;
     assert_all_taken(forms, COUNT_OF(forms), true);
 }
@@ -71,6 +75,7 @@ static void test_fault_126_forms_of_other_programs(void **state)
         {"redis://localhost:", "?username=default&password=" ESCAPED "&db=3", 3},
         {" redis://:" ESCAPED "@localhost:", "/4\r\n", 4},
     };
+
     (void)state;
     assert_all_taken(forms, COUNT_OF(forms), true);
 }
@@ -82,6 +87,7 @@ static void test_fault_126_forms_of_sockets(void **state)
         {"unix://default@", "?db=2&password=" ESCAPED, 2},
         {"unix://", "?password=" ESCAPED "\n", 0},
     };
+
     (void)state;
     assert_all_taken(forms, COUNT_OF(forms), false);
 }
@@ -93,5 +99,6 @@ int main(void)
         support_test(test_fault_126_forms_of_other_programs),
         support_test(test_fault_126_forms_of_sockets),
     };
+
     return cmocka_run_group_tests_name("url forms", tests, NULL, NULL);
 }

@@ -39,6 +39,7 @@ static void test_uv_acquires_and_releases(void **state)
     urls[2] = by_name;
     for (i = 0; i < COUNT_OF(urls); i++) {
         program *run;
+
         if (urls[i][0] == '\0') /* no IPv6 here */
             continue;
         run = uv_start(urls[i]);
@@ -59,8 +60,10 @@ static void test_uv_waits_and_times_out(void **state)
     server_do(redis, "SET key somebody");
     run = uv_start(server_tcp_url(redis));
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
     wait_until(server_calls(redis, "set") >= 3);
+
     server_integer(redis, "DEL key");
     program_expect(run, "released");
     assert_int_equal(program_wait(run), 0);
@@ -81,6 +84,7 @@ static void test_uv_connects_again(void **state)
     server_do(redis, "SET key somebody");
     run = uv_start(server_tcp_url(redis));
     wait_until(server_calls(redis, "set") >= 2);
+
     server_kill(redis);
     support_sleep_ms(300);
     server_restart(redis, false);
@@ -100,12 +104,15 @@ static void test_uv_leaves_a_stream_that_went_dead(void **state)
     server_do(redis, "SET key somebody");
     run = uv_start(server_tcp_url(redis));
     wait_until(server_calls(redis, "set") >= 2);
+
     assert_int_equal(server_integer(redis, "PEXPIRE key %d", ttl_ms), 1);
     wait_until(server_calls(redis, "set") >= 3);
+
     server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
     support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);
+
     program_expect(run, "released");
     assert_int_equal(program_wait(run), 0);
     assert_int_equal(server_integer(redis, "EXISTS key"), 0);
@@ -149,5 +156,6 @@ int main(void)
         support_test(test_uv_leaves_a_stream_that_went_dead),
         support_test(test_uv_says_what_is_wrong),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static rlk_lock others;
 static rlk_lock_config patient(void)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = PATIENT_MS;
     return config;
 }
@@ -31,6 +32,7 @@ static void open_all(const char *url, size_t how_many, const rlk_posix_options *
 {
     rlk_lock_config config = patient();
     size_t i;
+
     count = how_many;
     assert_result(rlk_posix_open(&posix, url, options), RLK_OK);
     for (i = 0; i < count; i++)
@@ -56,9 +58,11 @@ static void wait_from(size_t first)
 {
     int64_t pttls = server_count(redis).pttls;
     size_t i;
+
     for (i = first; i < count; i++)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, server_count(redis).pttls > pttls);
+
     loop_quiet(&posix, 20);
 }
 
@@ -72,6 +76,7 @@ static void assert_acquired(const rlk_lock *expected)
 {
     rlk_event event;
     int64_t start = support_now_ms();
+
     assert_true(loop_next_event(&posix, &event, INT64_C(10000) * support_time_factor()));
     assert_result(event.result, RLK_OK);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
@@ -87,6 +92,7 @@ static crowd_count cost_of(size_t how_many)
 {
     crowd_count before;
     crowd_count after;
+
     begin(how_many, NULL);
     before = server_count(redis);
     wait_behind_somebody();
@@ -110,6 +116,7 @@ static void test_tracking_row_costs_one_waiter(void **state)
     crowd_count one = cost_of(1);
     crowd_count ten = cost_of(10);
     crowd_count hundred = cost_of(100);
+
     (void)state;
     assert_int_equal(one.sets, 1 + 3); /* somebody's; START, and a push twice */
     assert_int_equal(one.pttls, 3);
@@ -130,6 +137,7 @@ static void test_tracking_row_is_served_in_order(void **state)
     crowd_count before;
     crowd_count after;
     size_t i;
+
     (void)state;
     begin(50, &options);
     wait_behind_somebody();
@@ -156,6 +164,7 @@ static void test_tracking_row_goes_round(void **state)
 {
     rlk_posix_options options = {.max_handoffs = 254};
     size_t i;
+
     (void)state;
     begin(4, &options);
     assert_result(rlk_acquire(&locks[0], RLK_TRY), RLK_OK);
@@ -193,6 +202,7 @@ static void yields_after(uint32_t max_handoffs, uint32_t expected)
     rlk_posix_options options = {.max_handoffs = max_handoffs};
     rlk_stats stats;
     size_t i;
+
     begin(expected + 2, &options);
     wait_behind_somebody();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
@@ -242,12 +252,14 @@ static void test_tracking_row_lets_another_process_have_it(void **state)
     uint32_t handed = 0; /* since the other had it */
     rlk_event event;
     size_t i;
+
     (void)state;
     begin(8, &options);
     assert_result(rlk_acquire(&locks[0], RLK_TRY), RLK_OK);
     wait_from(1);
     assert_result(rlk_acquire_start(&others, RLK_FOREVER), RLK_PENDING);
     serve_until(&other, cause_count(&other, RLK_CAUSE_START) == 1);
+
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
     while (cause_count(&posix, RLK_CAUSE_YIELD) < 3) {
         while (loop_next_event(&posix, &event, 20)) { /* much less than it yields for */
@@ -280,6 +292,7 @@ static void first_goes(ending how)
     crowd_count before;
     rlk_event event;
     size_t i;
+
     begin(3, NULL);
     server_do(redis, "SET foobar somebody PX 600000");
     before = server_count(redis);
@@ -287,6 +300,7 @@ static void first_goes(ending how)
     for (i = 1; i < count; i++)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, server_count(redis).pttls > before.pttls);
+
     if (how == CLOSED) {
         loop_quiet(&posix, 20);
         assert_result(rlk_lock_close(&locks[0]), RLK_OK);
@@ -336,6 +350,7 @@ static void test_tracking_row_others_step_out(void **state)
     rlk_posix_options options = {.max_handoffs = 254};
     rlk_event event;
     size_t i;
+
     (void)state;
     begin(10, &options);
     wait_behind_somebody();
@@ -362,6 +377,7 @@ static void test_tracking_row_others_step_out(void **state)
 static void test_tracking_row_first_is_cancelled_while_it_asks(void **state)
 {
     rlk_event event;
+
     (void)state;
     begin(2, NULL);
     server_pause(redis);
@@ -391,6 +407,7 @@ static void assert_lost_and_acquired(const rlk_lock *loser, const rlk_lock *next
     rlk_event event;
     bool lost = false;
     bool acquired = false;
+
     while (!lost || !acquired) {
         assert_true(loop_next_event(&posix, &event, most_ms));
         lost = lost || (event.type == RLK_EV_LOST && event.lock == loser);
@@ -403,6 +420,7 @@ static void test_fault_78_lease_runs_out(void **state)
 {
     rlk_lock_config config = patient();
     int64_t start;
+
     (void)state;
     begin(2, NULL);
     config.ttl_ms = INT64_C(600) * support_time_factor();
@@ -423,6 +441,7 @@ static void test_fault_78_lease_runs_out(void **state)
 static void test_fault_77_next_in_the_row(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(2, NULL);
     wait_behind_somebody();
@@ -443,6 +462,7 @@ static void test_fault_77_next_in_the_row(void **state)
 static void test_fault_78_force_release(void **state)
 {
     rlk_lock third;
+
     (void)state;
     begin(1, NULL);
     wait_behind_somebody();
@@ -459,6 +479,7 @@ static void test_fault_78_release_without_a_reply(void **state)
     rlk_posix_options options = proxied_options();
     proxy *middle;
     int64_t start;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -482,6 +503,7 @@ static void test_fault_78_release_is_unknown(void **state)
     proxy *middle;
     rlk_event event;
     bool acquired = false;
+
     (void)state;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -519,16 +541,19 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
     rlk_event event;
     uint32_t woken = 0;
     size_t i;
+
     begin(0, &options);
     for (i = 0; i < KEYS; i++) {
-        snprintf(names[i], sizeof(names[i]), "key:%zu", i);
+        snprintf(names[i], sizeof names[i], "key:%zu", i);
         server_do(redis, "SET %s somebody PX 600000", names[i]);
         assert_result(rlk_lock_init(&each[i], &posix.client, names[i], &config), RLK_OK);
         assert_result(rlk_acquire_start(&each[i], RLK_FOREVER), RLK_PENDING);
     }
     serve_until(&posix, server_count(redis).pttls == KEYS);
+
     for (i = 0; i < KEYS; i += 3) {
         size_t which = i * 7 % KEYS; /* in any order */
+
         assert_int_equal(server_integer(redis, "DEL %s", names[which]), 1);
         assert_true(loop_next_event(&posix, &event, INT64_C(10000) * support_time_factor()));
         assert_ptr_equal(event.lock, &each[which]);
@@ -547,6 +572,7 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
 static void test_tracking_row_many_keys(void **state)
 {
     static rlk_lock *buckets[512];
+
     (void)state;
     many_keys(buckets, COUNT_OF(buckets));
     many_keys(buckets, 1); /* slow, and right */
@@ -574,5 +600,6 @@ int main(void)
         support_test(test_fault_78_release_is_unknown),
         support_test(test_tracking_row_many_keys),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

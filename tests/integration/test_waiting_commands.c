@@ -24,6 +24,7 @@ static rlk_lock held;
 static rlk_lock_config patient(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = recheck_max_ms;
     return config;
 }
@@ -31,6 +32,7 @@ static rlk_lock_config patient(int64_t recheck_max_ms)
 static void begin(size_t count, const server_config *server_options, int64_t recheck_max_ms)
 {
     rlk_lock_config config = patient(recheck_max_ms);
+
     redis = server_start(server_options);
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&held, &posix.client, "foobar", NULL), RLK_OK);
@@ -48,6 +50,7 @@ static void assert_one_got_it(crowd_count before, size_t waiters, size_t had)
 {
     crowd_count after;
     crowd_until(&many, many.holding == 1);
+
     crowd_calm(&many);
     assert_int_equal(many.holding, 1);
     after = crowd_calls(&many);
@@ -62,6 +65,7 @@ static void all_have_it_in_turn(size_t left)
     crowd_count before = crowd_calls(&many);
     int64_t most = 0;
     size_t i;
+
     for (i = left; i > 0; i--) {
         most += (int64_t)i;
         assert_int_equal(many.holding, 1);
@@ -73,6 +77,7 @@ static void all_have_it_in_turn(size_t left)
         assert_int_equal(many.members[i].acquired, 1);
     assert_result(rlk_release_start(&many.last->lock), RLK_PENDING);
     crowd_until(&many, many.holding == 0);
+
     crowd_calm(&many);
     assert_null(server_text(redis, "GET foobar"));
 }
@@ -84,6 +89,7 @@ static void test_tracking_100_waiters_ask_nothing_without_a_cause(void **state)
     crowd_count before;
     crowd_count after;
     rlk_stats stats;
+
     (void)state;
     begin(WAITERS, NULL, SAFETY_MS);
     server_do(redis, "SET foobar somebody PX 600000");
@@ -93,7 +99,7 @@ static void test_tracking_100_waiters_ask_nothing_without_a_cause(void **state)
     assert_int_equal(before.pttls, WAITERS);
     crowd_serve(&many, 1000);
     after = crowd_calls(&many);
-    assert_memory_equal(&before, &after, sizeof(before));
+    assert_memory_equal(&before, &after, sizeof before);
     stats = crowd_stats(&many);
     assert_int_equal(stats.attempts, WAITERS);
     assert_int_equal(stats.causes[RLK_CAUSE_START], WAITERS);
@@ -111,6 +117,7 @@ static void test_tracking_100_waiters_one_round_in_a_safety_interval(void **stat
     int64_t start;
     int64_t time_ms;
     size_t i;
+
     (void)state;
     begin(WAITERS, NULL, recheck_max_ms);
     server_do(redis, "SET foobar somebody");
@@ -142,6 +149,7 @@ static void test_tracking_100_waiters_two_commands_for_a_renewal(void **state)
     crowd_count after;
     rlk_stats stats;
     int64_t i;
+
     (void)state;
     begin(WAITERS, NULL, SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -150,6 +158,7 @@ static void test_tracking_100_waiters_two_commands_for_a_renewal(void **state)
         before = crowd_calls(&many);
         assert_result(rlk_renew(&held, 30000 + 1000 * i), RLK_OK);
         crowd_until(&many, crowd_calls(&many).sets - before.sets >= WAITERS);
+
         crowd_calm(&many);
         after = crowd_calls(&many);
         assert_int_equal(after.sets - before.sets, WAITERS);
@@ -173,6 +182,7 @@ static void test_tracking_100_waiters_quick_renewals(void **state)
     crowd_count before;
     crowd_count after;
     int64_t i;
+
     (void)state;
     begin(WAITERS, NULL, SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -192,6 +202,7 @@ static void test_tracking_100_waiters_quick_renewals(void **state)
     assert_int_equal(many.holding, 0);
     assert_result(rlk_release(&held), RLK_OK);
     crowd_until(&many, many.holding == 1);
+
     end();
 }
 
@@ -200,6 +211,7 @@ static void test_tracking_100_waiters_quick_renewals(void **state)
 static void test_tracking_100_waiters_have_it_in_turn(void **state)
 {
     crowd_count before;
+
     (void)state;
     begin(WAITERS, NULL, SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -221,18 +233,23 @@ static void test_tracking_hand_overs_go_on(void **state)
     const size_t waiters = 10;
     rlk_stats stats;
     uint32_t i;
+
     (void)state;
     begin(waiters, NULL, SAFETY_MS);
     server_do(redis, "SET foobar somebody PX 600000");
     crowd_wait(&many);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     crowd_until(&many, many.holding == 1);
+
     for (i = 1; i < rounds; i++) {
         rlk_lock *lock = &many.last->lock;
+
         assert_result(rlk_release_start(lock), RLK_PENDING);
         crowd_until(&many, rlk_lock_operation(lock) == RLK_OP_NONE);
+
         assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
         crowd_until(&many, crowd_stats(&many).acquired == i + 1);
+
         assert_int_equal(many.holding, 1);
     }
     stats = crowd_stats(&many);
@@ -248,6 +265,7 @@ static void test_tracking_other_keys_wake_nobody(void **state)
     static const char *const keys[] = {"foobar", "foobaz"};
     rlk_lock_config config = patient(SAFETY_MS);
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
@@ -259,6 +277,7 @@ static void test_tracking_other_keys_wake_nobody(void **state)
         server_do(redis, "SET foobaz %d", (int)i);
     assert_int_equal(server_integer(redis, "DEL foobaz"), 1);
     crowd_until(&many, many.holding == 1);
+
     crowd_calm(&many);
     for (i = 0; i < many.count; i += 2)
         assert_causes(&many.members[i].posix, {[RLK_CAUSE_START] = 1});
@@ -277,8 +296,10 @@ static int64_t most_attempts(int64_t time_ms)
 static void assert_restrained(int64_t time_ms)
 {
     size_t i;
+
     for (i = 0; i < many.count; i++) {
         rlk_stats stats;
+
         rlk_client_stats(&many.members[i].posix.client, &stats);
         assert_between(stats.attempts, 1, most_attempts(time_ms));
         assert_between(stats.causes[RLK_CAUSE_PUSH], 0, many.members[i].pushes);
@@ -291,6 +312,7 @@ static void test_tracking_a_key_that_changes_all_the_time(void **state)
     const size_t waiters = 10;
     int64_t start;
     int64_t touches = 0;
+
     (void)state;
     begin(waiters, NULL, SAFETY_MS);
     server_do(redis, "SET foobar somebody");
@@ -307,6 +329,7 @@ static void test_tracking_a_key_that_changes_all_the_time(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     crowd_until(&many, many.holding == 1);
+
     assert_between(support_now_ms() - start, 0,
                    RESTRAINT_MS + INT64_C(400) * support_time_factor());
     all_have_it_in_turn(waiters - 1);
@@ -320,6 +343,7 @@ static void test_fault_76_table_of_one_key(void **state)
     crowd_count before;
     crowd_count after;
     int64_t i;
+
     (void)state;
     begin(WAITERS, &one_key, SAFETY_MS);
     server_do(redis, "SET foobar somebody PX 600000");
@@ -342,6 +366,7 @@ static void test_fault_76_table_of_one_key(void **state)
     assert_int_equal(many.holding, 0);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     crowd_until(&many, many.holding == 1);
+
     all_have_it_in_turn(WAITERS - 1);
     end();
 }
@@ -356,6 +381,7 @@ static void test_fault_76_waiters_for_ten_keys(void **state)
     int64_t start;
     int64_t time_ms;
     size_t i;
+
     (void)state;
     redis = server_start(&one_key);
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
@@ -399,5 +425,6 @@ int main(void)
         support_test(test_fault_76_table_of_one_key),
         support_test(test_fault_76_waiters_for_ten_keys),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

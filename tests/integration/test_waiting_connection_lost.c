@@ -10,6 +10,7 @@
 static void cut_fin(void)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         proxy_cut(world.proxies[i], PROXY_FIN);
 }
@@ -17,6 +18,7 @@ static void cut_fin(void)
 static void cut_rst(void)
 {
     size_t i;
+
     for (i = 0; i < world.set.count; i++)
         proxy_cut(world.proxies[i], PROXY_RST);
 }
@@ -46,11 +48,13 @@ static void restart_with_data(void)
 static void lose_a_push(void)
 {
     size_t i;
+
     proxied_hold(&world, PROXY_TO_CLIENT);
     nodes_each(&world.set, free_it);
     nodes_each(&world.set, give_to_a_stranger);
     for (i = 0; i < world.set.count; i++)
         wait_until(proxy_held(world.proxies[i], PROXY_TO_CLIENT) > 0);
+
     cut_rst();
 }
 
@@ -71,16 +75,19 @@ static const loss losses[] = {
 static void woken_after(const loss *what, size_t count)
 {
     int round;
+
     start(count);
     nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
     for (round = 0; round < 2; round++) {
         int accepted = proxied_accepted(&world);
         int asked = proxied_count(&world, "PTTL");
+
         what->happen();
         /* each node is asked again; on several of them there may have been a pause just then */
         serve_until(client(), proxied_accepted(&world) >= accepted + (int)count &&
                                   proxied_count(&world, "PTTL") >= asked + (int)count);
+
         proxied_calm(&world);
         loop_quiet(client(), 1);
         assert_int_equal(rlk_lock_operation(&waiter), RLK_OP_ACQUIRE);
@@ -94,6 +101,7 @@ static void woken_after(const loss *what, size_t count)
 static void test_loss_under_a_waiter_that_is_woken_after_it(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(losses) * COUNT_OF(sizes); i++)
         woken_after(&losses[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
@@ -112,6 +120,7 @@ static void free_meanwhile(size_t count)
     begin_to_wait();
     outage_begin(&outage_refused, &world, 0, count);
     serve_until(client(), !nodes_ready(&world.set));
+
     nodes_each(&world.set, free_it);
     loop_quiet(client(), 50);
     outage_end(&outage_refused, &world, 0, count);
@@ -130,6 +139,7 @@ static void free_meanwhile(size_t count)
 static void test_loss_under_a_waiter_that_is_free_after_it(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         free_meanwhile(sizes[i]);
@@ -142,6 +152,7 @@ static void test_loss_at_every_byte_of_a_push(void **state)
 {
     size_t len = 0;
     size_t n;
+
     (void)state;
     start(1);
     for (n = 0; n == 0 || n <= len; n++) {
@@ -151,6 +162,7 @@ static void test_loss_at_every_byte_of_a_push(void **state)
             proxied_hold(&world, PROXY_TO_CLIENT);
             nodes_each(&world.set, free_it);
             wait_until((len = proxy_held(world.proxies[0], PROXY_TO_CLIENT)) > 0);
+
             assert_int_equal(len, strlen(">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nfoobar\r\n"));
             proxied_release(&world);
         } else {
@@ -170,6 +182,7 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
 {
     rlk_posix_options options = proxied_options();
     int round;
+
     (void)state;
     options.response_timeout_ms =
         scaled(10000); /* a command of 150 bytes takes long on a busy machine */
@@ -178,6 +191,7 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
     proxy_dribble(world.proxies[0], PROXY_TO_SERVER, 20);
     for (round = 0; round < 10; round++) {
         int touch;
+
         nodes_each(&world.set, give_to_a_stranger);
         begin_to_wait();
         for (touch = 0; touch < 5; touch++)
@@ -194,6 +208,7 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
 static void cut_in_the_attempt(size_t count, const char *command, proxy_action action)
 {
     int sets;
+
     start(count);
     nodes_each(&world.set, give_to_a_stranger);
     begin_to_wait();
@@ -216,6 +231,7 @@ static void cut_in_the_attempt(size_t count, const char *command, proxy_action a
 static void test_fault_30_cut_in_the_attempt_of_a_waiter(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         cut_in_the_attempt(sizes[i], "SET", PROXY_CUT_REPLY);
@@ -231,6 +247,7 @@ static void test_fault_30_cut_in_the_attempt_of_a_waiter(void **state)
 static void test_loss_between_nil_and_the_ttl(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         start(sizes[i]);
@@ -238,6 +255,7 @@ static void test_loss_between_nil_and_the_ttl(void **state)
         proxied_on(&world, "PTTL", PROXY_CUT_BEFORE);
         assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
         serve_until(client(), proxied_count(&world, "PTTL") >= (int)client()->client.quorum);
+
         nodes_each(&world.set, free_it);
         assert_acquired("cut between nil and TTL");
         assert_result(rlk_release(&waiter), RLK_OK);
@@ -255,6 +273,7 @@ static void chaos(size_t count)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_event event;
     int round;
+
     start(count);
     rlk_lock_close(&holder);
     config.ttl_ms = scaled(1200);
@@ -265,6 +284,7 @@ static void chaos(size_t count)
     for (round = 0; round < CHAOS_ROUNDS; round++) {
         int accepted = proxied_accepted(&world);
         int64_t until = support_now_ms() + scaled(100);
+
         switch (round % 3) {
         case 0:
             client_kill(); /* both clients' */
@@ -293,6 +313,7 @@ static void chaos(size_t count)
 static void test_loss_again_and_again(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++)
         chaos(sizes[i]);
@@ -309,5 +330,6 @@ int main(void)
         support_test(test_loss_between_nil_and_the_ttl),
         support_test(test_loss_again_and_again),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static void half_open(size_t count, void (*happen)(proxy *middle), bool free_bef
 {
     int accepted;
     size_t i;
+
     start_with(count, scaled(250), NULL);
     for (i = 0; i < count; i++)
         server_do(world.set.servers[i], "SET " KEY " stranger PX 86400000");
@@ -33,6 +34,7 @@ static void half_open(size_t count, void (*happen)(proxy *middle), bool free_bef
     if (!free_before) {
         serve_until(client(),
                     proxied_accepted(&world) >= accepted + (int)count && nodes_ready(&world.set));
+
         proxied_calm(&world);
         loop_quiet(client(), 1);
     }
@@ -45,6 +47,7 @@ static void half_open(size_t count, void (*happen)(proxy *middle), bool free_bef
 static void test_fault_81_half_open_waiter(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         half_open(sizes[i], close_without_a_word, true);
@@ -56,6 +59,7 @@ static void test_fault_81_half_open_waiter(void **state)
 static void test_fault_36_waiter_that_hears_nothing(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         half_open(sizes[i], swallow_replies, true);
@@ -68,15 +72,18 @@ static void test_fault_36_waiter_that_hears_nothing(void **state)
 static void test_loss_until_the_deadline_of_a_waiter(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(sizes); i++) {
         rlk_event event;
         int64_t start_ms;
+
         start(sizes[i]);
         nodes_each(&world.set, give_to_a_stranger);
         start_ms = support_now_ms();
         assert_result(rlk_acquire_start(&waiter, scaled(500)), RLK_PENDING);
         serve_until(client(), proxied_count(&world, "SET") >= (int)sizes[i]);
+
         proxied_calm(&world);
         outage_begin(&outage_refused, &world, 0, sizes[i]);
         assert_true(loop_next_event(client(), &event, scaled(5000)));
@@ -94,5 +101,6 @@ int main(void)
         support_test(test_fault_36_waiter_that_hears_nothing),
         support_test(test_loss_until_the_deadline_of_a_waiter),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

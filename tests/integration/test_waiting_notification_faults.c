@@ -28,6 +28,7 @@ static void see(void *context, const rlk_trace *trace)
 static rlk_lock_config with_safety(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = recheck_max_ms;
     return config;
 }
@@ -36,6 +37,7 @@ static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = with_safety(recheck_max_ms);
     rlk_posix_options options = proxied_options();
+
     options.env.trace = see;
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
@@ -65,6 +67,7 @@ static void delete_key(void)
 static uint32_t attempts(void)
 {
     rlk_stats stats;
+
     rlk_client_stats(&posix.client, &stats);
     return stats.attempts;
 }
@@ -72,6 +75,7 @@ static uint32_t attempts(void)
 static uint32_t connects(void)
 {
     rlk_stats stats;
+
     rlk_client_stats(&posix.client, &stats);
     return stats.connects;
 }
@@ -98,6 +102,7 @@ static void test_fault_77_del_after_own_renewals(void **state)
     int i;
     bool lost = false;
     bool acquired = false;
+
     (void)state;
     begin(PATIENT_MS);
     delete_key();
@@ -132,6 +137,7 @@ static void test_fault_77_holder_hears_of_a_del(void **state)
     crowd_count before;
     int64_t start;
     int i;
+
     (void)state;
     begin(PATIENT_MS);
     delete_key();
@@ -154,11 +160,13 @@ static void test_fault_77_holder_hears_of_a_del(void **state)
 static void test_fault_80_released_between_set_and_pttl(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS);
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, server_count(redis).sets == 2 && proxy_held(middle, PROXY_TO_SERVER) > 0);
+
     delete_key(); /* nobody is told: nobody has asked yet */
     loop_quiet(&posix, 50);
     assert_int_equal(attempts(), 1);
@@ -176,16 +184,19 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
 static void test_tracking_push_before_pttl_is_old(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(2000) * support_time_factor();
+
     (void)state;
     begin(recheck_max_ms);
     start_waiting(); /* from now on the server tells */
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
     serve_until(&posix, server_count(redis).sets == 3 && proxy_held(middle, PROXY_TO_SERVER) > 0);
+
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     assert_int_equal(server_integer(redis, "PEXPIRE foobar 86400000"), 1);
     loop_quiet(&posix, 50); /* it has come */
     proxy_release(middle);
     serve_until(&posix, server_count(redis).pttls == 2);
+
     loop_quiet(&posix, recheck_max_ms / 10);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     /* and the PTTL has the server tell again */
@@ -200,6 +211,7 @@ static void test_tracking_error_to_pttl(void **state)
 {
     const int64_t time_ms = 1000;
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS);
     proxy_on(middle, "PTTL", 0, PROXY_ANSWER, "-ERR not today\r\n");
@@ -224,6 +236,7 @@ static void half_open_is_noticed(bool meanwhile)
     const int64_t notice_ms = recheck_max_ms + proxied_options().response_timeout_ms + WOKEN_MS;
     crowd_count before;
     int64_t start;
+
     begin(recheck_max_ms);
     start_waiting();
     before = server_count(redis);
@@ -234,6 +247,7 @@ static void half_open_is_noticed(bool meanwhile)
         assert_acquired_since(start, recheck_max_ms / 5, notice_ms);
     } else {
         serve_until(&posix, server_count(redis).pttls > before.pttls);
+
         assert_between(support_now_ms() - start, recheck_max_ms / 5, notice_ms);
         assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 1);
         start = support_now_ms();
@@ -263,6 +277,7 @@ static void test_fault_81_muted_waiter(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
     int64_t start;
+
     (void)state;
     begin(recheck_max_ms);
     start_waiting();
@@ -271,6 +286,7 @@ static void test_fault_81_muted_waiter(void **state)
     proxy_mute(middle, true);
     delete_key();
     serve_until(&posix, rlk_conn_failures(rlk_client_conn(&posix.client, 0)) > 0);
+
     start = support_now_ms();
     proxy_mute(middle, false);
     proxy_cut(middle, PROXY_FIN);
@@ -284,6 +300,7 @@ static void test_tracking_lost_push(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(1500) * support_time_factor();
     int64_t start;
+
     (void)state;
     begin(recheck_max_ms);
     proxy_drop_pushes(middle, true);
@@ -302,6 +319,7 @@ static void test_tracking_reconnect_wakes(void **state)
     rlk_lock another;
     rlk_event event;
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS);
     server_do(redis, "SET another somebody PX 86400000");
@@ -309,6 +327,7 @@ static void test_tracking_reconnect_wakes(void **state)
     start_waiting();
     assert_result(rlk_acquire_start(&another, RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, waiting == 4);
+
     proxy_refuse(middle, true);
     proxy_cut(middle, PROXY_FIN);
     delete_key();
@@ -320,6 +339,7 @@ static void test_tracking_reconnect_wakes(void **state)
     assert_ptr_equal(event.lock, &lock);
     assert_result(event.result, RLK_OK);
     serve_until(&posix, server_count(redis).pttls == 4);
+
     /* each was looked at once: what was told before counts no more */
     assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2});
     /* and the other is told again, on the new connection */
@@ -336,12 +356,14 @@ static void test_tracking_reconnect_wakes(void **state)
 static void restarted(bool keep_data)
 {
     int64_t start;
+
     begin(PATIENT_MS);
     start_waiting();
     server_save(redis);
     server_restart(redis, keep_data);
     if (keep_data) {
         serve_until(&posix, server_count(redis).pttls == 1);
+
         assert_int_equal(attempts(), 2);
         start = support_now_ms();
         delete_key();
@@ -375,6 +397,7 @@ static void flushed(const char *command)
     rlk_stats stats;
     int64_t start;
     size_t i;
+
     redis = server_start(NULL);
     crowd_open_keys(&many, waiters, &redis, 1, NULL, keys, COUNT_OF(keys), &config);
     for (i = 0; i < COUNT_OF(keys); i++)
@@ -383,6 +406,7 @@ static void flushed(const char *command)
     start = support_now_ms();
     server_do(redis, command);
     crowd_until(&many, many.holding == COUNT_OF(keys));
+
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     crowd_calm(&many);
     assert_int_equal(many.holding, COUNT_OF(keys));
@@ -410,6 +434,7 @@ static void test_fault_85_same_key_in_another_database(void **state)
     crowd_count before;
     crowd_count after;
     int64_t i;
+
     (void)state;
     redis = server_start(NULL);
     crowd_open(&many, waiters, &redis, 1, NULL, "foobar", &config);
@@ -432,6 +457,7 @@ static void test_fault_85_same_key_in_another_database(void **state)
     assert_string_equal(server_text(redis, "GET foobar"), "somebody");
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     crowd_until(&many, many.holding == 1);
+
     crowd_close(&many);
 }
 
@@ -453,5 +479,6 @@ int main(void)
         support_test(test_tracking_null_push_wakes_all),
         support_test(test_fault_85_same_key_in_another_database),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

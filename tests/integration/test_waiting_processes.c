@@ -32,6 +32,7 @@ static int count;
 static void processes_kill(void)
 {
     int i;
+
     for (i = 0; i < PROCESSES; i++) {
         if (children[i] <= 0)
             continue;
@@ -47,6 +48,7 @@ static rlk_result have_it(rlk_posix_client *posix, rlk_lock *lock, int times)
     rlk_stats stats;
     rlk_result result = RLK_OK;
     int cause;
+
     for (; times > 0 && result == RLK_OK; times--) {
         result = rlk_acquire(lock, RLK_FOREVER);
         if (result != RLK_OK)
@@ -68,6 +70,7 @@ static void have_it_and_exit(int times)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_posix_client posix;
     rlk_lock lock;
+
     config.recheck_max_ms = SAFETY_MS;
     if (rlk_posix_open(&posix, server_url(redis), NULL) != RLK_OK ||
         rlk_lock_init(&lock, &posix.client, "foobar", &config) != RLK_OK)
@@ -79,10 +82,11 @@ static void have_it_and_exit(int times)
 static void begin(int times)
 {
     int i;
+
     redis = server_start(NULL);
     count = support_time_factor() > 3 ? PROCESSES / 5 : PROCESSES; /* each is a valgrind then */
-    shared = (tally *)mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shared = (tally *)mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                           -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     support_at_teardown(processes_kill);
     server_do(redis, "SET foobar somebody PX 600000");
@@ -97,10 +101,12 @@ static void begin(int times)
 static void wait_for_all(void)
 {
     int i;
+
     for (i = 0; i < count; i++) {
         int status = 0;
         pid_t found = 0;
         wait_until((found = waitpid(children[i], &status, WNOHANG)) != 0);
+
         assert_int_equal(found, children[i]);
         children[i] = 0;
         assert_int_equal(status, 0);
@@ -112,6 +118,7 @@ static void assert_only_pushes(crowd_count before)
 {
     int sum = 0;
     int cause;
+
     for (cause = 0; cause < RLK_CAUSES; cause++)
         sum += shared->causes[cause];
     assert_int_equal(sum, shared->causes[RLK_CAUSE_START] + shared->causes[RLK_CAUSE_YIELD] +
@@ -126,12 +133,13 @@ static void test_tracking_processes_have_it_in_turn(void **state)
     crowd_count before;
     crowd_count after;
     int64_t start;
+
     (void)state;
     begin(1);
     before = server_count(redis);
     support_sleep_ms(1000); /* in which they ask nothing */
     after = server_count(redis);
-    assert_memory_equal(&before, &after, sizeof(before));
+    assert_memory_equal(&before, &after, sizeof before);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     wait_for_all();
@@ -148,6 +156,7 @@ static void test_tracking_processes_contend(void **state)
 {
     const int times = 5;
     crowd_count before;
+
     (void)state;
     begin(times);
     before = server_count(redis);
@@ -165,5 +174,6 @@ int main(void)
         support_test(test_tracking_processes_have_it_in_turn),
         support_test(test_tracking_processes_contend),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

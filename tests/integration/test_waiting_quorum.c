@@ -22,6 +22,7 @@ static crowd many;
 static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.ttl_ms = HELD_MS;
     nodes_start(&set, NODES, NULL, NULL);
     assert_result(rlk_lock_init(&held, &set.posix.client, "foobar", &config), RLK_OK);
@@ -39,6 +40,7 @@ static void end(void)
 static void hold_on_all(void)
 {
     rlk_holder holders[NODES];
+
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     while (nodes_holding(&set, "foobar", NULL) < NODES)
         loop_quiet(&set.posix, 1);
@@ -66,6 +68,7 @@ static void wait_behind_the_holder(void)
 static crowd_count since(crowd_count before)
 {
     crowd_count now = crowd_calls(&many);
+
     now.sets -= before.sets;
     now.pttls -= before.pttls;
     now.scripts -= before.scripts;
@@ -79,6 +82,7 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     const crowd_count none = {0, 0, 0};
     crowd_count before;
     crowd_count after;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_two();
@@ -92,7 +96,7 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     before = crowd_calls(&many);
     crowd_serve(&many, 1000);
     after = since(before);
-    assert_memory_equal(&after, &none, sizeof(none));
+    assert_memory_equal(&after, &none, sizeof none);
     assert_int_equal(crowd_stats(&many).attempts, WAITERS);
     end();
 }
@@ -106,6 +110,7 @@ static void test_fault_82_no_round_in_a_safety_interval(void **state)
     crowd_count after;
     int64_t start;
     int64_t time_ms;
+
     (void)state;
     begin(recheck_max_ms);
     hold_on_two();
@@ -128,6 +133,7 @@ static void test_fault_82_renewals(void **state)
     crowd_count before;
     crowd_count after;
     int64_t i;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_two();
@@ -136,6 +142,7 @@ static void test_fault_82_renewals(void **state)
         before = crowd_calls(&many);
         assert_result(rlk_renew(&held, HELD_MS + 1000 * i), RLK_OK);
         crowd_until(&many, since(before).pttls >= 2 * (WAITERS + 2));
+
         crowd_calm(&many);
         after = since(before);
         assert_int_equal(after.sets, 0);
@@ -151,6 +158,7 @@ static void test_fault_82_released(void **state)
     crowd_count before;
     crowd_count after;
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_two();
@@ -159,6 +167,7 @@ static void test_fault_82_released(void **state)
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
     crowd_until(&many, many.holding == 1);
+
     assert_between(support_now_ms() - start, 0, SOON_MS);
     crowd_calm(&many);
     after = since(before);
@@ -177,6 +186,7 @@ static void test_tracking_nodes_wake_at_one_is_no_round(void **state)
     crowd_count before;
     crowd_count after;
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_all();
@@ -184,6 +194,7 @@ static void test_tracking_nodes_wake_at_one_is_no_round(void **state)
     before = crowd_calls(&many);
     assert_int_equal(server_integer(set.servers[1], "DEL foobar"), 1);
     crowd_until(&many, since(before).pttls >= WAITERS);
+
     crowd_calm(&many);
     crowd_serve(&many, 500);
     after = since(before);
@@ -193,6 +204,7 @@ static void test_tracking_nodes_wake_at_one_is_no_round(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(set.servers[0], "DEL foobar"), 1);
     crowd_until(&many, many.holding == 1);
+
     assert_between(support_now_ms() - start, 0, SOON_MS);
     end();
 }
@@ -204,6 +216,7 @@ static void test_tracking_nodes_changes_at_one(void **state)
     crowd_count before;
     crowd_count after;
     int64_t i;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_all();
@@ -227,6 +240,7 @@ static void test_tracking_nodes_have_it_in_turn(void **state)
 {
     rlk_stats stats;
     size_t i;
+
     (void)state;
     begin(SAFETY_MS);
     hold_on_all();
@@ -235,10 +249,12 @@ static void test_tracking_nodes_have_it_in_turn(void **state)
     for (i = 1; i <= WAITERS; i++) {
         int64_t start = support_now_ms();
         crowd_until(&many, crowd_stats(&many).acquired == i && many.holding == 1);
+
         assert_between(support_now_ms() - start, 0, SOON_MS);
         assert_result(rlk_release_start(&many.last->lock), RLK_PENDING);
     }
     crowd_until(&many, many.holding == 0);
+
     for (i = 0; i < WAITERS; i++)
         assert_int_equal(many.members[i].acquired, 1);
     stats = crowd_stats(&many);
@@ -263,5 +279,6 @@ int main(void)
         support_test(test_tracking_nodes_changes_at_one),
         support_test(test_tracking_nodes_have_it_in_turn),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

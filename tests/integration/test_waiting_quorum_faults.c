@@ -20,6 +20,7 @@ static rlk_lock lock;
 static void put_everywhere(int64_t ttl_ms)
 {
     size_t i;
+
     for (i = 0; i < NODES; i++)
         server_do(world.set.servers[i], "SET foobar somebody PX %lld", (long long)ttl_ms);
 }
@@ -27,6 +28,7 @@ static void put_everywhere(int64_t ttl_ms)
 static void delete_everywhere(void)
 {
     size_t i;
+
     for (i = 0; i < NODES; i++)
         assert_int_equal(server_integer(world.set.servers[i], "DEL foobar"), 1);
 }
@@ -34,6 +36,7 @@ static void delete_everywhere(void)
 static void begin(int64_t recheck_max_ms, int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, NODES, false, NULL, NULL);
     assert_result(rlk_lock_init(&lock, &world.set.posix.client, "foobar", &config), RLK_OK);
@@ -49,9 +52,11 @@ static void end(void)
 static void start_waiting(void)
 {
     size_t i;
+
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < NODES; i++)
         serve_until(&world.set.posix, proxy_count(world.proxies[i], "PTTL") > 0);
+
     proxied_calm(&world);
     assert_between(proxied_count(&world, "SET"), 2, NODES); /* one round */
 }
@@ -71,6 +76,7 @@ static uint32_t causes(rlk_cause cause)
 static void test_tracking_nodes_woken_by_del(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS, 86400000);
     start_waiting();
@@ -85,6 +91,7 @@ static void test_tracking_nodes_woken_by_expiry(void **state)
 {
     const int64_t ttl_ms = INT64_C(1000) * support_time_factor();
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS, ttl_ms);
     start = support_now_ms() - 100; /* since the first of them was put, at least */
@@ -98,6 +105,7 @@ static void test_tracking_nodes_null_push(void **state)
 {
     int64_t start;
     size_t i;
+
     (void)state;
     begin(PATIENT_MS, 86400000);
     start_waiting();
@@ -115,6 +123,7 @@ static void test_tracking_nodes_lost_pushes(void **state)
     const int64_t recheck_max_ms = INT64_C(1500) * support_time_factor();
     int64_t start;
     size_t i;
+
     (void)state;
     begin(recheck_max_ms, 86400000);
     for (i = 0; i < NODES; i++)
@@ -133,6 +142,7 @@ static void test_fault_80_nodes_released_between_set_and_pttl(void **state)
 {
     int64_t start;
     size_t i;
+
     (void)state;
     begin(PATIENT_MS, 86400000);
     for (i = 0; i < NODES; i++)
@@ -141,6 +151,7 @@ static void test_fault_80_nodes_released_between_set_and_pttl(void **state)
     for (i = 0; i < NODES; i++)
         serve_until(&world.set.posix, server_count(world.set.servers[i]).sets == 2 &&
                                           proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
+
     delete_everywhere(); /* nobody is told: nobody has asked yet */
     start = support_now_ms();
     proxied_release(&world);
@@ -154,6 +165,7 @@ static void test_fault_81_nodes_half_open_waiter(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
     int64_t start;
+
     (void)state;
     begin(recheck_max_ms, 86400000);
     start_waiting();
@@ -171,6 +183,7 @@ static void test_fault_81_nodes_half_open_waiter(void **state)
 static void test_tracking_nodes_one_is_down(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS, 86400000);
     start_waiting();
@@ -189,6 +202,7 @@ static void test_tracking_nodes_one_is_down(void **state)
 static void test_tracking_nodes_one_comes_back(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(PATIENT_MS, 86400000);
     start_waiting();
@@ -214,5 +228,6 @@ int main(void)
         support_test(test_tracking_nodes_one_is_down),
         support_test(test_tracking_nodes_one_comes_back),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ static crowd many;
 static void begin(const way *how, size_t count, const rlk_lock_config *config)
 {
     size_t i;
+
     print_message("%s\n", how->name);
     redis = server_start(&how->server);
     crowd_open(&many, count, &redis, 1, &how->options, "foobar", config);
@@ -45,6 +46,7 @@ static void begin(const way *how, size_t count, const rlk_lock_config *config)
     for (i = 0; i < count; i++)
         assert_result(rlk_acquire_start(&many.members[i].lock, RLK_FOREVER), RLK_PENDING);
     crowd_until(&many, crowd_stats(&many).attempts >= count);
+
     for (i = 0; i < count; i++)
         assert_false(rlk_conn_is_tracking(rlk_client_conn(&many.members[i].posix.client, 0)));
 }
@@ -58,6 +60,7 @@ static void end(void)
 static void assert_only_retries(void)
 {
     rlk_stats stats = crowd_stats(&many);
+
     assert_int_equal(stats.causes[RLK_CAUSE_START], WAITERS);
     assert_int_equal(stats.attempts, WAITERS + stats.causes[RLK_CAUSE_RETRY]);
     assert_int_equal(crowd_pushes(&many), 0);
@@ -72,6 +75,7 @@ static void retries(const way *how)
     int64_t start;
     int64_t time_ms;
     size_t i;
+
     begin(how, WAITERS, NULL);
     before = crowd_calls(&many);
     start = support_now_ms();
@@ -91,6 +95,7 @@ static void retries(const way *how)
 static void test_tracking_refused_retries(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         retries(&ways[i]);
@@ -101,17 +106,20 @@ static void released(const way *how)
 {
     int64_t start;
     size_t i;
+
     begin(how, WAITERS, NULL);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     for (i = 1; i <= WAITERS; i++) {
         crowd_until(&many, crowd_stats(&many).acquired == i && many.holding == 1);
+
         assert_between(support_now_ms() - start, 0,
                        RLK_RETRY_MAX_MS + INT64_C(300) * support_time_factor());
         start = support_now_ms();
         assert_result(rlk_release_start(&many.last->lock), RLK_PENDING);
     }
     crowd_until(&many, many.holding == 0);
+
     assert_only_retries();
     for (i = 0; i < WAITERS; i++)
         assert_int_equal(many.members[i].acquired, 1);
@@ -122,6 +130,7 @@ static void released(const way *how)
 static void test_tracking_refused_released(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ways); i++)
         released(&ways[i]);
@@ -132,14 +141,17 @@ static void test_tracking_refused_retry_times(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     int64_t start = support_now_ms();
+
     (void)state;
     config.retry_min_ms = INT64_C(400) * support_time_factor();
     config.retry_max_ms = INT64_C(500) * support_time_factor();
     begin(&ways[0], 5, &config);
     crowd_until(&many, crowd_stats(&many).causes[RLK_CAUSE_RETRY] > 0);
+
     assert_true(support_now_ms() - start >= config.retry_min_ms);
     start = support_now_ms();
     crowd_until(&many, crowd_stats(&many).causes[RLK_CAUSE_RETRY] >= 5);
+
     assert_between(support_now_ms() - start, 0, config.retry_max_ms);
     end();
 }
@@ -153,6 +165,7 @@ static void test_tracking_refused_row(void **state)
     crowd_count before;
     rlk_stats stats;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     assert_result(rlk_posix_open(&posix, server_url(redis), &options), RLK_OK);
@@ -168,6 +181,7 @@ static void test_tracking_refused_row(void **state)
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     for (i = 0; i < COUNT_OF(locks); i++) {
         rlk_event event;
+
         assert_true(loop_next_event(&posix, &event, 10000));
         assert_int_equal(event.type, RLK_EV_ACQUIRED);
         assert_ptr_equal(event.lock, &locks[i]);
@@ -186,6 +200,7 @@ static void refused_by_a_proxy(const char *words)
     rlk_lock lock;
     proxy *middle;
     int64_t start;
+
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
     proxy_on(middle, words, 0, PROXY_ANSWER, "-ERR unknown command\r\n");
@@ -222,5 +237,6 @@ int main(void)
         support_test(test_tracking_refused_row),
         support_test(test_tracking_refused_by_a_proxy),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ static rlk_lock held;
 static rlk_lock_config patient(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = recheck_max_ms;
     config.retry_min_ms = 20000; /* a wake-up that needs one comes too late */
     config.retry_max_ms = 20000;
@@ -33,6 +34,7 @@ static rlk_lock_config patient(int64_t recheck_max_ms)
 static void begin(int64_t recheck_max_ms)
 {
     rlk_lock_config config = patient(recheck_max_ms);
+
     redis = server_start(NULL);
     assert_result(rlk_posix_open(&posix, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
@@ -50,6 +52,7 @@ static void end(void)
 static void start_waiting(void)
 {
     int64_t sets = server_count(redis).sets;
+
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, server_count(redis).sets > sets);
 }
@@ -67,6 +70,7 @@ static void assert_pushed(uint32_t times, int64_t sets_before)
 {
     int64_t start = support_now_ms();
     serve_until(&posix, server_count(redis).sets > sets_before);
+
     assert_between(support_now_ms() - start, 0, WOKEN_MS);
     loop_quiet(&posix, 20);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = times});
@@ -79,6 +83,7 @@ static void test_tracking_woken_by_a_release(void **state)
     crowd_count before;
     crowd_count after;
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -106,11 +111,13 @@ static void test_tracking_wakes_a_blocking_call(void **state)
     rlk_result result = RLK_PENDING;
     pthread_t thread;
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     assert_int_equal(pthread_create(&thread, NULL, acquire_in_thread, &result), 0);
     wait_until(server_count(redis).sets == 2);
+
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -124,6 +131,7 @@ static void woken_by_redis_py(const char *ttl_seconds)
 {
     program *python;
     int64_t start;
+
     begin(SAFETY_MS);
     python = program_start("/usr/bin/python3", TEST_SOURCE_DIR "/tests/integration/holder.py",
                            server_path(redis), "foobar", ttl_seconds, NULL);
@@ -157,9 +165,11 @@ static void test_tracking_woken_by_del(void **state)
 {
     static const char *const commands[] = {"DEL foobar", "UNLINK foobar", "PEXPIRE foobar 0"};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(commands); i++) {
         int64_t start;
+
         begin(SAFETY_MS);
         server_do(redis, "SET foobar somebody PX 50000");
         start_waiting();
@@ -175,6 +185,7 @@ static void test_tracking_woken_by_del(void **state)
 static void test_tracking_woken_by_rename(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     server_do(redis, "SET foobar somebody PX 50000");
@@ -190,6 +201,7 @@ static void test_tracking_woken_by_rename(void **state)
 static void test_tracking_woken_by_overwrite_and_del(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -208,6 +220,7 @@ static void test_tracking_woken_by_overwrite_and_del(void **state)
 static void test_tracking_goes_on_waiting_when_it_is_taken_at_once(void **state)
 {
     int64_t start;
+
     (void)state;
     begin(SAFETY_MS);
     server_do(redis, "SET foobar somebody PX 50000");
@@ -230,6 +243,7 @@ static void assert_expired(int64_t start, int64_t ttl_ms)
 {
     uint32_t pushes;
     uint32_t expiries;
+
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_between(support_now_ms() - start, ttl_ms, ttl_ms + RLK_RETRY_MIN_MS + WOKEN_MS);
     pushes = cause_count(&posix, RLK_CAUSE_PUSH);
@@ -243,6 +257,7 @@ static void assert_expired(int64_t start, int64_t ttl_ms)
 static rlk_lock_config patient_but_for_expiry(void)
 {
     rlk_lock_config config = patient(SAFETY_MS);
+
     config.retry_min_ms = RLK_RETRY_MIN_MS; /* the jitter behind an expiry */
     return config;
 }
@@ -250,6 +265,7 @@ static rlk_lock_config patient_but_for_expiry(void)
 static void begin_expiry(void)
 {
     rlk_lock_config config = patient_but_for_expiry();
+
     begin(SAFETY_MS);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
@@ -258,6 +274,7 @@ static void begin_expiry(void)
 static void test_tracking_woken_by_expiry(void **state)
 {
     int64_t start;
+
     (void)state;
     begin_expiry();
     start = support_now_ms();
@@ -272,6 +289,7 @@ static void test_tracking_woken_by_expiry(void **state)
 static void test_tracking_expiry_needs_no_push(void **state)
 {
     int64_t start;
+
     (void)state;
     begin_expiry();
     server_do(redis, "DEBUG SET-ACTIVE-EXPIRE 0");
@@ -288,6 +306,7 @@ static void test_tracking_woken_when_the_holder_is_gone(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     int64_t start;
+
     (void)state;
     begin_expiry();
     config.ttl_ms = INT64_C(600) * support_time_factor();
@@ -311,6 +330,7 @@ static void test_tracking_renewals_wake_once(void **state)
     crowd_count after;
     int64_t start;
     uint32_t i;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -336,6 +356,7 @@ static void test_tracking_reads_wake_nobody(void **state)
 {
     rlk_holder holder;
     crowd_count before;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -355,6 +376,7 @@ static void test_tracking_reads_wake_nobody(void **state)
 static void test_tracking_stops_with_the_waiting(void **state)
 {
     crowd_count before;
+
     (void)state;
     begin(SAFETY_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
@@ -381,12 +403,14 @@ static void waits_behind(const char *command, const char *value)
     int64_t start;
     int64_t waited_ms;
     uint32_t checks;
+
     begin(recheck_max_ms);
     (void)server_text(redis, command, value);
     start = support_now_ms();
     start_waiting();
     before = server_count(redis);
     serve_until(&posix, cause_count(&posix, RLK_CAUSE_RECHECK) == 4);
+
     waited_ms = support_now_ms() - start;
     loop_quiet(&posix, 20);
     checks = cause_count(&posix, RLK_CAUSE_RECHECK);
@@ -420,9 +444,11 @@ static void test_tracking_woken_by_del_without_ttl(void **state)
 {
     static const char *const commands[] = {"SET foobar somebody", "RPUSH foobar element"};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(commands); i++) {
         int64_t start;
+
         begin(SAFETY_MS);
         (void)server_text(redis, commands[i]);
         start_waiting();
@@ -456,5 +482,6 @@ int main(void)
         support_test(test_fault_19_key_of_another_type_is_waited_for),
         support_test(test_tracking_woken_by_del_without_ttl),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

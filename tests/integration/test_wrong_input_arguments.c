@@ -31,6 +31,7 @@ static void test_wrong_input_null_lock(void **state)
 {
     rlk_holder holder;
     char token[RLK_TOKEN_MAX + 1];
+
     (void)state;
     assert_result(rlk_acquire(NULL, RLK_TRY), RLK_E_ARGUMENT);
     assert_result(rlk_acquire_start(NULL, RLK_TRY), RLK_E_ARGUMENT);
@@ -64,6 +65,7 @@ static void test_wrong_input_null_client(void **state)
     const char *const urls[] = {"redis://127.0.0.1:1"};
     rlk_event event;
     rlk_client_config config;
+
     (void)state;
     memset(&config, 0, sizeof config);
     assert_result(rlk_posix_open(NULL, "redis://localhost", NULL), RLK_E_ARGUMENT);
@@ -96,6 +98,7 @@ static void test_wrong_input_null_arguments(void **state)
     int timeout_ms = 0;
     rlk_lock other;
     rlk_url url;
+
     (void)state;
     open_all();
     assert_result(rlk_posix_open(&posix, NULL, NULL), RLK_E_ARGUMENT);
@@ -148,6 +151,7 @@ static void assert_all_closed(void)
 {
     rlk_holder holder;
     char token[RLK_TOKEN_MAX + 1];
+
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_E_CLOSED);
     assert_result(rlk_release(&lock), RLK_E_CLOSED);
@@ -176,6 +180,7 @@ static void assert_all_closed(void)
 static void test_wrong_input_closed(void **state)
 {
     rlk_event event;
+
     (void)state;
     memset(&lock, 0, sizeof lock); /* never initialised */
     assert_all_closed();
@@ -209,6 +214,7 @@ static void test_wrong_input_second_operation(void **state)
     rlk_holder holder;
     rlk_holder second;
     size_t i;
+
     (void)state;
     open_all();
     for (i = 0; i < COUNT_OF(ends); i++) {
@@ -219,6 +225,7 @@ static void test_wrong_input_second_operation(void **state)
                              : i == 4 ? rlk_query_start(&lock, &holder, 1)
                              : i == 5 ? rlk_release_start(&lock)
                                       : rlk_force_release_start(&lock);
+
         assert_result(started, RLK_PENDING);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_STATE);
@@ -238,6 +245,7 @@ static void test_wrong_input_second_operation(void **state)
 static void test_wrong_input_while_held(void **state)
 {
     char token[RLK_TOKEN_MAX + 1];
+
     (void)state;
     open_all();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -257,6 +265,7 @@ static void test_wrong_input_while_held(void **state)
 static void test_wrong_input_while_not_held(void **state)
 {
     int64_t calls;
+
     (void)state;
     open_all();
     calls = server_info(redis, "stats", "total_commands_processed");
@@ -300,12 +309,14 @@ static void test_fault_56_57_ttl_as_an_argument(void **state)
     };
     int64_t before;
     size_t i;
+
     (void)state;
     open_all();
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     before = server_info(redis, "stats", "total_commands_processed");
     for (i = 0; i < COUNT_OF(cases); i++) {
         int64_t ttl_ms = cases[i].ttl_ms;
+
         assert_result(cases[i].renew ? rlk_renew(&lock, ttl_ms) : rlk_extend(&lock, ttl_ms),
                       RLK_E_TTL);
         assert_contains(rlk_lock_error(&lock), cases[i].renew
@@ -332,6 +343,7 @@ static void test_wrong_input_wait(void **state)
 {
     static const int64_t waits[] = {-2, -1000, INT64_MIN};
     size_t i;
+
     (void)state;
     open_all();
     for (i = 0; i < COUNT_OF(waits); i++) {
@@ -367,6 +379,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         {"%s%n{}\"'\\", 9},
     };
     size_t i;
+
     (void)state;
     nodes_start(&set, 1, NULL, NULL);
     redis = set.servers[0];
@@ -377,6 +390,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         char token[RLK_TOKEN_MAX + 1];
         rlk_holder holder;
         size_t error_len;
+
         assert_result(rlk_lock_init_n(&lock, &set.posix.client, key, len, NULL), RLK_OK);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
         rlk_lock_token(&lock, token, sizeof token);
@@ -412,6 +426,7 @@ static void test_fault_61_longest_key(void **state)
     static char key[KEY_LEN + 1];
     const char *url;
     rlk_holder holder;
+
     (void)state;
     redis = server_start(NULL);
     url = server_url(redis);
@@ -449,5 +464,6 @@ int main(void)
         support_test(test_fault_60_keys_of_any_bytes),
         support_test(test_fault_61_longest_key),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ static void assert_open_refused(rlk_result result, rlk_result expected, const ch
     struct pollfd fds[RLK_MAX_FDS];
     rlk_event event;
     int timeout_ms = 0;
+
     assert_result(result, expected);
     assert_contains(rlk_client_error(&posix.client), rlk_result_name(expected));
     assert_contains(rlk_client_error(&posix.client), part);
@@ -108,6 +109,7 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
         {"redis://:secret@localhost?password=secret", RLK_E_URL_QUERY, "twice"},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
@@ -120,15 +122,15 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
 /* The text names the field and what it takes. */
 static const char *limit_of(const rlk_posix_options *options)
 {
-    return options->connect_timeout_ms     ? "; connect_timeout_ms "
-           : options->response_timeout_ms  ? "; response_timeout_ms "
-           : options->backoff_min_ms       ? "; backoff_min_ms "
-           : options->backoff_max_ms       ? "; backoff_max_ms "
-           : options->operation_timeout_ms ? "; operation_timeout_ms "
-           : options->settle_timeout_ms    ? "; settle_timeout_ms "
-           : options->drift_ms == -1       ? "; drift_ms is -1, and must be from 0 to 86400000"
-           : options->drift_ms ? "; drift_ms is 86400001, and must be from 0 to 86400000"
-                               : "; drift_ppm is 1000000, and must be from 0 to 500000";
+    return options->connect_timeout_ms != 0     ? "; connect_timeout_ms "
+           : options->response_timeout_ms != 0  ? "; response_timeout_ms "
+           : options->backoff_min_ms != 0       ? "; backoff_min_ms "
+           : options->backoff_max_ms != 0       ? "; backoff_max_ms "
+           : options->operation_timeout_ms != 0 ? "; operation_timeout_ms "
+           : options->settle_timeout_ms != 0    ? "; settle_timeout_ms "
+           : options->drift_ms == -1            ? "; drift_ms is -1, and must be from 0 to 86400000"
+           : options->drift_ms != 0 ? "; drift_ms is 86400001, and must be from 0 to 86400000"
+                                    : "; drift_ppm is 1000000, and must be from 0 to 500000";
 }
 
 static void test_wrong_input_options(void **state)
@@ -159,6 +161,7 @@ static void test_wrong_input_options(void **state)
                                           "0123456789012345678901234";
     static const char *const names[] = {"", "two words", "caf\xc3\xa9", longest_and_one};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         soil();
@@ -169,6 +172,7 @@ static void test_wrong_input_options(void **state)
     assert_open_refused(rlk_posix_open(&posix, NOWHERE, &database), RLK_E_URL_DB, "database");
     for (i = 0; i < COUNT_OF(names); i++) {
         rlk_posix_options options;
+
         memset(&options, 0, sizeof options);
         options.client_name = names[i];
         assert_open_refused(rlk_posix_open(&posix, NOWHERE, &options), RLK_E_ARGUMENT,
@@ -185,6 +189,7 @@ static nodes set;
 static void prepare_memory(void)
 {
     size_t i;
+
     for (i = 0; i < RLK_MAX_NODES; i++) {
         set.memory[i].ring = set.rings[i];
         set.memory[i].ring_len = RLK_CONN_RING_MIN;
@@ -207,6 +212,7 @@ static rlk_result open_three(void)
 static void test_wrong_input_buffers(void **state)
 {
     size_t i;
+
     (void)state;
     soil();
     prepare_memory();
@@ -243,6 +249,7 @@ static void test_wrong_input_buffer_for_credentials(void **state)
     static const char *const url[] = {"redis://app:s%65cret@127.0.0.1:1"};
     static const char *const plain[] = {NOWHERE};
     static const rlk_posix_options options = {.user = "app", .password = "secret"};
+
     (void)state;
     soil();
     prepare_memory();
@@ -265,6 +272,7 @@ static void test_wrong_input_number_of_nodes(void **state)
                                        "redis://127.0.0.1:3", "redis://127.0.0.1:4",
                                        "redis://127.0.0.1:5", "redis://127.0.0.1:6"};
     size_t n;
+
     (void)state;
     soil();
     prepare_memory();
@@ -294,6 +302,7 @@ static void test_fault_58_same_server_twice(void **state)
         {"redis://[::1]", "redis://127.0.0.1", "redis://[::1]"},
     };
     size_t i;
+
     (void)state;
     prepare_memory();
     for (i = 0; i < RLK_MAX_NODES; i++)
@@ -322,6 +331,7 @@ static void test_wrong_input_layout(void **state)
     rlk_conn *conns[1];
     rlk_client_config config;
     size_t i;
+
     (void)state;
     open_nowhere();
     prepare_memory();
@@ -331,6 +341,7 @@ static void test_wrong_input_layout(void **state)
         size_t of_client = (size_t)((int)sizeof(rlk_posix_client) + cases[i].size);
         size_t of_lock = (size_t)((int)sizeof(rlk_lock) + cases[i].size);
         uint32_t layout = RLK_LAYOUT + cases[i].layout;
+
         memset(room, 0xa5, sizeof room);
         assert_result(rlki_posix_open(other, NOWHERE, NULL, of_client, layout), RLK_E_LAYOUT);
         assert_result(rlki_posix_open_nodes(other, three, set.memory, 3, NULL, of_client, layout),
@@ -386,9 +397,11 @@ static void test_fault_56_57_ttl_of_the_configuration(void **state)
         {{.ttl_ms = RLK_TTL_MAX}, RLK_OK},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_result result;
+
         open_nowhere();
         result = rlk_lock_init(&lock, &posix.client, "foobar", &cases[i].config);
         if (cases[i].result != RLK_OK)
@@ -414,6 +427,7 @@ static void test_wrong_input_lock_configuration(void **state)
     };
     rlk_lock_config longest = {.token_prefix = prefix + 1};
     size_t i;
+
     (void)state;
     memset(prefix, 'p', RLK_PREFIX_MAX + 1);
     for (i = 0; i < COUNT_OF(cases); i++) {
@@ -434,6 +448,7 @@ static void test_wrong_input_lock_configuration(void **state)
 static int64_t number_behind(const char *words)
 {
     const char *at = strstr(rlk_client_error(&posix.client), words);
+
     if (at == NULL)
         fail_msg("\"%s\" is not in \"%s\"", words, rlk_client_error(&posix.client));
     return strtoll(at + strlen(words), NULL, 10);
@@ -449,6 +464,7 @@ static void test_fault_128_ttl_that_fits(void **state)
     size_t i;
     size_t k;
     size_t n;
+
     (void)state;
     for (i = 0; i < COUNT_OF(nodes_ms); i++)
         for (k = 0; k < COUNT_OF(drifts_ppm); k++)
@@ -456,6 +472,7 @@ static void test_fault_128_ttl_that_fits(void **state)
                 rlk_posix_options options = {.drift_ppm = drifts_ppm[k], .drift_ms = drifts_ms[n]};
                 rlk_lock_config config = {.node_timeout_ms = nodes_ms[i], .ttl_ms = 1};
                 int64_t least;
+
                 assert_result(rlk_posix_open(&posix, NOWHERE, &options), RLK_OK);
                 assert_result(rlk_lock_init(&lock, &posix.client, "k", &config), RLK_E_TTL);
                 assert_contains(rlk_client_error(&posix.client),
@@ -491,12 +508,13 @@ static void test_fault_128_other_numbers_that_fit(void **state)
         {{.token_prefix = prefix}, "; its length is 65, and must be from 0 to 64"},
     };
     size_t i;
+
     (void)state;
     memset(prefix, 'p', RLK_PREFIX_MAX + 1);
     open_nowhere();
     for (i = 0; i < COUNT_OF(cases); i++) {
         assert_lock_refused(rlk_lock_init(&lock, &posix.client, "k", &cases[i].config),
-                            cases[i].config.ttl_ms                 ? RLK_E_TTL
+                            cases[i].config.ttl_ms != 0            ? RLK_E_TTL
                             : cases[i].config.token_prefix != NULL ? RLK_E_PREFIX
                                                                    : RLK_E_TIMES);
         assert_contains(rlk_client_error(&posix.client), cases[i].text);
@@ -511,6 +529,7 @@ static void test_fault_61_key_empty_and_oversized(void **state)
     static char key[RLK_NODE_TX];
     static const rlk_lock_config with_prefix = {.token_prefix = "host-17:"};
     size_t longest = (RLK_NODE_TX - RLK_TX_MIN(0)) / 2;
+
     (void)state;
     memset(key, 'k', sizeof key);
     open_nowhere();
@@ -552,5 +571,6 @@ int main(void)
         cmocka_unit_test_teardown(test_fault_128_ttl_that_fits, close_client),
         cmocka_unit_test_teardown(test_fault_128_other_numbers_that_fit, close_client),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ static void assert_attempt_fails(rlk_result expected, const char *part, const ch
     const char *texts[2];
     char copy[RLK_TEXT_CAP];
     size_t i;
+
     assert_result(rlk_acquire(&lock, RLK_TRY), expected);
     strcpy(copy, rlk_lock_error(&lock));
     assert_contains(copy, "acquire \"foobar\": ");
@@ -54,6 +55,7 @@ static void test_wrong_input_refused(void **state)
     server_config config = {.tcp = true};
     server *redis = server_start(&config);
     char url[256];
+
     (void)state;
     server_kill(redis); /* its port stays reserved */
     open_at(server_tcp_url(redis), NULL);
@@ -75,6 +77,7 @@ static void test_wrong_input_black_hole(void **state)
     rlk_posix_options options;
     hostile *peer = hostile_black_hole();
     int64_t start;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.connect_timeout_ms = 150;
@@ -91,6 +94,7 @@ static void test_wrong_input_silent_peer(void **state)
     static const hostile_step steps[] = {{NULL, "", HOSTILE_SILENT}};
     hostile *peer = hostile_start(steps, COUNT_OF(steps), true);
     rlk_posix_options options;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.response_timeout_ms = 150;
@@ -115,6 +119,7 @@ static void test_wrong_input_name_not_found(void **state)
 {
     rlk_posix_options options;
     int asked = 0;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.resolver = no_address;
@@ -145,6 +150,7 @@ static void test_wrong_input_name_in_a_loop(void **state)
     server_config config = {.tcp = true};
     server *redis = server_start(&config);
     char url[64];
+
     (void)state;
     open_at("redis://lock.example", NULL);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
@@ -175,9 +181,11 @@ static void test_wrong_input_not_resp(void **state)
         {{NULL, "ERROR\r\n", HOSTILE_STAY}}, /* memcached */
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(peers); i++) {
         hostile *peer = hostile_start(peers[i], 1, true);
+
         open_at(hostile_url(peer), NULL);
         assert_attempt_fails(RLK_E_NOT_RESP, "this is not a RESP server: is it an HTTP or a TLS",
                              hostile_url(peer) + strlen("redis://"));
@@ -192,9 +200,11 @@ static void test_wrong_input_not_resp_banner(void **state)
     static const char *const banners[] = {"220 mail.example ESMTP\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
                                           "J\n8.0.36"};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(banners); i++) {
         hostile *peer = hostile_greet(banners[i], HOSTILE_STAY, true);
+
         open_at(hostile_url(peer), NULL);
         assert_attempt_fails(RLK_E_NOT_RESP, "not a RESP server", "127.0.0.1:");
         close_all();
@@ -206,6 +216,7 @@ static void test_wrong_input_tls_port_of_redis(void **state)
 {
     static const hostile_step resets[] = {{NULL, "", HOSTILE_RESET}};
     static const hostile_step closes[] = {{NULL, "", HOSTILE_CLOSE}};
+
     (void)state;
     open_at(hostile_url(hostile_start(resets, 1, true)), NULL);
     assert_attempt_fails(RLK_E_IO, "HELLO; hung up before the first reply: is it a TLS port?",
@@ -222,6 +233,7 @@ static void test_wrong_input_no_tls_hint_later(void **state)
 {
     server *redis = server_start(NULL);
     proxy *middle = proxy_start(server_url(redis), true);
+
     (void)state;
     proxy_on(middle, "SCRIPT LOAD", 0, PROXY_CUT_BEFORE, NULL);
     proxy_on(middle, "EVAL", 0, PROXY_CUT_BEFORE, NULL);
@@ -248,6 +260,7 @@ static void test_fault_88_one_server_through_two_aliases(void **state)
         {server_tcp_url(a), server_tcp6_url(a), server_tcp_url(b)},
     };
     size_t i;
+
     (void)state;
     snprintf(localhost, sizeof localhost, "redis://localhost:%d", server_port(a));
     for (i = 0; i < COUNT_OF(urls); i++) {
@@ -280,6 +293,7 @@ static int no_credentials(void *context, rlk_credentials *out)
 static int long_credentials(void *context, rlk_credentials *out)
 {
     static char password[3000];
+
     (void)context;
     memset(password, 's', sizeof password);
     memset(out, 0, sizeof *out);
@@ -294,6 +308,7 @@ static void test_wrong_input_credentials_hook(void **state)
     server *redis = server_start(NULL);
     rlk_posix_options options;
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(hooks); i++) {
         memset(&options, 0, sizeof options);
@@ -334,6 +349,7 @@ static void assert_long_password(server *redis, const char *url, const rlk_posix
     static uint8_t tx[RLK_CONN_TX_AUTH(0, LONG_LEN)];
     static uint8_t rx[RLK_CONN_RX_MIN];
     char numbers[64];
+
     (void)redis;
     snprintf(numbers, sizeof numbers, "; tx_cap is %d, and must be from %zu to ", RLK_NODE_TX,
              sizeof tx);
@@ -375,6 +391,7 @@ static void test_fault_127_long_password(void **state)
     server *redis;
     rlk_posix_options options;
     unsigned i;
+
     (void)state;
     memset(long_password, 's', LONG_LEN);
     redis = server_start(&config);
@@ -395,6 +412,7 @@ static void test_fault_127_long_password(void **state)
 static int late_credentials(void *context, rlk_credentials *out)
 {
     int *asked = (int *)context;
+
     memset(out, 0, sizeof *out);
     out->password = "sesame";
     out->password_len = 6;
@@ -408,6 +426,7 @@ static void test_wrong_input_credentials_that_come_late(void **state)
     server *redis = server_start(&config);
     rlk_posix_options options;
     int asked = 0;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.credentials = late_credentials;
@@ -428,6 +447,7 @@ static bool has_bytes(const void *memory, size_t size, const char *bytes)
     const char *at = (const char *)memory;
     size_t len = strlen(bytes);
     size_t i;
+
     for (i = 0; i + len <= size; i++)
         if (memcmp(at + i, bytes, len) == 0)
             return true;
@@ -439,6 +459,7 @@ static void assert_no_password(const char *password)
 {
     static const char *texts[3];
     size_t i;
+
     texts[0] = rlk_conn_text(rlk_client_conn(&set.posix.client, 0));
     assert_null(strstr(texts[0], password));
     texts[1] = rlk_client_error(&set.posix.client);
@@ -465,6 +486,7 @@ static void test_wrong_input_password_is_kept_nowhere(void **state)
 {
     static const char *const required[] = {PASSWORD, "another"};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(required) * 2; i++) {
         bool right = i % 2 == 0;
@@ -474,6 +496,7 @@ static void test_wrong_input_password_is_kept_nowhere(void **state)
         const char *step = i < 2 ? "HELLO" : "AUTH";
         rlk_posix_options options;
         char url[256];
+
         memset(&set, 0, sizeof set);
         memset(&options, 0, sizeof options);
         options.resp2_only = i >= 2;
@@ -507,10 +530,12 @@ static void test_wrong_input_password_repeated_by_the_server(void **state)
          HOSTILE_STAY}};
     char url[256];
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(lines); i++) {
         server_config config = {.lines = SERVER_LINES(lines[i][0], lines[i][1])};
         server *redis = server_start(&config);
+
         memset(&set, 0, sizeof set);
         password_url(url, sizeof url, server_url(redis));
         open_at(url, NULL);
@@ -538,10 +563,12 @@ static void test_wrong_input_password_in_other_words(void **state)
         {{"AUTH", "-WRONGPASS \"" PASSWORD "\" is wrong\r\n", HOSTILE_STAY}},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(parrots); i++) {
         rlk_posix_options options;
         char url[256];
+
         memset(&options, 0, sizeof options);
         options.resp2_only = true;
         memset(&set, 0, sizeof set);
@@ -563,6 +590,7 @@ static void test_wrong_input_user_without_password(void **state)
         .lines = SERVER_LINES("user app on nopass ~* &* +@all", "user other on >secret ~* +@all")};
     server *redis = server_start(&config);
     rlk_posix_options options;
+
     (void)state;
     memset(&options, 0, sizeof options);
     options.user = "app";
@@ -600,5 +628,6 @@ int main(void)
         support_test(test_wrong_input_password_repeated_by_the_server),
         support_test(test_wrong_input_password_in_other_words),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ WAITING rlk_posix_client *client(void)
 WAITING void start_with(size_t count, int64_t recheck_max_ms, const rlk_posix_options *options)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.recheck_max_ms = recheck_max_ms;
     proxied_start(&world, count, true, NULL, options);
     nodes_open_again(&others, &world.set, NULL);
@@ -62,8 +63,10 @@ WAITING void free_it(server *redis)
 WAITING void begin_to_wait(void)
 {
     int asked = proxied_count(&world, "PTTL");
+
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     serve_until(client(), proxied_count(&world, "PTTL") >= asked + (int)world.set.count);
+
     proxied_calm(&world);
     loop_quiet(client(), 1);
 }
@@ -73,6 +76,7 @@ WAITING void assert_acquired(const char *after)
 {
     int64_t start_ms = support_now_ms();
     rlk_event event;
+
     if (!loop_next_event(client(), &event, scaled(10000)))
         support_fail("%s: not woken", after);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);

@@ -357,6 +357,8 @@ int clock_gettime(clockid_t id, struct timespec *now)
                                            : (int)syscall(SYS_clock_gettime, id, now);
 }
 
+ssize_t getrandom(void *buf, size_t len, unsigned flags);
+
 ssize_t getrandom(void *buf, size_t len, unsigned flags)
 {
     int error;

@@ -536,6 +536,7 @@ FIXTURE void client_exchange(client *c, const char *text)
 
     client_submit(c, &e, text);
     client_until(c, e.replies + e.losses > 0);
+
     assert_int_equal(e.replies, 1);
     assert_true(e.good);
 }

@@ -17,6 +17,7 @@ static const char *script_text(size_t *len)
 {
     const char *at = rlki_script.load;
     size_t i;
+
     for (i = 0; i < 5; i++) /* *3 $6 SCRIPT $4 LOAD */
         at = strchr(at, '\n') + 1;
     assert_int_equal(*at, '$');
@@ -28,6 +29,7 @@ static void load(server *redis)
 {
     size_t len;
     const char *text = script_text(&len);
+
     assert_string_equal(server_text(redis, "SCRIPT LOAD %b", (const void *)text, len),
                         RLKI_SCRIPT_DIGEST);
 }
@@ -37,6 +39,7 @@ static void load(server *redis)
 static void test_scripts_digest_is_the_servers_own(void **state)
 {
     server *redis = server_start(NULL);
+
     (void)state;
     load(redis);
     assert_string_equal(server_text(redis, "SCRIPT EXISTS %s", RLKI_SCRIPT_DIGEST), "1");
@@ -47,6 +50,7 @@ static void test_scripts_header_is_right(void **state)
     static const char begin[] = "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$";
     size_t len;
     const char *text = script_text(&len);
+
     (void)state;
     assert_memory_equal(rlki_script.load, begin, sizeof begin - 1);
     assert_int_equal(rlki_script.load_len, strlen(rlki_script.load));
@@ -102,15 +106,17 @@ static const struct {
 static void set_key(server *redis, size_t i)
 {
     (void)server_text(redis, "DEL k");
-    if (keys[i].set)
+    if (keys[i].set != NULL)
         server_do(redis, keys[i].set);
 }
 
 static void check_release(server *redis)
 {
     size_t i;
+
     for (i = 0; i < COUNT_OF(keys); i++) {
-        bool left = keys[i].set && !keys[i].ours;
+        bool left = keys[i].set != NULL && !keys[i].ours;
+
         set_key(redis, i);
         assert_string_equal(release(redis), keys[i].released);
         assert_int_equal(server_integer(redis, "EXISTS k"), left);
@@ -136,15 +142,17 @@ static void check_raise(server *redis)
     };
     size_t i;
     size_t k;
+
     for (i = 0; i < COUNT_OF(cases); i++) {
         for (k = 0; k < COUNT_OF(keys); k++) {
             const char *reply;
+
             set_key(redis, k);
             reply = raise_to(redis, cases[i].to_ms);
             if (!keys[k].ours) {
-                assert_string_equal(reply, keys[k].set ? "-3" : "-2");
+                assert_string_equal(reply, keys[k].set != NULL ? "-3" : "-2");
                 assert_int_equal(server_integer(redis, "EXISTS k"), keys[k].set != NULL);
-                if (keys[k].set)
+                if (keys[k].set != NULL)
                     assert_between(server_integer(redis, "PTTL k"), 10000, 20000);
                 continue;
             }
@@ -186,6 +194,7 @@ static void check_all(server *redis)
 static void test_scripts_with_getex(void **state)
 {
     server *redis = server_start(NULL);
+
     (void)state;
     check_all(redis);
     assert_true(server_calls(redis, "getex") > 0);
@@ -196,6 +205,7 @@ static void test_scripts_without_getex(void **state)
 {
     server_config config = {0};
     server *redis;
+
     (void)state;
     config.lines = SERVER_LINES("rename-command GETEX \"\"");
     redis = server_start(&config);
@@ -213,6 +223,7 @@ static void test_scripts_without_permission_for_getex(void **state)
 {
     server_config config = {0};
     server *redis;
+
     (void)state;
     config.lines = SERVER_LINES("user default on nopass ~* &* +@all -getex");
     redis = server_start(&config);
@@ -230,6 +241,7 @@ static void test_scripts_without_permission_to_read(void **state)
 {
     server_config config = {0};
     server *redis;
+
     (void)state;
     config.lines = SERVER_LINES("user default on nopass ~* &* +@all -getex -get");
     redis = server_start(&config);
@@ -246,6 +258,7 @@ static void test_scripts_on_a_replica(void **state)
     server_config config = {0};
     server *redis;
     size_t i;
+
     (void)state;
     redis = server_start(NULL);
     load(redis);
@@ -277,6 +290,7 @@ static void test_scripts_take_any_bytes(void **state)
     static const char key[] = "k\0'\r\n]]";
     static const char token[] = "t\0\"\r\n--";
     server *redis = server_start(NULL);
+
     (void)state;
     load(redis);
     server_do(redis, "SET %b %b PX 20000", (const void *)key, sizeof key, (const void *)token,
@@ -306,5 +320,6 @@ int main(void)
         support_test(test_scripts_on_a_replica),
         support_test(test_scripts_take_any_bytes),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,7 @@ static void test_socket_connect_takes_literals(void **state)
 
         peer_hang_up(&server); /* the same server has the same number */
         client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+
         client_wait_backoff(&c);
         client_ready(&c);
         assert_true(c.conn.identity.peer == numbers[i]);
@@ -383,6 +384,7 @@ static void test_socket_connect_follows_a_name_that_moves(void **state)
     book.n = 0;
     names_add(&book, false, nobody.port);
     client_until(&c, rlk_conn_failures(&c.conn) == 3);
+
     assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
     book.n = 0;
     names_add(&book, false, server.port);
@@ -405,6 +407,7 @@ static void condemn(client *c, peer *server)
     client_service(c, 0);
     peer_say(server, "-READONLY no\r\n", 14);
     client_until(c, client_state(c) == RLK_CONN_WAITING);
+
     assert_int_equal(e.losses, 1);
     assert_false(e.maybe_sent);
     server->mute = false;
@@ -550,6 +553,7 @@ static void test_socket_connect_asks_the_system(void **state)
 
     peer_hang_up(&server); /* and now it has only addresses that fail, more than we try */
     client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+
     list[2] = list[1];
     list[2].ai_next = &list[3];
     for (i = 0; i < RLK_MAX_ADDRESSES; i++) {

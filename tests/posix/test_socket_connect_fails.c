@@ -20,6 +20,7 @@ static void test_socket_connect_is_refused(void **state)
     client_init_port(&c, "127.0.0.1", &server);
     c.server = NULL;
     client_until(&c, client_state(&c) == RLK_CONN_WAITING && rlk_conn_failures(&c.conn) == 1);
+
     assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
     client_end(&c);
     assert_int_equal(close(nobody.fd), 0);
@@ -285,6 +286,7 @@ static void test_socket_connect_not_to_itself(void **state)
         fault.connect_to_itself = true;
         fault.connect_at_once = at_once != 0;
         client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
         assert_ended(&c, RLK_E_CONNECT, ECONNREFUSED);
         assert_int_equal(calls.connect, 1);
         assert_int_equal(calls.send, 0);

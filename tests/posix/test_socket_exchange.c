@@ -93,6 +93,7 @@ static void test_socket_sends_after_reading(void **state)
     assert_int_equal(calls.recv, 1);
     assert_int_equal(calls.send, 1);
     client_until(&c, second.replies == 1);
+
     assert_true(second.good);
     socket_end(&c, &server);
 }
@@ -126,7 +127,7 @@ static void test_socket_reads_byte_by_byte(void **state)
 /* More than the window: read in rounds, whose number in one call is bounded. */
 static void test_socket_bounds_the_reads_of_one_call(void **state)
 {
-    static char reply[16 + 6 * RLK_SOCKET_ROUNDS * sizeof(((client *)NULL)->rx)];
+    static char reply[16 + 6 * RLK_SOCKET_ROUNDS * sizeof((client *)NULL)->rx];
     const size_t len = sizeof reply - 16;
     peer server;
     client c;
@@ -150,6 +151,7 @@ static void test_socket_bounds_the_reads_of_one_call(void **state)
     assert_int_equal(calls.recv, RLK_SOCKET_ROUNDS);
     assert_int_equal(e.replies, 0);
     client_until(&c, e.replies == 1);
+
     socket_end(&c, &server);
 }
 
@@ -225,6 +227,7 @@ static void test_socket_resumes_partial_writes(void **state)
     }
     wait_until((n = take(&server, seen + seen_len, sizeof seen - seen_len), seen_len += n,
                 seen_len >= PAYLOAD + 26));
+
     assert_int_equal(seen_len, PAYLOAD + 26);
     assert_memory_equal(seen, "*2\r\n$4\r\nECHO\r\n$1048576\r\n", 24);
     assert_memory_equal(seen + 24, payload, PAYLOAD);
@@ -253,6 +256,7 @@ static void test_socket_waits_when_the_kernel_is_full(void **state)
     assert_int_equal(calls.send, 2);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
     client_until(&c, e.replies == 1);
+
     assert_true(e.good);
     socket_end(&c, &server);
 }

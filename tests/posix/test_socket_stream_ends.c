@@ -20,9 +20,11 @@ static void test_socket_reports_end_of_stream_in_a_reply(void **state)
     (void)state;
     socket_start_mute(&c, &server, &e, "hello");
     wait_until(peer_read(&server) && server.input_len > 0); /* unread bytes would make it RST */
+
     peer_say(&server, "$5\r\nhel", 7);
     peer_hang_up(&server);
     client_until(&c, e.losses == 1);
+
     assert_int_equal(e.replies, 0);
     assert_true(e.maybe_sent);
     assert_ended(&c, RLK_E_EOF, 0);
@@ -46,6 +48,7 @@ static void test_socket_reports_a_reset(void **state)
     socket_start_mute(&c, &server, &e, "hello");
     peer_reset(&server);
     client_until(&c, e.losses == 1);
+
     assert_true(e.maybe_sent);
     assert_ended(&c, RLK_E_IO, ECONNRESET);
     socket_end(&c, &server);
@@ -111,9 +114,11 @@ static void test_socket_hears_the_last_words(void **state)
     server.mute = true;
     client_service(&c, 0);
     wait_until(peer_accept(&server));
+
     peer_say(&server, words, sizeof words - 1);
     peer_hang_up(&server);
     client_until(&c, rlk_socket_fd(&c.sock) < 0);
+
     assert_ended(&c, RLK_E_SERVER_FULL, 0);
     socket_end(&c, &server);
 }
@@ -259,6 +264,7 @@ static void test_socket_bounds_interrupted_calls(void **state)
     fault.recv_interrupts = 0;
     client_service(&c, POLLIN); /* nothing there: no harm */
     client_until(&c, e.replies == 1);
+
     assert_true(e.good);
     socket_end(&c, &server);
 }

@@ -138,6 +138,7 @@ static void test_support_proxy_passes(void **state)
         raw_expect(client, "+OK\r\n");
         assert_int_equal(raw_expect_end(client), 0);
         wait_until(proxy_links(middle) == 0);
+
         end();
     }
 }
@@ -158,12 +159,14 @@ static void test_support_proxy_cuts_at_byte(void **state)
             server_do(redis, "CONFIG RESETSTAT");
             close(client);
             client = raw_connect(proxy_url(middle));
-            proxy_cut_after(middle, PROXY_TO_SERVER, n, n % 2 ? PROXY_FIN : PROXY_RST, true);
+            proxy_cut_after(middle, PROXY_TO_SERVER, n, (n % 2) != 0 ? PROXY_FIN : PROXY_RST, true);
             raw_send(client, SET_A PING);
             if (whole)
                 wait_until(server_calls(redis, "set") == 1);
-            assert_int_equal(raw_expect_end(client), n % 2 || !tcp ? 0 : ECONNRESET);
+
+            assert_int_equal(raw_expect_end(client), n % 2 != 0 || !tcp ? 0 : ECONNRESET);
             wait_until(server_info(redis, "clients", "connected_clients") == 1);
+
             assert_int_equal(server_calls(redis, "set"), whole);
             assert_int_equal(server_calls(redis, "ping"), 0);
         }
@@ -254,6 +257,7 @@ static void test_support_proxy_cuts_at_command(void **state)
     raw_send(client, PING SET_A);
     assert_int_equal(server_calls(redis, "set"), 0);
     wait_until(proxy_links(middle) == 0);
+
     assert_int_equal(server_integer(redis, "EXISTS a"), 0);
     close(client);
 
@@ -276,12 +280,14 @@ static void test_support_proxy_delivers_late(void **state)
     raw_send(client, PING SET_A);
     wait_until(proxy_count(middle, "SET") == 1);
     wait_until(proxy_links(middle) == 0);
+
     assert_int_equal(proxy_held(middle, PROXY_TO_SERVER), strlen(SET_A));
     again = raw_connect(proxy_url(middle));
     raw_send(again, GET_A);
     raw_expect(again, "$-1\r\n");
     proxy_release(middle);
     wait_until(server_integer(redis, "EXISTS a") == 1);
+
     close(again);
 
     /* the same by hand, and by the client's own close */
@@ -294,11 +300,13 @@ static void test_support_proxy_delivers_late(void **state)
     raw_send(client, SET_A);
     close(client);
     wait_until(proxy_held(middle, PROXY_TO_SERVER) == strlen(SET_A));
+
     client = raw_connect(proxy_url(middle));
     raw_send(client, GET_A);
     raw_expect(client, "$-1\r\n");
     proxy_release(middle);
     wait_until(server_integer(redis, "EXISTS a") == 1);
+
     end();
 }
 
@@ -311,6 +319,7 @@ static void test_support_proxy_holds(void **state)
     proxy_hold(middle, PROXY_TO_CLIENT);
     raw_send(client, SET_A);
     wait_until(server_calls(redis, "set") == 1);
+
     raw_expect_silence(client, 20);
     proxy_release(middle);
     raw_expect(client, "+OK\r\n");
@@ -324,6 +333,7 @@ static void test_support_proxy_holds(void **state)
 
     proxy_half_open(middle);
     wait_until(server_info(redis, "clients", "connected_clients") == 1);
+
     raw_send(client, PING);
     raw_expect_silence(client, 20);
     end();
@@ -439,6 +449,7 @@ static void test_support_hostile_plays(void **state)
         raw_expect(client, "+PONG\r\n-NOAUTH\r\n+OK\r\n+PONG\r\n");
         raw_send(client, GET_A);
         wait_until(hostile_count(peer, "GET") == 2 * (i + 1));
+
         close(client);
     }
     assert_int_equal(hostile_accepted(peer), 2);
@@ -497,5 +508,6 @@ int main(void)
         support_test(test_support_hostile_greets),
         support_test(test_support_hostile_black_hole),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

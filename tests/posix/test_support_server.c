@@ -112,8 +112,10 @@ static void test_support_server_pauses(void **state)
     support_sleep_ms(50);
     server_resume(redis);
     wait_until(server_integer(redis, "EXISTS late") == 1);
+
     server_send(redis, "DEBUG SLEEP 0.2");
     wait_until(server_calls(redis, "debug") == 1);
+
     assert_true(support_now_ms() - start_ms >= 200);
 }
 
@@ -158,5 +160,6 @@ int main(void)
         support_test(test_support_server_pauses),
         support_test(test_support_server_is_another),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

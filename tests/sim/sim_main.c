@@ -270,6 +270,7 @@ static bool main_share(const sim_command *command, sim_sums *all)
     }
     for (i = 0; i < command->jobs; i++) {
         sim_sums sums;
+
         /* less than a pipe holds: it comes at once, or the worker died */
         if (read(ends[i], &sums, sizeof sums) == (ssize_t)sizeof sums)
             main_add(all, &sums);

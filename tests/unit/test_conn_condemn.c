@@ -47,7 +47,7 @@ static bool ask(fake *server, fake_request *request)
     fake_run(server);
     assert_int_equal(request->replies + request->lost, 1);
     assert_int_equal(rlk_conn_get_state(&server->conn),
-                     request->lost ? RLK_CONN_CLOSING : RLK_CONN_READY);
+                     request->lost != 0 ? RLK_CONN_CLOSING : RLK_CONN_READY);
     return request->lost != 0;
 }
 

@@ -30,6 +30,7 @@ static void no_rx(rlk_conn_config *config)
 static rlk_conn_calls *other_calls(rlk_conn_config *config)
 {
     static rlk_conn_calls calls;
+
     calls = *config->calls;
     config->calls = &calls;
     return &calls;

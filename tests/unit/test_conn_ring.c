@@ -429,11 +429,11 @@ static void test_conn_submit_when_it_becomes_ready(void **state)
         fake_start(&server);
         server.on_changed = submit_on_changed;
         server.spare = &request;
-        if (with_other)
+        if (with_other != 0)
             fake_submit(&server, &other, 1);
         fake_connect(&server);
         assert_int_equal(request.replies, 1);
-        if (with_other)
+        if (with_other != 0)
             assert_int_equal(other.replies, 1);
         fake_free(&server);
     }

@@ -565,5 +565,6 @@ int main(void)
         cmocka_unit_test(test_conn_tracking_push_cut_by_the_end_of_the_stream),
         cmocka_unit_test(test_conn_tracking_push_without_tracking),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

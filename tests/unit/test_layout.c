@@ -48,6 +48,7 @@ static void test_layout_is_another_number_for_each(void **state)
     (void)state;
     for (n = 0; n < COUNT_OF(seen); n++) {
         uint32_t limit[LIMITS];
+
         for (i = 0; i < LIMITS; i++)
             limit[i] = values[i][n >> (2 * i) & 3];
         seen[n] = RLK_LAYOUT;
@@ -63,5 +64,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout_is_another_number_for_each),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ static rlk_resp_status first_token(const char *bytes, rlk_resp_token *token, rlk
     rlk_resp_parser parser;
     size_t consumed;
     rlk_resp_status status;
+
     rlk_resp_parser_init(&parser, 64);
     status = rlk_resp_next(&parser, (const uint8_t *)bytes, strlen(bytes), &consumed, token);
     *fault = rlk_resp_parser_fault(&parser);
@@ -45,10 +46,12 @@ static void test_resp_types_of_both(void **state)
         {"*0\r\n", RLK_RESP_ARRAY, 0, NULL},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         rlk_resp_token token;
         rlk_resp_fault fault;
+
         assert_int_equal(first_token(rows[i].bytes, &token, &fault), RLK_RESP_TOKEN);
         assert_int_equal(token.type, rows[i].type);
         assert_int_equal(token.value, rows[i].value);
@@ -67,11 +70,13 @@ static void test_resp_types_of_resp3(void **state)
         "|1\r\n",          ">2\r\n", "*?\r\n",
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(values); i++) {
         rlk_resp_token token;
         rlk_resp_fault fault;
         rlk_resp_status status = first_token(values[i], &token, &fault);
+
         if (RESP3) {
             assert_int_equal(status, RLK_RESP_TOKEN);
             assert_int_equal(token.type, (unsigned char)values[i][0]);
@@ -89,6 +94,7 @@ static void test_resp_types_cut_anywhere(void **state)
     static const char stream[] = "*3\r\n$2\r\n\r\n\r\n*1\r\n:7\r\n$-1\r\n+OK\r\n-E\r\n*0\r\n";
     static const char expected[] = "*$*:_+-*";
     size_t step;
+
     (void)state;
     for (step = 1; step < sizeof stream; step++) {
         rlk_resp_parser parser;
@@ -97,12 +103,14 @@ static void test_resp_types_cut_anywhere(void **state)
         size_t done = 0;
         size_t at = 0;
         size_t shown = 0;
+
         rlk_resp_parser_init(&parser, 64);
         while (shown < sizeof stream - 1 || at < shown) {
             size_t consumed;
             rlk_resp_token token;
             rlk_resp_status status =
                 rlk_resp_next(&parser, (const uint8_t *)stream + at, shown - at, &consumed, &token);
+
             at += consumed;
             assert_int_not_equal(status, RLK_RESP_BAD);
             if (status == RLK_RESP_TOKEN) {
@@ -125,5 +133,6 @@ int main(void)
         cmocka_unit_test(test_resp_types_of_resp3),
         cmocka_unit_test(test_resp_types_cut_anywhere),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

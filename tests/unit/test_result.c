@@ -29,6 +29,7 @@ static bool is_result(int number)
     for (i = 0; i < COUNT_OF(ranges); i++) {
         int from = ranges[i].first;
         int to = ranges[i].last;
+
         if ((from <= number && number <= to) || (to <= number && number <= from))
             return true;
     }
@@ -55,6 +56,7 @@ static void test_result_names_and_texts(void **state)
     for (number = -600; number < 200; number++) {
         const char *name = rlk_result_name((rlk_result)number);
         const char *text = rlk_result_text((rlk_result)number);
+
 #ifdef RLK_NO_TEXT
         assert_string_equal(name, "");
         assert_string_equal(text, "");
@@ -83,5 +85,6 @@ int main(void)
         cmocka_unit_test(test_result_names_and_texts),
         cmocka_unit_test(test_result_version),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

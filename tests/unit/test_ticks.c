@@ -51,6 +51,7 @@ static void test_ticks_follow_true_time(void **state)
     (void)state;
     for (i = 0; i < COUNTERS; i++) {
         uint64_t round = UINT64_C(1) << counters[i].bits;
+
         check_steps(counters[i].hz, counters[i].bits, next_random(), round - 1);
         check_steps(counters[i].hz, counters[i].bits, next_random(), round / 2);
         check_steps(counters[i].hz, counters[i].bits, 0, 1 + round / 1000);
@@ -120,5 +121,6 @@ int main(void)
         cmocka_unit_test(test_ticks_step_back_is_a_jump_ahead),
         cmocka_unit_test(test_ticks_round),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
