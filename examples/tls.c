@@ -350,8 +350,10 @@ static rlk_result client_init(void)
                               .tx_cap = sizeof wire.tx,
                               .rx = wire.rx,
                               .rx_cap = sizeof wire.rx};
-    rlk_client_config client_config = {
-        .env = {.now_ms = rlk_system_now_ms, .random = random_bytes, .wait = tls_wait}};
+    rlk_client_config client_config = {.env = {.now_ms = rlk_system_now_ms,
+                                               .random = random_bytes,
+                                               .wait = tls_wait,
+                                               .errno_text = rlk_system_errno_text}};
     rlk_result result;
 
     config.url.host = host;

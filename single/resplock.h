@@ -2530,8 +2530,7 @@ typedef struct rlk_posix_options {
     int64_t drift_ms;
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
-    bool
-        interrupts; /* rlk_posix_interrupt works; costs a pipe, and a poll for each blocking call */
+    bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
     /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
      * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
      * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
@@ -2583,7 +2582,7 @@ typedef struct rlk_posix_client {
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_posix_service,
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
- * be NULL and need not outlive the call, but for its texts.
+ * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
  * rlk_posix_open_nodes with one node),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
@@ -2628,7 +2627,7 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
- * is a name looked up faster (set a resolver).
+ * is a name resolved faster (set a resolver).
  *
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.
@@ -13434,9 +13433,6 @@ RLKI_API bool rlki_client_take_limit(rlk_client *client, uint32_t *out_ms, int64
 #ifndef RLKI_TEXT_OUT_H
 #define RLKI_TEXT_OUT_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 /* What does not fit is cut off. */
 typedef struct text_out {
     char *at;
@@ -15353,7 +15349,7 @@ RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int
  * attempt pauses. The first address is the one behind that which the connection has condemned.
  *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * buffer; one send for what is ready, no matter whether poll said so. A blocking call of a
  * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
  */
 
@@ -15450,7 +15446,7 @@ static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
-/* The address under way failed. A refusal by the server itself tells more than a route or a
+/* The address under way failed. A refusal by the server itself says more than a route or a
  * protocol that this host lacks. */
 static void socket_address_failed(rlk_socket *sock, int error)
 {
@@ -15540,8 +15536,8 @@ static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
 /* Between two attempts on a server whose queue is full. */
 #define SOCKET_FULL_MS 10
 
-/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
- * is over before the next attempt. */
+/* Nothing reports when the queue of a Unix socket has room again (fault 116). False: the connect
+ * time is over before the next attempt. */
 static bool socket_pause(rlk_socket *sock, int64_t now_ms)
 {
     if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
@@ -15554,7 +15550,7 @@ static bool socket_pause(rlk_socket *sock, int64_t now_ms)
     return true;
 }
 
-/* Tries addresses until one answers at once or is to be waited for, or none is left. */
+/* Tries addresses until one answers at once or needs a wait, or none is left. */
 static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
     while (sock->address_next < sock->addresses_len) {
@@ -15705,7 +15701,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
-                return true; /* that was all: no read to be told EAGAIN */
+                return true; /* that was all: no read that ends with EAGAIN */
             }
         } else if (n == 0) {
             *error = 0;
@@ -16096,7 +16092,7 @@ void rlk_system_fork_close(rlk_system_fork *fork_mark)
 #ifndef RLKI_WAKEUP_H
 #define RLKI_WAKEUP_H
 
-/* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
+/* Opens both, non-blocking and close-on-exec. False, and -1: the system has none. */
 RLKI_API bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
 
 /* Harmless where there is none. */
@@ -16105,7 +16101,7 @@ RLKI_API void rlki_wakeup_close(rlk_system_wakeup *wakeup);
 /* Wakes. Async-signal-safe, keeps errno; any thread. A full pipe wakes already. */
 RLKI_API void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
 
-/* Empties the pipe; true if it had woken. */
+/* Empties the pipe; true if there was a byte in it. */
 RLKI_API bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
 
 #endif
@@ -16161,14 +16157,14 @@ void rlki_wakeup_send(const rlk_system_wakeup *wakeup)
 bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
 {
     char bytes[64];
-    bool woken = false;
+    bool sent = false;
     ssize_t n;
 
     do {
         n = read(wakeup->fds[0], bytes, sizeof bytes);
-        woken = woken || n > 0;
+        sent = sent || n > 0;
     } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
-    return woken;
+    return sent;
 }
 
 /* ==== src/lock/posix.c ====

@@ -54,8 +54,7 @@ typedef struct rlk_posix_options {
     int64_t drift_ms;
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
-    bool
-        interrupts; /* rlk_posix_interrupt works; costs a pipe, and a poll for each blocking call */
+    bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
     /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
      * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
      * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
@@ -107,7 +106,7 @@ typedef struct rlk_posix_client {
  * Opens a client for one server. Parses, touches no network: the first call, or rlk_posix_service,
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
- * be NULL and need not outlive the call, but for its texts.
+ * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
  * rlk_posix_open_nodes with one node),
  * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
@@ -152,7 +151,7 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
- * is a name looked up faster (set a resolver).
+ * is a name resolved faster (set a resolver).
  *
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.

@@ -5,8 +5,7 @@
 #ifndef RLKI_TEXT_OUT_H
 #define RLKI_TEXT_OUT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "resplock/base.h"
 
 /* What does not fit is cut off. */
 typedef struct text_out {

@@ -20,7 +20,7 @@
  * attempt pauses. The first address is the one behind that which the connection has condemned.
  *
  * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what there is to send, no matter whether poll said so. A blocking call of a
+ * buffer; one send for what is ready, no matter whether poll said so. A blocking call of a
  * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
  */
 #include "features.h"
@@ -124,7 +124,7 @@ static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
-/* The address under way failed. A refusal by the server itself tells more than a route or a
+/* The address under way failed. A refusal by the server itself says more than a route or a
  * protocol that this host lacks. */
 static void socket_address_failed(rlk_socket *sock, int error)
 {
@@ -214,8 +214,8 @@ static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
 /* Between two attempts on a server whose queue is full. */
 #define SOCKET_FULL_MS 10
 
-/* Nothing tells when the queue of a Unix socket has room again (fault 116). False: the connect time
- * is over before the next attempt. */
+/* Nothing reports when the queue of a Unix socket has room again (fault 116). False: the connect
+ * time is over before the next attempt. */
 static bool socket_pause(rlk_socket *sock, int64_t now_ms)
 {
     if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
@@ -228,7 +228,7 @@ static bool socket_pause(rlk_socket *sock, int64_t now_ms)
     return true;
 }
 
-/* Tries addresses until one answers at once or is to be waited for, or none is left. */
+/* Tries addresses until one answers at once or needs a wait, or none is left. */
 static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
     while (sock->address_next < sock->addresses_len) {
@@ -379,7 +379,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
-                return true; /* that was all: no read to be told EAGAIN */
+                return true; /* that was all: no read that ends with EAGAIN */
             }
         } else if (n == 0) {
             *error = 0;

@@ -50,12 +50,12 @@ void rlki_wakeup_send(const rlk_system_wakeup *wakeup)
 bool rlki_wakeup_take(const rlk_system_wakeup *wakeup)
 {
     char bytes[64];
-    bool woken = false;
+    bool sent = false;
     ssize_t n;
 
     do {
         n = read(wakeup->fds[0], bytes, sizeof bytes);
-        woken = woken || n > 0;
+        sent = sent || n > 0;
     } while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
-    return woken;
+    return sent;
 }

@@ -10,7 +10,7 @@
 
 #include "resplock/socket.h"
 
-/* Opens both, non-blocking and close-on-exec. False, and -1: none is to be had. */
+/* Opens both, non-blocking and close-on-exec. False, and -1: the system has none. */
 bool rlki_wakeup_open(rlk_system_wakeup *wakeup);
 
 /* Harmless where there is none. */
@@ -19,7 +19,7 @@ void rlki_wakeup_close(rlk_system_wakeup *wakeup);
 /* Wakes. Async-signal-safe, keeps errno; any thread. A full pipe wakes already. */
 void rlki_wakeup_send(const rlk_system_wakeup *wakeup);
 
-/* Empties the pipe; true if it had woken. */
+/* Empties the pipe; true if there was a byte in it. */
 bool rlki_wakeup_take(const rlk_system_wakeup *wakeup);
 
 #endif
