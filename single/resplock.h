@@ -6433,6 +6433,7 @@ static const char *conn_state_name(unsigned state)
 #else
     static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
                                         "CLOSING", "FATAL",      "CLOSED"};
+
     return names[state];
 #endif
 }
@@ -7814,7 +7815,7 @@ static const char script_load[] =
 static const char script_probe[] =
     "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
 
-RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(script_load) - 1};
+RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof script_load - 1};
 
 /* ==== src/lock/token.h ====
  *
@@ -7937,18 +7938,19 @@ static size_t token_mix(size_t hash, const void *text, size_t len)
 {
     const uint8_t *at = (const uint8_t *)text;
     size_t word;
-    while (len > sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
+
+    while (len > sizeof word) {
+        memcpy(&word, at, sizeof word);
         hash = token_step(hash, word);
-        at += sizeof(word);
-        len -= sizeof(word);
-        if (len < sizeof(word)) {
-            at -= sizeof(word) - len;
-            len = sizeof(word);
+        at += sizeof word;
+        len -= sizeof word;
+        if (len < sizeof word) {
+            at -= sizeof word - len;
+            len = sizeof word;
         }
     }
-    if (len == sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
+    if (len == sizeof word) {
+        memcpy(&word, at, sizeof word);
         return token_step(hash, word);
     }
     while (len-- > 0)
@@ -7959,6 +7961,7 @@ static size_t token_mix(size_t hash, const void *text, size_t len)
 size_t rlki_token_texts(const rlk_lock *lock)
 {
     size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
+
     return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
 }
 
@@ -8727,6 +8730,7 @@ const char *rlk_cause_name(rlk_cause cause)
 #else
     static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
                                                   "RECHECK", "RETRY", "YIELD", "RECONNECT"};
+
     return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
 #endif
 }
@@ -8739,6 +8743,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 #else
     static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
                                                        "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
+
     return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
 #endif
 }
@@ -8747,7 +8752,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 static void trace_tell(const rlk_client *client, rlk_trace *trace)
 {
     trace->client = client;
-    if (client->env.trace)
+    if (client->env.trace != NULL)
         client->env.trace(client->env.context, trace);
 }
 
@@ -8755,6 +8760,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
                 int64_t number)
 {
     rlk_trace trace;
+
     trace.kind = kind;
     trace.now_ms = lock->client->now_ms;
     trace.lock = lock;
@@ -8768,6 +8774,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
                      const char *what)
 {
     rlk_trace trace;
+
     trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
     trace.now_ms = rlk_conn_now(conn);
     trace.lock = NULL;
@@ -8780,8 +8787,9 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
 void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
 {
     unsigned i;
-    memset(stats, 0, sizeof(*stats));
-    if (!client || client->state != RLKI_CLIENT_OPEN)
+
+    memset(stats, 0, sizeof *stats);
+    if (client == NULL || client->state != RLKI_CLIENT_OPEN)
         return;
     *stats = client->stats;
     for (i = 0; i < client->nodes; i++) {
@@ -8820,15 +8828,18 @@ static void trace_number(trace_line *line, int64_t number, unsigned decimals)
     uint64_t rest = number < 0 ? 0u - (uint64_t)number : (uint64_t)number;
     unsigned bit;
     unsigned k;
+
     if (number < 0)
         trace_char(line, '-');
     for (bit = 0; bit < 64; bit++) {
         unsigned carry = (unsigned)(rest >> 63);
+
         rest <<= 1;
         for (k = 0; k < TRACE_DIGITS; k++) {
             unsigned digit = 2u * digits[k] + carry;
+
             carry = digit > 9;
-            digits[k] = (uint8_t)(carry ? digit - 10 : digit);
+            digits[k] = (uint8_t)(carry != 0 ? digit - 10 : digit);
         }
     }
     k = TRACE_DIGITS;
@@ -8846,16 +8857,18 @@ static void trace_number(trace_line *line, int64_t number, unsigned decimals)
 
 static void trace_string(trace_line *line, const char *string)
 {
-    while (*string)
+    while (*string != '\0')
         trace_char(line, *string++);
 }
 
 static void trace_key(trace_line *line, const rlk_lock *lock)
 {
     uint32_t i;
+
     trace_string(line, " \"");
     for (i = 0; i < lock->key_len && i < TRACE_KEY_MAX; i++) {
         char c = (char)lock->key[i];
+
         trace_char(line, c >= ' ' && c <= '~' ? c : '?');
     }
     trace_string(line, lock->key_len > TRACE_KEY_MAX ? "...\"" : "\"");
@@ -8910,12 +8923,13 @@ static void trace_text(trace_line *line, const rlk_trace *trace)
     static const char *const verbs[] = {
         ": is ",           ": sends ", ": sends ", ": has a reply to ",
         ": is notified: ", ": is ",    ": is in ", ": ends "};
+
     trace_number(line, trace->now_ms, 3);
     if (trace->node >= 0) {
         trace_string(line, " node ");
         trace_number(line, trace->node, 0);
     }
-    if (trace->lock)
+    if (trace->lock != NULL)
         trace_key(line, trace->lock);
     trace_string(line, verbs[trace->kind]);
     trace_string(line, trace->what);
@@ -8939,11 +8953,12 @@ static void trace_text(trace_line *line, const rlk_trace *trace)
 size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
 {
     trace_line line;
+
     line.out = out;
-    line.cap = out ? cap : 0;
+    line.cap = out != NULL ? cap : 0;
     line.len = 0;
     trace_text(&line, trace);
-    if (out && cap > 0)
+    if (out != NULL && cap > 0)
         out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
     return line.len;
 }
@@ -10193,6 +10208,7 @@ static void queue_take(rlk_lock *lock)
 static rlk_lock *queue_first(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     while (other != NULL &&
            (other->position != RLKI_POSITION_FIRST || !queue_same_key(lock, other)))
         other = other->queue_next;
@@ -10208,6 +10224,7 @@ const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t
 {
     const rlk_lock *other;
     uint8_t own[RLK_TOKEN_MAX];
+
     for (other = rlki_queue_bucket(lock->client, lock->key_hash); other != NULL;
          other = other->queue_next) {
         if (other->position != RLKI_POSITION_HOLDER || rlki_token_len(other) != len ||
@@ -10223,9 +10240,10 @@ const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t
 bool rlki_queue_is_held(const rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     for (; other != NULL; other = other->queue_next)
         if (queue_same_key(lock, other) &&
-            (other->position == RLKI_POSITION_HOLDER || other->flags & RLKI_LOCK_HOLDER))
+            (other->position == RLKI_POSITION_HOLDER || (other->flags & RLKI_LOCK_HOLDER) != 0))
             return true;
     return false;
 }
@@ -10233,6 +10251,7 @@ bool rlki_queue_is_held(const rlk_lock *lock)
 void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
     unsigned handoffs = before->handoffs;
+
     if (handed && handoffs <= lock->client->max_handoffs) /* one too many is as good as more */
         handoffs++;
     if (lock->handoffs < handoffs)
@@ -10242,6 +10261,7 @@ void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 void rlki_queue_recount(rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     lock->handoffs = 0;
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other))
@@ -10251,6 +10271,7 @@ void rlki_queue_recount(rlk_lock *lock)
 bool rlki_queue_wait(rlk_lock *lock)
 {
     rlk_lock *first = queue_first(lock);
+
     if (first == NULL) {
         rlki_queue_recount(lock);
         lock->behind_head = NULL;
@@ -10273,6 +10294,7 @@ bool rlki_queue_wait(rlk_lock *lock)
 static rlk_lock *queue_first_of(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     while (other != NULL && (other->position != RLKI_POSITION_FIRST ||
                              (other->behind_head != lock && other->behind_tail != lock)))
         other = other->queue_next;
@@ -10282,6 +10304,7 @@ static rlk_lock *queue_first_of(const rlk_lock *lock)
 static void queue_leave_behind(rlk_lock *lock)
 {
     rlk_lock *first = queue_first_of(lock);
+
     if (lock->queue_prev != NULL)
         lock->queue_prev->queue_next = lock->queue_next;
     else
@@ -10856,9 +10879,9 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
             tally.error++;
             break;
         }
-        if (!rlki_node_lock_is_clean(node) || node->flags & RLKI_NODE_IN_DOUBT)
+        if (!rlki_node_lock_is_clean(node) || (node->flags & RLKI_NODE_IN_DOUBT) != 0)
             tally.unclean++;
-        if (node->flags & RLKI_NODE_IN_DOUBT)
+        if ((node->flags & RLKI_NODE_IN_DOUBT) != 0)
             tally.doubt++;
     }
     return tally;
@@ -12647,6 +12670,7 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
     uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
     uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+
 #ifdef __GNUC__
     return rest == 0 ? 0 : (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
 #else
@@ -13313,6 +13337,7 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 {
     unsigned i;
     int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+
     if (client->state != RLKI_CLIENT_OPEN)
         return RLK_E_CLOSED;
     if (answer != 0)
@@ -13320,7 +13345,8 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = client->conns[i];
-        if (rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+
+        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
             rlk_conn_reset(conn, client->now_ms);
         rlk_conn_hurry(conn, client->now_ms);
         failures[i] = rlk_conn_failures(conn);
@@ -13331,8 +13357,10 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
+
         if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
             rlk_conn_failures(conn) == failures[i])
             return false;
@@ -13343,10 +13371,12 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
     int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+
     while (!check_is_over(client, failures) && client->now_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,
                                       deadline_ms < end_ms ? deadline_ms : end_ms);
+
         if (client->state != RLKI_CLIENT_OPEN)
             return RLK_E_CLOSED;
         if (answer != 0)
@@ -13360,7 +13390,8 @@ static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 static rlk_result check_node(const rlk_conn *conn)
 {
     rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
-    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+
+    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
         return RLK_E_READONLY;
     return result;
 }
@@ -13370,9 +13401,10 @@ rlk_result rlk_client_check(rlk_client *client)
     uint32_t failures[RLK_MAX_NODES] = {0};
     rlk_result result = rlki_client_enter(client);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!client->env.wait)
+    if (client->env.wait == NULL)
         return RLK_E_WAIT;
     result = check_begin(client, failures);
     if (result == RLK_OK)
@@ -13442,6 +13474,7 @@ typedef struct text_out {
 static inline text_out text_begin(char *text, size_t cap)
 {
     text_out out;
+
     out.at = text;
     out.end = text + cap - 1;
     *out.at = '\0';
@@ -13483,7 +13516,7 @@ void rlki_text_number(text_out *out, uint32_t number)
 #ifndef RLK_NO_TEXT
 void rlki_text_string(text_out *out, const char *string)
 {
-    while (*string)
+    while (*string != '\0')
         rlki_text_char(out, *string++);
 }
 #endif
@@ -13518,12 +13551,14 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 {
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
+
     /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
      * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
      * is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
         uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+
         if (node_timeout_ms > 0)
             try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
                                                                      : RLK_TIME_LIMIT_MAX);
@@ -13539,6 +13574,7 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 {
     bool negative = refusal->number < 0;
     int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
+
     rlki_text_string(out, "; ");
     rlki_text_string(out, refusal->name);
     if (size < (int64_t)UINT32_MAX) {
@@ -13556,13 +13592,14 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 
 void rlki_text_refusal(text_out *out, const rlk_client *client)
 {
-    if (client->refusal.name)
+    if (client->refusal.name != NULL)
         limits_put(out, &client->refusal);
 }
 
 void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
 {
     rlk_refusal refusal;
+
     refusal.name = "tx_cap";
     refusal.number = (int64_t)rlk_conn_tx_cap(conn);
     refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
@@ -13577,6 +13614,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
     const rlk_client *client = lock->client;
     int64_t left_ms;
     rlk_refusal refusal;
+
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
     left_ms = rlki_lease_expiry(lock) - client->now_ms;
@@ -13660,9 +13698,11 @@ static void client_find_alias(rlk_client *client, unsigned node)
 {
     const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
-    for (i = 0; run_id && i < rlki_nodes(client); i++) {
+
+    for (i = 0; run_id != NULL && i < rlki_nodes(client); i++) {
         const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
-        if (other && memcmp(run_id, other, 20) == 0)
+
+        if (other != NULL && memcmp(run_id, other, 20) == 0)
             client->warnings |= RLK_WARN_ALIAS;
     }
 }
@@ -13670,6 +13710,7 @@ static void client_find_alias(rlk_client *client, unsigned node)
 static unsigned client_node(const rlk_client *client, const rlk_conn *conn)
 {
     unsigned node = 0;
+
     while (client->conns[node] != conn)
         node++;
     return node;
@@ -13680,6 +13721,7 @@ static void client_changed(void *context, rlk_conn *conn)
     rlk_client *client = (rlk_client *)context;
     rlk_lock *lock;
     unsigned node;
+
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     (void)rlki_client_advance(client, rlk_conn_now(conn));
@@ -13689,7 +13731,7 @@ static void client_changed(void *context, rlk_conn *conn)
         client_note_fence(client, node);
         client_find_alias(client, node);
     }
-    for (lock = client->locks; lock; lock = lock->next)
+    for (lock = client->locks; lock != NULL; lock = lock->next)
         rlki_machine_changed(lock, node);
     /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
      * stream has not read. */
@@ -13701,6 +13743,7 @@ static void client_changed(void *context, rlk_conn *conn)
 static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
 {
     rlk_client *client = (rlk_client *)context;
+
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     (void)rlki_client_advance(client, rlk_conn_now(conn));
@@ -13715,6 +13758,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 static void client_trace(void *context, rlk_conn *conn, bool step, const char *what)
 {
     rlk_client *client = (rlk_client *)context;
+
     if (client->state == RLKI_CLIENT_OPEN)
         rlki_trace_conn(client, conn, client_node(client, conn), step, what);
 }
@@ -13728,6 +13772,7 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
         client_trace,
 #endif
     };
+
     client->state = RLKI_CLIENT_CLOSED; /* its connections may come and go before it begins */
     config->calls = &calls;
     config->calls_context = client;
@@ -13756,11 +13801,12 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
 /* The index: the caller's buckets, or our own. False: they can't be used. */
 static bool client_take_buckets(rlk_client *client, const rlk_client_config *config)
 {
-    size_t len = config->buckets ? config->buckets_len : RLK_BUCKETS;
+    size_t len = config->buckets != NULL ? config->buckets_len : RLK_BUCKETS;
     size_t i;
+
     if (len == 0 || (len & (len - 1)) != 0 || len > UINT32_MAX)
         return false;
-    client->buckets = config->buckets ? config->buckets : client->own_buckets;
+    client->buckets = config->buckets != NULL ? config->buckets : client->own_buckets;
     client->buckets_mask = (uint32_t)(len - 1);
     for (i = 0; i < len; i++)
         client->buckets[i] = NULL;
@@ -13772,15 +13818,16 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
 {
     size_t i;
     size_t k;
-    if (!conns || !config || !config->env.now_ms || !config->env.random ||
-        !client_take_buckets(client, config))
+
+    if (conns == NULL || config == NULL || config->env.now_ms == NULL ||
+        config->env.random == NULL || !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
     if (config->max_handoffs >= UINT8_MAX) {
         RLKI_REFUSE(client, RLKI_WORD("max_handoffs"), config->max_handoffs, 0, UINT8_MAX - 1);
         return RLK_E_ARGUMENT;
     }
     client->max_handoffs =
-        (uint8_t)(config->max_handoffs ? config->max_handoffs : RLK_MAX_HANDOFFS);
+        (uint8_t)(config->max_handoffs != 0 ? config->max_handoffs : RLK_MAX_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES) {
         RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
@@ -13791,7 +13838,7 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
         return RLK_E_CLOCK; /* it would stand still, and leases with it */
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
-        if (!conns[i])
+        if (conns[i] == NULL)
             return RLK_E_ARGUMENT;
         for (k = 0; k < i; k++)
             if (rlk_url_same_server(rlk_conn_url(conns[i]), rlk_conn_url(conns[k])))
@@ -13806,9 +13853,10 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     rlk_result result;
     unsigned bad_node = 0;
     unsigned i;
-    if (!client)
+
+    if (client == NULL)
         return RLK_E_ARGUMENT;
-    if (size != sizeof(*client) || layout != RLK_LAYOUT)
+    if (size != sizeof *client || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
@@ -13834,19 +13882,19 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;
     }
-    memset(client->turns, 0, sizeof(client->turns));
+    memset(client->turns, 0, sizeof client->turns);
     client->nodes = (uint8_t)nodes;
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)
         client->warnings |= RLK_WARN_EVEN;
 #ifndef RLK_NO_TRACE
-    memset(&client->stats, 0, sizeof(client->stats));
+    memset(&client->stats, 0, sizeof client->stats);
 #endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     client->hurried_ms = client->now_ms;
     rlki_timers_init(&client->timers, client->now_ms);
-    if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
+    if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
     client->state = RLKI_CLIENT_OPEN;
@@ -13857,13 +13905,14 @@ void rlk_client_close(rlk_client *client)
 {
     rlk_lock *lock;
     unsigned i;
-    if (!client || client->state != RLKI_CLIENT_OPEN)
+
+    if (client == NULL || client->state != RLKI_CLIENT_OPEN)
         return;
     client->state = RLKI_CLIENT_CLOSED;
-    for (lock = client->locks; lock; lock = lock->next)
+    for (lock = client->locks; lock != NULL; lock = lock->next)
         for (i = 0; i < rlki_nodes(client); i++)
             (void)rlki_node_lock_abandon(&lock->nodes[i]);
-    while (client->locks) {
+    while (client->locks != NULL) {
         lock = client->locks;
         client->locks = lock->next;
         lock->client = NULL;
@@ -13883,6 +13932,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
+
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
     if (client->ready_head != NULL) /* of a command that did not leave */
@@ -13890,6 +13940,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+
         if (conn_ms < deadline_ms)
             deadline_ms = conn_ms;
     }
@@ -13901,6 +13952,7 @@ void rlk_client_tick(rlk_client *client)
     rlk_timer *timer;
     int64_t now_ms;
     unsigned i;
+
     if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
@@ -13915,6 +13967,7 @@ rlk_result rlk_client_reset(rlk_client *client)
 {
     rlk_result result = rlki_client_enter(client);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
     rlki_client_now(client);
@@ -13925,17 +13978,17 @@ rlk_result rlk_client_reset(rlk_client *client)
 
 size_t rlk_client_nodes(const rlk_client *client)
 {
-    return client ? client->nodes : 0;
+    return client != NULL ? client->nodes : 0;
 }
 
 rlk_conn *rlk_client_conn(rlk_client *client, size_t node)
 {
-    return client && node < client->nodes ? client->conns[node] : NULL;
+    return client != NULL && node < client->nodes ? client->conns[node] : NULL;
 }
 
 unsigned rlk_client_warnings(const rlk_client *client)
 {
-    return client ? client->warnings : 0;
+    return client != NULL ? client->warnings : 0;
 }
 
 /* ==== src/lock/election.c ====
@@ -14073,6 +14126,7 @@ static text_out text_start(rlk_client *client)
 static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
+
     for (i = 0; i < len; i++)
         rlki_text_char(out, bytes[i]);
 }
@@ -14095,6 +14149,7 @@ static const char *text_lost_cause(unsigned cause)
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};
+
     return causes[cause];
 }
 
@@ -14133,11 +14188,12 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
 {
     const char *meaning = text_of_operation(operation, result);
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
+
     if (lost)
         meaning = text_lost_cause(lock->lost_cause);
     rlki_text_string(out, rlk_result_name(result));
     rlki_text_string(out, ": ");
-    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_string(out, meaning != NULL ? meaning : rlk_result_text(result));
     rlki_text_lock_limit(out, lock, operation, result);
     if (result == RLK_LOST)
         rlki_text_string(out, "; stop using what it protects");
@@ -14159,7 +14215,8 @@ static void text_address(text_out *out, const rlk_url *url)
 {
     bool v6 = false;
     uint16_t i;
-    if (url->host) {
+
+    if (url->host != NULL) {
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
         rlki_text_string(out, v6 ? "[" : "");
@@ -14174,10 +14231,11 @@ static void text_address(text_out *out, const rlk_url *url)
 /* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
 static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
 {
-    unsigned vote = lock ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+    unsigned vote = lock != NULL ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+
     if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
-    return !lock || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
+    return lock == NULL || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
 
 /* "; 2 of 5 nodes answer, 3 are needed" */
@@ -14185,6 +14243,7 @@ static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock 
 {
     unsigned answering = 0;
     unsigned i;
+
     if (rlki_nodes(client) == 1)
         return;
     for (i = 0; i < rlki_nodes(client); i++)
@@ -14219,17 +14278,18 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     rlk_conn *conn = client->conns[node];
     rlk_result_kind kind = rlk_result_class(error);
     const char *said = rlk_conn_text(conn);
+
     rlki_text_string(out, " (node ");
     rlki_text_number(out, node);
     if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
         rlki_text_string(out, ", ");
         text_address(out, rlk_conn_url(conn));
     }
-    if (command[0]) {
+    if (command[0] != '\0') {
         rlki_text_string(out, ", ");
         rlki_text_string(out, command);
     }
-    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
+    if (said[0] != '\0' && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
         rlki_text_string(out, "; the server said: ");
         rlki_text_string(out, said);
     }
@@ -14247,6 +14307,7 @@ static void text_command_node(text_out *out, rlk_client *client, const rlk_lock 
 {
     const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
                                                   : rlk_conn_step(client->conns[node]);
+
     rlki_text_conn_limit(out, client->conns[node], error);
     text_quorum(out, client, lock);
     text_node(out, client, node, name, error);
@@ -14256,6 +14317,7 @@ static void text_command_node(text_out *out, rlk_client *client, const rlk_lock 
 static void text_refused(text_out *out, const rlk_client *client)
 {
     unsigned node = client->error_node;
+
     text_result(out, (rlk_result)client->error);
     rlki_text_refusal(out, client);
     if (node == 0)
@@ -14283,6 +14345,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,
                      (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
@@ -14358,7 +14421,7 @@ static void text_last_error(text_out *out, rlk_result error)
 #ifndef RLK_NO_TEXT
 static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
 {
-    rlki_text_string(out, *client->text ? "; " : "works, but ");
+    rlki_text_string(out, *client->text != '\0' ? "; " : "works, but ");
     if (rlki_nodes(client) > 1) {
         rlki_text_string(out, "node ");
         rlki_text_number(out, node);
@@ -14376,16 +14439,18 @@ static void text_limits(text_out *out, const rlk_client *client)
     (void)client;
 #else
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
         unsigned server = rlk_conn_server(conn);
+
         if (!rlk_conn_is_tracking(conn))
             text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
-        if (!(server & RLK_SERVER_IDENTITY))
+        if ((server & RLK_SERVER_IDENTITY) == 0)
             text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
-        if (server & RLK_SERVER_CLUSTER)
+        if ((server & RLK_SERVER_CLUSTER) != 0)
             text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
-        if (server & RLK_SERVER_NO_LOAD)
+        if ((server & RLK_SERVER_NO_LOAD) != 0)
             text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
     }
 #endif
@@ -14397,6 +14462,7 @@ static void text_limits(text_out *out, const rlk_client *client)
 static unsigned text_failed_node(const rlk_client *client)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++)
         if (rlk_conn_result(client->conns[i]) != RLK_OK)
             break;
@@ -14407,7 +14473,8 @@ static unsigned text_failed_node(const rlk_client *client)
 static bool text_waiter(const rlk_client *client, rlki_reason *reason)
 {
     const rlk_lock *lock;
-    for (lock = client->locks; lock; lock = lock->next) {
+
+    for (lock = client->locks; lock != NULL; lock = lock->next) {
         if (!rlki_acquire_is_trying(lock))
             continue;
         *reason = rlki_acquire_reason(lock);
@@ -14422,7 +14489,8 @@ const char *rlk_client_error(rlk_client *client)
     rlki_reason reason;
     text_out out;
     unsigned node;
-    if (!client)
+
+    if (client == NULL)
         return rlk_result_text(RLK_E_ARGUMENT);
     out = text_start(client);
     if (client->error != RLK_OK) {
@@ -14434,6 +14502,7 @@ const char *rlk_client_error(rlk_client *client)
     node = text_failed_node(client);
     if (node < rlki_nodes(client)) {
         rlk_result result = rlk_conn_result(client->conns[node]);
+
         text_result(&out, result);
         text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
     } else if (text_waiter(client, &reason)) {
@@ -14441,6 +14510,7 @@ const char *rlk_client_error(rlk_client *client)
         text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
+
         text_result(&out, result);
         text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
     } else if (client->checked) {
@@ -14454,6 +14524,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
     bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
+
     *operation = lock->done_operation;
     if (renewed || fell)
         *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
@@ -14466,6 +14537,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 static void text_still_waits(text_out *out, const rlk_lock *lock)
 {
     rlki_reason reason = rlki_acquire_reason(lock);
+
     text_lock(out, lock, RLK_OP_ACQUIRE);
     text_waiting(out, lock);
     text_result(out, reason.result);
@@ -14480,7 +14552,8 @@ const char *rlk_lock_error(rlk_lock *lock)
     rlk_result result;
     rlk_result error;
     text_out out;
-    if (!lock || !lock->client)
+
+    if (lock == NULL || lock->client == NULL)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_start(client);
@@ -14811,7 +14884,7 @@ size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
  * earlier one, again. (No SET is under way where a token is PRESENT.) */
 static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
+    return (node->flags & RLKI_NODE_PRESENT) != 0 && (node->flags & RLKI_NODE_IN_DOUBT) == 0 &&
            node->orphans == 0 && node->token == lock->token;
 }
 
@@ -14821,9 +14894,11 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     const rlk_client *client = lock->client;
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
+
     do { /* one at least, as in rlki_lock_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
         bool moves = transfer_moves(lock, node);
+
         until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
         lease->node_until_ms[i] = until_ms[i];
         if (moves)
@@ -14839,15 +14914,16 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 {
     rlk_result result = rlki_machine_enter(lock);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!lease)
+    if (lease == NULL)
         return RLK_E_ARGUMENT;
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     if (lock->state != RLKI_HELD)
         return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
-    memset(lease, 0, sizeof(*lease));
+    memset(lease, 0, sizeof *lease);
     if (!transfer_fill(lock, lease))
         return RLK_E_STATE;
     lease->key = lock->key;
@@ -14859,7 +14935,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->max_hold_ms = lock->max_hold_ms;
     lease->token = lock->token;
     lease->nodes = lock->client->nodes;
-    memcpy(lease->base, lock->base, sizeof(lease->base));
+    memcpy(lease->base, lock->base, sizeof lease->base);
     lease->since_ms = lock->since_ms;
     lease->target_ms = lock->hold.target_ms;
     lease->claim_ms = lock->hold.claim_ms;
@@ -14867,7 +14943,8 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
+
+        if ((lease->present & UINT32_C(1) << i) == 0)
             continue;
         (void)rlki_node_lock_abandon(node);
         node->flags = 0; /* not this lock's any more: nothing is undone */
@@ -14887,11 +14964,14 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 /* False: the lock has something of its own that the lease would mix with. */
 static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
 {
-    bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
+    bool same_base = memcmp(lock->base, lease->base, sizeof lease->base) == 0;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
-        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
+
+        if (!rlki_node_lock_is_clean(node) &&
+            (!same_base || (lease->present & UINT32_C(1) << i) != 0))
             return false;
     }
     return true;
@@ -14901,9 +14981,10 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 {
     rlk_result result = rlki_machine_enter(lock);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!lease)
+    if (lease == NULL)
         return RLK_E_ARGUMENT;
     if (lease->texts != lock->texts)
         return RLK_E_KEY;
@@ -14913,7 +14994,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     lock->options = lock->options & RLKI_OPTION_RENEW;
-    memcpy(lock->base, lease->base, sizeof(lock->base));
+    memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->since_ms = lease->since_ms;
     lock->hold.target_ms = lease->target_ms;
@@ -14924,7 +15005,8 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
+
+        if ((lease->present & UINT32_C(1) << i) == 0)
             continue;
         node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
         node->token = lease->token;
@@ -15061,7 +15143,7 @@ socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
 
 socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
 {
-    if (address->is_ipv6) {
+    if (address->is_ipv6 != 0) {
         name->v6.sin6_family = AF_INET6;
         name->v6.sin6_port = htons(address->port);
         name->v6.sin6_scope_id = address->scope;
@@ -15095,7 +15177,7 @@ uint64_t rlki_name_peer(const rlk_address *address)
     rest[3] = (uint8_t)(address->scope >> 16);
     rest[4] = (uint8_t)(address->scope >> 8);
     rest[5] = (uint8_t)address->scope;
-    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = name_hash(hash, address->ip, address->is_ipv6 != 0 ? 16 : 4);
     hash = name_hash(hash, rest, sizeof rest);
     return hash | 1u;
 }
@@ -15127,6 +15209,7 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
         (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
     } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
         (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+
     } else {
         out[0] = '[';
         (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);

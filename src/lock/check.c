@@ -17,6 +17,7 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 {
     unsigned i;
     int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+
     if (client->state != RLKI_CLIENT_OPEN)
         return RLK_E_CLOSED;
     if (answer != 0)
@@ -24,7 +25,8 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = client->conns[i];
-        if (rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+
+        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
             rlk_conn_reset(conn, client->now_ms);
         rlk_conn_hurry(conn, client->now_ms);
         failures[i] = rlk_conn_failures(conn);
@@ -35,8 +37,10 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
+
         if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
             rlk_conn_failures(conn) == failures[i])
             return false;
@@ -47,10 +51,12 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
     int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+
     while (!check_is_over(client, failures) && client->now_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,
                                       deadline_ms < end_ms ? deadline_ms : end_ms);
+
         if (client->state != RLKI_CLIENT_OPEN)
             return RLK_E_CLOSED;
         if (answer != 0)
@@ -64,7 +70,8 @@ static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 static rlk_result check_node(const rlk_conn *conn)
 {
     rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
-    if (result == RLK_OK && rlk_conn_server(conn) & RLK_SERVER_REPLICA)
+
+    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
         return RLK_E_READONLY;
     return result;
 }
@@ -74,9 +81,10 @@ rlk_result rlk_client_check(rlk_client *client)
     uint32_t failures[RLK_MAX_NODES] = {0};
     rlk_result result = rlki_client_enter(client);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!client->env.wait)
+    if (client->env.wait == NULL)
         return RLK_E_WAIT;
     result = check_begin(client, failures);
     if (result == RLK_OK)

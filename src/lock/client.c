@@ -64,9 +64,11 @@ static void client_find_alias(rlk_client *client, unsigned node)
 {
     const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
-    for (i = 0; run_id && i < rlki_nodes(client); i++) {
+
+    for (i = 0; run_id != NULL && i < rlki_nodes(client); i++) {
         const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
-        if (other && memcmp(run_id, other, 20) == 0)
+
+        if (other != NULL && memcmp(run_id, other, 20) == 0)
             client->warnings |= RLK_WARN_ALIAS;
     }
 }
@@ -74,6 +76,7 @@ static void client_find_alias(rlk_client *client, unsigned node)
 static unsigned client_node(const rlk_client *client, const rlk_conn *conn)
 {
     unsigned node = 0;
+
     while (client->conns[node] != conn)
         node++;
     return node;
@@ -84,6 +87,7 @@ static void client_changed(void *context, rlk_conn *conn)
     rlk_client *client = (rlk_client *)context;
     rlk_lock *lock;
     unsigned node;
+
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     (void)rlki_client_advance(client, rlk_conn_now(conn));
@@ -93,7 +97,7 @@ static void client_changed(void *context, rlk_conn *conn)
         client_note_fence(client, node);
         client_find_alias(client, node);
     }
-    for (lock = client->locks; lock; lock = lock->next)
+    for (lock = client->locks; lock != NULL; lock = lock->next)
         rlki_machine_changed(lock, node);
     /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
      * stream has not read. */
@@ -105,6 +109,7 @@ static void client_changed(void *context, rlk_conn *conn)
 static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash, bool all)
 {
     rlk_client *client = (rlk_client *)context;
+
     if (client->state != RLKI_CLIENT_OPEN)
         return;
     (void)rlki_client_advance(client, rlk_conn_now(conn));
@@ -119,6 +124,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 static void client_trace(void *context, rlk_conn *conn, bool step, const char *what)
 {
     rlk_client *client = (rlk_client *)context;
+
     if (client->state == RLKI_CLIENT_OPEN)
         rlki_trace_conn(client, conn, client_node(client, conn), step, what);
 }
@@ -132,6 +138,7 @@ void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
         client_trace,
 #endif
     };
+
     client->state = RLKI_CLIENT_CLOSED; /* its connections may come and go before it begins */
     config->calls = &calls;
     config->calls_context = client;
@@ -160,11 +167,12 @@ static bool client_take_times(rlk_client *client, const rlk_client_config *confi
 /* The index: the caller's buckets, or our own. False: they can't be used. */
 static bool client_take_buckets(rlk_client *client, const rlk_client_config *config)
 {
-    size_t len = config->buckets ? config->buckets_len : RLK_BUCKETS;
+    size_t len = config->buckets != NULL ? config->buckets_len : RLK_BUCKETS;
     size_t i;
+
     if (len == 0 || (len & (len - 1)) != 0 || len > UINT32_MAX)
         return false;
-    client->buckets = config->buckets ? config->buckets : client->own_buckets;
+    client->buckets = config->buckets != NULL ? config->buckets : client->own_buckets;
     client->buckets_mask = (uint32_t)(len - 1);
     for (i = 0; i < len; i++)
         client->buckets[i] = NULL;
@@ -176,15 +184,16 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
 {
     size_t i;
     size_t k;
-    if (!conns || !config || !config->env.now_ms || !config->env.random ||
-        !client_take_buckets(client, config))
+
+    if (conns == NULL || config == NULL || config->env.now_ms == NULL ||
+        config->env.random == NULL || !client_take_buckets(client, config))
         return RLK_E_ARGUMENT;
     if (config->max_handoffs >= UINT8_MAX) {
         RLKI_REFUSE(client, RLKI_WORD("max_handoffs"), config->max_handoffs, 0, UINT8_MAX - 1);
         return RLK_E_ARGUMENT;
     }
     client->max_handoffs =
-        (uint8_t)(config->max_handoffs ? config->max_handoffs : RLK_MAX_HANDOFFS);
+        (uint8_t)(config->max_handoffs != 0 ? config->max_handoffs : RLK_MAX_HANDOFFS);
     if (nodes == 0 || nodes > RLK_MAX_NODES) {
         RLKI_REFUSE(client, RLKI_WORD("nodes"), nodes, 1, RLK_MAX_NODES);
         return RLK_E_NODES;
@@ -195,7 +204,7 @@ static rlk_result client_check(rlk_client *client, rlk_conn *const *conns, size_
         return RLK_E_CLOCK; /* it would stand still, and leases with it */
     for (i = 0; i < nodes; i++) {
         *bad_node = (unsigned)i;
-        if (!conns[i])
+        if (conns[i] == NULL)
             return RLK_E_ARGUMENT;
         for (k = 0; k < i; k++)
             if (rlk_url_same_server(rlk_conn_url(conns[i]), rlk_conn_url(conns[k])))
@@ -210,9 +219,10 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     rlk_result result;
     unsigned bad_node = 0;
     unsigned i;
-    if (!client)
+
+    if (client == NULL)
         return RLK_E_ARGUMENT;
-    if (size != sizeof(*client) || layout != RLK_LAYOUT)
+    if (size != sizeof *client || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
@@ -238,19 +248,19 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         client->conns[i] = conns[i];
         client->unfenced[i] = 0;
     }
-    memset(client->turns, 0, sizeof(client->turns));
+    memset(client->turns, 0, sizeof client->turns);
     client->nodes = (uint8_t)nodes;
     client->quorum = (uint8_t)rlki_quorum(client->nodes);
     if (nodes % 2 == 0)
         client->warnings |= RLK_WARN_EVEN;
 #ifndef RLK_NO_TRACE
-    memset(&client->stats, 0, sizeof(client->stats));
+    memset(&client->stats, 0, sizeof client->stats);
 #endif
     client->now_ms = client->env.now_ms(client->env.context);
     client->served_ms = client->now_ms;
     client->hurried_ms = client->now_ms;
     rlki_timers_init(&client->timers, client->now_ms);
-    if (client->env.random(client->env.context, &client->jitter, sizeof(client->jitter)) != 0)
+    if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
         client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
     client->state = RLKI_CLIENT_OPEN;
@@ -261,13 +271,14 @@ void rlk_client_close(rlk_client *client)
 {
     rlk_lock *lock;
     unsigned i;
-    if (!client || client->state != RLKI_CLIENT_OPEN)
+
+    if (client == NULL || client->state != RLKI_CLIENT_OPEN)
         return;
     client->state = RLKI_CLIENT_CLOSED;
-    for (lock = client->locks; lock; lock = lock->next)
+    for (lock = client->locks; lock != NULL; lock = lock->next)
         for (i = 0; i < rlki_nodes(client); i++)
             (void)rlki_node_lock_abandon(&lock->nodes[i]);
-    while (client->locks) {
+    while (client->locks != NULL) {
         lock = client->locks;
         client->locks = lock->next;
         lock->client = NULL;
@@ -287,6 +298,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
+
     if (rlki_client_enter(client) != RLK_OK)
         return RLK_NEVER;
     if (client->ready_head != NULL) /* of a command that did not leave */
@@ -294,6 +306,7 @@ int64_t rlk_client_deadline(const rlk_client *client)
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+
         if (conn_ms < deadline_ms)
             deadline_ms = conn_ms;
     }
@@ -305,6 +318,7 @@ void rlk_client_tick(rlk_client *client)
     rlk_timer *timer;
     int64_t now_ms;
     unsigned i;
+
     if (rlki_client_enter(client) != RLK_OK)
         return;
     now_ms = rlki_client_now(client);
@@ -319,6 +333,7 @@ rlk_result rlk_client_reset(rlk_client *client)
 {
     rlk_result result = rlki_client_enter(client);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
     rlki_client_now(client);
@@ -329,15 +344,15 @@ rlk_result rlk_client_reset(rlk_client *client)
 
 size_t rlk_client_nodes(const rlk_client *client)
 {
-    return client ? client->nodes : 0;
+    return client != NULL ? client->nodes : 0;
 }
 
 rlk_conn *rlk_client_conn(rlk_client *client, size_t node)
 {
-    return client && node < client->nodes ? client->conns[node] : NULL;
+    return client != NULL && node < client->nodes ? client->conns[node] : NULL;
 }
 
 unsigned rlk_client_warnings(const rlk_client *client)
 {
-    return client ? client->warnings : 0;
+    return client != NULL ? client->warnings : 0;
 }

@@ -28,6 +28,7 @@ static text_out text_start(rlk_client *client)
 static void text_bytes(text_out *out, const char *bytes, size_t len)
 {
     size_t i;
+
     for (i = 0; i < len; i++)
         rlki_text_char(out, bytes[i]);
 }
@@ -50,6 +51,7 @@ static const char *text_lost_cause(unsigned cause)
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};
+
     return causes[cause];
 }
 
@@ -88,11 +90,12 @@ static void text_lock_result(text_out *out, const rlk_lock *lock, unsigned opera
 {
     const char *meaning = text_of_operation(operation, result);
     bool lost = result == RLK_LOST || result == RLK_NOT_OWNER;
+
     if (lost)
         meaning = text_lost_cause(lock->lost_cause);
     rlki_text_string(out, rlk_result_name(result));
     rlki_text_string(out, ": ");
-    rlki_text_string(out, meaning ? meaning : rlk_result_text(result));
+    rlki_text_string(out, meaning != NULL ? meaning : rlk_result_text(result));
     rlki_text_lock_limit(out, lock, operation, result);
     if (result == RLK_LOST)
         rlki_text_string(out, "; stop using what it protects");
@@ -114,7 +117,8 @@ static void text_address(text_out *out, const rlk_url *url)
 {
     bool v6 = false;
     uint16_t i;
-    if (url->host) {
+
+    if (url->host != NULL) {
         for (i = 0; i < url->host_len; i++)
             v6 = v6 || url->host[i] == ':';
         rlki_text_string(out, v6 ? "[" : "");
@@ -129,10 +133,11 @@ static void text_address(text_out *out, const rlk_url *url)
 /* A node answers, as far as the last operation of the lock (NULL: the connection) has seen. */
 static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigned node)
 {
-    unsigned vote = lock ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+    unsigned vote = lock != NULL ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
+
     if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
-    return !lock || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
+    return lock == NULL || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
 
 /* "; 2 of 5 nodes answer, 3 are needed" */
@@ -140,6 +145,7 @@ static void text_quorum(text_out *out, const rlk_client *client, const rlk_lock 
 {
     unsigned answering = 0;
     unsigned i;
+
     if (rlki_nodes(client) == 1)
         return;
     for (i = 0; i < rlki_nodes(client); i++)
@@ -174,17 +180,18 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
     rlk_conn *conn = client->conns[node];
     rlk_result_kind kind = rlk_result_class(error);
     const char *said = rlk_conn_text(conn);
+
     rlki_text_string(out, " (node ");
     rlki_text_number(out, node);
     if (error != RLK_E_DANGLING) { /* else whose memory the URL's is now is not known */
         rlki_text_string(out, ", ");
         text_address(out, rlk_conn_url(conn));
     }
-    if (command[0]) {
+    if (command[0] != '\0') {
         rlki_text_string(out, ", ");
         rlki_text_string(out, command);
     }
-    if (said[0] && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
+    if (said[0] != '\0' && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
         rlki_text_string(out, "; the server said: ");
         rlki_text_string(out, said);
     }
@@ -202,6 +209,7 @@ static void text_command_node(text_out *out, rlk_client *client, const rlk_lock 
 {
     const char *name = command != RLKI_NO_COMMAND ? rlki_command_name(command)
                                                   : rlk_conn_step(client->conns[node]);
+
     rlki_text_conn_limit(out, client->conns[node], error);
     text_quorum(out, client, lock);
     text_node(out, client, node, name, error);
@@ -211,6 +219,7 @@ static void text_command_node(text_out *out, rlk_client *client, const rlk_lock 
 static void text_refused(text_out *out, const rlk_client *client)
 {
     unsigned node = client->error_node;
+
     text_result(out, (rlk_result)client->error);
     rlki_text_refusal(out, client);
     if (node == 0)
@@ -238,6 +247,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
     int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,
                      (waited_ms < (int64_t)UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX) / 1000);
@@ -313,7 +323,7 @@ static void text_last_error(text_out *out, rlk_result error)
 #ifndef RLK_NO_TEXT
 static void text_limit(text_out *out, const rlk_client *client, unsigned node, const char *limit)
 {
-    rlki_text_string(out, *client->text ? "; " : "works, but ");
+    rlki_text_string(out, *client->text != '\0' ? "; " : "works, but ");
     if (rlki_nodes(client) > 1) {
         rlki_text_string(out, "node ");
         rlki_text_number(out, node);
@@ -331,16 +341,18 @@ static void text_limits(text_out *out, const rlk_client *client)
     (void)client;
 #else
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
         unsigned server = rlk_conn_server(conn);
+
         if (!rlk_conn_is_tracking(conn))
             text_limit(out, client, i, "does not notify waiters: they ask again after pauses");
-        if (!(server & RLK_SERVER_IDENTITY))
+        if ((server & RLK_SERVER_IDENTITY) == 0)
             text_limit(out, client, i, "can't fence lost connections: more results are UNKNOWN");
-        if (server & RLK_SERVER_CLUSTER)
+        if ((server & RLK_SERVER_CLUSTER) != 0)
             text_limit(out, client, i, "is a cluster's node: refuses keys of other nodes");
-        if (server & RLK_SERVER_NO_LOAD)
+        if ((server & RLK_SERVER_NO_LOAD) != 0)
             text_limit(out, client, i, "takes no SCRIPT LOAD: the script may leave with each call");
     }
 #endif
@@ -352,6 +364,7 @@ static void text_limits(text_out *out, const rlk_client *client)
 static unsigned text_failed_node(const rlk_client *client)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(client); i++)
         if (rlk_conn_result(client->conns[i]) != RLK_OK)
             break;
@@ -362,7 +375,8 @@ static unsigned text_failed_node(const rlk_client *client)
 static bool text_waiter(const rlk_client *client, rlki_reason *reason)
 {
     const rlk_lock *lock;
-    for (lock = client->locks; lock; lock = lock->next) {
+
+    for (lock = client->locks; lock != NULL; lock = lock->next) {
         if (!rlki_acquire_is_trying(lock))
             continue;
         *reason = rlki_acquire_reason(lock);
@@ -377,7 +391,8 @@ const char *rlk_client_error(rlk_client *client)
     rlki_reason reason;
     text_out out;
     unsigned node;
-    if (!client)
+
+    if (client == NULL)
         return rlk_result_text(RLK_E_ARGUMENT);
     out = text_start(client);
     if (client->error != RLK_OK) {
@@ -389,6 +404,7 @@ const char *rlk_client_error(rlk_client *client)
     node = text_failed_node(client);
     if (node < rlki_nodes(client)) {
         rlk_result result = rlk_conn_result(client->conns[node]);
+
         text_result(&out, result);
         text_command_node(&out, client, NULL, node, RLKI_NO_COMMAND, result);
     } else if (text_waiter(client, &reason)) {
@@ -396,6 +412,7 @@ const char *rlk_client_error(rlk_client *client)
         text_command_node(&out, client, NULL, reason.node, reason.command, reason.result);
     } else if (client->failed != RLK_OK) {
         rlk_result result = (rlk_result)client->failed;
+
         text_result(&out, result);
         text_command_node(&out, client, NULL, client->failed_node, client->failed_command, result);
     } else if (client->checked) {
@@ -409,6 +426,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
     bool fell = (lock->options & RLKI_OPTION_FELL) != 0;
+
     *operation = lock->done_operation;
     if (renewed || fell)
         *operation = renewed ? RLK_OP_RENEW : RLK_OP_NONE;
@@ -421,6 +439,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 static void text_still_waits(text_out *out, const rlk_lock *lock)
 {
     rlki_reason reason = rlki_acquire_reason(lock);
+
     text_lock(out, lock, RLK_OP_ACQUIRE);
     text_waiting(out, lock);
     text_result(out, reason.result);
@@ -435,7 +454,8 @@ const char *rlk_lock_error(rlk_lock *lock)
     rlk_result result;
     rlk_result error;
     text_out out;
-    if (!lock || !lock->client)
+
+    if (lock == NULL || lock->client == NULL)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_start(client);

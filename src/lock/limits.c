@@ -32,12 +32,14 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 {
     uint32_t ttl_ms = 0;
     uint32_t next_ms;
+
     /* Drift is half of the TTL at most, and a default node_timeout_ms a third: each step leaves at
      * most five sixths of the way. A node_timeout_ms that is too long is refused next: the longest
      * is meant. */
     for (;;) {
         uint32_t third_ms = ttl_ms / 3;
         uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+
         if (node_timeout_ms > 0)
             try_ms = (uint32_t)(node_timeout_ms < RLK_TIME_LIMIT_MAX ? node_timeout_ms
                                                                      : RLK_TIME_LIMIT_MAX);
@@ -53,6 +55,7 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 {
     bool negative = refusal->number < 0;
     int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
+
     rlki_text_string(out, "; ");
     rlki_text_string(out, refusal->name);
     if (size < (int64_t)UINT32_MAX) {
@@ -70,13 +73,14 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 
 void rlki_text_refusal(text_out *out, const rlk_client *client)
 {
-    if (client->refusal.name)
+    if (client->refusal.name != NULL)
         limits_put(out, &client->refusal);
 }
 
 void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
 {
     rlk_refusal refusal;
+
     refusal.name = "tx_cap";
     refusal.number = (int64_t)rlk_conn_tx_cap(conn);
     refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
@@ -91,6 +95,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
     const rlk_client *client = lock->client;
     int64_t left_ms;
     rlk_refusal refusal;
+
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
     left_ms = rlki_lease_expiry(lock) - client->now_ms;

@@ -48,4 +48,4 @@ static const char script_load[] =
 static const char script_probe[] =
     "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
 
-const rlk_conn_script rlki_script = {script_load, script_probe, sizeof(script_load) - 1};
+const rlk_conn_script rlki_script = {script_load, script_probe, sizeof script_load - 1};

@@ -26,9 +26,9 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
             tally.error++;
             break;
         }
-        if (!rlki_node_lock_is_clean(node) || node->flags & RLKI_NODE_IN_DOUBT)
+        if (!rlki_node_lock_is_clean(node) || (node->flags & RLKI_NODE_IN_DOUBT) != 0)
             tally.unclean++;
-        if (node->flags & RLKI_NODE_IN_DOUBT)
+        if ((node->flags & RLKI_NODE_IN_DOUBT) != 0)
             tally.doubt++;
     }
     return tally;

@@ -25,7 +25,7 @@ void rlki_text_number(text_out *out, uint32_t number)
 #ifndef RLK_NO_TEXT
 void rlki_text_string(text_out *out, const char *string)
 {
-    while (*string)
+    while (*string != '\0')
         rlki_text_char(out, *string++);
 }
 #endif

@@ -16,6 +16,7 @@ typedef struct text_out {
 static inline text_out text_begin(char *text, size_t cap)
 {
     text_out out;
+
     out.at = text;
     out.end = text + cap - 1;
     *out.at = '\0';

@@ -85,18 +85,19 @@ static size_t token_mix(size_t hash, const void *text, size_t len)
 {
     const uint8_t *at = (const uint8_t *)text;
     size_t word;
-    while (len > sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
+
+    while (len > sizeof word) {
+        memcpy(&word, at, sizeof word);
         hash = token_step(hash, word);
-        at += sizeof(word);
-        len -= sizeof(word);
-        if (len < sizeof(word)) {
-            at -= sizeof(word) - len;
-            len = sizeof(word);
+        at += sizeof word;
+        len -= sizeof word;
+        if (len < sizeof word) {
+            at -= sizeof word - len;
+            len = sizeof word;
         }
     }
-    if (len == sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
+    if (len == sizeof word) {
+        memcpy(&word, at, sizeof word);
         return token_step(hash, word);
     }
     while (len-- > 0)
@@ -107,6 +108,7 @@ static size_t token_mix(size_t hash, const void *text, size_t len)
 size_t rlki_token_texts(const rlk_lock *lock)
 {
     size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
+
     return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
 }
 

@@ -14,6 +14,7 @@ const char *rlk_cause_name(rlk_cause cause)
 #else
     static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
                                                   "RECHECK", "RETRY", "YIELD", "RECONNECT"};
+
     return (unsigned)cause < RLK_CAUSES ? names[cause] : "?";
 #endif
 }
@@ -26,6 +27,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 #else
     static const char *const names[RLK_LOST_CAUSES] = {"NOT",     "EXPIRED",     "REFUSED",
                                                        "DELETED", "OVERWRITTEN", "WRONG_TYPE"};
+
     return (unsigned)cause < RLK_LOST_CAUSES ? names[cause] : "?";
 #endif
 }
@@ -34,7 +36,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 static void trace_tell(const rlk_client *client, rlk_trace *trace)
 {
     trace->client = client;
-    if (client->env.trace)
+    if (client->env.trace != NULL)
         client->env.trace(client->env.context, trace);
 }
 
@@ -42,6 +44,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
                 int64_t number)
 {
     rlk_trace trace;
+
     trace.kind = kind;
     trace.now_ms = lock->client->now_ms;
     trace.lock = lock;
@@ -55,6 +58,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
                      const char *what)
 {
     rlk_trace trace;
+
     trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
     trace.now_ms = rlk_conn_now(conn);
     trace.lock = NULL;
@@ -67,8 +71,9 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
 void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
 {
     unsigned i;
-    memset(stats, 0, sizeof(*stats));
-    if (!client || client->state != RLKI_CLIENT_OPEN)
+
+    memset(stats, 0, sizeof *stats);
+    if (client == NULL || client->state != RLKI_CLIENT_OPEN)
         return;
     *stats = client->stats;
     for (i = 0; i < client->nodes; i++) {
@@ -107,15 +112,18 @@ static void trace_number(trace_line *line, int64_t number, unsigned decimals)
     uint64_t rest = number < 0 ? 0u - (uint64_t)number : (uint64_t)number;
     unsigned bit;
     unsigned k;
+
     if (number < 0)
         trace_char(line, '-');
     for (bit = 0; bit < 64; bit++) {
         unsigned carry = (unsigned)(rest >> 63);
+
         rest <<= 1;
         for (k = 0; k < TRACE_DIGITS; k++) {
             unsigned digit = 2u * digits[k] + carry;
+
             carry = digit > 9;
-            digits[k] = (uint8_t)(carry ? digit - 10 : digit);
+            digits[k] = (uint8_t)(carry != 0 ? digit - 10 : digit);
         }
     }
     k = TRACE_DIGITS;
@@ -133,16 +141,18 @@ static void trace_number(trace_line *line, int64_t number, unsigned decimals)
 
 static void trace_string(trace_line *line, const char *string)
 {
-    while (*string)
+    while (*string != '\0')
         trace_char(line, *string++);
 }
 
 static void trace_key(trace_line *line, const rlk_lock *lock)
 {
     uint32_t i;
+
     trace_string(line, " \"");
     for (i = 0; i < lock->key_len && i < TRACE_KEY_MAX; i++) {
         char c = (char)lock->key[i];
+
         trace_char(line, c >= ' ' && c <= '~' ? c : '?');
     }
     trace_string(line, lock->key_len > TRACE_KEY_MAX ? "...\"" : "\"");
@@ -197,12 +207,13 @@ static void trace_text(trace_line *line, const rlk_trace *trace)
     static const char *const verbs[] = {
         ": is ",           ": sends ", ": sends ", ": has a reply to ",
         ": is notified: ", ": is ",    ": is in ", ": ends "};
+
     trace_number(line, trace->now_ms, 3);
     if (trace->node >= 0) {
         trace_string(line, " node ");
         trace_number(line, trace->node, 0);
     }
-    if (trace->lock)
+    if (trace->lock != NULL)
         trace_key(line, trace->lock);
     trace_string(line, verbs[trace->kind]);
     trace_string(line, trace->what);
@@ -226,11 +237,12 @@ static void trace_text(trace_line *line, const rlk_trace *trace)
 size_t rlk_trace_format(const rlk_trace *trace, char *out, size_t cap)
 {
     trace_line line;
+
     line.out = out;
-    line.cap = out ? cap : 0;
+    line.cap = out != NULL ? cap : 0;
     line.len = 0;
     trace_text(&line, trace);
-    if (out && cap > 0)
+    if (out != NULL && cap > 0)
         out[line.len < line.cap ? line.len : line.cap - 1] = '\0';
     return line.len;
 }

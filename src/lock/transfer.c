@@ -41,7 +41,7 @@
  * earlier one, again. (No SET is under way where a token is PRESENT.) */
 static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return node->flags & RLKI_NODE_PRESENT && !(node->flags & RLKI_NODE_IN_DOUBT) &&
+    return (node->flags & RLKI_NODE_PRESENT) != 0 && (node->flags & RLKI_NODE_IN_DOUBT) == 0 &&
            node->orphans == 0 && node->token == lock->token;
 }
 
@@ -51,9 +51,11 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     const rlk_client *client = lock->client;
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
+
     do { /* one at least, as in rlki_lock_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
         bool moves = transfer_moves(lock, node);
+
         until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
         lease->node_until_ms[i] = until_ms[i];
         if (moves)
@@ -69,15 +71,16 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 {
     rlk_result result = rlki_machine_enter(lock);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!lease)
+    if (lease == NULL)
         return RLK_E_ARGUMENT;
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     if (lock->state != RLKI_HELD)
         return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
-    memset(lease, 0, sizeof(*lease));
+    memset(lease, 0, sizeof *lease);
     if (!transfer_fill(lock, lease))
         return RLK_E_STATE;
     lease->key = lock->key;
@@ -89,7 +92,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->max_hold_ms = lock->max_hold_ms;
     lease->token = lock->token;
     lease->nodes = lock->client->nodes;
-    memcpy(lease->base, lock->base, sizeof(lease->base));
+    memcpy(lease->base, lock->base, sizeof lease->base);
     lease->since_ms = lock->since_ms;
     lease->target_ms = lock->hold.target_ms;
     lease->claim_ms = lock->hold.claim_ms;
@@ -97,7 +100,8 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
+
+        if ((lease->present & UINT32_C(1) << i) == 0)
             continue;
         (void)rlki_node_lock_abandon(node);
         node->flags = 0; /* not this lock's any more: nothing is undone */
@@ -117,11 +121,14 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
 /* False: the lock has something of its own that the lease would mix with. */
 static bool transfer_fits(const rlk_lock *lock, const rlk_lease *lease)
 {
-    bool same_base = memcmp(lock->base, lease->base, sizeof(lease->base)) == 0;
+    bool same_base = memcmp(lock->base, lease->base, sizeof lease->base) == 0;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
-        if (!rlki_node_lock_is_clean(node) && (!same_base || lease->present & UINT32_C(1) << i))
+
+        if (!rlki_node_lock_is_clean(node) &&
+            (!same_base || (lease->present & UINT32_C(1) << i) != 0))
             return false;
     }
     return true;
@@ -131,9 +138,10 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 {
     rlk_result result = rlki_machine_enter(lock);
     unsigned i;
+
     if (result != RLK_OK)
         return result;
-    if (!lease)
+    if (lease == NULL)
         return RLK_E_ARGUMENT;
     if (lease->texts != lock->texts)
         return RLK_E_KEY;
@@ -143,7 +151,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
     lock->options = lock->options & RLKI_OPTION_RENEW;
-    memcpy(lock->base, lease->base, sizeof(lock->base));
+    memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->since_ms = lease->since_ms;
     lock->hold.target_ms = lease->target_ms;
@@ -154,7 +162,8 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        if (!(lease->present & UINT32_C(1) << i))
+
+        if ((lease->present & UINT32_C(1) << i) == 0)
             continue;
         node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
         node->token = lease->token;

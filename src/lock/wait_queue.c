@@ -67,6 +67,7 @@ static void queue_take(rlk_lock *lock)
 static rlk_lock *queue_first(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     while (other != NULL &&
            (other->position != RLKI_POSITION_FIRST || !queue_same_key(lock, other)))
         other = other->queue_next;
@@ -82,6 +83,7 @@ const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t
 {
     const rlk_lock *other;
     uint8_t own[RLK_TOKEN_MAX];
+
     for (other = rlki_queue_bucket(lock->client, lock->key_hash); other != NULL;
          other = other->queue_next) {
         if (other->position != RLKI_POSITION_HOLDER || rlki_token_len(other) != len ||
@@ -97,9 +99,10 @@ const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t
 bool rlki_queue_is_held(const rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     for (; other != NULL; other = other->queue_next)
         if (queue_same_key(lock, other) &&
-            (other->position == RLKI_POSITION_HOLDER || other->flags & RLKI_LOCK_HOLDER))
+            (other->position == RLKI_POSITION_HOLDER || (other->flags & RLKI_LOCK_HOLDER) != 0))
             return true;
     return false;
 }
@@ -107,6 +110,7 @@ bool rlki_queue_is_held(const rlk_lock *lock)
 void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
     unsigned handoffs = before->handoffs;
+
     if (handed && handoffs <= lock->client->max_handoffs) /* one too many is as good as more */
         handoffs++;
     if (lock->handoffs < handoffs)
@@ -116,6 +120,7 @@ void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 void rlki_queue_recount(rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     lock->handoffs = 0;
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other))
@@ -125,6 +130,7 @@ void rlki_queue_recount(rlk_lock *lock)
 bool rlki_queue_wait(rlk_lock *lock)
 {
     rlk_lock *first = queue_first(lock);
+
     if (first == NULL) {
         rlki_queue_recount(lock);
         lock->behind_head = NULL;
@@ -147,6 +153,7 @@ bool rlki_queue_wait(rlk_lock *lock)
 static rlk_lock *queue_first_of(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
     while (other != NULL && (other->position != RLKI_POSITION_FIRST ||
                              (other->behind_head != lock && other->behind_tail != lock)))
         other = other->queue_next;
@@ -156,6 +163,7 @@ static rlk_lock *queue_first_of(const rlk_lock *lock)
 static void queue_leave_behind(rlk_lock *lock)
 {
     rlk_lock *first = queue_first_of(lock);
+
     if (lock->queue_prev != NULL)
         lock->queue_prev->queue_next = lock->queue_next;
     else

@@ -53,6 +53,7 @@ static const char *conn_state_name(unsigned state)
 #else
     static const char *const names[] = {"WAITING", "CONNECTING", "HANDSHAKE", "READY",
                                         "CLOSING", "FATAL",      "CLOSED"};
+
     return names[state];
 #endif
 }

@@ -125,7 +125,8 @@ static void act_take(world *w, size_t len)
         if (event == STREAM_VALUE)
             note_command(w);
     }
-    FUZZ_REQUIRE(!w->sent.inside || w->conn.scripts.segment_left != 0); /* whole commands are shown */
+    FUZZ_REQUIRE(!w->sent.inside ||
+                 w->conn.scripts.segment_left != 0); /* whole commands are shown */
     note_begun(w);
     if (len > count)
         len = count;

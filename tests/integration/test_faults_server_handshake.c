@@ -35,7 +35,7 @@ static const char *url_with(const char *credentials, const char *unix_url, int d
     char number[16];
 
     snprintf(number, sizeof number, "?db=%d", db);
-    snprintf(url, sizeof url, "unix://%s%s%s%s", credentials, credentials[0] != 0 ? "@" : "",
+    snprintf(url, sizeof url, "unix://%s%s%s%s", credentials, credentials[0] != '\0' ? "@" : "",
              unix_url + strlen("unix://"), db != 0 ? number : "");
     return url;
 }

@@ -19,7 +19,7 @@ socklen_t rlki_name_of_path(rlki_name *name, const rlk_url *url)
 
 socklen_t rlki_name_of_address(rlki_name *name, const rlk_address *address)
 {
-    if (address->is_ipv6) {
+    if (address->is_ipv6 != 0) {
         name->v6.sin6_family = AF_INET6;
         name->v6.sin6_port = htons(address->port);
         name->v6.sin6_scope_id = address->scope;
@@ -53,7 +53,7 @@ uint64_t rlki_name_peer(const rlk_address *address)
     rest[3] = (uint8_t)(address->scope >> 16);
     rest[4] = (uint8_t)(address->scope >> 8);
     rest[5] = (uint8_t)address->scope;
-    hash = name_hash(hash, address->ip, address->is_ipv6 ? 16 : 4);
+    hash = name_hash(hash, address->ip, address->is_ipv6 != 0 ? 16 : 4);
     hash = name_hash(hash, rest, sizeof rest);
     return hash | 1u;
 }
@@ -85,6 +85,7 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
         (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
     } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
         (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+
     } else {
         out[0] = '[';
         (void)inet_ntop(AF_INET6, &name->v6.sin6_addr, out + 1, INET6_ADDRSTRLEN);
