@@ -9,7 +9,7 @@
 
 /*
  * The one table of errors: the beginning of what a server says, its rlk_key_hash, what it means and
- * whom it concerns (rlki_scope). The library holds the hash alone: test_server_errors compares each
+ * whom it concerns (rlki_scope). The library holds the hash alone: test_error compares each
  * one with its text. The first table has the first words of replies.
  */
 #define RLKI_ERROR_CODES(X)                                                                        \

@@ -308,7 +308,7 @@ void fake_init(fake *self, size_t tx_cap, size_t rx_cap, uint16_t ring_len)
     self->calls.invalidated = fake_on_invalidated;
     self->config.calls = &self->calls;
     self->config.calls_context = self;
-    self->config.no_tracking = true; /* one command less; test_conn_tracking has its own */
+    self->config.no_tracking = true; /* one command less; test_session_tracking has its own */
     self->config.jitter_seed = 1234;
     self->rules = fake_good_server;
     self->out_max = SIZE_MAX;

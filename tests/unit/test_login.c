@@ -71,8 +71,8 @@ static void test_conn_credentials_come_from_the_hook(void **state)
     }
 }
 
-/* A driver may hear of the replies before it hears that the last bytes have left: then the password
- * still stands in the buffer. */
+/* A driver may report the replies before it reports that the last bytes have left. Then the
+ * password is still in the buffer. */
 static void test_conn_credentials_are_wiped_before_it_is_ready(void **state)
 {
     hook_case self;

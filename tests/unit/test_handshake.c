@@ -106,7 +106,7 @@ static void cut_check(const handshake_row *row, bool out, size_t at, bool eof)
         server.now_ms++;
         rlk_conn_tick(&server.conn, server.now_ms);
         assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_CLOSING);
-        fake_give(&server); /* a late byte is not looked at */
+        fake_give(&server); /* a late byte is ignored */
         fake_close(&server);
     }
     again = eof && server.changed == 0; /* at a step that it may not know: fault 103 */
@@ -254,7 +254,7 @@ static void test_conn_handshake_waits_for_room(void **state)
     fake_free(&server);
 }
 
-/* A driver may hear the answer before it has said that all was sent. */
+/* A driver may report the answer before it reports that all was sent. */
 static void test_conn_handshake_with_late_acknowledgement(void **state)
 {
     static const handshake_row row = {"redis://:secret@h",
@@ -301,141 +301,6 @@ static void test_conn_handshake_with_late_acknowledgement(void **state)
     fake_free(&server);
 }
 
-/* ---- What is learnt ---------------------------------------------------------------------- */
-
-static void test_conn_run_id_is_found_in_any_text(void **state)
-{
-    static const struct {
-        const char *info;
-        bool found;
-    } rows[] = {
-        {"$47\r\nrun_id:" RUN_ID "\r\n", true},
-        {"=62\r\ntxt:# Server\nrun_id:" RUN_ID "\r\n\r\n", true},
-        {"$52\r\nrun_\nrun_id:" RUN_ID "\r\n", true},
-        {"$59\r\n\n\nrun_id:xy\nrun_id:" RUN_ID "\r\n", true},
-        {"$48\r\nxrun_id:" RUN_ID "\r\n", false},
-        {"$46\r\nrun_id:0123456789abcdef0123456789abcdef0123456\r\n", false},
-        {"$47\r\nrun_id:0123456789ABCDEF0123456789abcdef01234567\r\n", false},
-        {"$47\r\nrun_id:0123456789abcdef0123456789abcdef0123456\x7f\r\n", false},
-        {"$47\r\nrun_id:0123456789abcdef0123456789abcdef0123456/\r\n", false},
-        {"*1\r\n$47\r\nrun_id:" RUN_ID "\r\n", false},
-        {"+run_id:" RUN_ID "\r\n", false},
-        {"$0\r\n\r\n", false},
-        {"_\r\n", false},
-    };
-    static const uint8_t run_id[20] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23,
-                                       0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67};
-    size_t i;
-    size_t chunk;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        for (chunk = 0; chunk < 20; chunk++) {
-            fake_rule rules[2] = {{"INFO", NULL}, {NULL, NULL}};
-            fake server;
-
-            rules[0].reply = rows[i].info;
-            fake_init(&server, 0, RLK_CONN_RX_MIN, 0);
-            server.rules = rules;
-            server.chunk = chunk;
-            fake_start(&server);
-            assert_null(rlk_conn_run_id(&server.conn));
-            fake_connect(&server);
-            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-            assert_int_equal(rlk_conn_run_id(&server.conn) != NULL, rows[i].found);
-            if (rows[i].found)
-                assert_memory_equal(rlk_conn_run_id(&server.conn), run_id, 20);
-            fake_free(&server);
-        }
-    }
-}
-
-#define HELLO_HEAD(count)      "%" count "\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
-#define HELLO_TAIL(mode, role) "$2\r\nid\r\n:5\r\n$4\r\nmode\r\n" mode "$4\r\nrole\r\n" role
-#define HELLO_SAYS(mode, role) HELLO_HEAD("5") "$5\r\nproto\r\n:3\r\n" HELLO_TAIL(mode, role)
-#define STANDALONE             "$10\r\nstandalone\r\n"
-#define CLUSTER                "$7\r\ncluster\r\n"
-#define MASTER                 "$6\r\nmaster\r\n"
-
-/* Families, modes and roles, by HELLO or else by INFO. */
-static void test_conn_handshake_learns_what_the_server_is(void **state)
-{
-    static const struct {
-        const char *hello;
-        const char *info;
-        unsigned server;
-        unsigned protocol;
-    } rows[] = {
-        {HELLO_SAYS(STANDALONE, MASTER), NULL, RLK_SERVER_HELLO, 3},
-        {HELLO_SAYS(CLUSTER, MASTER), NULL, RLK_SERVER_HELLO | RLK_SERVER_CLUSTER, 3},
-        {HELLO_SAYS(STANDALONE, "$7\r\nreplica\r\n"), NULL, RLK_SERVER_HELLO | RLK_SERVER_REPLICA,
-         3},
-        {HELLO_SAYS(CLUSTER, "$5\r\nslave\r\n"), NULL,
-         RLK_SERVER_HELLO | RLK_SERVER_CLUSTER | RLK_SERVER_REPLICA, 3},
-        /* Valkey, where it was started with an availability-zone */
-        {HELLO_HEAD("6") "$17\r\navailability_zone\r\n$4\r\neu-1\r\n$5\r\nproto\r\n:"
-                         "3\r\n" HELLO_TAIL(STANDALONE, MASTER),
-         NULL, RLK_SERVER_HELLO, 3},
-        {HELLO_HEAD("6") "$17\r\ndragonfly_version\r\n$10\r\ndf-v1.30.3\r\n$5\r\nproto\r\n:"
-                         "3\r\n" HELLO_TAIL(STANDALONE, MASTER),
-         NULL, RLK_SERVER_HELLO | RLK_SERVER_DRAGONFLY, 3},
-        /* a proxy that serves RESP2 only; one that says it in words */
-        {HELLO_HEAD("5") "$5\r\nproto\r\n:2\r\n" HELLO_TAIL(CLUSTER, MASTER), NULL,
-         RLK_SERVER_HELLO | RLK_SERVER_CLUSTER, 2},
-        {HELLO_HEAD("5") "$5\r\nproto\r\n$2\r\nv3\r\n" HELLO_TAIL(STANDALONE, MASTER), NULL,
-         RLK_SERVER_HELLO, 3},
-        /* before Redis 6 */
-        {HELLO_UNKNOWN, "$49\r\nredis_version:5.0.7\r\nredis_mode:standalone\r\nx:1\r\n\r\n", 0, 2},
-        {HELLO_UNKNOWN, "$46\r\nredis_version:5.0.7\r\nredis_mode:cluster\r\nx:1\r\n\r\n",
-         RLK_SERVER_CLUSTER, 2},
-        {HELLO_UNKNOWN, "$48\r\nredis_version:5.0.7\r\nredis_mode:dedicated\r\nx:1\r\n\r\n", 0, 2},
-    };
-    size_t i;
-    size_t chunk;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        for (chunk = 0; chunk < 12; chunk++) {
-            fake_rule rules[3] = {{"HELLO", NULL}, {NULL, NULL}, {NULL, NULL}};
-            fake server;
-
-            rules[0].reply = rows[i].hello;
-            if (rows[i].info != NULL) {
-                rules[1].command = "INFO";
-                rules[1].reply = rows[i].info;
-            }
-            fake_init(&server, 0, RLK_CONN_RX_MIN, 0);
-            server.rules = rules;
-            server.chunk = chunk;
-            fake_start(&server);
-            fake_connect(&server);
-            assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-            assert_int_equal(rlk_conn_server(&server.conn) & ~(unsigned)RLK_SERVER_IDENTITY,
-                             rows[i].server);
-            assert_int_equal(rlk_conn_protocol(&server.conn), rows[i].protocol);
-            fake_free(&server);
-        }
-    }
-}
-
-static void test_conn_protocol_is_told(void **state)
-{
-    static const fake_rule old_server[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
-    fake server;
-
-    (void)state;
-    fake_init(&server, 0, 0, 0);
-    fake_start(&server);
-    assert_int_equal(rlk_conn_protocol(&server.conn), 0);
-    fake_connect(&server);
-    assert_int_equal(rlk_conn_protocol(&server.conn), 3);
-    rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-    server.rules = old_server;
-    fake_connect(&server);
-    assert_int_equal(rlk_conn_protocol(&server.conn), 2);
-    fake_free(&server);
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -446,9 +311,6 @@ int main(void)
         cmocka_unit_test(test_conn_handshake_surplus_reply),
         cmocka_unit_test(test_conn_handshake_waits_for_room),
         cmocka_unit_test(test_conn_handshake_with_late_acknowledgement),
-        cmocka_unit_test(test_conn_run_id_is_found_in_any_text),
-        cmocka_unit_test(test_conn_handshake_learns_what_the_server_is),
-        cmocka_unit_test(test_conn_protocol_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,7 +154,7 @@ static void test_conn_condemn_by_any_reply(void **state)
     fake_free(&server);
 }
 
-/* One address that stays a replica: its errors are the command's own but for one in some seconds.
+/* One address that stays a replica: its errors are the command's own, except one in some seconds.
  */
 static void test_conn_condemn_is_rare(void **state)
 {
@@ -238,7 +238,7 @@ static void test_conn_condemn_backs_off(void **state)
     fake_free(&server);
 }
 
-/* LOADING and MASTERDOWN pass by themselves, most often. */
+/* LOADING and MASTERDOWN pass without help, most often. */
 static void test_conn_condemn_what_lasts(void **state)
 {
     static const char *const answers[] = {LOADING, MASTERDOWN};

@@ -48,7 +48,7 @@ static void test_conn_fence_decision(void **state)
         {{7, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_KILL},
         {{7, 1, 'a', ""}, {0, 1, 'a', ""}, RLKI_FENCE_KILL},
         {{7, 1, 'a', "l:1"}, {8, 2, 'a', "l:2"}, RLKI_FENCE_KILL}, /* by another address */
-        {{0, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_NONE}, /* the id was not told */
+        {{0, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_NONE}, /* the id is not known */
         /* fault 71: restarted, so that the id may be another's by now */
         {{7, 1, 'a', "l:1"}, {8, 1, 'b', "l:2"}, RLKI_FENCE_GONE},
         {{0, 1, 'a', ""}, {0, 1, 'b', ""}, RLKI_FENCE_GONE},

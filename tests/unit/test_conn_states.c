@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The connection's life: states, time limits, backoff.
+ * The states of a connection.
  */
 #include "fake.h"
 
 #include <string.h>
-
-/* ---- States ------------------------------------------------------------------------------ */
 
 static void test_conn_first_attempt_is_due_at_once(void **state)
 {
@@ -354,221 +352,6 @@ static void test_conn_hurry_and_reset_end_the_waiting(void **state)
     fake_free(&server);
 }
 
-/* ---- Time -------------------------------------------------------------------------------- */
-
-/* Every token of a reply is progress, a push is none (fault 32, and a dripping server). */
-static void test_conn_progress_keeps_the_stream(void **state)
-{
-    fake_request request;
-    fake server;
-    int64_t begun;
-    int i;
-
-    (void)state;
-    fake_init(&server, 0, 0, 0);
-    server.config.response_timeout_ms = 100;
-    fake_start(&server);
-    fake_connect(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), RLK_NEVER);
-    fake_submit(&server, &request, 1);
-    begun = server.now_ms;
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + 100);
-    while (fake_take(&server))
-        ;
-    server.in_len = server.in_fed;
-    server.now_ms = begun + 60;
-    fake_say(&server, ">1\r\n+x\r\n");
-    fake_run(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + 100);
-    fake_say(&server, "|1\r\n+x\r\n:1\r\n");
-    fake_run(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + 100);
-    fake_say(&server, "*10\r\n");
-    fake_run(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + 160);
-    for (i = 0; i < 9; i++) {
-        server.now_ms += 99;
-        rlk_conn_tick(&server.conn, server.now_ms);
-        fake_say(&server, ":1\r\n");
-        fake_run(&server);
-    }
-    assert_int_equal(rlk_conn_deadline(&server.conn), server.now_ms + 100);
-    fake_say(&server, ":1"); /* half a token is none */
-    server.now_ms += 100;
-    fake_run(&server);
-    rlk_conn_tick(&server.conn, server.now_ms);
-    assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);
-    assert_int_equal(request.lost, 1);
-    assert_true(request.maybe_sent);
-    fake_free(&server);
-}
-
-/* New requests are no progress of the old ones: else a busy client would never notice. */
-static void test_conn_submitting_is_no_progress(void **state)
-{
-    fake_request requests[2];
-    fake server;
-    int64_t begun;
-
-    (void)state;
-    fake_ready(&server, 0, 0, 0);
-    server.in_max = server.in_len;
-    begun = server.now_ms;
-    fake_submit(&server, &requests[0], 1);
-    server.now_ms += RLK_RESPONSE_TIMEOUT_MS - 1;
-    fake_submit(&server, &requests[1], 2);
-    fake_run(&server);
-    assert_int_equal(rlk_conn_deadline(&server.conn), begun + RLK_RESPONSE_TIMEOUT_MS);
-    server.now_ms++;
-    rlk_conn_tick(&server.conn, server.now_ms);
-    assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);
-    assert_int_equal(server.lost, 2);
-    fake_free(&server);
-}
-
-/* What an abandoned request would have been told is still due. */
-static void test_conn_abandoned_reply_must_come_too(void **state)
-{
-    fake_request request;
-    fake server;
-
-    (void)state;
-    fake_ready(&server, 0, 0, 0);
-    server.in_max = server.in_len;
-    fake_submit(&server, &request, 1);
-    fake_run(&server);
-    assert_false(rlk_conn_withdraw(&server.conn, &request.request));
-    server.now_ms += RLK_RESPONSE_TIMEOUT_MS;
-    rlk_conn_tick(&server.conn, server.now_ms);
-    fake_close(&server);
-    assert_result(rlk_conn_result(&server.conn), RLK_E_RESPONSE_TIMEOUT);
-    assert_int_equal(server.lost, 0);
-    fake_free(&server);
-}
-
-static void test_conn_idle_stream_has_no_deadline(void **state)
-{
-    fake server;
-
-    (void)state;
-    fake_ready(&server, 0, 0, 0);
-    server.now_ms += RLK_TIME_LIMIT_MAX;
-    rlk_conn_tick(&server.conn, server.now_ms);
-    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-    fake_free(&server);
-}
-
-/* ---- Backoff ----------------------------------------------------------------------------- */
-
-static int64_t next_wait(fake *server)
-{
-    server->now_ms = rlk_conn_deadline(&server->conn);
-    rlk_conn_tick(&server->conn, server->now_ms);
-    rlk_conn_connecting(&server->conn, server->now_ms);
-    rlk_conn_closed(&server->conn, RLK_E_CONNECT, 111, server->now_ms);
-    return rlk_conn_deadline(&server->conn) - server->now_ms;
-}
-
-static void test_conn_backoff_is_bounded_and_spread(void **state)
-{
-    static const struct {
-        int64_t min;
-        int64_t max;
-        int64_t bounds[8];
-    } rows[] = {
-        {0, 0, {50, 100, 200, 400, 800, 1600, 2000, 2000}},
-        {1, 5, {1, 2, 4, 5, 5, 5, 5, 5}},
-        {1, 1, {1, 1, 1, 1, 1, 1, 1, 1}},
-        {100, 10, {10, 10, 10, 10, 10, 10, 10, 10}}, /* the cap is the cap */
-        {RLK_TIME_LIMIT_MAX, RLK_TIME_LIMIT_MAX, {RLK_TIME_LIMIT_MAX, RLK_TIME_LIMIT_MAX}},
-    };
-    size_t i;
-    uint32_t seed;
-    int k;
-
-    (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        int64_t least = INT64_MAX;
-        int64_t most = 0;
-
-        for (seed = 0; seed < 200; seed++) {
-            fake server;
-
-            fake_init(&server, 0, 0, 0);
-            server.config.backoff_min_ms = rows[i].min;
-            server.config.backoff_max_ms = rows[i].max;
-            server.config.jitter_seed = seed * 2654435761u;
-            fake_start(&server);
-            for (k = 0; k < 8 && rows[i].bounds[k] != 0; k++) {
-                int64_t wait = next_wait(&server);
-
-                assert_between(wait, 1, rows[i].bounds[k]);
-                if (k == 1) {
-                    least = wait < least ? wait : least;
-                    most = wait > most ? wait : most;
-                }
-            }
-            fake_free(&server);
-        }
-        /* full jitter: the whole range is used, by different clients differently */
-        assert_true(least <= 1 + rows[i].bounds[1] / 10);
-        assert_true(most >= rows[i].bounds[1] - rows[i].bounds[1] / 10);
-    }
-}
-
-/* Fault 117: not after a good handshake alone, but when a request was answered, or the stream has
- * lasted. */
-static void test_fault_117_backoff_begins_anew(void **state)
-{
-    fake server;
-    int round;
-    int i;
-
-    (void)state;
-    fake_init(&server, 0, 0, 0);
-    fake_start(&server);
-    for (round = 0; round < 50; round++) {
-        for (i = 0; i < 7; i++)
-            (void)next_wait(&server);
-        fake_connect(&server);
-        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-        if (round % 2 == 0) {
-            fake_request request;
-
-            fake_submit(&server, &request, 1);
-            fake_run(&server);
-            fake_assert_answered(&request, 1);
-        } else {
-            server.now_ms += RLK_BACKOFF_MAX_MS;
-        }
-        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-        assert_between(rlk_conn_deadline(&server.conn) - server.now_ms, 1, RLK_BACKOFF_MIN_MS);
-    }
-    fake_free(&server);
-}
-
-/* Fault 117: a peer that closes after each good handshake. */
-static void test_fault_117_backoff_grows_while_nothing_is_answered(void **state)
-{
-    int64_t begun;
-    fake server;
-    int connects;
-
-    (void)state;
-    fake_init(&server, 0, 0, 0);
-    fake_start(&server);
-    begun = server.now_ms;
-    for (connects = 0; server.now_ms - begun < 60000; connects++) {
-        fake_connect(&server);
-        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-        server.now_ms = rlk_conn_deadline(&server.conn);
-        rlk_conn_tick(&server.conn, server.now_ms);
-    }
-    assert_between(connects, 20, 120); /* one a second in the end */
-    fake_free(&server);
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -581,13 +364,6 @@ int main(void)
         cmocka_unit_test(test_fault_96_reset_from_any_state),
         cmocka_unit_test(test_conn_reset_before_fatal),
         cmocka_unit_test(test_conn_hurry_and_reset_end_the_waiting),
-        cmocka_unit_test(test_conn_progress_keeps_the_stream),
-        cmocka_unit_test(test_conn_submitting_is_no_progress),
-        cmocka_unit_test(test_conn_abandoned_reply_must_come_too),
-        cmocka_unit_test(test_conn_idle_stream_has_no_deadline),
-        cmocka_unit_test(test_conn_backoff_is_bounded_and_spread),
-        cmocka_unit_test(test_fault_117_backoff_begins_anew),
-        cmocka_unit_test(test_fault_117_backoff_grows_while_nothing_is_answered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
