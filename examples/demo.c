@@ -78,10 +78,12 @@ static void must(rlk_result result, const char *who, rlk_lock *lock)
 
 /* ---- Two processes and one lock ---- */
 
+static rlk_holder said; /* by the server, of who has a lock */
+
 static void open_lock(rlk_posix_client *redis, rlk_lock *lock, const char *key, const char *prefix,
                       int64_t ttl_ms)
 {
-    rlk_lock_config config = {.ttl_ms = ttl_ms, .token_prefix = prefix};
+    rlk_lock_config config = {.ttl_ms = ttl_ms, .token_prefix = prefix, .holders = &said};
 
     if (rlk_posix_open(redis, url, NULL) != RLK_OK ||
         rlk_lock_init(lock, &redis->client, key, &config) != RLK_OK)
@@ -141,10 +143,9 @@ static void bob(void)
 /* The token begins with the leader's name. */
 static void say_who_leads(const char *colour, const char *name, rlk_lock *lock)
 {
-    rlk_holder holder;
     rlk_leader_info leader = {0};
 
-    if (rlk_query(lock, &holder, 1) == RLK_OK && rlk_leader(lock, &holder, &leader) == RLK_OK)
+    if (rlk_query(lock, &said, 1) == RLK_OK && rlk_leader(lock, &leader) == RLK_OK)
         say(colour, name, "follows %.*s", leader.name_len, leader.token);
 }
 

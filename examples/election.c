@@ -13,19 +13,18 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#define TTL_MS 3000
-#define ASK_MS 500 /* how often a follower asks who leads; and its pause after an error */
+#define TTL_MS    3000
+#define PAUSE_MS  500  /* after an error */
+#define REPORT_MS 5000 /* between reports that it still waits; a new reason after a tenth */
 
 static const char *name;
 static rlk_posix_client redis;
 static rlk_lock candidate;
-static rlk_lock question;      /* the candidate's own operation is the campaign: another one asks */
-static rlk_holder holder;      /* one for each server */
+static rlk_holder holder;      /* one for each server: what it says while the candidate follows */
 static rlk_leader_info leader; /* what is known: zero at first */
-static rlk_result answer;      /* of the last question */
-static int64_t ask_ms;         /* when to ask next */
 static int64_t campaign_ms;    /* when to campaign again, after an error; RLK_NEVER */
 static bool ending;
 static bool done;
@@ -57,7 +56,7 @@ static void campaign(void)
     campaign_ms = RLK_NEVER;
     if (result != RLK_PENDING) {
         printf("%s: %s\n", name, rlk_lock_error(&candidate));
-        campaign_ms = now_ms() + ASK_MS;
+        campaign_ms = now_ms() + PAUSE_MS;
     }
 }
 
@@ -85,7 +84,6 @@ static void on_candidate(const rlk_event *event)
     case RLK_EV_LOST: /* somebody else may lead already: stop at once. It follows again */
         printf("%s leads no longer\n", name);
         leader.known = false;
-        ask_ms = now_ms();
         break;
     case RLK_EV_RENEWED:
         break;
@@ -93,11 +91,15 @@ static void on_candidate(const rlk_event *event)
         printf("%s leads for %" PRId64 " ms yet: %s\n", name, rlk_remaining_ms(&candidate),
                rlk_lock_error(&candidate));
         break;
+    case RLK_EV_WAITING: /* follows on; somebody who leads is no news */
+        if (event->result != RLK_BUSY)
+            printf("%s: %s\n", name, rlk_lock_error(&candidate));
+        break;
     case RLK_EV_RESULT:
         /* a fatal error (nothing is tried until rlk_client_reset), or RLK_UNKNOWN */
         if (event->operation == RLK_OP_ACQUIRE && event->result != RLK_CANCELLED) {
             printf("%s: %s\n", name, rlk_lock_error(&candidate));
-            campaign_ms = now_ms() + ASK_MS;
+            campaign_ms = now_ms() + PAUSE_MS;
             break;
         }
         printf("%s resigns: %s\n", name, rlk_result_name(event->result));
@@ -109,13 +111,6 @@ static void on_candidate(const rlk_event *event)
 }
 
 /* ---- Following ---- */
-
-static void ask(void)
-{
-    ask_ms = now_ms() + ASK_MS;
-    if (!rlk_is_held(&candidate))
-        (void)rlk_query_start(&question, &holder, 1);
-}
 
 static void print_leader(void)
 {
@@ -129,16 +124,12 @@ static void print_leader(void)
 }
 
 /* Says what is new. */
-static void on_question(const rlk_event *event)
+static void follow(void)
 {
-    int64_t since_ms = leader.known ? leader.since_ms : RLK_NEVER;
+    rlk_leader_info before = leader;
 
-    if (event->result < 0 && event->result != answer)
-        printf("%s: %s\n", name, rlk_lock_error(&question));
-    answer = event->result;
-    if (answer != RLK_OK || rlk_leader(&question, &holder, &leader) != RLK_OK)
-        leader.known = false;
-    else if (leader.since_ms != since_ms && !rlk_is_held(&candidate))
+    if (rlk_leader(&candidate, &leader) == RLK_OK && !leader.ours &&
+        (!before.known || memcmp(before.token, leader.token, sizeof before.token) != 0))
         print_leader();
 }
 
@@ -161,21 +152,15 @@ static void turn(void)
     rlk_event event;
     char byte;
 
-    timeout_ms = until(ask_ms, timeout_ms);
     fds[n] = (struct pollfd){.fd = signals[0], .events = POLLIN};
     if (campaign_ms != RLK_NEVER)
         timeout_ms = until(campaign_ms, timeout_ms);
     if (poll(fds, n + 1, timeout_ms) < 0)
         fds[n].revents = 0; /* a signal; its byte is found next time */
     rlk_posix_service(&redis, fds, n);
-    while (rlk_client_next_event(&redis.client, &event)) {
-        if (event.lock == &candidate)
-            on_candidate(&event);
-        else
-            on_question(&event);
-    }
-    if (now_ms() >= ask_ms)
-        ask();
+    while (rlk_client_next_event(&redis.client, &event))
+        on_candidate(&event);
+    follow();
     if (now_ms() >= campaign_ms) {
         rlk_client_reset(&redis.client);
         campaign();
@@ -195,10 +180,11 @@ int main(int argc, char **argv)
     }
     name = argv[3];
     config.token_prefix = name;
+    config.holders = &holder;
+    config.report_ms = REPORT_MS;
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (rlk_posix_open(&redis, argv[1], NULL) != RLK_OK ||
-        rlk_lock_init(&candidate, &redis.client, argv[2], &config) != RLK_OK ||
-        rlk_lock_init(&question, &redis.client, argv[2], NULL) != RLK_OK) {
+        rlk_lock_init(&candidate, &redis.client, argv[2], &config) != RLK_OK) {
         fprintf(stderr, "%s\n", rlk_client_error(&redis.client));
         return 1;
     }
@@ -209,12 +195,10 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
 
-    ask_ms = now_ms();
     campaign();
     while (!done)
         turn();
 
-    rlk_lock_close(&question);
     rlk_lock_close(&candidate);
     rlk_posix_close(&redis);
     return 0;

@@ -1537,6 +1537,7 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
+    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
     uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
@@ -1558,6 +1559,7 @@ typedef struct rlk_hold {
 } rlk_hold;
 
 struct rlki_operation;
+struct rlki_campaign;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
@@ -1606,7 +1608,8 @@ struct rlk_lock {
     rlk_lock *queue_prev;
     rlk_lock *behind_head; /* of the first waiter: those behind it */
     rlk_lock *behind_tail;
-    void (*follow_again)(rlk_lock *lock); /* once its loss was pulled; NULL: in no election */
+    const struct rlki_campaign *campaign; /* NULL: in no election */
+    struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */
@@ -1862,11 +1865,9 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
  */
 RLK_API rlk_result rlk_client_check(rlk_client *client);
 
-/* Return the number of nodes, and the connection of one: see net.h. */
+/* Return the number of nodes; the connection of one (net.h); a set of RLK_WARN_*. */
 RLK_API size_t rlk_client_nodes(const rlk_client *client);
 RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
-
-/* Returns a set of RLK_WARN_*. */
 RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 
 /*
@@ -1878,6 +1879,16 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* ---- Lock -------------------------------------------------------------------------------- */
+
+/* What one node says of the key. */
+typedef struct rlk_holder {
+    rlk_result result;             /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
+    int64_t ttl_ms;                /* remaining; -1 without expiry, -2 no such key */
+    int64_t answered_ms;           /* when it said so, by the client's clock */
+    uint32_t token_len;            /* more than RLK_TOKEN_MAX: the token is cut, or left out */
+    bool ours;                     /* it is the token of this lock */
+    char token[RLK_TOKEN_MAX + 1]; /* terminated; may contain NUL if somebody put one there */
+} rlk_holder;
 
 typedef struct rlk_lock_config {
     int64_t ttl_ms;
@@ -1894,10 +1905,12 @@ typedef struct rlk_lock_config {
 
     const char *token_prefix; /* of the token, such as a host name, for people who look at the key;
                                  outlives the lock. NULL: none */
-    void *user;               /* comes back with every event */
-    bool auto_renew;          /* renews in the background, when a third of the TTL has passed, at
-                                 each call of the library: rlk_posix_service, or a blocking call on
-                                 the client. Call one at least that often */
+    rlk_holder *holders; /* of rlk_leader (election.h): rlk_client_nodes() entries, for what the
+                            nodes said last; outlives the lock. NULL: none */
+    void *user;          /* comes back with every event */
+    bool auto_renew;     /* renews in the background, when a third of the TTL has passed, at
+                            each call of the library: rlk_posix_service, or a blocking call on
+                            the client. Call one at least that often */
 } rlk_lock_config;
 
 /* Returns all defaults, for languages without designated initialisers. */
@@ -1994,16 +2007,6 @@ RLK_API rlk_result rlk_keep_alive(rlk_lock *lock);
  * refuses. After RLK_NOT_OWNER the lock is not held. */
 RLK_API rlk_result rlk_check(rlk_lock *lock);
 RLK_API rlk_result rlk_check_start(rlk_lock *lock);
-
-/* What one node says of the key. */
-typedef struct rlk_holder {
-    rlk_result result;  /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
-    int64_t ttl_ms;     /* remaining; -1 without expiry, -2 no such key */
-    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut, or, beyond the receive
-                           buffer, left out */
-    bool ours;          /* it is the token of this lock */
-    char token[RLK_TOKEN_MAX + 1]; /* terminated; may contain NUL if somebody put one there */
-} rlk_holder;
 
 /* Reads from every node who has the lock, and for how long. `holders` has space for `cap` >=
  * rlk_client_nodes() entries, and stays in use until the result. RLK_OK: one token has a quorum.
@@ -2121,13 +2124,14 @@ typedef struct rlk_leader_info {
 } rlk_leader_info;
 
 /*
- * Finds the leader in the answers of an rlk_query that returned RLK_OK; its token_prefix is its
- * name or address. `holders` are the query's, rlk_client_nodes() of them. A follower has an
- * operation under way: query by another lock of the same key. Times count from this call, so call
- * it at once. Without the network. RLK_NOT_HELD: nobody leads, or the key has more than a token can
- * be. Else RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * Finds the leader, without the network: a lock of this client that holds the key, or what a quorum
+ * of nodes said last. A follower has nodes say it each time that it finds the key held, if its
+ * configuration has memory for that: `holders`. So does an rlk_query into the same memory, by a
+ * lock that does not campaign. Without that memory only leaders of this client are found.
+ * RLK_NOT_HELD: nobody leads, as far as is known, or the key has more than a token can be. Else
+ * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
-RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
+RLK_API rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader);
 
 #ifdef __cplusplus
 }
@@ -7626,6 +7630,16 @@ enum {
 #define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
 #define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
 
+struct rlki_report;
+
+/* What an election adds to an acquire. Only rlk_campaign_start names it, so that a program without
+ * an election does not link it. The last two are for a lock with memory for holders. */
+typedef struct rlki_campaign {
+    void (*follow_again)(rlk_lock *lock); /* its loss was pulled */
+    void (*ask)(rlk_lock *lock);          /* it waits: asks busy nodes who holds the key */
+    void (*observe)(rlk_lock *lock, rlk_node_lock *node, const struct rlki_report *report);
+} rlki_campaign;
+
 /* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
  * compiler knows both, and leaves loops and counts out. */
 static inline unsigned rlki_nodes(const rlk_client *client)
@@ -7646,7 +7660,7 @@ static inline uint32_t rlki_bit(unsigned node)
 /* Returns true if a lock that is held renews by itself. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return lock->options & RLKI_OPTION_RENEW || lock->follow_again != NULL;
+    return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
 }
 
 /* The connection of a lock's node: the route. Constant, for one server and for a quorum of
@@ -9684,8 +9698,8 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
-        lock->follow_again(lock);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+        lock->campaign->follow_again(lock);
     return true;
 }
 
@@ -10111,8 +10125,8 @@ enum {
 /* Returns the first lock of the bucket of a hash; queue_next leads to the others. */
 RLKI_API rlk_lock *rlki_queue_bucket(const rlk_client *client, uint32_t key_hash);
 
-/* Returns the client's lock that holds the key of this one by that token; NULL: none. */
-RLKI_API const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len);
+/* Returns the client's lock that holds the key of this one now; NULL: none. */
+RLKI_API const rlk_lock *rlki_queue_holder(const rlk_lock *lock);
 
 /* Returns true if a lock of the client holds the key of this one, or waits for it and has seen a
  * holder. */
@@ -10220,20 +10234,15 @@ const rlk_lock *rlki_queue_asker(const rlk_lock *lock)
     return lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : lock;
 }
 
-const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len)
+const rlk_lock *rlki_queue_holder(const rlk_lock *lock)
 {
-    const rlk_lock *other;
-    uint8_t own[RLK_TOKEN_MAX];
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
-    for (other = rlki_queue_bucket(lock->client, lock->key_hash); other != NULL;
-         other = other->queue_next) {
-        if (other->position != RLKI_POSITION_HOLDER || rlki_token_len(other) != len ||
-            !queue_same_key(lock, other))
-            continue;
-        rlki_token_write(other, other->token, own);
-        if (memcmp(own, token, len) == 0)
-            break;
-    }
+    /* one that has not noticed yet that its lease is over is held no longer */
+    while (other != NULL &&
+           (other->position != RLKI_POSITION_HOLDER || !queue_same_key(lock, other) ||
+            lock->client->now_ms >= other->hold.valid_ms))
+        other = other->queue_next;
     return other;
 }
 
@@ -10509,10 +10518,16 @@ void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
     lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
+/* Nothing is under way there that a recheck waits for. */
+static bool recheck_is_idle(const rlk_node_lock *node)
+{
+    return node->request.tag == RLKI_NO_COMMAND || node->request.tag == RLKI_QUERY;
+}
+
 /* A change was notified there, and not rechecked yet. */
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return recheck_is_busy(lock, node->index) && node->request.tag == RLKI_NO_COMMAND &&
+    return recheck_is_busy(lock, node->index) && recheck_is_idle(node) &&
            lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
 }
 
@@ -10713,6 +10728,8 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 {
     bool tries = rlki_nodes(lock->client) == 1;
 
+    if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
+        (void)rlki_node_lock_abandon(node);
     lock->wait.cause = lock->wait.recheck_cause[node->index];
     if (lock->wait.cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
@@ -10753,7 +10770,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
 
         if (!rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        if (recheck_is_busy(lock, i) && node->request.tag == RLKI_NO_COMMAND)
+        if (recheck_is_busy(lock, i) && recheck_is_idle(node))
             recheck_when_due(lock, node);
         if (recheck_is_busy(lock, i))
             count.changed += recheck_is_changed(lock, node);
@@ -11053,7 +11070,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 
 static void acquire_cancel(rlk_lock *lock)
 {
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (lock->phase == RLKI_PHASE_SETTLE)
         lock->outcome = RLK_CANCELLED;
     else
@@ -11167,7 +11184,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE) /* the SET tells as much */
+        if (node->request.tag == RLKI_PROBE || node->request.tag == RLKI_QUERY) /* the SET tells */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -11182,6 +11199,12 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         }
     }
+}
+
+/* True of a follower that can say who leads. */
+static bool acquire_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -11201,6 +11224,8 @@ static bool acquire_step_watch(rlk_lock *lock)
     gated = together && gate < rlki_nodes(lock->client) && !(lock->wait.busy & rlki_bit(gate));
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
+        if (acquire_is_observed(lock))
+            lock->campaign->ask(lock);
         return false;
     }
     if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
@@ -11451,6 +11476,8 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes && node->vote == RLKI_VOTE_NONE)
         acquire_voted(lock, node, report);
+    if (acquire_is_observed(lock))
+        lock->campaign->observe(lock, node, report);
 }
 
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
@@ -11527,7 +11554,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
         lock->wait.report_ms = rlki_later(now_ms, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);
@@ -12035,6 +12062,9 @@ RLKI_API const rlki_operation rlki_keep_alive = {
 #ifndef RLKI_LOCK_INSPECT_H
 #define RLKI_LOCK_INSPECT_H
 
+/* Keeps what a node said in a report on RLKI_QUERY, or why it said nothing. */
+RLKI_API void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *report);
+
 /* Returns how many nodes have the same token as `holder`, itself among them; 0 if it has none. */
 RLKI_API unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
                             const rlk_holder *holder);
@@ -12136,15 +12166,12 @@ static void inspect_answered(rlk_lock *lock, rlk_node_lock *node, unsigned comma
     node->vote = RLKI_VOTE_ERROR;
 }
 
-static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *report)
 {
-    rlk_holder *holder = inspect_holder(lock, node);
     rlk_reply reply;
 
-    if (!report->votes)
-        return;
     if (report->kind == RLKI_REPORT_LOST) {
-        inspect_lost(lock, node, report);
+        holder->result = (rlk_result)report->error;
         return;
     }
     reply = *report->reply;
@@ -12157,7 +12184,22 @@ static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki
         return;
     }
     inspect_keep_ttl(holder, &reply);
-    inspect_answered(lock, node, RLKI_QUERY, holder->result);
+    holder->answered_ms = lock->client->now_ms;
+}
+
+static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_holder *holder = inspect_holder(lock, node);
+
+    if (!report->votes)
+        return;
+    if (report->kind == RLKI_REPORT_LOST) {
+        inspect_lost(lock, node, report);
+        return;
+    }
+    rlki_inspect_keep(lock, holder, report);
+    if (report->kind != RLKI_REPORT_PART)
+        inspect_answered(lock, node, RLKI_QUERY, holder->result);
 }
 
 static void inspect_force_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
@@ -12381,7 +12423,7 @@ static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     lock->state = RLKI_FREE;
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
@@ -13232,8 +13274,8 @@ static rlk_result blocking_wait(rlk_lock *lock)
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
-        lock->follow_again(lock); /* its loss was pulled while waiting */
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
 
@@ -13312,7 +13354,7 @@ rlk_result rlk_keep_alive(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait)
         (void)blocking_wait(lock);
@@ -14008,7 +14050,6 @@ unsigned rlk_client_warnings(const rlk_client *client)
 
 #include <string.h>
 
-/* After its loss was pulled: follows again. */
 static void election_follow_again(rlk_lock *lock)
 {
     rlk_result result;
@@ -14018,22 +14059,75 @@ static void election_follow_again(rlk_lock *lock)
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
+}
+
+static void election_ask(rlk_lock *lock)
+{
+    uint32_t ask = lock->wait.busy & ~lock->wait.read;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
+            !rlki_conn_is_ready(rlki_route(lock, i)))
+            continue;
+        lock->wait.read |= rlki_bit(i);
+        rlki_node_lock_send(node, RLKI_QUERY);
+    }
+}
+
+/* The first half of an answer: the token is the one that was known. */
+static bool election_is_same(const rlk_holder *holder, const rlk_reply *reply)
+{
+    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK && reply->data != NULL &&
+           reply->len == holder->token_len && holder->token_len <= RLK_TOKEN_MAX &&
+           memcmp(reply->data, holder->token, reply->len) == 0;
+}
+
+/* Keeps an answer. What was known stays until there is more: between two halves of an answer, and
+ * where the stream ends. */
+static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_report *report)
+{
+    if (report->kind == RLKI_REPORT_PART && election_is_same(holder, report->reply))
+        return;
+    if (holder->result == RLK_OK && report->kind == RLKI_REPORT_LOST)
+        return;
+    if (holder->result == RLK_OK && report->kind != RLKI_REPORT_PART)
+        holder->result = RLK_PENDING; /* of the second half */
+    rlki_inspect_keep(lock, holder, report);
+}
+
+/* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
+static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    uint32_t bit = rlki_bit(node->index);
+    rlk_holder *holder = &lock->holders[node->index];
+
+    if (report->command == RLKI_QUERY)
+        election_answered(lock, holder, report);
+    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0)
+        holder->result = RLK_PENDING;
+    if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
+        lock->wait.read &= ~bit;
 }
 
 rlk_result rlk_campaign_start(rlk_lock *lock)
 {
+    static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
     rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
 
     if (result == RLK_PENDING)
-        lock->follow_again = election_follow_again;
+        lock->campaign = &campaign;
     return result;
 }
 
 rlk_result rlk_resign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_machine_enter(lock);
+
     if (result != RLK_OK)
         return result;
     if (lock->op != &rlki_acquire)
@@ -14045,60 +14139,87 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
-/* The token that is on a quorum, and for how long it will be (RLK_NEVER: it has no expiry); NULL:
- * none. There can't be two, so whoever is one of a quorum has it. */
+/* The token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has no
+ * expiry); NULL: none. There can't be two, so whoever is one of a quorum has it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
-                                       int64_t *left_ms)
+                                       int64_t *until_ms)
 {
     const rlk_holder *found = NULL;
-    int64_t ttl_ms[RLK_MAX_NODES];
+    int64_t times_ms[RLK_MAX_NODES];
     unsigned i = 0;
+
+    if (holders == NULL)
+        return NULL;
     do { /* one at least, as in lock_expiry */
-        ttl_ms[i] = RLKI_EXPIRED;
+        times_ms[i] = RLKI_EXPIRED;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
-        ttl_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : found->ttl_ms;
+        times_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : rlki_later(found->answered_ms, found->ttl_ms);
     } while (++i < rlki_nodes(client));
-    *left_ms = rlki_quorum_value(ttl_ms, rlki_nodes(client), rlki_needed(client));
+    *until_ms = rlki_quorum_value(times_ms, rlki_nodes(client), rlki_needed(client));
+    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->now_ms)
+        return NULL;
     return found;
 }
 
-static uint8_t election_name_len(const rlk_holder *holder)
+/* What was said last: to the lock itself, or to the first of its queue, which alone asks. */
+static const rlk_holder *election_said(const rlk_lock *lock, int64_t *until_ms)
 {
-    return (uint8_t)(holder->token_len > RLK_TOKEN_DIGITS ? holder->token_len - RLK_TOKEN_DIGITS
-                                                          : 0);
+    const rlk_holder *own = election_find(lock->client, lock->holders, until_ms);
+    int64_t first_ms = RLK_NEVER;
+    const rlk_holder *first =
+        election_find(lock->client, rlki_queue_asker(lock)->holders, &first_ms);
+
+    if (first == NULL || (own != NULL && own->answered_ms > first->answered_ms))
+        return own;
+    *until_ms = first_ms;
+    return first;
 }
 
-rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader)
+static uint8_t election_name_len(size_t len)
+{
+    return (uint8_t)(len > RLK_TOKEN_DIGITS ? len - RLK_TOKEN_DIGITS : 0);
+}
+
+rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
 {
     const rlk_holder *holder;
     const rlk_lock *own;
+    char token[RLK_TOKEN_MAX + 1] = {0};
     rlk_result result = rlki_machine_enter(lock);
-    int64_t left_ms;
-    int64_t now_ms;
+    int64_t until_ms = RLK_NEVER;
+    size_t len = 0;
+
     if (result != RLK_OK)
         return result;
-    if (!holders || !leader)
+    if (leader == NULL)
         return RLK_E_ARGUMENT;
-    now_ms = lock->client->now_ms;
-    holder = election_find(lock->client, holders, &left_ms);
-    if (!holder || holder->token_len > RLK_TOKEN_MAX) {
+    holder = election_said(lock, &until_ms);
+    own = rlki_queue_holder(lock);
+    if (own != NULL)
+        len = rlk_lock_token(own, token, sizeof token);
+    if (own != NULL && (holder == NULL || holder->answered_ms < own->since_ms)) {
+        until_ms = rlk_valid_until_ms(own);
+    } else if (holder != NULL) { /* said since */
+        if (memcmp(token, holder->token, sizeof token) != 0)
+            own = NULL;
+        memcpy(token, holder->token, sizeof token);
+        len = holder->token_len;
+    } else {
         leader->known = false;
+        leader->ours = false;
         return RLK_NOT_HELD;
     }
-    if (!leader->known || memcmp(leader->token, holder->token, sizeof(leader->token)) != 0)
-        leader->since_ms = now_ms;
-    memcpy(leader->token, holder->token, sizeof(leader->token));
-    leader->known = true;
-    own = rlki_queue_owner(lock, holder->token, holder->token_len);
-    if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
-        own = NULL;
-    leader->ours = own != NULL;
-    if (own)
+    if (own != NULL)
         leader->since_ms = own->since_ms;
-    leader->name_len = election_name_len(holder);
-    leader->until_ms = rlki_later(now_ms, left_ms);
+    else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
+        leader->since_ms = lock->client->now_ms;
+    memcpy(leader->token, token, sizeof token);
+    leader->known = true;
+    leader->ours = own != NULL;
+    leader->name_len = election_name_len(len);
+    leader->until_ms = until_ms;
     return RLK_OK;
 }
 
@@ -14595,6 +14716,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
+    config.holders = NULL;
     config.user = NULL;
     config.auto_renew = false;
     return config;
@@ -14639,12 +14761,19 @@ static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *c
 
 static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
 {
+    unsigned i;
+
     if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
         return lock_refuse_ttl(lock, config);
     lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
+    lock->holders = config->holders;
+    for (i = 0; lock->holders != NULL && i < rlki_nodes(lock->client); i++) {
+        memset(&lock->holders[i], 0, sizeof lock->holders[i]);
+        lock->holders[i].result = RLK_PENDING;
+    }
     lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
@@ -14681,7 +14810,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client)
@@ -14950,7 +15079,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
         node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     lock->state = RLKI_FREE;
     lock->hold.renew_ms = RLK_NEVER;
     rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */

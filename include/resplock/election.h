@@ -46,13 +46,14 @@ typedef struct rlk_leader_info {
 } rlk_leader_info;
 
 /*
- * Finds the leader in the answers of an rlk_query that returned RLK_OK; its token_prefix is its
- * name or address. `holders` are the query's, rlk_client_nodes() of them. A follower has an
- * operation under way: query by another lock of the same key. Times count from this call, so call
- * it at once. Without the network. RLK_NOT_HELD: nobody leads, or the key has more than a token can
- * be. Else RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * Finds the leader, without the network: a lock of this client that holds the key, or what a quorum
+ * of nodes said last. A follower has nodes say it each time that it finds the key held, if its
+ * configuration has memory for that: `holders`. So does an rlk_query into the same memory, by a
+ * lock that does not campaign. Without that memory only leaders of this client are found.
+ * RLK_NOT_HELD: nobody leads, as far as is known, or the key has more than a token can be. Else
+ * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
-RLK_API rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader);
+RLK_API rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader);
 
 #ifdef __cplusplus
 }

@@ -236,11 +236,9 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
  */
 RLK_API rlk_result rlk_client_check(rlk_client *client);
 
-/* Return the number of nodes, and the connection of one: see net.h. */
+/* Return the number of nodes; the connection of one (net.h); a set of RLK_WARN_*. */
 RLK_API size_t rlk_client_nodes(const rlk_client *client);
 RLK_API rlk_conn *rlk_client_conn(rlk_client *client, size_t node);
-
-/* Returns a set of RLK_WARN_*. */
 RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 
 /*
@@ -252,6 +250,16 @@ RLK_API unsigned rlk_client_warnings(const rlk_client *client);
 RLK_API const char *rlk_client_error(rlk_client *client);
 
 /* ---- Lock -------------------------------------------------------------------------------- */
+
+/* What one node says of the key. */
+typedef struct rlk_holder {
+    rlk_result result;             /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
+    int64_t ttl_ms;                /* remaining; -1 without expiry, -2 no such key */
+    int64_t answered_ms;           /* when it said so, by the client's clock */
+    uint32_t token_len;            /* more than RLK_TOKEN_MAX: the token is cut, or left out */
+    bool ours;                     /* it is the token of this lock */
+    char token[RLK_TOKEN_MAX + 1]; /* terminated; may contain NUL if somebody put one there */
+} rlk_holder;
 
 typedef struct rlk_lock_config {
     int64_t ttl_ms;
@@ -268,10 +276,12 @@ typedef struct rlk_lock_config {
 
     const char *token_prefix; /* of the token, such as a host name, for people who look at the key;
                                  outlives the lock. NULL: none */
-    void *user;               /* comes back with every event */
-    bool auto_renew;          /* renews in the background, when a third of the TTL has passed, at
-                                 each call of the library: rlk_posix_service, or a blocking call on
-                                 the client. Call one at least that often */
+    rlk_holder *holders; /* of rlk_leader (election.h): rlk_client_nodes() entries, for what the
+                            nodes said last; outlives the lock. NULL: none */
+    void *user;          /* comes back with every event */
+    bool auto_renew;     /* renews in the background, when a third of the TTL has passed, at
+                            each call of the library: rlk_posix_service, or a blocking call on
+                            the client. Call one at least that often */
 } rlk_lock_config;
 
 /* Returns all defaults, for languages without designated initialisers. */
@@ -368,16 +378,6 @@ RLK_API rlk_result rlk_keep_alive(rlk_lock *lock);
  * refuses. After RLK_NOT_OWNER the lock is not held. */
 RLK_API rlk_result rlk_check(rlk_lock *lock);
 RLK_API rlk_result rlk_check_start(rlk_lock *lock);
-
-/* What one node says of the key. */
-typedef struct rlk_holder {
-    rlk_result result;  /* RLK_OK: answered; RLK_PENDING: not (yet); else the error */
-    int64_t ttl_ms;     /* remaining; -1 without expiry, -2 no such key */
-    uint32_t token_len; /* of the value; more than RLK_TOKEN_MAX: it is cut, or, beyond the receive
-                           buffer, left out */
-    bool ours;          /* it is the token of this lock */
-    char token[RLK_TOKEN_MAX + 1]; /* terminated; may contain NUL if somebody put one there */
-} rlk_holder;
 
 /* Reads from every node who has the lock, and for how long. `holders` has space for `cap` >=
  * rlk_client_nodes() entries, and stays in use until the result. RLK_OK: one token has a quorum.

@@ -143,6 +143,7 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
+    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
     uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
@@ -164,6 +165,7 @@ typedef struct rlk_hold {
 } rlk_hold;
 
 struct rlki_operation;
+struct rlki_campaign;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
@@ -212,7 +214,8 @@ struct rlk_lock {
     rlk_lock *queue_prev;
     rlk_lock *behind_head; /* of the first waiter: those behind it */
     rlk_lock *behind_tail;
-    void (*follow_again)(rlk_lock *lock); /* once its loss was pulled; NULL: in no election */
+    const struct rlki_campaign *campaign; /* NULL: in no election */
+    struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
     int64_t deadline_ms; /* of the operation: end of the trying */

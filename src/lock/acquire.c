@@ -175,7 +175,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 
 static void acquire_cancel(rlk_lock *lock)
 {
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (lock->phase == RLKI_PHASE_SETTLE)
         lock->outcome = RLK_CANCELLED;
     else
@@ -289,7 +289,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE) /* the SET tells as much */
+        if (node->request.tag == RLKI_PROBE || node->request.tag == RLKI_QUERY) /* the SET tells */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -304,6 +304,12 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         }
     }
+}
+
+/* True of a follower that can say who leads. */
+static bool acquire_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -323,6 +329,8 @@ static bool acquire_step_watch(rlk_lock *lock)
     gated = together && gate < rlki_nodes(lock->client) && !(lock->wait.busy & rlki_bit(gate));
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
+        if (acquire_is_observed(lock))
+            lock->campaign->ask(lock);
         return false;
     }
     if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
@@ -573,6 +581,8 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes && node->vote == RLKI_VOTE_NONE)
         acquire_voted(lock, node, report);
+    if (acquire_is_observed(lock))
+        lock->campaign->observe(lock, node, report);
 }
 
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
@@ -649,7 +659,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
         lock->wait.report_ms = rlki_later(now_ms, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);

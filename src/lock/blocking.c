@@ -93,8 +93,8 @@ static rlk_result blocking_wait(rlk_lock *lock)
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
-        lock->follow_again(lock); /* its loss was pulled while waiting */
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
 
@@ -173,7 +173,7 @@ rlk_result rlk_keep_alive(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait)
         (void)blocking_wait(lock);

@@ -24,7 +24,6 @@
 
 #include <string.h>
 
-/* After its loss was pulled: follows again. */
 static void election_follow_again(rlk_lock *lock)
 {
     rlk_result result;
@@ -34,22 +33,75 @@ static void election_follow_again(rlk_lock *lock)
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
+}
+
+static void election_ask(rlk_lock *lock)
+{
+    uint32_t ask = lock->wait.busy & ~lock->wait.read;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
+            !rlki_conn_is_ready(rlki_route(lock, i)))
+            continue;
+        lock->wait.read |= rlki_bit(i);
+        rlki_node_lock_send(node, RLKI_QUERY);
+    }
+}
+
+/* The first half of an answer: the token is the one that was known. */
+static bool election_is_same(const rlk_holder *holder, const rlk_reply *reply)
+{
+    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK && reply->data != NULL &&
+           reply->len == holder->token_len && holder->token_len <= RLK_TOKEN_MAX &&
+           memcmp(reply->data, holder->token, reply->len) == 0;
+}
+
+/* Keeps an answer. What was known stays until there is more: between two halves of an answer, and
+ * where the stream ends. */
+static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_report *report)
+{
+    if (report->kind == RLKI_REPORT_PART && election_is_same(holder, report->reply))
+        return;
+    if (holder->result == RLK_OK && report->kind == RLKI_REPORT_LOST)
+        return;
+    if (holder->result == RLK_OK && report->kind != RLKI_REPORT_PART)
+        holder->result = RLK_PENDING; /* of the second half */
+    rlki_inspect_keep(lock, holder, report);
+}
+
+/* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
+static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    uint32_t bit = rlki_bit(node->index);
+    rlk_holder *holder = &lock->holders[node->index];
+
+    if (report->command == RLKI_QUERY)
+        election_answered(lock, holder, report);
+    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0)
+        holder->result = RLK_PENDING;
+    if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
+        lock->wait.read &= ~bit;
 }
 
 rlk_result rlk_campaign_start(rlk_lock *lock)
 {
+    static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
     rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
 
     if (result == RLK_PENDING)
-        lock->follow_again = election_follow_again;
+        lock->campaign = &campaign;
     return result;
 }
 
 rlk_result rlk_resign_start(rlk_lock *lock)
 {
     rlk_result result = rlki_machine_enter(lock);
+
     if (result != RLK_OK)
         return result;
     if (lock->op != &rlki_acquire)
@@ -61,59 +113,86 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
-/* The token that is on a quorum, and for how long it will be (RLK_NEVER: it has no expiry); NULL:
- * none. There can't be two, so whoever is one of a quorum has it. */
+/* The token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has no
+ * expiry); NULL: none. There can't be two, so whoever is one of a quorum has it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
-                                       int64_t *left_ms)
+                                       int64_t *until_ms)
 {
     const rlk_holder *found = NULL;
-    int64_t ttl_ms[RLK_MAX_NODES];
+    int64_t times_ms[RLK_MAX_NODES];
     unsigned i = 0;
+
+    if (holders == NULL)
+        return NULL;
     do { /* one at least, as in lock_expiry */
-        ttl_ms[i] = RLKI_EXPIRED;
+        times_ms[i] = RLKI_EXPIRED;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
-        ttl_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : found->ttl_ms;
+        times_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : rlki_later(found->answered_ms, found->ttl_ms);
     } while (++i < rlki_nodes(client));
-    *left_ms = rlki_quorum_value(ttl_ms, rlki_nodes(client), rlki_needed(client));
+    *until_ms = rlki_quorum_value(times_ms, rlki_nodes(client), rlki_needed(client));
+    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->now_ms)
+        return NULL;
     return found;
 }
 
-static uint8_t election_name_len(const rlk_holder *holder)
+/* What was said last: to the lock itself, or to the first of its queue, which alone asks. */
+static const rlk_holder *election_said(const rlk_lock *lock, int64_t *until_ms)
 {
-    return (uint8_t)(holder->token_len > RLK_TOKEN_DIGITS ? holder->token_len - RLK_TOKEN_DIGITS
-                                                          : 0);
+    const rlk_holder *own = election_find(lock->client, lock->holders, until_ms);
+    int64_t first_ms = RLK_NEVER;
+    const rlk_holder *first =
+        election_find(lock->client, rlki_queue_asker(lock)->holders, &first_ms);
+
+    if (first == NULL || (own != NULL && own->answered_ms > first->answered_ms))
+        return own;
+    *until_ms = first_ms;
+    return first;
 }
 
-rlk_result rlk_leader(rlk_lock *lock, const rlk_holder *holders, rlk_leader_info *leader)
+static uint8_t election_name_len(size_t len)
+{
+    return (uint8_t)(len > RLK_TOKEN_DIGITS ? len - RLK_TOKEN_DIGITS : 0);
+}
+
+rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
 {
     const rlk_holder *holder;
     const rlk_lock *own;
+    char token[RLK_TOKEN_MAX + 1] = {0};
     rlk_result result = rlki_machine_enter(lock);
-    int64_t left_ms;
-    int64_t now_ms;
+    int64_t until_ms = RLK_NEVER;
+    size_t len = 0;
+
     if (result != RLK_OK)
         return result;
-    if (!holders || !leader)
+    if (leader == NULL)
         return RLK_E_ARGUMENT;
-    now_ms = lock->client->now_ms;
-    holder = election_find(lock->client, holders, &left_ms);
-    if (!holder || holder->token_len > RLK_TOKEN_MAX) {
+    holder = election_said(lock, &until_ms);
+    own = rlki_queue_holder(lock);
+    if (own != NULL)
+        len = rlk_lock_token(own, token, sizeof token);
+    if (own != NULL && (holder == NULL || holder->answered_ms < own->since_ms)) {
+        until_ms = rlk_valid_until_ms(own);
+    } else if (holder != NULL) { /* said since */
+        if (memcmp(token, holder->token, sizeof token) != 0)
+            own = NULL;
+        memcpy(token, holder->token, sizeof token);
+        len = holder->token_len;
+    } else {
         leader->known = false;
+        leader->ours = false;
         return RLK_NOT_HELD;
     }
-    if (!leader->known || memcmp(leader->token, holder->token, sizeof(leader->token)) != 0)
-        leader->since_ms = now_ms;
-    memcpy(leader->token, holder->token, sizeof(leader->token));
-    leader->known = true;
-    own = rlki_queue_owner(lock, holder->token, holder->token_len);
-    if (own && !rlk_is_held_at(own, now_ms)) /* it has not heard yet that it is lost */
-        own = NULL;
-    leader->ours = own != NULL;
-    if (own)
+    if (own != NULL)
         leader->since_ms = own->since_ms;
-    leader->name_len = election_name_len(holder);
-    leader->until_ms = rlki_later(now_ms, left_ms);
+    else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
+        leader->since_ms = lock->client->now_ms;
+    memcpy(leader->token, token, sizeof token);
+    leader->known = true;
+    leader->ours = own != NULL;
+    leader->name_len = election_name_len(len);
+    leader->until_ms = until_ms;
     return RLK_OK;
 }

@@ -89,7 +89,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->follow_again != NULL)
-        lock->follow_again(lock);
+    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+        lock->campaign->follow_again(lock);
     return true;
 }

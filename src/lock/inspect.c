@@ -98,15 +98,12 @@ static void inspect_answered(rlk_lock *lock, rlk_node_lock *node, unsigned comma
     node->vote = RLKI_VOTE_ERROR;
 }
 
-static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *report)
 {
-    rlk_holder *holder = inspect_holder(lock, node);
     rlk_reply reply;
 
-    if (!report->votes)
-        return;
     if (report->kind == RLKI_REPORT_LOST) {
-        inspect_lost(lock, node, report);
+        holder->result = (rlk_result)report->error;
         return;
     }
     reply = *report->reply;
@@ -119,7 +116,22 @@ static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki
         return;
     }
     inspect_keep_ttl(holder, &reply);
-    inspect_answered(lock, node, RLKI_QUERY, holder->result);
+    holder->answered_ms = lock->client->now_ms;
+}
+
+static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    rlk_holder *holder = inspect_holder(lock, node);
+
+    if (!report->votes)
+        return;
+    if (report->kind == RLKI_REPORT_LOST) {
+        inspect_lost(lock, node, report);
+        return;
+    }
+    rlki_inspect_keep(lock, holder, report);
+    if (report->kind != RLKI_REPORT_PART)
+        inspect_answered(lock, node, RLKI_QUERY, holder->result);
 }
 
 static void inspect_force_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)

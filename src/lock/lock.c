@@ -31,6 +31,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
+    config.holders = NULL;
     config.user = NULL;
     config.auto_renew = false;
     return config;
@@ -75,12 +76,19 @@ static rlk_result lock_refuse_ttl(const rlk_lock *lock, const rlk_lock_config *c
 
 static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
 {
+    unsigned i;
+
     if (config->ttl_ms < 0 || config->ttl_ms > RLK_TTL_MAX)
         return lock_refuse_ttl(lock, config);
     lock->ttl_ms = config->ttl_ms == 0 ? RLK_TTL_MS : (uint32_t)config->ttl_ms;
     if (!lock_take_times(lock, config))
         return RLK_E_TIMES;
     lock->user = config->user;
+    lock->holders = config->holders;
+    for (i = 0; lock->holders != NULL && i < rlki_nodes(lock->client); i++) {
+        memset(&lock->holders[i], 0, sizeof lock->holders[i]);
+        lock->holders[i].result = RLK_PENDING;
+    }
     lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix) {
@@ -117,7 +125,7 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client)

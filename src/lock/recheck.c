@@ -156,10 +156,16 @@ void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
     lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
+/* Nothing is under way there that a recheck waits for. */
+static bool recheck_is_idle(const rlk_node_lock *node)
+{
+    return node->request.tag == RLKI_NO_COMMAND || node->request.tag == RLKI_QUERY;
+}
+
 /* A change was notified there, and not rechecked yet. */
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return recheck_is_busy(lock, node->index) && node->request.tag == RLKI_NO_COMMAND &&
+    return recheck_is_busy(lock, node->index) && recheck_is_idle(node) &&
            lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
 }
 
@@ -360,6 +366,8 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 {
     bool tries = rlki_nodes(lock->client) == 1;
 
+    if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
+        (void)rlki_node_lock_abandon(node);
     lock->wait.cause = lock->wait.recheck_cause[node->index];
     if (lock->wait.cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
@@ -400,7 +408,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
 
         if (!rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        if (recheck_is_busy(lock, i) && node->request.tag == RLKI_NO_COMMAND)
+        if (recheck_is_busy(lock, i) && recheck_is_idle(node))
             recheck_when_due(lock, node);
         if (recheck_is_busy(lock, i))
             count.changed += recheck_is_changed(lock, node);

@@ -33,7 +33,7 @@ static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     lock->state = RLKI_FREE;
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);

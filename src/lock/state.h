@@ -47,6 +47,16 @@ enum {
 #define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
 #define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
 
+struct rlki_report;
+
+/* What an election adds to an acquire. Only rlk_campaign_start names it, so that a program without
+ * an election does not link it. The last two are for a lock with memory for holders. */
+typedef struct rlki_campaign {
+    void (*follow_again)(rlk_lock *lock); /* its loss was pulled */
+    void (*ask)(rlk_lock *lock);          /* it waits: asks busy nodes who holds the key */
+    void (*observe)(rlk_lock *lock, rlk_node_lock *node, const struct rlki_report *report);
+} rlki_campaign;
+
 /* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
  * compiler knows both, and leaves loops and counts out. */
 static inline unsigned rlki_nodes(const rlk_client *client)
@@ -67,7 +77,7 @@ static inline uint32_t rlki_bit(unsigned node)
 /* Returns true if a lock that is held renews by itself. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return lock->options & RLKI_OPTION_RENEW || lock->follow_again != NULL;
+    return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
 }
 
 /* The connection of a lock's node: the route. Constant, for one server and for a quorum of

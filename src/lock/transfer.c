@@ -107,7 +107,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
         node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->follow_again = NULL;
+    lock->campaign = NULL;
     lock->state = RLKI_FREE;
     lock->hold.renew_ms = RLK_NEVER;
     rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */

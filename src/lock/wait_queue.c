@@ -79,20 +79,15 @@ const rlk_lock *rlki_queue_asker(const rlk_lock *lock)
     return lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : lock;
 }
 
-const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len)
+const rlk_lock *rlki_queue_holder(const rlk_lock *lock)
 {
-    const rlk_lock *other;
-    uint8_t own[RLK_TOKEN_MAX];
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
-    for (other = rlki_queue_bucket(lock->client, lock->key_hash); other != NULL;
-         other = other->queue_next) {
-        if (other->position != RLKI_POSITION_HOLDER || rlki_token_len(other) != len ||
-            !queue_same_key(lock, other))
-            continue;
-        rlki_token_write(other, other->token, own);
-        if (memcmp(own, token, len) == 0)
-            break;
-    }
+    /* one that has not noticed yet that its lease is over is held no longer */
+    while (other != NULL &&
+           (other->position != RLKI_POSITION_HOLDER || !queue_same_key(lock, other) ||
+            lock->client->now_ms >= other->hold.valid_ms))
+        other = other->queue_next;
     return other;
 }
 

@@ -18,8 +18,8 @@ enum {
 /* Returns the first lock of the bucket of a hash; queue_next leads to the others. */
 rlk_lock *rlki_queue_bucket(const rlk_client *client, uint32_t key_hash);
 
-/* Returns the client's lock that holds the key of this one by that token; NULL: none. */
-const rlk_lock *rlki_queue_owner(const rlk_lock *lock, const char *token, size_t len);
+/* Returns the client's lock that holds the key of this one now; NULL: none. */
+const rlk_lock *rlki_queue_holder(const rlk_lock *lock);
 
 /* Returns true if a lock of the client holds the key of this one, or waits for it and has seen a
  * holder. */

@@ -357,6 +357,7 @@ static void open_subject(subject *s, fuzz_input *input)
         config.auto_renew = (more & 1u) != 0;
         config.max_hold_ms = (more & 2u) != 0 ? TTL_MS * 2 : 0;
         config.recheck_max_ms = (more & 4u) != 0 ? 100 : 0;
+        config.holders = (more & 8u) != 0 ? s->holders : NULL;
     }
     s->renews = config.auto_renew;
     s->leads = false;

@@ -17,7 +17,8 @@
 #define TTL_MS (INT64_C(30000) * support_time_factor())
 
 static election both;
-static rlk_lock asker; /* of the second client */
+static rlk_lock asker;                      /* of the second client */
+static rlk_holder memory[3][RLK_MAX_NODES]; /* of anna, bert and the asker */
 
 static const size_t sizes[] = {1, 3};
 
@@ -37,12 +38,16 @@ static void begin(size_t count, int64_t ttl_ms)
 {
     rlk_lock_config anna = rlk_lock_config_default();
     rlk_lock_config bert = rlk_lock_config_default();
+    rlk_lock_config asks = rlk_lock_config_default();
 
     anna.ttl_ms = bert.ttl_ms = ttl_ms;
+    anna.holders = memory[0];
+    bert.holders = memory[1];
     anna.token_prefix = ANNA;
     bert.token_prefix = BERT;
     election_open(&both, count, &anna, &bert);
-    assert_result(rlk_lock_init(&asker, &both.second.posix.client, ELECTION_KEY, NULL), RLK_OK);
+    asks.holders = memory[2];
+    assert_result(rlk_lock_init(&asker, &both.second.posix.client, ELECTION_KEY, &asks), RLK_OK);
 }
 
 /* Puts a value in the key of all nodes; ttl_ms 0: for ever. */
@@ -61,11 +66,11 @@ static void put(const char *value, int64_t ttl_ms)
 
 static rlk_result ask_with(rlk_lock *lock, rlk_leader_info *leader)
 {
-    rlk_holder holders[RLK_MAX_NODES];
+    rlk_holder *holders = memory[lock == &asker ? 2 : lock == &both.bert];
     rlk_result result = rlk_query(lock, holders, both.first.count);
 
     assert_true(result == RLK_OK || result == RLK_NOT_HELD);
-    return rlk_leader(lock, holders, leader);
+    return rlk_leader(lock, leader);
 }
 
 static rlk_result ask(rlk_leader_info *leader)
@@ -315,7 +320,6 @@ static void test_lead_who_until_a_quorum_is_free(void **state)
 
 static void test_lead_who_of_no_answer(void **state)
 {
-    rlk_holder holders[RLK_MAX_NODES];
     rlk_leader_info leader = {0};
 
     (void)state;
@@ -324,15 +328,14 @@ static void test_lead_who_of_no_answer(void **state)
     assert_result(ask(&leader), RLK_OK);
     assert_int_equal(server_integer(both.first.servers[0], "DEL service"), 1);
     assert_int_equal(server_integer(both.first.servers[0], "RPUSH service x"), 1);
-    assert_result(rlk_query(&asker, holders, 1), RLK_E_WRONGTYPE);
-    assert_result(rlk_leader(&asker, holders, &leader), RLK_NOT_HELD);
+    assert_result(rlk_query(&asker, memory[2], 1), RLK_E_WRONGTYPE);
+    assert_result(rlk_leader(&asker, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
     election_close(&both);
 }
 
 static void test_lead_who_of_wrong_arguments(void **state)
 {
-    rlk_holder holders[RLK_MAX_NODES];
     rlk_leader_info leader = {0};
     rlk_lock closed;
     pid_t pid;
@@ -340,20 +343,19 @@ static void test_lead_who_of_wrong_arguments(void **state)
     (void)state;
     begin(1, TTL_MS);
     put("somebody", 0);
-    assert_result(rlk_query(&asker, holders, 1), RLK_OK);
-    assert_result(rlk_leader(NULL, holders, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader(&asker, NULL, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader(&asker, holders, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_query(&asker, memory[2], 1), RLK_OK);
+    assert_result(rlk_leader(NULL, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&asker, NULL), RLK_E_ARGUMENT);
     memset(&closed, 0, sizeof closed);
-    assert_result(rlk_leader(&closed, holders, &leader), RLK_E_CLOSED);
+    assert_result(rlk_leader(&closed, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
     pid = child_fork();
     if (pid == 0)
-        _exit(rlk_leader(&asker, holders, &leader) == RLK_E_FORKED && !leader.known ? 0 : 1);
+        _exit(rlk_leader(&asker, &leader) == RLK_E_FORKED && !leader.known ? 0 : 1);
     assert_int_equal(child_exit_code(pid), 0);
-    assert_result(rlk_leader(&asker, holders, &leader), RLK_OK);
+    assert_result(rlk_leader(&asker, &leader), RLK_OK);
     rlk_lock_close(&asker);
-    assert_result(rlk_leader(&asker, holders, &leader), RLK_E_CLOSED);
+    assert_result(rlk_leader(&asker, &leader), RLK_E_CLOSED);
     election_close(&both);
 }
 

@@ -52,7 +52,7 @@ static void forked_calls(rlk_lock *lock)
     CHILD_CHECK(rlk_campaign_start(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_resign(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_resign_start(lock) == RLK_E_FORKED);
-    CHILD_CHECK(rlk_leader(lock, &holder, &leader) == RLK_E_FORKED);
+    CHILD_CHECK(rlk_leader(lock, &leader) == RLK_E_FORKED);
     CHILD_CHECK(rlk_cancel(lock) == RLK_E_FORKED);
     CHILD_CHECK(rlk_lock_close(lock) == RLK_E_FORKED);
 }

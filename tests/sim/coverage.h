@@ -41,6 +41,7 @@
     X(SETTLED, "SETTLED: OK")                                                                      \
     X(SETTLED_UNKNOWN, "SETTLED: UNKNOWN")                                                         \
     X(AUTO_RENEWED, "RENEWED")                                                                     \
+    X(FOLLOWER_KNOWS, "a follower knows who leads")                                                \
     X(RENEW_UNKNOWN, "RENEW_FAILED: unknown")                                                      \
     X(RENEW_REFUSED, "RENEW_FAILED: refused")                                                      \
     X(LED, "elected")                                                                              \

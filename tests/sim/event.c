@@ -175,6 +175,8 @@ static void event_waiting(sim_lock *lock, rlk_result why)
     judge_says(why == RLK_BUSY || why == RLK_PENDING || why < 0, lock,
                "WAITING, with another result");
     lock->reported_ms = now_ms;
+    if (lock->leads)
+        judge_follower(lock);
 }
 
 static void event_lost(sim_lock *lock, rlk_lost_cause cause)

@@ -205,17 +205,29 @@ static void judge_held(sim_lock *lock, rlk_operation operation, rlk_result resul
     }
 }
 
+/* An answer of that time ago is over by now: its key may be gone. */
+static bool judge_is_old(const sim_lock *lock, const rlk_holder *holder)
+{
+    return holder->result == RLK_OK && holder->ttl_ms >= 0 &&
+           holder->answered_ms + holder->ttl_ms < process_now_ms(lock->process);
+}
+
 /* Who leads is who is on a quorum; it is one of this client's, if one of them holds that token. */
 static void judge_leader(sim_lock *lock)
 {
     const sim_process *process = lock->process;
-    rlk_result result = rlk_leader(&lock->lock, lock->holders, &lock->leader);
+    rlk_result result = rlk_leader(&lock->lock, &lock->leader);
     uint32_t serial;
     uint32_t round;
     bool ours = false;
     bool tainted = false;
+    bool old = false;
     unsigned i;
 
+    for (i = 0; i < sim.nodes; i++)
+        old = old || judge_is_old(lock, &lock->holders[i]);
+    if (result != RLK_OK && old)
+        return;
     if (result != RLK_OK || !lock->leader.known) {
         world_violate(SIM_TRUTH, "process %u lock %u: nobody leads, and a quorum has a token",
                       process->index, lock->index);
@@ -230,6 +242,30 @@ static void judge_leader(sim_lock *lock)
     if (lock->leader.ours != ours && !tainted)
         world_violate(SIM_TRUTH, "process %u lock %u: %s is ours: %d", process->index, lock->index,
                       lock->leader.token, lock->leader.ours);
+}
+
+void judge_follower(sim_lock *lock)
+{
+    const sim_process *process = lock->process;
+    rlk_leader_info leader = {0};
+    uint32_t serial;
+    uint32_t round;
+    bool held = false;
+    unsigned i;
+
+    if (rlk_leader(&lock->lock, &leader) != RLK_OK)
+        return;
+    MET(FOLLOWER_KNOWS);
+    for (i = 0; i < process->locks_len; i++)
+        held = held || (process->locks[i].key == lock->key && rlk_is_held(&process->locks[i].lock));
+    if (!leader.known || leader.until_ms < process_now_ms(process) || (leader.ours && !held))
+        world_violate(SIM_TRUTH, "process %u lock %u: %s leads no more, and it says so",
+                      process->index, lock->index, leader.token);
+    if (check_parse(leader.token, strlen(leader.token), &serial, &round)
+            ? sim.serials[serial].key != lock->key
+            : leader.token[0] != '0' + lock->key)
+        world_violate(SIM_REPLY, "process %u lock %u: %s leads, of another key", process->index,
+                      lock->index, leader.token);
 }
 
 /* What a node says of a key is of that key. */

@@ -32,6 +32,8 @@ int check_key(const char *key, size_t len);
 
 /* ---- judge.c ----------------------------------------------------------------------------- */
 
+/* A follower says who leads. */
+void judge_follower(sim_lock *lock);
 void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms);
 /* The result of a call, or the one that an event brought. */
 void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result);

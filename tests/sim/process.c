@@ -144,6 +144,7 @@ void process_open_lock(sim_process *process, unsigned index, sim_rng *rng)
     own->elects = sim_chance(rng, 250);
     if (share_is_greedy())
         share_open(own);
+    config.holders = own->holders;
     own->pending = RLK_OP_NONE;
     own->leads = false;
     own->again = false;

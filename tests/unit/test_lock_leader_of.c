@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rlk_leader: what the answers of a query say of the leader (election.c).
+ * rlk_leader: what nodes said last of the leader (election.c).
  */
 #include "harness.h"
 
@@ -17,8 +17,16 @@ static void set_holder(rlk_holder *holder, const char *token, int64_t ttl_ms)
     memset(holder, 0, sizeof *holder);
     holder->result = RLK_OK;
     holder->ttl_ms = ttl_ms;
+    holder->answered_ms = h.now_ms;
     holder->token_len = (uint32_t)strlen(token);
     (void)snprintf(holder->token, sizeof holder->token, "%s", token);
+}
+
+/* By a lock that was configured with that memory. */
+static rlk_result leader_of(rlk_lock *lock, rlk_holder *holders, rlk_leader_info *leader)
+{
+    lock->holders = holders;
+    return rlk_leader(lock, leader);
 }
 
 /* A query by another lock for the key, answered. */
@@ -44,13 +52,13 @@ static void test_lock_leader_of_another(void **state)
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.1:80 " DIGITS, 5000);
     harness_advance(&h, 100);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known);
     assert_false(leader.ours);
     assert_int_equal(leader.name_len, 12);
@@ -62,7 +70,7 @@ static void test_lock_leader_of_another(void **state)
     harness_advance(&h, 1000);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms = HARNESS_START + 9000;
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 100);
     assert_int_equal(leader.until_ms, HARNESS_START + 9000);
 
@@ -70,18 +78,18 @@ static void test_lock_leader_of_another(void **state)
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 2100);
     assert_int_equal(leader.until_ms, RLK_NEVER);
 
     /* none, and then the same again: it may have been another's meanwhile */
     harness_delete(&h, 0, HARNESS_KEY);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 3100);
 }
 
@@ -103,7 +111,7 @@ static void test_lock_leader_of_ourselves(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_advance(&h, 500);
     ask(&lock, &holder, RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     assert_int_equal(leader.until_ms, HARNESS_START + 10 + RLK_TTL_MS);
@@ -112,11 +120,11 @@ static void test_lock_leader_of_ourselves(void **state)
     harness_advance(&h, 10);
     h.client->now_ms = h.now_ms;
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_false(leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     memset(&leader, 0, sizeof leader);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 520);
 }
 
@@ -137,12 +145,12 @@ static void test_lock_leader_of_another_than_who_held_it_here(void **state)
         harness_lock(&h, &asking, 30000);
         harness_advance(&h, 100);
         ask(&asking, &holder, RLK_OK);
-        assert_result(rlk_leader(&asking, &holder, &leader), RLK_OK);
+        assert_result(leader_of(&asking, &holder, &leader), RLK_OK);
         assert_true(leader.ours); /* another lock of this client has it */
         assert_int_equal(leader.since_ms, HARNESS_START);
         harness_put(&h, 0, HARNESS_KEY, tokens[i], 1000);
         ask(&asking, &holder, RLK_OK);
-        assert_result(rlk_leader(&asking, &holder, &leader), RLK_OK);
+        assert_result(leader_of(&asking, &holder, &leader), RLK_OK);
         assert_false(leader.ours);
         assert_int_equal(leader.since_ms, HARNESS_START + 100);
     }
@@ -172,7 +180,7 @@ static void test_lock_leader_of_name(void **state)
         harness_lock(&h, &lock, 30000);
         harness_put(&h, 0, HARNESS_KEY, rows[i].token, 1000);
         ask(&lock, &holder, RLK_OK);
-        assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+        assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
         assert_int_equal(leader.name_len, rows[i].name_len);
         assert_string_equal(leader.token, rows[i].token);
     }
@@ -189,12 +197,12 @@ static void test_lock_leader_of_what_is_no_token(void **state)
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a" DIGITS, 1000);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     holder.token_len = RLK_TOKEN_MAX;
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.name_len, RLK_PREFIX_MAX);
     holder.token_len = RLK_TOKEN_MAX + 1;
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 }
 
@@ -243,7 +251,7 @@ static void test_lock_leader_of_several_nodes(void **state)
             if (token[0] == 'e')
                 holders[k].result = RLK_E_CONNECT;
         }
-        assert_result(rlk_leader(&lock, holders, &leader), rows[i].result);
+        assert_result(leader_of(&lock, holders, &leader), rows[i].result);
         assert_int_equal(leader.known, rows[i].result == RLK_OK);
         if (rows[i].result != RLK_OK)
             continue;
@@ -265,14 +273,13 @@ static void test_lock_leader_of_is_refused(void **state)
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a", 1000);
-    assert_result(rlk_leader(NULL, &holder, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader(&lock, NULL, &leader), RLK_E_ARGUMENT);
-    assert_result(rlk_leader(&lock, &holder, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(NULL, &leader), RLK_E_ARGUMENT);
+    assert_result(rlk_leader(&lock, NULL), RLK_E_ARGUMENT);
     h.forked = true;
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_E_FORKED);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_E_FORKED);
     h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(rlk_leader(&lock, &holder, &leader), RLK_E_CLOSED);
+    assert_result(leader_of(&lock, &holder, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
 }
 
@@ -294,10 +301,10 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
     memset(&leader, 0, sizeof leader);
-    assert_result(rlk_leader(&asks, &holder, &leader), RLK_OK);
+    assert_result(leader_of(&asks, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     h.now_ms += 30000;
-    (void)rlk_leader(&asks, &holder, &leader);
+    (void)leader_of(&asks, &holder, &leader);
     assert_false(leader.ours);
     assert_false(rlk_is_held(&lock));
 }
