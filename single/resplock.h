@@ -1330,7 +1330,7 @@ typedef struct rlk_stats {
     uint32_t attempts; /* of all acquires, each on all nodes at once */
     uint32_t acquired;
     uint32_t causes[RLK_CAUSES]; /* attempts by cause */
-    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
+    uint32_t probes;             /* of a quorum's nodes before an attempt: still held? */
     uint32_t renewed;            /* in the background; none that a call overtook */
     uint32_t renew_unknown;
     uint32_t renew_refused;
@@ -1349,8 +1349,8 @@ RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
 typedef enum rlk_trace_kind {
     RLK_TRACE_CONN,    /* a connection: its new state, "CONNECTING"; its rlk_result */
     RLK_TRACE_STEP,    /* it sends a command of its handshake, "HELLO" */
-    RLK_TRACE_COMMAND, /* a lock sends a command, "EVALSHA (raise)"; the number of replies to come
-                          (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_COMMAND, /* a lock sends a command, "EVALSHA (raise)"; the number of replies to come:
+                          2 of "GET, PTTL", else 1 */
     RLK_TRACE_REPLY,   /* it has a reply; the integer, the length of a string, or the rlk_result of
                           an error */
     RLK_TRACE_PUSH,    /* the server notifies that a lock's key has changed */
@@ -1537,8 +1537,9 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
-    uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
+    uint32_t read; /* nodes that said who holds it, since they were found busy last */
+    uint32_t
+        overtaken; /* nodes where another lock of the client lets go behind what this one asks */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
@@ -1550,6 +1551,7 @@ typedef struct rlk_waiter {
 /* What is known of a lock that is held. */
 typedef struct rlk_hold {
     uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
+    int64_t watch_ms;  /* when the key begins to be watched, or RLK_NEVER */
     int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
     int64_t extend_ms; /* begin of the extend or renew under way */
     int64_t target_ms; /* expiry that it asks for */
@@ -1590,6 +1592,7 @@ struct rlk_lock {
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
     uint32_t recheck_max_ms;
+    uint32_t watch_after_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t report_interval_ms;
     uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,
@@ -1721,6 +1724,10 @@ extern "C" {
 /* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
  * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
+/* What is held for so long is watched: the key is compared once, and where the server notifies of
+ * changes, it reports a deletion from then on at once. A deletion before is noticed by this
+ * compare. A lock that is released earlier costs nothing for it. */
+#define RLK_WATCH_AFTER_MS 100
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */
 #define RLK_DRIFT_MS       2     /* ... 2 ms: the bound of Redlock and node-redlock */
@@ -1897,6 +1904,9 @@ typedef struct rlk_lock_config {
     int64_t retry_min_ms;
     int64_t retry_max_ms;
     int64_t recheck_max_ms;
+    int64_t watch_after_ms; /* from the acquire until the key is watched, which costs one command a
+                               node; up to RLK_TIME_LIMIT_MAX, else RLK_E_TIMES. 1: at once.
+                               Default: RLK_WATCH_AFTER_MS */
     int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep_alive) end this time after the acquire,
                             and the lease with them: RLK_LOST. From the TTL to RLK_TTL_MAX, else
                             RLK_E_TIMES; default: no limit */
@@ -7703,15 +7713,13 @@ static inline void rlki_lock_note(rlk_lock *lock, unsigned node, unsigned comman
 /* The tag of a node lock's request. */
 enum {
     RLKI_NO_COMMAND,
-    RLKI_SET,      /* SET key token NX PX ttl, and PTTL where the server notifies of changes */
-    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
-    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server notify of changes */
-    RLKI_PROBE,    /* PTTL */
-    RLKI_CONFIRM,  /* the script: ours? then raised to the TTL */
-    RLKI_RAISE,    /* ours? then raised to lock->hold.target_ms */
-    RLKI_CHECK,    /* ours? raises nothing */
-    RLKI_RELEASE,  /* ours? then deleted */
-    RLKI_QUERY,    /* GET and PTTL */
+    RLKI_SET,     /* SET key token NX PX ttl */
+    RLKI_PROBE,   /* PTTL; a server that tracks what is read notifies of the key from then on */
+    RLKI_CONFIRM, /* the script: ours? then raised to the TTL */
+    RLKI_RAISE,   /* ours? then raised to lock->hold.target_ms */
+    RLKI_CHECK,   /* ours? raises nothing, and is tracked like PTTL */
+    RLKI_RELEASE, /* ours? then deleted */
+    RLKI_QUERY,   /* GET and PTTL */
     RLKI_DEL
 };
 
@@ -8082,19 +8090,6 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
     return to_ms > 0 ? to_ms : -1;
 }
 
-static unsigned command_put_set(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
-                                rlk_resp_writer *writer)
-{
-    COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
-    command_put_key_token(lock, node, writer);
-    COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
-    rlk_resp_put_integer(writer, lock->ttl_ms);
-    if (!rlk_conn_is_tracking(conn))
-        return 1;
-    command_put_pttl(lock, writer);
-    return 2;
-}
-
 unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
                           rlk_resp_writer *writer)
 {
@@ -8103,7 +8098,11 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
 
     switch (command) {
     case RLKI_SET:
-        return command_put_set(lock, node, conn, writer);
+        COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+        command_put_key_token(lock, node, writer);
+        COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+        rlk_resp_put_integer(writer, lock->ttl_ms);
+        return 1;
     case RLKI_CONFIRM:
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -8194,8 +8193,6 @@ const char *rlki_command_name(unsigned command)
     static const char *const names[] = {"",
                                         "SET",
                                         "PTTL",
-                                        "PTTL",
-                                        "PTTL",
                                         "EVALSHA (raise)",
                                         "EVALSHA (raise)",
                                         "EVALSHA (check)",
@@ -8237,7 +8234,7 @@ enum {
 /* What became of a command. */
 enum {
     RLKI_REPORT_NOTHING,  /* it goes on: sent again, or to be */
-    RLKI_REPORT_PART,     /* the first of two replies */
+    RLKI_REPORT_PART,     /* the first of a query's two replies */
     RLKI_REPORT_DONE,     /* our token is there; deleted; or a question is answered */
     RLKI_REPORT_HELD,     /* somebody has the key, for ttl_ms yet; of a probe, perhaps nobody */
     RLKI_REPORT_NOT_OURS, /* compared: our token is not there */
@@ -9258,28 +9255,22 @@ void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 }
 
 static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_reply *reply,
-                                int64_t t0_ms, unsigned left, rlki_report *report)
+                                int64_t t0_ms, rlki_report *report)
 {
     if (report->error != RLK_E_UNEXPECTED) /* that is no answer */
         node_lock_clear(node, RLKI_NODE_FENCE);
     if (report->error != RLK_OK) {
         if (node_lock_refused((rlk_result)report->error))
             rlki_node_lock_absent(node);
-        if (left > 0)
-            node->request.tag = RLKI_SET_DONE;
     } else if (reply->type == RLK_RESP_NULL) {
         rlki_node_lock_absent(node);
-        report->kind = left > 0 ? RLKI_REPORT_PART : RLKI_REPORT_HELD;
-        if (left > 0)
-            node->request.tag = RLKI_SET_NIL;
+        report->kind = RLKI_REPORT_HELD;
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
         rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
                           rlk_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
-        if (left > 0)
-            node->request.tag = RLKI_SET_DONE;
     }
 }
 
@@ -9398,12 +9389,9 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     }
     switch (command) {
     case RLKI_SET:
-        if (left == 0)
-            report->ttl_ms = RLKI_TTL_UNKNOWN;
-        node_lock_reply_set(lock, node, reply, t0_ms, left, report);
+        report->ttl_ms = RLKI_TTL_UNKNOWN;
+        node_lock_reply_set(lock, node, reply, t0_ms, report);
         break;
-    case RLKI_SET_NIL:
-    case RLKI_SET_DONE:
     case RLKI_PROBE:
         report->kind = RLKI_REPORT_HELD;
         if (report->error != RLK_OK)
@@ -9456,9 +9444,6 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
     case RLKI_SET:
         if (!maybe_sent)
             rlki_node_lock_absent(node);
-        break;
-    case RLKI_SET_NIL:
-        report->kind = RLKI_REPORT_HELD;
         break;
     case RLKI_CHECK:
         node_lock_goes_on(node, report);
@@ -10132,6 +10117,10 @@ RLKI_API const rlk_lock *rlki_queue_holder(const rlk_lock *lock);
  * holder. */
 RLKI_API bool rlki_queue_is_held(const rlk_lock *lock);
 
+/* Returns false if a lock of the client holds the key of this one, and has not had the server
+ * notify of it there. */
+RLKI_API bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node);
+
 /* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
  * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
  * the queue, so that it makes no difference which lock's notification it is that wakes it. */
@@ -10255,6 +10244,17 @@ bool rlki_queue_is_held(const rlk_lock *lock)
             (other->position == RLKI_POSITION_HOLDER || (other->flags & RLKI_LOCK_HOLDER) != 0))
             return true;
     return false;
+}
+
+bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node)
+{
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
+    for (; other != NULL; other = other->queue_next)
+        if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
+            (other->hold.watch_ms != RLK_NEVER || (other->hold.dirty & rlki_bit(node)) != 0))
+            return false;
+    return true;
 }
 
 void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
@@ -10506,12 +10506,14 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
  * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
  * an eviction from the server's table of keys is notified too. What is left are clocks of servers
- * that jump: so once is an accident. A connection that breaks its word counts as one without
+ * that jump: so once is an accident. Where a lock of this client has the key, that one has read it,
+ * once it is watched (held.c). A connection that breaks its word counts as one without
  * tracking until the next stream, which costs commands and nothing else (fault 107).
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
     if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
+        rlki_queue_is_watched(lock, node->index) &&
         rlk_conn_missed(rlki_route(lock, node->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -10571,13 +10573,13 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
-    if (ttl_ms == RLKI_TTL_ABSENT) {
-        recheck_gone(lock, node);
-        return;
-    }
     if (lock->wait.overtaken & bit) {
         lock->wait.overtaken &= ~bit;
         recheck_local(lock, node);
+        return;
+    }
+    if (ttl_ms == RLKI_TTL_ABSENT) {
+        recheck_gone(lock, node);
         return;
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
@@ -10686,7 +10688,6 @@ static bool recheck_is_asked(const rlk_node_lock *node)
 {
     switch (node->request.tag) {
     case RLKI_SET:
-    case RLKI_SET_NIL:
     case RLKI_PROBE:
     case RLKI_CONFIRM:
     case RLKI_RAISE:
@@ -10705,6 +10706,10 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
 
     if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
         lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
+    if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
+        node->request.tag == RLKI_PROBE)
+        lock->wait.overtaken |= rlki_bit(index);
     if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
         return;
     if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)
@@ -10926,14 +10931,14 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
  *                                          fewer than a quorum of nodes is unresolved, or the
  *                                          settling time is over
  *
- * A SET that is answered nil is followed by PTTL, in one write: so the node is busy until a time
- * (recheck.c). When a quorum has come free, the attempt begins at its gate, the first node that can
- * be asked: all waiters meet there, one of them has it, and that one asks the others. Where the
- * gate alone is held, or does not answer, all nodes are asked after a pause.
+ * A SET that is answered nil is followed by PTTL, and so the node is busy until a time (recheck.c).
+ * When a quorum has come free, the attempt begins at its gate, the first node that can be asked:
+ * all waiters meet there, one of them has it, and that one asks the others. Where the gate alone is
+ * held, or does not answer, all nodes are asked after a pause.
  *
  *   ATTEMPT:  gate asked ---OK, or no answer soon---> all asked, node_timeout_ms from then ---> ...
  *                 |
- *                 +-- nil --> WATCH, with nothing to undo
+ *                 +-- nil --> gate probed, and nobody else is asked --> WATCH, with nothing to undo
  *
  * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
  * lease before was lost at once.
@@ -11267,6 +11272,7 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
     lock->hold.dirty = 0;
+    lock->hold.watch_ms = rlki_later(client->now_ms, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -11407,14 +11413,21 @@ static bool acquire_step(rlk_lock *lock)
 /* ---- What nodes report ---- */
 
 /* Somebody has the key: no, unless it may be an orphan of our own. */
-static void acquire_busy(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0 && !(lock->wait.compared & rlki_bit(node->index))) {
         lock->wait.compared |= rlki_bit(node->index);
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
-    rlki_recheck_answered(lock, node, ttl_ms);
+    /* the TTL says when to ask again, and PTTL has the server notify of the key */
+    if (!(lock->flags & RLKI_LOCK_TRY) && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+        rlki_node_lock_ask(node, RLKI_PROBE);
+        lock->wait.gate_ms = RLK_NEVER;
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        return;
+    }
+    rlki_recheck_answered(lock, node, RLKI_TTL_UNKNOWN);
     node->vote = RLKI_VOTE_NO;
 }
 
@@ -11435,17 +11448,13 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
     rlk_result error = (rlk_result)report->error;
 
     switch (report->kind) {
-    case RLKI_REPORT_PART: /* nil, and PTTL may not be answered in time */
-        if (node->orphans == 0)
-            lock->flags |= RLKI_LOCK_HOLDER;
-        break;
     case RLKI_REPORT_DONE:
         node->vote = RLKI_VOTE_YES;
         break;
-    case RLKI_REPORT_HELD:
-        if (report->command == RLKI_SET && node->orphans == 0)
+    case RLKI_REPORT_HELD: /* of a SET: nil */
+        if (node->orphans == 0)
             lock->flags |= RLKI_LOCK_HOLDER;
-        acquire_busy(lock, node, report->ttl_ms);
+        acquire_busy(lock, node);
         break;
     case RLKI_REPORT_NOT_OURS:
         acquire_not_ours(lock, node, error);
@@ -11467,11 +11476,21 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
     }
 }
 
+/* A node was probed, in an attempt behind a nil, or by a recheck. */
+static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (report->kind == RLKI_REPORT_LOST && !report->votes)
+        return;                       /* probed again when the node is back */
+    rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
+                          report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
+    if (report->votes && node->vote == RLKI_VOTE_NONE)
+        node->vote = RLKI_VOTE_NO;
+}
+
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE && report->kind == RLKI_REPORT_HELD)
-        rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
-                              report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
+    if (report->command == RLKI_PROBE)
+        acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE && report->kind != RLKI_REPORT_NOTHING)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes && node->vote == RLKI_VOTE_NONE)
@@ -11660,7 +11679,7 @@ RLKI_API bool rlki_held_is_absent(const rlk_lock *lock);
  * A node of a lock that is held is dirty from when the key changed there, as far as is known, until
  * it was compared:
  *
- *              notified; found without the key              idle: CHECK
+ *              notified; held for so long that it is watched; idle: CHECK
  *     clean ----------------------------------> dirty <-------------------> compared
  *       ^                                                 refused for now     | answered
  *       +---------------------------------------------------------------------+
@@ -11705,10 +11724,28 @@ bool rlki_held_is_absent(const rlk_lock *lock)
     return absent > rlki_nodes(client) - rlki_needed(client);
 }
 
+/* Where the server notifies of changes, a compare makes it do so. */
+static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
+{
+    if (node->flags & RLKI_NODE_PRESENT && rlk_conn_is_tracking(rlki_route(lock, node->index)))
+        lock->hold.dirty |= rlki_bit(node->index);
+}
+
+static void held_watch_all(rlk_lock *lock)
+{
+    unsigned i;
+
+    lock->hold.watch_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        held_watch(lock, &lock->nodes[i]);
+}
+
 void rlki_held_compare(rlk_lock *lock)
 {
     unsigned i;
 
+    if (lock->client->now_ms >= lock->hold.watch_ms)
+        held_watch_all(lock);
     for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         uint32_t bit = rlki_bit(i);
@@ -11740,10 +11777,10 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
 
     if (report->kind == RLKI_REPORT_NOT_OURS && lock->lost_cause < report->lost_cause)
         lock->lost_cause = report->lost_cause;
-    if (report->kind == RLKI_REPORT_HELD && (command == RLKI_SET || command == RLKI_SET_NIL))
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET_DONE && report->ttl_ms == RLKI_TTL_ABSENT) /* gone: by whose doing? */
-        lock->hold.dirty |= rlki_bit(node->index);
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->hold.watch_ms == RLK_NEVER)
+        held_watch(lock, node); /* late, too: the others are watched already */
     if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&
@@ -12871,6 +12908,7 @@ static void machine_arm(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
     } else if (lock->op != NULL && lock->op->flags & RLKI_OP_WAITS) {
         deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
@@ -14108,7 +14146,9 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0)
+    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0 &&
+             node->request.tag !=
+                 RLKI_PROBE) /* which follows a nil, and says whether it is there */
         holder->result = RLK_PENDING;
     if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
         lock->wait.read &= ~bit;
@@ -14713,6 +14753,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
     config.recheck_max_ms = RLK_RECHECK_MAX_MS;
+    config.watch_after_ms = RLK_WATCH_AFTER_MS;
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
@@ -14735,6 +14776,8 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                                 RLKI_WORD("retry_max_ms")) ||
         !rlki_client_take_limit(client, &lock->recheck_max_ms, config->recheck_max_ms,
                                 RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
+        !rlki_client_take_limit(client, &lock->watch_after_ms, config->watch_after_ms,
+                                RLK_WATCH_AFTER_MS, RLKI_WORD("watch_after_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
         !rlki_client_take_limit(client, &lock->report_interval_ms, config->report_ms, 0,
@@ -14810,7 +14853,8 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0,    0,    0,    0,    0,
+                                                 0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client)
@@ -14838,6 +14882,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
     lock->hold.renew_ms = RLK_NEVER;
+    lock->hold.watch_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;
@@ -15129,6 +15174,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->hold.target_ms = lease->target_ms;
     lock->hold.claim_ms = lease->claim_ms;
     lock->hold.limit_ms = lease->until_ms;
+    lock->hold.watch_ms = RLK_NEVER;
     lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;

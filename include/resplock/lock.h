@@ -92,6 +92,10 @@ extern "C" {
 /* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
  * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
+/* What is held for so long is watched: the key is compared once, and where the server notifies of
+ * changes, it reports a deletion from then on at once. A deletion before is noticed by this
+ * compare. A lock that is released earlier costs nothing for it. */
+#define RLK_WATCH_AFTER_MS 100
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */
 #define RLK_DRIFT_MS       2     /* ... 2 ms: the bound of Redlock and node-redlock */
@@ -268,6 +272,9 @@ typedef struct rlk_lock_config {
     int64_t retry_min_ms;
     int64_t retry_max_ms;
     int64_t recheck_max_ms;
+    int64_t watch_after_ms; /* from the acquire until the key is watched, which costs one command a
+                               node; up to RLK_TIME_LIMIT_MAX, else RLK_E_TIMES. 1: at once.
+                               Default: RLK_WATCH_AFTER_MS */
     int64_t max_hold_ms; /* renewals (auto_renew, rlk_keep_alive) end this time after the acquire,
                             and the lease with them: RLK_LOST. From the TTL to RLK_TTL_MAX, else
                             RLK_E_TIMES; default: no limit */

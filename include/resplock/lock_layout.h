@@ -143,8 +143,9 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
-    uint32_t overtaken; /* nodes where a closed lock may delete the key behind what this one asks */
+    uint32_t read; /* nodes that said who holds it, since they were found busy last */
+    uint32_t
+        overtaken; /* nodes where another lock of the client lets go behind what this one asks */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
@@ -156,6 +157,7 @@ typedef struct rlk_waiter {
 /* What is known of a lock that is held. */
 typedef struct rlk_hold {
     uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
+    int64_t watch_ms;  /* when the key begins to be watched, or RLK_NEVER */
     int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
     int64_t extend_ms; /* begin of the extend or renew under way */
     int64_t target_ms; /* expiry that it asks for */
@@ -196,6 +198,7 @@ struct rlk_lock {
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
     uint32_t recheck_max_ms;
+    uint32_t watch_after_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t report_interval_ms;
     uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,

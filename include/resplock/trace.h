@@ -36,7 +36,7 @@ typedef struct rlk_stats {
     uint32_t attempts; /* of all acquires, each on all nodes at once */
     uint32_t acquired;
     uint32_t causes[RLK_CAUSES]; /* attempts by cause */
-    uint32_t probes;             /* of a quorum's nodes: is the key still there? */
+    uint32_t probes;             /* of a quorum's nodes before an attempt: still held? */
     uint32_t renewed;            /* in the background; none that a call overtook */
     uint32_t renew_unknown;
     uint32_t renew_refused;
@@ -55,8 +55,8 @@ RLK_API void rlk_client_stats(const rlk_client *client, rlk_stats *stats);
 typedef enum rlk_trace_kind {
     RLK_TRACE_CONN,    /* a connection: its new state, "CONNECTING"; its rlk_result */
     RLK_TRACE_STEP,    /* it sends a command of its handshake, "HELLO" */
-    RLK_TRACE_COMMAND, /* a lock sends a command, "EVALSHA (raise)"; the number of replies to come
-                          (2 of a SET: PTTL follows in the same write) */
+    RLK_TRACE_COMMAND, /* a lock sends a command, "EVALSHA (raise)"; the number of replies to come:
+                          2 of "GET, PTTL", else 1 */
     RLK_TRACE_REPLY,   /* it has a reply; the integer, the length of a string, or the rlk_result of
                           an error */
     RLK_TRACE_PUSH,    /* the server notifies that a lock's key has changed */

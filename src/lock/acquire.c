@@ -20,14 +20,14 @@
  *                                          fewer than a quorum of nodes is unresolved, or the
  *                                          settling time is over
  *
- * A SET that is answered nil is followed by PTTL, in one write: so the node is busy until a time
- * (recheck.c). When a quorum has come free, the attempt begins at its gate, the first node that can
- * be asked: all waiters meet there, one of them has it, and that one asks the others. Where the
- * gate alone is held, or does not answer, all nodes are asked after a pause.
+ * A SET that is answered nil is followed by PTTL, and so the node is busy until a time (recheck.c).
+ * When a quorum has come free, the attempt begins at its gate, the first node that can be asked:
+ * all waiters meet there, one of them has it, and that one asks the others. Where the gate alone is
+ * held, or does not answer, all nodes are asked after a pause.
  *
  *   ATTEMPT:  gate asked ---OK, or no answer soon---> all asked, node_timeout_ms from then ---> ...
  *                 |
- *                 +-- nil --> WATCH, with nothing to undo
+ *                 +-- nil --> gate probed, and nobody else is asked --> WATCH, with nothing to undo
  *
  * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
  * lease before was lost at once.
@@ -372,6 +372,7 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
     lock->hold.dirty = 0;
+    lock->hold.watch_ms = rlki_later(client->now_ms, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -512,14 +513,21 @@ static bool acquire_step(rlk_lock *lock)
 /* ---- What nodes report ---- */
 
 /* Somebody has the key: no, unless it may be an orphan of our own. */
-static void acquire_busy(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0 && !(lock->wait.compared & rlki_bit(node->index))) {
         lock->wait.compared |= rlki_bit(node->index);
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
-    rlki_recheck_answered(lock, node, ttl_ms);
+    /* the TTL says when to ask again, and PTTL has the server notify of the key */
+    if (!(lock->flags & RLKI_LOCK_TRY) && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+        rlki_node_lock_ask(node, RLKI_PROBE);
+        lock->wait.gate_ms = RLK_NEVER;
+        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        return;
+    }
+    rlki_recheck_answered(lock, node, RLKI_TTL_UNKNOWN);
     node->vote = RLKI_VOTE_NO;
 }
 
@@ -540,17 +548,13 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
     rlk_result error = (rlk_result)report->error;
 
     switch (report->kind) {
-    case RLKI_REPORT_PART: /* nil, and PTTL may not be answered in time */
-        if (node->orphans == 0)
-            lock->flags |= RLKI_LOCK_HOLDER;
-        break;
     case RLKI_REPORT_DONE:
         node->vote = RLKI_VOTE_YES;
         break;
-    case RLKI_REPORT_HELD:
-        if (report->command == RLKI_SET && node->orphans == 0)
+    case RLKI_REPORT_HELD: /* of a SET: nil */
+        if (node->orphans == 0)
             lock->flags |= RLKI_LOCK_HOLDER;
-        acquire_busy(lock, node, report->ttl_ms);
+        acquire_busy(lock, node);
         break;
     case RLKI_REPORT_NOT_OURS:
         acquire_not_ours(lock, node, error);
@@ -572,11 +576,21 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
     }
 }
 
+/* A node was probed, in an attempt behind a nil, or by a recheck. */
+static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+{
+    if (report->kind == RLKI_REPORT_LOST && !report->votes)
+        return;                       /* probed again when the node is back */
+    rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
+                          report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
+    if (report->votes && node->vote == RLKI_VOTE_NONE)
+        node->vote = RLKI_VOTE_NO;
+}
+
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE && report->kind == RLKI_REPORT_HELD)
-        rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
-                              report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
+    if (report->command == RLKI_PROBE)
+        acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE && report->kind != RLKI_REPORT_NOTHING)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes && node->vote == RLKI_VOTE_NONE)

@@ -61,19 +61,6 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
     return to_ms > 0 ? to_ms : -1;
 }
 
-static unsigned command_put_set(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
-                                rlk_resp_writer *writer)
-{
-    COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
-    command_put_key_token(lock, node, writer);
-    COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
-    rlk_resp_put_integer(writer, lock->ttl_ms);
-    if (!rlk_conn_is_tracking(conn))
-        return 1;
-    command_put_pttl(lock, writer);
-    return 2;
-}
-
 unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
                           rlk_resp_writer *writer)
 {
@@ -82,7 +69,11 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
 
     switch (command) {
     case RLKI_SET:
-        return command_put_set(lock, node, conn, writer);
+        COMMAND_PUT(writer, "*6\r\n$3\r\nSET\r\n");
+        command_put_key_token(lock, node, writer);
+        COMMAND_PUT(writer, "$2\r\nNX\r\n$2\r\nPX\r\n");
+        rlk_resp_put_integer(writer, lock->ttl_ms);
+        return 1;
     case RLKI_CONFIRM:
     case RLKI_RAISE:
     case RLKI_CHECK:
@@ -172,8 +163,6 @@ const char *rlki_command_name(unsigned command)
 {
     static const char *const names[] = {"",
                                         "SET",
-                                        "PTTL",
-                                        "PTTL",
                                         "PTTL",
                                         "EVALSHA (raise)",
                                         "EVALSHA (raise)",

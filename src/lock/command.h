@@ -10,15 +10,13 @@
 /* The tag of a node lock's request. */
 enum {
     RLKI_NO_COMMAND,
-    RLKI_SET,      /* SET key token NX PX ttl, and PTTL where the server notifies of changes */
-    RLKI_SET_NIL,  /* SET was answered nil, the PTTL behind it was not yet */
-    RLKI_SET_DONE, /* SET was answered; the PTTL behind it only has the server notify of changes */
-    RLKI_PROBE,    /* PTTL */
-    RLKI_CONFIRM,  /* the script: ours? then raised to the TTL */
-    RLKI_RAISE,    /* ours? then raised to lock->hold.target_ms */
-    RLKI_CHECK,    /* ours? raises nothing */
-    RLKI_RELEASE,  /* ours? then deleted */
-    RLKI_QUERY,    /* GET and PTTL */
+    RLKI_SET,     /* SET key token NX PX ttl */
+    RLKI_PROBE,   /* PTTL; a server that tracks what is read notifies of the key from then on */
+    RLKI_CONFIRM, /* the script: ours? then raised to the TTL */
+    RLKI_RAISE,   /* ours? then raised to lock->hold.target_ms */
+    RLKI_CHECK,   /* ours? raises nothing, and is tracked like PTTL */
+    RLKI_RELEASE, /* ours? then deleted */
+    RLKI_QUERY,   /* GET and PTTL */
     RLKI_DEL
 };
 

@@ -82,7 +82,9 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0)
+    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0 &&
+             node->request.tag !=
+                 RLKI_PROBE) /* which follows a nil, and says whether it is there */
         holder->result = RLK_PENDING;
     if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
         lock->wait.read &= ~bit;

@@ -3,7 +3,7 @@
  * A node of a lock that is held is dirty from when the key changed there, as far as is known, until
  * it was compared:
  *
- *              notified; found without the key              idle: CHECK
+ *              notified; held for so long that it is watched; idle: CHECK
  *     clean ----------------------------------> dirty <-------------------> compared
  *       ^                                                 refused for now     | answered
  *       +---------------------------------------------------------------------+
@@ -55,10 +55,28 @@ bool rlki_held_is_absent(const rlk_lock *lock)
     return absent > rlki_nodes(client) - rlki_needed(client);
 }
 
+/* Where the server notifies of changes, a compare makes it do so. */
+static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
+{
+    if (node->flags & RLKI_NODE_PRESENT && rlk_conn_is_tracking(rlki_route(lock, node->index)))
+        lock->hold.dirty |= rlki_bit(node->index);
+}
+
+static void held_watch_all(rlk_lock *lock)
+{
+    unsigned i;
+
+    lock->hold.watch_ms = RLK_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++)
+        held_watch(lock, &lock->nodes[i]);
+}
+
 void rlki_held_compare(rlk_lock *lock)
 {
     unsigned i;
 
+    if (lock->client->now_ms >= lock->hold.watch_ms)
+        held_watch_all(lock);
     for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         uint32_t bit = rlki_bit(i);
@@ -90,10 +108,10 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
 
     if (report->kind == RLKI_REPORT_NOT_OURS && lock->lost_cause < report->lost_cause)
         lock->lost_cause = report->lost_cause;
-    if (report->kind == RLKI_REPORT_HELD && (command == RLKI_SET || command == RLKI_SET_NIL))
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET_DONE && report->ttl_ms == RLKI_TTL_ABSENT) /* gone: by whose doing? */
-        lock->hold.dirty |= rlki_bit(node->index);
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->hold.watch_ms == RLK_NEVER)
+        held_watch(lock, node); /* late, too: the others are watched already */
     if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&

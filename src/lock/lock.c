@@ -28,6 +28,7 @@ rlk_lock_config rlk_lock_config_default(void)
     config.retry_min_ms = RLK_RETRY_MIN_MS;
     config.retry_max_ms = RLK_RETRY_MAX_MS;
     config.recheck_max_ms = RLK_RECHECK_MAX_MS;
+    config.watch_after_ms = RLK_WATCH_AFTER_MS;
     config.max_hold_ms = 0; /* none */
     config.report_ms = 0;   /* of waits without end */
     config.token_prefix = NULL;
@@ -50,6 +51,8 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
                                 RLKI_WORD("retry_max_ms")) ||
         !rlki_client_take_limit(client, &lock->recheck_max_ms, config->recheck_max_ms,
                                 RLK_RECHECK_MAX_MS, RLKI_WORD("recheck_max_ms")) ||
+        !rlki_client_take_limit(client, &lock->watch_after_ms, config->watch_after_ms,
+                                RLK_WATCH_AFTER_MS, RLKI_WORD("watch_after_ms")) ||
         !rlki_client_take_limit(client, &lock->wait_ms, config->wait_ms, RLK_WAIT_MS,
                                 RLKI_WORD("wait_ms")) ||
         !rlki_client_take_limit(client, &lock->report_interval_ms, config->report_ms, 0,
@@ -125,7 +128,8 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
 static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config)
 {
-    static const rlk_lock_config all_defaults = {0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
+    static const rlk_lock_config all_defaults = {0, 0, 0,    0,    0,    0,    0,
+                                                 0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
     if (!client)
@@ -153,6 +157,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
     lock->hold.renew_ms = RLK_NEVER;
+    lock->hold.watch_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;

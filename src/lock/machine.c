@@ -51,6 +51,7 @@ static void machine_arm(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
     } else if (lock->op != NULL && lock->op->flags & RLKI_OP_WAITS) {
         deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);

@@ -280,28 +280,22 @@ void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 }
 
 static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_reply *reply,
-                                int64_t t0_ms, unsigned left, rlki_report *report)
+                                int64_t t0_ms, rlki_report *report)
 {
     if (report->error != RLK_E_UNEXPECTED) /* that is no answer */
         node_lock_clear(node, RLKI_NODE_FENCE);
     if (report->error != RLK_OK) {
         if (node_lock_refused((rlk_result)report->error))
             rlki_node_lock_absent(node);
-        if (left > 0)
-            node->request.tag = RLKI_SET_DONE;
     } else if (reply->type == RLK_RESP_NULL) {
         rlki_node_lock_absent(node);
-        report->kind = left > 0 ? RLKI_REPORT_PART : RLKI_REPORT_HELD;
-        if (left > 0)
-            node->request.tag = RLKI_SET_NIL;
+        report->kind = RLKI_REPORT_HELD;
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
         rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
                           rlk_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
-        if (left > 0)
-            node->request.tag = RLKI_SET_DONE;
     }
 }
 
@@ -420,12 +414,9 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     }
     switch (command) {
     case RLKI_SET:
-        if (left == 0)
-            report->ttl_ms = RLKI_TTL_UNKNOWN;
-        node_lock_reply_set(lock, node, reply, t0_ms, left, report);
+        report->ttl_ms = RLKI_TTL_UNKNOWN;
+        node_lock_reply_set(lock, node, reply, t0_ms, report);
         break;
-    case RLKI_SET_NIL:
-    case RLKI_SET_DONE:
     case RLKI_PROBE:
         report->kind = RLKI_REPORT_HELD;
         if (report->error != RLK_OK)
@@ -478,9 +469,6 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
     case RLKI_SET:
         if (!maybe_sent)
             rlki_node_lock_absent(node);
-        break;
-    case RLKI_SET_NIL:
-        report->kind = RLKI_REPORT_HELD;
         break;
     case RLKI_CHECK:
         node_lock_goes_on(node, report);

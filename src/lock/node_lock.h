@@ -32,7 +32,7 @@ enum {
 /* What became of a command. */
 enum {
     RLKI_REPORT_NOTHING,  /* it goes on: sent again, or to be */
-    RLKI_REPORT_PART,     /* the first of two replies */
+    RLKI_REPORT_PART,     /* the first of a query's two replies */
     RLKI_REPORT_DONE,     /* our token is there; deleted; or a question is answered */
     RLKI_REPORT_HELD,     /* somebody has the key, for ttl_ms yet; of a probe, perhaps nobody */
     RLKI_REPORT_NOT_OURS, /* compared: our token is not there */

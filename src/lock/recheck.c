@@ -144,12 +144,14 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
  * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
  * an eviction from the server's table of keys is notified too. What is left are clocks of servers
- * that jump: so once is an accident. A connection that breaks its word counts as one without
+ * that jump: so once is an accident. Where a lock of this client has the key, that one has read it,
+ * once it is watched (held.c). A connection that breaks its word counts as one without
  * tracking until the next stream, which costs commands and nothing else (fault 107).
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
     if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
+        rlki_queue_is_watched(lock, node->index) &&
         rlk_conn_missed(rlki_route(lock, node->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -209,13 +211,13 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
-    if (ttl_ms == RLKI_TTL_ABSENT) {
-        recheck_gone(lock, node);
-        return;
-    }
     if (lock->wait.overtaken & bit) {
         lock->wait.overtaken &= ~bit;
         recheck_local(lock, node);
+        return;
+    }
+    if (ttl_ms == RLKI_TTL_ABSENT) {
+        recheck_gone(lock, node);
         return;
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
@@ -324,7 +326,6 @@ static bool recheck_is_asked(const rlk_node_lock *node)
 {
     switch (node->request.tag) {
     case RLKI_SET:
-    case RLKI_SET_NIL:
     case RLKI_PROBE:
     case RLKI_CONFIRM:
     case RLKI_RAISE:
@@ -343,6 +344,10 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
 
     if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
         lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
+    if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
+        node->request.tag == RLKI_PROBE)
+        lock->wait.overtaken |= rlki_bit(index);
     if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
         return;
     if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)

@@ -157,6 +157,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->hold.target_ms = lease->target_ms;
     lock->hold.claim_ms = lease->claim_ms;
     lock->hold.limit_ms = lease->until_ms;
+    lock->hold.watch_ms = RLK_NEVER;
     lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;

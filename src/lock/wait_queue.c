@@ -102,6 +102,17 @@ bool rlki_queue_is_held(const rlk_lock *lock)
     return false;
 }
 
+bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node)
+{
+    const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
+
+    for (; other != NULL; other = other->queue_next)
+        if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
+            (other->hold.watch_ms != RLK_NEVER || (other->hold.dirty & rlki_bit(node)) != 0))
+            return false;
+    return true;
+}
+
 void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed)
 {
     unsigned handoffs = before->handoffs;

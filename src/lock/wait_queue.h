@@ -25,6 +25,10 @@ const rlk_lock *rlki_queue_holder(const rlk_lock *lock);
  * holder. */
 bool rlki_queue_is_held(const rlk_lock *lock);
 
+/* Returns false if a lock of the client holds the key of this one, and has not had the server
+ * notify of it there. */
+bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node);
+
 /* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
  * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
  * the queue, so that it makes no difference which lock's notification it is that wakes it. */

@@ -435,7 +435,7 @@ def part_handoff(bench):
         if waiters == 1:
             bench.target("hand-off, 1 waiter, p50 of client tracking by hand",
                          of_tracking[RESPLOCK], 1.1, timed=True)
-            bench.target("hand-off, 1 waiter, commands", each[RESPLOCK].commands, 5.1)
+            bench.target("hand-off, 1 waiter, commands", each[RESPLOCK].commands, 4.1)
             bench.table("1 waiter, Unix socket: per hand-off", head, rows)
             continue
         for row, own in zip(rows, each.values()):

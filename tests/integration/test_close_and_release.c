@@ -20,7 +20,7 @@ static void begin(const rlk_posix_options *options)
     redis = server_start(NULL);
     middle = proxy_start(server_url(redis), false);
     assert_result(rlk_posix_open(&posix, proxy_url(middle), options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_lock_init(&other, &posix.client, "other", NULL), RLK_OK);
 }
 
@@ -460,7 +460,7 @@ static void test_reset_after_fatal(void **state)
     redis = server_start(&(server_config){.password = "old"});
     middle = proxy_start(server_url(redis), false);
     assert_result(rlk_posix_open(&posix, proxy_url(middle), &options), RLK_OK);
-    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_E_AUTH);
     assert_int_equal(rlk_conn_get_state(rlk_client_conn(&posix.client, 0)), RLK_CONN_FATAL);
     accepted = proxy_accepted(middle);

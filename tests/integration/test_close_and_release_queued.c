@@ -46,6 +46,7 @@ static void start(int64_t ttl_ms)
     options.response_timeout_ms = scaled(10000);
     options.settle_timeout_ms = scaled(300);
     config.recheck_max_ms = 3600000;
+    config.watch_after_ms = config_unwatched.watch_after_ms;
     proxied_start(&world, 1, false, NULL, &options);
     for (i = 0; i < LOCKS; i++) {
         config.user = &locks[i];

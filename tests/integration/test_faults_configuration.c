@@ -47,7 +47,7 @@ static void test_fault_56_ttl_out_of_range(void **state)
         assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_E_TTL);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     }
-    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     calls = server_calls(set.servers[0], "evalsha");
     left_ms = rlk_remaining_ms(&lock);
@@ -138,7 +138,8 @@ static void test_fault_58_same_server_twice(void **state)
     for (i = 0; i < COUNT_OF(lists); i++) {
         assert_result(rlk_posix_open_nodes(&set.posix, lists[i], memory, 3, NULL), RLK_E_SAME_NODE);
         assert_contains(rlk_client_error(&set.posix.client), "E_SAME_NODE");
-        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_E_CLOSED);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched),
+                      RLK_E_CLOSED);
     }
 }
 
@@ -156,7 +157,7 @@ static void test_fault_59_even_number_of_nodes(void **state)
     for (i = 0; i < COUNT_OF(cases); i++) {
         nodes_start(&set, cases[i].nodes, NULL, NULL);
         assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_EVEN);
-        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
         assert_result(rlk_acquire(&lock, 5000), RLK_OK);
         assert_result(rlk_extend(&lock, 1000), RLK_OK);
         assert_result(rlk_release(&lock), RLK_OK);
@@ -194,14 +195,14 @@ static void test_fault_88_one_server_under_two_names(void **state)
     urls[2] = server_url(two);
     nodes_open_urls(&set, urls, 3, NULL);
     assert_int_equal(rlk_client_warnings(&set.posix.client), 0); /* not connected yet */
-    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
     assert_int_equal(rlk_client_warnings(&set.posix.client), RLK_WARN_ALIAS);
     nodes_close(&set);
 
     urls[1] = server_url(three);
     nodes_open_urls(&set, urls, 3, NULL);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_query(&lock, holders, 3), RLK_NOT_HELD);
     assert_int_equal(rlk_client_warnings(&set.posix.client), 0);
     nodes_close(&set);

@@ -26,6 +26,7 @@ static void init_lock(int64_t retry_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
 
+    config.watch_after_ms = config_unwatched.watch_after_ms;
     config.retry_min_ms = retry_ms;
     config.retry_max_ms = retry_ms;
     assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config), RLK_OK);
@@ -150,7 +151,7 @@ static void refusal_says(const refusal *fault, const char *text, const char *ope
     assert_contains(text, fault->said);
 }
 
-/* SETs that the server refused: not those of PTTL behind them. */
+/* SETs that the server refused. */
 static int64_t refused_sets(void)
 {
     const char *line = strstr(server_text(redis, "INFO commandstats"), "cmdstat_set:");
@@ -325,7 +326,7 @@ static void test_fault_63_replica_used_as_node(void **state)
     urls[1] = server_url(redis);
     urls[2] = server_url(other);
     nodes_open_urls(&set, urls, 3, NULL);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);

@@ -28,6 +28,7 @@ static void open_with(const char *url, bool no_tracking)
     rlk_holder holder;
 
     memset(&options, 0, sizeof options);
+    config.watch_after_ms = config_unwatched.watch_after_ms;
     config.retry_min_ms = RETRY_MS;
     config.retry_max_ms = RETRY_MS;
     options.operation_timeout_ms = OPERATION_MS;
@@ -131,7 +132,7 @@ static void test_fault_06_busy_script_in_handshake(void **state)
     url = proxy_url(middle);
     script_begin();
     nodes_open_urls(&set, &url, 1, &options);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, "foobar", &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_SCRIPT_BUSY);
     assert_contains(rlk_lock_error(&lock), "SCRIPT LOAD; the server said: BUSY ");
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);

@@ -21,7 +21,7 @@ static void open_behind_proxy(const server_config *config, const rlk_posix_optio
     middle = proxy_start(server_url(primary), false);
     url = proxy_url(middle);
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config_unwatched), RLK_OK);
 }
 
 /* ---- 94: NOAUTH on a stream that had authenticated ---- */
@@ -205,7 +205,8 @@ static void test_fault_97_real_cluster(void **state)
 
     url = server_url(primary);
     nodes_open_urls(&set, &url, 1, NULL);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK); /* slot 12182 */
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config_unwatched),
+                  RLK_OK); /* slot 12182 */
     assert_result(rlk_acquire(&lock, 60000), RLK_E_MOVED);
     assert_contains(rlk_lock_error(&lock), "this is a node of a Redis Cluster");
     close_all();

@@ -301,7 +301,8 @@ static void test_fault_64_client_pause_write(void **state)
         options.response_timeout_ms = 10000;
         options.settle_timeout_ms = known ? 10000 : 100;
         proxied_start(&world, sizes[i / 2], true, NULL, &options);
-        assert_result(rlk_lock_init(&lock, &world.set.posix.client, KEY, NULL), RLK_OK);
+        assert_result(rlk_lock_init(&lock, &world.set.posix.client, KEY, &config_unwatched),
+                      RLK_OK);
         assert_result(rlk_query(&lock, holders, RLK_MAX_NODES), RLK_NOT_HELD);
         for (n = 0; n < world.set.count; n++)
             server_do(world.set.servers[n], "CLIENT PAUSE 60000 WRITE");

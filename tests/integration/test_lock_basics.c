@@ -142,7 +142,8 @@ static void aioredis_renew_body(rlk_lock *a, rlk_lock *b)
     assert_result(rlk_renew(a, 60000), RLK_OK);
     assert_between(rlk_remaining_ms(a), 58000, 60000);
     assert_quorum_ttl(58000, 60000);
-    loop_serve(&first.posix, 50); /* what the slowest node has not been sent yet */
+    /* what the slowest node has not been sent yet, and the compare that begins the watch */
+    loop_serve(&first.posix, RLK_WATCH_AFTER_MS + 50);
     calls = server_calls(first.servers[0], "evalsha");
     assert_result(rlk_renew(a, 20000), RLK_OK);
     assert_between(rlk_remaining_ms(a), 19000, 20000);

@@ -31,12 +31,15 @@ static void flush_all(server *redis)
     server_do(redis, "FLUSHALL");
 }
 
-/* Has it on all nodes, from servers without data. */
+/* Has it on all nodes, from servers without data, and it is watched there. */
 static void acquire_anew(void)
 {
     nodes_each(&world.set, flush_all);
     proxied_calm(&world);
+    scripts_before = proxied_count(&world, "EVALSHA");
     proxied_acquire(&world, &lock, KEY);
+    serve_until(client(), scripts() >= (int)world.set.count);
+
     proxied_calm(&world);
     scripts_before = proxied_count(&world, "EVALSHA");
 }
@@ -47,6 +50,7 @@ static void start(size_t count, bool auto_renew)
     rlk_lock_config config = config_renewing(30000);
 
     config.auto_renew = auto_renew;
+    config.watch_after_ms = 1;
     proxied_start(&world, count, false, NULL, NULL);
     proxied_lock_init(&world, &lock, KEY, &config);
     acquire_anew();
@@ -241,6 +245,60 @@ static void test_fault_23_24_75_keep_knows_at_once(void **state)
     }
 }
 
+/* Not watched yet: the loss is noticed when it would be. */
+static void test_fault_23_deleted_before_it_is_watched(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        rlk_lock_config config = config_renewing(30000);
+        int64_t start_ms;
+
+        config.watch_after_ms = scaled(500);
+        proxied_start(&world, sizes[i], false, NULL, NULL);
+        proxied_lock_init(&world, &lock, KEY, &config);
+        start_ms = support_now_ms();
+        proxied_acquire(&world, &lock, KEY);
+        on(sizes[i], delete_it);
+        assert_event(client(), RLK_EV_LOST, RLK_LOST);
+        assert_between(support_now_ms() - start_ms, config.watch_after_ms, scaled(5000));
+        assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_DELETED);
+        stop();
+    }
+}
+
+/* A lock that is released before costs each server one SET and one script call. */
+static void test_loss_costs_a_short_lock_nothing(void **state)
+{
+    const int cycles = 10;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(sizes); i++) {
+        rlk_lock_config config = config_renewing(300000);
+        int cycle;
+        int sets;
+        int pttls;
+
+        config.watch_after_ms = scaled(60000);
+        proxied_start(&world, sizes[i], false, NULL, NULL);
+        proxied_lock_init(&world, &lock, KEY, &config);
+        scripts_before = proxied_count(&world, "EVALSHA");
+        sets = proxied_count(&world, "SET");
+        pttls = proxied_count(&world, "PTTL");
+        for (cycle = 0; cycle < cycles; cycle++) {
+            proxied_acquire(&world, &lock, KEY);
+            assert_result(rlk_release(&lock), RLK_OK);
+            proxied_calm(&world);
+        }
+        assert_int_equal(proxied_count(&world, "SET") - sets, cycles * (int)sizes[i]);
+        assert_int_equal(scripts(), cycles * (int)sizes[i]);
+        assert_int_equal(proxied_count(&world, "PTTL"), pttls);
+        stop();
+    }
+}
+
 /* A minority loses nothing; the next node of it does. */
 static void test_loss_of_a_minority_is_none(void **state)
 {
@@ -428,6 +486,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         support_test(test_fault_23_24_75_loss_is_told_at_once),
         support_test(test_fault_23_24_75_keep_knows_at_once),
+        support_test(test_fault_23_deleted_before_it_is_watched),
+        support_test(test_loss_costs_a_short_lock_nothing),
         support_test(test_loss_of_a_minority_is_none),
         support_test(test_fault_85_touch_loses_nothing),
         support_test(test_fault_77_told_after_changes_of_its_own),

@@ -24,7 +24,7 @@ static rlk_lock lock;
 static void open_at(const char *url, const rlk_posix_options *options)
 {
     nodes_open_urls(&set, &url, 1, options);
-    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, &config_unwatched), RLK_OK);
 }
 
 static void close_all(void)
@@ -56,7 +56,7 @@ static void assert_works(void)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_string_equal(server_text(redis, "GET " KEY), token_of(&lock));
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
-    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&other, RLK_TRY), RLK_BUSY);
     assert_result(rlk_release(&lock), RLK_OK);
     assert_int_equal(server_integer(redis, "EXISTS " KEY), 0);
@@ -635,7 +635,7 @@ static void test_other_servers_dragonfly(void **state)
              "$17\r\ndragonfly_version\r\n$10\r\ndf-v1.30.3\r\n$5\r\nproto\r\n:3\r\n"
              "$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n");
     open_at(proxy_url(middle), NULL);
-    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, NULL), RLK_OK);
+    assert_result(rlk_lock_init(&other, &set.posix.client, KEY, &config_unwatched), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON NOLOOP"), 0);
     assert_int_equal(proxy_count(middle, "CLIENT TRACKING ON"), 1);

@@ -161,6 +161,8 @@ static void shortened_body(size_t count, bool kept)
 
     config.auto_renew = !kept;
     start_with(count, NULL, &config, NULL);
+    assert_result(rlk_check(&lock), RLK_OK); /* which makes the servers notify */
+    proxied_calm(&world);
     scripts = proxied_count(&world, "EVALSHA");
     for (i = 0; i < count; i++)
         assert_int_equal(

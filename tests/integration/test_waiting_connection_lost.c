@@ -204,6 +204,11 @@ static void test_fault_32_pushes_byte_by_byte(void **state)
     stop();
 }
 
+static void touch_it(server *redis)
+{
+    assert_int_equal(server_integer(redis, "PEXPIRE " KEY " 3600000"), 1);
+}
+
 /* Fault 30 of an attempt that a push has caused. */
 static void cut_in_the_attempt(size_t count, const char *command, proxy_action action)
 {
@@ -214,6 +219,10 @@ static void cut_in_the_attempt(size_t count, const char *command, proxy_action a
     begin_to_wait();
     sets = (int)server_calls(world.set.servers[0], "set");
     proxied_on(&world, command, action);
+    if (strcmp(command, "PTTL") == 0) { /* which follows a nil, or a push of several nodes */
+        nodes_each(&world.set, touch_it);
+        serve_until(client(), proxied_accepted(&world) > (int)count);
+    }
     nodes_each(&world.set, free_it);
     assert_acquired(command);
     proxied_calm(&world);
@@ -280,6 +289,8 @@ static void chaos(size_t count)
     config.auto_renew = true;
     assert_result(rlk_lock_init(&holder, &others.posix.client, KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&holder, RLK_TRY), RLK_OK);
+    serve_until(&others.posix, nodes_holding(&others, KEY, token_of(&holder)) == count);
+
     begin_to_wait();
     for (round = 0; round < CHAOS_ROUNDS; round++) {
         int accepted = proxied_accepted(&world);

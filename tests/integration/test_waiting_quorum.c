@@ -24,6 +24,7 @@ static void begin(int64_t recheck_max_ms)
     rlk_lock_config config = rlk_lock_config_default();
 
     config.ttl_ms = HELD_MS;
+    config.watch_after_ms = config_unwatched.watch_after_ms;
     nodes_start(&set, NODES, NULL, NULL);
     assert_result(rlk_lock_init(&held, &set.posix.client, "foobar", &config), RLK_OK);
     config = rlk_lock_config_default();

@@ -37,8 +37,10 @@ static void host_emit(void *context, unsigned slot, const char *bytes, size_t le
     stream = host_stream(host, slot);
     if (bytes[0] == '>' && !host_push(host, stream, bytes, len))
         return;
-    if (bytes[0] == '-')
+    if (bytes[0] == '-') {
         sim.members[stream->process].errors++;
+        sim.members[stream->process].error_us = sim.now_us;
+    }
     if (net_write(stream, SIM_DOWN, bytes, len) != len)
         world_violate(SIM_SELF, "no room for a reply");
     while (i < host->dirty_len && host->dirty[i] != host->streams[slot])

@@ -87,7 +87,7 @@ void wake_forget(const sim_process *process);
 /* The lock begins to wait, for so long (RLK_FOREVER). The token before: of its numbers. */
 void row_begins(sim_lock *lock, int64_t time_ms, uint32_t serial, uint32_t round);
 /* An operation with the key begins, or ends. */
-void row_turned(const sim_lock *lock);
+void row_turned(sim_lock *lock);
 /* What may be a reason for attempts, counted until now. */
 sim_toll row_toll(const sim_lock *lock);
 /* The process has told the lock that the key may be free. */

@@ -43,10 +43,11 @@ void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
     own->round_before = round;
 }
 
-void row_turned(const sim_lock *own)
+void row_turned(sim_lock *own)
 {
     own->process->counts[own->key].turns++;
-    if (own->lock.position == RLKI_POSITION_BEHIND)
+    own->behind = own->lock.position == RLKI_POSITION_BEHIND;
+    if (own->behind)
         MET(ROW);
 }
 

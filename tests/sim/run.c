@@ -85,6 +85,7 @@ static void run_processes(sim_rng *rng)
         process->handled = 0;
         process->begins = 0;
         process->errors = 0;
+        process->error_us = -1000 * SIM_MS;
         process->plain = false;
         process->chunk = 0;
         memset(process->counts, 0, sizeof process->counts);

@@ -246,6 +246,8 @@ void wake_executed(sim_host *host, const sim_stream *stream, model_command comma
         process->counts[key].probes++;
         if (watch->deaf) /* of that it will not hear */
             watch->changed.is = false;
+        if (entry == NULL) /* gone since the SET: as good as a push */
+            watch->pushes++;
     }
     /* it looks */
     if (command == MODEL_PTTL || command == MODEL_SET || compares)
@@ -282,6 +284,14 @@ static sim_watch *wake_watch(const sim_lock *own, unsigned node)
     return &sim.watches[process->index][process->server_of[node]][own->key];
 }
 
+/* The lock that was the first before, and gave up, may have been refused: whoever is next sees the
+ * pause that this caused. */
+static bool wake_has_inherited_pause(const sim_lock *own)
+{
+    return own->behind &&
+           sim.now_us - own->process->error_us <= (WAKE_SOON_MS + SIM_ROUND_TRIP_MS) * SIM_MS;
+}
+
 /* Of the one server. */
 static void wake_cause(const sim_lock *own, const sim_watch *watch)
 {
@@ -300,7 +310,8 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
                 row_safety(own) > WAKE_SOON_MS;
         break;
     case RLK_CAUSE_RETRY:
-        wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own);
+        wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own) &&
+                !wake_has_inherited_pause(own);
         break;
     default:
         break;
@@ -329,7 +340,7 @@ void wake_answered(sim_lock *own, unsigned node, int64_t number)
 {
     unsigned command = own->lock.nodes[node].request.tag;
 
-    if ((command == RLKI_SET_NIL || command == RLKI_PROBE) && number >= -1)
+    if ((command == RLKI_PROBE) && number >= -1)
         own->seen |= (uint8_t)(1u << node);
 }
 

@@ -294,6 +294,7 @@ typedef struct sim_lock {
     bool once;       /* RLK_TRY: beside the row */
     uint32_t began;  /* order among the acquires of its process */
     uint32_t tried;  /* round of the last attempt */
+    bool behind;     /* it began behind another one of its process */
     bool handed;     /* another one of its process was released, and it has not tried since */
     bool took_over;  /* ... when it tried last */
     uint32_t pushed; /* attempts that pushes caused, since it began */
@@ -378,8 +379,9 @@ struct sim_process {
     uint32_t acts;
     uint32_t handled;
     uint32_t begins;
-    uint32_t errors; /* that servers replied */
-    bool plain;      /* has taken a server for one that hangs up at what it does not know */
+    uint32_t errors;  /* that servers replied */
+    int64_t error_us; /* the last of them */
+    bool plain;       /* has taken a server for one that hangs up at what it does not know */
     uint32_t pace_us;
     uint32_t granted;  /* acquisitions in a window of share.c */
     sim_lock *drawing; /* whose token is being drawn */

@@ -73,6 +73,17 @@ static inline void tracked_unanswered(harness *h, rlk_lock *lock)
     (void)harness_expect(h, 0, HARNESS_SET);
 }
 
+/* Lets the time pass that a lock is held before it is watched. The compares that begin the watch,
+ * one a node, are answered. */
+static inline void tracked_watch(harness *h, int64_t ms)
+{
+    unsigned i;
+    harness_advance(h, ms);
+    harness_expect_all(h, 0, h->nodes, HARNESS_CHECK);
+    for (i = 0; i < h->nodes; i++)
+        harness_serve(h, i);
+}
+
 /* Milliseconds until a command of that kind comes to the node, at most `ms`; -1: none came. */
 static inline int64_t tracked_until(harness *h, unsigned node, harness_kind kind, int64_t ms)
 {

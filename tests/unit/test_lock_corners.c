@@ -39,7 +39,7 @@ static void test_lock_corners_more_locks_than_room(void **state)
 /* More SETs that may still execute than the lock counts: the doubt stays, whatever comes. */
 static void test_lock_corners_more_loose_sets_than_are_counted(void **state)
 {
-    static const rlk_lock_config long_try = {1000000, 0, 500000, 0,    0,    0,
+    static const rlk_lock_config long_try = {1000000, 0, 500000, 0,    0,    0,    0,
                                              0,       0, NULL,   NULL, NULL, false};
     rlk_lock lock;
     rlk_event event;

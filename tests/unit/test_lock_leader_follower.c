@@ -224,6 +224,7 @@ static void test_lock_leader_follower_hand_over_is_not_delayed(void **state)
     begin(1, -1);
     campaign(&lock, memory[0]);
     for (i = 0; i < 2; i++) { /* SET, PTTL */
+        harness_run(&h);
         assert_true(harness_execute(harness_link_of(&h, 0)));
         assert_true(harness_deliver(harness_link_of(&h, 0)));
     }

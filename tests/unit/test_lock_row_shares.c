@@ -32,6 +32,7 @@ static void stand(unsigned i, unsigned client, const char *key)
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
     config.recheck_max_ms = 1000;
+    config.watch_after_ms = RLK_TIME_LIMIT_MAX; /* never: some keys go, and nobody is told */
     assert_result(rlk_lock_init(&locks[i], &h.members[client].client, key, &config), RLK_OK);
     assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
 }
@@ -163,6 +164,26 @@ static void test_lock_row_yields_to_others_behind_a_closed_lock(void **state)
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
     assert_result(rlk_lock_close(&locks[1]), RLK_UNKNOWN);
     harness_serve(&h, 0);
+    harness_expect_no_event(&h);
+    expect_to_yield(2, 0);
+}
+
+/* ... and so does who asks while the release of the lock before is under way: its nil is of that
+ * lock, and PTTL finds the key gone. */
+static void test_lock_row_yields_to_others_behind_a_nil(void **state)
+{
+    (void)state;
+    start(1, 1, NULL, 0);
+    stand(0, 0, HARNESS_KEY);
+    stand(1, 0, HARNESS_KEY);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_true(hands_over(0, 1));
+    stand(2, 0, HARNESS_KEY);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+    harness_serve(&h, 0);
+    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
     harness_expect_no_event(&h);
     expect_to_yield(2, 0);
 }
@@ -425,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_lock_row_yields_whoever_else_lets_go),
         cmocka_unit_test(test_lock_row_counts_for_who_comes_first),
         cmocka_unit_test(test_lock_row_yields_to_others_behind_a_closed_lock),
+        cmocka_unit_test(test_lock_row_yields_to_others_behind_a_nil),
         cmocka_unit_test(test_lock_row_counts_on_after_a_pause_in_its_own_lease),
         cmocka_unit_test(test_lock_row_count_has_an_end),
         cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),

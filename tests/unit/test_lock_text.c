@@ -427,7 +427,7 @@ static void test_lock_text_suspects_tls(void **state)
 
 static void test_lock_text_of_what_was_refused(void **state)
 {
-    static const rlk_lock_config negative = {-1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
+    static const rlk_lock_config negative = {-1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
     rlk_client client;
     rlk_lock lock;
     (void)state;

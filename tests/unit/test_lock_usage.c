@@ -129,31 +129,34 @@ static void test_lock_usage_lock_init(void **state)
         rlk_lock_config config;
         rlk_result expected;
     } cases[] = {
-        {{0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{-1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
-        {{RLK_TTL_MAX, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{RLK_TTL_MAX + 1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
-        {{3, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL}, /* within drift */
-        {{30000, 0, 29697, 0, 0, 0, 0, 0, NULL, NULL, NULL, false},
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
+        {{-1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
+        {{RLK_TTL_MAX, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
+        {{RLK_TTL_MAX + 1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
+        {{3, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL}, /* within drift */
+        {{30000, 0, 29697, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false},
          RLK_E_TTL}, /* fault 57: drift + one try */
-        {{30000, 0, 29696, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{0, -1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, RLK_TIME_LIMIT_MAX + 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, -1, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, -1, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, -1, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, -1, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, 29999, 0, NULL, NULL, NULL, false}, RLK_E_TIMES}, /* below the TTL */
-        {{0, 0, 0, 0, 0, 0, 30000, 0, NULL, NULL, NULL, true}, RLK_OK},
-        {{0, 0, 0, 0, 0, 0, 0, -1, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX + 1, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 1000, 0, 0, 0, 0, NULL, NULL, NULL, false},
+        {{30000, 0, 29696, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
+        {{0, -1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, RLK_TIME_LIMIT_MAX + 1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, -1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, -1, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, -1, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, -1, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, 0, -1, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX + 1, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
+        {{0, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, 0, 0, 29999, 0, NULL, NULL, NULL, false}, RLK_E_TIMES}, /* below the TTL */
+        {{0, 0, 0, 0, 0, 0, 0, 30000, 0, NULL, NULL, NULL, true}, RLK_OK},
+        {{0, 0, 0, 0, 0, 0, 0, 0, -1, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX + 1, NULL, NULL, NULL, false}, RLK_E_TIMES},
+        {{0, 0, 0, 1000, 0, 0, 0, 0, 0, NULL, NULL, NULL, false},
          RLK_OK}, /* above the default of the other */
-        {{0, 0, 0, 0, 0, 0, 0, 0,
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0,
           "0123456789012345678901234567890123456789012345678901234567890123", NULL, NULL, false},
          RLK_OK},
-        {{0, 0, 0, 0, 0, 0, 0, 0,
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0,
           "01234567890123456789012345678901234567890123456789012345678901234", NULL, NULL, false},
          RLK_E_PREFIX},
     };
@@ -201,7 +204,7 @@ static void test_lock_usage_lock_init(void **state)
 /* A transmit buffer that is enough for the connection, but not for a token with a prefix. */
 static void test_lock_usage_least_buffer(void **state)
 {
-    static const rlk_lock_config prefixed = {0, 0, 0, 0, 0, 0, 0, 0, "p", NULL, NULL, false};
+    static const rlk_lock_config prefixed = {0, 0, 0, 0, 0, 0, 0, 0, 0, "p", NULL, NULL, false};
     rlk_conn *conns[1];
     rlk_conn_config config;
     rlk_client_config environment;

@@ -14,20 +14,23 @@ static harness h;
 
 /* ---- SET is answered nil, and PTTL ... ---------------------------------------------------- */
 
-/* SET and PTTL are one write: a SET never goes alone. Nobody waits for PTTL to be held. */
-static void test_lock_waiting_set_and_pttl_in_one_write(void **state)
+/* SET goes alone. Behind a nil PTTL asks for how long, and behind an OK nothing does. */
+static void test_lock_waiting_set_goes_alone(void **state)
 {
     rlk_lock lock;
     (void)state;
     tracked_unanswered(&h, &lock);
-    assert_int_equal(harness_link_of(&h, 0)->queue.len, 2);
-    assert_int_equal(harness_link_of(&h, 0)->queue.commands[1].kind, HARNESS_PTTL);
-    assert_string_equal(harness_link_of(&h, 0)->queue.commands[1].key, HARNESS_KEY);
+    harness_reply(&h, 0, HARNESS_NIL);
+    assert_string_equal(harness_expect(&h, 0, HARNESS_PTTL)->key, HARNESS_KEY);
+    harness_reply(&h, 0, ":-1\r\n");
+    harness_expect_quiet(&h, 0);
+
+    tracked_unanswered(&h, &lock);
     harness_reply(&h, 0, HARNESS_OK);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    harness_reply(&h, 0, ":30000\r\n");
     harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 0);
 }
 
 /* ... p: looks again when the holder's TTL is over, never relying on a push for it. */
@@ -101,8 +104,6 @@ static void test_lock_waiting_107_silent_server(void **state)
                 harness_push(harness_link_of(&h, 0), HARNESS_KEY);
             harness_reply(&h, 0, HARNESS_OK);
             harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-            if (tracking)
-                harness_reply(&h, 0, ":30000\r\n");
             assert_result(rlk_release_start(&lock), RLK_PENDING);
             harness_reply(&h, 0, ":1\r\n");
             harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
@@ -295,8 +296,8 @@ static void test_lock_waiting_lost_between_set_and_pttl(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* Cut between OK and PTTL: held; that PTTL is not missed. */
-static void test_lock_waiting_lost_between_ok_and_pttl(void **state)
+/* Cut behind the OK: held, and compared on the next stream. */
+static void test_lock_waiting_lost_behind_the_ok(void **state)
 {
     rlk_lock lock;
     (void)state;
@@ -325,7 +326,7 @@ static void test_lock_waiting_lost_before_set_is_answered(void **state)
     (void)harness_expect(&h, 0, HARNESS_RAISE);
     harness_serve(&h, 0);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2); /* the same token, and PTTL */
-    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 1);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 500, 700 + 1 + RLK_RETRY_MIN_MS);
 }
 
@@ -409,7 +410,7 @@ static void test_lock_waiting_push_at_the_deadline(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
-/* One attempt only does not wait, and is in nobody's way. */
+/* One attempt only does not wait: it asks for no time, and is in nobody's way. */
 static void test_lock_waiting_once_does_not_wait(void **state)
 {
     rlk_lock waiter;
@@ -420,6 +421,7 @@ static void test_lock_waiting_once_does_not_wait(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_BUSY);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 1); /* the waiter's */
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -453,7 +455,7 @@ static void test_lock_waiting_release_of_a_closed_lock_behind_the_set(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_waiting_set_and_pttl_in_one_write),
+        cmocka_unit_test(test_lock_waiting_set_goes_alone),
         cmocka_unit_test(test_lock_waiting_looks_again_when_the_ttl_is_over),
         cmocka_unit_test(test_lock_waiting_safety_check),
         cmocka_unit_test(test_lock_waiting_107_silent_server),
@@ -467,7 +469,7 @@ int main(void)
         cmocka_unit_test(test_lock_waiting_reconnect_without_tracking),
         cmocka_unit_test(test_lock_waiting_due_without_a_stream),
         cmocka_unit_test(test_lock_waiting_lost_between_set_and_pttl),
-        cmocka_unit_test(test_lock_waiting_lost_between_ok_and_pttl),
+        cmocka_unit_test(test_lock_waiting_lost_behind_the_ok),
         cmocka_unit_test(test_lock_waiting_lost_before_set_is_answered),
         cmocka_unit_test(test_fault_81_half_open_behind_a_long_ttl),
         cmocka_unit_test(test_lock_waiting_ends_at_once),

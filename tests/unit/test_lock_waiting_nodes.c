@@ -72,7 +72,7 @@ static void test_lock_waiting_nodes_push_is_followed_by_a_probe(void **state)
     harness_expect_quiet(&h, 2);
     harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_PUSH);
-    assert_int_equal(h.servers[1].count[HARNESS_PTTL], 2); /* its own, with each SET */
+    assert_int_equal(h.servers[1].count[HARNESS_PTTL], 2); /* its own, behind each nil */
 }
 
 /* Fault 121: a round that others may begin at the same time asks one node first; only who has it
@@ -187,6 +187,31 @@ static void test_fault_121_a_node_held_back_is_lost(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
+/* ... nor is anybody asked before PTTL says for how long the gate is held: its nil is enough. */
+static void test_lock_waiting_nodes_gate_is_probed_slowly(void **state)
+{
+    rlk_lock lock;
+    (void)state;
+    wait_behind(&lock, 3, 2, DAY_MS);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_reply(&h, 0, ":-2\r\n");
+    harness_reply(&h, 0, HARNESS_NIL);
+    (void)harness_expect(&h, 0, HARNESS_PTTL);
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    assert_int_equal(lock.phase, ROUND);
+    assert_int_equal(sets(), 4);
+    harness_reply(&h, 0, ":-1\r\n");
+    serve_all();
+    assert_int_equal(lock.phase, NOTHING);
+    assert_int_equal(sets(), 4);
+    /* and where PTTL is not answered, all are asked in the end */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    harness_reply(&h, 0, ":-2\r\n");
+    harness_reply(&h, 0, HARNESS_NIL);
+    harness_advance(&h, RLK_NODE_TIMEOUT_MAX_MS + RLK_RETRY_MAX_MS);
+    assert_int_equal(sets(), 8);
+}
+
 /* A push at one node of three that are held makes no round. */
 static void test_lock_waiting_nodes_wake_at_one_node_starts_no_round(void **state)
 {
@@ -237,7 +262,7 @@ static void test_lock_waiting_nodes_both_at_once(void **state)
     harness_delete(&h, 1, HARNESS_KEY);
     harness_serve(&h, 0);
     expect_round(&lock, RLK_CAUSE_PUSH);
-    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
@@ -299,7 +324,7 @@ static void test_lock_waiting_nodes_probe_is_lost(void **state)
     harness_expect_quiet(&h, 3);
     assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
     harness_serve(&h, 0);
-    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 4); /* the last one with the SET */
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3); /* the first one behind a nil */
     expect_round(&lock, RLK_CAUSE_PUSH);
 }
 
@@ -518,7 +543,8 @@ static void test_lock_waiting_nodes_own_token_goes_in_a_round(void **state)
     harness_reply(&h, 4, HARNESS_NIL);
     harness_reply(&h, 4, ":-1\r\n");
     harness_push(harness_link_of(&h, 4), HARNESS_KEY);
-    harness_delete(&h, 0, HARNESS_KEY);
+    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_expect_quiet(&h, 0);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
@@ -665,6 +691,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_waiting_nodes_push_is_followed_by_a_probe),
+        cmocka_unit_test(test_lock_waiting_nodes_gate_is_probed_slowly),
         cmocka_unit_test(test_lock_waiting_nodes_wake_at_one_node_starts_no_round),
         cmocka_unit_test(test_lock_waiting_nodes_probe_finds_it_held),
         cmocka_unit_test(test_lock_waiting_nodes_both_at_once),

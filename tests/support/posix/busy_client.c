@@ -6,6 +6,7 @@ rlk_lock_config busy_config(int64_t ttl_ms)
     rlk_lock_config config = config_renewing(ttl_ms);
 
     config.recheck_max_ms = 3600000;
+    config.watch_after_ms = config_unwatched.watch_after_ms;
     return config;
 }
 

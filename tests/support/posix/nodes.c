@@ -94,6 +94,8 @@ size_t nodes_holding(const nodes *set, const char *key, const char *token)
     return holding;
 }
 
+const rlk_lock_config config_unwatched = {.watch_after_ms = RLK_TIME_LIMIT_MAX};
+
 rlk_lock_config config_renewing(int64_t ttl_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();

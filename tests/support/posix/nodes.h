@@ -50,6 +50,9 @@ size_t nodes_holding(const nodes *set, const char *key, const char *token);
 /* A lock that renews itself. The TTL is scaled. */
 rlk_lock_config config_renewing(int64_t ttl_ms);
 
+/* Defaults. What is held is not watched, so only the commands of the test are sent. */
+extern const rlk_lock_config config_unwatched;
+
 /* Token of a lock; lives until the fourth next call. */
 const char *token_of(const rlk_lock *lock);
 

@@ -59,9 +59,12 @@ void proxied_open_again(nodes *set, const proxied *world, const rlk_posix_option
 void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
                        const rlk_lock_config *config)
 {
+    rlk_lock_config quiet = config != NULL ? *config : config_unwatched;
     rlk_holder holders[RLK_MAX_NODES];
 
-    assert_result(rlk_lock_init(lock, &world->set.posix.client, key, config), RLK_OK);
+    if (quiet.watch_after_ms == RLK_WATCH_AFTER_MS)
+        quiet.watch_after_ms = config_unwatched.watch_after_ms;
+    assert_result(rlk_lock_init(lock, &world->set.posix.client, key, &quiet), RLK_OK);
     /* on a slow machine an operation's time may be over before all are connected */
     wait_until(rlk_query(lock, holders, RLK_MAX_NODES) == RLK_NOT_HELD);
 

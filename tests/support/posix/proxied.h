@@ -32,7 +32,9 @@ void proxied_close(proxied *world);
 /* Opens another client over the same servers, through the same proxies. */
 void proxied_open_again(nodes *set, const proxied *world, const rlk_posix_options *options);
 
-/* A lock of the client under test, on a free key; all servers are connected. */
+/* A lock of the client under test, on a free key; all servers are connected. What is held is not
+ * watched, unless config asks for it at a time that is not the default: what the proxies do to a
+ * command is meant for those of the test. */
 void proxied_lock_init(proxied *world, rlk_lock *lock, const char *key,
                        const rlk_lock_config *config);
 
