@@ -86,6 +86,9 @@ typedef struct rlk_conn_calls {
      * executed the command that is answered next.
      */
     void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
+    /* rlk_conn_rx_ack ends: no other call comes for the bytes that it was given. What `reply` and
+     * `invalidated` put off is done now. NULL: nothing was. */
+    void (*received)(void *context, rlk_conn *conn);
 #ifndef RLK_NO_TRACE
     /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
      * "HELLO"; constant text. Must not call the engine. NULL: none. */

@@ -47,7 +47,6 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 
     (void)rlki_client_advance(client, rlk_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
-    rlki_machine_drain(client);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
@@ -117,7 +116,13 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
         rlki_notify(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
-    rlki_machine_drain(client);
+}
+
+/* Replies and pushes have been taken, in their order: now the locks go on. */
+static void client_received(void *context, rlk_conn *conn)
+{
+    (void)conn;
+    rlki_machine_drain((rlk_client *)context);
 }
 
 #ifndef RLK_NO_TRACE
@@ -133,7 +138,8 @@ static void client_trace(void *context, rlk_conn *conn, bool step, const char *w
 void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 {
     static const rlk_conn_calls calls = {
-        client_encode, client_reply, client_lost, client_changed, client_invalidated,
+        client_encode,  client_reply,       client_lost,
+        client_changed, client_invalidated, client_received,
 #ifndef RLK_NO_TRACE
         client_trace,
 #endif

@@ -209,7 +209,7 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
         machine_report(lock, node, &report);
         if (report.error == RLK_E_UNEXPECTED)
             rlk_conn_reject(conn, lock->client->now_ms);
-        machine_step(lock);
+        rlki_ready(lock);
     }
     machine_notify(lock, node, command, reply->error == RLK_OK, had);
 }

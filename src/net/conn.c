@@ -447,6 +447,8 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
             conn_distrust(conn,
                           (conn->flags & CONN_RECEIVED) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
     }
+    if (conn->calls->received != NULL)
+        conn->calls->received(conn->calls_context, conn);
     conn_pump(conn);
 }
 
