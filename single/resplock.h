@@ -929,6 +929,9 @@ typedef struct rlk_conn_calls {
      * executed the command that is answered next.
      */
     void (*invalidated)(void *context, rlk_conn *conn, uint32_t key_hash, bool all);
+    /* rlk_conn_rx_ack ends: no other call comes for the bytes that it was given. What `reply` and
+     * `invalidated` put off is done now. NULL: nothing was. */
+    void (*received)(void *context, rlk_conn *conn);
 #ifndef RLK_NO_TRACE
     /* For onlookers: its new state, "READY", or (step) the command of the handshake that it sends,
      * "HELLO"; constant text. Must not call the engine. NULL: none. */
@@ -6841,6 +6844,8 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
             conn_distrust(conn,
                           (conn->flags & CONN_RECEIVED) != 0 ? RLK_E_PROTOCOL : RLK_E_NOT_RESP);
     }
+    if (conn->calls->received != NULL)
+        conn->calls->received(conn->calls_context, conn);
     conn_pump(conn);
 }
 
@@ -9493,7 +9498,7 @@ void rlki_node_locks_forget_doubts(rlk_lock *lock)
 #define RLKI_LOCK_OPERATION_H
 
 /* Flags of a row. */
-#define RLKI_OP_LEASE  0x01u /* ends when the lease ends */
+#define RLKI_OP_LEASE  0x01u /* needs a lease, and ends with it */
 #define RLKI_OP_ONCE   0x02u /* an error of a node is its vote; nothing waits for the node */
 #define RLKI_OP_YIELDS 0x04u /* a renewal that is due comes first */
 #define RLKI_OP_WAITS  0x08u /* has rechecks and reports, and no lease */
@@ -10710,9 +10715,9 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
         node->request.tag == RLKI_PROBE)
         lock->wait.overtaken |= rlki_bit(index);
-    if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
+    if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
-    if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)
+    if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
     if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
@@ -12089,7 +12094,15 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *o
 }
 
 RLKI_API const rlki_operation rlki_keep_alive = {
-    RLK_OP_RENEW, RLKI_OP_SERVED, extend_keep_alive_call, NULL, NULL, NULL, NULL, NULL, NULL,
+    RLK_OP_RENEW,
+    RLKI_OP_LEASE | RLKI_OP_SERVED,
+    extend_keep_alive_call,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };
 
 /* ==== src/lock/inspect.h ====
@@ -13066,7 +13079,7 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
         machine_report(lock, node, &report);
         if (report.error == RLK_E_UNEXPECTED)
             rlk_conn_reject(conn, lock->client->now_ms);
-        machine_step(lock);
+        rlki_ready(lock);
     }
     machine_notify(lock, node, command, reply->error == RLK_OK, had);
 }
@@ -13355,9 +13368,11 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* To keep a lock is to learn of its loss; and a DEL is not sent a second time, so not on a
-     * stream that is known to be dead (fault 115). */
-    rlk_result entered = blocking_enter(lock, (op->flags & RLKI_OP_SERVED) != 0);
+    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
+     * second time, so not on a stream that is known to be dead (fault 115). */
+    bool serves = (op->flags & RLKI_OP_SERVED) != 0 &&
+                  ((op->flags & RLKI_OP_LEASE) == 0 || (lock != NULL && lock->state == RLKI_HELD));
+    rlk_result entered = blocking_enter(lock, serves);
     rlk_result result;
 
     if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
@@ -13761,7 +13776,6 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 
     (void)rlki_client_advance(client, rlk_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
-    rlki_machine_drain(client);
 }
 
 static void client_lost(void *context, rlk_conn *conn, rlk_request *request, bool maybe_sent)
@@ -13831,7 +13845,13 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
         rlki_notify(client, client_node(client, conn), key_hash, RLK_CAUSE_PUSH, NULL);
-    rlki_machine_drain(client);
+}
+
+/* Replies and pushes have been taken, in their order: now the locks go on. */
+static void client_received(void *context, rlk_conn *conn)
+{
+    (void)conn;
+    rlki_machine_drain((rlk_client *)context);
 }
 
 #ifndef RLK_NO_TRACE
@@ -13847,7 +13867,8 @@ static void client_trace(void *context, rlk_conn *conn, bool step, const char *w
 void rlk_client_conn_config(rlk_client *client, rlk_conn_config *config)
 {
     static const rlk_conn_calls calls = {
-        client_encode, client_reply, client_lost, client_changed, client_invalidated,
+        client_encode,  client_reply,       client_lost,
+        client_changed, client_invalidated, client_received,
 #ifndef RLK_NO_TRACE
         client_trace,
 #endif

@@ -136,9 +136,11 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* To keep a lock is to learn of its loss; and a DEL is not sent a second time, so not on a
-     * stream that is known to be dead (fault 115). */
-    rlk_result entered = blocking_enter(lock, (op->flags & RLKI_OP_SERVED) != 0);
+    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
+     * second time, so not on a stream that is known to be dead (fault 115). */
+    bool serves = (op->flags & RLKI_OP_SERVED) != 0 &&
+                  ((op->flags & RLKI_OP_LEASE) == 0 || (lock != NULL && lock->state == RLKI_HELD));
+    rlk_result entered = blocking_enter(lock, serves);
     rlk_result result;
 
     if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)

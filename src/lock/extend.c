@@ -303,5 +303,13 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *o
 }
 
 const rlki_operation rlki_keep_alive = {
-    RLK_OP_RENEW, RLKI_OP_SERVED, extend_keep_alive_call, NULL, NULL, NULL, NULL, NULL, NULL,
+    RLK_OP_RENEW,
+    RLKI_OP_LEASE | RLKI_OP_SERVED,
+    extend_keep_alive_call,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };

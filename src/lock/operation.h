@@ -11,7 +11,7 @@
 #include "state.h"
 
 /* Flags of a row. */
-#define RLKI_OP_LEASE  0x01u /* ends when the lease ends */
+#define RLKI_OP_LEASE  0x01u /* needs a lease, and ends with it */
 #define RLKI_OP_ONCE   0x02u /* an error of a node is its vote; nothing waits for the node */
 #define RLKI_OP_YIELDS 0x04u /* a renewal that is due comes first */
 #define RLKI_OP_WAITS  0x08u /* has rechecks and reports, and no lease */

@@ -348,9 +348,9 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
         node->request.tag == RLKI_PROBE)
         lock->wait.overtaken |= rlki_bit(index);
-    if ((one && lock->phase != RLKI_PHASE_WATCH) || recheck_is_asked(node))
+    if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
-    if ((one || (cause == RLK_CAUSE_RECONNECT && node->vote != RLKI_VOTE_YES)) && !busy)
+    if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
     if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */

@@ -51,6 +51,22 @@ static void test_lock_blocking_second_call_leaves_the_first(void **state)
     assert_result(rlk_lock_close(&subject), RLK_UNKNOWN);
 }
 
+/* What needs a lock that is held, of one that is not: nothing is waited for, and so no connection
+ * begins. */
+static void test_lock_blocking_of_nothing_waits_for_nothing(void **state)
+{
+    (void)state;
+    harness_start(&h, 1);
+    harness_lock(&h, &subject, 30000);
+    h.waits = 0;
+    assert_result(rlk_release(&subject), RLK_NOT_HELD);
+    assert_result(rlk_extend(&subject, 1000), RLK_NOT_HELD);
+    assert_result(rlk_renew(&subject, RLK_DEFAULT), RLK_NOT_HELD);
+    assert_result(rlk_check(&subject), RLK_NOT_HELD);
+    assert_result(rlk_keep_alive(&subject), RLK_NOT_HELD);
+    assert_int_equal(h.waits, 0);
+}
+
 static void test_lock_blocking_waits_for_the_holder(void **state)
 {
     (void)state;
@@ -601,6 +617,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_blocking_cycle),
         cmocka_unit_test(test_lock_blocking_second_call_leaves_the_first),
+        cmocka_unit_test(test_lock_blocking_of_nothing_waits_for_nothing),
         cmocka_unit_test(test_lock_blocking_waits_for_the_holder),
         cmocka_unit_test(test_lock_blocking_cancelled_while_waiting),
         cmocka_unit_test(test_lock_blocking_closed_while_waiting),

@@ -5,6 +5,7 @@
  */
 #include "lock_tracked.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -31,6 +32,23 @@ static void test_lock_waiting_push_wakes_at_once(void **state)
         assert_int_equal(h.now_ms, HARNESS_START + 400);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
     }
+}
+
+/* In one read with the answer that has the server notify. */
+static void test_lock_waiting_push_in_one_read_with_the_ttl(void **state)
+{
+    rlk_lock lock;
+    char reply[96];
+    (void)state;
+    tracked_unanswered(&h, &lock);
+    harness_reply(&h, 0, HARNESS_NIL);
+    (void)snprintf(reply, sizeof reply,
+                   ":86400000\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$%zu\r\n%s\r\n",
+                   strlen(HARNESS_KEY), HARNESS_KEY);
+    harness_reply(&h, 0, reply);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
+    assert_int_equal(h.now_ms, HARNESS_START);
 }
 
 /* Faults 76, 85: the table of the server is full, or the same name changed in another database. The
@@ -335,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_waiting_push_wakes_at_once),
+        cmocka_unit_test(test_lock_waiting_push_in_one_read_with_the_ttl),
         cmocka_unit_test(test_fault_76_85_push_for_nothing),
         cmocka_unit_test(test_lock_waiting_push_of_another_key),
         cmocka_unit_test(test_lock_waiting_push_before_pttl_is_ignored),
