@@ -441,11 +441,8 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
 
 void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report)
 {
-    rlk_reply refused;
+    static const rlk_reply refused = {RLK_RESP_ERROR, 0, NULL, 0, RLK_E_DANGLING};
 
-    memset(&refused, 0, sizeof refused);
-    refused.type = RLK_RESP_ERROR;
-    refused.error = RLK_E_DANGLING;
     node_lock_clear(node, RLKI_NODE_RETRY);
     rlki_node_lock_reply(node, &refused, 0, report);
 }

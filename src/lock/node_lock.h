@@ -49,7 +49,7 @@ typedef struct rlki_report {
     bool repeated;          /* of NOT_OURS: after an earlier release whose reply was lost */
     int16_t error;          /* of REFUSED and LOST; of NOT_OURS RLK_E_WRONGTYPE, or RLK_OK */
     int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
-    const rlk_reply *reply; /* of a query */
+    const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
 /* The lock that a node lock is part of. */
