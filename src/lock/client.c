@@ -5,7 +5,7 @@
  */
 #include "clock.h"
 #include "lease.h"
-#include "limits.h"
+#include "refusal.h"
 #include "machine.h"
 #include "notify.h"
 #include "script.h"

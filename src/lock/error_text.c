@@ -5,7 +5,7 @@
 #include "acquire.h"
 #include "command.h"
 #include "lease.h"
-#include "limits.h"
+#include "refusal.h"
 #include "node_lock.h"
 #include "text_out.h"
 

@@ -6,7 +6,7 @@
 #include "events.h"
 #include "extend.h"
 #include "lease.h"
-#include "limits.h"
+#include "refusal.h"
 #include "machine.h"
 #include "notify.h"
 #include "recheck.h"

@@ -24,6 +24,6 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
 void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent);
 
 /* The connection of a node became ready, or failed. */
-void rlki_machine_changed(rlk_lock *lock, unsigned node);
+void rlki_machine_changed(rlk_lock *lock, unsigned index);
 
 #endif

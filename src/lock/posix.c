@@ -5,7 +5,7 @@
 #include "../net/posix/socket_wait.h"
 #include "../net/posix/wakeup.h"
 #include "clock.h"
-#include "limits.h"
+#include "refusal.h"
 #include "trace.h"
 
 #include "resplock/posix.h"

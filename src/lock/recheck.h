@@ -26,7 +26,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms);
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted);
 
 /* The key changed on a node, as far as is known: the server's notification, or one of our own. */
-void rlki_recheck_notified(rlk_lock *lock, unsigned node, rlk_cause cause);
+void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause);
 
 /* The attempt under way, or a probe of several nodes, was in vain. */
 void rlki_recheck_in_vain(rlk_lock *lock);

@@ -16,7 +16,7 @@ typedef struct error_row {
 
 #define ERROR_CODE(text, hash, meaning, scope) {hash, meaning, RLKI_SCOPE_##scope, 0},
 #define ERROR_SENTENCE(text, hash, meaning, scope)                                                 \
-    {hash, meaning, RLKI_SCOPE_##scope, sizeof text - 1},
+    {hash, meaning, RLKI_SCOPE_##scope, sizeof(text) - 1},
 
 /* A term of a sum.
  * NOLINTNEXTLINE(bugprone-macro-parentheses) */

@@ -81,7 +81,7 @@ static void test_client_check_names_limits(void **state)
 
 static void test_client_check_names_a_cluster(void **state)
 {
-    server_config config = {.lines = SERVER_LINES("cluster-enabled yes")};
+    server_config config = {.cluster = true};
 
     (void)state;
     redis = server_start(&config);

@@ -177,17 +177,15 @@ static void test_fault_97_moved_and_ask(void **state)
 /* A real one, that knows another node, whose slot the key's is. */
 static void test_fault_97_real_cluster(void **state)
 {
-    char bus[32];
     char path[256];
     FILE *file;
-    server_config config = {.tcp = true,
-                            .lines = SERVER_LINES("cluster-enabled yes", bus,
-                                                  "cluster-node-timeout 600000",
-                                                  "cluster-config-file nodes.conf")};
+    server_config config = {
+        .tcp = true,
+        .cluster = true,
+        .lines = SERVER_LINES("cluster-node-timeout 600000", "cluster-config-file nodes.conf")};
     const char *url;
 
     (void)state;
-    (void)snprintf(bus, sizeof bus, "cluster-port %d", 20000 + (int)(support_now_ms() % 10000));
     primary = server_start(&config);
     server_stop(primary);
     (void)snprintf(path, sizeof path, "%s/nodes.conf", server_folder(primary));

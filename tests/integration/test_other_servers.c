@@ -218,7 +218,7 @@ static void test_fault_104_sentinel(void **state)
 /* Fault 104: a cluster has one database, and says so in words of its own; so do proxies. */
 static void test_fault_104_select_not_known(void **state)
 {
-    server_config config = {.lines = SERVER_LINES("cluster-enabled yes")};
+    server_config config = {.cluster = true};
     static const char *const words[] = {
         "-ERR unknown command 'SELECT'\r\n",
         "-ERR unsupported command\r\n",

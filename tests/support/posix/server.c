@@ -38,7 +38,9 @@ struct server {
     int port;
     int reserved;  /* bound to the port, never listening: nobody else gets it */
     int reserved6; /* -1: no IPv6 here */
-    int fd;        /* administrator's connection, -1: none */
+    int bus;       /* the port of the cluster's bus; 0: no cluster's node */
+    int bus_reserved;
+    int fd; /* administrator's connection, -1: none */
     int sent[SERVER_SENT];
     size_t sent_len;
     admin_text texts[SERVER_TEXTS];
@@ -128,6 +130,10 @@ static void server_configure(const server *redis, const server_config *config)
                 config->tls_cert, config->tls_key, config->tls_cert);
     if (redis->port != 0)
         fprintf(file, "bind 127.0.0.1%s\n", redis->reserved6 >= 0 ? " ::1" : "");
+    else if (redis->bus != 0)
+        fprintf(file, "bind 127.0.0.1\n"); /* of the bus */
+    if (redis->bus != 0)
+        fprintf(file, "cluster-enabled yes\ncluster-port %d\n", redis->bus);
     fprintf(file, "unixsocket %s\nunixsocketperm 700\ndir %s\nlogfile %s\n", redis->path,
             redis->folder, redis->log);
     fprintf(file, "save \"\"\nappendonly no\ndaemonize no\nenable-debug-command yes\n");
@@ -430,6 +436,7 @@ server *server_start(const server_config *config)
     redis->fd = -1;
     redis->reserved = -1;
     redis->reserved6 = -1;
+    redis->bus_reserved = -1;
     redis->folder = support_folder_new();
     redis->next = server_all;
     server_all = redis;
@@ -441,6 +448,11 @@ server *server_start(const server_config *config)
     snprintf(redis->url, sizeof redis->url, "unix://%s", redis->path);
     if (config->tcp)
         server_reserve_both(redis);
+    if (config->cluster) {
+        redis->bus_reserved = server_reserve(AF_INET, &redis->bus);
+        if (redis->bus_reserved < 0)
+            support_fail("no TCP port: %s", strerror(errno));
+    }
     server_configure(redis, config);
     server_launch(redis);
     server_wait_ready(redis);
@@ -491,6 +503,8 @@ void server_free(server *redis)
         close(redis->reserved);
     if (redis->reserved6 >= 0)
         close(redis->reserved6);
+    if (redis->bus_reserved >= 0)
+        close(redis->bus_reserved);
     for (i = 0; i < SERVER_TEXTS; i++)
         admin_text_free(&redis->texts[i]);
     support_folder_remove(redis->folder);

@@ -27,6 +27,7 @@ typedef struct server server;
 typedef struct server_config {
     bool tcp;                 /* also on 127.0.0.1 and, where there is IPv6, ::1; the port stays
                                  reserved over stops and restarts */
+    bool cluster;             /* a cluster's node, with a bus port that is nobody's */
     const char *tls_cert;     /* the TCP port speaks TLS, with these files, and asks for no */
     const char *tls_key;      /* certificate of the client; for programs under test only */
     const char *password;     /* requirepass; the administrator uses it too */

@@ -2,8 +2,8 @@
  *
  * Numbers that were refused, and those that fit.
  */
-#ifndef RLKI_LOCK_LIMITS_H
-#define RLKI_LOCK_LIMITS_H
+#ifndef RLKI_LOCK_REFUSAL_H
+#define RLKI_LOCK_REFUSAL_H
 
 #include "state.h"
 

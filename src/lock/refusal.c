@@ -3,7 +3,7 @@
  * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
  * rlk_lock_error.
  */
-#include "limits.h"
+#include "refusal.h"
 #include "../net/limit.h"
 #include "lease.h"
 #include "text_out.h"
@@ -51,7 +51,7 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 }
 
 /* "; ttl_ms is 1000, and must be from 2024 to 2073600000", "... must be at least 2708" */
-static void limits_put(text_out *out, const rlk_refusal *refusal)
+static void refusal_put(text_out *out, const rlk_refusal *refusal)
 {
     bool negative = refusal->number < 0;
     int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
@@ -74,7 +74,7 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 void rlki_text_refusal(text_out *out, const rlk_client *client)
 {
     if (client->refusal.name != NULL)
-        limits_put(out, &client->refusal);
+        refusal_put(out, &client->refusal);
 }
 
 void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
@@ -86,7 +86,7 @@ void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
     refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
     refusal.most = UINT32_MAX;
     if (error == RLK_E_CREDENTIALS && refusal.least > 0)
-        limits_put(out, &refusal);
+        refusal_put(out, &refusal);
 }
 
 void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operation,
@@ -114,7 +114,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
         rlki_text_string(out, "; the lease is as long as it may be");
         return;
     }
-    limits_put(out, &refusal);
+    refusal_put(out, &refusal);
     if (operation == RLK_OP_EXTEND)
         return;
     rlki_text_string(out, " with a node_timeout_ms of ");
