@@ -3921,7 +3921,7 @@ typedef struct error_row {
 
 #define ERROR_CODE(text, hash, meaning, scope) {hash, meaning, RLKI_SCOPE_##scope, 0},
 #define ERROR_SENTENCE(text, hash, meaning, scope)                                                 \
-    {hash, meaning, RLKI_SCOPE_##scope, sizeof text - 1},
+    {hash, meaning, RLKI_SCOPE_##scope, sizeof(text) - 1},
 
 /* A term of a sum.
  * NOLINTNEXTLINE(bugprone-macro-parentheses) */
@@ -8256,7 +8256,7 @@ typedef struct rlki_report {
     bool repeated;          /* of NOT_OURS: after an earlier release whose reply was lost */
     int16_t error;          /* of REFUSED and LOST; of NOT_OURS RLK_E_WRONGTYPE, or RLK_OK */
     int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
-    const rlk_reply *reply; /* of a query */
+    const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
 /* The lock that a node lock is part of. */
@@ -8341,8 +8341,8 @@ RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
 
 /* Puts a lock on the list of those that are stepped before the call into the engine ends. */
 RLKI_API void rlki_ready(rlk_lock *lock);
-/* Takes a lock off it. */
-RLKI_API void rlki_ready_drop(rlk_lock *lock);
+/* Takes the first lock off it; NULL: there is none. */
+RLKI_API rlk_lock *rlki_ready_take(rlk_client *client);
 
 #endif
 
@@ -8406,24 +8406,17 @@ void rlki_ready(rlk_lock *lock)
     client->ready_tail = lock;
 }
 
-void rlki_ready_drop(rlk_lock *lock)
+rlk_lock *rlki_ready_take(rlk_client *client)
 {
-    rlk_client *client = lock->client;
-    rlk_lock *before = NULL;
-    rlk_lock *next = lock->ready_next != lock ? lock->ready_next : NULL;
+    rlk_lock *lock = client->ready_head;
 
-    if (lock->ready_next == NULL)
-        return;
-    if (client->ready_head != lock)
-        for (before = client->ready_head; before->ready_next != lock;)
-            before = before->ready_next;
+    if (lock == NULL)
+        return NULL;
+    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
+    if (client->ready_head == NULL)
+        client->ready_tail = NULL;
     lock->ready_next = NULL;
-    if (before == NULL)
-        client->ready_head = next;
-    else
-        before->ready_next = next != NULL ? next : before;
-    if (next == NULL)
-        client->ready_tail = before;
+    return lock;
 }
 
 /* ==== src/lock/lease.h ====
@@ -9421,11 +9414,8 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
 
 void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report)
 {
-    rlk_reply refused;
+    static const rlk_reply refused = {RLK_RESP_ERROR, 0, NULL, 0, RLK_E_DANGLING};
 
-    memset(&refused, 0, sizeof refused);
-    refused.type = RLK_RESP_ERROR;
-    refused.error = RLK_E_DANGLING;
     node_lock_clear(node, RLKI_NODE_RETRY);
     rlki_node_lock_reply(node, &refused, 0, report);
 }
@@ -9776,7 +9766,7 @@ bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
     rlk_result why = rlk_conn_result(rlki_route(lock, node));
 
-    return lock->op != NULL && lock->second_try & rlki_bit(node) &&
+    return lock->second_try & rlki_bit(node) &&
            (lock->op->flags & RLKI_OP_ONCE || lock->flags & RLKI_LOCK_TRY) &&
            (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }
@@ -9902,7 +9892,7 @@ RLKI_API void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t
 RLKI_API void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted);
 
 /* The key changed on a node, as far as is known: the server's notification, or one of our own. */
-RLKI_API void rlki_recheck_notified(rlk_lock *lock, unsigned node, rlk_cause cause);
+RLKI_API void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause);
 
 /* The attempt under way, or a probe of several nodes, was in vain. */
 RLKI_API void rlki_recheck_in_vain(rlk_lock *lock);
@@ -10124,7 +10114,7 @@ RLKI_API bool rlki_queue_is_held(const rlk_lock *lock);
 
 /* Returns false if a lock of the client holds the key of this one, and has not had the server
  * notify of it there. */
-RLKI_API bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node);
+RLKI_API bool rlki_queue_is_watched(const rlk_lock *lock);
 
 /* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
  * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
@@ -10251,13 +10241,13 @@ bool rlki_queue_is_held(const rlk_lock *lock)
     return false;
 }
 
-bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node)
+bool rlki_queue_is_watched(const rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            (other->hold.watch_ms != RLK_NEVER || (other->hold.dirty & rlki_bit(node)) != 0))
+            other->hold.watch_ms != RLK_NEVER)
             return false;
     return true;
 }
@@ -10517,8 +10507,7 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
-        rlki_queue_is_watched(lock, node->index) &&
+    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK && rlki_queue_is_watched(lock) &&
         rlk_conn_missed(rlki_route(lock, node->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -10719,7 +10708,7 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
-    if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
+    if (busy && cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
         pause_ms = lock->retry_min_ms;
@@ -11420,7 +11409,7 @@ static bool acquire_step(rlk_lock *lock)
 /* Somebody has the key: no, unless it may be an orphan of our own. */
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
-    if (node->orphans > 0 && !(lock->wait.compared & rlki_bit(node->index))) {
+    if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
         lock->wait.compared |= rlki_bit(node->index);
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
@@ -11472,11 +11461,9 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
             rlki_node_lock_ask(node, report->maybe_sent ? (unsigned)RLKI_CONFIRM : report->command);
         }
         break;
-    case RLKI_REPORT_REFUSED:
+    default: /* RLKI_REPORT_REFUSED */
         rlki_lock_note(lock, node->index, report->command, error);
         node->vote = RLKI_VOTE_ERROR;
-        break;
-    default:
         break;
     }
 }
@@ -11488,7 +11475,7 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
                           report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
-    if (report->votes && node->vote == RLKI_VOTE_NONE)
+    if (report->votes)
         node->vote = RLKI_VOTE_NO;
 }
 
@@ -11496,9 +11483,9 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 {
     if (report->command == RLKI_PROBE)
         acquire_probed(lock, node, report);
-    else if (report->command == RLKI_RELEASE && report->kind != RLKI_REPORT_NOTHING)
+    else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
-    else if (report->votes && node->vote == RLKI_VOTE_NONE)
+    else if (report->votes)
         acquire_voted(lock, node, report);
     if (acquire_is_observed(lock))
         lock->campaign->observe(lock, node, report);
@@ -11811,7 +11798,7 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
 
 static bool extend_is_check(const rlk_lock *lock)
 {
-    return lock->op != NULL && lock->op->id == RLK_OP_CHECK;
+    return lock->op->id == RLK_OP_CHECK;
 }
 
 /* Takes back checks under way, and raises if they are meant too; true if something of a raise was
@@ -11926,12 +11913,10 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
         rlki_lock_note(lock, node->index, report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
-    case RLKI_REPORT_LOST: /* a raise: checks go on by themselves */
+    default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
         if (report->maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_node_lock_ask(node, report->command);
-        break;
-    default:
         break;
     }
 }
@@ -12510,10 +12495,8 @@ static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
             lock->lost_cause = report->lost_cause;
         break;
-    case RLKI_REPORT_REFUSED:
+    default: /* RLKI_REPORT_REFUSED */
         node->vote = RLKI_VOTE_ERROR;
-        break;
-    default:
         break;
     }
 }
@@ -12632,7 +12615,7 @@ RLKI_API void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_
 RLKI_API void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent);
 
 /* The connection of a node became ready, or failed. */
-RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned node);
+RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 
 #endif
 
@@ -12764,7 +12747,7 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
     uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
 
 #ifdef __GNUC__
-    return rest == 0 ? 0 : (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
+    return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
 #else
     unsigned level = 0;
 
@@ -13100,10 +13083,9 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
 void rlki_machine_drain(rlk_client *client)
 {
-    while (client->ready_head != NULL) {
-        rlk_lock *lock = client->ready_head;
+    rlk_lock *lock;
 
-        rlki_ready_drop(lock);
+    while ((lock = rlki_ready_take(client)) != NULL) {
         if (machine_is_due(lock))
             rlki_machine_tick(lock);
         else
@@ -13515,12 +13497,12 @@ rlk_result rlk_client_check(rlk_client *client)
     return result;
 }
 
-/* ==== src/lock/limits.h ====
+/* ==== src/lock/refusal.h ====
  *
  * Numbers that were refused, and those that fit.
  */
-#ifndef RLKI_LOCK_LIMITS_H
-#define RLKI_LOCK_LIMITS_H
+#ifndef RLKI_LOCK_REFUSAL_H
+#define RLKI_LOCK_REFUSAL_H
 
 /* Remembers which number was refused, and from where to where it fits (`most` UINT32_MAX: no
  * bound); a NULL name: none was. */
@@ -13616,7 +13598,7 @@ void rlki_text_string(text_out *out, const char *string)
 }
 #endif
 
-/* ==== src/lock/limits.c ====
+/* ==== src/lock/refusal.c ====
  *
  * Numbers that were refused, and those that fit: for the texts of rlk_client_error and
  * rlk_lock_error.
@@ -13665,7 +13647,7 @@ uint32_t rlki_ttl_least(const rlk_client *client, int64_t node_timeout_ms)
 }
 
 /* "; ttl_ms is 1000, and must be from 2024 to 2073600000", "... must be at least 2708" */
-static void limits_put(text_out *out, const rlk_refusal *refusal)
+static void refusal_put(text_out *out, const rlk_refusal *refusal)
 {
     bool negative = refusal->number < 0;
     int64_t size = negative ? -(refusal->number + 1) : refusal->number; /* of INT64_MIN too */
@@ -13688,7 +13670,7 @@ static void limits_put(text_out *out, const rlk_refusal *refusal)
 void rlki_text_refusal(text_out *out, const rlk_client *client)
 {
     if (client->refusal.name != NULL)
-        limits_put(out, &client->refusal);
+        refusal_put(out, &client->refusal);
 }
 
 void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
@@ -13700,7 +13682,7 @@ void rlki_text_conn_limit(text_out *out, const rlk_conn *conn, rlk_result error)
     refusal.least = (uint32_t)rlk_conn_tx_needed(conn);
     refusal.most = UINT32_MAX;
     if (error == RLK_E_CREDENTIALS && refusal.least > 0)
-        limits_put(out, &refusal);
+        refusal_put(out, &refusal);
 }
 
 void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operation,
@@ -13728,7 +13710,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
         rlki_text_string(out, "; the lease is as long as it may be");
         return;
     }
-    limits_put(out, &refusal);
+    refusal_put(out, &refusal);
     if (operation == RLK_OP_EXTEND)
         return;
     rlki_text_string(out, " with a node_timeout_ms of ");
@@ -14141,7 +14123,7 @@ static void election_ask(rlk_lock *lock)
 /* The first half of an answer: the token is the one that was known. */
 static bool election_is_same(const rlk_holder *holder, const rlk_reply *reply)
 {
-    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK && reply->data != NULL &&
+    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK &&
            reply->len == holder->token_len && holder->token_len <= RLK_TOKEN_MAX &&
            memcmp(reply->data, holder->token, reply->len) == 0;
 }
@@ -14953,7 +14935,6 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_recheck_leave(lock);
-    rlki_ready_drop(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else

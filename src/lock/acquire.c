@@ -515,7 +515,7 @@ static bool acquire_step(rlk_lock *lock)
 /* Somebody has the key: no, unless it may be an orphan of our own. */
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
-    if (node->orphans > 0 && !(lock->wait.compared & rlki_bit(node->index))) {
+    if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
         lock->wait.compared |= rlki_bit(node->index);
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
@@ -567,11 +567,9 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
             rlki_node_lock_ask(node, report->maybe_sent ? (unsigned)RLKI_CONFIRM : report->command);
         }
         break;
-    case RLKI_REPORT_REFUSED:
+    default: /* RLKI_REPORT_REFUSED */
         rlki_lock_note(lock, node->index, report->command, error);
         node->vote = RLKI_VOTE_ERROR;
-        break;
-    default:
         break;
     }
 }
@@ -583,7 +581,7 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
                           report->error == RLK_E_DANGLING ? RLKI_TTL_ABSENT : report->ttl_ms);
-    if (report->votes && node->vote == RLKI_VOTE_NONE)
+    if (report->votes)
         node->vote = RLKI_VOTE_NO;
 }
 
@@ -591,9 +589,9 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 {
     if (report->command == RLKI_PROBE)
         acquire_probed(lock, node, report);
-    else if (report->command == RLKI_RELEASE && report->kind != RLKI_REPORT_NOTHING)
+    else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
-    else if (report->votes && node->vote == RLKI_VOTE_NONE)
+    else if (report->votes)
         acquire_voted(lock, node, report);
     if (acquire_is_observed(lock))
         lock->campaign->observe(lock, node, report);

@@ -59,22 +59,15 @@ void rlki_ready(rlk_lock *lock)
     client->ready_tail = lock;
 }
 
-void rlki_ready_drop(rlk_lock *lock)
+rlk_lock *rlki_ready_take(rlk_client *client)
 {
-    rlk_client *client = lock->client;
-    rlk_lock *before = NULL;
-    rlk_lock *next = lock->ready_next != lock ? lock->ready_next : NULL;
+    rlk_lock *lock = client->ready_head;
 
-    if (lock->ready_next == NULL)
-        return;
-    if (client->ready_head != lock)
-        for (before = client->ready_head; before->ready_next != lock;)
-            before = before->ready_next;
+    if (lock == NULL)
+        return NULL;
+    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
+    if (client->ready_head == NULL)
+        client->ready_tail = NULL;
     lock->ready_next = NULL;
-    if (before == NULL)
-        client->ready_head = next;
-    else
-        before->ready_next = next != NULL ? next : before;
-    if (next == NULL)
-        client->ready_tail = before;
+    return lock;
 }

@@ -27,7 +27,7 @@ uint32_t rlki_lock_pause(const rlk_lock *lock);
 
 /* Puts a lock on the list of those that are stepped before the call into the engine ends. */
 void rlki_ready(rlk_lock *lock);
-/* Takes a lock off it. */
-void rlki_ready_drop(rlk_lock *lock);
+/* Takes the first lock off it; NULL: there is none. */
+rlk_lock *rlki_ready_take(rlk_client *client);
 
 #endif

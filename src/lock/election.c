@@ -56,7 +56,7 @@ static void election_ask(rlk_lock *lock)
 /* The first half of an answer: the token is the one that was known. */
 static bool election_is_same(const rlk_holder *holder, const rlk_reply *reply)
 {
-    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK && reply->data != NULL &&
+    return holder->result == RLK_OK && reply->type == RLK_RESP_BULK &&
            reply->len == holder->token_len && holder->token_len <= RLK_TOKEN_MAX &&
            memcmp(reply->data, holder->token, reply->len) == 0;
 }

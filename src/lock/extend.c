@@ -20,7 +20,7 @@
 
 static bool extend_is_check(const rlk_lock *lock)
 {
-    return lock->op != NULL && lock->op->id == RLK_OP_CHECK;
+    return lock->op->id == RLK_OP_CHECK;
 }
 
 /* Takes back checks under way, and raises if they are meant too; true if something of a raise was
@@ -135,12 +135,10 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
         rlki_lock_note(lock, node->index, report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
-    case RLKI_REPORT_LOST: /* a raise: checks go on by themselves */
+    default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
         if (report->maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_node_lock_ask(node, report->command);
-        break;
-    default:
         break;
     }
 }

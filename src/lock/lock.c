@@ -207,7 +207,6 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_recheck_leave(lock);
-    rlki_ready_drop(lock);
     if (lock->prev)
         lock->prev->next = lock->next;
     else

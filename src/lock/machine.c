@@ -230,10 +230,9 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
 void rlki_machine_drain(rlk_client *client)
 {
-    while (client->ready_head != NULL) {
-        rlk_lock *lock = client->ready_head;
+    rlk_lock *lock;
 
-        rlki_ready_drop(lock);
+    while ((lock = rlki_ready_take(client)) != NULL) {
         if (machine_is_due(lock))
             rlki_machine_tick(lock);
         else

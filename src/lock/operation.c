@@ -87,7 +87,7 @@ bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
     rlk_result why = rlk_conn_result(rlki_route(lock, node));
 
-    return lock->op != NULL && lock->second_try & rlki_bit(node) &&
+    return lock->second_try & rlki_bit(node) &&
            (lock->op->flags & RLKI_OP_ONCE || lock->flags & RLKI_LOCK_TRY) &&
            (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }

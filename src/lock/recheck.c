@@ -150,8 +150,7 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK &&
-        rlki_queue_is_watched(lock, node->index) &&
+    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK && rlki_queue_is_watched(lock) &&
         rlk_conn_missed(rlki_route(lock, node->index))) {
         RLKI_COUNT(lock->client, silent);
     }
@@ -352,7 +351,7 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
-    if (cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD && busy)
+    if (busy && cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
         pause_ms = lock->retry_min_ms;

@@ -70,10 +70,8 @@ static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
             lock->lost_cause = report->lost_cause;
         break;
-    case RLKI_REPORT_REFUSED:
+    default: /* RLKI_REPORT_REFUSED */
         node->vote = RLKI_VOTE_ERROR;
-        break;
-    default:
         break;
     }
 }

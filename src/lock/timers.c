@@ -25,7 +25,7 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
     uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
 
 #ifdef __GNUC__
-    return rest == 0 ? 0 : (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
+    return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
 #else
     unsigned level = 0;
 

@@ -102,13 +102,13 @@ bool rlki_queue_is_held(const rlk_lock *lock)
     return false;
 }
 
-bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node)
+bool rlki_queue_is_watched(const rlk_lock *lock)
 {
     const rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            (other->hold.watch_ms != RLK_NEVER || (other->hold.dirty & rlki_bit(node)) != 0))
+            other->hold.watch_ms != RLK_NEVER)
             return false;
     return true;
 }

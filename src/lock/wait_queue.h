@@ -27,7 +27,7 @@ bool rlki_queue_is_held(const rlk_lock *lock);
 
 /* Returns false if a lock of the client holds the key of this one, and has not had the server
  * notify of it there. */
-bool rlki_queue_is_watched(const rlk_lock *lock, unsigned node);
+bool rlki_queue_is_watched(const rlk_lock *lock);
 
 /* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
  * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for

@@ -54,9 +54,9 @@ typedef struct harness_queue {
 } harness_queue;
 
 typedef struct harness_entry {
-    char key[24]; /* empty: no such entry */
-    char token[RLK_TOKEN_MAX + 1];
-    int64_t expiry_ms; /* RLK_NEVER: none */
+    char key[24];                   /* empty: no such entry */
+    char token[RLK_TOKEN_MAX + 16]; /* or what is too long for one */
+    int64_t expiry_ms;              /* RLK_NEVER: none */
     bool wrong_type;
 } harness_entry;
 

@@ -399,6 +399,40 @@ static void test_lock_acquire_late_compare_only_looks(void **state)
     harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
 }
 
+/* A compare of a SET that was lost is under way when the others are a quorum: its answer counts for
+ * the lease; or, where an extend begins meanwhile, the extend's own follows. */
+static void test_lock_acquire_compare_that_is_late(void **state)
+{
+    unsigned extends;
+
+    (void)state;
+    for (extends = 0; extends < 2; extends++) {
+        rlk_lock lock;
+
+        harness_start(&h, 3);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+        harness_expect_all(&h, 0, 3, HARNESS_SET);
+        harness_cut(&h, 2);
+        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        (void)harness_expect(&h, 2, HARNESS_RAISE);
+        harness_reply_all(&h, 0, 2, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        if (extends == 1)
+            assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+        harness_reply(&h, 2, ":30000\r\n");
+        assert_true(rlk_is_held(&lock));
+        if (extends == 0) {
+            harness_expect_quiet(&h, 3);
+            continue;
+        }
+        harness_expect_no_event(&h);
+        harness_reply(&h, 2, ":30950\r\n");
+        harness_reply(&h, 0, ":30950\r\n");
+        harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
+    }
+}
+
 /* An undo of another round's token that is answered "deleted" says nothing of the token that is
  * released. */
 static void test_lock_acquire_late_undo_is_no_answer_to_a_release(void **state)
@@ -467,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_lock_acquire_set_that_never_left),
         cmocka_unit_test(test_lock_acquire_unsettled_is_unknown),
         cmocka_unit_test(test_lock_acquire_late_compare_only_looks),
+        cmocka_unit_test(test_lock_acquire_compare_that_is_late),
         cmocka_unit_test(test_lock_acquire_late_undo_is_no_answer_to_a_release),
         cmocka_unit_test(test_lock_acquire_after_shutdown),
     };

@@ -594,6 +594,40 @@ static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
     }
 }
 
+/* Only the loss is pulled while the query blocks: it follows again when the query has its result. */
+static int pull_the_loss(harness *own)
+{
+    rlk_event event;
+
+    if (own->waits == 2) {
+        assert_true(harness_execute(harness_link_of(own, 0))); /* the renewal, which is refused */
+        assert_true(harness_deliver(harness_link_of(own, 0)));
+        while (rlk_client_next_event(own->client, &event)) {
+        }
+        assert_int_equal(event.type, RLK_EV_LOST);
+    } else if (own->waits > 2) {
+        harness_serve(own, 0);
+    }
+    return own->waits > 50 ? -1 : 0;
+}
+
+static void test_lock_blocking_query_of_a_leader_whose_loss_is_pulled(void **state)
+{
+    static rlk_lock lead;
+    rlk_holder holder;
+
+    (void)state;
+    start_leading(&lead);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_advance(&h, 11000); /* a renewal is under way, and will be refused */
+    h.on_wait = pull_the_loss;
+    h.waits = 0;
+    assert_result(rlk_query(&lead, &holder, 1), RLK_OK);
+    h.on_wait = NULL;
+    assert_int_equal(rlk_lock_operation(&lead), RLK_OP_ACQUIRE);
+    harness_expect_no_event(&h);
+}
+
 /* A leader's scope ends while it is lost and asks: it does not follow again. */
 static void test_lock_blocking_scope_of_a_leader_that_is_lost(void **state)
 {
@@ -637,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_lock_blocking_scope_releases),
         cmocka_unit_test(test_lock_blocking_scope_in_a_child),
         cmocka_unit_test(test_lock_blocking_query_of_a_leader_that_is_lost),
+        cmocka_unit_test(test_lock_blocking_query_of_a_leader_whose_loss_is_pulled),
         cmocka_unit_test(test_lock_blocking_scope_of_a_leader_that_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

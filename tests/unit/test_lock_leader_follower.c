@@ -77,6 +77,27 @@ static void expect_nobody(rlk_lock *lock)
     assert_false(leader.ours);
 }
 
+/* A value that is longer than a token can be is nobody's name, however often it is seen. */
+static void test_lock_leader_follower_value_that_is_no_token(void **state)
+{
+    char value[RLK_TOKEN_MAX + 8];
+    rlk_lock lock;
+    unsigned i;
+
+    (void)state;
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = '\0';
+    begin(1, 5000);
+    put_by_another(value, 5000);
+    campaign(&lock, memory[0]);
+    for (i = 0; i < 3; i++) {
+        serve();
+        expect_nobody(&lock);
+        harness_advance(&h, 1000);
+        put_by_another(value, 5000);
+    }
+}
+
 /* Behind a leader, who renews, is followed by another, and by the follower itself. */
 static void test_lock_leader_follower_knows_who_leads(void **state)
 {
@@ -319,6 +340,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_leader_follower_knows_who_leads),
+        cmocka_unit_test(test_lock_leader_follower_value_that_is_no_token),
         cmocka_unit_test(test_lock_leader_follower_does_not_forget),
         cmocka_unit_test(test_lock_leader_follower_does_not_believe_an_old_answer),
         cmocka_unit_test(test_lock_leader_follower_without_memory_asks_nothing),

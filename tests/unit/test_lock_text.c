@@ -49,6 +49,8 @@ static void test_lock_text_names_what_failed(void **state)
     assert_contains(rlk_lock_error(&lock), "NOT_HELD");
     assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
     assert_contains(rlk_lock_error(&lock), "E_TIMES");
+    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    assert_contains(rlk_lock_error(&lock), "E_TIMES"); /* it has no result yet */
     assert_contains(rlk_client_error(NULL), "NULL");
 }
 

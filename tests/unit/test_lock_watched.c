@@ -406,6 +406,36 @@ static void test_lock_watched_not_yet_is_no_fault_of_the_server(void **state)
     }
 }
 
+/* Nor while the compare that begins the watch is not answered. */
+static void test_lock_watched_not_answered_is_no_fault_of_the_server(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock locks[2];
+    unsigned i;
+
+    (void)state;
+    config.recheck_max_ms = 250;
+    config.watch_after_ms = 10;
+    start(1);
+    for (i = 0; i < 2; i++)
+        assert_result(rlk_lock_init(&locks[i], h.client, HARNESS_KEY, &config), RLK_OK);
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+    for (i = 0; i < 2; i++)
+        assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
+    serve_all();
+    harness_delete(&h, 0, HARNESS_KEY);
+    serve_all();
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    delete_silently(0);
+    harness_advance(&h, 250);
+    assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
+    (void)harness_expect(&h, 0, HARNESS_CHECK);
+    serve_all();
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    assert_int_equal(harness_link_of(&h, 0)->conn.missed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_lock_watched_when_it_moves),
         cmocka_unit_test(test_lock_watched_without_a_stream),
         cmocka_unit_test(test_lock_watched_not_yet_is_no_fault_of_the_server),
+        cmocka_unit_test(test_lock_watched_not_answered_is_no_fault_of_the_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
