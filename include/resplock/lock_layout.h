@@ -143,9 +143,8 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read; /* nodes that said who holds it, since they were found busy last */
-    uint32_t
-        overtaken; /* nodes where another lock of the client lets go behind what this one asks */
+    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
+    uint32_t overtaken; /* nodes where another lock of the client lets go behind our command */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
