@@ -138,11 +138,15 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
 {
     /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
      * second time, so not on a stream that is known to be dead (fault 115). */
-    bool serves = (op->flags & RLKI_OP_SERVED) != 0 &&
-                  ((op->flags & RLKI_OP_LEASE) == 0 || (lock != NULL && lock->state == RLKI_HELD));
-    rlk_result entered = blocking_enter(lock, serves);
+    rlk_result entered;
     rlk_result result;
+    bool serves;
 
+    if (lock == NULL)
+        return RLK_E_ARGUMENT;
+    serves = (op->flags & RLKI_OP_SERVED) != 0 &&
+             ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
+    entered = blocking_enter(lock, serves);
     if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
         entered = blocking_take_interrupt(lock);
     result = rlki_api_begin(lock, entered, op, argument, holders);

@@ -100,10 +100,21 @@ static unsigned recheck_earned(const rlk_lock *lock)
     return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
 }
 
-/* Attempts in vain are so many that the next one has to wait. */
+/* What woke the lock last is the server's word. */
+static bool recheck_was_notified(const rlk_lock *lock)
+{
+    return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
+}
+
+/* Attempts in vain are so many that the next one has to wait. One that is answered on the only
+ * node, and not over yet, counts. */
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
-    return lock->wait.spurious >= RECHECK_SPURIOUS_MAX && recheck_earned(lock) == 0;
+    bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
+                    lock->wait.busy != 0 && recheck_was_notified(lock);
+
+    return lock->wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
+           recheck_earned(lock) == 0;
 }
 
 /* How long an attempt is to wait that `cause` asks for. */
@@ -129,7 +140,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
 void rlki_recheck_in_vain(rlk_lock *lock)
 {
-    if (lock->wait.cause != RLK_CAUSE_PUSH && lock->wait.cause != RLK_CAUSE_FLUSH)
+    if (!recheck_was_notified(lock))
         return;
     lock->wait.spurious =
         (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));

@@ -594,7 +594,7 @@ static void test_lock_blocking_query_of_a_leader_that_is_lost(void **state)
     }
 }
 
-/* Only the loss is pulled while the query blocks: it follows again when the query has its result. */
+/* Only the loss is pulled while the query blocks: it follows again when that has its result. */
 static int pull_the_loss(harness *own)
 {
     rlk_event event;
