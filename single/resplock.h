@@ -1540,9 +1540,8 @@ typedef struct rlk_waiter {
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
     uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read; /* nodes that said who holds it, since they were found busy last */
-    uint32_t
-        overtaken; /* nodes where another lock of the client lets go behind what this one asks */
+    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
+    uint32_t overtaken; /* nodes where another lock of the client lets go behind our command */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
@@ -10457,10 +10456,21 @@ static unsigned recheck_earned(const rlk_lock *lock)
     return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
 }
 
-/* Attempts in vain are so many that the next one has to wait. */
+/* What woke the lock last is the server's word. */
+static bool recheck_was_notified(const rlk_lock *lock)
+{
+    return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
+}
+
+/* Attempts in vain are so many that the next one has to wait. One that is answered on the only
+ * node, and not over yet, counts. */
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
-    return lock->wait.spurious >= RECHECK_SPURIOUS_MAX && recheck_earned(lock) == 0;
+    bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
+                    lock->wait.busy != 0 && recheck_was_notified(lock);
+
+    return lock->wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
+           recheck_earned(lock) == 0;
 }
 
 /* How long an attempt is to wait that `cause` asks for. */
@@ -10486,7 +10496,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
 void rlki_recheck_in_vain(rlk_lock *lock)
 {
-    if (lock->wait.cause != RLK_CAUSE_PUSH && lock->wait.cause != RLK_CAUSE_FLUSH)
+    if (!recheck_was_notified(lock))
         return;
     lock->wait.spurious =
         (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));
@@ -13352,11 +13362,15 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
 {
     /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
      * second time, so not on a stream that is known to be dead (fault 115). */
-    bool serves = (op->flags & RLKI_OP_SERVED) != 0 &&
-                  ((op->flags & RLKI_OP_LEASE) == 0 || (lock != NULL && lock->state == RLKI_HELD));
-    rlk_result entered = blocking_enter(lock, serves);
+    rlk_result entered;
     rlk_result result;
+    bool serves;
 
+    if (lock == NULL)
+        return RLK_E_ARGUMENT;
+    serves = (op->flags & RLKI_OP_SERVED) != 0 &&
+             ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
+    entered = blocking_enter(lock, serves);
     if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
         entered = blocking_take_interrupt(lock);
     result = rlki_api_begin(lock, entered, op, argument, holders);

@@ -4,6 +4,8 @@
  */
 #include "world.h"
 
+#include "lock/state.h"
+
 /* Remembers a call that is over, or goes on. */
 static void actor_called(sim_lock *lock, rlk_operation operation, rlk_result result,
                          int64_t time_ms)
@@ -343,8 +345,9 @@ static bool actor_is_orphan(const model_key *key)
     if (!check_token_of(owner, &own_number, &own_round) || own_number != number ||
         own_round != round)
         return true;
-    if (owner->pending == RLK_OP_ACQUIRE) /* which has not tried yet: each attempt has its number */
-        return owner->serial_before == number && owner->round_before == round;
+    if (owner->pending == RLK_OP_ACQUIRE) /* between attempts: each has its number */
+        return (owner->serial_before == number && owner->round_before == round) ||
+               owner->lock.phase == RLKI_PHASE_WATCH || owner->lock.phase == RLKI_PHASE_PAUSE;
     return !owner->held && owner->pending == RLK_OP_NONE;
 }
 

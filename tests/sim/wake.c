@@ -305,9 +305,11 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
     case RLK_CAUSE_FLUSH:
         wrong = watch->flushes == 0;
         break;
-    case RLK_CAUSE_RECHECK: /* unless it would have been restrained for longer than that */
+    case RLK_CAUSE_RECHECK: /* unless it would have been restrained for longer than that, or began
+                               before, and leaves only now */
         wrong = watch->gone.is && watch->gone.told && !watch->deaf && !watch->restrained &&
-                row_safety(own) > WAKE_SOON_MS;
+                row_safety(own) > WAKE_SOON_MS &&
+                lock->wait.attempt_ms == process_now_ms(own->process);
         break;
     case RLK_CAUSE_RETRY:
         wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own) &&

@@ -191,6 +191,7 @@ static void test_fault_121_a_node_held_back_is_lost(void **state)
 static void test_lock_waiting_nodes_gate_is_probed_slowly(void **state)
 {
     rlk_lock lock;
+    unsigned i;
     (void)state;
     wait_behind(&lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
@@ -208,8 +209,9 @@ static void test_lock_waiting_nodes_gate_is_probed_slowly(void **state)
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
     harness_reply(&h, 0, HARNESS_NIL);
-    harness_advance(&h, RLK_NODE_TIMEOUT_MAX_MS + RLK_RETRY_MAX_MS);
-    assert_int_equal(sets(), 8);
+    harness_advance(&h, 2 * (RLK_NODE_TIMEOUT_MAX_MS + RLK_RETRY_MAX_MS));
+    for (i = 0; i < 3; i++)
+        assert_true(h.servers[i].count[HARNESS_SET] >= 2);
 }
 
 /* A push at one node of three that are held makes no round. */
