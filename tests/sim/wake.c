@@ -241,7 +241,9 @@ void wake_executed(sim_host *host, const sim_stream *stream, model_command comma
     bool compares = command != MODEL_SET && token != NULL && host->model.script;
 
     if (stream != wake_stream(wake_link(process, host->index)))
-        return; /* late, of an earlier connection */
+        return;               /* late, of an earlier connection */
+    if (command == MODEL_GET) /* who has it: the PTTL that follows is no probe */
+        process->counts[key].probes--;
     if (command == MODEL_PTTL) {
         process->counts[key].probes++;
         if (watch->deaf) /* of that it will not hear */
@@ -312,8 +314,9 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
                 lock->wait.attempt_ms == process_now_ms(own->process);
         break;
     case RLK_CAUSE_RETRY:
+        /* not where the attempt before had to wait for its turn to be sent, and never was */
         wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own) &&
-                !wake_has_inherited_pause(own);
+                own->tried + 1 == lock->token && !wake_has_inherited_pause(own);
         break;
     default:
         break;
