@@ -1533,7 +1533,7 @@ typedef struct rlk_node_lock {
 /* What an acquire knows. Bits are one a node. */
 typedef struct rlk_waiter {
     uint8_t cause;    /* of the attempt under way: an rlk_cause */
-    uint8_t spurious; /* wake-ups by the server whose attempt was in vain; forgotten with time */
+    uint8_t spurious; /* notifications that led to an attempt in vain; fewer as time passes */
     uint8_t failures; /* attempts in a row that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
@@ -7881,8 +7881,8 @@ RLKI_API bool rlki_token_dangles(const rlk_lock *lock);
 /* ==== src/lock/token.c ====
  *
  * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
- * round. A token for which a release is queued is never used again (rule 3), so each round after
- * an undo takes the next number; a node remembers which token may be on it by that number alone.
+ * attempt. A token for which a release is queued is never used again (rule 3). So each attempt
+ * takes the next number. A node lock remembers which token may be on the node by that number alone.
  */
 
 #include <string.h>
@@ -7907,8 +7907,8 @@ void rlki_token_forget(rlk_client *client)
 /*
  * Takes the bytes of a token from the client's block, which is drawn anew when it has no more.
  * Each byte is in one token of one process:
- * - A child never comes here, since each call checks the process first. Where that can't be
- * checked, there is no block: the child of a fork would have the parent's.
+ * - A child never comes here, since each call checks the process first. Without that check there
+ *   is no block: the child of a fork would have the parent's.
  * - Two clones of a virtual machine have the same block. They lose their connections, and
  *   client_changed drops the block at each that becomes ready.
  */
@@ -8267,9 +8267,6 @@ RLKI_API bool rlki_node_lock_has_token(const rlk_node_lock *node);
 /* Returns true if it is not and never will be, and nothing is under way. */
 RLKI_API bool rlki_node_lock_is_clean(const rlk_node_lock *node);
 
-/* Our token was found, or put, on the node; or it is not there (now: an orphan may still come). */
-RLKI_API void rlki_node_lock_absent(rlk_node_lock *node);
-
 /* Sends a command, as the operation under way asks (its answer is a vote), or beside it. The node
  * has no other under way. */
 RLKI_API void rlki_node_lock_ask(rlk_node_lock *node, unsigned command);
@@ -8338,7 +8335,8 @@ RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t 
 /* Returns a random pause between attempts of a lock. */
 RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
 
-/* Puts a lock on the list of those that are stepped before the call into the engine ends. */
+/* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
+ * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
 RLKI_API void rlki_ready(rlk_lock *lock);
 /* Takes the first lock off it; NULL: there is none. */
 RLKI_API rlk_lock *rlki_ready_take(rlk_client *client);
@@ -9189,7 +9187,8 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 
 /* ---- what is known ---- */
 
-void rlki_node_lock_absent(rlk_node_lock *node)
+/* Our token is not on the node (now: an orphan may still come). */
+static void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
@@ -9258,9 +9257,9 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
         node_lock_clear(node, RLKI_NODE_FENCE);
     if (report->error != RLK_OK) {
         if (node_lock_refused((rlk_result)report->error))
-            rlki_node_lock_absent(node);
+            node_lock_absent(node);
     } else if (reply->type == RLK_RESP_NULL) {
-        rlki_node_lock_absent(node);
+        node_lock_absent(node);
         report->kind = RLKI_REPORT_HELD;
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
@@ -9304,7 +9303,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
                                    rlk_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     } else if (report->error == RLK_OK || report->error == RLK_E_WRONGTYPE) {
-        rlki_node_lock_absent(node);
+        node_lock_absent(node);
         node_lock_not_ours(report, value);
         if (report->error != RLK_OK)
             rlki_lock_note(lock, node->index, report->command, RLK_E_WRONGTYPE);
@@ -9316,7 +9315,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
 /* The undo is over: answered, or nothing more can be done. */
 static void node_lock_undone(rlk_node_lock *node)
 {
-    rlki_node_lock_absent(node);
+    node_lock_absent(node);
     if (node->orphans > 0)
         node_lock_set(node, RLKI_NODE_IN_DOUBT);
     node->orphans = 0;
@@ -9437,7 +9436,7 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
     switch (command) {
     case RLKI_SET:
         if (!maybe_sent)
-            rlki_node_lock_absent(node);
+            node_lock_absent(node);
         break;
     case RLKI_CHECK:
         node_lock_goes_on(node, report);
@@ -11704,7 +11703,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->state = RLKI_LOST;
     if (result == RLK_LOST) /* else the nodes said what it was */
         lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
-    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
+    lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
@@ -12997,8 +12996,9 @@ static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned c
         rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
-static void machine_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
+static void machine_report(rlk_lock *lock, rlk_node_lock *node, rlki_report *report)
 {
+    report->votes = report->votes && lock->op != NULL; /* what it asked may outlive an operation */
     if (report->kind == RLKI_REPORT_NOTHING)
         return;
     if (lock->state == RLKI_HELD)
@@ -14099,8 +14099,8 @@ unsigned rlk_client_warnings(const rlk_client *client)
  *                        | rlk_resign
  *                        +---------------------------------------> (CANCELLED ...)
  *
- * It is the acquire without a deadline, and the renewals in the background; what is added is that
- * it begins again, and not before its loss was heard.
+ * It is the acquire without a deadline, and the renewals in the background. What is added: it
+ * begins again, and not before its loss was pulled.
  */
 
 #include <string.h>

@@ -136,7 +136,7 @@ typedef struct rlk_node_lock {
 /* What an acquire knows. Bits are one a node. */
 typedef struct rlk_waiter {
     uint8_t cause;    /* of the attempt under way: an rlk_cause */
-    uint8_t spurious; /* wake-ups by the server whose attempt was in vain; forgotten with time */
+    uint8_t spurious; /* notifications that led to an attempt in vain; fewer as time passes */
     uint8_t failures; /* attempts in a row that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */

@@ -25,7 +25,8 @@ uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
 /* Returns a random pause between attempts of a lock. */
 uint32_t rlki_lock_pause(const rlk_lock *lock);
 
-/* Puts a lock on the list of those that are stepped before the call into the engine ends. */
+/* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
+ * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
 void rlki_ready(rlk_lock *lock);
 /* Takes the first lock off it; NULL: there is none. */
 rlk_lock *rlki_ready_take(rlk_client *client);

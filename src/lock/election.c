@@ -9,8 +9,8 @@
  *                        | rlk_resign
  *                        +---------------------------------------> (CANCELLED ...)
  *
- * It is the acquire without a deadline, and the renewals in the background; what is added is that
- * it begins again, and not before its loss was heard.
+ * It is the acquire without a deadline, and the renewals in the background. What is added: it
+ * begins again, and not before its loss was pulled.
  */
 #include "resplock/election.h"
 

@@ -33,7 +33,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->state = RLKI_LOST;
     if (result == RLK_LOST) /* else the nodes said what it was */
         lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
-    lock->options |= RLKI_OPTION_FELL; /* unless an operation that is under way tells it */
+    lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);

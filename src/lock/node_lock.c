@@ -217,7 +217,8 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 
 /* ---- what is known ---- */
 
-void rlki_node_lock_absent(rlk_node_lock *node)
+/* Our token is not on the node (now: an orphan may still come). */
+static void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
@@ -286,9 +287,9 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
         node_lock_clear(node, RLKI_NODE_FENCE);
     if (report->error != RLK_OK) {
         if (node_lock_refused((rlk_result)report->error))
-            rlki_node_lock_absent(node);
+            node_lock_absent(node);
     } else if (reply->type == RLK_RESP_NULL) {
-        rlki_node_lock_absent(node);
+        node_lock_absent(node);
         report->kind = RLKI_REPORT_HELD;
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
@@ -332,7 +333,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
                                    rlk_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     } else if (report->error == RLK_OK || report->error == RLK_E_WRONGTYPE) {
-        rlki_node_lock_absent(node);
+        node_lock_absent(node);
         node_lock_not_ours(report, value);
         if (report->error != RLK_OK)
             rlki_lock_note(lock, node->index, report->command, RLK_E_WRONGTYPE);
@@ -344,7 +345,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
 /* The undo is over: answered, or nothing more can be done. */
 static void node_lock_undone(rlk_node_lock *node)
 {
-    rlki_node_lock_absent(node);
+    node_lock_absent(node);
     if (node->orphans > 0)
         node_lock_set(node, RLKI_NODE_IN_DOUBT);
     node->orphans = 0;
@@ -465,7 +466,7 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
     switch (command) {
     case RLKI_SET:
         if (!maybe_sent)
-            rlki_node_lock_absent(node);
+            node_lock_absent(node);
         break;
     case RLKI_CHECK:
         node_lock_goes_on(node, report);

@@ -61,9 +61,6 @@ bool rlki_node_lock_has_token(const rlk_node_lock *node);
 /* Returns true if it is not and never will be, and nothing is under way. */
 bool rlki_node_lock_is_clean(const rlk_node_lock *node);
 
-/* Our token was found, or put, on the node; or it is not there (now: an orphan may still come). */
-void rlki_node_lock_absent(rlk_node_lock *node);
-
 /* Sends a command, as the operation under way asks (its answer is a vote), or beside it. The node
  * has no other under way. */
 void rlki_node_lock_ask(rlk_node_lock *node, unsigned command);

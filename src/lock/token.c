@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A token is the caller's prefix, 32 hex digits of 128 random bits, and 8 of the number of the
- * round. A token for which a release is queued is never used again (rule 3), so each round after
- * an undo takes the next number; a node remembers which token may be on it by that number alone.
+ * attempt. A token for which a release is queued is never used again (rule 3). So each attempt
+ * takes the next number. A node lock remembers which token may be on the node by that number alone.
  */
 #include "token.h"
 
@@ -28,8 +28,8 @@ void rlki_token_forget(rlk_client *client)
 /*
  * Takes the bytes of a token from the client's block, which is drawn anew when it has no more.
  * Each byte is in one token of one process:
- * - A child never comes here, since each call checks the process first. Where that can't be
- * checked, there is no block: the child of a fork would have the parent's.
+ * - A child never comes here, since each call checks the process first. Without that check there
+ *   is no block: the child of a fork would have the parent's.
  * - Two clones of a virtual machine have the same block. They lose their connections, and
  *   client_changed drops the block at each that becomes ready.
  */

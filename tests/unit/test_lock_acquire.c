@@ -389,6 +389,9 @@ static void test_lock_acquire_late_compare_only_looks(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     (void)harness_expect(&h, 2, HARNESS_CHECK);
+    harness_reply(&h, 2, "-LOADING loading\r\n"); /* sent again, though nothing waits for it */
+    harness_advance(&h, RLK_RETRY_MAX_MS);
+    (void)harness_expect(&h, 2, HARNESS_CHECK);
     /* and its answer is none to an extend that begins meanwhile */
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_reply(&h, 0, ":30950\r\n");

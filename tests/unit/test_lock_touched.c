@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A lock that is held, whose key changed as the server tells: looked at at once, and believed only
- * when the key itself says so (rule 7; rlki_hold_look).
+ * when the key itself says so (rule 7; rlki_held_compare).
  */
 #include "lock_tracked.h"
 
