@@ -34,7 +34,7 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
             rlk_timers heap;
             rlk_timer timer = {NULL, NULL, 0};
             int64_t when = starts[i] + times[k];
-            int rounds = 0;
+            int steps = 0;
 
             rlki_timers_init(&heap, starts[i]);
             assert_true(rlki_timers_deadline(&heap) == RLK_NEVER);
@@ -53,7 +53,7 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
                 int64_t now = rlki_timers_deadline(&heap);
 
                 assert_true(now <= when && now >= starts[i]);
-                assert_true(++rounds < 40);
+                assert_true(++steps < 40);
                 if (rlki_timers_pop(&heap, now) != NULL) {
                     assert_true(now == when);
                     break;
@@ -233,7 +233,7 @@ static void test_timers_agree_with_a_list(void **state)
     rlk_timers heap;
     static const int64_t starts[] = {0, 5, 4095, INT64_C(1) << 40};
     int64_t now;
-    int round;
+    int sample;
 
     (void)state;
     for (seed = 1; seed < 40; seed++) {
@@ -244,7 +244,7 @@ static void test_timers_agree_with_a_list(void **state)
         rlki_timers_init(&heap, now);
         for (i = 0; i < TIMERS; i++)
             timers[i].link = NULL;
-        for (round = 0; round < 2000; round++) {
+        for (sample = 0; sample < 2000; sample++) {
             rlk_timer *timer = &timers[draw(TIMERS)];
             rlk_timer *fired;
             int64_t earliest = RLK_NEVER;
