@@ -4347,20 +4347,20 @@ size_t rlki_login_room(const rlk_url *url)
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
 /* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
-static bool auth_needed(const rlk_conn *conn)
+static bool login_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_HELLO) == 0;
 }
 
 /* The default user is who gives no name: so servers before Redis 6, which know no names, take him
  * too (fault 101). */
-static bool auth_has_name(const rlki_login *login)
+static bool login_has_name(const rlki_login *login)
 {
     return login->texts.user_len != 0 &&
            !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
 }
 
-static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
     rlk_result result = rlki_login_ask(conn, &login);
@@ -4368,7 +4368,7 @@ static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
     if (result != RLK_OK || !login.wanted)
         return result;
-    named = auth_has_name(&login);
+    named = login_has_name(&login);
     rlk_resp_put_command(writer, named ? 3 : 2);
     rlki_step_word(writer, "AUTH");
     if (named) {
@@ -4384,7 +4384,7 @@ static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
  * words, and servers count failures against a user (fault 108). With a user's name it is most
  * likely the name that is not known: "wrong number of arguments" (fault 101).
  */
-static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result login_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_E_SERVER)
         return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
@@ -4394,7 +4394,7 @@ static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_auth = {
-    "AUTH", auth_needed, auth_encode, NULL, auth_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+    "AUTH", login_needed, login_encode, NULL, login_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
 };
 
 /* ==== src/net/conn_config.c ====
@@ -4637,7 +4637,7 @@ void rlki_wipe(void *memory, size_t len)
 #include <string.h>
 
 /* Behind `at` nothing is left. */
-static void mask_cut(rlk_conn *conn, size_t at)
+static void text_mask_cut(rlk_conn *conn, size_t at)
 {
     rlki_wipe(conn->text + at, sizeof conn->text - at);
     conn->text_len = (uint8_t)at;
@@ -4645,7 +4645,7 @@ static void mask_cut(rlk_conn *conn, size_t at)
 
 void rlki_text_forget(rlk_conn *conn)
 {
-    mask_cut(conn, 0);
+    text_mask_cut(conn, 0);
 }
 
 /* Control bytes of a server's text don't reach terminals and logs. */
@@ -4668,74 +4668,74 @@ void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
 #ifndef RLK_NO_TEXT
 
 /* That many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
-#define MASK_DIGITS_MIN 16u
+#define TEXT_MASK_DIGITS_MIN 16u
 
 /* A password of that length is not in the text by chance, wherever it is found. */
-#define MASK_WORD_MAX 8u
+#define TEXT_MASK_WORD_MAX 8u
 
 /* So much of a longer one is its beginning, which the server has cut. */
-#define MASK_BEGINNING 16u
+#define TEXT_MASK_BEGINNING 16u
 
-#define MASK_LEN 3u
+#define TEXT_MASK_LEN 3u
 
 /* Masks text[at..at + len); returns where it goes on. */
-static size_t mask_range(rlk_conn *conn, size_t at, size_t len)
+static size_t text_mask_range(rlk_conn *conn, size_t at, size_t len)
 {
-    size_t stays = len < MASK_LEN ? len : MASK_LEN;
+    size_t stays = len < TEXT_MASK_LEN ? len : TEXT_MASK_LEN;
     size_t left = conn->text_len - (at + len);
 
     memset(conn->text + at, '*', stays);
     memmove(conn->text + at + stays, conn->text + at + len, left);
-    mask_cut(conn, at + stays + left);
+    text_mask_cut(conn, at + stays + left);
     return at + stays;
 }
 
-static bool mask_is_digit(char c)
+static bool text_mask_is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-static bool mask_is_letter(char c)
+static bool text_mask_is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool mask_is_hex(char c)
+static bool text_mask_is_hex(char c)
 {
-    return mask_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    return text_mask_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-static bool mask_is_word(char c)
+static bool text_mask_is_word(char c)
 {
-    return mask_is_letter(c) || mask_is_digit(c) || c == '-' || c == '_';
+    return text_mask_is_letter(c) || text_mask_is_digit(c) || c == '-' || c == '_';
 }
 
 /* A word, or an argument, may begin at `at`, or end before it. */
-static bool mask_is_bound(const rlk_conn *conn, size_t at, bool begins)
+static bool text_mask_is_bound(const rlk_conn *conn, size_t at, bool begins)
 {
     if (begins)
-        return at == 0 || !mask_is_word(conn->text[at - 1]);
-    return at == conn->text_len || !mask_is_word(conn->text[at]);
+        return at == 0 || !text_mask_is_word(conn->text[at - 1]);
+    return at == conn->text_len || !text_mask_is_word(conn->text[at]);
 }
 
-static void mask_digits(rlk_conn *conn, bool cut)
+static void text_mask_digits(rlk_conn *conn, bool cut)
 {
     size_t at = 0;
 
     while (at < conn->text_len) {
         size_t n = 0;
 
-        while (at + n < conn->text_len && mask_is_hex(conn->text[at + n]))
+        while (at + n < conn->text_len && text_mask_is_hex(conn->text[at + n]))
             n++;
-        if (n >= MASK_DIGITS_MIN || (cut && n > 0 && at + n == conn->text_len))
-            at = mask_range(conn, at, n);
+        if (n >= TEXT_MASK_DIGITS_MIN || (cut && n > 0 && at + n == conn->text_len))
+            at = text_mask_range(conn, at, n);
         else
             at += n > 0 ? n : 1;
     }
 }
 
 /* The next byte of the password as it was sent, from *at on. */
-static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
+static uint8_t text_mask_password_byte(const rlk_conn *conn, size_t *at)
 {
     const char *byte = conn->login.password + *at;
     uint8_t plain = (uint8_t)*byte;
@@ -4748,7 +4748,7 @@ static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
 }
 
 /* Control bytes reach the text as other characters, here or by the server. */
-static bool mask_is_same(uint8_t sent, char shown)
+static bool text_mask_is_same(uint8_t sent, char shown)
 {
     if (sent < ' ' || sent == 0x7f)
         return shown == '?' || shown == ' ';
@@ -4756,14 +4756,14 @@ static bool mask_is_same(uint8_t sent, char shown)
 }
 
 /* Bytes of the text at `at` that are the password's: all of it, or its beginning. */
-static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
+static size_t text_mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
 {
     size_t n = 0;
     size_t i = 0;
 
     *whole = false;
     while (i < conn->login.password_len && at + n < conn->text_len) {
-        if (!mask_is_same(mask_password_byte(conn, &i), conn->text[at + n]))
+        if (!text_mask_is_same(text_mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
@@ -4771,29 +4771,29 @@ static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
     return n;
 }
 
-static bool mask_is_password(const rlk_conn *conn, size_t at, size_t n, bool whole, bool cut)
+static bool text_mask_is_password(const rlk_conn *conn, size_t at, size_t n, bool whole, bool cut)
 {
-    if (n >= MASK_BEGINNING || (whole && n >= MASK_WORD_MAX))
+    if (n >= TEXT_MASK_BEGINNING || (whole && n >= TEXT_MASK_WORD_MAX))
         return true;
-    if (n == 0 || !mask_is_bound(conn, at, true))
+    if (n == 0 || !text_mask_is_bound(conn, at, true))
         return false;
-    return (whole && mask_is_bound(conn, at + n, false)) || (cut && at + n == conn->text_len);
+    return (whole && text_mask_is_bound(conn, at + n, false)) || (cut && at + n == conn->text_len);
 }
 
-static void mask_password(rlk_conn *conn, bool cut)
+static void text_mask_password(rlk_conn *conn, bool cut)
 {
     size_t at = 0;
 
     while (at < conn->text_len) {
         bool whole;
-        size_t n = mask_password_at(conn, at, &whole);
+        size_t n = text_mask_password_at(conn, at, &whole);
 
-        at = mask_is_password(conn, at, n, whole, cut) ? mask_range(conn, at, n) : at + 1;
+        at = text_mask_is_password(conn, at, n, whole, cut) ? text_mask_range(conn, at, n) : at + 1;
     }
 }
 
 /* Names of commands stay, and what was masked already. */
-static bool mask_stays(const char *quoted, size_t len)
+static bool text_mask_stays(const char *quoted, size_t len)
 {
     static const char *const names[] = {"auth", "hello", "***"};
     size_t i;
@@ -4808,7 +4808,7 @@ static bool mask_stays(const char *quoted, size_t len)
     return false;
 }
 
-static void mask_quoted(rlk_conn *conn)
+static void text_mask_quoted(rlk_conn *conn)
 {
     size_t at = 0;
 
@@ -4818,11 +4818,11 @@ static void mask_quoted(rlk_conn *conn)
 
         at++;
         if ((quote != '\'' && quote != '`' && quote != '"') ||
-            !mask_is_bound(conn, at - 1, true)) /* the apostrophe of a word */
+            !text_mask_is_bound(conn, at - 1, true)) /* the apostrophe of a word */
             continue;
         while (at + n < conn->text_len && conn->text[at + n] != quote)
             n += conn->text[at + n] == '\\' && at + n + 1 < conn->text_len ? 2 : 1;
-        at = (mask_stays(conn->text + at, n) ? at + n : mask_range(conn, at, n)) + 1;
+        at = (text_mask_stays(conn->text + at, n) ? at + n : text_mask_range(conn, at, n)) + 1;
     }
 }
 
@@ -4838,15 +4838,15 @@ void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
     while (error == RLK_E_UNSUPPORTED && i < conn->text_len && conn->text[i] != ',')
         i++;
     if (error == RLK_E_UNSUPPORTED)
-        mask_cut(conn, i);
+        text_mask_cut(conn, i);
 #ifdef RLK_NO_TEXT
     (void)secret;
 #else
     if (secret) {
-        mask_password(conn, cut);
-        mask_quoted(conn);
+        text_mask_password(conn, cut);
+        text_mask_quoted(conn);
     }
-    mask_digits(conn, cut);
+    text_mask_digits(conn, cut);
 #endif
 }
 
@@ -5481,13 +5481,13 @@ bool rlki_script_may_eval(const rlk_conn *conn)
     return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
-static bool load_needed(const rlk_conn *conn)
+static bool script_load_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_NO_LOAD) == 0;
 }
 
 /* Only begins: their bytes are no part of tx. */
-static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
     conn->scripts.next = 0;
@@ -5495,7 +5495,7 @@ static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 }
 
 /* Another refusal is met again by EVAL: it is passing, or the same for both. */
-static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_load_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_OK)
         return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
@@ -5508,14 +5508,14 @@ static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
     return RLK_OK;
 }
 
-static rlk_result probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
 /* An error in words that nobody knows is no answer: proxies want keys. */
-static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     switch (reply->error) {
     case RLK_OK:
@@ -5542,7 +5542,7 @@ static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 /* While the answers before it are not known, yes: and then the barrier waits for them. */
-static bool eval_needed(const rlk_conn *conn)
+static bool script_eval_needed(const rlk_conn *conn)
 {
     return rlki_script_may_eval(conn) &&
            (conn->ring.used != 0 ||
@@ -5551,7 +5551,7 @@ static bool eval_needed(const rlk_conn *conn)
 
 /* Without further arguments the script only probes, and touches no key. Proxies want one to route
  * by; where it was not asked for, none: the user may have keys of his own only. */
-static rlk_result eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
 
@@ -5565,7 +5565,7 @@ static rlk_result eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 /* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
  * the hang-ups before were accidents: so it is not fatal. */
-static rlk_result eval_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     conn->server &= (uint16_t)~RLK_SERVER_EVAL;
     if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
@@ -5574,15 +5574,16 @@ static rlk_result eval_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_scripts = {
-    CONN_SCRIPT_LOAD, load_needed, load_encode, NULL, load_reply, 0,
+    CONN_SCRIPT_LOAD, script_load_needed, script_load_encode, NULL, script_load_reply, 0,
 };
 
 RLKI_API const conn_step rlki_step_probe = {
-    "EVALSHA", rlki_script_may_eval, probe_encode, NULL, probe_reply, CONN_STEP_EXTRA,
+    "EVALSHA", rlki_script_may_eval, script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
 };
 
 RLKI_API const conn_step rlki_step_eval = {
-    "SCRIPT LOAD, EVAL", eval_needed, eval_encode, NULL, eval_reply, CONN_STEP_BARRIER,
+    "SCRIPT LOAD, EVAL", script_eval_needed, script_eval_encode, NULL,
+    script_eval_reply,   CONN_STEP_BARRIER,
 };
 
 /* ==== src/net/send.h ====
@@ -5899,12 +5900,12 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
 
 /* ---- CLIENT SETNAME ------------------------------------------------------------------ */
 
-static bool setname_needed(const rlk_conn *conn)
+static bool session_setname_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
 }
 
-static rlk_result setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_command(writer, 3);
     rlki_step_word(writer, "CLIENT");
@@ -5915,8 +5916,8 @@ static rlk_result setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 RLKI_API const conn_step rlki_step_setname = {
     "CLIENT SETNAME",
-    setname_needed,
-    setname_encode,
+    session_setname_needed,
+    session_setname_encode,
     NULL,
     NULL,
     CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
@@ -5926,14 +5927,14 @@ RLKI_API const conn_step rlki_step_setname = {
 
 #ifndef RLK_RESP2_ONLY
 
-static bool tracking_needed(const rlk_conn *conn)
+static bool session_tracking_needed(const rlk_conn *conn)
 {
     return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
 }
 
 /* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
  * pushes at all. */
-static rlk_result tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
 
@@ -5946,7 +5947,7 @@ static rlk_result tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static rlk_result tracking_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->type == RLK_RESP_SIMPLE)
         conn->flags |= CONN_TRACKING;
@@ -5954,15 +5955,15 @@ static rlk_result tracking_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_tracking = {
-    "CLIENT TRACKING", tracking_needed,
-    tracking_encode,   NULL,
-    tracking_reply,    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT TRACKING",       session_tracking_needed,
+    session_tracking_encode, NULL,
+    session_tracking_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 #endif /* RLK_RESP2_ONLY */
 
 /* That many changes without a push are no accident. */
-#define TRACKING_MISSED_MAX 2u
+#define SESSION_MISSED_MAX 2u
 
 bool rlk_conn_is_tracking(const rlk_conn *conn)
 {
@@ -5972,7 +5973,7 @@ bool rlk_conn_is_tracking(const rlk_conn *conn)
 
 bool rlk_conn_missed(rlk_conn *conn)
 {
-    if (!rlk_conn_is_tracking(conn) || ++conn->missed < TRACKING_MISSED_MAX)
+    if (!rlk_conn_is_tracking(conn) || ++conn->missed < SESSION_MISSED_MAX)
         return false;
     conn->server |= RLK_SERVER_SILENT;
     return true;
@@ -5980,12 +5981,12 @@ bool rlk_conn_missed(rlk_conn *conn)
 
 /* ---- CLIENT ID ----------------------------------------------------------------------- */
 
-static bool client_id_needed(const rlk_conn *conn)
+static bool session_client_id_needed(const rlk_conn *conn)
 {
     return conn->identity.client_id == 0;
 }
 
-static rlk_result client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)conn;
     rlk_resp_put_command(writer, 2);
@@ -5994,7 +5995,7 @@ static rlk_result client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static rlk_result client_id_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_client_id_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
         conn->identity.client_id = (uint64_t)reply->value;
@@ -6002,18 +6003,18 @@ static rlk_result client_id_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_client_id = {
-    "CLIENT ID", client_id_needed, client_id_encode,
-    NULL,        client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT ID", session_client_id_needed, session_client_id_encode,
+    NULL,        session_client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 /* ---- SELECT -------------------------------------------------------------------------- */
 
-static bool select_needed(const rlk_conn *conn)
+static bool session_select_needed(const rlk_conn *conn)
 {
     return conn->url.db != 0;
 }
 
-static rlk_result select_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_command(writer, 2);
     rlki_step_word(writer, "SELECT");
@@ -6023,7 +6024,7 @@ static rlk_result select_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 /* A lock in another database than the others' is none (fault 72), whatever the words of the refusal
  * (fault 104). */
-static rlk_result select_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_select_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     (void)conn;
     if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
@@ -6034,7 +6035,7 @@ static rlk_result select_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_select = {
-    "SELECT", select_needed, select_encode, NULL, select_reply, 0,
+    "SELECT", session_select_needed, session_select_encode, NULL, session_select_reply, 0,
 };
 
 /* ==== src/net/handshake.c ====
@@ -8051,7 +8052,7 @@ static bool command_is_script(unsigned command)
 static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
 {
     rlk_resp_put_command(writer, argc);
-    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0)
         rlk_conn_put_script(conn, writer);
     else
         COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
@@ -8203,6 +8204,7 @@ const char *rlki_command_name(unsigned command)
                                         "EVALSHA (release)",
                                         "GET, PTTL",
                                         "DEL"};
+
     return names[command];
 }
 #endif
@@ -8512,6 +8514,7 @@ uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
 {
     uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
     uint64_t drift = part + 1 + drift_ms;
+
     return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
 }
 
@@ -8524,11 +8527,13 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
 {
     int64_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
+
     if (RLK_MAX_NODES == 1)
         return values[0];
     sorted[0] = values[0];
     for (i = 1; i < n; i++) {
         unsigned at = i;
+
         while (at > 0 && sorted[at - 1] < values[i]) {
             sorted[at] = sorted[at - 1];
             at--;
@@ -8547,6 +8552,7 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
                               int64_t p_ms)
 {
     int64_t earliest = rlki_later(t0_ms, p_ms);
+
     if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
         return known_ms;
     return earliest;
@@ -9039,7 +9045,7 @@ bool rlki_node_lock_has_token(const rlk_node_lock *node)
 {
     unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
 
-    return node->flags & there || node->orphans > 0;
+    return (node->flags & there) != 0 || node->orphans > 0;
 }
 
 bool rlki_node_lock_is_clean(const rlk_node_lock *node)
@@ -9069,7 +9075,7 @@ static void node_lock_drop_retry(rlk_node_lock *node)
     unsigned waiting = 0;
     unsigned i;
 
-    if (!(node->flags & RLKI_NODE_RETRY))
+    if ((node->flags & RLKI_NODE_RETRY) == 0)
         return;
     node_lock_clear(node, RLKI_NODE_RETRY);
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -9111,7 +9117,7 @@ bool rlki_node_lock_abandon(rlk_node_lock *node)
 {
     /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
     bool answered = node->request.tag != RLKI_NO_COMMAND &&
-                    node->request.state == RLK_REQUEST_IDLE && !(node->flags & RLKI_NODE_RETRY);
+                    node->request.state == RLK_REQUEST_IDLE && (node->flags & RLKI_NODE_RETRY) == 0;
 
     node->request.tag = RLKI_NO_COMMAND;
     node_lock_clear(node, RLKI_NODE_ASKED);
@@ -9123,7 +9129,8 @@ static void node_lock_undo(rlk_node_lock *node)
 {
     bool releasing = node->request.tag == RLKI_RELEASE;
 
-    if (releasing && (node->request.state != RLK_REQUEST_IDLE || node->flags & RLKI_NODE_RETRY))
+    if (releasing &&
+        (node->request.state != RLK_REQUEST_IDLE || (node->flags & RLKI_NODE_RETRY) != 0))
         return;
     (void)rlki_node_lock_abandon(node);
     node->expiry_ms = RLKI_EXPIRED;
@@ -9149,7 +9156,7 @@ void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
 /* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
 static void node_lock_settle_stream(const rlk_lock *lock, rlk_node_lock *node, uint32_t generation)
 {
-    if (!(node->flags & RLKI_NODE_FENCE) || node->generation == generation)
+    if ((node->flags & RLKI_NODE_FENCE) == 0 || node->generation == generation)
         return;
     node_lock_clear(node, RLKI_NODE_FENCE);
     /* Beside an orphan a fenced SET counts as one too: if the token is found, nobody can say which
@@ -9198,7 +9205,7 @@ static void node_lock_absent(rlk_node_lock *node)
  * orphan has been executed. */
 static void node_lock_use_up(rlk_node_lock *node)
 {
-    if (!(node->flags & (RLKI_NODE_PRESENT | RLKI_NODE_FENCE)) && node->orphans > 0)
+    if ((node->flags & (RLKI_NODE_PRESENT | RLKI_NODE_FENCE)) == 0 && node->orphans > 0)
         node->orphans--;
 }
 
@@ -9229,7 +9236,7 @@ static void node_lock_goes_on(rlk_node_lock *node, rlki_report *report)
 /* Loads the scripts and repeats the command, once. */
 static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 {
-    if (report->error != RLK_E_NOSCRIPT || node->flags & RLKI_NODE_NOSCRIPT)
+    if (report->error != RLK_E_NOSCRIPT || (node->flags & RLKI_NODE_NOSCRIPT) != 0)
         return false;
     node_lock_set(node, RLKI_NODE_NOSCRIPT);
     rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->now_ms);
@@ -9463,7 +9470,7 @@ void rlki_node_locks_forget_retries(rlk_lock *lock)
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
-        if (node->flags & RLKI_NODE_RETRY && node->request.tag != RLKI_RELEASE)
+        if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
             (void)rlki_node_lock_abandon(node);
     }
 }
@@ -9596,12 +9603,13 @@ RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
 static void events_link(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    if (lock->events & RLKI_EVENT_LINKED)
+
+    if ((lock->events & RLKI_EVENT_LINKED) != 0)
         return;
     lock->events |= RLKI_EVENT_LINKED;
     lock->event_next = NULL;
     lock->event_prev = client->event_tail;
-    if (client->event_tail)
+    if (client->event_tail != NULL)
         client->event_tail->event_next = lock;
     else
         client->event_head = lock;
@@ -9611,11 +9619,12 @@ static void events_link(rlk_lock *lock)
 static void events_unlink(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    if (lock->event_prev)
+
+    if (lock->event_prev != NULL)
         lock->event_prev->event_next = lock->event_next;
     else
         client->event_head = lock->event_next;
-    if (lock->event_next)
+    if (lock->event_next != NULL)
         lock->event_next->event_prev = lock->event_prev;
     else
         client->event_tail = lock->event_prev;
@@ -9632,7 +9641,7 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
 
 void rlki_event_drop(rlk_lock *lock, unsigned event)
 {
-    if (!(lock->events & RLKI_EVENT_LINKED))
+    if ((lock->events & RLKI_EVENT_LINKED) == 0)
         return;
     lock->events = (uint8_t)(lock->events & ~event);
     if (lock->events == RLKI_EVENT_LINKED)
@@ -9643,30 +9652,31 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
     unsigned pulled = RLKI_EVENT_LOST;
-    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
-        !rlki_client_same_process(client))
+
+    if (client == NULL || event == NULL || client->state != RLKI_CLIENT_OPEN ||
+        client->event_head == NULL || !rlki_client_same_process(client))
         return false;
     lock = client->event_head;
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
     event->lost_cause = RLK_LOST_NOT;
-    if (lock->events & RLKI_EVENT_RESULT) {
+    if ((lock->events & RLKI_EVENT_RESULT) != 0) {
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
         event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
                           ? RLK_EV_ACQUIRED
                           : RLK_EV_RESULT;
-    } else if (lock->events & RLKI_EVENT_SETTLED) {
+    } else if ((lock->events & RLKI_EVENT_SETTLED) != 0) {
         pulled = RLKI_EVENT_SETTLED;
-        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
+        event->result = (lock->options & RLKI_OPTION_SETTLED) != 0 ? RLK_OK : RLK_UNKNOWN;
         event->type = RLK_EV_SETTLED;
-    } else if (lock->events & RLKI_EVENT_RENEWAL) {
+    } else if ((lock->events & RLKI_EVENT_RENEWAL) != 0) {
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
         event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
-    } else if (lock->events & RLKI_EVENT_LOST) {
+    } else if ((lock->events & RLKI_EVENT_LOST) != 0) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
@@ -9676,7 +9686,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
         lock->campaign->follow_again(lock);
     return true;
 }
@@ -9764,8 +9774,8 @@ bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
     rlk_result why = rlk_conn_result(rlki_route(lock, node));
 
-    return lock->second_try & rlki_bit(node) &&
-           (lock->op->flags & RLKI_OP_ONCE || lock->flags & RLKI_LOCK_TRY) &&
+    return (lock->second_try & rlki_bit(node)) != 0 &&
+           ((lock->op->flags & RLKI_OP_ONCE) != 0 || (lock->flags & RLKI_LOCK_TRY) != 0) &&
            (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }
 
@@ -9813,6 +9823,7 @@ const char *rlki_operation_name(unsigned id)
 {
     static const char *const names[] = {"lock",  "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
+
     return names[id];
 }
 #endif
@@ -9993,12 +10004,14 @@ static rlk_turn *turn_of(const rlk_lock *lock)
 bool rlki_turn_contended(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+
     return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
 }
 
 static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
 {
     rlk_turn *turn = turn_of(lock);
+
     turn->key_hash = lock->key_hash;
     turn->began_ms = (uint32_t)lock->client->now_ms;
     if (turn->crowd > 0)
@@ -10033,9 +10046,10 @@ void rlki_turn_acquired(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
-    if (lock->flags & RLKI_LOCK_TRY || lock->wait.cause == RLK_CAUSE_LOCAL)
+
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->wait.cause == RLK_CAUSE_LOCAL)
         return;
-    if (lock->flags & RLKI_LOCK_HOLDER)
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
         rlki_turn_contend(lock);
     else if (!contended)
         return;
@@ -10043,7 +10057,7 @@ void rlki_turn_acquired(rlk_lock *lock)
         return; /* in its turn */
     waited_ms = now_ms - lock->wait.began_ms;
     turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
 
@@ -10051,6 +10065,7 @@ void rlki_turn_acquired(rlk_lock *lock)
 static bool turn_is_over(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+
     return (uint32_t)lock->client->now_ms - turn->began_ms >=
            TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
 }
@@ -10060,6 +10075,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
     const rlk_turn *turn = turn_of(lock);
     int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
+
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
@@ -10072,6 +10088,7 @@ uint32_t rlki_turn_patience(rlk_lock *lock)
     int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
+
     if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);
@@ -10394,6 +10411,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 #if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
     static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
 #endif
+
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
     lock->phase = (uint8_t)phase;
 }
@@ -10560,7 +10578,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
     uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
 
     /* it changes hands while we wait */
-    if (lock->flags & RLKI_LOCK_HOLDER && recheck_may_be_free(lock))
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
     if (again)
         lock->wait.cause = RLK_CAUSE_PUSH;
@@ -10576,7 +10594,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
-    if (lock->wait.overtaken & bit) {
+    if ((lock->wait.overtaken & bit) != 0) {
         lock->wait.overtaken &= ~bit;
         recheck_local(lock, node);
         return;
@@ -10606,10 +10624,10 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
     uint32_t bit = rlki_bit(node->index);
 
     if (deleted)
-        lock->wait.busy &= ~bit;    /* taken for another's by whoever was the first before */
-    else if (lock->wait.busy & bit) /* the undo took the place of its time */
+        lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
+    else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
-    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+    else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&
              lock->phase != RLKI_PHASE_SETTLE)
         rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
 }
@@ -10784,7 +10802,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
             count.changed += recheck_is_changed(lock, node);
         else if (rlki_node_lock_is_clean(node))
             count.ready++;
-        else if (!(node->flags & RLKI_NODE_RETRY)) /* refused: nobody knows for how long */
+        else if ((node->flags & RLKI_NODE_RETRY) == 0) /* refused: nobody knows for how long */
             count.undoing++;
     }
     return count;
@@ -11017,7 +11035,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
         reason.result = (rlk_result)asker->error;
         reason.node = asker->error_node;
         reason.command = asker->error_command;
-    } else if (asker->flags & RLKI_LOCK_HOLDER) {
+    } else if ((asker->flags & RLKI_LOCK_HOLDER) != 0) {
         reason.result = RLK_BUSY;
     }
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -11091,8 +11109,8 @@ static rlk_result acquire_outcome(rlk_lock *lock)
     /* behind another lock of the client it did not ask, and that one may know */
     if (lock->phase == RLKI_PHASE_QUEUE && rlki_queue_is_held(lock))
         lock->flags |= RLKI_LOCK_HOLDER;
-    if (lock->flags & RLKI_LOCK_HOLDER)
-        return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
+        return (lock->flags & RLKI_LOCK_TRY) != 0 ? RLK_BUSY : RLK_TIMED_OUT;
     return rlki_operation_unanswered(lock);
 }
 
@@ -11108,7 +11126,7 @@ static bool acquire_is_hopeless(rlk_lock *lock)
         rlk_conn *conn = rlki_route(lock, i);
         /* What failed before this call began may work now, unless it is fatal. */
         bool failed = lock->nodes[i].vote == RLKI_VOTE_ERROR &&
-                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(rlk_conn_result(conn)));
+                      ((lock->flags & RLKI_LOCK_TRY) != 0 || rlki_is_final(rlk_conn_result(conn)));
 
         if (!rlki_conn_is_over(conn) && !failed)
             hope++;
@@ -11229,7 +11247,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
     gate = rlki_recheck_gate(lock);
-    gated = together && gate < rlki_nodes(lock->client) && !(lock->wait.busy & rlki_bit(gate));
+    gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (acquire_is_observed(lock))
@@ -11239,7 +11257,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
         return false;
     /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
-    if (together && !gated && !(lock->flags & RLKI_LOCK_JITTERED)) {
+    if (together && !gated && (lock->flags & RLKI_LOCK_JITTERED) == 0) {
         lock->flags |= RLKI_LOCK_JITTERED;
         acquire_pause_begin(lock, rlki_client_jitter(lock->client, lock->retry_min_ms / 10,
                                                      lock->retry_min_ms / 5));
@@ -11304,7 +11322,7 @@ static void acquire_ask_others(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if ((node->vote == RLKI_VOTE_NONE || node->vote == RLKI_VOTE_SKIPPED) &&
-            rlki_node_lock_is_clean(node) && !(lock->wait.busy & rlki_bit(i)))
+            rlki_node_lock_is_clean(node) && (lock->wait.busy & rlki_bit(i)) == 0)
             rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
     }
 }
@@ -11319,7 +11337,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         lock->flags |= RLKI_LOCK_HOLDER;
         lock->wait.failures = 0;
     }
-    if (lock->flags & RLKI_LOCK_TRY || final) {
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || final) {
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
@@ -11335,7 +11353,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         return;
     }
     pause_ms = rlki_lock_pause(lock) << lock->wait.failures;
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
         lock->wait.failures++;
     lock->wait.cause = RLK_CAUSE_RETRY;
     lock->flags |= RLKI_LOCK_JITTERED;
@@ -11424,7 +11442,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
         return;
     }
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
-    if (!(lock->flags & RLKI_LOCK_TRY) && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if ((lock->flags & RLKI_LOCK_TRY) == 0 && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
         lock->wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
@@ -11438,7 +11456,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && !(lock->wait.compared & rlki_bit(node->index))) {
+    if (error == RLK_OK && (lock->wait.compared & rlki_bit(node->index)) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -11463,7 +11481,7 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
         acquire_not_ours(lock, node, error);
         break;
     case RLKI_REPORT_LOST:
-        if (lock->flags & RLKI_LOCK_TRY && !rlki_operation_tries_again(lock, node->index)) {
+        if ((lock->flags & RLKI_LOCK_TRY) != 0 && !rlki_operation_tries_again(lock, node->index)) {
             rlki_lock_note(lock, node->index, report->command, error);
             node->vote = RLKI_VOTE_ERROR;
         } else {
@@ -11503,7 +11521,8 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
 {
     /* One attempt goes on upon a second stream only if nothing can come from the first. */
-    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && node->flags & RLKI_NODE_FENCE &&
+    bool unfenced = ready && (lock->flags & RLKI_LOCK_TRY) != 0 &&
+                    (node->flags & RLKI_NODE_FENCE) != 0 &&
                     !rlk_conn_fenced(rlki_route(lock, node->index));
 
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
@@ -11517,7 +11536,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
-    if (node->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
+    if (node->request.tag != RLKI_SET && (lock->flags & RLKI_LOCK_TRY) == 0)
         return;
     (void)rlki_node_lock_abandon(node);
     node->vote = RLKI_VOTE_ERROR;
@@ -11709,7 +11728,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
     rlki_node_locks_undo(lock, lock->hold.target_ms);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
-    if (lock->op != NULL && lock->op->flags & RLKI_OP_LEASE)
+    if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
     rlki_event_raise(lock, RLKI_EVENT_LOST);
 }
@@ -11728,7 +11747,8 @@ bool rlki_held_is_absent(const rlk_lock *lock)
 /* Where the server notifies of changes, a compare makes it do so. */
 static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (node->flags & RLKI_NODE_PRESENT && rlk_conn_is_tracking(rlki_route(lock, node->index)))
+    if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
+        rlk_conn_is_tracking(rlki_route(lock, node->index)))
         lock->hold.dirty |= rlki_bit(node->index);
 }
 
@@ -11751,7 +11771,7 @@ void rlki_held_compare(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
         uint32_t bit = rlki_bit(i);
 
-        if (!(lock->hold.dirty & bit) || node->request.tag != RLKI_NO_COMMAND)
+        if ((lock->hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
             continue; /* behind it; if it compares, its answer will see what was notified before */
         if (rlki_node_lock_is_clean(node))
             lock->hold.dirty &= ~bit;
@@ -12139,6 +12159,7 @@ static void inspect_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_rep
     uint8_t own[RLK_TOKEN_MAX];
     size_t own_len = rlki_token_len(lock);
     size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+
     inspect_clear(holder);
     holder->result = RLK_PENDING;
     if (reply->type == RLK_RESP_NULL)
@@ -12149,7 +12170,7 @@ static void inspect_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_rep
     }
     holder->ttl_ms = RLKI_TTL_NONE; /* it is there; PTTL follows */
     holder->token_len = (uint32_t)reply->value;
-    if (!reply->data)
+    if (reply->data == NULL)
         return;
     memcpy(holder->token, reply->data, len);
     holder->token[len] = '\0';
@@ -12264,6 +12285,7 @@ static void inspect_force_report(rlk_lock *lock, rlk_node_lock *node, const rlki
 static bool inspect_same_token(const rlk_holder *a, const rlk_holder *b)
 {
     size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
+
     return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
 }
 
@@ -12272,6 +12294,7 @@ unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
 {
     unsigned same = 0;
     unsigned i;
+
     if (holder->result != RLK_OK || holder->ttl_ms == RLKI_TTL_ABSENT)
         return 0;
     for (i = 0; i < rlki_nodes(client); i++)
@@ -12286,6 +12309,7 @@ static bool inspect_is_held(const rlk_lock *lock)
 {
     const rlk_holder *holders = (const rlk_holder *)lock->query;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++)
         if (rlki_inspect_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
             return true;
@@ -12331,7 +12355,7 @@ static bool inspect_is_over(rlk_lock *lock, unsigned command, bool *quorum)
         lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
         lock->flags |= RLKI_LOCK_QUORUM_DOES;
     }
-    return over || tally.pending == 0 || (*quorum && lock->flags & RLKI_LOCK_QUORUM_DOES);
+    return over || tally.pending == 0 || (*quorum && (lock->flags & RLKI_LOCK_QUORUM_DOES) != 0);
 }
 
 static bool inspect_query_step(rlk_lock *lock)
@@ -12501,7 +12525,7 @@ static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         break;
     case RLKI_REPORT_NOT_OURS:
         node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
-        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
+        if ((lock->flags & RLKI_LOCK_FORCE_LOST) == 0 && lock->lost_cause < report->lost_cause)
             lock->lost_cause = report->lost_cause;
         break;
     default: /* RLKI_REPORT_REFUSED */
@@ -12516,6 +12540,7 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
     const rlk_client *client = lock->client;
     unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
     bool answered = tally->pending == 0;
+
     if (tally->doubt >= rlki_needed(client))
         return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
     if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
@@ -12534,9 +12559,11 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
 static rlk_result release_late(const rlk_lock *lock)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
-        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
+
+        if (node->vote == RLKI_VOTE_NONE && (node->flags & RLKI_NODE_RETRY) == 0)
             return RLK_UNKNOWN;
     }
     return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
@@ -12546,12 +12573,13 @@ static bool release_step(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
     rlk_result result = release_result(lock, &tally);
+
     if (result == RLK_PENDING) {
         if (lock->client->now_ms < lock->deadline_ms)
             return false;
         result = release_late(lock);
     }
-    if (lock->flags & RLKI_LOCK_FORCE_LOST)
+    if ((lock->flags & RLKI_LOCK_FORCE_LOST) != 0)
         result = RLK_LOST;
     else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
         lock->lost_cause = RLK_LOST_NOT;
@@ -12907,14 +12935,14 @@ static void machine_arm(rlk_lock *lock)
     if (lock->op != NULL) {
         deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->phase_ms);
-    } else if (lock->options & RLKI_OPTION_UNSETTLED) {
+    } else if ((lock->options & RLKI_OPTION_UNSETTLED) != 0) {
         deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
     }
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
-    } else if (lock->op != NULL && lock->op->flags & RLKI_OP_WAITS) {
+    } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
         deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.report_ms);
@@ -12976,7 +13004,7 @@ static void machine_step(rlk_lock *lock)
     }
     if (lock->state == RLKI_HELD)
         machine_step_lease(lock);
-    if (lock->options & RLKI_OPTION_UNSETTLED && lock->op == NULL)
+    if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
         machine_settle(lock);
     machine_arm(lock);
 }
@@ -12988,7 +13016,7 @@ static void machine_step(rlk_lock *lock)
 static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned command,
                            bool answered, bool had)
 {
-    bool gone = had && !(node->flags & RLKI_NODE_PRESENT);
+    bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
 
     if ((answered && command == RLKI_RELEASE) || gone)
         rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
@@ -13021,7 +13049,7 @@ static void machine_retry(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
         rlki_report report;
 
-        if (!(node->flags & RLKI_NODE_RETRY))
+        if ((node->flags & RLKI_NODE_RETRY) == 0)
             continue;
         if (!dangles) {
             rlki_node_lock_resend(node);
@@ -13130,7 +13158,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
 /* A connection that can't be had answers, in its way, what waits for it. */
 static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
 {
-    return lock->op->flags & RLKI_OP_ONCE || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
+    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
            rlki_is_final(rlk_conn_result(conn));
 }
 
@@ -13173,7 +13201,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t ar
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     /* else who never pauses would starve it */
-    if (op->flags & RLKI_OP_YIELDS && lock->state == RLKI_HELD &&
+    if ((op->flags & RLKI_OP_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
         rlki_renewal_due(lock);
         rlki_machine_run(lock);
@@ -13192,14 +13220,14 @@ rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operati
     if (result == RLK_OK)
         result = api_begin(lock, op, argument, holders);
     if (result == RLK_PENDING) {
-        if (!(lock->events & RLKI_EVENT_RESULT))
+        if ((lock->events & RLKI_EVENT_RESULT) == 0)
             return RLK_PENDING;
         rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
         return (rlk_result)lock->done_result;
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
-        !(lock->events & RLKI_EVENT_RESULT))
+        (lock->events & RLKI_EVENT_RESULT) == 0)
         rlki_operation_note(lock, op->id, result);
     return result;
 }
@@ -13272,10 +13300,11 @@ static bool blocking_report(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     const rlk_env *env = &client->env;
-    if (!(lock->events & RLKI_EVENT_WAITING))
+
+    if ((lock->events & RLKI_EVENT_WAITING) == 0)
         return true;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    if (env->waiting)
+    if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
                      client->now_ms - lock->wait.began_ms);
     return lock->client == client;
@@ -13287,6 +13316,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
 {
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+
     if (lock->client != client) /* closed by whoever was called while waiting */
         return false;
     if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
@@ -13309,6 +13339,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     const rlki_operation *op = lock->op;
     bool cancelled = false;
     rlk_result result;
+
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
@@ -13317,7 +13348,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
         lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
@@ -13331,10 +13362,11 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
+
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    if (!client->env.wait)
+    if (client->env.wait == NULL)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
@@ -13351,6 +13383,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
 static rlk_result blocking_take_interrupt(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
+
     if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
         return RLK_OK;
     client->interrupted = false;
@@ -13371,7 +13404,7 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
     serves = (op->flags & RLKI_OP_SERVED) != 0 &&
              ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
     entered = blocking_enter(lock, serves);
-    if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
+    if (entered == RLK_OK && (op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
     result = rlki_api_begin(lock, entered, op, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
@@ -13387,6 +13420,7 @@ RLKI_CALLS(BLOCKING_CALL)
 rlk_result rlk_resign(rlk_lock *lock)
 {
     rlk_result result = blocking_enter(lock, false);
+
     if (result == RLK_OK)
         result = rlk_resign_start(lock);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
@@ -13395,6 +13429,7 @@ rlk_result rlk_resign(rlk_lock *lock)
 rlk_result rlk_keep_alive(rlk_lock *lock)
 {
     rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
+
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
     if (result != RLK_E_WAIT && rlk_is_held(lock))
         return RLK_OK;
@@ -13405,7 +13440,7 @@ void rlki_lock_scope_end(rlk_lock *lock)
 {
     lock->campaign = NULL;
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
-        lock->client->env.wait)
+        lock->client->env.wait != NULL)
         (void)blocking_wait(lock);
     if (rlk_release(lock) == RLK_E_WAIT)
         (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
@@ -14764,6 +14799,7 @@ const char *rlk_lock_error(rlk_lock *lock)
 rlk_lock_config rlk_lock_config_default(void)
 {
     rlk_lock_config config;
+
     config.ttl_ms = RLK_TTL_MS;
     config.wait_ms = RLK_WAIT_MS;
     config.node_timeout_ms = 0; /* follows the TTL */
@@ -14785,6 +14821,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
     rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
     uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+
     if (!rlki_client_take_limit(client, &lock->node_timeout_ms, config->node_timeout_ms, try_ms,
                                 RLKI_WORD("node_timeout_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
@@ -14836,8 +14873,9 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     }
     lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
-    if (lock->prefix) {
+    if (lock->prefix != NULL) {
         size_t len = strlen(lock->prefix);
+
         if (len > RLK_PREFIX_MAX) {
             RLKI_REFUSE(lock->client, RLKI_WORD("its length"), len, 0, RLK_PREFIX_MAX);
             return RLK_E_PREFIX;
@@ -14854,9 +14892,11 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
     size_t frame = RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len);
     size_t most = SIZE_MAX;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
         size_t fits = cap > frame ? (cap - frame) / 2 : 0;
+
         if (fits < most)
             most = fits;
     }
@@ -14874,15 +14914,17 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
                                                  0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
-    if (!client)
+
+    if (client == NULL)
         return RLK_E_ARGUMENT;
     if (client->state != RLKI_CLIENT_OPEN)
-        return key ? RLK_E_CLOSED : RLK_E_ARGUMENT;
+        return key != NULL ? RLK_E_CLOSED : RLK_E_ARGUMENT;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     lock->client = client;
     RLKI_REFUSE(client, NULL, 0, 0, 0);
-    result = key ? lock_configure(lock, config ? config : &all_defaults) : RLK_E_ARGUMENT;
+    result = key != NULL ? lock_configure(lock, config != NULL ? config : &all_defaults)
+                         : RLK_E_ARGUMENT;
     if (result == RLK_OK)
         result = lock_key_fits(lock, key_len);
     if (result != RLK_OK) {
@@ -14906,7 +14948,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     }
     client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
     lock->next = client->locks;
-    if (lock->next)
+    if (lock->next != NULL)
         lock->next->prev = lock;
     client->locks = lock;
     lock->state = RLKI_FREE;
@@ -14916,10 +14958,10 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
 rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    if (!lock)
+    if (lock == NULL)
         return RLK_E_ARGUMENT;
     memset(lock, 0, size); /* closed, whatever follows */
-    if (size != sizeof(*lock) || layout != RLK_LAYOUT)
+    if (size != sizeof *lock || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
     return lock_init(lock, client, key, key_len, config);
 }
@@ -14927,7 +14969,7 @@ rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
 rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
                           const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    return rlki_lock_init_n(lock, client, key, key ? strlen(key) : 0, config, size, layout);
+    return rlki_lock_init_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size, layout);
 }
 
 rlk_result rlk_lock_close(rlk_lock *lock)
@@ -14937,11 +14979,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_machine_enter(lock);
+
     if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
         bool del = lock->nodes[i].request.tag == RLKI_DEL;
+
         deleting[i] = !rlki_node_lock_abandon(&lock->nodes[i]) && del;
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
@@ -14949,11 +14993,11 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_recheck_leave(lock);
-    if (lock->prev)
+    if (lock->prev != NULL)
         lock->prev->next = lock->next;
     else
         client->locks = lock->next;
-    if (lock->next)
+    if (lock->next != NULL)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
     lock->op = NULL;
@@ -14990,6 +15034,7 @@ static int64_t lock_now(const rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     int64_t now_ms = client->env.now_ms(client->env.context);
+
     return now_ms > client->now_ms ? now_ms : client->now_ms;
 }
 
@@ -15016,24 +15061,27 @@ int64_t rlk_held_ms(const rlk_lock *lock)
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->op->id
-                                                              : RLK_OP_NONE;
+    return lock != NULL && lock->client != NULL && rlki_operation_is_on(lock)
+               ? (rlk_operation)lock->op->id
+               : RLK_OP_NONE;
 }
 
 rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
 {
     /* of a lock that is held a minority may have said something */
-    bool over = lock && lock->client && lock->state != RLKI_HELD;
+    bool over = lock != NULL && lock->client != NULL && lock->state != RLKI_HELD;
+
     return over ? (rlk_lost_cause)lock->lost_cause : RLK_LOST_NOT;
 }
 
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;
-    if (!lock || !lock->client || lock->token == 0)
+
+    if (lock == NULL || lock->client == NULL || lock->token == 0)
         return 0;
     len = rlki_token_len(lock);
-    if (out && len < cap) {
+    if (out != NULL && len < cap) {
         rlki_token_write(lock, lock->token, (uint8_t *)out);
         out[len] = '\0';
     }
@@ -15398,7 +15446,7 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
 
     if (name->any.sa_family == AF_INET) {
         (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr) != 0) {
         (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
 
     } else {

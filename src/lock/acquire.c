@@ -114,7 +114,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
         reason.result = (rlk_result)asker->error;
         reason.node = asker->error_node;
         reason.command = asker->error_command;
-    } else if (asker->flags & RLKI_LOCK_HOLDER) {
+    } else if ((asker->flags & RLKI_LOCK_HOLDER) != 0) {
         reason.result = RLK_BUSY;
     }
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -188,8 +188,8 @@ static rlk_result acquire_outcome(rlk_lock *lock)
     /* behind another lock of the client it did not ask, and that one may know */
     if (lock->phase == RLKI_PHASE_QUEUE && rlki_queue_is_held(lock))
         lock->flags |= RLKI_LOCK_HOLDER;
-    if (lock->flags & RLKI_LOCK_HOLDER)
-        return lock->flags & RLKI_LOCK_TRY ? RLK_BUSY : RLK_TIMED_OUT;
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
+        return (lock->flags & RLKI_LOCK_TRY) != 0 ? RLK_BUSY : RLK_TIMED_OUT;
     return rlki_operation_unanswered(lock);
 }
 
@@ -205,7 +205,7 @@ static bool acquire_is_hopeless(rlk_lock *lock)
         rlk_conn *conn = rlki_route(lock, i);
         /* What failed before this call began may work now, unless it is fatal. */
         bool failed = lock->nodes[i].vote == RLKI_VOTE_ERROR &&
-                      (lock->flags & RLKI_LOCK_TRY || rlki_is_final(rlk_conn_result(conn)));
+                      ((lock->flags & RLKI_LOCK_TRY) != 0 || rlki_is_final(rlk_conn_result(conn)));
 
         if (!rlki_conn_is_over(conn) && !failed)
             hope++;
@@ -326,7 +326,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
     gate = rlki_recheck_gate(lock);
-    gated = together && gate < rlki_nodes(lock->client) && !(lock->wait.busy & rlki_bit(gate));
+    gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (acquire_is_observed(lock))
@@ -336,7 +336,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
         return false;
     /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
-    if (together && !gated && !(lock->flags & RLKI_LOCK_JITTERED)) {
+    if (together && !gated && (lock->flags & RLKI_LOCK_JITTERED) == 0) {
         lock->flags |= RLKI_LOCK_JITTERED;
         acquire_pause_begin(lock, rlki_client_jitter(lock->client, lock->retry_min_ms / 10,
                                                      lock->retry_min_ms / 5));
@@ -401,7 +401,7 @@ static void acquire_ask_others(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if ((node->vote == RLKI_VOTE_NONE || node->vote == RLKI_VOTE_SKIPPED) &&
-            rlki_node_lock_is_clean(node) && !(lock->wait.busy & rlki_bit(i)))
+            rlki_node_lock_is_clean(node) && (lock->wait.busy & rlki_bit(i)) == 0)
             rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
     }
 }
@@ -416,7 +416,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         lock->flags |= RLKI_LOCK_HOLDER;
         lock->wait.failures = 0;
     }
-    if (lock->flags & RLKI_LOCK_TRY || final) {
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || final) {
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
@@ -432,7 +432,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         return;
     }
     pause_ms = rlki_lock_pause(lock) << lock->wait.failures;
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
         lock->wait.failures++;
     lock->wait.cause = RLK_CAUSE_RETRY;
     lock->flags |= RLKI_LOCK_JITTERED;
@@ -521,7 +521,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
         return;
     }
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
-    if (!(lock->flags & RLKI_LOCK_TRY) && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if ((lock->flags & RLKI_LOCK_TRY) == 0 && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
         lock->wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
@@ -535,7 +535,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && !(lock->wait.compared & rlki_bit(node->index))) {
+    if (error == RLK_OK && (lock->wait.compared & rlki_bit(node->index)) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -560,7 +560,7 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
         acquire_not_ours(lock, node, error);
         break;
     case RLKI_REPORT_LOST:
-        if (lock->flags & RLKI_LOCK_TRY && !rlki_operation_tries_again(lock, node->index)) {
+        if ((lock->flags & RLKI_LOCK_TRY) != 0 && !rlki_operation_tries_again(lock, node->index)) {
             rlki_lock_note(lock, node->index, report->command, error);
             node->vote = RLKI_VOTE_ERROR;
         } else {
@@ -600,7 +600,8 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
 {
     /* One attempt goes on upon a second stream only if nothing can come from the first. */
-    bool unfenced = ready && lock->flags & RLKI_LOCK_TRY && node->flags & RLKI_NODE_FENCE &&
+    bool unfenced = ready && (lock->flags & RLKI_LOCK_TRY) != 0 &&
+                    (node->flags & RLKI_NODE_FENCE) != 0 &&
                     !rlk_conn_fenced(rlki_route(lock, node->index));
 
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
@@ -614,7 +615,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
-    if (node->request.tag != RLKI_SET && !(lock->flags & RLKI_LOCK_TRY))
+    if (node->request.tag != RLKI_SET && (lock->flags & RLKI_LOCK_TRY) == 0)
         return;
     (void)rlki_node_lock_abandon(node);
     node->vote = RLKI_VOTE_ERROR;

@@ -19,7 +19,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t ar
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     /* else who never pauses would starve it */
-    if (op->flags & RLKI_OP_YIELDS && lock->state == RLKI_HELD &&
+    if ((op->flags & RLKI_OP_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
         rlki_renewal_due(lock);
         rlki_machine_run(lock);
@@ -38,14 +38,14 @@ rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operati
     if (result == RLK_OK)
         result = api_begin(lock, op, argument, holders);
     if (result == RLK_PENDING) {
-        if (!(lock->events & RLKI_EVENT_RESULT))
+        if ((lock->events & RLKI_EVENT_RESULT) == 0)
             return RLK_PENDING;
         rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
         return (rlk_result)lock->done_result;
     }
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
-        !(lock->events & RLKI_EVENT_RESULT))
+        (lock->events & RLKI_EVENT_RESULT) == 0)
         rlki_operation_note(lock, op->id, result);
     return result;
 }

@@ -48,10 +48,11 @@ static bool blocking_report(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     const rlk_env *env = &client->env;
-    if (!(lock->events & RLKI_EVENT_WAITING))
+
+    if ((lock->events & RLKI_EVENT_WAITING) == 0)
         return true;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    if (env->waiting)
+    if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
                      client->now_ms - lock->wait.began_ms);
     return lock->client == client;
@@ -63,6 +64,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
 {
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+
     if (lock->client != client) /* closed by whoever was called while waiting */
         return false;
     if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
@@ -85,6 +87,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     const rlki_operation *op = lock->op;
     bool cancelled = false;
     rlk_result result;
+
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
@@ -93,7 +96,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
         lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
@@ -107,10 +110,11 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
+
     if (result != RLK_OK)
         return result;
     client = lock->client;
-    if (!client->env.wait)
+    if (client->env.wait == NULL)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
@@ -127,6 +131,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
 static rlk_result blocking_take_interrupt(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
+
     if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
         return RLK_OK;
     client->interrupted = false;
@@ -147,7 +152,7 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
     serves = (op->flags & RLKI_OP_SERVED) != 0 &&
              ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
     entered = blocking_enter(lock, serves);
-    if (entered == RLK_OK && op->flags & RLKI_OP_WAITS)
+    if (entered == RLK_OK && (op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
     result = rlki_api_begin(lock, entered, op, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
@@ -163,6 +168,7 @@ RLKI_CALLS(BLOCKING_CALL)
 rlk_result rlk_resign(rlk_lock *lock)
 {
     rlk_result result = blocking_enter(lock, false);
+
     if (result == RLK_OK)
         result = rlk_resign_start(lock);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
@@ -171,6 +177,7 @@ rlk_result rlk_resign(rlk_lock *lock)
 rlk_result rlk_keep_alive(rlk_lock *lock)
 {
     rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
+
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
     if (result != RLK_E_WAIT && rlk_is_held(lock))
         return RLK_OK;
@@ -181,7 +188,7 @@ void rlki_lock_scope_end(rlk_lock *lock)
 {
     lock->campaign = NULL;
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
-        lock->client->env.wait)
+        lock->client->env.wait != NULL)
         (void)blocking_wait(lock);
     if (rlk_release(lock) == RLK_E_WAIT)
         (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */

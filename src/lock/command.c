@@ -18,7 +18,7 @@ static bool command_is_script(unsigned command)
 static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
 {
     rlk_resp_put_command(writer, argc);
-    if (rlk_conn_server(conn) & RLK_SERVER_EVAL)
+    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0)
         rlk_conn_put_script(conn, writer);
     else
         COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
@@ -170,6 +170,7 @@ const char *rlki_command_name(unsigned command)
                                         "EVALSHA (release)",
                                         "GET, PTTL",
                                         "DEL"};
+
     return names[command];
 }
 #endif

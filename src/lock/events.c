@@ -9,12 +9,13 @@
 static void events_link(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    if (lock->events & RLKI_EVENT_LINKED)
+
+    if ((lock->events & RLKI_EVENT_LINKED) != 0)
         return;
     lock->events |= RLKI_EVENT_LINKED;
     lock->event_next = NULL;
     lock->event_prev = client->event_tail;
-    if (client->event_tail)
+    if (client->event_tail != NULL)
         client->event_tail->event_next = lock;
     else
         client->event_head = lock;
@@ -24,11 +25,12 @@ static void events_link(rlk_lock *lock)
 static void events_unlink(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
-    if (lock->event_prev)
+
+    if (lock->event_prev != NULL)
         lock->event_prev->event_next = lock->event_next;
     else
         client->event_head = lock->event_next;
-    if (lock->event_next)
+    if (lock->event_next != NULL)
         lock->event_next->event_prev = lock->event_prev;
     else
         client->event_tail = lock->event_prev;
@@ -45,7 +47,7 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
 
 void rlki_event_drop(rlk_lock *lock, unsigned event)
 {
-    if (!(lock->events & RLKI_EVENT_LINKED))
+    if ((lock->events & RLKI_EVENT_LINKED) == 0)
         return;
     lock->events = (uint8_t)(lock->events & ~event);
     if (lock->events == RLKI_EVENT_LINKED)
@@ -56,30 +58,31 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
 {
     rlk_lock *lock;
     unsigned pulled = RLKI_EVENT_LOST;
-    if (!client || !event || client->state != RLKI_CLIENT_OPEN || !client->event_head ||
-        !rlki_client_same_process(client))
+
+    if (client == NULL || event == NULL || client->state != RLKI_CLIENT_OPEN ||
+        client->event_head == NULL || !rlki_client_same_process(client))
         return false;
     lock = client->event_head;
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
     event->lost_cause = RLK_LOST_NOT;
-    if (lock->events & RLKI_EVENT_RESULT) {
+    if ((lock->events & RLKI_EVENT_RESULT) != 0) {
         pulled = RLKI_EVENT_RESULT;
         event->operation = (rlk_operation)lock->done_operation;
         event->result = (rlk_result)lock->done_result;
         event->type = event->operation == RLK_OP_ACQUIRE && event->result == RLK_OK
                           ? RLK_EV_ACQUIRED
                           : RLK_EV_RESULT;
-    } else if (lock->events & RLKI_EVENT_SETTLED) {
+    } else if ((lock->events & RLKI_EVENT_SETTLED) != 0) {
         pulled = RLKI_EVENT_SETTLED;
-        event->result = lock->options & RLKI_OPTION_SETTLED ? RLK_OK : RLK_UNKNOWN;
+        event->result = (lock->options & RLKI_OPTION_SETTLED) != 0 ? RLK_OK : RLK_UNKNOWN;
         event->type = RLK_EV_SETTLED;
-    } else if (lock->events & RLKI_EVENT_RENEWAL) {
+    } else if ((lock->events & RLKI_EVENT_RENEWAL) != 0) {
         pulled = RLKI_EVENT_RENEWAL;
         event->result = (rlk_result)lock->renewal;
         event->type = event->result == RLK_OK ? RLK_EV_RENEWED : RLK_EV_RENEW_FAILED;
-    } else if (lock->events & RLKI_EVENT_LOST) {
+    } else if ((lock->events & RLKI_EVENT_LOST) != 0) {
         event->result = RLK_LOST;
         event->type = RLK_EV_LOST;
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
@@ -89,7 +92,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if (!(lock->events & RLKI_EVENT_LOST) && lock->campaign != NULL)
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
         lock->campaign->follow_again(lock);
     return true;
 }

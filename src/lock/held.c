@@ -39,7 +39,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
     rlki_node_locks_undo(lock, lock->hold.target_ms);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
-    if (lock->op != NULL && lock->op->flags & RLKI_OP_LEASE)
+    if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
     rlki_event_raise(lock, RLKI_EVENT_LOST);
 }
@@ -58,7 +58,8 @@ bool rlki_held_is_absent(const rlk_lock *lock)
 /* Where the server notifies of changes, a compare makes it do so. */
 static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (node->flags & RLKI_NODE_PRESENT && rlk_conn_is_tracking(rlki_route(lock, node->index)))
+    if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
+        rlk_conn_is_tracking(rlki_route(lock, node->index)))
         lock->hold.dirty |= rlki_bit(node->index);
 }
 
@@ -81,7 +82,7 @@ void rlki_held_compare(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
         uint32_t bit = rlki_bit(i);
 
-        if (!(lock->hold.dirty & bit) || node->request.tag != RLKI_NO_COMMAND)
+        if ((lock->hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
             continue; /* behind it; if it compares, its answer will see what was notified before */
         if (rlki_node_lock_is_clean(node))
             lock->hold.dirty &= ~bit;

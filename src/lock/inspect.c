@@ -27,6 +27,7 @@ static void inspect_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_rep
     uint8_t own[RLK_TOKEN_MAX];
     size_t own_len = rlki_token_len(lock);
     size_t len = reply->len < RLK_TOKEN_MAX ? reply->len : RLK_TOKEN_MAX;
+
     inspect_clear(holder);
     holder->result = RLK_PENDING;
     if (reply->type == RLK_RESP_NULL)
@@ -37,7 +38,7 @@ static void inspect_keep_token(rlk_lock *lock, rlk_holder *holder, const rlk_rep
     }
     holder->ttl_ms = RLKI_TTL_NONE; /* it is there; PTTL follows */
     holder->token_len = (uint32_t)reply->value;
-    if (!reply->data)
+    if (reply->data == NULL)
         return;
     memcpy(holder->token, reply->data, len);
     holder->token[len] = '\0';
@@ -152,6 +153,7 @@ static void inspect_force_report(rlk_lock *lock, rlk_node_lock *node, const rlki
 static bool inspect_same_token(const rlk_holder *a, const rlk_holder *b)
 {
     size_t len = a->token_len < RLK_TOKEN_MAX ? a->token_len : RLK_TOKEN_MAX;
+
     return a->token_len == b->token_len && memcmp(a->token, b->token, len) == 0;
 }
 
@@ -160,6 +162,7 @@ unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
 {
     unsigned same = 0;
     unsigned i;
+
     if (holder->result != RLK_OK || holder->ttl_ms == RLKI_TTL_ABSENT)
         return 0;
     for (i = 0; i < rlki_nodes(client); i++)
@@ -174,6 +177,7 @@ static bool inspect_is_held(const rlk_lock *lock)
 {
     const rlk_holder *holders = (const rlk_holder *)lock->query;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++)
         if (rlki_inspect_agree(lock->client, holders, &holders[i]) >= rlki_needed(lock->client))
             return true;
@@ -219,7 +223,7 @@ static bool inspect_is_over(rlk_lock *lock, unsigned command, bool *quorum)
         lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
         lock->flags |= RLKI_LOCK_QUORUM_DOES;
     }
-    return over || tally.pending == 0 || (*quorum && lock->flags & RLKI_LOCK_QUORUM_DOES);
+    return over || tally.pending == 0 || (*quorum && (lock->flags & RLKI_LOCK_QUORUM_DOES) != 0);
 }
 
 static bool inspect_query_step(rlk_lock *lock)

@@ -8,6 +8,7 @@ uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
 {
     uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
     uint64_t drift = part + 1 + drift_ms;
+
     return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
 }
 
@@ -20,11 +21,13 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
 {
     int64_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
+
     if (RLK_MAX_NODES == 1)
         return values[0];
     sorted[0] = values[0];
     for (i = 1; i < n; i++) {
         unsigned at = i;
+
         while (at > 0 && sorted[at - 1] < values[i]) {
             sorted[at] = sorted[at - 1];
             at--;
@@ -43,6 +46,7 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
                               int64_t p_ms)
 {
     int64_t earliest = rlki_later(t0_ms, p_ms);
+
     if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
         return known_ms;
     return earliest;

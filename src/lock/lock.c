@@ -22,6 +22,7 @@
 rlk_lock_config rlk_lock_config_default(void)
 {
     rlk_lock_config config;
+
     config.ttl_ms = RLK_TTL_MS;
     config.wait_ms = RLK_WAIT_MS;
     config.node_timeout_ms = 0; /* follows the TTL */
@@ -43,6 +44,7 @@ static bool lock_take_times(rlk_lock *lock, const rlk_lock_config *config)
     rlk_client *client = lock->client;
     uint32_t third_ms = lock->ttl_ms / 3;
     uint32_t try_ms = third_ms < RLK_NODE_TIMEOUT_MAX_MS ? third_ms : RLK_NODE_TIMEOUT_MAX_MS;
+
     if (!rlki_client_take_limit(client, &lock->node_timeout_ms, config->node_timeout_ms, try_ms,
                                 RLKI_WORD("node_timeout_ms")) ||
         !rlki_client_take_limit(client, &lock->retry_min_ms, config->retry_min_ms, RLK_RETRY_MIN_MS,
@@ -94,8 +96,9 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
     }
     lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
-    if (lock->prefix) {
+    if (lock->prefix != NULL) {
         size_t len = strlen(lock->prefix);
+
         if (len > RLK_PREFIX_MAX) {
             RLKI_REFUSE(lock->client, RLKI_WORD("its length"), len, 0, RLK_PREFIX_MAX);
             return RLK_E_PREFIX;
@@ -112,9 +115,11 @@ static rlk_result lock_key_fits(const rlk_lock *lock, size_t key_len)
     size_t frame = RLK_TX_MIN_PREFIX(0, (size_t)lock->prefix_len);
     size_t most = SIZE_MAX;
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         size_t cap = rlk_conn_tx_cap(lock->client->conns[i]);
         size_t fits = cap > frame ? (cap - frame) / 2 : 0;
+
         if (fits < most)
             most = fits;
     }
@@ -132,15 +137,17 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
                                                  0, 0, NULL, NULL, NULL, false};
     rlk_result result;
     unsigned i;
-    if (!client)
+
+    if (client == NULL)
         return RLK_E_ARGUMENT;
     if (client->state != RLKI_CLIENT_OPEN)
-        return key ? RLK_E_CLOSED : RLK_E_ARGUMENT;
+        return key != NULL ? RLK_E_CLOSED : RLK_E_ARGUMENT;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     lock->client = client;
     RLKI_REFUSE(client, NULL, 0, 0, 0);
-    result = key ? lock_configure(lock, config ? config : &all_defaults) : RLK_E_ARGUMENT;
+    result = key != NULL ? lock_configure(lock, config != NULL ? config : &all_defaults)
+                         : RLK_E_ARGUMENT;
     if (result == RLK_OK)
         result = lock_key_fits(lock, key_len);
     if (result != RLK_OK) {
@@ -164,7 +171,7 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     }
     client->error = RLK_OK; /* of a lock that was refused before: the caller went on */
     lock->next = client->locks;
-    if (lock->next)
+    if (lock->next != NULL)
         lock->next->prev = lock;
     client->locks = lock;
     lock->state = RLKI_FREE;
@@ -174,10 +181,10 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
 rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
                             const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    if (!lock)
+    if (lock == NULL)
         return RLK_E_ARGUMENT;
     memset(lock, 0, size); /* closed, whatever follows */
-    if (size != sizeof(*lock) || layout != RLK_LAYOUT)
+    if (size != sizeof *lock || layout != RLK_LAYOUT)
         return RLK_E_LAYOUT;
     return lock_init(lock, client, key, key_len, config);
 }
@@ -185,7 +192,7 @@ rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
 rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
                           const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    return rlki_lock_init_n(lock, client, key, key ? strlen(key) : 0, config, size, layout);
+    return rlki_lock_init_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size, layout);
 }
 
 rlk_result rlk_lock_close(rlk_lock *lock)
@@ -195,11 +202,13 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     bool deleting[RLK_MAX_NODES];
     unsigned i;
     rlk_result result = rlki_machine_enter(lock);
+
     if (result != RLK_OK && result != RLK_E_FORKED)
         return result;
     client = lock->client;
     for (i = 0; i < rlki_nodes(client); i++) {
         bool del = lock->nodes[i].request.tag == RLKI_DEL;
+
         deleting[i] = !rlki_node_lock_abandon(&lock->nodes[i]) && del;
     }
     /* now only tokens count, not a query that was under way or a SET that never left */
@@ -207,11 +216,11 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     rlki_timers_cancel(&lock->timer);
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     rlki_recheck_leave(lock);
-    if (lock->prev)
+    if (lock->prev != NULL)
         lock->prev->next = lock->next;
     else
         client->locks = lock->next;
-    if (lock->next)
+    if (lock->next != NULL)
         lock->next->prev = lock->prev;
     lock->state = RLKI_CLOSED;
     lock->op = NULL;
@@ -248,6 +257,7 @@ static int64_t lock_now(const rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     int64_t now_ms = client->env.now_ms(client->env.context);
+
     return now_ms > client->now_ms ? now_ms : client->now_ms;
 }
 
@@ -274,24 +284,27 @@ int64_t rlk_held_ms(const rlk_lock *lock)
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
 {
-    return lock && lock->client && rlki_operation_is_on(lock) ? (rlk_operation)lock->op->id
-                                                              : RLK_OP_NONE;
+    return lock != NULL && lock->client != NULL && rlki_operation_is_on(lock)
+               ? (rlk_operation)lock->op->id
+               : RLK_OP_NONE;
 }
 
 rlk_lost_cause rlk_lock_lost_cause(const rlk_lock *lock)
 {
     /* of a lock that is held a minority may have said something */
-    bool over = lock && lock->client && lock->state != RLKI_HELD;
+    bool over = lock != NULL && lock->client != NULL && lock->state != RLKI_HELD;
+
     return over ? (rlk_lost_cause)lock->lost_cause : RLK_LOST_NOT;
 }
 
 size_t rlk_lock_token(const rlk_lock *lock, char *out, size_t cap)
 {
     size_t len;
-    if (!lock || !lock->client || lock->token == 0)
+
+    if (lock == NULL || lock->client == NULL || lock->token == 0)
         return 0;
     len = rlki_token_len(lock);
-    if (out && len < cap) {
+    if (out != NULL && len < cap) {
         rlki_token_write(lock, lock->token, (uint8_t *)out);
         out[len] = '\0';
     }

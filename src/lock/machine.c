@@ -45,14 +45,14 @@ static void machine_arm(rlk_lock *lock)
     if (lock->op != NULL) {
         deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->phase_ms);
-    } else if (lock->options & RLKI_OPTION_UNSETTLED) {
+    } else if ((lock->options & RLKI_OPTION_UNSETTLED) != 0) {
         deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
     }
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
-    } else if (lock->op != NULL && lock->op->flags & RLKI_OP_WAITS) {
+    } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
         deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->wait.report_ms);
@@ -114,7 +114,7 @@ static void machine_step(rlk_lock *lock)
     }
     if (lock->state == RLKI_HELD)
         machine_step_lease(lock);
-    if (lock->options & RLKI_OPTION_UNSETTLED && lock->op == NULL)
+    if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
         machine_settle(lock);
     machine_arm(lock);
 }
@@ -126,7 +126,7 @@ static void machine_step(rlk_lock *lock)
 static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned command,
                            bool answered, bool had)
 {
-    bool gone = had && !(node->flags & RLKI_NODE_PRESENT);
+    bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
 
     if ((answered && command == RLKI_RELEASE) || gone)
         rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
@@ -159,7 +159,7 @@ static void machine_retry(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
         rlki_report report;
 
-        if (!(node->flags & RLKI_NODE_RETRY))
+        if ((node->flags & RLKI_NODE_RETRY) == 0)
             continue;
         if (!dangles) {
             rlki_node_lock_resend(node);
@@ -268,7 +268,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
 /* A connection that can't be had answers, in its way, what waits for it. */
 static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
 {
-    return lock->op->flags & RLKI_OP_ONCE || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
+    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
            rlki_is_final(rlk_conn_result(conn));
 }
 

@@ -69,7 +69,7 @@ bool rlki_node_lock_has_token(const rlk_node_lock *node)
 {
     unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
 
-    return node->flags & there || node->orphans > 0;
+    return (node->flags & there) != 0 || node->orphans > 0;
 }
 
 bool rlki_node_lock_is_clean(const rlk_node_lock *node)
@@ -99,7 +99,7 @@ static void node_lock_drop_retry(rlk_node_lock *node)
     unsigned waiting = 0;
     unsigned i;
 
-    if (!(node->flags & RLKI_NODE_RETRY))
+    if ((node->flags & RLKI_NODE_RETRY) == 0)
         return;
     node_lock_clear(node, RLKI_NODE_RETRY);
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -141,7 +141,7 @@ bool rlki_node_lock_abandon(rlk_node_lock *node)
 {
     /* Idle, and not to be sent again: it is being answered at this moment, so it was sent. */
     bool answered = node->request.tag != RLKI_NO_COMMAND &&
-                    node->request.state == RLK_REQUEST_IDLE && !(node->flags & RLKI_NODE_RETRY);
+                    node->request.state == RLK_REQUEST_IDLE && (node->flags & RLKI_NODE_RETRY) == 0;
 
     node->request.tag = RLKI_NO_COMMAND;
     node_lock_clear(node, RLKI_NODE_ASKED);
@@ -153,7 +153,8 @@ static void node_lock_undo(rlk_node_lock *node)
 {
     bool releasing = node->request.tag == RLKI_RELEASE;
 
-    if (releasing && (node->request.state != RLK_REQUEST_IDLE || node->flags & RLKI_NODE_RETRY))
+    if (releasing &&
+        (node->request.state != RLK_REQUEST_IDLE || (node->flags & RLKI_NODE_RETRY) != 0))
         return;
     (void)rlki_node_lock_abandon(node);
     node->expiry_ms = RLKI_EXPIRED;
@@ -179,7 +180,7 @@ void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
 /* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
 static void node_lock_settle_stream(const rlk_lock *lock, rlk_node_lock *node, uint32_t generation)
 {
-    if (!(node->flags & RLKI_NODE_FENCE) || node->generation == generation)
+    if ((node->flags & RLKI_NODE_FENCE) == 0 || node->generation == generation)
         return;
     node_lock_clear(node, RLKI_NODE_FENCE);
     /* Beside an orphan a fenced SET counts as one too: if the token is found, nobody can say which
@@ -228,7 +229,7 @@ static void node_lock_absent(rlk_node_lock *node)
  * orphan has been executed. */
 static void node_lock_use_up(rlk_node_lock *node)
 {
-    if (!(node->flags & (RLKI_NODE_PRESENT | RLKI_NODE_FENCE)) && node->orphans > 0)
+    if ((node->flags & (RLKI_NODE_PRESENT | RLKI_NODE_FENCE)) == 0 && node->orphans > 0)
         node->orphans--;
 }
 
@@ -259,7 +260,7 @@ static void node_lock_goes_on(rlk_node_lock *node, rlki_report *report)
 /* Loads the scripts and repeats the command, once. */
 static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 {
-    if (report->error != RLK_E_NOSCRIPT || node->flags & RLKI_NODE_NOSCRIPT)
+    if (report->error != RLK_E_NOSCRIPT || (node->flags & RLKI_NODE_NOSCRIPT) != 0)
         return false;
     node_lock_set(node, RLKI_NODE_NOSCRIPT);
     rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->now_ms);
@@ -493,7 +494,7 @@ void rlki_node_locks_forget_retries(rlk_lock *lock)
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
-        if (node->flags & RLKI_NODE_RETRY && node->request.tag != RLKI_RELEASE)
+        if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
             (void)rlki_node_lock_abandon(node);
     }
 }

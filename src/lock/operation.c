@@ -87,8 +87,8 @@ bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
     rlk_result why = rlk_conn_result(rlki_route(lock, node));
 
-    return lock->second_try & rlki_bit(node) &&
-           (lock->op->flags & RLKI_OP_ONCE || lock->flags & RLKI_LOCK_TRY) &&
+    return (lock->second_try & rlki_bit(node)) != 0 &&
+           ((lock->op->flags & RLKI_OP_ONCE) != 0 || (lock->flags & RLKI_LOCK_TRY) != 0) &&
            (rlk_result_class(why) == RLK_KIND_TRANSPORT || rlki_condemn_is_for(why));
 }
 
@@ -136,6 +136,7 @@ const char *rlki_operation_name(unsigned id)
 {
     static const char *const names[] = {"lock",  "acquire", "release", "extend",
                                         "renew", "check",   "query",   "force_release"};
+
     return names[id];
 }
 #endif

@@ -39,6 +39,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 #if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
     static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
 #endif
+
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
     lock->phase = (uint8_t)phase;
 }
@@ -205,7 +206,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
     uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
 
     /* it changes hands while we wait */
-    if (lock->flags & RLKI_LOCK_HOLDER && recheck_may_be_free(lock))
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
     if (again)
         lock->wait.cause = RLK_CAUSE_PUSH;
@@ -221,7 +222,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
-    if (lock->wait.overtaken & bit) {
+    if ((lock->wait.overtaken & bit) != 0) {
         lock->wait.overtaken &= ~bit;
         recheck_local(lock, node);
         return;
@@ -251,10 +252,10 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
     uint32_t bit = rlki_bit(node->index);
 
     if (deleted)
-        lock->wait.busy &= ~bit;    /* taken for another's by whoever was the first before */
-    else if (lock->wait.busy & bit) /* the undo took the place of its time */
+        lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
+    else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
-    else if (rlki_nodes(lock->client) > 1 && lock->flags & RLKI_LOCK_HOLDER &&
+    else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&
              lock->phase != RLKI_PHASE_SETTLE)
         rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
 }
@@ -429,7 +430,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
             count.changed += recheck_is_changed(lock, node);
         else if (rlki_node_lock_is_clean(node))
             count.ready++;
-        else if (!(node->flags & RLKI_NODE_RETRY)) /* refused: nobody knows for how long */
+        else if ((node->flags & RLKI_NODE_RETRY) == 0) /* refused: nobody knows for how long */
             count.undoing++;
     }
     return count;

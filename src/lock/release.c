@@ -67,7 +67,7 @@ static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
         break;
     case RLKI_REPORT_NOT_OURS:
         node->vote = report->repeated ? RLKI_VOTE_NO_AFTER : RLKI_VOTE_NO;
-        if (!(lock->flags & RLKI_LOCK_FORCE_LOST) && lock->lost_cause < report->lost_cause)
+        if ((lock->flags & RLKI_LOCK_FORCE_LOST) == 0 && lock->lost_cause < report->lost_cause)
             lock->lost_cause = report->lost_cause;
         break;
     default: /* RLKI_REPORT_REFUSED */
@@ -82,6 +82,7 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
     const rlk_client *client = lock->client;
     unsigned absent = (unsigned)tally->no + tally->no_after + tally->yes;
     bool answered = tally->pending == 0;
+
     if (tally->doubt >= rlki_needed(client))
         return tally->error > 0 && lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
     if (tally->yes >= rlki_needed(client) && tally->unclean < rlki_needed(client))
@@ -100,9 +101,11 @@ static rlk_result release_result(const rlk_lock *lock, const rlki_tally *tally)
 static rlk_result release_late(const rlk_lock *lock)
 {
     unsigned i;
+
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
-        if (node->vote == RLKI_VOTE_NONE && !(node->flags & RLKI_NODE_RETRY))
+
+        if (node->vote == RLKI_VOTE_NONE && (node->flags & RLKI_NODE_RETRY) == 0)
             return RLK_UNKNOWN;
     }
     return lock->error < 0 ? (rlk_result)lock->error : RLK_UNKNOWN;
@@ -112,12 +115,13 @@ static bool release_step(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
     rlk_result result = release_result(lock, &tally);
+
     if (result == RLK_PENDING) {
         if (lock->client->now_ms < lock->deadline_ms)
             return false;
         result = release_late(lock);
     }
-    if (lock->flags & RLKI_LOCK_FORCE_LOST)
+    if ((lock->flags & RLKI_LOCK_FORCE_LOST) != 0)
         result = RLK_LOST;
     else if (result != RLK_NOT_OWNER && result != RLK_E_WRONGTYPE) /* of a minority */
         lock->lost_cause = RLK_LOST_NOT;

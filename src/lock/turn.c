@@ -43,12 +43,14 @@ static rlk_turn *turn_of(const rlk_lock *lock)
 bool rlki_turn_contended(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+
     return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
 }
 
 static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
 {
     rlk_turn *turn = turn_of(lock);
+
     turn->key_hash = lock->key_hash;
     turn->began_ms = (uint32_t)lock->client->now_ms;
     if (turn->crowd > 0)
@@ -83,9 +85,10 @@ void rlki_turn_acquired(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
-    if (lock->flags & RLKI_LOCK_TRY || lock->wait.cause == RLK_CAUSE_LOCAL)
+
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->wait.cause == RLK_CAUSE_LOCAL)
         return;
-    if (lock->flags & RLKI_LOCK_HOLDER)
+    if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
         rlki_turn_contend(lock);
     else if (!contended)
         return;
@@ -93,7 +96,7 @@ void rlki_turn_acquired(rlk_lock *lock)
         return; /* in its turn */
     waited_ms = now_ms - lock->wait.began_ms;
     turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
-    if (!(lock->flags & RLKI_LOCK_HOLDER) && ++turn->alone >= TURN_ALONE)
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
 
@@ -101,6 +104,7 @@ void rlki_turn_acquired(rlk_lock *lock)
 static bool turn_is_over(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+
     return (uint32_t)lock->client->now_ms - turn->began_ms >=
            TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
 }
@@ -110,6 +114,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
     const rlk_turn *turn = turn_of(lock);
     int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
+
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
@@ -122,6 +127,7 @@ uint32_t rlki_turn_patience(rlk_lock *lock)
     int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
+
     if (!rlki_turn_contended(lock) || turn_of(lock)->crowd == 0 || waited_ms >= (int64_t)most_ms)
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX);

@@ -83,20 +83,20 @@ size_t rlki_login_room(const rlk_url *url)
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
 /* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
-static bool auth_needed(const rlk_conn *conn)
+static bool login_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_HELLO) == 0;
 }
 
 /* The default user is who gives no name: so servers before Redis 6, which know no names, take him
  * too (fault 101). */
-static bool auth_has_name(const rlki_login *login)
+static bool login_has_name(const rlki_login *login)
 {
     return login->texts.user_len != 0 &&
            !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
 }
 
-static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
     rlk_result result = rlki_login_ask(conn, &login);
@@ -104,7 +104,7 @@ static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
     if (result != RLK_OK || !login.wanted)
         return result;
-    named = auth_has_name(&login);
+    named = login_has_name(&login);
     rlk_resp_put_command(writer, named ? 3 : 2);
     rlki_step_word(writer, "AUTH");
     if (named) {
@@ -120,7 +120,7 @@ static rlk_result auth_encode(rlk_conn *conn, rlk_resp_writer *writer)
  * words, and servers count failures against a user (fault 108). With a user's name it is most
  * likely the name that is not known: "wrong number of arguments" (fault 101).
  */
-static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result login_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_E_SERVER)
         return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
@@ -130,5 +130,5 @@ static rlk_result auth_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_auth = {
-    "AUTH", auth_needed, auth_encode, NULL, auth_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+    "AUTH", login_needed, login_encode, NULL, login_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
 };

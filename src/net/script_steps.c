@@ -26,13 +26,13 @@ bool rlki_script_may_eval(const rlk_conn *conn)
     return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
-static bool load_needed(const rlk_conn *conn)
+static bool script_load_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_NO_LOAD) == 0;
 }
 
 /* Only begins: their bytes are no part of tx. */
-static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
     conn->scripts.next = 0;
@@ -40,7 +40,7 @@ static rlk_result load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 }
 
 /* Another refusal is met again by EVAL: it is passing, or the same for both. */
-static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_load_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_OK)
         return reply->type == RLK_RESP_BULK ? RLK_OK : RLK_E_UNEXPECTED;
@@ -53,14 +53,14 @@ static rlk_result load_reply(rlk_conn *conn, const rlk_reply *reply)
     return RLK_OK;
 }
 
-static rlk_result probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
 /* An error in words that nobody knows is no answer: proxies want keys. */
-static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     switch (reply->error) {
     case RLK_OK:
@@ -87,7 +87,7 @@ static rlk_result probe_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 /* While the answers before it are not known, yes: and then the barrier waits for them. */
-static bool eval_needed(const rlk_conn *conn)
+static bool script_eval_needed(const rlk_conn *conn)
 {
     return rlki_script_may_eval(conn) &&
            (conn->ring.used != 0 ||
@@ -96,7 +96,7 @@ static bool eval_needed(const rlk_conn *conn)
 
 /* Without further arguments the script only probes, and touches no key. Proxies want one to route
  * by; where it was not asked for, none: the user may have keys of his own only. */
-static rlk_result eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result script_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
 
@@ -110,7 +110,7 @@ static rlk_result eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 /* EVALSHA works from now on, until NOSCRIPT. What a plain attempt is refused a full one may get, if
  * the hang-ups before were accidents: so it is not fatal. */
-static rlk_result eval_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result script_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     conn->server &= (uint16_t)~RLK_SERVER_EVAL;
     if (reply->error != RLK_OK && (conn->server & RLK_SERVER_PLAIN) != 0)
@@ -119,13 +119,14 @@ static rlk_result eval_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_scripts = {
-    CONN_SCRIPT_LOAD, load_needed, load_encode, NULL, load_reply, 0,
+    CONN_SCRIPT_LOAD, script_load_needed, script_load_encode, NULL, script_load_reply, 0,
 };
 
 const conn_step rlki_step_probe = {
-    "EVALSHA", rlki_script_may_eval, probe_encode, NULL, probe_reply, CONN_STEP_EXTRA,
+    "EVALSHA", rlki_script_may_eval, script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
 };
 
 const conn_step rlki_step_eval = {
-    "SCRIPT LOAD, EVAL", eval_needed, eval_encode, NULL, eval_reply, CONN_STEP_BARRIER,
+    "SCRIPT LOAD, EVAL", script_eval_needed, script_eval_encode, NULL,
+    script_eval_reply,   CONN_STEP_BARRIER,
 };

@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* Behind `at` nothing is left. */
-static void mask_cut(rlk_conn *conn, size_t at)
+static void text_mask_cut(rlk_conn *conn, size_t at)
 {
     rlki_wipe(conn->text + at, sizeof conn->text - at);
     conn->text_len = (uint8_t)at;
@@ -26,7 +26,7 @@ static void mask_cut(rlk_conn *conn, size_t at)
 
 void rlki_text_forget(rlk_conn *conn)
 {
-    mask_cut(conn, 0);
+    text_mask_cut(conn, 0);
 }
 
 /* Control bytes of a server's text don't reach terminals and logs. */
@@ -49,74 +49,74 @@ void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
 #ifndef RLK_NO_TEXT
 
 /* That many hex digits are no word. A token has RLK_TOKEN_DIGITS. */
-#define MASK_DIGITS_MIN 16u
+#define TEXT_MASK_DIGITS_MIN 16u
 
 /* A password of that length is not in the text by chance, wherever it is found. */
-#define MASK_WORD_MAX 8u
+#define TEXT_MASK_WORD_MAX 8u
 
 /* So much of a longer one is its beginning, which the server has cut. */
-#define MASK_BEGINNING 16u
+#define TEXT_MASK_BEGINNING 16u
 
-#define MASK_LEN 3u
+#define TEXT_MASK_LEN 3u
 
 /* Masks text[at..at + len); returns where it goes on. */
-static size_t mask_range(rlk_conn *conn, size_t at, size_t len)
+static size_t text_mask_range(rlk_conn *conn, size_t at, size_t len)
 {
-    size_t stays = len < MASK_LEN ? len : MASK_LEN;
+    size_t stays = len < TEXT_MASK_LEN ? len : TEXT_MASK_LEN;
     size_t left = conn->text_len - (at + len);
 
     memset(conn->text + at, '*', stays);
     memmove(conn->text + at + stays, conn->text + at + len, left);
-    mask_cut(conn, at + stays + left);
+    text_mask_cut(conn, at + stays + left);
     return at + stays;
 }
 
-static bool mask_is_digit(char c)
+static bool text_mask_is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-static bool mask_is_letter(char c)
+static bool text_mask_is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool mask_is_hex(char c)
+static bool text_mask_is_hex(char c)
 {
-    return mask_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    return text_mask_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-static bool mask_is_word(char c)
+static bool text_mask_is_word(char c)
 {
-    return mask_is_letter(c) || mask_is_digit(c) || c == '-' || c == '_';
+    return text_mask_is_letter(c) || text_mask_is_digit(c) || c == '-' || c == '_';
 }
 
 /* A word, or an argument, may begin at `at`, or end before it. */
-static bool mask_is_bound(const rlk_conn *conn, size_t at, bool begins)
+static bool text_mask_is_bound(const rlk_conn *conn, size_t at, bool begins)
 {
     if (begins)
-        return at == 0 || !mask_is_word(conn->text[at - 1]);
-    return at == conn->text_len || !mask_is_word(conn->text[at]);
+        return at == 0 || !text_mask_is_word(conn->text[at - 1]);
+    return at == conn->text_len || !text_mask_is_word(conn->text[at]);
 }
 
-static void mask_digits(rlk_conn *conn, bool cut)
+static void text_mask_digits(rlk_conn *conn, bool cut)
 {
     size_t at = 0;
 
     while (at < conn->text_len) {
         size_t n = 0;
 
-        while (at + n < conn->text_len && mask_is_hex(conn->text[at + n]))
+        while (at + n < conn->text_len && text_mask_is_hex(conn->text[at + n]))
             n++;
-        if (n >= MASK_DIGITS_MIN || (cut && n > 0 && at + n == conn->text_len))
-            at = mask_range(conn, at, n);
+        if (n >= TEXT_MASK_DIGITS_MIN || (cut && n > 0 && at + n == conn->text_len))
+            at = text_mask_range(conn, at, n);
         else
             at += n > 0 ? n : 1;
     }
 }
 
 /* The next byte of the password as it was sent, from *at on. */
-static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
+static uint8_t text_mask_password_byte(const rlk_conn *conn, size_t *at)
 {
     const char *byte = conn->login.password + *at;
     uint8_t plain = (uint8_t)*byte;
@@ -129,7 +129,7 @@ static uint8_t mask_password_byte(const rlk_conn *conn, size_t *at)
 }
 
 /* Control bytes reach the text as other characters, here or by the server. */
-static bool mask_is_same(uint8_t sent, char shown)
+static bool text_mask_is_same(uint8_t sent, char shown)
 {
     if (sent < ' ' || sent == 0x7f)
         return shown == '?' || shown == ' ';
@@ -137,14 +137,14 @@ static bool mask_is_same(uint8_t sent, char shown)
 }
 
 /* Bytes of the text at `at` that are the password's: all of it, or its beginning. */
-static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
+static size_t text_mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
 {
     size_t n = 0;
     size_t i = 0;
 
     *whole = false;
     while (i < conn->login.password_len && at + n < conn->text_len) {
-        if (!mask_is_same(mask_password_byte(conn, &i), conn->text[at + n]))
+        if (!text_mask_is_same(text_mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
@@ -152,29 +152,29 @@ static size_t mask_password_at(const rlk_conn *conn, size_t at, bool *whole)
     return n;
 }
 
-static bool mask_is_password(const rlk_conn *conn, size_t at, size_t n, bool whole, bool cut)
+static bool text_mask_is_password(const rlk_conn *conn, size_t at, size_t n, bool whole, bool cut)
 {
-    if (n >= MASK_BEGINNING || (whole && n >= MASK_WORD_MAX))
+    if (n >= TEXT_MASK_BEGINNING || (whole && n >= TEXT_MASK_WORD_MAX))
         return true;
-    if (n == 0 || !mask_is_bound(conn, at, true))
+    if (n == 0 || !text_mask_is_bound(conn, at, true))
         return false;
-    return (whole && mask_is_bound(conn, at + n, false)) || (cut && at + n == conn->text_len);
+    return (whole && text_mask_is_bound(conn, at + n, false)) || (cut && at + n == conn->text_len);
 }
 
-static void mask_password(rlk_conn *conn, bool cut)
+static void text_mask_password(rlk_conn *conn, bool cut)
 {
     size_t at = 0;
 
     while (at < conn->text_len) {
         bool whole;
-        size_t n = mask_password_at(conn, at, &whole);
+        size_t n = text_mask_password_at(conn, at, &whole);
 
-        at = mask_is_password(conn, at, n, whole, cut) ? mask_range(conn, at, n) : at + 1;
+        at = text_mask_is_password(conn, at, n, whole, cut) ? text_mask_range(conn, at, n) : at + 1;
     }
 }
 
 /* Names of commands stay, and what was masked already. */
-static bool mask_stays(const char *quoted, size_t len)
+static bool text_mask_stays(const char *quoted, size_t len)
 {
     static const char *const names[] = {"auth", "hello", "***"};
     size_t i;
@@ -189,7 +189,7 @@ static bool mask_stays(const char *quoted, size_t len)
     return false;
 }
 
-static void mask_quoted(rlk_conn *conn)
+static void text_mask_quoted(rlk_conn *conn)
 {
     size_t at = 0;
 
@@ -199,11 +199,11 @@ static void mask_quoted(rlk_conn *conn)
 
         at++;
         if ((quote != '\'' && quote != '`' && quote != '"') ||
-            !mask_is_bound(conn, at - 1, true)) /* the apostrophe of a word */
+            !text_mask_is_bound(conn, at - 1, true)) /* the apostrophe of a word */
             continue;
         while (at + n < conn->text_len && conn->text[at + n] != quote)
             n += conn->text[at + n] == '\\' && at + n + 1 < conn->text_len ? 2 : 1;
-        at = (mask_stays(conn->text + at, n) ? at + n : mask_range(conn, at, n)) + 1;
+        at = (text_mask_stays(conn->text + at, n) ? at + n : text_mask_range(conn, at, n)) + 1;
     }
 }
 
@@ -219,14 +219,14 @@ void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
     while (error == RLK_E_UNSUPPORTED && i < conn->text_len && conn->text[i] != ',')
         i++;
     if (error == RLK_E_UNSUPPORTED)
-        mask_cut(conn, i);
+        text_mask_cut(conn, i);
 #ifdef RLK_NO_TEXT
     (void)secret;
 #else
     if (secret) {
-        mask_password(conn, cut);
-        mask_quoted(conn);
+        text_mask_password(conn, cut);
+        text_mask_quoted(conn);
     }
-    mask_digits(conn, cut);
+    text_mask_digits(conn, cut);
 #endif
 }

@@ -9,12 +9,12 @@
 
 /* ---- CLIENT SETNAME ------------------------------------------------------------------ */
 
-static bool setname_needed(const rlk_conn *conn)
+static bool session_setname_needed(const rlk_conn *conn)
 {
     return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
 }
 
-static rlk_result setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_command(writer, 3);
     rlki_step_word(writer, "CLIENT");
@@ -25,8 +25,8 @@ static rlk_result setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 const conn_step rlki_step_setname = {
     "CLIENT SETNAME",
-    setname_needed,
-    setname_encode,
+    session_setname_needed,
+    session_setname_encode,
     NULL,
     NULL,
     CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
@@ -36,14 +36,14 @@ const conn_step rlki_step_setname = {
 
 #ifndef RLK_RESP2_ONLY
 
-static bool tracking_needed(const rlk_conn *conn)
+static bool session_tracking_needed(const rlk_conn *conn)
 {
     return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
 }
 
 /* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
  * pushes at all. */
-static rlk_result tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
 
@@ -56,7 +56,7 @@ static rlk_result tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static rlk_result tracking_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->type == RLK_RESP_SIMPLE)
         conn->flags |= CONN_TRACKING;
@@ -64,15 +64,15 @@ static rlk_result tracking_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_tracking = {
-    "CLIENT TRACKING", tracking_needed,
-    tracking_encode,   NULL,
-    tracking_reply,    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT TRACKING",       session_tracking_needed,
+    session_tracking_encode, NULL,
+    session_tracking_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 #endif /* RLK_RESP2_ONLY */
 
 /* That many changes without a push are no accident. */
-#define TRACKING_MISSED_MAX 2u
+#define SESSION_MISSED_MAX 2u
 
 bool rlk_conn_is_tracking(const rlk_conn *conn)
 {
@@ -82,7 +82,7 @@ bool rlk_conn_is_tracking(const rlk_conn *conn)
 
 bool rlk_conn_missed(rlk_conn *conn)
 {
-    if (!rlk_conn_is_tracking(conn) || ++conn->missed < TRACKING_MISSED_MAX)
+    if (!rlk_conn_is_tracking(conn) || ++conn->missed < SESSION_MISSED_MAX)
         return false;
     conn->server |= RLK_SERVER_SILENT;
     return true;
@@ -90,12 +90,12 @@ bool rlk_conn_missed(rlk_conn *conn)
 
 /* ---- CLIENT ID ----------------------------------------------------------------------- */
 
-static bool client_id_needed(const rlk_conn *conn)
+static bool session_client_id_needed(const rlk_conn *conn)
 {
     return conn->identity.client_id == 0;
 }
 
-static rlk_result client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)conn;
     rlk_resp_put_command(writer, 2);
@@ -104,7 +104,7 @@ static rlk_result client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static rlk_result client_id_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_client_id_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->type == RLK_RESP_INTEGER && reply->value > 0)
         conn->identity.client_id = (uint64_t)reply->value;
@@ -112,18 +112,18 @@ static rlk_result client_id_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_client_id = {
-    "CLIENT ID", client_id_needed, client_id_encode,
-    NULL,        client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT ID", session_client_id_needed, session_client_id_encode,
+    NULL,        session_client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 /* ---- SELECT -------------------------------------------------------------------------- */
 
-static bool select_needed(const rlk_conn *conn)
+static bool session_select_needed(const rlk_conn *conn)
 {
     return conn->url.db != 0;
 }
 
-static rlk_result select_encode(rlk_conn *conn, rlk_resp_writer *writer)
+static rlk_result session_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlk_resp_put_command(writer, 2);
     rlki_step_word(writer, "SELECT");
@@ -133,7 +133,7 @@ static rlk_result select_encode(rlk_conn *conn, rlk_resp_writer *writer)
 
 /* A lock in another database than the others' is none (fault 72), whatever the words of the refusal
  * (fault 104). */
-static rlk_result select_reply(rlk_conn *conn, const rlk_reply *reply)
+static rlk_result session_select_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     (void)conn;
     if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
@@ -144,5 +144,5 @@ static rlk_result select_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_select = {
-    "SELECT", select_needed, select_encode, NULL, select_reply, 0,
+    "SELECT", session_select_needed, session_select_encode, NULL, session_select_reply, 0,
 };

@@ -83,7 +83,7 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
 
     if (name->any.sa_family == AF_INET) {
         (void)inet_ntop(AF_INET, &name->v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr)) {
+    } else if (IN6_IS_ADDR_V4MAPPED(&name->v6.sin6_addr) != 0) {
         (void)inet_ntop(AF_INET, &name->v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
 
     } else {
