@@ -109,7 +109,8 @@ void server_send(server *redis, const char *format, ...);
 /* Number after "name:" in INFO of a section: server_info(redis, "clients", "connected_clients"). */
 int64_t server_info(server *redis, const char *section, const char *name);
 
-/* Calls of a command since the start, or since CONFIG RESETSTAT ("set", "evalsha"). */
+/* Calls of a command since the start, or since CONFIG RESETSTAT ("set", "evalsha"). The server has
+ * sent the replies to all of them. */
 int64_t server_calls(server *redis, const char *command);
 
 #endif
