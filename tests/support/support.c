@@ -41,6 +41,40 @@ void support_assert_contains(const char *text, const char *part, const char *fil
         support_fail_at(file, line, "\"%s\" is not in \"%s\"", part, text != NULL ? text : "NULL");
 }
 
+/* The row under test; without words where there is none. */
+static char row_under_test[160];
+
+bool support_row(size_t row, size_t rows)
+{
+    row_under_test[0] = '\0';
+    if (row < rows)
+        (void)snprintf(row_under_test, sizeof row_under_test, "%u", (unsigned)row);
+    return row < rows;
+}
+
+void support_row_name(const char *format, ...)
+{
+    va_list arguments;
+    size_t len = strlen(row_under_test);
+
+    if (len + 3 > sizeof row_under_test)
+        return;
+    row_under_test[len++] = ':';
+    row_under_test[len++] = ' ';
+    va_start(arguments, format);
+    (void)vsnprintf(row_under_test + len, sizeof row_under_test - len, format, arguments);
+    va_end(arguments);
+}
+
+int support_report_row(void **state)
+{
+    (void)state;
+    if (row_under_test[0] != '\0')
+        print_error("The test ended in row %s.\n", row_under_test);
+    row_under_test[0] = '\0';
+    return 0;
+}
+
 int support_time_factor(void)
 {
     const char *text = getenv("TEST_TIME_FACTOR");

@@ -54,6 +54,20 @@ bool support_renewal_unknown(const rlk_event *event);
 #define assert_text_contains(text, part) assert_contains(text, part)
 #endif
 
+/*
+ * for (i = 0; support_row(i, COUNT_OF(rows)); i++): when a test fails within this loop, the message
+ * names the row. Returns true while there is a row i.
+ */
+bool support_row(size_t row, size_t rows);
+
+/* Adds words to the name of the row under test. */
+void support_row_name(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The teardown of each test: reports the row in which it failed. */
+int support_report_row(void **state);
+#undef cmocka_unit_test
+#define cmocka_unit_test(function) cmocka_unit_test_teardown(function, support_report_row)
+
 /* 1; more under valgrind and sanitizers: multiply upper bounds of measured times by it. */
 int support_time_factor(void);
 
