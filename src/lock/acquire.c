@@ -63,7 +63,7 @@
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
-    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->phase_ms = rlki_from_now(lock, pause_ms);
     lock->wait.recheck_ms = RLK_NEVER;
 }
 
@@ -135,7 +135,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
 /* The reason may be another one now: then it is reported soon. */
 static void acquire_reason_changed(rlk_lock *lock)
 {
-    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock) / 10);
+    int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
     rlk_result why = rlki_acquire_reason(lock).result;
 
     if (why == lock->wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
@@ -148,7 +148,7 @@ static void acquire_reason_changed(rlk_lock *lock)
 static void acquire_report_waiting(rlk_lock *lock)
 {
     lock->wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->wait.report_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock));
+    lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
@@ -170,7 +170,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     lock->wait.recheck_ms = RLK_NEVER;
     acquire_report_no_more(lock);
     lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
 
 static void acquire_cancel(rlk_lock *lock)
@@ -230,7 +230,7 @@ static bool acquire_settle_hopeless(rlk_lock *lock)
 
 static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
 
     lock->wait.busy &= ~bit;
     lock->wait.overtaken &= ~bit;
@@ -257,7 +257,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
             lock->nodes[i].vote = RLKI_VOTE_SKIPPED;
     }
     if (ask) /* each has the time of an attempt, from when it was asked */
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->wait.gate = 0;
     lock->wait.gate_ms = RLK_NEVER;
 }
@@ -275,7 +275,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
 
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->wait.recheck_ms = RLK_NEVER;
     lock->wait.gate = 0;
     lock->wait.gate_ms = RLK_NEVER;
@@ -300,7 +300,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         } else if (lock->wait.gate == 0 && rlki_conn_is_ready(conn)) {
             lock->wait.gate = (uint8_t)(i + 1);
-            lock->wait.gate_ms = rlki_later(lock->client->now_ms, lock->retry_min_ms);
+            lock->wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
@@ -372,7 +372,7 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
     lock->hold.dirty = 0;
-    lock->hold.watch_ms = rlki_later(client->now_ms, lock->watch_after_ms);
+    lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -516,15 +516,16 @@ static bool acquire_step(rlk_lock *lock)
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
-        lock->wait.compared |= rlki_bit(node->index);
+        lock->wait.compared |= rlki_bit(rlki_index(node));
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
-    if ((lock->flags & RLKI_LOCK_TRY) == 0 && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
+        rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
         lock->wait.gate_ms = RLK_NEVER;
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
     rlki_recheck_answered(lock, node, RLKI_TTL_UNKNOWN);
@@ -535,7 +536,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && (lock->wait.compared & rlki_bit(node->index)) == 0) {
+    if (error == RLK_OK && (lock->wait.compared & rlki_bit(rlki_index(node))) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -560,15 +561,16 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
         acquire_not_ours(lock, node, error);
         break;
     case RLKI_REPORT_LOST:
-        if ((lock->flags & RLKI_LOCK_TRY) != 0 && !rlki_operation_tries_again(lock, node->index)) {
-            rlki_lock_note(lock, node->index, report->command, error);
+        if ((lock->flags & RLKI_LOCK_TRY) != 0 &&
+            !rlki_operation_tries_again(lock, rlki_index(node))) {
+            rlki_lock_note(lock, rlki_index(node), report->command, error);
             node->vote = RLKI_VOTE_ERROR;
         } else {
             rlki_node_lock_ask(node, report->maybe_sent ? (unsigned)RLKI_CONFIRM : report->command);
         }
         break;
     default: /* RLKI_REPORT_REFUSED */
-        rlki_lock_note(lock, node->index, report->command, error);
+        rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
     }
@@ -602,7 +604,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     /* One attempt goes on upon a second stream only if nothing can come from the first. */
     bool unfenced = ready && (lock->flags & RLKI_LOCK_TRY) != 0 &&
                     (node->flags & RLKI_NODE_FENCE) != 0 &&
-                    !rlk_conn_fenced(rlki_route(lock, node->index));
+                    !rlk_conn_fenced(rlki_route(lock, rlki_index(node)));
 
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
         node->vote = ready ? RLKI_VOTE_NONE : RLKI_VOTE_ERROR;
@@ -611,7 +613,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that was to be asked later. */
-    if (lock->wait.gate != 0 && acquire_holds_back(lock, node->index))
+    if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
@@ -670,7 +672,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     lock->wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
     lock->wait.report_ms = RLK_NEVER;
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->wait.report_ms = rlki_later(now_ms, acquire_report_interval(lock));
+        lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {

@@ -77,8 +77,8 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
 /* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    uint32_t bit = rlki_bit(node->index);
-    rlk_holder *holder = &lock->holders[node->index];
+    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_holder *holder = &lock->holders[rlki_index(node)];
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);

@@ -132,7 +132,7 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
             rlki_node_lock_retry(node, report);
             break;
         }
-        rlki_lock_note(lock, node->index, report->command, error);
+        rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
     default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
@@ -169,7 +169,7 @@ static rlk_result extend_enter(const rlk_lock *lock)
 
 static int64_t extend_deadline(const rlk_lock *lock)
 {
-    return rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
+    return rlki_from_now(lock, lock->client->operation_timeout_ms);
 }
 
 static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t added_ms,
@@ -187,7 +187,7 @@ static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t 
         return RLK_E_TTL;
     expiry_ms = rlki_lease_expiry(lock);
     target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
+    most_ms = rlki_from_now(lock, RLK_TTL_MAX);
     if (target_ms > most_ms)
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
@@ -281,7 +281,7 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *o
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
+    int64_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
     int64_t target_ms;
 
     (void)op;

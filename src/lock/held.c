@@ -59,8 +59,8 @@ bool rlki_held_is_absent(const rlk_lock *lock)
 static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
-        rlk_conn_is_tracking(rlki_route(lock, node->index)))
-        lock->hold.dirty |= rlki_bit(node->index);
+        rlk_conn_is_tracking(rlki_route(lock, rlki_index(node))))
+        lock->hold.dirty |= rlki_bit(rlki_index(node));
 }
 
 static void held_watch_all(rlk_lock *lock)
@@ -96,7 +96,7 @@ void rlki_held_compare(rlk_lock *lock)
 static void held_refused(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     if (rlki_is_final((rlk_result)report->error))
-        rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+        rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     else if (report->command == RLKI_CHECK && (lock->op == NULL || node->vote != RLKI_VOTE_NONE))
         rlki_node_lock_retry(node, report);
 }
@@ -117,5 +117,5 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&
         (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
-        lock->hold.dirty &= ~rlki_bit(node->index);
+        lock->hold.dirty &= ~rlki_bit(rlki_index(node));
 }

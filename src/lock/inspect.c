@@ -63,7 +63,7 @@ static void inspect_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
 
 static rlk_holder *inspect_holder(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return (rlk_holder *)lock->query + node->index;
+    return (rlk_holder *)lock->query + rlki_index(node);
 }
 
 static void inspect_failed(rlk_lock *lock, rlk_node_lock *node, rlk_result why)
@@ -78,13 +78,13 @@ static void inspect_lost(rlk_lock *lock, rlk_node_lock *node, const rlki_report 
     rlk_result why = (rlk_result)report->error;
     bool deletes = report->command == RLKI_DEL;
 
-    if (rlki_operation_tries_again(lock, node->index) && !(deletes && report->maybe_sent))
+    if (rlki_operation_tries_again(lock, rlki_index(node)) && !(deletes && report->maybe_sent))
         return;
     if (deletes && report->maybe_sent)
         lock->flags |= RLKI_LOCK_MAYBE_SENT;
     if (!deletes)
         inspect_failed(lock, node, why);
-    rlki_lock_note(lock, node->index, report->command, why);
+    rlki_lock_note(lock, rlki_index(node), report->command, why);
     node->vote = RLKI_VOTE_ERROR;
 }
 
@@ -95,7 +95,7 @@ static void inspect_answered(rlk_lock *lock, rlk_node_lock *node, unsigned comma
         node->vote = RLKI_VOTE_YES;
         return;
     }
-    rlki_lock_note(lock, node->index, command, result);
+    rlki_lock_note(lock, rlki_index(node), command, result);
     node->vote = RLKI_VOTE_ERROR;
 }
 

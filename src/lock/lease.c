@@ -37,9 +37,14 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
 {
     return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, duration_ms);
 }
 
 int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
@@ -162,7 +167,7 @@ bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
 
 int64_t rlki_lease_renew_target(const rlk_lock *lock)
 {
-    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
     int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
 
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {

@@ -38,6 +38,9 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
 int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
 
+/* Returns the time duration_ms after the client's, without overflow. */
+int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */

@@ -129,9 +129,9 @@ static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned c
     bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
 
     if ((answered && command == RLKI_RELEASE) || gone)
-        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, lock);
     else if (answered && command == RLKI_DEL)
-        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
 static void machine_report(rlk_lock *lock, rlk_node_lock *node, rlki_report *report)
@@ -222,7 +222,7 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
     rlki_node_lock_lost(node, maybe_sent, &report);
     if (rlki_condemn_is_for((rlk_result)report.error))
-        lock->second_try |= rlki_bit(node->index);
+        lock->second_try |= rlki_bit(rlki_index(node));
     machine_report(lock, node, &report);
     machine_step(lock);
 }

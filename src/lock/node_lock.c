@@ -42,7 +42,7 @@
 
 rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 {
-    uint8_t *first = (uint8_t *)(node - node->index);
+    uint8_t *first = (uint8_t *)(node - rlki_index(node));
 
     return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
 }
@@ -79,7 +79,7 @@ bool rlki_node_lock_is_clean(const rlk_node_lock *node)
 
 static rlk_conn *node_lock_conn(rlk_node_lock *node)
 {
-    return rlki_route(rlki_node_lock_owner(node), node->index);
+    return rlki_route(rlki_node_lock_owner(node), rlki_index(node));
 }
 
 /* ---- sending ---- */
@@ -164,7 +164,7 @@ static void node_lock_undo(rlk_node_lock *node)
 
 void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
 {
-    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
 
     if (expiry_ms > until_ms)
@@ -185,7 +185,7 @@ static void node_lock_settle_stream(const rlk_lock *lock, rlk_node_lock *node, u
     node_lock_clear(node, RLKI_NODE_FENCE);
     /* Beside an orphan a fenced SET counts as one too: if the token is found, nobody can say which
      * of them put it there, and so whether the orphan is used up. */
-    if (node->generation > lock->client->unfenced[node->index] && node->orphans == 0)
+    if (node->generation > lock->client->unfenced[rlki_index(node)] && node->orphans == 0)
         return;
     if (node->orphans < UINT8_MAX)
         node->orphans++;
@@ -212,7 +212,8 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);
         node->generation = rlk_conn_generation(conn);
     }
-    RLKI_TRACE(lock, RLK_TRACE_COMMAND, node->index, rlki_command_name(node->request.tag), replies);
+    RLKI_TRACE(lock, RLK_TRACE_COMMAND, rlki_index(node), rlki_command_name(node->request.tag),
+               replies);
     return replies;
 }
 
@@ -272,9 +273,9 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t when_ms = rlki_later(lock->client->now_ms, rlki_lock_pause(lock));
+    int64_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
 
-    rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+    rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     node->request.tag = report->command;
     node_lock_set(node, RLKI_NODE_RETRY | (report->votes ? RLKI_NODE_ASKED : 0));
     if (when_ms < lock->retry_ms)
@@ -337,7 +338,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
         node_lock_absent(node);
         node_lock_not_ours(report, value);
         if (report->error != RLK_OK)
-            rlki_lock_note(lock, node->index, report->command, RLK_E_WRONGTYPE);
+            rlki_lock_note(lock, rlki_index(node), report->command, RLK_E_WRONGTYPE);
     } else {
         (void)node_lock_reload(node, report);
     }
@@ -366,7 +367,7 @@ static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t
         } else {
             node_lock_not_ours(report, value);
             if (error != RLK_OK)
-                rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+                rlki_lock_note(lock, rlki_index(node), RLKI_RELEASE, error);
             else if (value == 0) /* no script of ours: nothing is said of the key */
                 report->lost_cause = RLK_LOST_NOT;
         }
@@ -380,7 +381,7 @@ static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t
     if (rlki_is_final(error) || lock->client->now_ms >= lock->cleanup_ms) {
         node_lock_undone(node);
         node_lock_set(node, RLKI_NODE_IN_DOUBT);
-        rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+        rlki_lock_note(lock, rlki_index(node), RLKI_RELEASE, error);
         return;
     }
     rlki_node_lock_retry(node, report);
@@ -399,7 +400,7 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
 
     if (by_get)
         rlk_conn_note(node_lock_conn(node), RLK_SERVER_NO_GETEX);
-    RLKI_TRACE(lock, RLK_TRACE_REPLY, node->index, rlki_command_name(command),
+    RLKI_TRACE(lock, RLK_TRACE_REPLY, rlki_index(node), rlki_command_name(command),
                reply->error != RLK_OK ? (int64_t)reply->error : value);
     memset(report, 0, sizeof *report);
     report->kind = RLKI_REPORT_REFUSED;

@@ -35,9 +35,9 @@ rlk_result rlki_operation_unanswered(rlk_lock *lock)
 
 void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node)
 {
-    rlk_result why = rlk_conn_result(rlki_route(lock, node->index));
+    rlk_result why = rlk_conn_result(rlki_route(lock, rlki_index(node)));
 
-    rlki_lock_note(lock, node->index, RLKI_NO_COMMAND, why);
+    rlki_lock_note(lock, rlki_index(node), RLKI_NO_COMMAND, why);
     node->vote = RLKI_VOTE_ERROR;
     if (lock->op->failed != NULL)
         lock->op->failed(lock, node, why);

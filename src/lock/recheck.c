@@ -47,7 +47,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 void rlki_recheck_begin(rlk_lock *lock)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_WATCH);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
 }
 
 static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
@@ -57,9 +57,9 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
 
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
-    lock->wait.busy |= rlki_bit(node->index);
-    lock->wait.recheck_at_ms[node->index] = (uint32_t)lock->client->now_ms + pause_ms;
-    lock->wait.recheck_cause[node->index] = (uint8_t)cause;
+    lock->wait.busy |= rlki_bit(rlki_index(node));
+    lock->wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
 /* Milliseconds until the recheck of a node; negative: it is due. */
@@ -162,11 +162,11 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK && rlki_queue_is_watched(lock) &&
-        rlk_conn_missed(rlki_route(lock, node->index))) {
+    if (lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
+        rlki_queue_is_watched(lock) && rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
         RLKI_COUNT(lock->client, silent);
     }
-    lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
+    lock->wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
 /* Nothing is under way there that a recheck waits for. */
@@ -178,8 +178,8 @@ static bool recheck_is_idle(const rlk_node_lock *node)
 /* A change was notified there, and not rechecked yet. */
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return recheck_is_busy(lock, node->index) && recheck_is_idle(node) &&
-           lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
+    return recheck_is_busy(lock, rlki_index(node)) && recheck_is_idle(node) &&
+           lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
 }
 
 /* True if an attempt may find a quorum of nodes free. */
@@ -218,7 +218,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 
 void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
@@ -233,7 +233,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
         rlki_recheck_in_vain(lock);
-    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
         return;
     }
@@ -249,7 +249,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
 
     if (deleted)
         lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
@@ -384,20 +384,20 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 
     if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
         (void)rlki_node_lock_abandon(node);
-    lock->wait.cause = lock->wait.recheck_cause[node->index];
+    lock->wait.cause = lock->wait.recheck_cause[rlki_index(node)];
     if (lock->wait.cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
     if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
         lock->wait.spurious -= 2;
-        tries = tries || (node->index == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
+        tries = tries || (rlki_index(node) == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
     }
     if (tries) {
-        lock->wait.busy &= ~rlki_bit(node->index);
+        lock->wait.busy &= ~rlki_bit(rlki_index(node));
         return;
     }
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
-    lock->wait.overtaken &= ~rlki_bit(node->index);
+    lock->wait.overtaken &= ~rlki_bit(rlki_index(node));
     rlki_node_lock_send(node, RLKI_PROBE);
 }
 
@@ -405,7 +405,7 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
     int64_t now_ms = lock->client->now_ms;
-    int32_t left_ms = recheck_left(lock, node->index);
+    int32_t left_ms = recheck_left(lock, rlki_index(node));
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);

@@ -38,9 +38,9 @@ static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t
     lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
-    rlki_operation_begin(lock, op,
-                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
-                                                         : client->operation_timeout_ms));
+    rlki_operation_begin(
+        lock, op,
+        rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));
     if (lost)
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else

@@ -65,5 +65,5 @@ void rlki_renewal_due(rlk_lock *lock)
         return;
     }
     rlki_lease_claim(lock, target_ms, now_ms);
-    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
+    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_from_now(lock, lock->node_timeout_ms));
 }

@@ -8,6 +8,13 @@
 
 #include "resplock/lock.h"
 
+/* Not inlined where bytes count: what is called from many places. */
+#if defined(__GNUC__) && defined(__OPTIMIZE_SIZE__)
+#define RLKI_APART_FOR_SIZE __attribute__((noinline))
+#else
+#define RLKI_APART_FOR_SIZE
+#endif
+
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
     RLKI_CLIENT_CLOSED,
@@ -69,9 +76,14 @@ static inline unsigned rlki_needed(const rlk_client *client)
     return RLK_MAX_NODES == 1 ? 1u : client->quorum;
 }
 
+static inline unsigned rlki_index(const rlk_node_lock *node)
+{
+    return RLK_MAX_NODES == 1 ? 0 : node->index;
+}
+
 static inline uint32_t rlki_bit(unsigned node)
 {
-    return UINT32_C(1) << node;
+    return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
 }
 
 /* Returns true if a lock that is held renews by itself. */
@@ -84,7 +96,7 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
  * independent ones. */
 static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
 {
-    return lock->client->conns[node];
+    return lock->client->conns[RLK_MAX_NODES == 1 ? 0 : node];
 }
 
 static inline bool rlki_conn_is_ready(const rlk_conn *conn)
