@@ -7606,6 +7606,13 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 #ifndef RLKI_LOCK_STATE_H
 #define RLKI_LOCK_STATE_H
 
+/* Not inlined where bytes count: what is called from many places. */
+#if defined(__GNUC__) && defined(__OPTIMIZE_SIZE__)
+#define RLKI_APART_FOR_SIZE __attribute__((noinline))
+#else
+#define RLKI_APART_FOR_SIZE
+#endif
+
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
     RLKI_CLIENT_CLOSED,
@@ -7667,9 +7674,14 @@ static inline unsigned rlki_needed(const rlk_client *client)
     return RLK_MAX_NODES == 1 ? 1u : client->quorum;
 }
 
+static inline unsigned rlki_index(const rlk_node_lock *node)
+{
+    return RLK_MAX_NODES == 1 ? 0 : node->index;
+}
+
 static inline uint32_t rlki_bit(unsigned node)
 {
-    return UINT32_C(1) << node;
+    return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
 }
 
 /* Returns true if a lock that is held renews by itself. */
@@ -7682,7 +7694,7 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
  * independent ones. */
 static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
 {
-    return lock->client->conns[node];
+    return lock->client->conns[RLK_MAX_NODES == 1 ? 0 : node];
 }
 
 static inline bool rlki_conn_is_ready(const rlk_conn *conn)
@@ -8456,6 +8468,9 @@ RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
 RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
 
+/* Returns the time duration_ms after the client's, without overflow. */
+RLKI_API int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */
@@ -8543,9 +8558,14 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
 {
     return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, duration_ms);
 }
 
 int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
@@ -8668,7 +8688,7 @@ bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
 
 int64_t rlki_lease_renew_target(const rlk_lock *lock)
 {
-    int64_t target_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
     int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
 
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
@@ -9018,7 +9038,7 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
 
 rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 {
-    uint8_t *first = (uint8_t *)(node - node->index);
+    uint8_t *first = (uint8_t *)(node - rlki_index(node));
 
     return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
 }
@@ -9055,7 +9075,7 @@ bool rlki_node_lock_is_clean(const rlk_node_lock *node)
 
 static rlk_conn *node_lock_conn(rlk_node_lock *node)
 {
-    return rlki_route(rlki_node_lock_owner(node), node->index);
+    return rlki_route(rlki_node_lock_owner(node), rlki_index(node));
 }
 
 /* ---- sending ---- */
@@ -9140,7 +9160,7 @@ static void node_lock_undo(rlk_node_lock *node)
 
 void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
 {
-    int64_t until_ms = rlki_later(lock->client->now_ms, lock->ttl_ms);
+    int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
 
     if (expiry_ms > until_ms)
@@ -9161,7 +9181,7 @@ static void node_lock_settle_stream(const rlk_lock *lock, rlk_node_lock *node, u
     node_lock_clear(node, RLKI_NODE_FENCE);
     /* Beside an orphan a fenced SET counts as one too: if the token is found, nobody can say which
      * of them put it there, and so whether the orphan is used up. */
-    if (node->generation > lock->client->unfenced[node->index] && node->orphans == 0)
+    if (node->generation > lock->client->unfenced[rlki_index(node)] && node->orphans == 0)
         return;
     if (node->orphans < UINT8_MAX)
         node->orphans++;
@@ -9188,7 +9208,8 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);
         node->generation = rlk_conn_generation(conn);
     }
-    RLKI_TRACE(lock, RLK_TRACE_COMMAND, node->index, rlki_command_name(node->request.tag), replies);
+    RLKI_TRACE(lock, RLK_TRACE_COMMAND, rlki_index(node), rlki_command_name(node->request.tag),
+               replies);
     return replies;
 }
 
@@ -9248,9 +9269,9 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t when_ms = rlki_later(lock->client->now_ms, rlki_lock_pause(lock));
+    int64_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
 
-    rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+    rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     node->request.tag = report->command;
     node_lock_set(node, RLKI_NODE_RETRY | (report->votes ? RLKI_NODE_ASKED : 0));
     if (when_ms < lock->retry_ms)
@@ -9313,7 +9334,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
         node_lock_absent(node);
         node_lock_not_ours(report, value);
         if (report->error != RLK_OK)
-            rlki_lock_note(lock, node->index, report->command, RLK_E_WRONGTYPE);
+            rlki_lock_note(lock, rlki_index(node), report->command, RLK_E_WRONGTYPE);
     } else {
         (void)node_lock_reload(node, report);
     }
@@ -9342,7 +9363,7 @@ static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t
         } else {
             node_lock_not_ours(report, value);
             if (error != RLK_OK)
-                rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+                rlki_lock_note(lock, rlki_index(node), RLKI_RELEASE, error);
             else if (value == 0) /* no script of ours: nothing is said of the key */
                 report->lost_cause = RLK_LOST_NOT;
         }
@@ -9356,7 +9377,7 @@ static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t
     if (rlki_is_final(error) || lock->client->now_ms >= lock->cleanup_ms) {
         node_lock_undone(node);
         node_lock_set(node, RLKI_NODE_IN_DOUBT);
-        rlki_lock_note(lock, node->index, RLKI_RELEASE, error);
+        rlki_lock_note(lock, rlki_index(node), RLKI_RELEASE, error);
         return;
     }
     rlki_node_lock_retry(node, report);
@@ -9375,7 +9396,7 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
 
     if (by_get)
         rlk_conn_note(node_lock_conn(node), RLK_SERVER_NO_GETEX);
-    RLKI_TRACE(lock, RLK_TRACE_REPLY, node->index, rlki_command_name(command),
+    RLKI_TRACE(lock, RLK_TRACE_REPLY, rlki_index(node), rlki_command_name(command),
                reply->error != RLK_OK ? (int64_t)reply->error : value);
     memset(report, 0, sizeof *report);
     report->kind = RLKI_REPORT_REFUSED;
@@ -9486,28 +9507,25 @@ void rlki_node_locks_forget_doubts(rlk_lock *lock)
 /* ==== src/lock/operation.h ====
  *
  * An operation is one constant row: what it does at each step, with each report of a node, when it
- * is cancelled and when it ends. A call sets lock->op to its row, so that a program links the
- * operations that it names, and no others.
+ * is cancelled and when it ends. A call is another row: how it begins which operation. It sets
+ * lock->op to that one, so that a program links the calls and operations that it names, and no
+ * others.
  */
 #ifndef RLKI_LOCK_OPERATION_H
 #define RLKI_LOCK_OPERATION_H
 
 /* Flags of a row. */
-#define RLKI_OP_LEASE  0x01u /* needs a lease, and ends with it */
-#define RLKI_OP_ONCE   0x02u /* an error of a node is its vote; nothing waits for the node */
-#define RLKI_OP_YIELDS 0x04u /* a renewal that is due comes first */
-#define RLKI_OP_WAITS  0x08u /* has rechecks and reports, and no lease */
-#define RLKI_OP_SERVED 0x10u /* a blocking call first receives what has come */
+#define RLKI_OP_LEASE 0x01u /* needs a lease, and ends with it */
+#define RLKI_OP_ONCE  0x02u /* an error of a node is its vote; nothing waits for the node */
+#define RLKI_OP_WAITS 0x04u /* has rechecks and reports, and no lease */
+
+/* Flags of a call. */
+#define RLKI_CALL_YIELDS 0x01u /* a renewal that is due comes first */
+#define RLKI_CALL_SERVED 0x02u /* in its blocking form it first receives what has come */
 
 typedef struct rlki_operation {
     uint8_t id; /* rlk_operation; RLK_OP_NONE: nobody called for it */
     uint8_t flags;
-
-    /* Begins it for a call; op: the row itself; argument: the wait, the time added, the TTL, the
-     * room in `holders`. RLK_PENDING: begun. Else why not, or that nothing was to be done. NULL:
-     * not by a call. */
-    rlk_result (*begin)(rlk_lock *lock, const struct rlki_operation *op, int64_t argument,
-                        rlk_holder *holders);
 
     /* Goes on as far as votes, times and connections let it, at client->now_ms. True: there may be
      * another step. Called by the dispatcher (machine.c) only. */
@@ -9528,6 +9546,15 @@ typedef struct rlki_operation {
     /* It has ended, and lock->op is NULL. NULL: nothing else is to be done. */
     void (*ended)(rlk_lock *lock, rlk_result result);
 } rlki_operation;
+
+typedef struct rlki_call {
+    const rlki_operation *op; /* begin() begins it, or one with the same results */
+    uint8_t flags;
+
+    /* argument: the wait, the time added, the TTL, the room in `holders`. RLK_PENDING: begun. Else
+     * why not, or that nothing was to be done. */
+    rlk_result (*begin)(rlk_lock *lock, int64_t argument, rlk_holder *holders);
+} rlki_call;
 
 /* Returns true if a caller's operation is under way. */
 static inline bool rlki_operation_is_on(const rlk_lock *lock)
@@ -9722,9 +9749,9 @@ rlk_result rlki_operation_unanswered(rlk_lock *lock)
 
 void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node)
 {
-    rlk_result why = rlk_conn_result(rlki_route(lock, node->index));
+    rlk_result why = rlk_conn_result(rlki_route(lock, rlki_index(node)));
 
-    rlki_lock_note(lock, node->index, RLKI_NO_COMMAND, why);
+    rlki_lock_note(lock, rlki_index(node), RLKI_NO_COMMAND, why);
     node->vote = RLKI_VOTE_ERROR;
     if (lock->op->failed != NULL)
         lock->op->failed(lock, node, why);
@@ -10419,7 +10446,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 void rlki_recheck_begin(rlk_lock *lock)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_WATCH);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
 }
 
 static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
@@ -10429,9 +10456,9 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
 
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
-    lock->wait.busy |= rlki_bit(node->index);
-    lock->wait.recheck_at_ms[node->index] = (uint32_t)lock->client->now_ms + pause_ms;
-    lock->wait.recheck_cause[node->index] = (uint8_t)cause;
+    lock->wait.busy |= rlki_bit(rlki_index(node));
+    lock->wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
 /* Milliseconds until the recheck of a node; negative: it is due. */
@@ -10534,11 +10561,11 @@ void rlki_recheck_in_vain(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[node->index] == RLK_CAUSE_RECHECK && rlki_queue_is_watched(lock) &&
-        rlk_conn_missed(rlki_route(lock, node->index))) {
+    if (lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
+        rlki_queue_is_watched(lock) && rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
         RLKI_COUNT(lock->client, silent);
     }
-    lock->wait.recheck_cause[node->index] = RLK_CAUSE_RETRY; /* a change counts once */
+    lock->wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
 /* Nothing is under way there that a recheck waits for. */
@@ -10550,8 +10577,8 @@ static bool recheck_is_idle(const rlk_node_lock *node)
 /* A change was notified there, and not rechecked yet. */
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return recheck_is_busy(lock, node->index) && recheck_is_idle(node) &&
-           lock->wait.recheck_cause[node->index] == RLK_CAUSE_PUSH;
+    return recheck_is_busy(lock, rlki_index(node)) && recheck_is_idle(node) &&
+           lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
 }
 
 /* True if an attempt may find a quorum of nodes free. */
@@ -10590,7 +10617,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 
 void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
 
     lock->wait.busy &= ~bit;
@@ -10605,7 +10632,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
         rlki_recheck_in_vain(lock);
-    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
         return;
     }
@@ -10621,7 +10648,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
 
     if (deleted)
         lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
@@ -10756,20 +10783,20 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 
     if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
         (void)rlki_node_lock_abandon(node);
-    lock->wait.cause = lock->wait.recheck_cause[node->index];
+    lock->wait.cause = lock->wait.recheck_cause[rlki_index(node)];
     if (lock->wait.cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
     if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
         lock->wait.spurious -= 2;
-        tries = tries || (node->index == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
+        tries = tries || (rlki_index(node) == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
     }
     if (tries) {
-        lock->wait.busy &= ~rlki_bit(node->index);
+        lock->wait.busy &= ~rlki_bit(rlki_index(node));
         return;
     }
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
-    lock->wait.overtaken &= ~rlki_bit(node->index);
+    lock->wait.overtaken &= ~rlki_bit(rlki_index(node));
     rlki_node_lock_send(node, RLKI_PROBE);
 }
 
@@ -10777,7 +10804,7 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
     int64_t now_ms = lock->client->now_ms;
-    int32_t left_ms = recheck_left(lock, node->index);
+    int32_t left_ms = recheck_left(lock, rlki_index(node));
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);
@@ -10984,7 +11011,7 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
-    lock->phase_ms = rlki_later(lock->client->now_ms, pause_ms);
+    lock->phase_ms = rlki_from_now(lock, pause_ms);
     lock->wait.recheck_ms = RLK_NEVER;
 }
 
@@ -11056,7 +11083,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
 /* The reason may be another one now: then it is reported soon. */
 static void acquire_reason_changed(rlk_lock *lock)
 {
-    int64_t soon_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock) / 10);
+    int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
     rlk_result why = rlki_acquire_reason(lock).result;
 
     if (why == lock->wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
@@ -11069,7 +11096,7 @@ static void acquire_reason_changed(rlk_lock *lock)
 static void acquire_report_waiting(rlk_lock *lock)
 {
     lock->wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->wait.report_ms = rlki_later(lock->client->now_ms, acquire_report_interval(lock));
+    lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
@@ -11091,7 +11118,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     lock->wait.recheck_ms = RLK_NEVER;
     acquire_report_no_more(lock);
     lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->client->settle_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
 
 static void acquire_cancel(rlk_lock *lock)
@@ -11151,7 +11178,7 @@ static bool acquire_settle_hopeless(rlk_lock *lock)
 
 static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
 {
-    uint32_t bit = rlki_bit(node->index);
+    uint32_t bit = rlki_bit(rlki_index(node));
 
     lock->wait.busy &= ~bit;
     lock->wait.overtaken &= ~bit;
@@ -11178,7 +11205,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
             lock->nodes[i].vote = RLKI_VOTE_SKIPPED;
     }
     if (ask) /* each has the time of an attempt, from when it was asked */
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->wait.gate = 0;
     lock->wait.gate_ms = RLK_NEVER;
 }
@@ -11196,7 +11223,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
 
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
-    lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->wait.recheck_ms = RLK_NEVER;
     lock->wait.gate = 0;
     lock->wait.gate_ms = RLK_NEVER;
@@ -11221,7 +11248,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         } else if (lock->wait.gate == 0 && rlki_conn_is_ready(conn)) {
             lock->wait.gate = (uint8_t)(i + 1);
-            lock->wait.gate_ms = rlki_later(lock->client->now_ms, lock->retry_min_ms);
+            lock->wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
@@ -11293,7 +11320,7 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
     lock->hold.dirty = 0;
-    lock->hold.watch_ms = rlki_later(client->now_ms, lock->watch_after_ms);
+    lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -11437,15 +11464,16 @@ static bool acquire_step(rlk_lock *lock)
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
-        lock->wait.compared |= rlki_bit(node->index);
+        lock->wait.compared |= rlki_bit(rlki_index(node));
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
-    if ((lock->flags & RLKI_LOCK_TRY) == 0 && rlk_conn_is_tracking(rlki_route(lock, node->index))) {
+    if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
+        rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
         lock->wait.gate_ms = RLK_NEVER;
-        lock->phase_ms = rlki_later(lock->client->now_ms, lock->node_timeout_ms);
+        lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
     rlki_recheck_answered(lock, node, RLKI_TTL_UNKNOWN);
@@ -11456,7 +11484,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && (lock->wait.compared & rlki_bit(node->index)) == 0) {
+    if (error == RLK_OK && (lock->wait.compared & rlki_bit(rlki_index(node))) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -11481,15 +11509,16 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
         acquire_not_ours(lock, node, error);
         break;
     case RLKI_REPORT_LOST:
-        if ((lock->flags & RLKI_LOCK_TRY) != 0 && !rlki_operation_tries_again(lock, node->index)) {
-            rlki_lock_note(lock, node->index, report->command, error);
+        if ((lock->flags & RLKI_LOCK_TRY) != 0 &&
+            !rlki_operation_tries_again(lock, rlki_index(node))) {
+            rlki_lock_note(lock, rlki_index(node), report->command, error);
             node->vote = RLKI_VOTE_ERROR;
         } else {
             rlki_node_lock_ask(node, report->maybe_sent ? (unsigned)RLKI_CONFIRM : report->command);
         }
         break;
     default: /* RLKI_REPORT_REFUSED */
-        rlki_lock_note(lock, node->index, report->command, error);
+        rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
     }
@@ -11523,7 +11552,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     /* One attempt goes on upon a second stream only if nothing can come from the first. */
     bool unfenced = ready && (lock->flags & RLKI_LOCK_TRY) != 0 &&
                     (node->flags & RLKI_NODE_FENCE) != 0 &&
-                    !rlk_conn_fenced(rlki_route(lock, node->index));
+                    !rlk_conn_fenced(rlki_route(lock, rlki_index(node)));
 
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
         node->vote = ready ? RLKI_VOTE_NONE : RLKI_VOTE_ERROR;
@@ -11532,7 +11561,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that was to be asked later. */
-    if (lock->wait.gate != 0 && acquire_holds_back(lock, node->index))
+    if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
@@ -11548,6 +11577,11 @@ static void acquire_ended(rlk_lock *lock, rlk_result result)
     if (result == RLK_UNKNOWN)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
+
+RLKI_API const rlki_operation rlki_acquire = {
+    RLK_OP_ACQUIRE,  RLKI_OP_WAITS, acquire_step,   acquire_report,
+    acquire_changed, NULL,          acquire_cancel, acquire_ended,
+};
 
 /* ---- The call ---- */
 
@@ -11574,15 +11608,14 @@ static bool acquire_take_token(rlk_lock *lock)
     return true;
 }
 
-static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms,
-                          bool one_try)
+static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     int64_t now_ms = lock->client->now_ms;
     bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, op, deadline_ms);
+    rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
     memset(&lock->wait, 0, sizeof lock->wait);
     lock->wait.cause = RLK_CAUSE_START;
     lock->wait.began_ms = now_ms;
@@ -11591,7 +11624,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     lock->wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
     lock->wait.report_ms = RLK_NEVER;
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->wait.report_ms = rlki_later(now_ms, acquire_report_interval(lock));
+        lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
@@ -11604,8 +11637,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     }
 }
 
-static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t wait_ms,
-                               rlk_holder *holders)
+static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *holders)
 {
     (void)holders;
     if (lock->state == RLKI_HELD)
@@ -11617,7 +11649,7 @@ static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t
     if (!acquire_take_token(lock))
         return RLK_E_ENTROPY;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    acquire_begin(lock, op,
+    acquire_begin(lock,
                   rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
                                                        ? (int64_t)lock->client->operation_timeout_ms
                                                        : wait_ms),
@@ -11625,10 +11657,7 @@ static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t
     return RLK_PENDING;
 }
 
-RLKI_API const rlki_operation rlki_acquire = {
-    RLK_OP_ACQUIRE,  RLKI_OP_WAITS, acquire_call,   acquire_step,  acquire_report,
-    acquire_changed, NULL,          acquire_cancel, acquire_ended,
-};
+RLKI_API const rlki_call rlki_call_acquire = {&rlki_acquire, 0, acquire_call};
 
 /* ==== src/lock/api.h ====
  *
@@ -11639,11 +11668,11 @@ RLKI_API const rlki_operation rlki_acquire = {
 
 /* Every public operation in its started form. argument: the wait, the time added, the TTL, the room
  * in `holders`. */
-RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders);
 
 /* The same of a lock that was entered; entered: what that came to. */
-RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
                           int64_t argument, rlk_holder *holders);
 
 #endif
@@ -11655,8 +11684,7 @@ RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlk
 #ifndef RLKI_LOCK_EXTEND_H
 #define RLKI_LOCK_EXTEND_H
 
-/* Begins rlki_renew if a renewal is due, or rlki_check if the key is being compared. Ends as
- * either. */
+/* Begins a renew if a renewal is due, or a check if the key is being compared. Ends as either. */
 
 /* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
 RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
@@ -11748,8 +11776,8 @@ bool rlki_held_is_absent(const rlk_lock *lock)
 static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
-        rlk_conn_is_tracking(rlki_route(lock, node->index)))
-        lock->hold.dirty |= rlki_bit(node->index);
+        rlk_conn_is_tracking(rlki_route(lock, rlki_index(node))))
+        lock->hold.dirty |= rlki_bit(rlki_index(node));
 }
 
 static void held_watch_all(rlk_lock *lock)
@@ -11785,7 +11813,7 @@ void rlki_held_compare(rlk_lock *lock)
 static void held_refused(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     if (rlki_is_final((rlk_result)report->error))
-        rlki_lock_note(lock, node->index, report->command, (rlk_result)report->error);
+        rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     else if (report->command == RLKI_CHECK && (lock->op == NULL || node->vote != RLKI_VOTE_NONE))
         rlki_node_lock_retry(node, report);
 }
@@ -11806,7 +11834,7 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&
         (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
-        lock->hold.dirty &= ~rlki_bit(node->index);
+        lock->hold.dirty &= ~rlki_bit(rlki_index(node));
 }
 
 /* ==== src/lock/extend.c ====
@@ -11939,7 +11967,7 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
             rlki_node_lock_retry(node, report);
             break;
         }
-        rlki_lock_note(lock, node->index, report->command, error);
+        rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
     default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
@@ -11955,6 +11983,16 @@ static void extend_cancel(rlk_lock *lock)
     rlki_operation_finish(lock, extend_abandon(lock, !extend_is_check(lock)) ? RLK_UNKNOWN
                                                                              : RLK_CANCELLED);
 }
+
+/* One row for each result that a caller sees: they do the same. */
+#define EXTEND_ROW(id)                                                                             \
+    {                                                                                              \
+        id, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL, NULL, extend_cancel, NULL   \
+    }
+
+static const rlki_operation extend_extend = EXTEND_ROW(RLK_OP_EXTEND);
+static const rlki_operation extend_renew = EXTEND_ROW(RLK_OP_RENEW);
+static const rlki_operation extend_check = EXTEND_ROW(RLK_OP_CHECK);
 
 /* ---- Calls ---- */
 
@@ -11976,11 +12014,10 @@ static rlk_result extend_enter(const rlk_lock *lock)
 
 static int64_t extend_deadline(const rlk_lock *lock)
 {
-    return rlki_later(lock->client->now_ms, lock->client->operation_timeout_ms);
+    return rlki_from_now(lock, lock->client->operation_timeout_ms);
 }
 
-static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t added_ms,
-                              rlk_holder *holders)
+static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t expiry_ms;
@@ -11994,17 +12031,18 @@ static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t 
         return RLK_E_TTL;
     expiry_ms = rlki_lease_expiry(lock);
     target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_later(lock->client->now_ms, RLK_TTL_MAX);
+    most_ms = rlki_from_now(lock, RLK_TTL_MAX);
     if (target_ms > most_ms)
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
         return RLK_E_TTL;
-    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_extend, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, int64_t ttl_ms,
-                                    rlk_holder *holders)
+RLKI_API const rlki_call rlki_call_extend = {&extend_extend, 0, extend_call};
+
+static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
@@ -12026,12 +12064,13 @@ static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, in
         rlki_lease_schedule_next(lock);
         return RLK_OK;
     }
-    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_renew, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                    rlk_holder *holders)
+RLKI_API const rlki_call rlki_call_renew = {&extend_renew, 0, extend_renew_call};
+
+static rlk_result extend_check_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
 
@@ -12039,38 +12078,11 @@ static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, in
     (void)holders;
     if (result != RLK_OK)
         return result;
-    rlki_extend_begin(lock, op, 0, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_check, 0, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-RLKI_API const rlki_operation rlki_extend = {
-    RLK_OP_EXTEND, RLKI_OP_LEASE, extend_call, rlki_extend_step, rlki_extend_report, NULL,
-    NULL,          extend_cancel, NULL,
-};
-
-RLKI_API const rlki_operation rlki_renew = {
-    RLK_OP_RENEW,
-    RLKI_OP_LEASE,
-    extend_renew_call,
-    rlki_extend_step,
-    rlki_extend_report,
-    NULL,
-    NULL,
-    extend_cancel,
-    NULL,
-};
-
-RLKI_API const rlki_operation rlki_check = {
-    RLK_OP_CHECK,
-    RLKI_OP_LEASE | RLKI_OP_YIELDS,
-    extend_check_call,
-    rlki_extend_step,
-    rlki_extend_report,
-    NULL,
-    NULL,
-    extend_cancel,
-    NULL,
-};
+RLKI_API const rlki_call rlki_call_check = {&extend_check, RLKI_CALL_YIELDS, extend_check_call};
 
 /* A key is being compared, because the server notified that it changed. */
 static bool extend_is_comparing(const rlk_lock *lock)
@@ -12083,15 +12095,13 @@ static bool extend_is_comparing(const rlk_lock *lock)
     return false;
 }
 
-static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                         rlk_holder *holders)
+static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_later(now_ms, lock->node_timeout_ms);
+    int64_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
     int64_t target_ms;
 
-    (void)op;
     (void)argument;
     (void)holders;
     if (result != RLK_OK)
@@ -12099,25 +12109,15 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *o
     target_ms = rlki_lease_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
     if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
-        rlki_extend_begin(lock, &rlki_renew, target_ms, deadline_ms);
+        rlki_extend_begin(lock, &extend_renew, target_ms, deadline_ms);
     else if (extend_is_comparing(lock))
-        rlki_extend_begin(lock, &rlki_check, 0, deadline_ms);
+        rlki_extend_begin(lock, &extend_check, 0, deadline_ms);
     else
         return RLK_OK; /* not due, or not any more */
     return RLK_PENDING;
 }
 
-RLKI_API const rlki_operation rlki_keep_alive = {
-    RLK_OP_RENEW,
-    RLKI_OP_LEASE | RLKI_OP_SERVED,
-    extend_keep_alive_call,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-};
+RLKI_API const rlki_call rlki_call_keep_alive = {&extend_renew, RLKI_CALL_SERVED, extend_keep_alive_call};
 
 /* ==== src/lock/inspect.h ====
  *
@@ -12195,7 +12195,7 @@ static void inspect_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
 
 static rlk_holder *inspect_holder(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return (rlk_holder *)lock->query + node->index;
+    return (rlk_holder *)lock->query + rlki_index(node);
 }
 
 static void inspect_failed(rlk_lock *lock, rlk_node_lock *node, rlk_result why)
@@ -12210,13 +12210,13 @@ static void inspect_lost(rlk_lock *lock, rlk_node_lock *node, const rlki_report 
     rlk_result why = (rlk_result)report->error;
     bool deletes = report->command == RLKI_DEL;
 
-    if (rlki_operation_tries_again(lock, node->index) && !(deletes && report->maybe_sent))
+    if (rlki_operation_tries_again(lock, rlki_index(node)) && !(deletes && report->maybe_sent))
         return;
     if (deletes && report->maybe_sent)
         lock->flags |= RLKI_LOCK_MAYBE_SENT;
     if (!deletes)
         inspect_failed(lock, node, why);
-    rlki_lock_note(lock, node->index, report->command, why);
+    rlki_lock_note(lock, rlki_index(node), report->command, why);
     node->vote = RLKI_VOTE_ERROR;
 }
 
@@ -12227,7 +12227,7 @@ static void inspect_answered(rlk_lock *lock, rlk_node_lock *node, unsigned comma
         node->vote = RLKI_VOTE_YES;
         return;
     }
-    rlki_lock_note(lock, node->index, command, result);
+    rlki_lock_note(lock, rlki_index(node), command, result);
     node->vote = RLKI_VOTE_ERROR;
 }
 
@@ -12399,6 +12399,16 @@ static void inspect_force_cancel(rlk_lock *lock)
     rlki_operation_finish(lock, inspect_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
 }
 
+static const rlki_operation inspect_query = {
+    RLK_OP_QUERY, RLKI_OP_ONCE,   inspect_query_step,   inspect_query_report,
+    NULL,         inspect_failed, inspect_query_cancel, NULL,
+};
+
+static const rlki_operation inspect_force = {
+    RLK_OP_FORCE_RELEASE, RLKI_OP_ONCE, inspect_force_step, inspect_force_report, NULL, NULL,
+    inspect_force_cancel, NULL,
+};
+
 /* ---- Calls ---- */
 
 static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
@@ -12410,8 +12420,7 @@ static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
     lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
 }
 
-static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, int64_t cap,
-                                     rlk_holder *holders)
+static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *holders)
 {
     size_t i;
 
@@ -12423,38 +12432,23 @@ static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, i
         holders[i].ttl_ms = RLKI_TTL_ABSENT;
     }
     lock->query = holders;
-    inspect_begin(lock, op);
+    inspect_begin(lock, &inspect_query);
     return RLK_PENDING;
 }
 
-static rlk_result inspect_force_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                     rlk_holder *holders)
+RLKI_API const rlki_call rlki_call_query = {&inspect_query, RLKI_CALL_YIELDS, inspect_query_call};
+
+static rlk_result inspect_force_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     (void)argument;
     (void)holders;
     if (lock->state == RLKI_HELD)
         return RLK_E_STATE;
-    inspect_begin(lock, op);
+    inspect_begin(lock, &inspect_force);
     return RLK_PENDING;
 }
 
-RLKI_API const rlki_operation rlki_query = {
-    RLK_OP_QUERY,       RLKI_OP_ONCE | RLKI_OP_YIELDS, inspect_query_call,
-    inspect_query_step, inspect_query_report,          NULL,
-    inspect_failed,     inspect_query_cancel,          NULL,
-};
-
-RLKI_API const rlki_operation rlki_force_release = {
-    RLK_OP_FORCE_RELEASE,
-    RLKI_OP_ONCE | RLKI_OP_SERVED,
-    inspect_force_call,
-    inspect_force_step,
-    inspect_force_report,
-    NULL,
-    NULL,
-    inspect_force_cancel,
-    NULL,
-};
+RLKI_API const rlki_call rlki_call_force_release = {&inspect_force, RLKI_CALL_SERVED, inspect_force_call};
 
 /* ==== src/lock/release.h ==== */
 #ifndef RLKI_LOCK_RELEASE_H
@@ -12478,42 +12472,6 @@ RLKI_API const rlki_operation rlki_force_release = {
  * Nodes that have not answered when the result is told go on being asked, as after an undo: the
  * nodes do that by themselves.
  */
-
-static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                               rlk_holder *holders)
-{
-    rlk_client *client = lock->client;
-    bool lost = lock->state == RLKI_LOST;
-    unsigned i;
-
-    (void)argument;
-    (void)holders;
-    if (lock->state == RLKI_FREE)
-        return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->campaign = NULL;
-    lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_recheck_leave(lock);
-    rlki_operation_begin(lock, op,
-                         rlki_later(client->now_ms, lost ? client->settle_timeout_ms
-                                                         : client->operation_timeout_ms));
-    if (lost)
-        lock->flags |= RLKI_LOCK_FORCE_LOST;
-    else
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
-            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
-        else
-            rlki_node_lock_count(node);
-    }
-    return RLK_PENDING;
-}
 
 static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
@@ -12599,10 +12557,48 @@ static void release_ended(rlk_lock *lock, rlk_result result)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
 
-RLKI_API const rlki_operation rlki_release = {
-    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
-    NULL,           NULL, release_cancel, release_ended,
+static const rlki_operation release_operation = {
+    RLK_OP_RELEASE, 0, release_step, release_report, NULL, NULL, release_cancel, release_ended,
 };
+
+/* ---- The call ---- */
+
+static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
+{
+    rlk_client *client = lock->client;
+    bool lost = lock->state == RLKI_LOST;
+    unsigned i;
+
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->campaign = NULL;
+    lock->state = RLKI_FREE;
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_recheck_leave(lock);
+    rlki_operation_begin(
+        lock, &release_operation,
+        rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));
+    if (lost)
+        lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
+            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
+        else
+            rlki_node_lock_count(node);
+    }
+    return RLK_PENDING;
+}
+
+RLKI_API const rlki_call rlki_call_release = {&release_operation, 0, release_call};
 
 /* ==== src/lock/calls.h ====
  *
@@ -12613,8 +12609,8 @@ RLKI_API const rlki_operation rlki_release = {
 #ifndef RLKI_LOCK_CALLS_H
 #define RLKI_LOCK_CALLS_H
 
-/* X(name, parameters, argument, holders): rlk_<name> and rlk_<name>_start begin rlki_<name>. In a
- * macro the formatter takes stars for products. */
+/* X(name, parameters, argument, holders): rlk_<name> and rlk_<name>_start begin rlki_call_<name>.
+ * In a macro the formatter takes stars for products. */
 /* clang-format off */
 #define RLKI_CALLS(X)                                                                              \
     X(acquire, (rlk_lock *lock, int64_t wait_ms), wait_ms, NULL)                                   \
@@ -12711,8 +12707,8 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
 }
 
 RLKI_API const rlki_operation rlki_renewal = {
-    RLK_OP_NONE, RLKI_OP_LEASE, NULL, rlki_extend_step, rlki_extend_report,
-    NULL,        NULL,          NULL, renewal_ended,
+    RLK_OP_NONE, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL,
+    NULL,        NULL,          renewal_ended,
 };
 
 void rlki_renewal_due(rlk_lock *lock)
@@ -12729,7 +12725,7 @@ void rlki_renewal_due(rlk_lock *lock)
         return;
     }
     rlki_lease_claim(lock, target_ms, now_ms);
-    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_later(now_ms, lock->node_timeout_ms));
+    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_from_now(lock, lock->node_timeout_ms));
 }
 
 /* ==== src/lock/timers.h ====
@@ -13019,9 +13015,9 @@ static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned c
     bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
 
     if ((answered && command == RLKI_RELEASE) || gone)
-        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, lock);
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, lock);
     else if (answered && command == RLKI_DEL)
-        rlki_notify(lock->client, node->index, lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
 static void machine_report(rlk_lock *lock, rlk_node_lock *node, rlki_report *report)
@@ -13112,7 +13108,7 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
     rlki_node_lock_lost(node, maybe_sent, &report);
     if (rlki_condemn_is_for((rlk_result)report.error))
-        lock->second_try |= rlki_bit(node->index);
+        lock->second_try |= rlki_bit(rlki_index(node));
     machine_report(lock, node, &report);
     machine_step(lock);
 }
@@ -13193,7 +13189,7 @@ void rlki_machine_changed(rlk_lock *lock, unsigned index)
  */
 
 /* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
                             rlk_holder *holders)
 {
     rlk_result result;
@@ -13201,24 +13197,24 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t ar
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     /* else who never pauses would starve it */
-    if ((op->flags & RLKI_OP_YIELDS) != 0 && lock->state == RLKI_HELD &&
+    if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
         rlki_renewal_due(lock);
         rlki_machine_run(lock);
     }
-    result = op->begin(lock, op, argument, holders);
+    result = call->begin(lock, argument, holders);
     if (result == RLK_PENDING || result == RLK_OK)
         rlki_machine_run(lock);
     return result;
 }
 
-rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
                           int64_t argument, rlk_holder *holders)
 {
     rlk_result result = entered;
 
     if (result == RLK_OK)
-        result = api_begin(lock, op, argument, holders);
+        result = api_begin(lock, call, argument, holders);
     if (result == RLK_PENDING) {
         if ((lock->events & RLKI_EVENT_RESULT) == 0)
             return RLK_PENDING;
@@ -13228,14 +13224,14 @@ rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operati
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
         (lock->events & RLKI_EVENT_RESULT) == 0)
-        rlki_operation_note(lock, op->id, result);
+        rlki_operation_note(lock, call->op->id, result);
     return result;
 }
 
-rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders)
 {
-    return rlki_api_begin(lock, rlki_machine_enter(lock), op, argument, holders);
+    return rlki_api_begin(lock, rlki_machine_enter(lock), call, argument, holders);
 }
 
 rlk_result rlk_cancel(rlk_lock *lock)
@@ -13254,7 +13250,7 @@ rlk_result rlk_cancel(rlk_lock *lock)
 #define API_STARTED(name, parameters, argument, holders)                                           \
     rlk_result rlk_##name##_start parameters                                                       \
     {                                                                                              \
-        return rlki_api_start(lock, &rlki_##name, (argument), (holders));                          \
+        return rlki_api_start(lock, &rlki_call_##name, (argument), (holders));                     \
     }
 RLKI_CALLS(API_STARTED)
 
@@ -13390,7 +13386,7 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
     return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
-static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
                                 rlk_holder *holders)
 {
     /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
@@ -13401,19 +13397,19 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
 
     if (lock == NULL)
         return RLK_E_ARGUMENT;
-    serves = (op->flags & RLKI_OP_SERVED) != 0 &&
-             ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
+    serves = (call->flags & RLKI_CALL_SERVED) != 0 &&
+             ((call->op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
     entered = blocking_enter(lock, serves);
-    if (entered == RLK_OK && (op->flags & RLKI_OP_WAITS) != 0)
+    if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
-    result = rlki_api_begin(lock, entered, op, argument, holders);
+    result = rlki_api_begin(lock, entered, call, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
 #define BLOCKING_CALL(name, parameters, argument, holders)                                         \
     rlk_result rlk_##name parameters                                                               \
     {                                                                                              \
-        return blocking_call(lock, &rlki_##name, (argument), (holders));                           \
+        return blocking_call(lock, &rlki_call_##name, (argument), (holders));                      \
     }
 RLKI_CALLS(BLOCKING_CALL)
 
@@ -13428,7 +13424,7 @@ rlk_result rlk_resign(rlk_lock *lock)
 
 rlk_result rlk_keep_alive(rlk_lock *lock)
 {
-    rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
+    rlk_result result = blocking_call(lock, &rlki_call_keep_alive, 0, NULL);
 
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
     if (result != RLK_E_WAIT && rlk_is_held(lock))
@@ -14193,8 +14189,8 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
 /* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    uint32_t bit = rlki_bit(node->index);
-    rlk_holder *holder = &lock->holders[node->index];
+    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_holder *holder = &lock->holders[rlki_index(node)];
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
@@ -14209,7 +14205,7 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 rlk_result rlk_campaign_start(rlk_lock *lock)
 {
     static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
-    rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
+    rlk_result result = rlki_api_start(lock, &rlki_call_acquire, RLK_FOREVER, NULL);
 
     if (result == RLK_PENDING)
         lock->campaign = &campaign;

@@ -630,6 +630,11 @@ static void acquire_ended(rlk_lock *lock, rlk_result result)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
 
+const rlki_operation rlki_acquire = {
+    RLK_OP_ACQUIRE,  RLKI_OP_WAITS, acquire_step,   acquire_report,
+    acquire_changed, NULL,          acquire_cancel, acquire_ended,
+};
+
 /* ---- The call ---- */
 
 /* A node that may still have a token of ours remembers it by its number: then the random part of
@@ -655,15 +660,14 @@ static bool acquire_take_token(rlk_lock *lock)
     return true;
 }
 
-static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms,
-                          bool one_try)
+static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     int64_t now_ms = lock->client->now_ms;
     bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, op, deadline_ms);
+    rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
     memset(&lock->wait, 0, sizeof lock->wait);
     lock->wait.cause = RLK_CAUSE_START;
     lock->wait.began_ms = now_ms;
@@ -685,8 +689,7 @@ static void acquire_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     }
 }
 
-static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t wait_ms,
-                               rlk_holder *holders)
+static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *holders)
 {
     (void)holders;
     if (lock->state == RLKI_HELD)
@@ -698,7 +701,7 @@ static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t
     if (!acquire_take_token(lock))
         return RLK_E_ENTROPY;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    acquire_begin(lock, op,
+    acquire_begin(lock,
                   rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
                                                        ? (int64_t)lock->client->operation_timeout_ms
                                                        : wait_ms),
@@ -706,7 +709,4 @@ static rlk_result acquire_call(rlk_lock *lock, const rlki_operation *op, int64_t
     return RLK_PENDING;
 }
 
-const rlki_operation rlki_acquire = {
-    RLK_OP_ACQUIRE,  RLKI_OP_WAITS, acquire_call,   acquire_step,  acquire_report,
-    acquire_changed, NULL,          acquire_cancel, acquire_ended,
-};
+const rlki_call rlki_call_acquire = {&rlki_acquire, 0, acquire_call};

@@ -8,6 +8,7 @@
 #include "operation.h"
 
 extern const rlki_operation rlki_acquire;
+extern const rlki_call rlki_call_acquire;
 
 /* What keeps a waiter from the lock. */
 typedef struct rlki_reason {

@@ -11,7 +11,7 @@
 #include "renewal.h"
 
 /* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
-static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
                             rlk_holder *holders)
 {
     rlk_result result;
@@ -19,24 +19,24 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_operation *op, int64_t ar
     if (rlki_operation_is_on(lock))
         return RLK_E_STATE;
     /* else who never pauses would starve it */
-    if ((op->flags & RLKI_OP_YIELDS) != 0 && lock->state == RLKI_HELD &&
+    if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
         rlki_renewal_due(lock);
         rlki_machine_run(lock);
     }
-    result = op->begin(lock, op, argument, holders);
+    result = call->begin(lock, argument, holders);
     if (result == RLK_PENDING || result == RLK_OK)
         rlki_machine_run(lock);
     return result;
 }
 
-rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operation *op,
+rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
                           int64_t argument, rlk_holder *holders)
 {
     rlk_result result = entered;
 
     if (result == RLK_OK)
-        result = api_begin(lock, op, argument, holders);
+        result = api_begin(lock, call, argument, holders);
     if (result == RLK_PENDING) {
         if ((lock->events & RLKI_EVENT_RESULT) == 0)
             return RLK_PENDING;
@@ -46,14 +46,14 @@ rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_operati
     /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
     if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
         (lock->events & RLKI_EVENT_RESULT) == 0)
-        rlki_operation_note(lock, op->id, result);
+        rlki_operation_note(lock, call->op->id, result);
     return result;
 }
 
-rlk_result rlki_api_start(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders)
 {
-    return rlki_api_begin(lock, rlki_machine_enter(lock), op, argument, holders);
+    return rlki_api_begin(lock, rlki_machine_enter(lock), call, argument, holders);
 }
 
 rlk_result rlk_cancel(rlk_lock *lock)
@@ -72,6 +72,6 @@ rlk_result rlk_cancel(rlk_lock *lock)
 #define API_STARTED(name, parameters, argument, holders)                                           \
     rlk_result rlk_##name##_start parameters                                                       \
     {                                                                                              \
-        return rlki_api_start(lock, &rlki_##name, (argument), (holders));                          \
+        return rlki_api_start(lock, &rlki_call_##name, (argument), (holders));                     \
     }
 RLKI_CALLS(API_STARTED)

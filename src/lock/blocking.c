@@ -138,7 +138,7 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
     return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
-static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
+static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
                                 rlk_holder *holders)
 {
     /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
@@ -149,19 +149,19 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_operation *op, int64_
 
     if (lock == NULL)
         return RLK_E_ARGUMENT;
-    serves = (op->flags & RLKI_OP_SERVED) != 0 &&
-             ((op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
+    serves = (call->flags & RLKI_CALL_SERVED) != 0 &&
+             ((call->op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
     entered = blocking_enter(lock, serves);
-    if (entered == RLK_OK && (op->flags & RLKI_OP_WAITS) != 0)
+    if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
-    result = rlki_api_begin(lock, entered, op, argument, holders);
+    result = rlki_api_begin(lock, entered, call, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }
 
 #define BLOCKING_CALL(name, parameters, argument, holders)                                         \
     rlk_result rlk_##name parameters                                                               \
     {                                                                                              \
-        return blocking_call(lock, &rlki_##name, (argument), (holders));                           \
+        return blocking_call(lock, &rlki_call_##name, (argument), (holders));                      \
     }
 RLKI_CALLS(BLOCKING_CALL)
 
@@ -176,7 +176,7 @@ rlk_result rlk_resign(rlk_lock *lock)
 
 rlk_result rlk_keep_alive(rlk_lock *lock)
 {
-    rlk_result result = blocking_call(lock, &rlki_keep_alive, 0, NULL);
+    rlk_result result = blocking_call(lock, &rlki_call_keep_alive, 0, NULL);
 
     /* A renewal that failed is tried again at the next call, while the lease lasts. */
     if (result != RLK_E_WAIT && rlk_is_held(lock))

@@ -12,8 +12,8 @@
 #include "inspect.h"
 #include "release.h"
 
-/* X(name, parameters, argument, holders): rlk_<name> and rlk_<name>_start begin rlki_<name>. In a
- * macro the formatter takes stars for products. */
+/* X(name, parameters, argument, holders): rlk_<name> and rlk_<name>_start begin rlki_call_<name>.
+ * In a macro the formatter takes stars for products. */
 /* clang-format off */
 #define RLKI_CALLS(X)                                                                              \
     X(acquire, (rlk_lock *lock, int64_t wait_ms), wait_ms, NULL)                                   \

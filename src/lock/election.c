@@ -93,7 +93,7 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 rlk_result rlk_campaign_start(rlk_lock *lock)
 {
     static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
-    rlk_result result = rlki_api_start(lock, &rlki_acquire, RLK_FOREVER, NULL);
+    rlk_result result = rlki_api_start(lock, &rlki_call_acquire, RLK_FOREVER, NULL);
 
     if (result == RLK_PENDING)
         lock->campaign = &campaign;

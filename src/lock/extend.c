@@ -149,6 +149,16 @@ static void extend_cancel(rlk_lock *lock)
                                                                              : RLK_CANCELLED);
 }
 
+/* One row for each result that a caller sees: they do the same. */
+#define EXTEND_ROW(id)                                                                             \
+    {                                                                                              \
+        id, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL, NULL, extend_cancel, NULL   \
+    }
+
+static const rlki_operation extend_extend = EXTEND_ROW(RLK_OP_EXTEND);
+static const rlki_operation extend_renew = EXTEND_ROW(RLK_OP_RENEW);
+static const rlki_operation extend_check = EXTEND_ROW(RLK_OP_CHECK);
+
 /* ---- Calls ---- */
 
 bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms)
@@ -172,8 +182,7 @@ static int64_t extend_deadline(const rlk_lock *lock)
     return rlki_from_now(lock, lock->client->operation_timeout_ms);
 }
 
-static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t added_ms,
-                              rlk_holder *holders)
+static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t expiry_ms;
@@ -192,12 +201,13 @@ static rlk_result extend_call(rlk_lock *lock, const rlki_operation *op, int64_t 
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
         return RLK_E_TTL;
-    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_extend, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, int64_t ttl_ms,
-                                    rlk_holder *holders)
+const rlki_call rlki_call_extend = {&extend_extend, 0, extend_call};
+
+static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
@@ -219,12 +229,13 @@ static rlk_result extend_renew_call(rlk_lock *lock, const rlki_operation *op, in
         rlki_lease_schedule_next(lock);
         return RLK_OK;
     }
-    rlki_extend_begin(lock, op, target_ms, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_renew, target_ms, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                    rlk_holder *holders)
+const rlki_call rlki_call_renew = {&extend_renew, 0, extend_renew_call};
+
+static rlk_result extend_check_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
 
@@ -232,38 +243,11 @@ static rlk_result extend_check_call(rlk_lock *lock, const rlki_operation *op, in
     (void)holders;
     if (result != RLK_OK)
         return result;
-    rlki_extend_begin(lock, op, 0, extend_deadline(lock));
+    rlki_extend_begin(lock, &extend_check, 0, extend_deadline(lock));
     return RLK_PENDING;
 }
 
-const rlki_operation rlki_extend = {
-    RLK_OP_EXTEND, RLKI_OP_LEASE, extend_call, rlki_extend_step, rlki_extend_report, NULL,
-    NULL,          extend_cancel, NULL,
-};
-
-const rlki_operation rlki_renew = {
-    RLK_OP_RENEW,
-    RLKI_OP_LEASE,
-    extend_renew_call,
-    rlki_extend_step,
-    rlki_extend_report,
-    NULL,
-    NULL,
-    extend_cancel,
-    NULL,
-};
-
-const rlki_operation rlki_check = {
-    RLK_OP_CHECK,
-    RLKI_OP_LEASE | RLKI_OP_YIELDS,
-    extend_check_call,
-    rlki_extend_step,
-    rlki_extend_report,
-    NULL,
-    NULL,
-    extend_cancel,
-    NULL,
-};
+const rlki_call rlki_call_check = {&extend_check, RLKI_CALL_YIELDS, extend_check_call};
 
 /* A key is being compared, because the server notified that it changed. */
 static bool extend_is_comparing(const rlk_lock *lock)
@@ -276,15 +260,13 @@ static bool extend_is_comparing(const rlk_lock *lock)
     return false;
 }
 
-static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                         rlk_holder *holders)
+static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
     int64_t now_ms = lock->client->now_ms;
     int64_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
     int64_t target_ms;
 
-    (void)op;
     (void)argument;
     (void)holders;
     if (result != RLK_OK)
@@ -292,22 +274,12 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, const rlki_operation *o
     target_ms = rlki_lease_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
     if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
-        rlki_extend_begin(lock, &rlki_renew, target_ms, deadline_ms);
+        rlki_extend_begin(lock, &extend_renew, target_ms, deadline_ms);
     else if (extend_is_comparing(lock))
-        rlki_extend_begin(lock, &rlki_check, 0, deadline_ms);
+        rlki_extend_begin(lock, &extend_check, 0, deadline_ms);
     else
         return RLK_OK; /* not due, or not any more */
     return RLK_PENDING;
 }
 
-const rlki_operation rlki_keep_alive = {
-    RLK_OP_RENEW,
-    RLKI_OP_LEASE | RLKI_OP_SERVED,
-    extend_keep_alive_call,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-};
+const rlki_call rlki_call_keep_alive = {&extend_renew, RLKI_CALL_SERVED, extend_keep_alive_call};

@@ -7,13 +7,12 @@
 
 #include "operation.h"
 
-extern const rlki_operation rlki_extend;
-extern const rlki_operation rlki_renew;
-extern const rlki_operation rlki_check;
+extern const rlki_call rlki_call_extend;
+extern const rlki_call rlki_call_renew;
+extern const rlki_call rlki_call_check;
 
-/* Begins rlki_renew if a renewal is due, or rlki_check if the key is being compared. Ends as
- * either. */
-extern const rlki_operation rlki_keep_alive;
+/* Begins a renew if a renewal is due, or a check if the key is being compared. Ends as either. */
+extern const rlki_call rlki_call_keep_alive;
 
 /* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
 void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,

@@ -267,6 +267,16 @@ static void inspect_force_cancel(rlk_lock *lock)
     rlki_operation_finish(lock, inspect_abandon(lock) ? RLK_UNKNOWN : RLK_CANCELLED);
 }
 
+static const rlki_operation inspect_query = {
+    RLK_OP_QUERY, RLKI_OP_ONCE,   inspect_query_step,   inspect_query_report,
+    NULL,         inspect_failed, inspect_query_cancel, NULL,
+};
+
+static const rlki_operation inspect_force = {
+    RLK_OP_FORCE_RELEASE, RLKI_OP_ONCE, inspect_force_step, inspect_force_report, NULL, NULL,
+    inspect_force_cancel, NULL,
+};
+
 /* ---- Calls ---- */
 
 static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
@@ -278,8 +288,7 @@ static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
     lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
 }
 
-static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, int64_t cap,
-                                     rlk_holder *holders)
+static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *holders)
 {
     size_t i;
 
@@ -291,35 +300,20 @@ static rlk_result inspect_query_call(rlk_lock *lock, const rlki_operation *op, i
         holders[i].ttl_ms = RLKI_TTL_ABSENT;
     }
     lock->query = holders;
-    inspect_begin(lock, op);
+    inspect_begin(lock, &inspect_query);
     return RLK_PENDING;
 }
 
-static rlk_result inspect_force_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                                     rlk_holder *holders)
+const rlki_call rlki_call_query = {&inspect_query, RLKI_CALL_YIELDS, inspect_query_call};
+
+static rlk_result inspect_force_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     (void)argument;
     (void)holders;
     if (lock->state == RLKI_HELD)
         return RLK_E_STATE;
-    inspect_begin(lock, op);
+    inspect_begin(lock, &inspect_force);
     return RLK_PENDING;
 }
 
-const rlki_operation rlki_query = {
-    RLK_OP_QUERY,       RLKI_OP_ONCE | RLKI_OP_YIELDS, inspect_query_call,
-    inspect_query_step, inspect_query_report,          NULL,
-    inspect_failed,     inspect_query_cancel,          NULL,
-};
-
-const rlki_operation rlki_force_release = {
-    RLK_OP_FORCE_RELEASE,
-    RLKI_OP_ONCE | RLKI_OP_SERVED,
-    inspect_force_call,
-    inspect_force_step,
-    inspect_force_report,
-    NULL,
-    NULL,
-    inspect_force_cancel,
-    NULL,
-};
+const rlki_call rlki_call_force_release = {&inspect_force, RLKI_CALL_SERVED, inspect_force_call};

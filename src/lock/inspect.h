@@ -7,8 +7,8 @@
 
 #include "operation.h"
 
-extern const rlki_operation rlki_query;
-extern const rlki_operation rlki_force_release;
+extern const rlki_call rlki_call_query;
+extern const rlki_call rlki_call_force_release;
 
 /* Keeps what a node said in a report on RLKI_QUERY, or why it said nothing. */
 void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *report);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * An operation is one constant row: what it does at each step, with each report of a node, when it
- * is cancelled and when it ends. A call sets lock->op to its row, so that a program links the
- * operations that it names, and no others.
+ * is cancelled and when it ends. A call is another row: how it begins which operation. It sets
+ * lock->op to that one, so that a program links the calls and operations that it names, and no
+ * others.
  */
 #ifndef RLKI_LOCK_OPERATION_H
 #define RLKI_LOCK_OPERATION_H
@@ -11,21 +12,17 @@
 #include "state.h"
 
 /* Flags of a row. */
-#define RLKI_OP_LEASE  0x01u /* needs a lease, and ends with it */
-#define RLKI_OP_ONCE   0x02u /* an error of a node is its vote; nothing waits for the node */
-#define RLKI_OP_YIELDS 0x04u /* a renewal that is due comes first */
-#define RLKI_OP_WAITS  0x08u /* has rechecks and reports, and no lease */
-#define RLKI_OP_SERVED 0x10u /* a blocking call first receives what has come */
+#define RLKI_OP_LEASE 0x01u /* needs a lease, and ends with it */
+#define RLKI_OP_ONCE  0x02u /* an error of a node is its vote; nothing waits for the node */
+#define RLKI_OP_WAITS 0x04u /* has rechecks and reports, and no lease */
+
+/* Flags of a call. */
+#define RLKI_CALL_YIELDS 0x01u /* a renewal that is due comes first */
+#define RLKI_CALL_SERVED 0x02u /* in its blocking form it first receives what has come */
 
 typedef struct rlki_operation {
     uint8_t id; /* rlk_operation; RLK_OP_NONE: nobody called for it */
     uint8_t flags;
-
-    /* Begins it for a call; op: the row itself; argument: the wait, the time added, the TTL, the
-     * room in `holders`. RLK_PENDING: begun. Else why not, or that nothing was to be done. NULL:
-     * not by a call. */
-    rlk_result (*begin)(rlk_lock *lock, const struct rlki_operation *op, int64_t argument,
-                        rlk_holder *holders);
 
     /* Goes on as far as votes, times and connections let it, at client->now_ms. True: there may be
      * another step. Called by the dispatcher (machine.c) only. */
@@ -46,6 +43,15 @@ typedef struct rlki_operation {
     /* It has ended, and lock->op is NULL. NULL: nothing else is to be done. */
     void (*ended)(rlk_lock *lock, rlk_result result);
 } rlki_operation;
+
+typedef struct rlki_call {
+    const rlki_operation *op; /* begin() begins it, or one with the same results */
+    uint8_t flags;
+
+    /* argument: the wait, the time added, the TTL, the room in `holders`. RLK_PENDING: begun. Else
+     * why not, or that nothing was to be done. */
+    rlk_result (*begin)(rlk_lock *lock, int64_t argument, rlk_holder *holders);
+} rlki_call;
 
 /* Returns true if a caller's operation is under way. */
 static inline bool rlki_operation_is_on(const rlk_lock *lock)

@@ -21,42 +21,6 @@
 #include "tally.h"
 #include "trace.h"
 
-static rlk_result release_call(rlk_lock *lock, const rlki_operation *op, int64_t argument,
-                               rlk_holder *holders)
-{
-    rlk_client *client = lock->client;
-    bool lost = lock->state == RLKI_LOST;
-    unsigned i;
-
-    (void)argument;
-    (void)holders;
-    if (lock->state == RLKI_FREE)
-        return RLK_NOT_HELD;
-    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->campaign = NULL;
-    lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
-    rlki_recheck_leave(lock);
-    rlki_operation_begin(
-        lock, op,
-        rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));
-    if (lost)
-        lock->flags |= RLKI_LOCK_FORCE_LOST;
-    else
-        lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
-            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
-        else
-            rlki_node_lock_count(node);
-    }
-    return RLK_PENDING;
-}
-
 static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     if (!report->votes)
@@ -141,7 +105,45 @@ static void release_ended(rlk_lock *lock, rlk_result result)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
 
-const rlki_operation rlki_release = {
-    RLK_OP_RELEASE, 0,    release_call,   release_step,  release_report,
-    NULL,           NULL, release_cancel, release_ended,
+static const rlki_operation release_operation = {
+    RLK_OP_RELEASE, 0, release_step, release_report, NULL, NULL, release_cancel, release_ended,
 };
+
+/* ---- The call ---- */
+
+static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
+{
+    rlk_client *client = lock->client;
+    bool lost = lock->state == RLKI_LOST;
+    unsigned i;
+
+    (void)argument;
+    (void)holders;
+    if (lock->state == RLKI_FREE)
+        return RLK_NOT_HELD;
+    rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
+    lock->campaign = NULL;
+    lock->state = RLKI_FREE;
+    lock->hold.renew_ms = RLK_NEVER;
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
+    rlki_recheck_leave(lock);
+    rlki_operation_begin(
+        lock, &release_operation,
+        rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));
+    if (lost)
+        lock->flags |= RLKI_LOCK_FORCE_LOST;
+    else
+        lock->lost_cause = RLK_LOST_NOT;
+    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        if (rlki_node_lock_is_clean(node) || node->token != lock->token)
+            node->vote = RLKI_VOTE_NO; /* never asked, or known not to have it */
+        else
+            rlki_node_lock_count(node);
+    }
+    return RLK_PENDING;
+}
+
+const rlki_call rlki_call_release = {&release_operation, 0, release_call};

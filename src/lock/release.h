@@ -4,6 +4,6 @@
 
 #include "operation.h"
 
-extern const rlki_operation rlki_release;
+extern const rlki_call rlki_call_release;
 
 #endif

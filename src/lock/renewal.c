@@ -47,8 +47,8 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
 }
 
 const rlki_operation rlki_renewal = {
-    RLK_OP_NONE, RLKI_OP_LEASE, NULL, rlki_extend_step, rlki_extend_report,
-    NULL,        NULL,          NULL, renewal_ended,
+    RLK_OP_NONE, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL,
+    NULL,        NULL,          renewal_ended,
 };
 
 void rlki_renewal_due(rlk_lock *lock)
