@@ -298,6 +298,8 @@ static void client_open(storm_job *job)
     config.auto_renew = job->kind == KIND_LOOP;
     config.recheck_max_ms = 1000;
     job->calm = board_get(&job->arena->phase) == PHASE_CALM;
+    if (!job->calm && dice_roll(&job->dice, 2) == 0)
+        config.watch_after_ms = 1; /* a deletion is noticed in short leases too */
     nodes_open_urls(&set, job->calm ? job->urls : job->detour, job->nodes, &options);
     assert_result(rlk_lock_init(&lock, &set.posix.client, STORM_KEY, &config), RLK_OK);
 }

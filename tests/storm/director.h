@@ -114,9 +114,21 @@ typedef struct storm_world {
     int64_t rate;       /* leases a second in the last window of calm */
 } storm_world;
 
-/* A finding, printed at once; the storm fails. */
-void finding(const storm_world *world, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* What a finding breaks. */
+typedef enum storm_rule {
+    RULE_EXCLUSION,
+    RULE_LOSS,
+    RULE_COUNTER,
+    RULE_ENDING,
+    RULE_SHARE,
+    RULE_STARVING,
+    RULE_LEAK,
+    RULES
+} storm_rule;
+
+/* A finding; the storm fails. The first of each rule are printed at once, all are counted. */
+void finding(const storm_world *world, storm_rule rule, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- storm.c ---- */
 

@@ -57,8 +57,8 @@ static void claims_compare(storm_world *world, const storm_taken *first, const s
         world->exempt++;
         return;
     }
-    finding(world,
-            "exclusion: client %zu (%s) holds from %.6f to %.6f s, client %zu (%s) from %.6f to "
+    finding(world, RULE_EXCLUSION,
+            "client %zu (%s) holds from %.6f to %.6f s, client %zu (%s) from %.6f to "
             "%.6f s",
             first->who, client_name(world, first->who), storm_seconds(first->claim.begin_us),
             storm_seconds(first->claim.end_us), second->who, client_name(world, second->who),
@@ -80,7 +80,7 @@ static void claim_judge(storm_world *world, const storm_taken *taken)
             claims_compare(world, taken, other);
     }
     if (claim->lost != 0 && !meddled(world, claim->asked_us, storm_now_us()))
-        finding(world, "loss: client %zu (%s) lost its lease at %.6f s, before its deadline",
+        finding(world, RULE_LOSS, "client %zu (%s) lost its lease at %.6f s, before its deadline",
                 taken->who, client_name(world, taken->who), storm_seconds(claim->end_us));
 }
 
@@ -137,7 +137,7 @@ static void call_judge(storm_world *world, size_t i, int64_t now_us)
     int64_t bound_us = board_get(&slot->op_bound_ms) * 1000;
 
     if (board_get(&slot->odd) != 0) {
-        finding(world, "ending: client %zu (%s) had the result %s", i, client_name(world, i),
+        finding(world, RULE_ENDING, "client %zu (%s) had the result %s", i, client_name(world, i),
                 rlk_result_name((rlk_result)slot->odd));
         board_set(&slot->odd, 0);
     }
@@ -147,7 +147,8 @@ static void call_judge(storm_world *world, size_t i, int64_t now_us)
         began_us = posix->excuse_us;
     if (now_us > began_us + bound_us + SLACK_US && !posix->hangs) {
         posix->hangs = true;
-        finding(world, "ending: a call of client %zu (%s), bounded by %lld ms, has not returned", i,
+        finding(world, RULE_ENDING,
+                "a call of client %zu (%s), bounded by %lld ms, has not returned", i,
                 client_name(world, i), (long long)bound_us / 1000);
     }
 }
@@ -213,8 +214,8 @@ static share share_of(const storm_world *world, int64_t (*had)(const storm_world
 static void share_judge(const storm_world *world, const share *it, double least, const char *when)
 {
     if (it->part < least)
-        finding(world,
-                "share: client %zu (%s) had %lld of %lld leases in %s, of %lld waiters: %.2f of an "
+        finding(world, RULE_SHARE,
+                "client %zu (%s) had %lld of %lld leases in %s, of %lld waiters: %.2f of an "
                 "even share",
                 it->who, client_name(world, it->who), (long long)it->least, (long long)it->total,
                 when, (long long)it->waiters, it->part);
@@ -261,7 +262,7 @@ static void keys_judge(const storm_world *world, server *redis)
     if (server_integer(redis, "DBSIZE") == 0)
         return;
     key = server_text(redis, "RANDOMKEY");
-    finding(world, "leak: %s is left, with a TTL of %lld ms", key != NULL ? key : "?",
+    finding(world, RULE_LEAK, "%s is left, with a TTL of %lld ms", key != NULL ? key : "?",
             key != NULL ? (long long)server_integer(redis, "PTTL %s", key) : 0);
 }
 
@@ -276,18 +277,18 @@ void referee_finish(storm_world *world)
 
         counted += slot->counts[COUNT_COUNTED];
         if (slot->fds_after != 0 && slot->fds_after != slot->fds_before)
-            finding(world, "leak: client %zu began with %lld descriptors and ends with %lld", i,
-                    (long long)slot->fds_before, (long long)slot->fds_after);
+            finding(world, RULE_LEAK, "client %zu began with %lld descriptors and ends with %lld",
+                    i, (long long)slot->fds_before, (long long)slot->fds_after);
         if (world->clients[i].quiet == 0 && world->windows > 1)
-            finding(world,
-                    "starving: client %zu (%s) never had the lock where there were no faults", i,
+            finding(world, RULE_STARVING,
+                    "client %zu (%s) never had the lock where there were no faults", i,
                     client_name(world, i));
     }
     if (counted != world->board->counter)
-        finding(world, "counter: %lld were added and it is %lld", (long long)counted,
+        finding(world, RULE_COUNTER, "%lld were added and it is %lld", (long long)counted,
                 (long long)world->board->counter);
     if (world->windows == 0) {
-        finding(world, "share: no window of calm had enough leases to judge");
+        finding(world, RULE_SHARE, "no window of calm had enough leases to judge");
     } else {
         share it = share_of(world, had_in_calm);
 

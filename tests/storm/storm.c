@@ -28,7 +28,7 @@
 #define PROGRESS_US   (INT64_C(5) * 1000000)
 #define CALM_LEAD_US  (INT64_C(700) * 1000) /* of calm, before shares are counted */
 #define END_US        (INT64_C(15) * 1000000)
-#define FINDINGS_LAST 40
+#define FINDINGS_LAST 12 /* of one rule; further ones are only counted */
 
 static const char *const kind_names[KINDS] = {
     "blocking", "loop", "elected", "poller", "foreign", "redis-py",
@@ -36,6 +36,9 @@ static const char *const kind_names[KINDS] = {
 static const char *const phase_names[PHASES] = {"settle", "calm", "mixed", "faults", "stop"};
 static const char *const count_names[COUNTS] = {
     "acquired", "busy", "timed out", "cancelled", "unknown", "errors", "renewed", "lost", "counted",
+};
+static const char *const rule_names[RULES] = {
+    "exclusion", "loss", "counter", "ending", "share", "starving", "leak",
 };
 static const char *const cheat_names[CHEATS] = {
     "none", "held", "delete", "count", "starve", "hang", "leak", "forever", "die",
@@ -48,7 +51,7 @@ static size_t world_count;
 static uint64_t seed;
 static storm_cheat cheat;
 static int64_t began_us;
-static unsigned findings;
+static unsigned findings[RULES];
 
 double storm_seconds(int64_t time_us)
 {
@@ -60,19 +63,30 @@ const char *client_name(const storm_world *world, size_t i)
     return kind_names[world->clients[i].kind];
 }
 
-void finding(const storm_world *world, const char *format, ...)
+void finding(const storm_world *world, storm_rule rule, const char *format, ...)
 {
     va_list arguments;
 
-    findings++;
-    if (findings > FINDINGS_LAST)
+    findings[rule]++;
+    if (findings[rule] > FINDINGS_LAST)
         return;
-    printf("  FINDING at %.3f s, %s: ", storm_seconds(storm_now_us()), world->name);
+    printf("  FINDING at %.3f s, %s: %s: ", storm_seconds(storm_now_us()), world->name,
+           rule_names[rule]);
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
-    printf("%s\n", findings == FINDINGS_LAST ? " (further ones are only counted)" : "");
+    printf("%s\n", findings[rule] == FINDINGS_LAST ? " (further ones are only counted)" : "");
     fflush(stdout);
+}
+
+static unsigned findings_sum(void)
+{
+    unsigned sum = 0;
+    size_t i;
+
+    for (i = 0; i < RULES; i++)
+        sum += findings[i];
+    return sum;
 }
 
 /* ---- Processes ---- */
@@ -170,7 +184,7 @@ static void clients_watch(storm_world *world)
             continue;
         posix->pid = 0;
         if (world->phase != PHASE_STOP || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            finding(world, "ending: client %zu (%s) has ended with status %#x", i,
+            finding(world, RULE_ENDING, "client %zu (%s) has ended with status %#x", i,
                     client_name(world, i), (unsigned)status);
     }
 }
@@ -337,7 +351,8 @@ static void worlds_finish(void)
 
             if (posix->pid == 0)
                 continue;
-            finding(&worlds[i], "ending: client %zu (%s) does not end", c, kind_names[posix->kind]);
+            finding(&worlds[i], RULE_ENDING, "client %zu (%s) does not end", c,
+                    kind_names[posix->kind]);
             kill(posix->pid, SIGKILL);
             (void)child_exit_code(posix->pid);
         }
@@ -368,7 +383,7 @@ static void print_progress(void)
                    ? "operators"
                    : phase_names[worlds[i].phase],
                world_sum(&worlds[i], COUNT_ACQUIRED));
-    printf("  findings: %u\n", findings);
+    printf("  findings: %u\n", findings_sum());
     fflush(stdout);
 }
 
@@ -393,6 +408,16 @@ static void print_world(const storm_world *world)
             printf(" %10" PRId64, world->board->slots[i].counts[c]);
         printf("\n");
     }
+}
+
+static void print_findings(void)
+{
+    size_t i;
+
+    printf("\nfindings");
+    for (i = 0; i < RULES; i++)
+        printf("%s %s %u", i > 0 ? "," : ":", rule_names[i], findings[i]);
+    printf("\n");
 }
 
 static void print_faults(void)
@@ -521,11 +546,12 @@ int main(int argc, char **argv)
     support_teardown(NULL);
     close(board_fd);
     if (client_fds() != fds) {
-        findings++;
+        findings[RULE_LEAK]++;
         printf("  FINDING: leak: the director has %" PRId64 " descriptors, and had %" PRId64 "\n",
                client_fds(), fds);
     }
+    print_findings();
     printf("\nstorm: seed %" PRIu64 ", %.0f s, %u findings: %s\n", seed,
-           storm_seconds(storm_now_us()), findings, findings == 0 ? "ok" : "failed");
-    return findings == 0 ? 0 : 1;
+           storm_seconds(storm_now_us()), findings_sum(), findings_sum() == 0 ? "ok" : "failed");
+    return findings_sum() == 0 ? 0 : 1;
 }
