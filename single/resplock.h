@@ -12638,7 +12638,13 @@ RLKI_API rlk_result rlki_machine_enter(rlk_lock *lock);
 RLKI_API void rlki_machine_run(rlk_lock *lock);
 
 /* Steps the locks of the ready list. */
-RLKI_API void rlki_machine_drain(rlk_client *client);
+RLKI_API void rlki_machine_drain_all(rlk_client *client);
+
+static inline void rlki_machine_drain(rlk_client *client)
+{
+    if (client->ready_head != NULL)
+        rlki_machine_drain_all(client);
+}
 
 /* Does what is due on a lock at client->now_ms. */
 RLKI_API void rlki_machine_tick(rlk_lock *lock);
@@ -13115,7 +13121,7 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
 /* ---- Entrances ---- */
 
-void rlki_machine_drain(rlk_client *client)
+void rlki_machine_drain_all(rlk_client *client)
 {
     rlk_lock *lock;
 
@@ -13254,293 +13260,20 @@ rlk_result rlk_cancel(rlk_lock *lock)
     }
 RLKI_CALLS(API_STARTED)
 
-/* ==== src/lock/blocking.c ====
+/* ==== src/lock/client.h ====
  *
- * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
- * own deadlines end it.
- *
- * An interrupt is RLK_CANCELLED, answered by env.wait:
- *
- *            call                       interrupt: rlk_cancel
- *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
- *      | ^    result         | | ^                                  |      this one)
- *      | +-------------------+ | +-- acquire's undo: waits on ------+
- *      | +-----------------------+---------- result ----------------+
- *      |                       | result, and an interrupt in the same wait
- *      | interrupt             v
- *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
- *        (seen when the    | ^         (RLK_CANCELLED)
- *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
+ * The client's deadline and tick for whoever has entered a call already: without its checks.
  */
+#ifndef RLKI_LOCK_CLIENT_H
+#define RLKI_LOCK_CLIENT_H
 
-/* Ends an operation whose driver can't wait: what is not settled now will not be. */
-static void blocking_give_up(rlk_lock *lock)
-{
-    (void)rlk_cancel(lock);
-    if (!rlki_operation_is_on(lock))
-        return;
-    /* an acquire whose undo would have to be waited for */
-    rlki_operation_finish(lock, RLK_UNKNOWN);
-    rlki_machine_run(lock);
-}
+/* Returns when the client has something to do: rlk_client_deadline. */
+RLKI_API int64_t rlki_client_deadline(const rlk_client *client);
 
-/* Of the call's own operation: its event may have been pulled while waiting, and then another one
- * may have followed by itself (follow_again). */
-static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
-{
-    return op != NULL && lock->op == op;
-}
+/* Does what is due: rlk_client_tick. */
+RLKI_API void rlki_client_tick(rlk_client *client);
 
-/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
-static bool blocking_report(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    const rlk_env *env = &client->env;
-
-    if ((lock->events & RLKI_EVENT_WAITING) == 0)
-        return true;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    if (env->waiting != NULL)
-        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
-                     client->now_ms - lock->wait.began_ms);
-    return lock->client == client;
-}
-
-/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
- */
-static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
-{
-    rlk_client *client = lock->client;
-    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
-
-    if (lock->client != client) /* closed by whoever was called while waiting */
-        return false;
-    if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
-        client->interrupted = true;
-    else if (answer == RLK_CANCELLED && !*cancelled) {
-        *cancelled = true;
-        (void)rlk_cancel(lock);
-    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, op)) {
-        blocking_give_up(lock);
-    }
-    if (!blocking_is_on(lock, op))
-        return true;
-    rlk_client_tick(client);
-    return blocking_report(lock);
-}
-
-static rlk_result blocking_wait(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-    const rlki_operation *op = lock->op;
-    bool cancelled = false;
-    rlk_result result;
-
-    while (blocking_is_on(lock, op))
-        if (!blocking_turn(lock, op, &cancelled))
-            return RLK_E_CLOSED;
-    client->served_ms = client->now_ms;
-    result = (rlk_result)lock->done_result;
-    if (rlki_operation_is_on(lock))
-        return result;
-    rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
-        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
-    return result;
-}
-
-/* Between blocking calls nobody serves the connections. After this time first look at what has
- * come meanwhile: a server that closed an idle connection, above all. */
-#define BLOCKING_IDLE_MS 1000
-
-/* Before starting: without a way to wait nothing is started. `look`: in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool look)
-{
-    rlk_result result = rlki_machine_enter(lock);
-    rlk_client *client;
-
-    if (result != RLK_OK)
-        return result;
-    client = lock->client;
-    if (client->env.wait == NULL)
-        return RLK_E_WAIT;
-    if (rlki_operation_is_on(lock))
-        return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
-        return RLK_OK;
-    client->served_ms = client->now_ms;
-    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
-        client->interrupted = true; /* before this call */
-    return rlki_machine_enter(lock);
-}
-
-/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
- * is known of the token is what an earlier operation left. */
-static rlk_result blocking_take_interrupt(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-
-    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
-        return RLK_OK;
-    client->interrupted = false;
-    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
-}
-
-static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
-                                rlk_holder *holders)
-{
-    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
-     * second time, so not on a stream that is known to be dead (fault 115). */
-    rlk_result entered;
-    rlk_result result;
-    bool serves;
-
-    if (lock == NULL)
-        return RLK_E_ARGUMENT;
-    serves = (call->flags & RLKI_CALL_SERVED) != 0 &&
-             ((call->op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
-    entered = blocking_enter(lock, serves);
-    if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
-        entered = blocking_take_interrupt(lock);
-    result = rlki_api_begin(lock, entered, call, argument, holders);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
-}
-
-#define BLOCKING_CALL(name, parameters, argument, holders)                                         \
-    rlk_result rlk_##name parameters                                                               \
-    {                                                                                              \
-        return blocking_call(lock, &rlki_call_##name, (argument), (holders));                      \
-    }
-RLKI_CALLS(BLOCKING_CALL)
-
-rlk_result rlk_resign(rlk_lock *lock)
-{
-    rlk_result result = blocking_enter(lock, false);
-
-    if (result == RLK_OK)
-        result = rlk_resign_start(lock);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
-}
-
-rlk_result rlk_keep_alive(rlk_lock *lock)
-{
-    rlk_result result = blocking_call(lock, &rlki_call_keep_alive, 0, NULL);
-
-    /* A renewal that failed is tried again at the next call, while the lease lasts. */
-    if (result != RLK_E_WAIT && rlk_is_held(lock))
-        return RLK_OK;
-    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
-}
-
-void rlki_lock_scope_end(rlk_lock *lock)
-{
-    lock->campaign = NULL;
-    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
-        lock->client->env.wait != NULL)
-        (void)blocking_wait(lock);
-    if (rlk_release(lock) == RLK_E_WAIT)
-        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
-    (void)rlk_lock_close(lock);
-}
-
-/* ==== src/lock/check.c ====
- *
- * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
- * the handshake sends, and no more:
- *
- *           call                 each node is ready, or its attempt failed, or the time is over
- *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
- *                        |                                                                   ^
- *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
- */
-
-/* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
-static rlk_result check_begin(rlk_client *client, uint32_t *failures)
-{
-    unsigned i;
-    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
-
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    if (answer != 0)
-        return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
-    rlki_client_now(client);
-    for (i = 0; i < rlki_nodes(client); i++) {
-        rlk_conn *conn = client->conns[i];
-
-        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
-            rlk_conn_reset(conn, client->now_ms);
-        rlk_conn_hurry(conn, client->now_ms);
-        failures[i] = rlk_conn_failures(conn);
-    }
-    return RLK_OK;
-}
-
-static bool check_is_over(const rlk_client *client, const uint32_t *failures)
-{
-    unsigned i;
-
-    for (i = 0; i < rlki_nodes(client); i++) {
-        const rlk_conn *conn = client->conns[i];
-
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
-            rlk_conn_failures(conn) == failures[i])
-            return false;
-    }
-    return true;
-}
-
-static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
-{
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
-
-    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
-        int64_t deadline_ms = rlk_client_deadline(client);
-        int answer = client->env.wait(client->env.context, client,
-                                      deadline_ms < end_ms ? deadline_ms : end_ms);
-
-        if (client->state != RLKI_CLIENT_OPEN)
-            return RLK_E_CLOSED;
-        if (answer != 0)
-            return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
-        rlk_client_tick(client);
-        rlki_client_now(client);
-    }
-    return RLK_OK;
-}
-
-static rlk_result check_node(const rlk_conn *conn)
-{
-    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
-
-    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
-        return RLK_E_READONLY;
-    return result;
-}
-
-rlk_result rlk_client_check(rlk_client *client)
-{
-    uint32_t failures[RLK_MAX_NODES] = {0};
-    rlk_result result = rlki_client_enter(client);
-    unsigned i;
-
-    if (result != RLK_OK)
-        return result;
-    if (client->env.wait == NULL)
-        return RLK_E_WAIT;
-    result = check_begin(client, failures);
-    if (result == RLK_OK)
-        result = check_wait(client, failures);
-    client->served_ms = client->now_ms;
-    for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
-        result = check_node(client->conns[i]);
-        client->failed_node = (uint8_t)i;
-    }
-    client->failed_command = RLKI_NO_COMMAND;
-    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
-    client->checked = result == RLK_OK;
-    return result;
-}
+#endif
 
 /* ==== src/lock/refusal.h ====
  *
@@ -14056,13 +13789,11 @@ void rlk_client_close(rlk_client *client)
         rlk_conn_close(client->conns[i], client->now_ms);
 }
 
-int64_t rlk_client_deadline(const rlk_client *client)
+int64_t rlki_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
 
-    if (rlki_client_enter(client) != RLK_OK)
-        return RLK_NEVER;
     if (client->ready_head != NULL) /* of a command that did not leave */
         return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
@@ -14075,20 +13806,28 @@ int64_t rlk_client_deadline(const rlk_client *client)
     return deadline_ms;
 }
 
-void rlk_client_tick(rlk_client *client)
+int64_t rlk_client_deadline(const rlk_client *client)
 {
+    return rlki_client_enter(client) == RLK_OK ? rlki_client_deadline(client) : RLK_NEVER;
+}
+
+void rlki_client_tick(rlk_client *client)
+{
+    int64_t now_ms = rlki_client_now(client);
     rlk_timer *timer;
-    int64_t now_ms;
     unsigned i;
 
-    if (rlki_client_enter(client) != RLK_OK)
-        return;
-    now_ms = rlki_client_now(client);
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
     rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
+}
+
+void rlk_client_tick(rlk_client *client)
+{
+    if (rlki_client_enter(client) == RLK_OK)
+        rlki_client_tick(client);
 }
 
 rlk_result rlk_client_reset(rlk_client *client)
@@ -14117,6 +13856,294 @@ rlk_conn *rlk_client_conn(rlk_client *client, size_t node)
 unsigned rlk_client_warnings(const rlk_client *client)
 {
     return client != NULL ? client->warnings : 0;
+}
+
+/* ==== src/lock/blocking.c ====
+ *
+ * The blocking calls: start, then wait until the result. One loop, for any driver; the operation's
+ * own deadlines end it.
+ *
+ * An interrupt is RLK_CANCELLED, answered by env.wait:
+ *
+ *            call                       interrupt: rlk_cancel
+ *     IDLE ---------------> WAITING -----------------------------> ENDING (a further interrupt is
+ *      | ^    result         | | ^                                  |      this one)
+ *      | +-------------------+ | +-- acquire's undo: waits on ------+
+ *      | +-----------------------+---------- result ----------------+
+ *      |                       | result, and an interrupt in the same wait
+ *      | interrupt             v
+ *      +-------------> INTERRUPTED --- acquire: ended before it sends anything ---> IDLE
+ *        (seen when the    | ^         (RLK_CANCELLED)
+ *        next call begins) +-+ another call: as in IDLE, and the interrupt stays
+ */
+
+/* Ends an operation whose driver can't wait: what is not settled now will not be. */
+static void blocking_give_up(rlk_lock *lock)
+{
+    (void)rlk_cancel(lock);
+    if (!rlki_operation_is_on(lock))
+        return;
+    /* an acquire whose undo would have to be waited for */
+    rlki_operation_finish(lock, RLK_UNKNOWN);
+    rlki_machine_run(lock);
+}
+
+/* Of the call's own operation: its event may have been pulled while waiting, and then another one
+ * may have followed by itself (follow_again). */
+static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
+{
+    return op != NULL && lock->op == op;
+}
+
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+static bool blocking_report(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlk_env *env = &client->env;
+
+    if ((lock->events & RLKI_EVENT_WAITING) == 0)
+        return true;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
+    if (env->waiting != NULL)
+        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+                     client->now_ms - lock->wait.began_ms);
+    return lock->client == client;
+}
+
+/* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
+ */
+static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
+{
+    rlk_client *client = lock->client;
+    int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
+
+    if (lock->client != client) /* closed by whoever was called while waiting */
+        return false;
+    if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
+        client->interrupted = true;
+    else if (answer == RLK_CANCELLED && !*cancelled) {
+        *cancelled = true;
+        (void)rlk_cancel(lock);
+    } else if (answer != 0 && answer != RLK_CANCELLED && blocking_is_on(lock, op)) {
+        blocking_give_up(lock);
+    }
+    if (!blocking_is_on(lock, op))
+        return true;
+    rlki_client_tick(client);
+    return blocking_report(lock);
+}
+
+static rlk_result blocking_wait(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+    const rlki_operation *op = lock->op;
+    bool cancelled = false;
+    rlk_result result;
+
+    while (blocking_is_on(lock, op))
+        if (!blocking_turn(lock, op, &cancelled))
+            return RLK_E_CLOSED;
+    client->served_ms = client->now_ms;
+    result = (rlk_result)lock->done_result;
+    if (rlki_operation_is_on(lock))
+        return result;
+    rlki_event_drop(lock, RLKI_EVENT_RESULT);
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
+        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
+    return result;
+}
+
+/* Between blocking calls nobody serves the connections. After this time first look at what has
+ * come meanwhile: a server that closed an idle connection, above all. */
+#define BLOCKING_IDLE_MS 1000
+
+/* Before starting: without a way to wait nothing is started. `look`: in any case. */
+static rlk_result blocking_enter(rlk_lock *lock, bool look)
+{
+    rlk_result result = rlki_machine_enter(lock);
+    rlk_client *client;
+
+    if (result != RLK_OK)
+        return result;
+    client = lock->client;
+    if (client->env.wait == NULL)
+        return RLK_E_WAIT;
+    if (rlki_operation_is_on(lock))
+        return RLK_OK; /* this call is refused, and must not end that one on the way */
+    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+        return RLK_OK;
+    client->served_ms = client->now_ms;
+    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+        client->interrupted = true; /* before this call */
+    return rlki_machine_enter(lock);
+}
+
+/* An acquire that would begin takes an interrupt that came before. Nothing of it was sent, so what
+ * is known of the token is what an earlier operation left. */
+static rlk_result blocking_take_interrupt(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if (!client->interrupted || lock->state == RLKI_HELD || rlki_operation_is_on(lock))
+        return RLK_OK;
+    client->interrupted = false;
+    return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
+}
+
+static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
+                                rlk_holder *holders)
+{
+    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
+     * second time, so not on a stream that is known to be dead (fault 115). */
+    rlk_result entered;
+    rlk_result result;
+    bool serves;
+
+    if (lock == NULL)
+        return RLK_E_ARGUMENT;
+    serves = (call->flags & RLKI_CALL_SERVED) != 0 &&
+             ((call->op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
+    entered = blocking_enter(lock, serves);
+    if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
+        entered = blocking_take_interrupt(lock);
+    result = rlki_api_begin(lock, entered, call, argument, holders);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+#define BLOCKING_CALL(name, parameters, argument, holders)                                         \
+    rlk_result rlk_##name parameters                                                               \
+    {                                                                                              \
+        return blocking_call(lock, &rlki_call_##name, (argument), (holders));                      \
+    }
+RLKI_CALLS(BLOCKING_CALL)
+
+rlk_result rlk_resign(rlk_lock *lock)
+{
+    rlk_result result = blocking_enter(lock, false);
+
+    if (result == RLK_OK)
+        result = rlk_resign_start(lock);
+    return result == RLK_PENDING ? blocking_wait(lock) : result;
+}
+
+rlk_result rlk_keep_alive(rlk_lock *lock)
+{
+    rlk_result result = blocking_call(lock, &rlki_call_keep_alive, 0, NULL);
+
+    /* A renewal that failed is tried again at the next call, while the lease lasts. */
+    if (result != RLK_E_WAIT && rlk_is_held(lock))
+        return RLK_OK;
+    return result == RLK_OK || result == RLK_UNKNOWN ? RLK_LOST : result;
+}
+
+void rlki_lock_scope_end(rlk_lock *lock)
+{
+    lock->campaign = NULL;
+    if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
+        lock->client->env.wait != NULL)
+        (void)blocking_wait(lock);
+    if (rlk_release(lock) == RLK_E_WAIT)
+        (void)rlk_release_start(lock); /* what is encoded leaves with the loop's next turn */
+    (void)rlk_lock_close(lock);
+}
+
+/* ==== src/lock/check.c ====
+ *
+ * rlk_client_check: connects, and says whether the servers can do what a lock needs. It sends what
+ * the handshake sends, and no more:
+ *
+ *           call                 each node is ready, or its attempt failed, or the time is over
+ *     IDLE --------> CONNECTING ----------------------------------------------------------> IDLE
+ *                        |                                                                   ^
+ *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
+ */
+
+/* Begins: what ended unnoticed is noticed, and who was a replica may not be one any more. */
+static rlk_result check_begin(rlk_client *client, uint32_t *failures)
+{
+    unsigned i;
+    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    if (answer != 0)
+        return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+    rlki_client_now(client);
+    for (i = 0; i < rlki_nodes(client); i++) {
+        rlk_conn *conn = client->conns[i];
+
+        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+            rlk_conn_reset(conn, client->now_ms);
+        rlk_conn_hurry(conn, client->now_ms);
+        failures[i] = rlk_conn_failures(conn);
+    }
+    return RLK_OK;
+}
+
+static bool check_is_over(const rlk_client *client, const uint32_t *failures)
+{
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(client); i++) {
+        const rlk_conn *conn = client->conns[i];
+
+        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
+            rlk_conn_failures(conn) == failures[i])
+            return false;
+    }
+    return true;
+}
+
+static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
+{
+    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+
+    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
+        int64_t deadline_ms = rlk_client_deadline(client);
+        int answer = client->env.wait(client->env.context, client,
+                                      deadline_ms < end_ms ? deadline_ms : end_ms);
+
+        if (client->state != RLKI_CLIENT_OPEN)
+            return RLK_E_CLOSED;
+        if (answer != 0)
+            return answer == RLK_CANCELLED ? RLK_CANCELLED : RLK_E_WAIT;
+        rlk_client_tick(client);
+        rlki_client_now(client);
+    }
+    return RLK_OK;
+}
+
+static rlk_result check_node(const rlk_conn *conn)
+{
+    rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
+
+    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+        return RLK_E_READONLY;
+    return result;
+}
+
+rlk_result rlk_client_check(rlk_client *client)
+{
+    uint32_t failures[RLK_MAX_NODES] = {0};
+    rlk_result result = rlki_client_enter(client);
+    unsigned i;
+
+    if (result != RLK_OK)
+        return result;
+    if (client->env.wait == NULL)
+        return RLK_E_WAIT;
+    result = check_begin(client, failures);
+    if (result == RLK_OK)
+        result = check_wait(client, failures);
+    client->served_ms = client->now_ms;
+    for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
+        result = check_node(client->conns[i]);
+        client->failed_node = (uint8_t)i;
+    }
+    client->failed_command = RLKI_NO_COMMAND;
+    client->failed = (int16_t)(result < 0 ? result : RLK_OK);
+    client->checked = result == RLK_OK;
+    return result;
 }
 
 /* ==== src/lock/election.c ====
@@ -15636,9 +15663,9 @@ typedef struct rlki_socket_got {
     int error; /* errno, where len is negative */
 } rlki_socket_got;
 
-/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
- * so short a time; poll it. */
-RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
+/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
+ * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
 
 /* Hands over what came, and does what follows from it. */
 RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
@@ -16129,19 +16156,20 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 #endif
 }
 
-bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
     size_t cap = 0;
     uint8_t *buf;
 
-    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
-        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
-        return false;
-    }
     if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
-    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
+        rlk_conn_get_state(sock->conn) != RLK_CONN_READY) {
+        return false;
+    }
+    socket_transfer(sock, 0, now_ms);
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
     buf = rlk_conn_rx_buf(sock->conn, &cap);
@@ -16158,7 +16186,9 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
         socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
         return;
     }
-    socket_transfer(sock, 0, now_ms);
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        socket_transfer(sock, 0, now_ms);
+    }
 }
 
 /* ---- Public ------------------------------------------------------------------------------ */
@@ -16586,19 +16616,21 @@ static int posix_signalled(const rlk_posix_client *posix)
     return posix->return_on_signal ? (int)RLK_CANCELLED : 0;
 }
 
-/* Waits for the one connection that there is, in one system call instead of two. False: can't. */
-static bool posix_wait_one(rlk_posix_client *posix, int timeout_ms, int *answer)
+/* Sends what there is, and waits for the one connection that there is: in one system call instead
+ * of two, and with nothing between. False: can't. */
+static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *answer)
 {
+    rlk_client *client = &posix->client;
     rlk_socket *sock = &posix_node_of(posix, 0)->socket;
     rlki_socket_got got;
 
-    if (rlki_nodes(&posix->client) != 1 || posix->client.interruptible ||
-        !rlki_socket_wait(sock, timeout_ms, &got)) {
+    if (rlki_nodes(client) != 1 || client->interruptible ||
+        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
         return false;
     }
     *answer = got.len < 0 && got.error == EINTR ? posix_signalled(posix) : 0;
-    rlk_client_tick(&posix->client); /* deadlines before input */
-    rlki_socket_take(sock, &got, posix->client.now_ms);
+    rlki_client_tick(client); /* deadlines before input */
+    rlki_socket_take(sock, &got, client->now_ms);
     return true;
 }
 
@@ -16616,7 +16648,7 @@ static int posix_wait_all(rlk_posix_client *posix, int timeout_ms)
     if (ready < 0 && errno != EINTR) {
         return -1;
     }
-    rlk_client_tick(&posix->client); /* deadlines before input */
+    rlki_client_tick(&posix->client); /* deadlines before input */
     if (ready < 0) {
         return posix_signalled(posix);
     }
@@ -16632,20 +16664,18 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
     rlk_posix_client *posix = posix_of(client);
     int answer;
     int64_t moved_ms;
-    int timeout_ms;
 
     (void)context;
+    if (posix_wait_one(posix, deadline_ms, &answer)) {
+        return answer;
+    }
     posix_serve(posix, NULL, 0, true);
-    moved_ms = rlk_client_deadline(client); /* by what was sent, or failed, just now */
+    moved_ms = rlki_client_deadline(client); /* by what was sent, or failed, just now */
     if (moved_ms < deadline_ms) {
         deadline_ms = moved_ms;
     }
     rlki_client_now(client);
-    timeout_ms = posix_timeout(posix, posix_deadline(posix, deadline_ms));
-    if (posix_wait_one(posix, timeout_ms, &answer)) {
-        return answer;
-    }
-    return posix_wait_all(posix, timeout_ms);
+    return posix_wait_all(posix, posix_timeout(posix, posix_deadline(posix, deadline_ms)));
 }
 
 /* ---- open and close ---- */

@@ -18,6 +18,7 @@
  */
 #include "api.h"
 #include "calls.h"
+#include "client.h"
 #include "clock.h"
 #include "events.h"
 #include "machine.h"
@@ -63,7 +64,7 @@ static bool blocking_report(rlk_lock *lock)
 static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
 {
     rlk_client *client = lock->client;
-    int answer = client->env.wait(client->env.context, client, rlk_client_deadline(client));
+    int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
 
     if (lock->client != client) /* closed by whoever was called while waiting */
         return false;
@@ -77,7 +78,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
     }
     if (!blocking_is_on(lock, op))
         return true;
-    rlk_client_tick(client);
+    rlki_client_tick(client);
     return blocking_report(lock);
 }
 

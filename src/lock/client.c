@@ -3,11 +3,12 @@
  * The client: a set of connections, the clock, the timers, the locks. It stands between the
  * connections, which know requests, and the locks, which own them.
  */
+#include "client.h"
 #include "clock.h"
 #include "lease.h"
-#include "refusal.h"
 #include "machine.h"
 #include "notify.h"
+#include "refusal.h"
 #include "script.h"
 #include "trace.h"
 #include "wait_queue.h"
@@ -300,13 +301,11 @@ void rlk_client_close(rlk_client *client)
         rlk_conn_close(client->conns[i], client->now_ms);
 }
 
-int64_t rlk_client_deadline(const rlk_client *client)
+int64_t rlki_client_deadline(const rlk_client *client)
 {
     int64_t deadline_ms;
     unsigned i;
 
-    if (rlki_client_enter(client) != RLK_OK)
-        return RLK_NEVER;
     if (client->ready_head != NULL) /* of a command that did not leave */
         return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
@@ -319,20 +318,28 @@ int64_t rlk_client_deadline(const rlk_client *client)
     return deadline_ms;
 }
 
-void rlk_client_tick(rlk_client *client)
+int64_t rlk_client_deadline(const rlk_client *client)
 {
+    return rlki_client_enter(client) == RLK_OK ? rlki_client_deadline(client) : RLK_NEVER;
+}
+
+void rlki_client_tick(rlk_client *client)
+{
+    int64_t now_ms = rlki_client_now(client);
     rlk_timer *timer;
-    int64_t now_ms;
     unsigned i;
 
-    if (rlki_client_enter(client) != RLK_OK)
-        return;
-    now_ms = rlki_client_now(client);
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
     rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_tick(client->conns[i], now_ms);
+}
+
+void rlk_client_tick(rlk_client *client)
+{
+    if (rlki_client_enter(client) == RLK_OK)
+        rlki_client_tick(client);
 }
 
 rlk_result rlk_client_reset(rlk_client *client)

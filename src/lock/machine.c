@@ -229,7 +229,7 @@ void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
 
 /* ---- Entrances ---- */
 
-void rlki_machine_drain(rlk_client *client)
+void rlki_machine_drain_all(rlk_client *client)
 {
     rlk_lock *lock;
 

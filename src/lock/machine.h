@@ -14,7 +14,13 @@ rlk_result rlki_machine_enter(rlk_lock *lock);
 void rlki_machine_run(rlk_lock *lock);
 
 /* Steps the locks of the ready list. */
-void rlki_machine_drain(rlk_client *client);
+void rlki_machine_drain_all(rlk_client *client);
+
+static inline void rlki_machine_drain(rlk_client *client)
+{
+    if (client->ready_head != NULL)
+        rlki_machine_drain_all(client);
+}
 
 /* Does what is due on a lock at client->now_ms. */
 void rlki_machine_tick(rlk_lock *lock);

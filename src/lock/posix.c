@@ -4,6 +4,7 @@
  */
 #include "../net/posix/socket_wait.h"
 #include "../net/posix/wakeup.h"
+#include "client.h"
 #include "clock.h"
 #include "refusal.h"
 #include "trace.h"
@@ -109,19 +110,21 @@ static int posix_signalled(const rlk_posix_client *posix)
     return posix->return_on_signal ? (int)RLK_CANCELLED : 0;
 }
 
-/* Waits for the one connection that there is, in one system call instead of two. False: can't. */
-static bool posix_wait_one(rlk_posix_client *posix, int timeout_ms, int *answer)
+/* Sends what there is, and waits for the one connection that there is: in one system call instead
+ * of two, and with nothing between. False: can't. */
+static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *answer)
 {
+    rlk_client *client = &posix->client;
     rlk_socket *sock = &posix_node_of(posix, 0)->socket;
     rlki_socket_got got;
 
-    if (rlki_nodes(&posix->client) != 1 || posix->client.interruptible ||
-        !rlki_socket_wait(sock, timeout_ms, &got)) {
+    if (rlki_nodes(client) != 1 || client->interruptible ||
+        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
         return false;
     }
     *answer = got.len < 0 && got.error == EINTR ? posix_signalled(posix) : 0;
-    rlk_client_tick(&posix->client); /* deadlines before input */
-    rlki_socket_take(sock, &got, posix->client.now_ms);
+    rlki_client_tick(client); /* deadlines before input */
+    rlki_socket_take(sock, &got, client->now_ms);
     return true;
 }
 
@@ -139,7 +142,7 @@ static int posix_wait_all(rlk_posix_client *posix, int timeout_ms)
     if (ready < 0 && errno != EINTR) {
         return -1;
     }
-    rlk_client_tick(&posix->client); /* deadlines before input */
+    rlki_client_tick(&posix->client); /* deadlines before input */
     if (ready < 0) {
         return posix_signalled(posix);
     }
@@ -155,20 +158,18 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
     rlk_posix_client *posix = posix_of(client);
     int answer;
     int64_t moved_ms;
-    int timeout_ms;
 
     (void)context;
+    if (posix_wait_one(posix, deadline_ms, &answer)) {
+        return answer;
+    }
     posix_serve(posix, NULL, 0, true);
-    moved_ms = rlk_client_deadline(client); /* by what was sent, or failed, just now */
+    moved_ms = rlki_client_deadline(client); /* by what was sent, or failed, just now */
     if (moved_ms < deadline_ms) {
         deadline_ms = moved_ms;
     }
     rlki_client_now(client);
-    timeout_ms = posix_timeout(posix, posix_deadline(posix, deadline_ms));
-    if (posix_wait_one(posix, timeout_ms, &answer)) {
-        return answer;
-    }
-    return posix_wait_all(posix, timeout_ms);
+    return posix_wait_all(posix, posix_timeout(posix, posix_deadline(posix, deadline_ms)));
 }
 
 /* ---- open and close ---- */

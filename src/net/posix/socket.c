@@ -489,19 +489,20 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 #endif
 }
 
-bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got)
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
     size_t cap = 0;
     uint8_t *buf;
 
-    if (sock->state != SOCKET_UP || rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
-        rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
-        return false;
-    }
     if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
-    if (timeout_ms < SOCKET_WAIT_MIN_MS || !socket_set_wait(sock, timeout_ms)) {
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
+        rlk_conn_get_state(sock->conn) != RLK_CONN_READY) {
+        return false;
+    }
+    socket_transfer(sock, 0, now_ms);
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
     buf = rlk_conn_rx_buf(sock->conn, &cap);
@@ -518,7 +519,9 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
         socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
         return;
     }
-    socket_transfer(sock, 0, now_ms);
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+        socket_transfer(sock, 0, now_ms);
+    }
 }
 
 /* ---- Public ------------------------------------------------------------------------------ */

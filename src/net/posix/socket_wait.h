@@ -19,9 +19,9 @@ typedef struct rlki_socket_got {
     int error; /* errno, where len is negative */
 } rlki_socket_got;
 
-/* Waits for input, at most timeout_ms (-1: for long). False: not with this socket now, or not for
- * so short a time; poll it. */
-bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, rlki_socket_got *got);
+/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
+ * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
+bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
 
 /* Hands over what came, and does what follows from it. */
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The client's deadline and tick for whoever has entered a call already: without its checks.
+ */
+#ifndef RLKI_LOCK_CLIENT_H
+#define RLKI_LOCK_CLIENT_H
+
+#include "state.h"
+
+/* Returns when the client has something to do: rlk_client_deadline. */
+int64_t rlki_client_deadline(const rlk_client *client);
+
+/* Does what is due: rlk_client_tick. */
+void rlki_client_tick(rlk_client *client);
+
+#endif
