@@ -62,7 +62,7 @@
 
 /* ---- Limits: a number -------------------------------------------------------------------- */
 
-/* Most servers that one client may spread a lock over. 1 leaves the quorum out. */
+/* The most nodes that a client may have. 1 leaves the quorum out. */
 #ifndef RLK_MAX_NODES
 #define RLK_MAX_NODES 5
 #endif
@@ -166,7 +166,7 @@
 #if RLK_TEXT_CAP < 16
 #error "RLK_TEXT_CAP is below 16"
 #endif
-#if RLK_CONN_TEXT < 48 || RLK_CONN_TEXT > 255 /* what tells one error from another fits */
+#if RLK_CONN_TEXT < 48 || RLK_CONN_TEXT > 255 /* the words that distinguish errors fit */
 #error "RLK_CONN_TEXT is not in 48..255"
 #endif
 #if RLK_RESP_MAX_DEPTH < 4 || RLK_RESP_MAX_DEPTH > 254 /* HELLO, of a server with modules */
@@ -254,8 +254,8 @@ extern "C" {
 #define RLK_VERSION_STRING "0.1.0"
 
 /* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
- * is not passed. And of 8 bits, which an odd factor spreads over all: what options of the compiler
- * do to enums and to structs (-fshort-enums, -fpack-struct, #pragma pack). */
+ * is not passed. 8 more bits say what options of the compiler do to enums and to structs
+ * (-fshort-enums, -fpack-struct, #pragma pack). An odd factor distributes them over all bits. */
 #define RLK_LAYOUT                                                                                 \
     ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
      (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
@@ -290,10 +290,10 @@ typedef struct rlki_layout {
 #define RLK_NO_CLOCK_MS (INT64_MAX / 4)
 
 /*
- * What a call came to.
+ * The result of a call.
  *   0         it worked
  *   positive  an outcome that a correct program meets in normal operation
- *   negative  an error, in ranges: rlk_result_class() tells which
+ *   negative  an error, in ranges: rlk_result_class() returns which
  *
  * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
  * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the
@@ -562,7 +562,7 @@ typedef struct rlk_resp_parser {
     uint32_t whole_max;
     uint32_t wanted;    /* with fewer unconsumed bytes there is nothing to say */
     uint32_t length;    /* of a string: its own; of a streamed one: the pieces so far; of a line:
-                           unconsumed bytes already looked at */
+                           unconsumed bytes already scanned */
     uint32_t remaining; /* payload bytes still to come; of a line: still allowed */
     uint8_t state;
     uint8_t type; /* of the string under way */
@@ -583,21 +583,20 @@ typedef struct rlk_resp_parser {
 RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
 
 /*
- * Looks for the next token in buf[0..len). On return *consumed bytes belong to the past: the next
- * call must begin with the byte behind them (they may be > 0 with RLK_RESP_MORE too). After
- * RLK_RESP_MORE the same unconsumed bytes must be shown again, with more behind them.
- * Token data points into `buf`.
+ * Parses the next token of buf[0..len). On return *consumed bytes are done with: the next call must
+ * begin with the byte behind them (they may be > 0 with RLK_RESP_MORE too). After RLK_RESP_MORE the
+ * same unconsumed bytes must be shown again, with more behind them. Token data points into `buf`.
  *
  * Order of tokens: an aggregate's token, then its elements; an attribute's, its elements, then the
  * value that it belongs to. Of a string in fragments only the last may be empty; the first of a
  * verbatim string has at least its format. A streamed string is a BULK of value -1 in fragments. A
  * streamed aggregate ends with RLK_RESP_END (at the aggregate's own depth).
  *
- * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and neither CR nor LF
- * stands within a line; numbers have a sign, lengths and counts none (but $-1 and *-1); a double
- * has digits before its point; a push stands at the top level only; a streamed map has a value for
- * each key; an attribute has a value behind it. Leading zeros are allowed. What a stream comes to
- * does not depend on how it was cut.
+ * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and a line contains
+ * neither CR nor LF; numbers have a sign, lengths and counts none (but $-1 and *-1); a double has
+ * digits before its point; a push is at the top level only; a streamed map has a value for each
+ * key; an attribute has a value behind it. Leading zeros are allowed. The tokens of a stream do not
+ * depend on how it was cut.
  */
 RLK_API rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
                                       size_t *consumed, rlk_resp_token *token);
@@ -1447,11 +1446,11 @@ typedef struct rlk_timers {
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
     uint32_t key_hash;
-    uint32_t began_ms;   /* the turn; low half of the clock's */
-    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
-    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
-    uint8_t alone;       /* turns in a row in which nobody else was seen */
-    uint8_t crowd;       /* turns for which several others count as waiting */
+    uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint16_t waited_ms;    /* for it; 0: nothing is remembered */
+    uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;         /* consecutive turns in which nobody else was seen */
+    uint8_t crowd;         /* turns for which several others count as waiting */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT
@@ -1533,8 +1532,8 @@ typedef struct rlk_node_lock {
 /* What an acquire knows. Bits are one a node. */
 typedef struct rlk_waiter {
     uint8_t cause;    /* of the attempt under way: an rlk_cause */
-    uint8_t spurious; /* notifications that led to an attempt in vain; fewer as time passes */
-    uint8_t failures; /* attempts in a row that failed */
+    uint8_t spurious; /* spurious wake-ups; fewer as time passes */
+    uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
     int16_t reported;                     /* reason that the last report gave, or the next gives */
@@ -1575,9 +1574,9 @@ struct rlk_lock {
     uint8_t flags;
     uint8_t options;
     uint8_t position; /* in the client's index: see wait_queue.c */
-    uint8_t handoffs; /* local ones, in a row */
+    uint8_t handoffs; /* local ones, consecutive */
     uint8_t events;   /* pending */
-    uint8_t falls;    /* leases in a row that were lost at once */
+    uint8_t falls;    /* consecutive leases that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
@@ -1915,7 +1914,7 @@ typedef struct rlk_lock_config {
     int64_t report_ms;   /* between reports (RLK_EV_WAITING, env.waiting) of each wait; default:
                             RLK_REPORT_MS of a wait without a deadline, none of another */
 
-    const char *token_prefix; /* of the token, such as a host name, for people who look at the key;
+    const char *token_prefix; /* of the token, such as a host name, for people who read the key;
                                  outlives the lock. NULL: none */
     rlk_holder *holders; /* of rlk_leader (election.h): rlk_client_nodes() entries, for what the
                             nodes said last; outlives the lock. NULL: none */
@@ -2327,12 +2326,12 @@ static inline void rlk_ticks_init(rlk_ticks *ticks, uint32_t hz, unsigned bits, 
 }
 
 /*
- * Milliseconds since _init, of the counter as it is now. Must be called at least once in each
- * round of the counter (RLK_TICKS_ROUND_MS), also while nothing else is to be done: a round that
- * nobody sees is missing, and locks would seem to be held for longer than they are. So never sleep
- * for longer than that. A counter that steps back looks like one that went round: time jumps ahead,
- * and held locks are lost rather than held too long.
- * Not to be called by two at a time (an interrupt and the main loop).
+ * Returns the milliseconds since rlk_ticks_init, from the counter as it is now. Call it at least
+ * once in each round of the counter (RLK_TICKS_ROUND_MS), even when idle, and never sleep for
+ * longer. A missed round is missing from the time: locks would seem to be held for longer than they
+ * are. A counter that steps back seems to have gone round: time jumps ahead, and held locks are
+ * lost rather than held too long.
+ * Two callers, such as an interrupt and the main loop, must not call it at the same time.
  */
 static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 {
@@ -7649,8 +7648,8 @@ enum {
 #define RLKI_OPTION_RENEW     0x01u /* auto_renew */
 #define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
-#define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
-#define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
+#define RLKI_OPTION_RENEWED   0x08u /* in the background, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x10u /* lost since then, without a call */
 
 struct rlki_report;
 
@@ -7684,7 +7683,7 @@ static inline uint32_t rlki_bit(unsigned node)
     return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
 }
 
-/* Returns true if a lock that is held renews by itself. */
+/* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
@@ -7702,7 +7701,7 @@ static inline bool rlki_conn_is_ready(const rlk_conn *conn)
     return rlk_conn_get_state(conn) == RLK_CONN_READY;
 }
 
-/* True of a connection that will not come back by itself. */
+/* Returns true if the connection will not come back until it is reset. */
 static inline bool rlki_conn_is_over(const rlk_conn *conn)
 {
     rlk_conn_state state = rlk_conn_get_state(conn);
@@ -7810,8 +7809,8 @@ RLKI_API const char *rlki_command_name(unsigned command);
 /* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
  * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
  * own reply. Without arguments each command is called without its own: known, it says so before it
- * does anything or asks for permissions. The length of the script stands in its header; a test
- * compares it. */
+ * does anything or asks for permissions. The header of the script has its length; a test compares
+ * it. */
 static const char script_load[] =
     /* clang-format off */
     "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$697\r\n"
@@ -8093,8 +8092,8 @@ static void command_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
     command_put_key(lock, writer);
 }
 
-/* Milliseconds that a script is to raise to; -1, which raises nothing, of a check and once the
- * target is past (a PEXPIRE of 0 or less would delete). */
+/* Returns the milliseconds to which a script raises the TTL. -1 raises nothing: for a check, and
+ * once the target is past (a PEXPIRE of 0 or less would delete). */
 static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
 {
     int64_t to_ms;
@@ -8224,7 +8223,7 @@ const char *rlki_command_name(unsigned command)
 /* ==== src/lock/node_lock.h ====
  *
  * A node lock: one lock on one node. It sends commands, one at a time, keeps what is known of our
- * token there, and reports what became of each command. It knows no operation.
+ * token there, and reports how each command ended. It knows no operation.
  */
 #ifndef RLKI_LOCK_NODE_LOCK_H
 #define RLKI_LOCK_NODE_LOCK_H
@@ -8249,9 +8248,9 @@ enum {
 #define RLKI_NODE_IN_DOUBT 0x40u /* whether an orphan is left can't be known */
 #define RLKI_NODE_ASKED    0x80u /* the operation under way asked for the command under way */
 
-/* What became of a command. */
+/* How a command ended. */
 enum {
-    RLKI_REPORT_NOTHING,  /* it goes on: sent again, or to be */
+    RLKI_REPORT_NOTHING,  /* it goes on: sent again, or going to be */
     RLKI_REPORT_PART,     /* the first of a query's two replies */
     RLKI_REPORT_DONE,     /* our token is there; deleted; or a question is answered */
     RLKI_REPORT_HELD,     /* somebody has the key, for ttl_ms yet; of a probe, perhaps nobody */
@@ -8299,7 +8298,7 @@ RLKI_API bool rlki_node_lock_abandon(rlk_node_lock *node);
 
 /* Undoes every node: sends the compare-and-delete behind whatever was sent, if there is anything to
  * undo. The token is retired. expiry_ms: the latest that an operation asked for; the undo goes on
- * until the key has gone by itself. */
+ * until the key has expired. */
 RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
@@ -8313,7 +8312,7 @@ RLKI_API void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_rep
 /* Refuses the command that waits to be sent again, as a server does that always will. */
 RLKI_API void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
-/* Takes back commands, but for undos, that wait to be sent again: another operation comes first. */
+/* Takes back commands, except undos, that wait to be sent again: another operation comes first. */
 RLKI_API void rlki_node_locks_forget_retries(rlk_lock *lock);
 
 /* Another random part of the token: no doubt of the one before concerns it. */
@@ -8505,7 +8504,7 @@ RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
 RLKI_API int64_t rlki_lease_renew_at(const rlk_lock *lock);
 
 /* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
- * RLK_NEVER: nothing is to be gained. */
+ * RLK_NEVER: a renewal gains nothing. */
 RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
 
 /* Returns true if the lease would last longer by a raise to target_ms. */
@@ -8650,7 +8649,7 @@ int64_t rlki_lease_expiry(const rlk_lock *lock)
     int64_t quorum_ms;
     unsigned i = 0;
 
-    do /* one at least: compilers that look as far as the quorum warn of none */
+    do /* one at least: compilers that inline rlki_quorum_value warn of none */
         expiry_ms[i] = lock->nodes[i].expiry_ms;
     while (++i < rlki_nodes(lock->client));
     quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
@@ -8781,7 +8780,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 }
 
 #ifndef RLK_NO_TRACE
-static void trace_tell(const rlk_client *client, rlk_trace *trace)
+static void trace_report(const rlk_client *client, rlk_trace *trace)
 {
     trace->client = client;
     if (client->env.trace != NULL)
@@ -8799,7 +8798,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
     trace.node = node;
     trace.what = what;
     trace.number = number;
-    trace_tell(lock->client, &trace);
+    trace_report(lock->client, &trace);
 }
 
 void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
@@ -8813,7 +8812,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
     trace.node = (int)node;
     trace.what = what;
     trace.number = (int64_t)rlk_conn_result(conn);
-    trace_tell(client, &trace);
+    trace_report(client, &trace);
 }
 
 void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
@@ -9022,16 +9021,16 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
  * node is IN_DOUBT: nobody can say whether it comes. That lasts until the lock draws another random
  * part.
  *
- * A command leaves only with the key and the token that it is to have: where the caller's texts
- * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
- * good. What is on the node stays there until its TTL: after an undo the node is IN_DOUBT too.
+ * A command leaves only with the right key and token: where the caller's texts have changed since
+ * init, it is answered RLK_E_DANGLING here, as by a server that refuses for good. What is on the
+ * node stays there until its TTL: after an undo the node is IN_DOUBT too.
  *
  * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
  * sent afterwards on the same stream comes behind it.
  *
- * A compare (CHECK) and an undo (RELEASE) are repeated here until they are answered. What becomes
- * of another command that was refused or lost is for whoever asked.
+ * A compare (CHECK) and an undo (RELEASE) are repeated here until they are answered. The operation
+ * decides about another command that was refused or lost.
  */
 
 #include <string.h>
@@ -9246,7 +9245,7 @@ static bool node_lock_refused(rlk_result error)
 
 /* ---- replies ---- */
 
-/* The same command is under way again, or is to be: for whoever asked. */
+/* Reports that the same command is under way again, or will be, for the operation that asked. */
 static void node_lock_goes_on(rlk_node_lock *node, rlki_report *report)
 {
     report->kind = RLKI_REPORT_NOTHING;
@@ -9538,12 +9537,12 @@ typedef struct rlki_operation {
      * vote. */
     void (*changed)(rlk_lock *lock, rlk_node_lock *node, bool ready);
 
-    /* A node can't be had, and has voted RLKI_VOTE_ERROR. NULL: nothing else is to be done. */
+    /* A node can't be had, and has voted RLKI_VOTE_ERROR. NULL: nothing else to do. */
     void (*failed)(rlk_lock *lock, rlk_node_lock *node, rlk_result why);
 
     void (*cancel)(rlk_lock *lock);
 
-    /* It has ended, and lock->op is NULL. NULL: nothing else is to be done. */
+    /* It has ended, and lock->op is NULL. NULL: nothing else to do. */
     void (*ended)(rlk_lock *lock, rlk_result result);
 } rlki_operation;
 
@@ -9551,8 +9550,8 @@ typedef struct rlki_call {
     const rlki_operation *op; /* begin() begins it, or one with the same results */
     uint8_t flags;
 
-    /* argument: the wait, the time added, the TTL, the room in `holders`. RLK_PENDING: begun. Else
-     * why not, or that nothing was to be done. */
+    /* argument: the wait, the time added, the TTL, the entries of `holders`. RLK_PENDING: begun.
+     * Else why not, or that there was nothing to do. */
     rlk_result (*begin)(rlk_lock *lock, int64_t argument, rlk_holder *holders);
 } rlki_call;
 
@@ -9765,7 +9764,7 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     /* the renewals of a thousand locks leave the connections their backoff */
     bool hurries = called || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
 
-    /* whoever starts the next has no use for the result of the last one */
+    /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
@@ -9794,8 +9793,8 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     }
 }
 
-/* A stream that was there before the call may have been dead already (fault 115): nobody has
- * looked, and no clock can say. And one that the server condemned says nothing of the next. What
+/* A stream that was there before the call may have been dead already (fault 115): nobody has read
+ * from it, and no clock can say. And one that the server condemned says nothing of the next. What
  * begins anew then, on a stream of its own, ends at the next error. */
 bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
@@ -9833,7 +9832,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     if (result == RLK_OK)
-        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
+        lock->error = RLK_OK; /* the operation survived it: it is not why the lease will end */
     lock->op = NULL;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
@@ -9896,8 +9895,8 @@ RLKI_API void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, 
 /* The same where it may have been any key. */
 RLKI_API void rlki_notify_all(rlk_client *client, unsigned node, rlk_cause cause);
 
-/* Nobody waits any more for what an earlier force_release of the lock sent: whoever waits for the
- * key, or holds it, is notified now, for his command goes behind it. */
+/* Notifies now the locks that wait for the key, or hold it: nobody waits any more for what an
+ * earlier force_release of the lock sent, and their commands go behind it. */
 RLKI_API void rlki_notify_forget(rlk_lock *lock);
 
 #endif
@@ -9930,10 +9929,11 @@ RLKI_API void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool dele
 /* The key changed on a node, as far as is known: the server's notification, or one of our own. */
 RLKI_API void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause);
 
-/* The attempt under way, or a probe of several nodes, was in vain. */
-RLKI_API void rlki_recheck_in_vain(rlk_lock *lock);
+/* Counts a spurious wake-up if a push caused the attempt under way, or a probe of several nodes,
+ * that failed. */
+RLKI_API void rlki_recheck_failed(rlk_lock *lock);
 
-/* Before the next attempt or probe: with time, those in vain are forgotten. */
+/* Prepares the next attempt or probe: with time, spurious wake-ups are forgotten. */
 RLKI_API void rlki_recheck_attempt(rlk_lock *lock);
 
 /* The key is gone from a node of which no notification came. */
@@ -9999,7 +9999,7 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  *        |                                      |     | acquired after a wait, or after the pause:
  *        |                                      |     | the next turn
  *        +--------------------------------------+-----+
- *          nobody was, in TURN_ALONE turns in a row
+ *          nobody was, in TURN_ALONE consecutive turns
  *
  * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
@@ -10011,17 +10011,17 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  * takes is ALONE again.
  */
 
-#define TURN_MS        48 /* of a turn, and */
-#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
-#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
-#define TURN_PAUSE_MAX 16
-#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
-#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
-#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
-#define TURN_ALONE     8
-#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
-#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
-#define TURN_SHARE     8  /* and takes so large a share of what is new */
+#define TURN_MS          48 /* of a turn, and */
+#define TURN_ATTEMPTS    16 /* ... this number of times what an attempt takes */
+#define TURN_PAUSE_MIN   4  /* of the pause, and of a waiter that need not hurry, and */
+#define TURN_PAUSE_MAX   16
+#define TURN_REACTION    3    /* number of times what an attempt takes: others' way to the lock */
+#define TURN_WAIT_MAX    1500 /* of the waiting time that counts */
+#define TURN_ATTEMPT_MAX 1000 /* ... and of an attempt's */
+#define TURN_ALONE       8
+#define TURN_CROWD       16 /* turns for which one attempt that came too late counts */
+#define TURN_PART        16 /* attempt_part counts in parts of a millisecond, */
+#define TURN_SHARE       8  /* and takes so large a share of what is new */
 
 static rlk_turn *turn_of(const rlk_lock *lock)
 {
@@ -10035,7 +10035,7 @@ bool rlki_turn_contended(const rlk_lock *lock)
     return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
 }
 
-static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
+static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
 {
     rlk_turn *turn = turn_of(lock);
 
@@ -10046,21 +10046,21 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
                                  : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
                                                              : waited_ms);
-    if (round_ms > TURN_ROUND_MAX)
-        round_ms = TURN_ROUND_MAX;
-    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
-                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
+    if (attempt_ms > TURN_ATTEMPT_MAX)
+        attempt_ms = TURN_ATTEMPT_MAX;
+    turn->attempt_part = (uint16_t)(turn->attempt_part - turn->attempt_part / TURN_SHARE +
+                                    (uint32_t)attempt_ms * TURN_PART / TURN_SHARE);
 }
 
-static uint32_t turn_round_ms(const rlk_turn *turn)
+static uint32_t turn_attempt_ms(const rlk_turn *turn)
 {
-    return turn->round_part / TURN_PART;
+    return turn->attempt_part / TURN_PART;
 }
 
 void rlki_turn_contend(rlk_lock *lock)
 {
     if (!rlki_turn_contended(lock)) {
-        turn_of(lock)->round_part = 0; /* another key's */
+        turn_of(lock)->attempt_part = 0; /* another key's */
         turn_of(lock)->crowd = 0;
         turn_begin(lock, 0, 0);
     }
@@ -10094,7 +10094,7 @@ static bool turn_is_over(const rlk_lock *lock)
     const rlk_turn *turn = turn_of(lock);
 
     return (uint32_t)lock->client->now_ms - turn->began_ms >=
-           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
+           TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
 }
 
 uint32_t rlki_turn_pause(rlk_lock *lock)
@@ -10106,7 +10106,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
-               TURN_REACTION * turn_round_ms(turn);
+               TURN_REACTION * turn_attempt_ms(turn);
     return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
 }
 
@@ -10158,9 +10158,9 @@ RLKI_API bool rlki_queue_is_held(const rlk_lock *lock);
  * notify of it there. */
 RLKI_API bool rlki_queue_is_watched(const rlk_lock *lock);
 
-/* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
- * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
- * the queue, so that it makes no difference which lock's notification it is that wakes it. */
+/* Counts consecutive local hand-offs, if `lock` has the key next without a pause: at least what
+ * `before` counts, and (`handed`) the one from that lock to this. The first lock counts for the
+ * queue, so that it makes no difference which lock's notification wakes it. */
 RLKI_API void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed);
 
 /* Counts anew: from those of this client that hold the key, if any. */
@@ -10423,9 +10423,9 @@ rlk_lock *rlki_queue_hold(rlk_lock *lock)
  * asked by a PTTL first, since an attempt costs others theirs.
  */
 
-/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
- * each after a random time of less than so many milliseconds: a key that changes all the time makes
- * no storm. */
+/* Up to RECHECK_SPURIOUS_MAX consecutive attempts that a push caused without success are let
+ * through at once. Each further one waits for a random time below RECHECK_SPURIOUS_MS milliseconds,
+ * so that a key that changes all the time makes no storm. */
 #define RECHECK_SPURIOUS_MAX     8
 #define RECHECK_SPURIOUS_MS      16
 #define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
@@ -10467,7 +10467,7 @@ static int32_t recheck_left(const rlk_lock *lock, unsigned node)
     return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
 }
 
-/* After so many local hand-offs in a row the next one waits, and others have their turn. */
+/* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
 static bool recheck_has_to_yield(const rlk_lock *lock)
 {
     return lock->handoffs > lock->client->max_handoffs;
@@ -10490,7 +10490,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 
 /* ---- Restraint ---- */
 
-/* Attempts in vain that the time since the last one makes up for. */
+/* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
     int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
@@ -10506,8 +10506,8 @@ static bool recheck_was_notified(const rlk_lock *lock)
     return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
 }
 
-/* Attempts in vain are so many that the next one has to wait. One that is answered on the only
- * node, and not over yet, counts. */
+/* Returns true after too many spurious wake-ups: the next attempt has to wait. An attempt that is
+ * answered on the only node, and not over yet, counts. */
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
     bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
@@ -10517,7 +10517,7 @@ static bool recheck_is_restrained(const rlk_lock *lock)
            recheck_earned(lock) == 0;
 }
 
-/* How long an attempt is to wait that `cause` asks for. */
+/* Returns how long an attempt that `cause` asks for must wait. */
 static uint32_t recheck_restraint(rlk_lock *lock, rlk_cause cause)
 {
     uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
@@ -10538,7 +10538,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
     lock->wait.attempt_ms = lock->client->now_ms;
 }
 
-void rlki_recheck_in_vain(rlk_lock *lock)
+void rlki_recheck_failed(rlk_lock *lock)
 {
     if (!recheck_was_notified(lock))
         return;
@@ -10631,7 +10631,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
         return;
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
-        rlki_recheck_in_vain(lock);
+        rlki_recheck_failed(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
         return;
@@ -10651,7 +10651,7 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
     uint32_t bit = rlki_bit(rlki_index(node));
 
     if (deleted)
-        lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
+        lock->wait.busy &= ~bit;           /* the first of the queue before took it for another's */
     else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
     else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&
@@ -10841,8 +10841,9 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
  * on the client's ready list. It steps nobody.
  */
 
-/* A connection that came back: a lock is compared where the server is to notify of its loss, or
- * where it renews by itself. Others are their caller's, unless it may be another server. */
+/* Returns true if a cause concerns a lock that is held. After a reconnect that is a lock that the
+ * server must notify of its loss, or that renews in the background. Another lock is its caller's
+ * concern, unless the server may be another. */
 static bool notify_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||
@@ -10995,13 +10996,13 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
  * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
  * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
  *
- * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
- * late, and is undone. A node whose undo is not answered yet has no part in the next attempt.
+ * Each phase checks the deadline before anything else: an OK read at the deadline is too late, and
+ * is undone. A node whose undo is not answered yet has no part in the next attempt.
  */
 
 #include <string.h>
 
-/* After failed attempts in a row the pause doubles up to 2^3, unless a holder explains them. */
+/* After consecutive failures the pause doubles up to 2^3, unless a holder explains them. */
 #define ACQUIRE_BACKOFF_MAX 3
 
 /* A lease that was lost so soon is followed by a pause: a key that somebody deletes each time makes
@@ -11141,8 +11142,7 @@ static rlk_result acquire_outcome(rlk_lock *lock)
     return rlki_operation_unanswered(lock);
 }
 
-/* True if so many nodes are lost for good that no attempt can succeed; then lock->error says why.
- */
+/* Returns true if too few nodes are left for any attempt to succeed; lock->error says why. */
 static bool acquire_is_hopeless(rlk_lock *lock)
 {
     unsigned hope = 0;
@@ -11237,7 +11237,8 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE || node->request.tag == RLKI_QUERY) /* the SET tells */
+        if (node->request.tag == RLKI_PROBE ||
+            node->request.tag == RLKI_QUERY) /* the SET answers it */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -11318,7 +11319,7 @@ static bool acquire_win(rlk_lock *lock)
     if (rlki_nodes(client) == 1 && lock->wait.cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
-    rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
+    rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
     lock->hold.dirty = 0;
     lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -11373,7 +11374,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
-        rlki_recheck_in_vain(lock); /* the next attempt has to wait for a change */
+        rlki_recheck_failed(lock); /* the next attempt has to wait for a change */
         if (rlki_nodes(lock->client) > 1)
             lock->wait.cause = RLK_CAUSE_RETRY;
         rlki_recheck_begin(lock);
@@ -11560,7 +11561,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
         acquire_reason_changed(lock);
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
-    /* Nor is a node that was to be asked later. */
+    /* Nor is a node that would have been asked later. */
     if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
@@ -11717,7 +11718,7 @@ RLKI_API void rlki_held_compare(rlk_lock *lock);
 /* Takes what a node reports of a lock that is held. */
 RLKI_API void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
 
-/* Returns true if so many nodes do not have our token that no quorum can. */
+/* Returns true if too few nodes are left that may have our token for a quorum. */
 RLKI_API bool rlki_held_is_absent(const rlk_lock *lock);
 
 #endif
@@ -11882,9 +11883,9 @@ void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_
 {
     bool raises = op->id != RLK_OP_CHECK;
 
-    /* What was sent before must not stand in the way: a check, or a raise that the acquire left
-     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
-     * background, which callers who check without a pause must not keep from being answered. */
+    /* What was sent before must not delay this: a check, or a raise that the acquire left on a late
+     * node. A check leaves a raise alone. It may be a renewal in the background, and a caller who
+     * checks without a pause must not keep it from being answered. */
     (void)extend_abandon(lock, raises);
     if (raises) {
         lock->hold.target_ms = target_ms;
@@ -11970,7 +11971,7 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
         rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
-    default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
+    default: /* RLKI_REPORT_LOST, a raise: the node lock repeats checks */
         if (report->maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_node_lock_ask(node, report->command);
@@ -12469,8 +12470,8 @@ RLKI_API const rlki_call rlki_call_force_release = {&inspect_force, RLKI_CALL_SE
  *               |  ---- a quorum may still get an orphan,
  *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
  *
- * Nodes that have not answered when the result is told go on being asked, as after an undo: the
- * nodes do that by themselves.
+ * A node lock without an answer when the result is reported goes on asking, as after an undo. No
+ * operation takes part in that.
  */
 
 static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
@@ -12634,7 +12635,7 @@ RLKI_API const rlki_call rlki_call_release = {&release_operation, 0, release_cal
 /* Enters a public call: the fork check, the clock, the lock's own deadlines. */
 RLKI_API rlk_result rlki_machine_enter(rlk_lock *lock);
 
-/* Steps the lock as far as it can go, and whoever was put on the ready list meanwhile. */
+/* Steps the lock as far as it can go, and the locks that were put on the ready list meanwhile. */
 RLKI_API void rlki_machine_run(rlk_lock *lock);
 
 /* Steps the locks of the ready list. */
@@ -12672,8 +12673,8 @@ RLKI_API void rlki_renewal_due(rlk_lock *lock);
 
 /* ==== src/lock/renewal.c ====
  *
- * Renewals that nobody calls for (auto_renew, rlk_campaign_start): an operation of its
- * own, whose result is no caller's. Whoever calls for another has precedence:
+ * Renewals in the background (auto_renew, rlk_campaign_start): an operation of its own, whose
+ * result is no caller's. An operation that a caller starts has precedence:
  *
  *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
  *    wait -----------------------------------> RENEW ----------------> wait
@@ -12727,7 +12728,7 @@ void rlki_renewal_due(rlk_lock *lock)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
     if (target_ms == RLK_NEVER) {
-        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
+        rlki_lease_schedule_next(lock); /* with much drift a renewal gains nothing yet */
         return;
     }
     rlki_lease_claim(lock, target_ms, now_ms);
@@ -12985,8 +12986,8 @@ static void machine_step_lease(rlk_lock *lock)
     }
 }
 
-/* What an acquire or a release could not report is reported when it is known, or when the key has
- * gone by itself. */
+/* Reports what an acquire or a release could not report, when it is known or when the key has
+ * expired. */
 static void machine_settle(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
@@ -13077,8 +13078,8 @@ void rlki_machine_tick(rlk_lock *lock)
 
 /* ---- Replies ---- */
 
-/* Does what is due before a reply is looked at. That may abandon the very command that is answered:
- * then its reply means nothing any more (what was sent behind it settles the matter). */
+/* Does what is due before a reply is read. Returns true if that abandoned the command that is
+ * answered: its reply then means nothing, and what was sent behind it settles the matter. */
 static bool machine_is_overtaken(rlk_lock *lock, const rlk_node_lock *node)
 {
     uint8_t tag = node->request.tag;
@@ -13194,7 +13195,7 @@ void rlki_machine_changed(rlk_lock *lock, unsigned index)
  * The public calls of a lock, in their started form.
  */
 
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+/* RLK_PENDING: begun. Else why not, or that there was nothing to do. */
 static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
                             rlk_holder *holders)
 {
@@ -13262,7 +13263,7 @@ RLKI_CALLS(API_STARTED)
 
 /* ==== src/lock/client.h ====
  *
- * The client's deadline and tick for whoever has entered a call already: without its checks.
+ * The deadline and tick of the client for a caller that has entered a call already: no checks.
  */
 #ifndef RLKI_LOCK_CLIENT_H
 #define RLKI_LOCK_CLIENT_H
@@ -13888,8 +13889,8 @@ static void blocking_give_up(rlk_lock *lock)
     rlki_machine_run(lock);
 }
 
-/* Of the call's own operation: its event may have been pulled while waiting, and then another one
- * may have followed by itself (follow_again). */
+/* Returns true while the call's own operation is under way. Its event may have been pulled while
+ * waiting. Then another may have followed automatically (follow_again). */
 static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
 {
     return op != NULL && lock->op == op;
@@ -13917,7 +13918,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
 
-    if (lock->client != client) /* closed by whoever was called while waiting */
+    if (lock->client != client) /* a hook closed it while waiting */
         return false;
     if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
         client->interrupted = true;
@@ -13953,12 +13954,12 @@ static rlk_result blocking_wait(rlk_lock *lock)
     return result;
 }
 
-/* Between blocking calls nobody serves the connections. After this time first look at what has
- * come meanwhile: a server that closed an idle connection, above all. */
+/* Between blocking calls nobody serves the connections. After this time a call first reads what has
+ * come meanwhile: above all, that a server closed an idle connection. */
 #define BLOCKING_IDLE_MS 1000
 
-/* Before starting: without a way to wait nothing is started. `look`: in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool look)
+/* Before starting: without a way to wait nothing is started. `serves`: reads in any case. */
+static rlk_result blocking_enter(rlk_lock *lock, bool serves)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
@@ -13970,7 +13971,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!serves && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
@@ -13993,8 +13994,8 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
-     * second time, so not on a stream that is known to be dead (fault 115). */
+    /* A call that keeps a lease first reads whether it was lost. So does a DEL: it is not sent
+     * twice, so a stream that is known to be dead must not take it (fault 115). */
     rlk_result entered;
     rlk_result result;
     bool serves;
@@ -14148,7 +14149,7 @@ rlk_result rlk_client_check(rlk_client *client)
 
 /* ==== src/lock/election.c ====
  *
- * Leader and followers: a lock that wants to be held for ever.
+ * Leader and followers: a lock that wants to be held without end.
  *
  *                          acquired              rlk_resign
  *    rlk_campaign_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
@@ -14254,8 +14255,8 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
-/* The token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has no
- * expiry); NULL: none. There can't be two, so whoever is one of a quorum has it. */
+/* Returns the token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has
+ * no expiry); NULL: none. Two tokens can't have a quorum, so the first that has one is it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
                                        int64_t *until_ms)
 {
@@ -14349,7 +14350,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
 /* Longest part of a key that is shown. */
 #define TEXT_KEY_MAX 48
 
-/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
+/* Longest part of a host or path that is shown: its end, which says more than its beginning. */
 #define TEXT_ADDRESS_MAX 108u
 #endif
 
@@ -14755,7 +14756,7 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
-/* What came last: the result of the last call, or what became of the lease by itself since then. */
+/* Returns what came last: the result of the last call, or of a renewal or a loss since then. */
 static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
@@ -14801,7 +14802,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);
     text_lock_result(&out, lock, operation, result);
-    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
+    /* of wrong use a connection has a text of some only (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)
             text_last_error(&out, error);
@@ -15027,8 +15028,8 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     lock->client = NULL;
     if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
         return result;
-    /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
-     * their SETs go behind it. */
+    /* Nobody gets the answer to what may still be deleted on our behalf. So others are notified
+     * now: their SETs go behind it. */
     for (i = 0; i < rlki_nodes(client); i++)
         /* The first loop set each of them.
          * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
@@ -15714,7 +15715,7 @@ enum {
     SOCKET_UP
 };
 
-/* What became of one connect(). */
+/* How one connect() ended. */
 typedef enum socket_outcome {
     SOCKET_FAILED,
     SOCKET_UNDER_WAY,

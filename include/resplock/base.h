@@ -21,8 +21,8 @@ extern "C" {
 #define RLK_VERSION_STRING "0.1.0"
 
 /* A number of 5 + 6 + 8 + 8 + 5 bits: the version, and the limits that change a struct whose size
- * is not passed. And of 8 bits, which an odd factor spreads over all: what options of the compiler
- * do to enums and to structs (-fshort-enums, -fpack-struct, #pragma pack). */
+ * is not passed. 8 more bits say what options of the compiler do to enums and to structs
+ * (-fshort-enums, -fpack-struct, #pragma pack). An odd factor distributes them over all bits. */
 #define RLK_LAYOUT                                                                                 \
     ((UINT32_C(1) << 27) * RLK_VERSION_MAJOR + (UINT32_C(1) << 21) * RLK_VERSION_MINOR +           \
      (UINT32_C(1) << 13) * RLK_RESP_MAX_DEPTH + (UINT32_C(1) << 5) * RLK_PREFIX_MAX +              \
@@ -57,10 +57,10 @@ typedef struct rlki_layout {
 #define RLK_NO_CLOCK_MS (INT64_MAX / 4)
 
 /*
- * What a call came to.
+ * The result of a call.
  *   0         it worked
  *   positive  an outcome that a correct program meets in normal operation
- *   negative  an error, in ranges: rlk_result_class() tells which
+ *   negative  an error, in ranges: rlk_result_class() returns which
  *
  * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
  * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the

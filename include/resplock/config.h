@@ -13,7 +13,7 @@
 
 /* ---- Limits: a number -------------------------------------------------------------------- */
 
-/* Most servers that one client may spread a lock over. 1 leaves the quorum out. */
+/* The most nodes that a client may have. 1 leaves the quorum out. */
 #ifndef RLK_MAX_NODES
 #define RLK_MAX_NODES 5
 #endif
@@ -117,7 +117,7 @@
 #if RLK_TEXT_CAP < 16
 #error "RLK_TEXT_CAP is below 16"
 #endif
-#if RLK_CONN_TEXT < 48 || RLK_CONN_TEXT > 255 /* what tells one error from another fits */
+#if RLK_CONN_TEXT < 48 || RLK_CONN_TEXT > 255 /* the words that distinguish errors fit */
 #error "RLK_CONN_TEXT is not in 48..255"
 #endif
 #if RLK_RESP_MAX_DEPTH < 4 || RLK_RESP_MAX_DEPTH > 254 /* HELLO, of a server with modules */

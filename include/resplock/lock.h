@@ -281,7 +281,7 @@ typedef struct rlk_lock_config {
     int64_t report_ms;   /* between reports (RLK_EV_WAITING, env.waiting) of each wait; default:
                             RLK_REPORT_MS of a wait without a deadline, none of another */
 
-    const char *token_prefix; /* of the token, such as a host name, for people who look at the key;
+    const char *token_prefix; /* of the token, such as a host name, for people who read the key;
                                  outlives the lock. NULL: none */
     rlk_holder *holders; /* of rlk_leader (election.h): rlk_client_nodes() entries, for what the
                             nodes said last; outlives the lock. NULL: none */

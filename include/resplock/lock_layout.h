@@ -50,11 +50,11 @@ typedef struct rlk_timers {
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
     uint32_t key_hash;
-    uint32_t began_ms;   /* the turn; low half of the clock's */
-    uint16_t waited_ms;  /* for it; 0: nothing is remembered */
-    uint16_t round_part; /* what an attempt takes, in parts of a millisecond */
-    uint8_t alone;       /* turns in a row in which nobody else was seen */
-    uint8_t crowd;       /* turns for which several others count as waiting */
+    uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint16_t waited_ms;    /* for it; 0: nothing is remembered */
+    uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
+    uint8_t alone;         /* consecutive turns in which nobody else was seen */
+    uint8_t crowd;         /* turns for which several others count as waiting */
 } rlk_turn;
 
 #ifndef RLK_NO_TEXT
@@ -136,8 +136,8 @@ typedef struct rlk_node_lock {
 /* What an acquire knows. Bits are one a node. */
 typedef struct rlk_waiter {
     uint8_t cause;    /* of the attempt under way: an rlk_cause */
-    uint8_t spurious; /* notifications that led to an attempt in vain; fewer as time passes */
-    uint8_t failures; /* attempts in a row that failed */
+    uint8_t spurious; /* spurious wake-ups; fewer as time passes */
+    uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
     int16_t reported;                     /* reason that the last report gave, or the next gives */
@@ -178,9 +178,9 @@ struct rlk_lock {
     uint8_t flags;
     uint8_t options;
     uint8_t position; /* in the client's index: see wait_queue.c */
-    uint8_t handoffs; /* local ones, in a row */
+    uint8_t handoffs; /* local ones, consecutive */
     uint8_t events;   /* pending */
-    uint8_t falls;    /* leases in a row that were lost at once */
+    uint8_t falls;    /* consecutive leases that were lost at once */
     uint8_t prefix_len;
     uint8_t done_operation; /* of the pending result */
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */

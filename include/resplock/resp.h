@@ -137,7 +137,7 @@ typedef struct rlk_resp_parser {
     uint32_t whole_max;
     uint32_t wanted;    /* with fewer unconsumed bytes there is nothing to say */
     uint32_t length;    /* of a string: its own; of a streamed one: the pieces so far; of a line:
-                           unconsumed bytes already looked at */
+                           unconsumed bytes already scanned */
     uint32_t remaining; /* payload bytes still to come; of a line: still allowed */
     uint8_t state;
     uint8_t type; /* of the string under way */
@@ -158,21 +158,20 @@ typedef struct rlk_resp_parser {
 RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
 
 /*
- * Looks for the next token in buf[0..len). On return *consumed bytes belong to the past: the next
- * call must begin with the byte behind them (they may be > 0 with RLK_RESP_MORE too). After
- * RLK_RESP_MORE the same unconsumed bytes must be shown again, with more behind them.
- * Token data points into `buf`.
+ * Parses the next token of buf[0..len). On return *consumed bytes are done with: the next call must
+ * begin with the byte behind them (they may be > 0 with RLK_RESP_MORE too). After RLK_RESP_MORE the
+ * same unconsumed bytes must be shown again, with more behind them. Token data points into `buf`.
  *
  * Order of tokens: an aggregate's token, then its elements; an attribute's, its elements, then the
  * value that it belongs to. Of a string in fragments only the last may be empty; the first of a
  * verbatim string has at least its format. A streamed string is a BULK of value -1 in fragments. A
  * streamed aggregate ends with RLK_RESP_END (at the aggregate's own depth).
  *
- * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and neither CR nor LF
- * stands within a line; numbers have a sign, lengths and counts none (but $-1 and *-1); a double
- * has digits before its point; a push stands at the top level only; a streamed map has a value for
- * each key; an attribute has a value behind it. Leading zeros are allowed. What a stream comes to
- * does not depend on how it was cut.
+ * Strict where RESP says so: CRLF and nothing else ends a line or a payload, and a line contains
+ * neither CR nor LF; numbers have a sign, lengths and counts none (but $-1 and *-1); a double has
+ * digits before its point; a push is at the top level only; a streamed map has a value for each
+ * key; an attribute has a value behind it. Leading zeros are allowed. The tokens of a stream do not
+ * depend on how it was cut.
  */
 RLK_API rlk_resp_status rlk_resp_next(rlk_resp_parser *parser, const uint8_t *buf, size_t len,
                                       size_t *consumed, rlk_resp_token *token);

@@ -50,12 +50,12 @@ static inline void rlk_ticks_init(rlk_ticks *ticks, uint32_t hz, unsigned bits, 
 }
 
 /*
- * Milliseconds since _init, of the counter as it is now. Must be called at least once in each
- * round of the counter (RLK_TICKS_ROUND_MS), also while nothing else is to be done: a round that
- * nobody sees is missing, and locks would seem to be held for longer than they are. So never sleep
- * for longer than that. A counter that steps back looks like one that went round: time jumps ahead,
- * and held locks are lost rather than held too long.
- * Not to be called by two at a time (an interrupt and the main loop).
+ * Returns the milliseconds since rlk_ticks_init, from the counter as it is now. Call it at least
+ * once in each round of the counter (RLK_TICKS_ROUND_MS), even when idle, and never sleep for
+ * longer. A missed round is missing from the time: locks would seem to be held for longer than they
+ * are. A counter that steps back seems to have gone round: time jumps ahead, and held locks are
+ * lost rather than held too long.
+ * Two callers, such as an interrupt and the main loop, must not call it at the same time.
  */
 static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 {

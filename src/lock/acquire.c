@@ -36,8 +36,8 @@
  * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
  * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
  *
- * The deadline is looked at in every phase before anything else: an OK read at the deadline is too
- * late, and is undone. A node whose undo is not answered yet has no part in the next attempt.
+ * Each phase checks the deadline before anything else: an OK read at the deadline is too late, and
+ * is undone. A node whose undo is not answered yet has no part in the next attempt.
  */
 #include "acquire.h"
 #include "clock.h"
@@ -53,7 +53,7 @@
 
 #include <string.h>
 
-/* After failed attempts in a row the pause doubles up to 2^3, unless a holder explains them. */
+/* After consecutive failures the pause doubles up to 2^3, unless a holder explains them. */
 #define ACQUIRE_BACKOFF_MAX 3
 
 /* A lease that was lost so soon is followed by a pause: a key that somebody deletes each time makes
@@ -193,8 +193,7 @@ static rlk_result acquire_outcome(rlk_lock *lock)
     return rlki_operation_unanswered(lock);
 }
 
-/* True if so many nodes are lost for good that no attempt can succeed; then lock->error says why.
- */
+/* Returns true if too few nodes are left for any attempt to succeed; lock->error says why. */
 static bool acquire_is_hopeless(rlk_lock *lock)
 {
     unsigned hope = 0;
@@ -289,7 +288,8 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE || node->request.tag == RLKI_QUERY) /* the SET tells */
+        if (node->request.tag == RLKI_PROBE ||
+            node->request.tag == RLKI_QUERY) /* the SET answers it */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -370,7 +370,7 @@ static bool acquire_win(rlk_lock *lock)
     if (rlki_nodes(client) == 1 && lock->wait.cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
-    rlki_recheck_hold(lock); /* whoever is next in the queue sees what was known of the others */
+    rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
     lock->hold.dirty = 0;
     lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -425,7 +425,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
-        rlki_recheck_in_vain(lock); /* the next attempt has to wait for a change */
+        rlki_recheck_failed(lock); /* the next attempt has to wait for a change */
         if (rlki_nodes(lock->client) > 1)
             lock->wait.cause = RLK_CAUSE_RETRY;
         rlki_recheck_begin(lock);
@@ -612,7 +612,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
         acquire_reason_changed(lock);
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
-    /* Nor is a node that was to be asked later. */
+    /* Nor is a node that would have been asked later. */
     if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is

@@ -10,7 +10,7 @@
 #include "machine.h"
 #include "renewal.h"
 
-/* RLK_PENDING: begun. Else why not, or that nothing was to be done. */
+/* RLK_PENDING: begun. Else why not, or that there was nothing to do. */
 static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
                             rlk_holder *holders)
 {

@@ -37,8 +37,8 @@ static void blocking_give_up(rlk_lock *lock)
     rlki_machine_run(lock);
 }
 
-/* Of the call's own operation: its event may have been pulled while waiting, and then another one
- * may have followed by itself (follow_again). */
+/* Returns true while the call's own operation is under way. Its event may have been pulled while
+ * waiting. Then another may have followed automatically (follow_again). */
 static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
 {
     return op != NULL && lock->op == op;
@@ -66,7 +66,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
 
-    if (lock->client != client) /* closed by whoever was called while waiting */
+    if (lock->client != client) /* a hook closed it while waiting */
         return false;
     if (answer == RLK_CANCELLED && !blocking_is_on(lock, op))
         client->interrupted = true;
@@ -102,12 +102,12 @@ static rlk_result blocking_wait(rlk_lock *lock)
     return result;
 }
 
-/* Between blocking calls nobody serves the connections. After this time first look at what has
- * come meanwhile: a server that closed an idle connection, above all. */
+/* Between blocking calls nobody serves the connections. After this time a call first reads what has
+ * come meanwhile: above all, that a server closed an idle connection. */
 #define BLOCKING_IDLE_MS 1000
 
-/* Before starting: without a way to wait nothing is started. `look`: in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool look)
+/* Before starting: without a way to wait nothing is started. `serves`: reads in any case. */
+static rlk_result blocking_enter(rlk_lock *lock, bool serves)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
@@ -119,7 +119,7 @@ static rlk_result blocking_enter(rlk_lock *lock, bool look)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!look && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!serves && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
     client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
@@ -142,8 +142,8 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
 static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
                                 rlk_holder *holders)
 {
-    /* To keep a lock is to learn of its loss, if there is one to lose; and a DEL is not sent a
-     * second time, so not on a stream that is known to be dead (fault 115). */
+    /* A call that keeps a lease first reads whether it was lost. So does a DEL: it is not sent
+     * twice, so a stream that is known to be dead must not take it (fault 115). */
     rlk_result entered;
     rlk_result result;
     bool serves;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The client's deadline and tick for whoever has entered a call already: without its checks.
+ * The deadline and tick of the client for a caller that has entered a call already: no checks.
  */
 #ifndef RLKI_LOCK_CLIENT_H
 #define RLKI_LOCK_CLIENT_H

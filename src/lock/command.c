@@ -47,8 +47,8 @@ static void command_put_pttl(const rlk_lock *lock, rlk_resp_writer *writer)
     command_put_key(lock, writer);
 }
 
-/* Milliseconds that a script is to raise to; -1, which raises nothing, of a check and once the
- * target is past (a PEXPIRE of 0 or less would delete). */
+/* Returns the milliseconds to which a script raises the TTL. -1 raises nothing: for a check, and
+ * once the target is past (a PEXPIRE of 0 or less would delete). */
 static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
 {
     int64_t to_ms;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader and followers: a lock that wants to be held for ever.
+ * Leader and followers: a lock that wants to be held without end.
  *
  *                          acquired              rlk_resign
  *    rlk_campaign_start --> FOLLOWS ----------> LEADS -------------> (RELEASED ...)
@@ -115,8 +115,8 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
-/* The token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has no
- * expiry); NULL: none. There can't be two, so whoever is one of a quorum has it. */
+/* Returns the token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has
+ * no expiry); NULL: none. Two tokens can't have a quorum, so the first that has one is it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
                                        int64_t *until_ms)
 {

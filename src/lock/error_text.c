@@ -15,7 +15,7 @@
 /* Longest part of a key that is shown. */
 #define TEXT_KEY_MAX 48
 
-/* Longest part of a host or path that is shown: its end, which tells more than its beginning. */
+/* Longest part of a host or path that is shown: its end, which says more than its beginning. */
 #define TEXT_ADDRESS_MAX 108u
 #endif
 
@@ -421,7 +421,7 @@ const char *rlk_client_error(rlk_client *client)
     return client->text;
 }
 
-/* What came last: the result of the last call, or what became of the lease by itself since then. */
+/* Returns what came last: the result of the last call, or of a renewal or a loss since then. */
 static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 {
     bool renewed = (lock->options & RLKI_OPTION_RENEWED) != 0;
@@ -467,7 +467,7 @@ const char *rlk_lock_error(rlk_lock *lock)
     error = (rlk_result)lock->error;
     text_lock(&out, lock, operation);
     text_lock_result(&out, lock, operation, result);
-    /* of wrong use a connection can tell only some (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
+    /* of wrong use a connection has a text of some only (RLK_E_RESOLVER, RLK_E_CREDENTIALS) */
     if (error < 0 && (rlk_result_class(result) != RLK_KIND_USAGE || error == result)) {
         if (error != result)
             text_last_error(&out, error);

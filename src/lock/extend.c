@@ -47,9 +47,9 @@ void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_
 {
     bool raises = op->id != RLK_OP_CHECK;
 
-    /* What was sent before must not stand in the way: a check, or a raise that the acquire left
-     * behind on a late node. Before a check a raise is left alone: it may be a renewal in the
-     * background, which callers who check without a pause must not keep from being answered. */
+    /* What was sent before must not delay this: a check, or a raise that the acquire left on a late
+     * node. A check leaves a raise alone. It may be a renewal in the background, and a caller who
+     * checks without a pause must not keep it from being answered. */
     (void)extend_abandon(lock, raises);
     if (raises) {
         lock->hold.target_ms = target_ms;
@@ -135,7 +135,7 @@ void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *
         rlki_lock_note(lock, rlki_index(node), report->command, error);
         node->vote = RLKI_VOTE_ERROR;
         break;
-    default: /* RLKI_REPORT_LOST, a raise: checks go on by themselves */
+    default: /* RLKI_REPORT_LOST, a raise: the node lock repeats checks */
         if (report->maybe_sent)
             lock->flags |= RLKI_LOCK_MAYBE_SENT;
         rlki_node_lock_ask(node, report->command);

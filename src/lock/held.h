@@ -17,7 +17,7 @@ void rlki_held_compare(rlk_lock *lock);
 /* Takes what a node reports of a lock that is held. */
 void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
 
-/* Returns true if so many nodes do not have our token that no quorum can. */
+/* Returns true if too few nodes are left that may have our token for a quorum. */
 bool rlki_held_is_absent(const rlk_lock *lock);
 
 #endif

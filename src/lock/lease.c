@@ -129,7 +129,7 @@ int64_t rlki_lease_expiry(const rlk_lock *lock)
     int64_t quorum_ms;
     unsigned i = 0;
 
-    do /* one at least: compilers that look as far as the quorum warn of none */
+    do /* one at least: compilers that inline rlki_quorum_value warn of none */
         expiry_ms[i] = lock->nodes[i].expiry_ms;
     while (++i < rlki_nodes(lock->client));
     quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));

@@ -75,7 +75,7 @@ void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
 int64_t rlki_lease_renew_at(const rlk_lock *lock);
 
 /* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
- * RLK_NEVER: nothing is to be gained. */
+ * RLK_NEVER: a renewal gains nothing. */
 int64_t rlki_lease_renew_target(const rlk_lock *lock);
 
 /* Returns true if the lease would last longer by a raise to target_ms. */

@@ -227,8 +227,8 @@ rlk_result rlk_lock_close(rlk_lock *lock)
     lock->client = NULL;
     if (result == RLK_E_FORKED) /* untied in this process, for its memory may go; nothing is sent */
         return result;
-    /* What may still be deleted on our behalf will be answered to nobody, so others are told now:
-     * their SETs go behind it. */
+    /* Nobody gets the answer to what may still be deleted on our behalf. So others are notified
+     * now: their SETs go behind it. */
     for (i = 0; i < rlki_nodes(client); i++)
         /* The first loop set each of them.
          * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */

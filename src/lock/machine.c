@@ -93,8 +93,8 @@ static void machine_step_lease(rlk_lock *lock)
     }
 }
 
-/* What an acquire or a release could not report is reported when it is known, or when the key has
- * gone by itself. */
+/* Reports what an acquire or a release could not report, when it is known or when the key has
+ * expired. */
 static void machine_settle(rlk_lock *lock)
 {
     rlki_tally tally = rlki_tally_of(lock);
@@ -185,8 +185,8 @@ void rlki_machine_tick(rlk_lock *lock)
 
 /* ---- Replies ---- */
 
-/* Does what is due before a reply is looked at. That may abandon the very command that is answered:
- * then its reply means nothing any more (what was sent behind it settles the matter). */
+/* Does what is due before a reply is read. Returns true if that abandoned the command that is
+ * answered: its reply then means nothing, and what was sent behind it settles the matter. */
 static bool machine_is_overtaken(rlk_lock *lock, const rlk_node_lock *node)
 {
     uint8_t tag = node->request.tag;

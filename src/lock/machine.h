@@ -10,7 +10,7 @@
 /* Enters a public call: the fork check, the clock, the lock's own deadlines. */
 rlk_result rlki_machine_enter(rlk_lock *lock);
 
-/* Steps the lock as far as it can go, and whoever was put on the ready list meanwhile. */
+/* Steps the lock as far as it can go, and the locks that were put on the ready list meanwhile. */
 void rlki_machine_run(rlk_lock *lock);
 
 /* Steps the locks of the ready list. */

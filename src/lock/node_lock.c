@@ -18,16 +18,16 @@
  * node is IN_DOUBT: nobody can say whether it comes. That lasts until the lock draws another random
  * part.
  *
- * A command leaves only with the key and the token that it is to have: where the caller's texts
- * have changed since init, it is answered RLK_E_DANGLING here, as by a server that refuses for
- * good. What is on the node stays there until its TTL: after an undo the node is IN_DOUBT too.
+ * A command leaves only with the right key and token: where the caller's texts have changed since
+ * init, it is answered RLK_E_DANGLING here, as by a server that refuses for good. What is on the
+ * node stays there until its TTL: after an undo the node is IN_DOUBT too.
  *
  * Requests are   idle -> queued (send list) -> sent (ring) -> idle by reply or loss;
  * an abandoned one leaves its entry in the ring, ownerless, so its reply finds nobody, and what is
  * sent afterwards on the same stream comes behind it.
  *
- * A compare (CHECK) and an undo (RELEASE) are repeated here until they are answered. What becomes
- * of another command that was refused or lost is for whoever asked.
+ * A compare (CHECK) and an undo (RELEASE) are repeated here until they are answered. The operation
+ * decides about another command that was refused or lost.
  */
 #include "node_lock.h"
 #include "../net/condemn.h"
@@ -250,7 +250,7 @@ static bool node_lock_refused(rlk_result error)
 
 /* ---- replies ---- */
 
-/* The same command is under way again, or is to be: for whoever asked. */
+/* Reports that the same command is under way again, or will be, for the operation that asked. */
 static void node_lock_goes_on(rlk_node_lock *node, rlki_report *report)
 {
     report->kind = RLKI_REPORT_NOTHING;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A node lock: one lock on one node. It sends commands, one at a time, keeps what is known of our
- * token there, and reports what became of each command. It knows no operation.
+ * token there, and reports how each command ended. It knows no operation.
  */
 #ifndef RLKI_LOCK_NODE_LOCK_H
 #define RLKI_LOCK_NODE_LOCK_H
@@ -29,9 +29,9 @@ enum {
 #define RLKI_NODE_IN_DOUBT 0x40u /* whether an orphan is left can't be known */
 #define RLKI_NODE_ASKED    0x80u /* the operation under way asked for the command under way */
 
-/* What became of a command. */
+/* How a command ended. */
 enum {
-    RLKI_REPORT_NOTHING,  /* it goes on: sent again, or to be */
+    RLKI_REPORT_NOTHING,  /* it goes on: sent again, or going to be */
     RLKI_REPORT_PART,     /* the first of a query's two replies */
     RLKI_REPORT_DONE,     /* our token is there; deleted; or a question is answered */
     RLKI_REPORT_HELD,     /* somebody has the key, for ttl_ms yet; of a probe, perhaps nobody */
@@ -79,7 +79,7 @@ bool rlki_node_lock_abandon(rlk_node_lock *node);
 
 /* Undoes every node: sends the compare-and-delete behind whatever was sent, if there is anything to
  * undo. The token is retired. expiry_ms: the latest that an operation asked for; the undo goes on
- * until the key has gone by itself. */
+ * until the key has expired. */
 void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
@@ -93,7 +93,7 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 /* Refuses the command that waits to be sent again, as a server does that always will. */
 void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
-/* Takes back commands, but for undos, that wait to be sent again: another operation comes first. */
+/* Takes back commands, except undos, that wait to be sent again: another operation comes first. */
 void rlki_node_locks_forget_retries(rlk_lock *lock);
 
 /* Another random part of the token: no doubt of the one before concerns it. */

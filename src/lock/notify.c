@@ -10,8 +10,9 @@
 #include "trace.h"
 #include "wait_queue.h"
 
-/* A connection that came back: a lock is compared where the server is to notify of its loss, or
- * where it renews by itself. Others are their caller's, unless it may be another server. */
+/* Returns true if a cause concerns a lock that is held. After a reconnect that is a lock that the
+ * server must notify of its loss, or that renews in the background. Another lock is its caller's
+ * concern, unless the server may be another. */
 static bool notify_concerns(const rlk_lock *lock, unsigned node, rlk_cause cause)
 {
     return cause != RLK_CAUSE_RECONNECT || rlk_conn_is_tracking(rlki_route(lock, node)) ||

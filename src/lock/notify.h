@@ -16,8 +16,8 @@ void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause
 /* The same where it may have been any key. */
 void rlki_notify_all(rlk_client *client, unsigned node, rlk_cause cause);
 
-/* Nobody waits any more for what an earlier force_release of the lock sent: whoever waits for the
- * key, or holds it, is notified now, for his command goes behind it. */
+/* Notifies now the locks that wait for the key, or hold it: nobody waits any more for what an
+ * earlier force_release of the lock sent, and their commands go behind it. */
 void rlki_notify_forget(rlk_lock *lock);
 
 #endif

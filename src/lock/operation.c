@@ -51,7 +51,7 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     /* the renewals of a thousand locks leave the connections their backoff */
     bool hurries = called || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
 
-    /* whoever starts the next has no use for the result of the last one */
+    /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
@@ -80,8 +80,8 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     }
 }
 
-/* A stream that was there before the call may have been dead already (fault 115): nobody has
- * looked, and no clock can say. And one that the server condemned says nothing of the next. What
+/* A stream that was there before the call may have been dead already (fault 115): nobody has read
+ * from it, and no clock can say. And one that the server condemned says nothing of the next. What
  * begins anew then, on a stream of its own, ends at the next error. */
 bool rlki_operation_tries_again(const rlk_lock *lock, unsigned node)
 {
@@ -119,7 +119,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     client->failed_node = lock->error_node;
     client->failed_command = lock->error_command;
     if (result == RLK_OK)
-        lock->error = RLK_OK; /* it was ridden out, and is not why the lease will end */
+        lock->error = RLK_OK; /* the operation survived it: it is not why the lease will end */
     lock->op = NULL;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;

@@ -35,12 +35,12 @@ typedef struct rlki_operation {
      * vote. */
     void (*changed)(rlk_lock *lock, rlk_node_lock *node, bool ready);
 
-    /* A node can't be had, and has voted RLKI_VOTE_ERROR. NULL: nothing else is to be done. */
+    /* A node can't be had, and has voted RLKI_VOTE_ERROR. NULL: nothing else to do. */
     void (*failed)(rlk_lock *lock, rlk_node_lock *node, rlk_result why);
 
     void (*cancel)(rlk_lock *lock);
 
-    /* It has ended, and lock->op is NULL. NULL: nothing else is to be done. */
+    /* It has ended, and lock->op is NULL. NULL: nothing else to do. */
     void (*ended)(rlk_lock *lock, rlk_result result);
 } rlki_operation;
 
@@ -48,8 +48,8 @@ typedef struct rlki_call {
     const rlki_operation *op; /* begin() begins it, or one with the same results */
     uint8_t flags;
 
-    /* argument: the wait, the time added, the TTL, the room in `holders`. RLK_PENDING: begun. Else
-     * why not, or that nothing was to be done. */
+    /* argument: the wait, the time added, the TTL, the entries of `holders`. RLK_PENDING: begun.
+     * Else why not, or that there was nothing to do. */
     rlk_result (*begin)(rlk_lock *lock, int64_t argument, rlk_holder *holders);
 } rlki_call;
 

@@ -24,9 +24,9 @@
 #include "turn.h"
 #include "wait_queue.h"
 
-/* Attempts that a push caused, and in vain, are let through at once so often in a row, and then
- * each after a random time of less than so many milliseconds: a key that changes all the time makes
- * no storm. */
+/* Up to RECHECK_SPURIOUS_MAX consecutive attempts that a push caused without success are let
+ * through at once. Each further one waits for a random time below RECHECK_SPURIOUS_MS milliseconds,
+ * so that a key that changes all the time makes no storm. */
 #define RECHECK_SPURIOUS_MAX     8
 #define RECHECK_SPURIOUS_MS      16
 #define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
@@ -68,7 +68,7 @@ static int32_t recheck_left(const rlk_lock *lock, unsigned node)
     return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
 }
 
-/* After so many local hand-offs in a row the next one waits, and others have their turn. */
+/* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
 static bool recheck_has_to_yield(const rlk_lock *lock)
 {
     return lock->handoffs > lock->client->max_handoffs;
@@ -91,7 +91,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 
 /* ---- Restraint ---- */
 
-/* Attempts in vain that the time since the last one makes up for. */
+/* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
     int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
@@ -107,8 +107,8 @@ static bool recheck_was_notified(const rlk_lock *lock)
     return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
 }
 
-/* Attempts in vain are so many that the next one has to wait. One that is answered on the only
- * node, and not over yet, counts. */
+/* Returns true after too many spurious wake-ups: the next attempt has to wait. An attempt that is
+ * answered on the only node, and not over yet, counts. */
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
     bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
@@ -118,7 +118,7 @@ static bool recheck_is_restrained(const rlk_lock *lock)
            recheck_earned(lock) == 0;
 }
 
-/* How long an attempt is to wait that `cause` asks for. */
+/* Returns how long an attempt that `cause` asks for must wait. */
 static uint32_t recheck_restraint(rlk_lock *lock, rlk_cause cause)
 {
     uint32_t pause_ms = cause == RLK_CAUSE_LOCAL ? 0 : rlki_turn_patience(lock);
@@ -139,7 +139,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
     lock->wait.attempt_ms = lock->client->now_ms;
 }
 
-void rlki_recheck_in_vain(rlk_lock *lock)
+void rlki_recheck_failed(rlk_lock *lock)
 {
     if (!recheck_was_notified(lock))
         return;
@@ -232,7 +232,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
         return;
     }
     if (rlki_nodes(lock->client) > 1 && lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
-        rlki_recheck_in_vain(lock);
+        rlki_recheck_failed(lock);
     if (ttl_ms == RLKI_TTL_UNKNOWN || !rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_RETRY);
         return;
@@ -252,7 +252,7 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
     uint32_t bit = rlki_bit(rlki_index(node));
 
     if (deleted)
-        lock->wait.busy &= ~bit;           /* taken for another's by whoever was the first before */
+        lock->wait.busy &= ~bit;           /* the first of the queue before took it for another's */
     else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
     else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&

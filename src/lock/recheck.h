@@ -28,10 +28,11 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted);
 /* The key changed on a node, as far as is known: the server's notification, or one of our own. */
 void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause);
 
-/* The attempt under way, or a probe of several nodes, was in vain. */
-void rlki_recheck_in_vain(rlk_lock *lock);
+/* Counts a spurious wake-up if a push caused the attempt under way, or a probe of several nodes,
+ * that failed. */
+void rlki_recheck_failed(rlk_lock *lock);
 
-/* Before the next attempt or probe: with time, those in vain are forgotten. */
+/* Prepares the next attempt or probe: with time, spurious wake-ups are forgotten. */
 void rlki_recheck_attempt(rlk_lock *lock);
 
 /* The key is gone from a node of which no notification came. */

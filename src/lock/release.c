@@ -11,8 +11,8 @@
  *               |  ---- a quorum may still get an orphan,
  *               |       or the deadline -----------------> RLK_UNKNOWN (or the server's refusal)
  *
- * Nodes that have not answered when the result is told go on being asked, as after an undo: the
- * nodes do that by themselves.
+ * A node lock without an answer when the result is reported goes on asking, as after an undo. No
+ * operation takes part in that.
  */
 #include "release.h"
 #include "events.h"

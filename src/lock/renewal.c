@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Renewals that nobody calls for (auto_renew, rlk_campaign_start): an operation of its
- * own, whose result is no caller's. Whoever calls for another has precedence:
+ * Renewals in the background (auto_renew, rlk_campaign_start): an operation of its own, whose
+ * result is no caller's. An operation that a caller starts has precedence:
  *
  *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
  *    wait -----------------------------------> RENEW ----------------> wait
@@ -61,7 +61,7 @@ void rlki_renewal_due(rlk_lock *lock)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
     if (target_ms == RLK_NEVER) {
-        rlki_lease_schedule_next(lock); /* with much drift nothing is to be gained yet */
+        rlki_lease_schedule_next(lock); /* with much drift a renewal gains nothing yet */
         return;
     }
     rlki_lease_claim(lock, target_ms, now_ms);

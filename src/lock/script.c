@@ -4,8 +4,8 @@
 /* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
  * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
  * own reply. Without arguments each command is called without its own: known, it says so before it
- * does anything or asks for permissions. The length of the script stands in its header; a test
- * compares it. */
+ * does anything or asks for permissions. The header of the script has its length; a test compares
+ * it. */
 static const char script_load[] =
     /* clang-format off */
     "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$697\r\n"

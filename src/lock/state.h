@@ -51,8 +51,8 @@ enum {
 #define RLKI_OPTION_RENEW     0x01u /* auto_renew */
 #define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
-#define RLKI_OPTION_RENEWED   0x08u /* by itself, well or not, since its last result */
-#define RLKI_OPTION_FELL      0x10u /* lost by itself since then */
+#define RLKI_OPTION_RENEWED   0x08u /* in the background, well or not, since its last result */
+#define RLKI_OPTION_FELL      0x10u /* lost since then, without a call */
 
 struct rlki_report;
 
@@ -86,7 +86,7 @@ static inline uint32_t rlki_bit(unsigned node)
     return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
 }
 
-/* Returns true if a lock that is held renews by itself. */
+/* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
@@ -104,7 +104,7 @@ static inline bool rlki_conn_is_ready(const rlk_conn *conn)
     return rlk_conn_get_state(conn) == RLK_CONN_READY;
 }
 
-/* True of a connection that will not come back by itself. */
+/* Returns true if the connection will not come back until it is reset. */
 static inline bool rlki_conn_is_over(const rlk_conn *conn)
 {
     rlk_conn_state state = rlk_conn_get_state(conn);

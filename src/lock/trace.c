@@ -33,7 +33,7 @@ const char *rlk_lost_cause_name(rlk_lost_cause cause)
 }
 
 #ifndef RLK_NO_TRACE
-static void trace_tell(const rlk_client *client, rlk_trace *trace)
+static void trace_report(const rlk_client *client, rlk_trace *trace)
 {
     trace->client = client;
     if (client->env.trace != NULL)
@@ -51,7 +51,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
     trace.node = node;
     trace.what = what;
     trace.number = number;
-    trace_tell(lock->client, &trace);
+    trace_report(lock->client, &trace);
 }
 
 void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned node, bool step,
@@ -65,7 +65,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
     trace.node = (int)node;
     trace.what = what;
     trace.number = (int64_t)rlk_conn_result(conn);
-    trace_tell(client, &trace);
+    trace_report(client, &trace);
 }
 
 void rlk_client_stats(const rlk_client *client, rlk_stats *stats)

@@ -9,7 +9,7 @@
  *        |                                      |     | acquired after a wait, or after the pause:
  *        |                                      |     | the next turn
  *        +--------------------------------------+-----+
- *          nobody was, in TURN_ALONE turns in a row
+ *          nobody was, in TURN_ALONE consecutive turns
  *
  * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
@@ -23,17 +23,17 @@
 #include "turn.h"
 #include "clock.h"
 
-#define TURN_MS        48 /* of a turn, and */
-#define TURN_ROUNDS    16 /* so many times as long as an attempt takes */
-#define TURN_PAUSE_MIN 4  /* of the pause, and of a waiter that need not hurry, and */
-#define TURN_PAUSE_MAX 16
-#define TURN_REACTION  3    /* so many times as long as an attempt takes: others' way to the lock */
-#define TURN_WAIT_MAX  1500 /* of the waiting time that counts */
-#define TURN_ROUND_MAX 1000 /* ... and of an attempt's */
-#define TURN_ALONE     8
-#define TURN_CROWD     16 /* turns for which one attempt that came too late counts */
-#define TURN_PART      16 /* round_part counts in parts of a millisecond, */
-#define TURN_SHARE     8  /* and takes so large a share of what is new */
+#define TURN_MS          48 /* of a turn, and */
+#define TURN_ATTEMPTS    16 /* ... this number of times what an attempt takes */
+#define TURN_PAUSE_MIN   4  /* of the pause, and of a waiter that need not hurry, and */
+#define TURN_PAUSE_MAX   16
+#define TURN_REACTION    3    /* number of times what an attempt takes: others' way to the lock */
+#define TURN_WAIT_MAX    1500 /* of the waiting time that counts */
+#define TURN_ATTEMPT_MAX 1000 /* ... and of an attempt's */
+#define TURN_ALONE       8
+#define TURN_CROWD       16 /* turns for which one attempt that came too late counts */
+#define TURN_PART        16 /* attempt_part counts in parts of a millisecond, */
+#define TURN_SHARE       8  /* and takes so large a share of what is new */
 
 static rlk_turn *turn_of(const rlk_lock *lock)
 {
@@ -47,7 +47,7 @@ bool rlki_turn_contended(const rlk_lock *lock)
     return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
 }
 
-static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
+static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
 {
     rlk_turn *turn = turn_of(lock);
 
@@ -58,21 +58,21 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t round_ms)
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
                                  : waited_ms > TURN_WAIT_MAX ? TURN_WAIT_MAX
                                                              : waited_ms);
-    if (round_ms > TURN_ROUND_MAX)
-        round_ms = TURN_ROUND_MAX;
-    turn->round_part = (uint16_t)(turn->round_part - turn->round_part / TURN_SHARE +
-                                  (uint32_t)round_ms * TURN_PART / TURN_SHARE);
+    if (attempt_ms > TURN_ATTEMPT_MAX)
+        attempt_ms = TURN_ATTEMPT_MAX;
+    turn->attempt_part = (uint16_t)(turn->attempt_part - turn->attempt_part / TURN_SHARE +
+                                    (uint32_t)attempt_ms * TURN_PART / TURN_SHARE);
 }
 
-static uint32_t turn_round_ms(const rlk_turn *turn)
+static uint32_t turn_attempt_ms(const rlk_turn *turn)
 {
-    return turn->round_part / TURN_PART;
+    return turn->attempt_part / TURN_PART;
 }
 
 void rlki_turn_contend(rlk_lock *lock)
 {
     if (!rlki_turn_contended(lock)) {
-        turn_of(lock)->round_part = 0; /* another key's */
+        turn_of(lock)->attempt_part = 0; /* another key's */
         turn_of(lock)->crowd = 0;
         turn_begin(lock, 0, 0);
     }
@@ -106,7 +106,7 @@ static bool turn_is_over(const rlk_lock *lock)
     const rlk_turn *turn = turn_of(lock);
 
     return (uint32_t)lock->client->now_ms - turn->began_ms >=
-           TURN_MS + TURN_ROUNDS * turn_round_ms(turn);
+           TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
 }
 
 uint32_t rlki_turn_pause(rlk_lock *lock)
@@ -118,7 +118,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
-               TURN_REACTION * turn_round_ms(turn);
+               TURN_REACTION * turn_attempt_ms(turn);
     return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
 }
 

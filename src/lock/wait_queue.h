@@ -29,9 +29,9 @@ bool rlki_queue_is_held(const rlk_lock *lock);
  * notify of it there. */
 bool rlki_queue_is_watched(const rlk_lock *lock);
 
-/* Counts local hand-offs in a row, if `lock` has the key next without a pause: as many at least as
- * `before` counts, and (`handed`) the one from that lock to this. Whoever is the first counts for
- * the queue, so that it makes no difference which lock's notification it is that wakes it. */
+/* Counts consecutive local hand-offs, if `lock` has the key next without a pause: at least what
+ * `before` counts, and (`handed`) the one from that lock to this. The first lock counts for the
+ * queue, so that it makes no difference which lock's notification wakes it. */
 void rlki_queue_count(rlk_lock *lock, const rlk_lock *before, bool handed);
 
 /* Counts anew: from those of this client that hold the key, if any. */

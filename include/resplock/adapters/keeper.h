@@ -44,7 +44,7 @@ typedef struct rlk_kept {
     int64_t until_ms;
     rlk_result result;
     int state;
-    bool wanted; /* the thread is to give it up */
+    bool wanted; /* the thread must give it up */
     bool reported;
 } rlk_kept;
 
@@ -82,7 +82,7 @@ rlk_result rlk_keeper_keep(rlk_keeper *keeper, rlk_kept *kept, rlk_lock *lock);
 
 /*
  * Moves the lease, as it is now, back to a lock of the same key, and ends the keeping: `kept` is
- * idle afterwards. Waits for the thread: a moment, or as long as the system looks up a name. Works
+ * idle afterwards. Waits for the thread: a moment, or as long as the system resolves a name. Works
  * after rlk_keeper_stop, too. One thread calls it for one `kept`. RLK_OK: `lock` is held; release
  * it when done. RLK_LOST: it was lost meanwhile. RLK_NOT_HELD: nothing is kept. Else as
  * rlk_lock_attach; then the key stays until its TTL.

@@ -47,7 +47,7 @@ enum {
     SOCKET_UP
 };
 
-/* What became of one connect(). */
+/* How one connect() ended. */
 typedef enum socket_outcome {
     SOCKET_FAILED,
     SOCKET_UNDER_WAY,
