@@ -19,6 +19,7 @@ static inline void tracked_start(harness *h, unsigned nodes, unsigned clients)
 {
     unsigned c;
     unsigned i;
+
     harness_open(h, nodes, clients);
     for (i = 0; i < nodes; i++)
         h->servers[i].tracking = true;
@@ -31,6 +32,7 @@ static inline void tracked_start(harness *h, unsigned nodes, unsigned clients)
 static inline void tracked_automatic(harness *h, bool automatic)
 {
     unsigned i;
+
     for (i = 0; i < h->nodes; i++)
         h->servers[i].automatic = automatic;
 }
@@ -42,6 +44,7 @@ static inline void tracked_wait(harness *h, rlk_lock *lock, const rlk_lock_confi
 {
     rlk_lock_config quiet = rlk_lock_config_default();
     unsigned i;
+
     quiet.report_ms = RLK_TIME_LIMIT_MAX;
     for (i = 0; i < held; i++)
         harness_put(h, i, HARNESS_KEY, FOREIGN, ttl_ms);
@@ -78,6 +81,7 @@ static inline void tracked_unanswered(harness *h, rlk_lock *lock)
 static inline void tracked_watch(harness *h, int64_t ms)
 {
     unsigned i;
+
     harness_advance(h, ms);
     harness_expect_all(h, 0, h->nodes, HARNESS_CHECK);
     for (i = 0; i < h->nodes; i++)
@@ -89,6 +93,7 @@ static inline int64_t tracked_until(harness *h, unsigned node, harness_kind kind
 {
     unsigned count = h->servers[node].count[kind];
     int64_t begin_ms = h->now_ms;
+
     harness_run(h);
     while (h->servers[node].count[kind] == count && h->now_ms < begin_ms + ms)
         harness_advance(h, 1);

@@ -5,7 +5,7 @@
 #include "fake.h"
 
 /* Values of its authors (isthe.com/chongo/tech/comp/fnv). */
-static void test_conn_tracking_hash_is_fnv_1a(void **state)
+static void test_key_hash_is_fnv_1a(void **state)
 {
     uint32_t hash;
 
@@ -23,7 +23,7 @@ static void test_conn_tracking_hash_is_fnv_1a(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conn_tracking_hash_is_fnv_1a),
+        cmocka_unit_test(test_key_hash_is_fnv_1a),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Turns (fault 121): who acquires again and again leaves the lock to others, once others were seen
- * to want it; who is alone pays nothing (turn.c).
+ * Turns (fault 121): a lock that is acquired again and again is left to others, once others were
+ * seen to want it. A client that is alone never pauses.
  */
 #include "lock_tracked.h"
 
@@ -23,8 +23,10 @@ static void start(unsigned nodes)
 static void free_it(const char *key)
 {
     unsigned i;
+
     for (i = 0; i < h.nodes; i++) {
         harness_entry *entry = harness_find(&h, &h.servers[i], key);
+
         if (entry != NULL)
             entry->key[0] = '\0';
     }
@@ -35,6 +37,7 @@ static void acquire_key_behind_another(rlk_lock *lock, const char *key)
 {
     rlk_event event;
     unsigned i;
+
     for (i = 0; i < h.nodes; i++)
         harness_put(&h, i, key, "foreign", -1);
     assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
@@ -58,6 +61,7 @@ static void release(rlk_lock *lock)
 static int64_t acquire_ms(rlk_lock *lock)
 {
     int64_t begin_ms = h.now_ms;
+
     assert_result(rlk_acquire(lock, 1000), RLK_OK);
     return h.now_ms - begin_ms;
 }
@@ -65,10 +69,12 @@ static int64_t acquire_ms(rlk_lock *lock)
 static void test_fault_121_who_is_alone_never_pauses(void **state)
 {
     unsigned n;
+
     (void)state;
     for (n = 1; n <= 5; n += 2) {
         rlk_lock lock;
         unsigned i;
+
         start(n);
         harness_lock(&h, &lock, 30000);
         for (i = 0; i < 200; i++) {
@@ -83,10 +89,12 @@ static void test_fault_121_who_is_alone_never_pauses(void **state)
 static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
 {
     unsigned n;
+
     (void)state;
     for (n = 1; n <= 5; n += 2) {
         rlk_lock lock;
         unsigned i;
+
         start(n);
         harness_lock(&h, &lock, 30000);
         acquire_behind_another(&lock);
@@ -104,11 +112,12 @@ static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
 
 #ifndef RLK_RESP2_ONLY
 /* One holds it, one waits, again and again: who waits alone is woken at once, each time. */
-static void test_fault_121_who_waits_alone_is_woken_at_once(void **state)
+static void test_fault_121_a_lone_waiter_never_pauses(void **state)
 {
     rlk_lock lock;
     rlk_event event;
     unsigned i;
+
     (void)state;
     memset(&h.config, 0, sizeof h.config);
     tracked_start(&h, 1, 1);
@@ -116,6 +125,7 @@ static void test_fault_121_who_waits_alone_is_woken_at_once(void **state)
     harness_lock(&h, &lock, 30000);
     for (i = 0; i < 20; i++) {
         int64_t begin_ms;
+
         harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
         harness_advance(&h, 200); /* longer than a turn and its pause */
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
@@ -137,6 +147,7 @@ static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
     rlk_lock lock;
     unsigned pauses = 0;
     unsigned i;
+
     (void)state;
     start(3);
     harness_lock(&h, &lock, 30000);
@@ -155,6 +166,7 @@ static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
     rlk_lock lock;
     rlk_lock other;
     rlk_lock_config config = rlk_lock_config_default();
+
     (void)state;
     start(1);
     harness_lock(&h, &lock, 30000);
@@ -179,6 +191,7 @@ static void test_fault_121_two_keys_in_one_place(void **state)
     rlk_lock lock;
     rlk_lock other;
     rlk_lock_config config = rlk_lock_config_default();
+
     (void)state;
     config.report_ms = RLK_TIME_LIMIT_MAX;
     while (rlk_key_hash(RLK_KEY_HASH, key, 1) % RLK_TURNS !=
@@ -208,9 +221,11 @@ static void test_fault_121_a_pause_leaves_time_to_try(void **state)
 {
     rlk_lock lock;
     int64_t wait_ms;
+
     (void)state;
     for (wait_ms = 1; wait_ms < 2 * PAUSE_MAX; wait_ms++) {
         int64_t begin_ms;
+
         start(1);
         harness_lock(&h, &lock, 30000);
         acquire_behind_another(&lock);
@@ -226,6 +241,7 @@ static void test_fault_121_a_pause_leaves_time_to_try(void **state)
 static void test_fault_121_a_late_refusal_is_a_sign(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     memset(&h.config, 0, sizeof h.config);
     harness_start(&h, 3);
@@ -249,7 +265,7 @@ int main(void)
         cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
         cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
 #ifndef RLK_RESP2_ONLY
-        cmocka_unit_test(test_fault_121_who_waits_alone_is_woken_at_once),
+        cmocka_unit_test(test_fault_121_a_lone_waiter_never_pauses),
 #endif
         cmocka_unit_test(test_fault_121_pauses_end_when_nobody_is_seen),
         cmocka_unit_test(test_fault_121_a_new_lock_has_no_new_turn),
@@ -257,5 +273,6 @@ int main(void)
         cmocka_unit_test(test_fault_121_a_pause_leaves_time_to_try),
         cmocka_unit_test(test_fault_121_a_late_refusal_is_a_sign),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

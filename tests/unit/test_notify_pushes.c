@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What wakes a waiter on one server that tells of changes, and what does not (rule 9; watch.c,
- * acquire.c).
+ * Pushes of client tracking, and the waiters that receive them (rule 9).
  */
 #include "lock_tracked.h"
 
@@ -12,15 +11,15 @@
 
 static harness h;
 
-/* ---- Wake-ups ----------------------------------------------------------------------------- */
-
-static void test_lock_waiting_push_wakes_at_once(void **state)
+static void test_notify_push_is_followed_by_an_attempt(void **state)
 {
     static const int64_t ttls[] = {-1, 500, 5000, DAY_MS};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(ttls); i++) {
         rlk_lock lock;
+
         tracked_behind(&h, &lock, ttls[i]);
         harness_advance(&h, 400);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
@@ -35,10 +34,11 @@ static void test_lock_waiting_push_wakes_at_once(void **state)
 }
 
 /* In one read with the answer that has the server notify. */
-static void test_lock_waiting_push_in_one_read_with_the_ttl(void **state)
+static void test_notify_push_in_one_read_with_the_ttl(void **state)
 {
     rlk_lock lock;
     char reply[96];
+
     (void)state;
     tracked_unanswered(&h, &lock);
     harness_reply(&h, 0, HARNESS_NIL);
@@ -57,6 +57,7 @@ static void test_fault_76_85_push_for_nothing(void **state)
 {
     rlk_lock lock;
     unsigned push;
+
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     for (push = 0; push < 4; push++) {
@@ -75,9 +76,10 @@ static void test_fault_76_85_push_for_nothing(void **state)
 }
 
 /* A push of another key is none of ours. */
-static void test_lock_waiting_push_of_another_key(void **state)
+static void test_notify_push_of_another_key(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     harness_push(harness_link_of(&h, 0), "another");
@@ -85,13 +87,15 @@ static void test_lock_waiting_push_of_another_key(void **state)
 }
 
 /* What is told before PTTL is answered happened before PTTL saw the key. */
-static void test_lock_waiting_push_before_pttl_is_ignored(void **state)
+static void test_notify_push_before_pttl_is_ignored(void **state)
 {
     static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(keys); i++) {
         rlk_lock lock;
+
         tracked_unanswered(&h, &lock);
         harness_push(harness_link_of(&h, 0), keys[i]); /* before SET */
         harness_run(&h);
@@ -112,9 +116,10 @@ static void test_lock_waiting_push_before_pttl_is_ignored(void **state)
 }
 
 /* Two pushes for one attempt, and one for an attempt that is under way, are one attempt. */
-static void test_lock_waiting_pushes_do_not_add_up(void **state)
+static void test_notify_pushes_do_not_add_up(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
@@ -129,12 +134,13 @@ static void test_lock_waiting_pushes_do_not_add_up(void **state)
 }
 
 /* A null push: any key may have changed. All that wait are woken, and nobody else. */
-static void test_lock_waiting_flush_wakes_all(void **state)
+static void test_notify_flush_reaches_all_waiters(void **state)
 {
     static const char *const keys[] = {"a", "b", "c"};
     rlk_lock locks[3];
     rlk_lock idle;
     size_t i;
+
     (void)state;
     memset(&h.config, 0, sizeof h.config);
     tracked_start(&h, 1, 1);
@@ -160,12 +166,13 @@ static void test_lock_waiting_flush_wakes_all(void **state)
 
 /* What is told before there is a client over the connection, or when there is none any more, is
  * nobody's. */
-static void test_lock_waiting_push_without_a_client(void **state)
+static void test_notify_push_without_a_client(void **state)
 {
     rlk_client_config config;
     rlk_conn_config unused;
     rlk_conn *conns[1];
     rlk_lock lock;
+
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     config = h.config;
@@ -192,6 +199,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
 {
     rlk_lock held;
     rlk_lock lock;
+
     (void)state;
     memset(&h.config, 0, sizeof h.config);
     tracked_start(&h, 1, 1);
@@ -214,158 +222,19 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     assert_false(rlk_is_held(&held)); /* which was told, too */
 }
 
-/* ---- Restraint ---------------------------------------------------------------------------- */
-
-/* A key that changes all the time makes no storm: at once for eight times, then with pauses. */
-static void test_lock_waiting_restraint_after_vain_wake_ups(void **state)
-{
-    static const char *const keys[] = {HARNESS_KEY, NULL};
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(keys); i++) {
-        rlk_lock lock;
-        unsigned push;
-        int64_t begin_ms;
-        tracked_behind(&h, &lock, DAY_MS);
-        begin_ms = h.now_ms;
-        for (push = 0; push < 8; push++) {
-            harness_push(harness_link_of(&h, 0), keys[i]);
-            harness_serve(&h, 0);
-            assert_int_equal(h.servers[0].count[HARNESS_SET], 2 + push);
-        }
-        for (push = 0; push < 200; push++) {
-            harness_push(harness_link_of(&h, 0), keys[i]);
-            harness_expect_quiet(&h, 0);
-            assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 15);
-            harness_serve(&h, 0);
-            if (keys[i] != NULL) { /* and one more at once: it is ready for it now */
-                harness_push(harness_link_of(&h, 0), keys[i]);
-                (void)harness_expect(&h, 0, HARNESS_SET);
-                harness_serve(&h, 0);
-            }
-        }
-        assert_between(h.now_ms - begin_ms, 200 * 5, 200 * 16); /* half of 16 on average */
-        harness_expect_no_event(&h);
-        /* forgotten after some time, one in 16 ms */
-        harness_advance(&h, 500);
-        for (push = 0; push < 7; push++) {
-            harness_push(harness_link_of(&h, 0), keys[i]);
-            (void)harness_expect(&h, 0, HARNESS_SET);
-            harness_serve(&h, 0);
-        }
-        harness_push(harness_link_of(&h, 0), keys[i]);
-        harness_serve(&h, 0);
-        harness_push(harness_link_of(&h, 0), keys[i]);
-        harness_expect_quiet(&h, 0);
-    }
-}
-
-/* More pushes while it pauses don't put the attempt off, nor does the pause a time that is sooner.
- */
-static void test_lock_waiting_restraint_is_not_put_off(void **state)
-{
-    rlk_lock lock;
-    unsigned push;
-    int64_t ms = 0;
-    (void)state;
-    tracked_behind(&h, &lock, DAY_MS);
-    for (push = 0; push < 8; push++) {
-        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
-        harness_serve(&h, 0);
-    }
-    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
-    harness_run(&h);
-    while (h.servers[0].count[HARNESS_SET] == 9) {
-        harness_advance(&h, 1);
-        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
-        harness_run(&h);
-        ms++;
-    }
-    assert_between(ms, 1, 15);
-    harness_reply(&h, 0, HARNESS_NIL);
-    harness_reply(&h, 0, ":0\r\n"); /* over in 1 to 51 ms */
-    harness_run(&h);
-    assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
-}
-
-/* A key that is gone at each look and there at the next SET is the same. */
-static void test_lock_waiting_restraint_when_it_is_gone_each_time(void **state)
-{
-    rlk_lock lock;
-    unsigned look;
-    int64_t begin_ms;
-    (void)state;
-    tracked_unanswered(&h, &lock);
-    for (look = 1; look < 9; look++) {
-        harness_reply(&h, 0, HARNESS_NIL);
-        harness_reply(&h, 0, ":-2\r\n");
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + look);
-    }
-    assert_int_equal(h.now_ms, HARNESS_START);
-    begin_ms = h.now_ms;
-    for (look = 0; look < 200; look++) {
-        harness_reply(&h, 0, HARNESS_NIL);
-        harness_reply(&h, 0, ":-2\r\n");
-        if (harness_head(harness_link_of(&h, 0)) ==
-            NULL) /* or the last pause made up for one more */
-            assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 2);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
-    }
-    assert_between(h.now_ms - begin_ms, 50, 200 * 2); /* it changes hands */
-}
-
-/* What comes of other causes is not counted. */
-static void test_lock_waiting_restraint_is_for_the_servers_word(void **state)
-{
-    rlk_lock lock;
-    unsigned look;
-    (void)state;
-    tracked_unanswered(&h, &lock);
-    for (look = 0; look < 20; look++) {
-        harness_reply(&h, 0, HARNESS_NIL);
-        harness_reply(&h, 0, ":0\r\n");
-        assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
-    }
-    harness_reply(&h, 0, HARNESS_NIL);
-    harness_reply(&h, 0, ":-1\r\n");
-    for (look = 0; look < 8; look++) {
-        harness_push(harness_link_of(&h, 0), HARNESS_KEY);
-        (void)harness_expect(&h, 0, HARNESS_SET);
-        harness_reply(&h, 0, HARNESS_NIL);
-        harness_reply(&h, 0, ":-1\r\n");
-    }
-}
-
-/* Times of seats have 32 bits: a suspend of more than half of that is long past, too. */
-static void test_lock_waiting_after_a_month_of_standstill(void **state)
-{
-    rlk_lock lock;
-    harness_link *link = harness_link_of(&h, 0);
-    (void)state;
-    tracked_behind(&h, &lock, 20000);
-    h.servers[0].automatic = true;
-    memset(link->watched, 0, sizeof link->watched); /* nothing is told */
-    h.now_ms += (INT64_C(1) << 31) + 10000;
-    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_waiting_push_wakes_at_once),
-        cmocka_unit_test(test_lock_waiting_push_in_one_read_with_the_ttl),
+        cmocka_unit_test(test_notify_push_is_followed_by_an_attempt),
+        cmocka_unit_test(test_notify_push_in_one_read_with_the_ttl),
         cmocka_unit_test(test_fault_76_85_push_for_nothing),
-        cmocka_unit_test(test_lock_waiting_push_of_another_key),
-        cmocka_unit_test(test_lock_waiting_push_before_pttl_is_ignored),
-        cmocka_unit_test(test_lock_waiting_pushes_do_not_add_up),
-        cmocka_unit_test(test_lock_waiting_flush_wakes_all),
-        cmocka_unit_test(test_lock_waiting_push_without_a_client),
+        cmocka_unit_test(test_notify_push_of_another_key),
+        cmocka_unit_test(test_notify_push_before_pttl_is_ignored),
+        cmocka_unit_test(test_notify_pushes_do_not_add_up),
+        cmocka_unit_test(test_notify_flush_reaches_all_waiters),
+        cmocka_unit_test(test_notify_push_without_a_client),
         cmocka_unit_test(test_fault_77_own_renewal_then_a_foreign_delete),
-        cmocka_unit_test(test_lock_waiting_restraint_after_vain_wake_ups),
-        cmocka_unit_test(test_lock_waiting_restraint_is_not_put_off),
-        cmocka_unit_test(test_lock_waiting_restraint_when_it_is_gone_each_time),
-        cmocka_unit_test(test_lock_waiting_restraint_is_for_the_servers_word),
-        cmocka_unit_test(test_lock_waiting_after_a_month_of_standstill),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

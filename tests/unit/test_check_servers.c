@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rlk_client_check: what it waits for, what ends it, and what it says of each server.
+ * rlk_client_check: what it waits for, what ends it, and what it reports of each server.
  */
 #include "harness.h"
 
@@ -29,7 +29,7 @@ static void open_nodes(unsigned nodes)
 }
 
 /* Ready, with what does not work in words. */
-static void test_lock_check_names_limits(void **state)
+static void test_check_names_limits(void **state)
 {
     static const struct {
         harness_server server;
@@ -49,6 +49,7 @@ static void test_lock_check_names_limits(void **state)
          "refuses keys of other nodes; takes no SCRIPT LOAD: the script may leave with each call"},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         open_nodes(1);
@@ -67,9 +68,10 @@ static void test_lock_check_names_limits(void **state)
 }
 
 /* A replica is asked anew, since it may have been promoted. */
-static void test_lock_check_of_a_replica(void **state)
+static void test_check_of_a_replica(void **state)
 {
     unsigned streams;
+
     (void)state;
     open_nodes(1);
     h.servers[0].tracking = true;
@@ -87,7 +89,7 @@ static void test_lock_check_of_a_replica(void **state)
 }
 
 /* The first attempt that fails ends it, with the error of the first node that is not ready. */
-static void test_lock_check_of_nodes_that_fail(void **state)
+static void test_check_of_nodes_that_fail(void **state)
 {
     static const struct {
         harness_server server;
@@ -102,6 +104,7 @@ static void test_lock_check_of_nodes_that_fail(void **state)
         {{.swallows = true}, RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT: "},
     };
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
         open_nodes(3);
@@ -125,7 +128,7 @@ static int take_a_while(harness *self)
 }
 
 /* operation_timeout_ms ends it before the attempt ends. */
-static void test_lock_check_takes_so_long_at_most(void **state)
+static void test_check_takes_its_time_at_most(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -156,13 +159,14 @@ static int close_client(harness *self)
     return calls > answer_at ? answer : 0;
 }
 
-static void test_lock_check_ends_when_the_wait_does(void **state)
+static void test_check_ends_when_the_wait_does(void **state)
 {
     static const struct {
         int answer;
         rlk_result result;
     } rows[] = {{RLK_CANCELLED, RLK_CANCELLED}, {-1, RLK_E_WAIT}, {5, RLK_E_WAIT}};
     size_t i;
+
     (void)state;
     for (answer_at = 0; answer_at < 2; answer_at++) {
         for (i = 0; i < COUNT_OF(rows); i++) {
@@ -190,7 +194,7 @@ static void test_lock_check_ends_when_the_wait_does(void **state)
     }
 }
 
-static void test_lock_check_that_cannot_begin(void **state)
+static void test_check_that_cannot_begin(void **state)
 {
     (void)state;
     assert_result(rlk_client_check(NULL), RLK_E_ARGUMENT);
@@ -204,9 +208,10 @@ static void test_lock_check_that_cannot_begin(void **state)
 }
 
 /* What fails later is said instead of what was found at the start. */
-static void test_lock_check_is_not_the_last_word(void **state)
+static void test_check_is_replaced_by_a_later_error(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     open_nodes(1);
     assert_result(rlk_client_check(h.client), RLK_OK);
@@ -227,13 +232,14 @@ static void test_lock_check_is_not_the_last_word(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_check_names_limits),
-        cmocka_unit_test(test_lock_check_of_a_replica),
-        cmocka_unit_test(test_lock_check_of_nodes_that_fail),
-        cmocka_unit_test(test_lock_check_takes_so_long_at_most),
-        cmocka_unit_test(test_lock_check_ends_when_the_wait_does),
-        cmocka_unit_test(test_lock_check_that_cannot_begin),
-        cmocka_unit_test(test_lock_check_is_not_the_last_word),
+        cmocka_unit_test(test_check_names_limits),
+        cmocka_unit_test(test_check_of_a_replica),
+        cmocka_unit_test(test_check_of_nodes_that_fail),
+        cmocka_unit_test(test_check_takes_its_time_at_most),
+        cmocka_unit_test(test_check_ends_when_the_wait_does),
+        cmocka_unit_test(test_check_that_cannot_begin),
+        cmocka_unit_test(test_check_is_replaced_by_a_later_error),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * When a lock that is held begins to be watched: a short one costs SET and one script call. One
- * that lasts is compared once, and from then on the server notifies of its end (held.c).
+ * that lasts is compared once. From then on the server notifies of its end.
  */
 #include "lock_tracked.h"
 
@@ -81,7 +81,7 @@ static void delete_silently(unsigned node)
 }
 
 /* SET, EVALSHA, and nothing else, whichever acquire it is. */
-static void test_lock_watched_short_cycle_is_two_commands(void **state)
+static void test_held_watch_short_cycle_is_two_commands(void **state)
 {
     static const int64_t waits[] = {RLK_TRY, 1000, RLK_FOREVER};
     size_t i;
@@ -108,7 +108,7 @@ static void test_lock_watched_short_cycle_is_two_commands(void **state)
 }
 
 /* What lasts is compared once, on each node, and stays held as long as before. */
-static void test_lock_watched_long_one_is_compared_once(void **state)
+static void test_held_watch_compares_once(void **state)
 {
     static const unsigned sizes[] = {1, 3, 5};
     size_t i;
@@ -132,7 +132,7 @@ static void test_lock_watched_long_one_is_compared_once(void **state)
 }
 
 /* Deleted before it is watched: nobody notifies, and it is noticed then. */
-static void test_lock_watched_deleted_before(void **state)
+static void test_held_watch_deleted_before(void **state)
 {
     rlk_lock lock;
 
@@ -150,7 +150,7 @@ static void test_lock_watched_deleted_before(void **state)
 }
 
 /* ... and behind that: at once. */
-static void test_lock_watched_deleted_after(void **state)
+static void test_held_watch_deleted_after(void **state)
 {
     rlk_lock lock;
 
@@ -165,7 +165,7 @@ static void test_lock_watched_deleted_after(void **state)
 }
 
 /* The time is the configuration's. */
-static void test_lock_watched_time_is_configured(void **state)
+static void test_held_watch_time_is_configured(void **state)
 {
     static const int64_t times[] = {1, 2000};
     static const int64_t refused[] = {-1, RLK_TIME_LIMIT_MAX + INT64_C(1)};
@@ -191,7 +191,7 @@ static void test_lock_watched_time_is_configured(void **state)
 }
 
 /* Where the server does not notify, a compare has no use. */
-static void test_lock_watched_without_tracking(void **state)
+static void test_held_watch_without_tracking(void **state)
 {
     rlk_lock lock;
 
@@ -205,7 +205,7 @@ static void test_lock_watched_without_tracking(void **state)
 }
 
 /* A node that others have is not compared; one whose SET is answered late is, when it is. */
-static void test_lock_watched_on_a_quorum(void **state)
+static void test_held_watch_on_a_quorum(void **state)
 {
     rlk_lock lock;
 
@@ -245,7 +245,7 @@ static void test_lock_watched_on_a_quorum(void **state)
 }
 
 /* Beside other commands: renewed before, and asked about at that very moment. */
-static void test_lock_watched_beside_other_commands(void **state)
+static void test_held_watch_beside_other_commands(void **state)
 {
     rlk_holder holder;
     rlk_lock lock;
@@ -278,7 +278,7 @@ static void test_lock_watched_beside_other_commands(void **state)
 }
 
 /* Renewed in the background before the watch begins. */
-static void test_lock_watched_behind_a_renewal(void **state)
+static void test_held_watch_behind_a_renewal(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
@@ -302,7 +302,7 @@ static void test_lock_watched_behind_a_renewal(void **state)
 }
 
 /* What is over before is not compared, and the next lease has its own time. */
-static void test_lock_watched_not_when_it_is_over(void **state)
+static void test_held_watch_not_when_it_is_over(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
@@ -332,7 +332,7 @@ static void test_lock_watched_not_when_it_is_over(void **state)
 }
 
 /* A lease that moves is compared at once by the lock that has it now, and not again. */
-static void test_lock_watched_when_it_moves(void **state)
+static void test_held_watch_when_the_lease_moves(void **state)
 {
     rlk_lock from;
     rlk_lock to;
@@ -353,7 +353,7 @@ static void test_lock_watched_when_it_moves(void **state)
 }
 
 /* No stream at that time: the next one compares. */
-static void test_lock_watched_without_a_stream(void **state)
+static void test_held_watch_without_a_stream(void **state)
 {
     rlk_lock lock;
 
@@ -371,7 +371,7 @@ static void test_lock_watched_without_a_stream(void **state)
 
 /* The next in the queue relies on the watch of the lock that holds the key. Before it begins the
  * server has promised nothing: it is not taken for one that does not notify. */
-static void test_lock_watched_not_yet_is_no_fault_of_the_server(void **state)
+static void test_held_watch_not_yet_is_no_fault_of_the_server(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock locks[2];
@@ -407,7 +407,7 @@ static void test_lock_watched_not_yet_is_no_fault_of_the_server(void **state)
 }
 
 /* Nor while the compare that begins the watch is not answered. */
-static void test_lock_watched_not_answered_is_no_fault_of_the_server(void **state)
+static void test_held_watch_not_answered_is_no_fault_of_the_server(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock locks[2];
@@ -439,20 +439,20 @@ static void test_lock_watched_not_answered_is_no_fault_of_the_server(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_watched_short_cycle_is_two_commands),
-        cmocka_unit_test(test_lock_watched_long_one_is_compared_once),
-        cmocka_unit_test(test_lock_watched_deleted_before),
-        cmocka_unit_test(test_lock_watched_deleted_after),
-        cmocka_unit_test(test_lock_watched_time_is_configured),
-        cmocka_unit_test(test_lock_watched_without_tracking),
-        cmocka_unit_test(test_lock_watched_on_a_quorum),
-        cmocka_unit_test(test_lock_watched_beside_other_commands),
-        cmocka_unit_test(test_lock_watched_behind_a_renewal),
-        cmocka_unit_test(test_lock_watched_not_when_it_is_over),
-        cmocka_unit_test(test_lock_watched_when_it_moves),
-        cmocka_unit_test(test_lock_watched_without_a_stream),
-        cmocka_unit_test(test_lock_watched_not_yet_is_no_fault_of_the_server),
-        cmocka_unit_test(test_lock_watched_not_answered_is_no_fault_of_the_server),
+        cmocka_unit_test(test_held_watch_short_cycle_is_two_commands),
+        cmocka_unit_test(test_held_watch_compares_once),
+        cmocka_unit_test(test_held_watch_deleted_before),
+        cmocka_unit_test(test_held_watch_deleted_after),
+        cmocka_unit_test(test_held_watch_time_is_configured),
+        cmocka_unit_test(test_held_watch_without_tracking),
+        cmocka_unit_test(test_held_watch_on_a_quorum),
+        cmocka_unit_test(test_held_watch_beside_other_commands),
+        cmocka_unit_test(test_held_watch_behind_a_renewal),
+        cmocka_unit_test(test_held_watch_not_when_it_is_over),
+        cmocka_unit_test(test_held_watch_when_the_lease_moves),
+        cmocka_unit_test(test_held_watch_without_a_stream),
+        cmocka_unit_test(test_held_watch_not_yet_is_no_fault_of_the_server),
+        cmocka_unit_test(test_held_watch_not_answered_is_no_fault_of_the_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rounds of an acquire: what a server may answer, when the next one begins, how many commands
- * that is, and what the arguments of a wait mean.
+ * Attempts of an acquire: when the next one begins, how long one takes, how many commands it sends,
+ * which errors end it, and what the argument of a wait means.
  */
 #include "harness.h"
 
@@ -9,75 +9,11 @@
 
 static harness h;
 
-/* ---- Replies to a SET ---- */
-
-static void test_lock_rounds_reply_to_set(void **state)
-{
-    static const struct {
-        const char *reply;
-        rlk_result expected; /* of one attempt */
-        bool undone;         /* it can't be known that it was not executed */
-        bool final;          /* ends a longer wait too */
-    } cases[] = {
-        {HARNESS_OK, RLK_OK, false, true},
-        {HARNESS_NIL, RLK_BUSY, false, false},
-        {"$-1\r\n", RLK_BUSY, false, false},
-        {"*-1\r\n", RLK_E_UNEXPECTED, true, false}, /* fault 113 */
-        {"-LOADING Redis is loading the dataset in memory\r\n", RLK_E_LOADING, false, false},
-        {"-MASTERDOWN Link with MASTER is down\r\n", RLK_E_MASTERDOWN, false, false},
-        {"-MISCONF Redis is configured to save RDB snapshots\r\n", RLK_E_MISCONF, false, false},
-        {"-OOM command not allowed\r\n", RLK_E_OOM, false, false},
-        {"-BUSY Redis is busy running a script\r\n", RLK_E_SCRIPT_BUSY, false, false},
-        {"-MOVED 1 127.0.0.1:1\r\n", RLK_E_MOVED, false, true}, /* fault 97 */
-        {"-ASK 1 127.0.0.1:1\r\n", RLK_E_ASK, false, true},
-        {"-CLUSTERDOWN Hash slot not served\r\n", RLK_E_CLUSTERDOWN, false, false},
-        {"-NOREPLICAS Not enough good replicas\r\n", RLK_E_NOREPLICAS, false, false},
-        {"!13\r\n-MISCONF You.\r\n", RLK_E_SERVER, true, false},
-        {"!12\r\nMISCONF You.\r\n", RLK_E_MISCONF, false, false},
-        {"-SURPRISE of a proxy\r\n", RLK_E_SERVER, true, false},
-        {":1\r\n", RLK_E_UNEXPECTED, true, false},
-        {"+QUEUED\r\n", RLK_E_UNEXPECTED, true, false},
-        {"+NO\r\n", RLK_E_UNEXPECTED, true, false},
-        {"+OX\r\n", RLK_E_UNEXPECTED, true, false},
-        {"$2\r\nOK\r\n", RLK_E_UNEXPECTED, true, false},
-        {"*1\r\n+OK\r\n", RLK_E_UNEXPECTED, true, false},
-        {HARNESS_NOPERM, RLK_E_NOPERM, false, true},
-    };
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
-        rlk_lock lock;
-        rlk_event event;
-        harness_start(&h, 1);
-        harness_lock(&h, &lock, 3000);
-        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        harness_reply(&h, 0, cases[i].reply);
-        if (cases[i].expected == RLK_E_UNEXPECTED) { /* ends the stream: undone on the next */
-            assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 0);
-            harness_advance(&h, RLK_BACKOFF_MIN_MS);
-            assert_int_equal(h.servers[0].kills, 1);
-        }
-        assert_int_equal(h.servers[0].count[HARNESS_RELEASE], cases[i].undone);
-        assert_int_equal(harness_next_event(&h, &event, 0), !cases[i].undone);
-        if (cases[i].undone) {
-            harness_reply(&h, 0, ":0\r\n");
-            assert_true(harness_next_event(&h, &event, 0));
-        }
-        assert_result(event.result, cases[i].expected);
-        assert_result(rlk_lock_close(&lock), cases[i].expected == RLK_OK ? RLK_UNKNOWN : RLK_OK);
-
-        harness_start(&h, 1);
-        harness_lock(&h, &lock, 3000);
-        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        harness_reply(&h, 0, cases[i].reply);
-        assert_int_equal(harness_next_event(&h, &event, 0), cases[i].final);
-    }
-}
-
 /* A final error ends the acquire when it takes the quorum away, not before. */
-static void test_lock_rounds_final_errors_of_a_minority(void **state)
+static void test_acquire_final_errors_of_a_minority(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 3000);
@@ -98,81 +34,18 @@ static void test_lock_rounds_final_errors_of_a_minority(void **state)
     (void)harness_expect(&h, 0, HARNESS_RELEASE);            /* and is being undone */
 }
 
-/* What a raise may answer to an acquire that lost its SET. */
-static void test_lock_rounds_reply_to_the_compare(void **state)
-{
-    static const struct {
-        const char *reply;
-        harness_kind next;
-        bool ends_stream;
-    } cases[] = {
-        {HARNESS_NOT_OURS, HARNESS_SET, false},    /* again */
-        {HARNESS_WRONGTYPE, HARNESS_OTHER, false}, /* no use: nothing of ours is there */
-        {HARNESS_MISCONF, HARNESS_RELEASE, false}, /* ends the round */
-        {":-7\r\n", HARNESS_RELEASE, true},        /* not what the script says */
-        {"+OK\r\n", HARNESS_RELEASE, true},        {":29000\r\n", HARNESS_OTHER, false}, /* ours */
-        {":0\r\n", HARNESS_RELEASE, false}, /* ours, but with no time left of it */
-    };
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
-        rlk_lock lock;
-        harness_start(&h, 1);
-        harness_lock(&h, &lock, 30000);
-        assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-        (void)harness_expect(&h, 0, HARNESS_SET);
-        harness_cut(&h, 0);
-        harness_advance(&h, RLK_BACKOFF_MIN_MS);
-        (void)harness_expect(&h, 0, HARNESS_RAISE);
-        harness_reply(&h, 0, cases[i].reply);
-        if (cases[i].ends_stream)
-            harness_advance(&h, RLK_BACKOFF_MIN_MS);
-        if (cases[i].next == HARNESS_OTHER)
-            harness_expect_quiet(&h, 0);
-        else
-            (void)harness_expect(&h, 0, cases[i].next);
-    }
-}
-
-/* ---- The scripts are gone (faults 7, 8, 73) ---- */
-
-static void test_lock_rounds_undo_meets_noscript(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    unsigned loads;
-    (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    harness_reply(&h, 0, "-SURPRISE\r\n");
-    loads = h.servers[0].loads;
-    harness_reply(&h, 0, HARNESS_NOSCRIPT);
-    assert_int_equal(h.servers[0].loads, loads + 1);
-    (void)harness_expect(&h, 0, HARNESS_RELEASE); /* once more, at once */
-    harness_reply(&h, 0, HARNESS_NOSCRIPT);
-    assert_int_equal(h.servers[0].loads, loads + 1);
-    harness_expect_quiet(&h, 0); /* not in a storm */
-    harness_advance(&h, RLK_RETRY_MAX_MS);
-    harness_reply(&h, 0, HARNESS_NOSCRIPT);
-    harness_reply(&h, 0, ":0\r\n");
-    h.servers[0].automatic = true;
-    assert_true(harness_next_event(&h, &event, 1000));
-    assert_result(event.result, RLK_OK);
-}
-
-/* ---- Retries ---- */
-
 /* Times of the first rounds: a SET per round; answers as given. */
-static unsigned round_times(int64_t *times, unsigned cap, const char *reply, int64_t limit_ms)
+static unsigned attempt_times(int64_t *times, unsigned cap, const char *reply, int64_t limit_ms)
 {
     unsigned rounds = 0;
     int64_t end_ms = h.now_ms + limit_ms;
+
     while (h.now_ms < end_ms && rounds < cap) {
         harness_command *head;
+
         harness_run(&h);
         head = harness_head(harness_link_of(&h, 0));
-        if (head) {
+        if (head != NULL) {
             assert_int_equal(head->kind, HARNESS_SET);
             times[rounds++] = h.now_ms;
             harness_reply(&h, 0, reply);
@@ -183,7 +56,7 @@ static unsigned round_times(int64_t *times, unsigned cap, const char *reply, int
     return rounds;
 }
 
-static void test_lock_rounds_retry_with_jitter_while_somebody_has_it(void **state)
+static void test_acquire_retries_with_jitter_behind_a_holder(void **state)
 {
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
@@ -192,16 +65,18 @@ static void test_lock_rounds_retry_with_jitter_while_somebody_has_it(void **stat
     int64_t least = INT64_MAX;
     int64_t most = 0;
     unsigned i;
+
     (void)state;
     harness_start(&h, 1);
     config.retry_min_ms = 20;
     config.retry_max_ms = 60;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    rounds = round_times(times, COUNT_OF(times), HARNESS_NIL, 20000);
+    rounds = attempt_times(times, COUNT_OF(times), HARNESS_NIL, 20000);
     assert_int_equal(rounds, COUNT_OF(times));
     for (i = 1; i < rounds; i++) {
         int64_t pause = times[i] - times[i - 1];
+
         assert_between(pause, 20, 60);
         least = pause < least ? pause : least;
         most = pause > most ? pause : most;
@@ -210,36 +85,38 @@ static void test_lock_rounds_retry_with_jitter_while_somebody_has_it(void **stat
 }
 
 /* rule 10: back off after every failed round; a holder explains it, and is polled evenly */
-static void test_lock_rounds_back_off_after_failed_ones(void **state)
+static void test_acquire_backs_off_after_failed_attempts(void **state)
 {
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
     int64_t times[8];
     int64_t expected = 100;
     unsigned i;
+
     (void)state;
     harness_start(&h, 1);
     config.retry_min_ms = 100;
     config.retry_max_ms = 100;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    assert_int_equal(round_times(times, 8, HARNESS_MISCONF, 20000), 8);
+    assert_int_equal(attempt_times(times, 8, HARNESS_MISCONF, 20000), 8);
     for (i = 1; i < 8; i++) {
         assert_int_equal(times[i] - times[i - 1], expected);
         expected = expected < 800 ? 2 * expected : 800;
     }
-    assert_int_equal(round_times(times, 1, HARNESS_NIL, 20000), 1);
-    assert_int_equal(round_times(times, 3, HARNESS_NIL, 20000), 3);
+    assert_int_equal(attempt_times(times, 1, HARNESS_NIL, 20000), 1);
+    assert_int_equal(attempt_times(times, 3, HARNESS_NIL, 20000), 3);
     assert_int_equal(times[1] - times[0], 100);
     assert_int_equal(times[2] - times[1], 100);
 }
 
 /* fault 82, one waiter's part: one round, then each of the nodes that are known to be held is asked
  * by one command for its TTL, and the third is left alone */
-static void test_lock_rounds_bounded_commands_of_a_waiter(void **state)
+static void test_acquire_commands_of_a_waiter_are_bounded(void **state)
 {
     rlk_lock lock;
     unsigned node;
+
     (void)state;
     harness_start_automatic(&h, 3);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
@@ -258,13 +135,15 @@ static void test_lock_rounds_bounded_commands_of_a_waiter(void **state)
 }
 
 /* An uncontended cycle is one command each, on each node. */
-static void test_lock_rounds_bounded_commands_of_a_cycle(void **state)
+static void test_acquire_cycle_is_one_command_each(void **state)
 {
     unsigned n;
+
     (void)state;
     for (n = 1; n <= 5; n++) {
         rlk_lock lock;
         unsigned node;
+
         harness_start_automatic(&h, n);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -283,10 +162,11 @@ static void test_lock_rounds_bounded_commands_of_a_cycle(void **state)
 }
 
 /* A try ends after node_timeout_ms, and its SETs are undone. */
-static void test_lock_rounds_one_try_takes_node_ms(void **state)
+static void test_acquire_attempt_takes_node_timeout_ms(void **state)
 {
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
+
     (void)state;
     harness_start(&h, 1);
     config.node_timeout_ms = 123;
@@ -306,13 +186,12 @@ static void test_lock_rounds_one_try_takes_node_ms(void **state)
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
-/* ---- Waiting for nodes ---- */
-
 /* Nothing is connected yet: the acquire waits for it, and does not wait out a backoff. */
-static void test_lock_rounds_wait_for_a_quorum_of_nodes(void **state)
+static void test_acquire_waits_for_a_quorum_of_connections(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     memset(&h.config, 0, sizeof h.config);
     harness_open(&h, 3, 1);
@@ -327,10 +206,11 @@ static void test_lock_rounds_wait_for_a_quorum_of_nodes(void **state)
     assert_result(event.result, RLK_OK);
 }
 
-static void test_lock_rounds_do_not_wait_out_a_backoff(void **state)
+static void test_acquire_does_not_wait_out_a_backoff(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start_automatic(&h, 1);
     h.servers[0].refuses = true;
@@ -343,9 +223,7 @@ static void test_lock_rounds_do_not_wait_out_a_backoff(void **state)
     assert_result(event.result, RLK_OK);
 }
 
-/* ---- Arguments ---- */
-
-static void test_lock_rounds_wait_arguments(void **state)
+static void test_acquire_wait_argument(void **state)
 {
     static const struct {
         int64_t wait_ms;
@@ -362,9 +240,11 @@ static void test_lock_rounds_wait_arguments(void **state)
     size_t i;
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     for (i = 0; i < COUNT_OF(cases); i++) {
         rlk_lock_config config = rlk_lock_config_default();
+
         harness_start_automatic(&h, 1);
         harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
         config.wait_ms = cases[i].config_ms;
@@ -386,21 +266,34 @@ static void test_lock_rounds_wait_arguments(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE); /* held already */
 }
 
+/* A final error of one node of three is none of the acquire's. */
+static void test_acquire_final_error_of_one_node(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 3);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+    harness_reply(&h, 1, HARNESS_NIL);
+    harness_reply(&h, 0, HARNESS_NOPERM);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_BUSY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_rounds_reply_to_set),
-        cmocka_unit_test(test_lock_rounds_final_errors_of_a_minority),
-        cmocka_unit_test(test_lock_rounds_reply_to_the_compare),
-        cmocka_unit_test(test_lock_rounds_undo_meets_noscript),
-        cmocka_unit_test(test_lock_rounds_retry_with_jitter_while_somebody_has_it),
-        cmocka_unit_test(test_lock_rounds_back_off_after_failed_ones),
-        cmocka_unit_test(test_lock_rounds_bounded_commands_of_a_waiter),
-        cmocka_unit_test(test_lock_rounds_bounded_commands_of_a_cycle),
-        cmocka_unit_test(test_lock_rounds_one_try_takes_node_ms),
-        cmocka_unit_test(test_lock_rounds_wait_for_a_quorum_of_nodes),
-        cmocka_unit_test(test_lock_rounds_do_not_wait_out_a_backoff),
-        cmocka_unit_test(test_lock_rounds_wait_arguments),
+        cmocka_unit_test(test_acquire_final_errors_of_a_minority),
+        cmocka_unit_test(test_acquire_retries_with_jitter_behind_a_holder),
+        cmocka_unit_test(test_acquire_backs_off_after_failed_attempts),
+        cmocka_unit_test(test_acquire_commands_of_a_waiter_are_bounded),
+        cmocka_unit_test(test_acquire_cycle_is_one_command_each),
+        cmocka_unit_test(test_acquire_attempt_takes_node_timeout_ms),
+        cmocka_unit_test(test_acquire_waits_for_a_quorum_of_connections),
+        cmocka_unit_test(test_acquire_does_not_wait_out_a_backoff),
+        cmocka_unit_test(test_acquire_wait_argument),
+        cmocka_unit_test(test_acquire_final_error_of_one_node),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What locks make of a stream that the server condemned (faults 92 and 94), or that was dead before
- * the call (fault 115).
+ * Commands of a lock on a stream that the server condemned (faults 92 and 94), or that was dead
+ * before the call (fault 115).
  */
 #include "harness.h"
 
-static harness h;
-
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 
+static harness h;
 static const char *const words[] = {HARNESS_READONLY, NOAUTH};
 static const rlk_result results[] = {RLK_E_READONLY, RLK_E_NOAUTH};
 
@@ -16,18 +15,21 @@ static const rlk_result results[] = {RLK_E_READONLY, RLK_E_NOAUTH};
 static void condemn(const char *reply)
 {
     uint32_t before = rlk_conn_generation(&harness_link_of(&h, 0)->conn);
+
     harness_reply(&h, 0, reply);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_int_equal(rlk_conn_generation(&harness_link_of(&h, 0)->conn), before + 1);
 }
 
 /* One attempt goes on once; then the refusal is the answer. */
-static void test_lock_condemned_one_try(void **state)
+static void test_node_lock_condemned_stream_and_one_attempt(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(words); i++) {
         rlk_lock lock;
+
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
@@ -50,12 +52,14 @@ static void test_lock_condemned_one_try(void **state)
     }
 }
 
-static void test_lock_condemned_waits_go_on(void **state)
+static void test_node_lock_condemned_stream_and_a_waiter(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(words); i++) {
         rlk_lock lock;
+
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
@@ -67,12 +71,14 @@ static void test_lock_condemned_waits_go_on(void **state)
 }
 
 /* Raised anew; and a release that was refused is no earlier release. */
-static void test_lock_condemned_while_held(void **state)
+static void test_node_lock_condemned_stream_while_held(void **state)
 {
     size_t i;
+
     (void)state;
     for (i = 0; i < COUNT_OF(words); i++) {
         rlk_lock lock;
+
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
@@ -102,14 +108,16 @@ static void test_lock_condemned_while_held(void **state)
 
 /* Every lock that is held is compared, also where nobody renews it or notifies of its loss: after a
  * refusal that another lock met, and after rlk_client_reset; not after any other end. */
-static void test_lock_condemned_compares_what_is_held(void **state)
+static void test_node_lock_condemned_stream_compares_what_is_held(void **state)
 {
     int how;
+
     (void)state;
     for (how = 0; how < 3; how++) {
         rlk_lock lock;
         rlk_lock other;
         rlk_holder holder;
+
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_lock_init(&other, h.client, "other", NULL), RLK_OK);
@@ -135,10 +143,11 @@ static void test_lock_condemned_compares_what_is_held(void **state)
 }
 
 /* On several nodes: each has one more try of its own. */
-static void test_lock_condemned_nodes(void **state)
+static void test_node_lock_dead_stream_of_each_node(void **state)
 {
     rlk_lock lock;
     unsigned node;
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 30000);
@@ -157,10 +166,11 @@ static void test_lock_condemned_nodes(void **state)
 }
 
 /* A connection that was down when the call began has none: its failure is the answer (fault 27). */
-static void test_lock_condemned_no_stream_before(void **state)
+static void test_node_lock_no_stream_before_the_call(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -176,13 +186,14 @@ static void test_lock_condemned_no_stream_before(void **state)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_condemned_one_try),
-        cmocka_unit_test(test_lock_condemned_waits_go_on),
-        cmocka_unit_test(test_lock_condemned_while_held),
-        cmocka_unit_test(test_lock_condemned_compares_what_is_held),
-        cmocka_unit_test(test_lock_condemned_nodes),
-        cmocka_unit_test(test_lock_condemned_no_stream_before),
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_node_lock_condemned_stream_and_one_attempt),
+        cmocka_unit_test(test_node_lock_condemned_stream_and_a_waiter),
+        cmocka_unit_test(test_node_lock_condemned_stream_while_held),
+        cmocka_unit_test(test_node_lock_condemned_stream_compares_what_is_held),
+        cmocka_unit_test(test_node_lock_dead_stream_of_each_node),
+        cmocka_unit_test(test_node_lock_no_stream_before_the_call),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The row and the rest of the world: hand-overs in a row are bounded, so that other processes have
- * their turn; and keys that share a bucket of the index, or a hash, share nothing else (watch.c).
+ * Local hand-offs are bounded, so that other processes have their turn.
  */
 #include "lock_tracked.h"
 
 #include <string.h>
-
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 static harness h;
 static rlk_lock locks[8];
@@ -26,9 +23,10 @@ static void start(unsigned clients, unsigned max_handoffs, rlk_lock **buckets, s
 #endif
 }
 
-static void stand(unsigned i, unsigned client, const char *key)
+static void enqueue(unsigned i, unsigned client, const char *key)
 {
     rlk_lock_config config = rlk_lock_config_default();
+
     config.retry_min_ms = 400; /* to be told from the rest */
     config.retry_max_ms = 500;
     config.recheck_max_ms = 1000;
@@ -54,13 +52,15 @@ static void hand_over_until_it_yields(unsigned max_handoffs, unsigned expected, 
 {
     unsigned holder = 0;
     unsigned i;
+
     start(1, max_handoffs, NULL, 0);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
+    enqueue(0, 0, HARNESS_KEY);
+    enqueue(1, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     for (i = 0; i < times * (expected + 1); i++) {
         bool at_once = hands_over(holder, 1 - holder);
+
         assert_int_equal(at_once, i % (expected + 1) != expected);
         if (!at_once) {
             assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
@@ -74,7 +74,7 @@ static void hand_over_until_it_yields(unsigned max_handoffs, unsigned expected, 
     }
 }
 
-static void test_lock_row_yields_after_handoffs(void **state)
+static void test_wait_queue_yields_after_handoffs(void **state)
 {
     (void)state;
     hand_over_until_it_yields(1, 1, 5);
@@ -86,9 +86,9 @@ static void test_lock_row_yields_after_handoffs(void **state)
 /* Three locks want the key, and the first hands it over: the third leaves others their turn. */
 static void stand_until_the_third_yields(void)
 {
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
-    stand(2, 0, HARNESS_KEY);
+    enqueue(0, 0, HARNESS_KEY);
+    enqueue(1, 0, HARNESS_KEY);
+    enqueue(2, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
@@ -107,11 +107,11 @@ static void expect_to_yield(unsigned i, int64_t past_ms)
 
 /* The pause lasts its time: a lock of the client that finds out meanwhile that it has lost the key
  * long ago, and had no part in the hand-overs, neither ends it nor begins it anew. */
-static void test_lock_row_yields_whoever_else_lets_go(void **state)
+static void test_wait_queue_yields_when_another_lock_releases(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
-    stand(4, 0, HARNESS_KEY);
+    enqueue(4, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* nobody is told */
@@ -125,20 +125,21 @@ static void test_lock_row_yields_whoever_else_lets_go(void **state)
 
 /* Who comes first because the one before gave up counts the hand-overs of the whole row, though
  * that one had no part in them: closed while the last release is under way. */
-static void test_lock_row_counts_for_who_comes_first(void **state)
+static void test_wait_queue_counts_for_who_comes_first(void **state)
 {
     unsigned ahead;
     unsigned i;
+
     (void)state;
     for (ahead = 0; ahead < 2; ahead++) { /* of those that waited before the lock was handed over */
         start(1, 1, NULL, 0);
         for (i = 0; i < 2 + 2 * ahead; i++)
-            stand(i, 0, HARNESS_KEY);
+            enqueue(i, 0, HARNESS_KEY);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(hands_over(0, 1));
         for (; i < 4; i++)
-            stand(i, 0, HARNESS_KEY);
+            enqueue(i, 0, HARNESS_KEY);
         harness_serve(&h, 0);
         assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1); /* for safety */
         assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
@@ -150,16 +151,16 @@ static void test_lock_row_counts_for_who_comes_first(void **state)
 }
 
 /* ... and who asks while the lock before is closed, in the middle of its release, counts too. */
-static void test_lock_row_yields_to_others_behind_a_closed_lock(void **state)
+static void test_wait_queue_yields_to_others_behind_a_closed_lock(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
+    enqueue(0, 0, HARNESS_KEY);
+    enqueue(1, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
-    stand(2, 0, HARNESS_KEY);
+    enqueue(2, 0, HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
     assert_result(rlk_lock_close(&locks[1]), RLK_UNKNOWN);
@@ -170,16 +171,16 @@ static void test_lock_row_yields_to_others_behind_a_closed_lock(void **state)
 
 /* ... and so does who asks while the release of the lock before is under way: its nil is of that
  * lock, and PTTL finds the key gone. */
-static void test_lock_row_yields_to_others_behind_a_nil(void **state)
+static void test_wait_queue_yields_to_others_behind_a_nil(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
+    enqueue(0, 0, HARNESS_KEY);
+    enqueue(1, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
-    stand(2, 0, HARNESS_KEY);
+    enqueue(2, 0, HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
     harness_serve(&h, 0);
@@ -189,19 +190,20 @@ static void test_lock_row_yields_to_others_behind_a_nil(void **state)
 }
 
 /* A pause is nobody's turn where the client itself has the key all the while: the count goes on. */
-static void test_lock_row_counts_on_after_a_pause_in_its_own_lease(void **state)
+static void test_wait_queue_counts_on_after_a_pause_in_its_own_lease(void **state)
 {
     unsigned i;
+
     (void)state;
     start(1, 1, NULL, 0);
     for (i = 4; i < 6; i++) {
-        stand(i, 0, HARNESS_KEY);
+        enqueue(i, 0, HARNESS_KEY);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* nobody is told */
     }
     for (i = 0; i < 3; i++)
-        stand(i, 0, HARNESS_KEY);
+        enqueue(i, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
@@ -221,14 +223,15 @@ static void test_lock_row_counts_on_after_a_pause_in_its_own_lease(void **state)
 }
 
 /* Beyond the limit the count is as high as it can be, and does not begin anew. */
-static void test_lock_row_count_has_an_end(void **state)
+static void test_wait_queue_count_has_an_end(void **state)
 {
     unsigned holder = 0;
     unsigned i;
+
     (void)state;
     start(1, 254, NULL, 0);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, HARNESS_KEY);
+    enqueue(0, 0, HARNESS_KEY);
+    enqueue(1, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     for (i = 0; i < 254; i++) {
@@ -237,7 +240,7 @@ static void test_lock_row_count_has_an_end(void **state)
         harness_serve(&h, 0);
         holder = 1 - holder;
     }
-    stand(2, 0, HARNESS_KEY);
+    enqueue(2, 0, HARNESS_KEY);
     assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1); /* for safety */
     assert_result(rlk_release_start(&locks[holder]), RLK_PENDING);
     assert_result(rlk_lock_close(&locks[1 - holder]), RLK_UNKNOWN);
@@ -247,13 +250,14 @@ static void test_lock_row_count_has_an_end(void **state)
 }
 
 /* What is not handed over at once begins the count anew: another process had its turn. */
-static void test_lock_row_counts_hand_overs_in_a_row(void **state)
+static void test_wait_queue_counts_consecutive_hand_offs(void **state)
 {
     unsigned i;
+
     (void)state;
     start(1, 2, NULL, 0);
     for (i = 0; i < 6; i++)
-        stand(i, 0, HARNESS_KEY);
+        enqueue(i, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(hands_over(0, 1));
@@ -271,17 +275,18 @@ static void test_lock_row_counts_hand_overs_in_a_row(void **state)
 #ifndef RLK_RESP2_ONLY
 /* Three locks of one client that are taken again as soon as they are released; a lock of another
  * client has its turn, without its own safety check being what brings it. */
-static void test_lock_row_yields_to_another_process(void **state)
+static void test_wait_queue_yields_to_another_process(void **state)
 {
     rlk_event event;
     unsigned turns = 0;
     unsigned i;
+
     (void)state;
     start(2, 5, NULL, 0);
     h.servers[0].automatic = true;
     for (i = 0; i < 3; i++)
-        stand(i, 0, HARNESS_KEY);
-    stand(3, 1, HARNESS_KEY);
+        enqueue(i, 0, HARNESS_KEY);
+    enqueue(3, 1, HARNESS_KEY);
     do {
         assert_true(harness_next_event(&h, &event, 1000));
         if (event.type == RLK_EV_ACQUIRED && event.lock != &locks[3]) {
@@ -297,9 +302,11 @@ static void test_lock_row_yields_to_another_process(void **state)
     assert_int_equal(turns, 6); /* the first, and five that were handed over */
     assert_true(h.now_ms - HARNESS_START < 200);
 }
+#endif
 
+#ifndef RLK_RESP2_ONLY
 /* While it yields, the server's word is as good as ever. */
-static void test_lock_row_yielding_waiter_is_woken(void **state)
+static void test_wait_queue_yields_until_it_is_notified(void **state)
 {
     (void)state;
     start(1, 1, NULL, 0);
@@ -311,153 +318,24 @@ static void test_lock_row_yielding_waiter_is_woken(void **state)
 }
 #endif
 
-/* ---- The index ---------------------------------------------------------------------------- */
-
-/* Many keys in one bucket, some waiting, some held; each has its own row. */
-static void test_lock_row_keys_in_one_bucket(void **state)
-{
-    static const char *const keys[] = {"a", "b", "c"};
-    rlk_lock *bucket[1];
-    unsigned i;
-    (void)state;
-    start(1, 0, bucket, 1);
-    for (i = 0; i < 3; i++) {
-        stand(i, 0, keys[i]);     /* acquires */
-        stand(3 + i, 0, keys[i]); /* waits for it */
-    }
-    harness_serve(&h, 0);
-    for (i = 0; i < 3; i++)
-        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
-    assert_true(hands_over(1, 4));
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* nobody else was woken */
-    assert_true(hands_over(2, 5));
-    assert_true(hands_over(0, 3));
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
-    /* holders leave the bucket from its middle and its ends */
-    for (i = 3; i < 6; i++) {
-        assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-        harness_serve(&h, 0);
-        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    }
-    assert_null(bucket[0]);
-}
-
-/* One hash: what is told of one wakes the other too, which costs an attempt; but they are two rows,
- * and nobody takes the one for the other. */
-static void test_lock_row_keys_with_one_hash(void **state)
-{
-    static const char *const twins[][2] = {{"costarring", "liquid"}, {"declinate", "macallums"}};
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(twins); i++) {
-        const char *one = twins[i][0];
-        const char *two = twins[i][1];
-        assert_int_equal(rlk_key_hash(RLK_KEY_HASH, one, strlen(one)),
-                         rlk_key_hash(RLK_KEY_HASH, two, strlen(two)));
-        start(1, 0, NULL, 0);
-        harness_put(&h, 0, two, FOREIGN, DAY_MS);
-        stand(0, 0, one);
-        stand(1, 0, two);
-        stand(2, 0, one);
-        harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-        assert_true(hands_over(0, 2));
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them in vain */
-        assert_false(rlk_is_held(&locks[1]));
-        harness_find(&h, &h.servers[0], two)->key[0] = '\0';
-        assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
-        harness_serve(&h, 0);
-        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-        assert_true(rlk_is_held(&locks[1]));
-        assert_true(rlk_is_held(&locks[2]));
-    }
-}
-
-/* Buckets of the caller are his to give, whatever is in them. */
-static void test_lock_row_own_buckets(void **state)
-{
-    rlk_lock *buckets[64];
-    unsigned used = 0;
-    unsigned i;
-    (void)state;
-    memset(buckets, 0x5a, sizeof buckets);
-    start(1, 0, buckets, 64);
-    for (i = 0; i < 64; i++)
-        assert_null(buckets[i]);
-    stand(0, 0, HARNESS_KEY);
-    stand(1, 0, "another");
-    harness_serve(&h, 0);
-    for (i = 0; i < 64; i++)
-        used += buckets[i] != NULL;
-    assert_int_equal(used, 2);
-    for (i = 0; i < COUNT_OF(h.client->own_buckets); i++)
-        assert_true(h.client->own_buckets[i] != &locks[0]);
-}
-
-static void test_lock_row_config_is_checked(void **state)
-{
-    static rlk_lock *buckets[8];
-    static const struct {
-        uint32_t max_handoffs;
-        bool own;
-        size_t len;
-        rlk_result expected;
-    } rows[] = {
-        {0, false, 0, RLK_OK},
-        {1, false, 3, RLK_OK}, /* of no buckets */
-        {254, true, 1, RLK_OK},
-        {255, true, 8, RLK_E_ARGUMENT},
-        {UINT32_MAX, false, 0, RLK_E_ARGUMENT},
-        {0, true, 8, RLK_OK},
-        {0, true, 0, RLK_E_ARGUMENT},
-        {0, true, 3, RLK_E_ARGUMENT},
-        {0, true, 6, RLK_E_ARGUMENT},
-        {0, true, SIZE_MAX, RLK_E_ARGUMENT},
-        {0, true, SIZE_MAX / 2 + 1, RLK_E_ARGUMENT}, /* a power of two */
-    };
-    size_t i;
-    (void)state;
-    start(1, 0, NULL, 0);
-    for (i = 0; i < COUNT_OF(rows); i++) {
-        rlk_client_config config = h.config;
-        rlk_conn *conns[1];
-        rlk_client client;
-        if (rows[i].len == SIZE_MAX / 2 + 1 && SIZE_MAX <= UINT32_MAX)
-            continue; /* there it is one that could be */
-        memset(&client, 0, sizeof client);
-        conns[0] = &harness_link_of(&h, 0)->conn;
-        config.env = h.client->env;
-        config.max_handoffs = rows[i].max_handoffs;
-        config.buckets = rows[i].own ? buckets : NULL;
-        config.buckets_len = rows[i].len;
-        assert_result(rlk_client_init(&client, conns, 1, &config), rows[i].expected);
-        if (rows[i].expected == RLK_OK)
-            assert_int_equal(client.max_handoffs,
-                             rows[i].max_handoffs ? rows[i].max_handoffs : RLK_MAX_HANDOFFS);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_row_yields_after_handoffs),
-        cmocka_unit_test(test_lock_row_yields_whoever_else_lets_go),
-        cmocka_unit_test(test_lock_row_counts_for_who_comes_first),
-        cmocka_unit_test(test_lock_row_yields_to_others_behind_a_closed_lock),
-        cmocka_unit_test(test_lock_row_yields_to_others_behind_a_nil),
-        cmocka_unit_test(test_lock_row_counts_on_after_a_pause_in_its_own_lease),
-        cmocka_unit_test(test_lock_row_count_has_an_end),
-        cmocka_unit_test(test_lock_row_counts_hand_overs_in_a_row),
+        cmocka_unit_test(test_wait_queue_yields_after_handoffs),
+        cmocka_unit_test(test_wait_queue_yields_when_another_lock_releases),
+        cmocka_unit_test(test_wait_queue_counts_for_who_comes_first),
+        cmocka_unit_test(test_wait_queue_yields_to_others_behind_a_closed_lock),
+        cmocka_unit_test(test_wait_queue_yields_to_others_behind_a_nil),
+        cmocka_unit_test(test_wait_queue_counts_on_after_a_pause_in_its_own_lease),
+        cmocka_unit_test(test_wait_queue_count_has_an_end),
+        cmocka_unit_test(test_wait_queue_counts_consecutive_hand_offs),
 #ifndef RLK_RESP2_ONLY
-        cmocka_unit_test(test_lock_row_yields_to_another_process),
-        cmocka_unit_test(test_lock_row_yielding_waiter_is_woken),
+        cmocka_unit_test(test_wait_queue_yields_to_another_process),
 #endif
-        cmocka_unit_test(test_lock_row_keys_in_one_bucket),
-        cmocka_unit_test(test_lock_row_keys_with_one_hash),
-        cmocka_unit_test(test_lock_row_own_buckets),
-        cmocka_unit_test(test_lock_row_config_is_checked),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_wait_queue_yields_until_it_is_notified),
+#endif
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rlk_keep_alive: what it waits for, and when the lease is over.
+ */
+#include "lock_tracked.h"
+
+#include <string.h>
+
+#define TTL 30000
+
+static harness h;
+static rlk_lock subject;
+static unsigned calls;
+
+static int close_at_third(harness *self)
+{
+    (void)self;
+    if (++calls == 3)
+        (void)rlk_lock_close(&subject);
+    return 0;
+}
+
+static void test_blocking_keep_alive_of_a_closed_lock(void **state)
+{
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &subject, 3000);
+    assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+    harness_advance(&h, 1500);
+    calls = 2;
+    h.on_wait = close_at_third;
+    assert_result(rlk_keep_alive(&subject), RLK_E_CLOSED);
+    assert_result(rlk_keep_alive(&subject), RLK_E_CLOSED);
+}
+
+static int reads_left;
+
+/* The lease of 3 s ends at one look at the clock. */
+static int64_t clock_that_jumps(void *context)
+{
+    (void)context;
+    if (reads_left-- == 0)
+        h.now_ms += 3000;
+    return h.now_ms;
+}
+
+static int wait_fails(harness *self)
+{
+    (void)self;
+    return -1;
+}
+
+/* Whichever look at the clock within the call it is at which the lease turns out to be over, and
+ * whether the renewal was not due, done or in doubt: not kept. */
+static void test_blocking_keep_alive_at_the_end_of_the_lease(void **state)
+{
+    static const struct {
+        int64_t age_ms;
+        int (*on_wait)(harness *);
+    } cases[] = {{0, NULL}, {1500, NULL}, {1500, wait_fails}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        unsigned lost = 0;
+        int looks;
+
+        for (looks = 0; looks < 10; looks++) {
+            rlk_result result;
+
+            harness_start_automatic(&h, 1);
+            harness_lock(&h, &subject, 3000);
+            assert_result(rlk_acquire(&subject, RLK_TRY), RLK_OK);
+            harness_advance(&h, cases[i].age_ms);
+            h.servers[0].automatic = cases[i].on_wait == NULL;
+            h.on_wait = cases[i].on_wait;
+            reads_left = looks;
+            h.client->env.now_ms = clock_that_jumps;
+            result = rlk_keep_alive(&subject);
+            reads_left = -1;
+            assert_int_equal(result == RLK_OK, rlk_is_held(&subject));
+            if (result != RLK_OK) {
+                assert_result(result, RLK_LOST);
+                lost++;
+            }
+        }
+        assert_between(lost, 2, 9);
+    }
+}
+
+#ifndef RLK_RESP2_ONLY
+static int64_t held_ms;  /* when `hold` was done, */
+static int64_t lease_ms; /* ... and what was left of the lease */
+
+static void start(unsigned n)
+{
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, n, 1);
+}
+
+static void take(rlk_lock *lock, const char *key, const rlk_lock_config *config)
+{
+    unsigned i;
+
+    assert_result(rlk_lock_init(lock, h.client, key, config), RLK_OK);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    for (i = 0; i < h.nodes; i++)
+        harness_serve(&h, i);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* Held on n nodes, watched there, and all is answered. */
+static void hold(rlk_lock *lock, unsigned n)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    unsigned i;
+
+    config.watch_after_ms = 1;
+    start(n);
+    take(lock, HARNESS_KEY, &config);
+    tracked_watch(&h, 1);
+    for (i = 0; i < n; i++)
+        h.servers[i].count[HARNESS_CHECK] = 0;
+    harness_expect_quiet(&h, n);
+    held_ms = h.now_ms;
+    lease_ms = rlk_remaining_ms(lock);
+}
+
+static void expect_lost(rlk_lock *lock)
+{
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
+    assert_false(rlk_is_held(lock));
+}
+
+static unsigned answer_at; /* wait at which the server answers; 0: never */
+
+static int answer_late(harness *own)
+{
+    if (own->waits == answer_at)
+        harness_serve(own, 0);
+    return 0;
+}
+
+/* It looks for what came, and waits for the look that this causes. */
+static void test_blocking_keep_alive_waits_for_the_check(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    hold(&lock, 1);
+    h.on_wait = answer_late;
+    answer_at = 2;
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
+    assert_int_equal(h.waits, 1); /* a look, and nothing had come */
+    harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+    h.waits = 0;
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
+    assert_int_equal(h.waits, 2);
+    harness_expect_quiet(&h, 0);
+    harness_delete(&h, 0, HARNESS_KEY);
+    h.waits = 0;
+    assert_result(rlk_keep_alive(&lock), RLK_NOT_OWNER);
+    expect_lost(&lock);
+    assert_result(rlk_keep_alive(&lock), RLK_LOST);
+}
+
+/* ... for no longer than one try takes; the lease lasts. */
+static void test_blocking_keep_alive_without_an_answer(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    hold(&lock, 1);
+    h.on_wait = answer_late;
+    answer_at = 0;
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_result(rlk_keep_alive(&lock), RLK_OK);
+    assert_int_equal(h.now_ms - held_ms, RLK_NODE_TIMEOUT_MAX_MS);
+    assert_true(rlk_is_held(&lock));
+}
+
+static unsigned silent; /* the node that is not served */
+
+static int serve_others(harness *own)
+{
+    unsigned i;
+
+    for (i = 0; i < own->nodes; i++)
+        if (i != silent)
+            harness_serve(own, i);
+    return 0;
+}
+
+/* A node of three told of a change, and then says nothing any more, or is gone: what it owes does
+ * not keep the others from being renewed. */
+static void test_blocking_keep_alive_while_a_node_owes_a_check(void **state)
+{
+    unsigned way;
+
+    (void)state;
+    for (way = 0; way < 2; way++) {
+        rlk_lock lock;
+        int64_t begin_ms;
+
+        silent = 3;
+        memset(&h.config, 0, sizeof h.config);
+        tracked_start(&h, 3, 1);
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_OK);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        (void)serve_others(&h);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        begin_ms = h.now_ms;
+        silent = 2;
+        harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+        while (harness_deliver(harness_link_of(&h, 2))) {
+        }
+        (void)harness_expect(&h, 2, HARNESS_CHECK);
+        if (way == 1) {
+            h.servers[2].refuses = true;
+            harness_cut(&h, 2);
+        }
+        h.on_wait = serve_others;
+        while (h.now_ms < begin_ms + INT64_C(2) * TTL) {
+            assert_result(rlk_keep_alive(&lock), RLK_OK);
+            harness_advance(&h, 1000);
+            (void)serve_others(&h);
+        }
+        h.on_wait = NULL;
+    }
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocking_keep_alive_of_a_closed_lock),
+        cmocka_unit_test(test_blocking_keep_alive_at_the_end_of_the_lease),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_blocking_keep_alive_waits_for_the_check),
+        cmocka_unit_test(test_blocking_keep_alive_without_an_answer),
+        cmocka_unit_test(test_blocking_keep_alive_while_a_node_owes_a_check),
+#endif
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A client's environment: a process that forked, and a clock that goes back.
+ */
+#include "harness.h"
+
+#include <string.h>
+
+static harness h;
+
+/* fault 45: the child of a fork is refused in every call */
+static void test_fault_45_child_is_refused(void **state)
+{
+    rlk_lock lock;
+    rlk_lock fresh;
+    rlk_holder holders[1];
+    rlk_event event;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    harness_serve(&h, 0); /* an event to pull */
+    h.forked = true;
+    assert_false(rlk_is_held(&lock));
+    assert_false(rlk_is_held_at(&lock, h.now_ms));
+    assert_int_equal(rlk_remaining_ms(&lock), 0);
+    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_FORKED);
+    assert_result(rlk_release_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_extend_start(&lock, 1), RLK_E_FORKED);
+    assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_E_FORKED);
+    assert_result(rlk_check_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_query_start(&lock, holders, 1), RLK_E_FORKED);
+    assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
+    assert_result(rlk_keep_alive(&lock), RLK_E_FORKED);
+    assert_result(rlk_cancel(&lock), RLK_E_FORKED);
+    assert_result(rlk_lock_init(&fresh, h.client, "x", NULL), RLK_E_FORKED);
+    assert_result(rlk_client_reset(h.client), RLK_E_FORKED);
+    assert_false(rlk_client_next_event(h.client, &event));
+    assert_true(rlk_client_deadline(h.client) == RLK_NEVER);
+    rlk_client_tick(h.client);
+    harness_expect_quiet(&h, 0);
+    h.forked = false; /* the parent goes on */
+    harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_client_reset(NULL), RLK_E_ARGUMENT);
+}
+
+/* A clock that goes back is not followed (fault 87). */
+static void test_fault_87_backward_clock(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    harness_advance(&h, 29000);
+    h.now_ms -= 20000;
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303 - 29000);
+    assert_result(rlk_renew_start(&lock, 30000), RLK_PENDING);
+    assert_int_equal(harness_expect(&h, 0, HARNESS_RAISE)->ms, 30000);
+    harness_reply(&h, 0, ":30000\r\n");
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303); /* of the clock as it was taken */
+    h.now_ms += 20000;
+    assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
+}
+
+/* In a child a lock is closed, its memory goes, and then the client is. */
+static void test_fault_45_child_closes_all(void **state)
+{
+    static rlk_lock lock;
+
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    h.forked = true;
+    assert_result(rlk_lock_close(&lock), RLK_E_FORKED);
+    memset(&lock, 0xa5, sizeof lock);
+    rlk_client_close(h.client);
+    h.forked = false;
+    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
+}
+
+static void test_clock_without_fork_check(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start_automatic(&h, 1);
+    h.client->env.same_process = NULL;
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_release(&lock), RLK_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fault_45_child_is_refused),
+        cmocka_unit_test(test_fault_87_backward_clock),
+        cmocka_unit_test(test_fault_45_child_closes_all),
+        cmocka_unit_test(test_clock_without_fork_check),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

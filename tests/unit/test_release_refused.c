@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A release that a server refuses.
+ */
+#include "harness.h"
+
+static harness h;
+
+/* Refused until the deadline by every node that is open: the refusal, not UNKNOWN. */
+static void test_release_refused_to_the_deadline(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    for (n = 1; n <= 3; n += 2) {
+        rlk_lock lock;
+        rlk_event event;
+        unsigned node;
+
+        harness_start(&h, n);
+        harness_held(&h, &lock, 30000);
+        assert_result(rlk_release_start(&lock), RLK_PENDING);
+        for (node = 0; node < n; node++) {
+            h.servers[node].fails = HARNESS_MISCONF;
+            h.servers[node].automatic = true;
+        }
+        assert_false(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS - 1));
+        assert_true(harness_next_event(&h, &event, 1));
+        assert_result(event.result, RLK_E_MISCONF);
+        assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
+    }
+}
+
+/* A driver tells that the stream has ended, and has not ticked yet: what is due is done at the next
+ * tick, and is no deadline that stays in the past. */
+static void test_release_repeated_when_the_stream_ends_before_the_tick(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    harness_reply(&h, 0, HARNESS_MISCONF); /* again in a while */
+    h.now_ms += RLK_RETRY_MAX_MS;
+    harness_cut(&h, 0);
+    assert_true(rlk_client_deadline(h.client) > h.now_ms);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, RLK_BACKOFF_MIN_MS + 1));
+    assert_result(event.result, RLK_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_release_refused_to_the_deadline),
+        cmocka_unit_test(test_release_repeated_when_the_stream_ends_before_the_tick),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
