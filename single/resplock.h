@@ -4205,25 +4205,32 @@ enum {
 };
 
 /* conn_step.flags */
-#define CONN_STEP_BARRIER  0x01u /* waits until all earlier replies were read */
-#define CONN_STEP_OPTIONAL 0x02u /* an error is tolerated */
-#define CONN_STEP_SECRET   0x04u /* the command has the password in it */
-#define CONN_STEP_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
+#define CONN_STEP_OPTIONAL 0x01u /* an error is tolerated */
+#define CONN_STEP_SECRET   0x02u /* the command has the password in it */
+#define CONN_STEP_EXTRA    0x04u /* left out where the peer hangs up at what it does not know */
 
 typedef struct conn_step {
     const char *name;
-    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
-    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
-    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: ignored */
-    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    /* Writes the command. RLK_OK; with nothing written the step is skipped. RLK_PENDING: it waits
+     * until all earlier replies were read. Or why the attempt fails. */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer);
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);  /* NULL: ignored */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply); /* NULL: any will do */
     uint8_t flags;
 } conn_step;
 
 /* Name of CONN_STEP_SCRIPTS. */
 #define CONN_SCRIPT_LOAD "SCRIPT LOAD"
 
+/* Begins a command: writes the words of `words`, which one space each separates. `more` arguments
+ * follow. */
+RLKI_API void rlki_step_command(rlk_resp_writer *writer, const char *words, uint32_t more);
+
 /* Writes one argument of a command. */
 RLKI_API void rlki_step_word(rlk_resp_writer *writer, const char *word);
+
+/* RLK_OK if the reply is a simple string, else what it says instead. */
+RLKI_API rlk_result rlki_step_simple(const rlk_reply *reply);
 
 #endif
 
@@ -4231,9 +4238,42 @@ RLKI_API void rlki_step_word(rlk_resp_writer *writer, const char *word);
 
 #include <string.h>
 
+/* Length of the word at the beginning of a text. */
+static size_t step_word_len(const char *text)
+{
+    size_t n = 0;
+
+    while (text[n] != ' ' && text[n] != '\0')
+        n++;
+    return n;
+}
+
+void rlki_step_command(rlk_resp_writer *writer, const char *words, uint32_t more)
+{
+    const char *at;
+
+    for (at = words; *at != '\0'; at++)
+        if (*at == ' ')
+            more++;
+    rlk_resp_put_command(writer, more + 1);
+    do {
+        size_t n = step_word_len(words);
+
+        rlk_resp_put_bulk(writer, words, n);
+        words += n;
+    } while (*words++ != '\0');
+}
+
 void rlki_step_word(rlk_resp_writer *writer, const char *word)
 {
     rlk_resp_put_bulk(writer, word, strlen(word));
+}
+
+rlk_result rlki_step_simple(const rlk_reply *reply)
+{
+    if (reply->error != RLK_OK)
+        return reply->error;
+    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
 }
 
 /* ==== src/net/login.h ====
@@ -4345,12 +4385,6 @@ size_t rlki_login_room(const rlk_url *url)
 
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
-/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
-static bool login_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_HELLO) == 0;
-}
-
 /* The default user is who gives no name: so servers before Redis 6, which know no names, take him
  * too (fault 101). */
 static bool login_has_name(const rlki_login *login)
@@ -4359,17 +4393,22 @@ static bool login_has_name(const rlki_login *login)
            !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
 }
 
+/* Unless HELLO did it: while that is not known, it waits. */
 static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
-    rlk_result result = rlki_login_ask(conn, &login);
+    rlk_result result;
     bool named;
 
+    if ((conn->server & RLK_SERVER_HELLO) != 0)
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    result = rlki_login_ask(conn, &login);
     if (result != RLK_OK || !login.wanted)
         return result;
     named = login_has_name(&login);
-    rlk_resp_put_command(writer, named ? 3 : 2);
-    rlki_step_word(writer, "AUTH");
+    rlki_step_command(writer, "AUTH", named ? 2 : 1);
     if (named) {
         rlki_login_put_user(writer, &login);
         conn->server |= RLK_SERVER_NAMED;
@@ -4387,13 +4426,11 @@ static rlk_result login_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_E_SERVER)
         return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
-    if (reply->error != RLK_OK)
-        return reply->error;
-    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+    return rlki_step_simple(reply);
 }
 
 RLKI_API const conn_step rlki_step_auth = {
-    "AUTH", login_needed, login_encode, NULL, login_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+    "AUTH", login_encode, NULL, login_reply, CONN_STEP_SECRET,
 };
 
 /* ==== src/net/conn_config.c ====
@@ -4879,11 +4916,6 @@ rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identi
     return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
 }
 
-static bool fence_needed(const rlk_conn *conn)
-{
-    return (conn->flags & CONN_FENCE_DUE) != 0;
-}
-
 static void fence_done(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
@@ -4894,17 +4926,20 @@ static void fence_done(rlk_conn *conn)
 
 static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlki_fence fence = rlki_fence_decide(&conn->old, &conn->identity);
+    rlki_fence fence;
     bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
 
+    if ((conn->flags & CONN_FENCE_DUE) == 0)
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    fence = rlki_fence_decide(&conn->old, &conn->identity);
     if (fence == RLKI_FENCE_GONE)
         fence_done(conn);
     if (fence != RLKI_FENCE_KILL && fence != RLKI_FENCE_KILL_ADDR)
         return RLK_OK;
     by_id = fence == RLKI_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
-    rlk_resp_put_command(writer, fence == RLKI_FENCE_KILL_ADDR && by_id ? 6 : 4);
-    rlki_step_word(writer, "CLIENT");
-    rlki_step_word(writer, "KILL");
+    rlki_step_command(writer, "CLIENT KILL", fence == RLKI_FENCE_KILL_ADDR && by_id ? 4 : 2);
     if (by_id) {
         rlki_step_word(writer, "ID");
         rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
@@ -4945,8 +4980,7 @@ static rlk_result fence_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_fence = {
-    "CLIENT KILL", fence_needed, fence_encode,
-    NULL,          fence_reply,  CONN_STEP_BARRIER | CONN_STEP_EXTRA,
+    "CLIENT KILL", fence_encode, NULL, fence_reply, CONN_STEP_EXTRA,
 };
 
 /* ==== src/net/handshake.h ====
@@ -5083,9 +5117,7 @@ static bool info_byte(rlk_conn *conn, uint8_t byte)
 static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)conn;
-    rlk_resp_put_command(writer, 2);
-    rlki_step_word(writer, "INFO");
-    rlki_step_word(writer, "server");
+    rlki_step_command(writer, "INFO server", 0);
     return RLK_OK;
 }
 
@@ -5118,7 +5150,7 @@ static rlk_result info_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_info = {
-    "INFO", NULL, info_encode, info_token, info_reply, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "INFO", info_encode, info_token, info_reply, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 /* ==== src/net/hello.c ====
@@ -5149,22 +5181,18 @@ enum {
 #define HELLO_FLY     "fly_version"
 #define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
 
-static bool hello_needed(const rlk_conn *conn)
-{
-    return !conn_is_resp2_only(conn);
-}
-
 static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
-    rlk_result result = rlki_login_ask(conn, &login);
+    rlk_result result;
 
+    if (conn_is_resp2_only(conn))
+        return RLK_OK;
+    result = rlki_login_ask(conn, &login);
     if (result != RLK_OK)
         return result;
-    rlk_resp_put_command(writer,
-                         2u + (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
-    rlki_step_word(writer, "HELLO");
-    rlki_step_word(writer, "3");
+    rlki_step_command(writer, "HELLO 3",
+                      (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
     if (login.wanted) {
         rlki_step_word(writer, "AUTH");
         if (login.texts.user_len != 0)
@@ -5276,8 +5304,7 @@ static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_hello = {
-    "HELLO",     hello_needed, hello_encode,
-    hello_token, hello_reply,  CONN_STEP_SECRET | CONN_STEP_EXTRA,
+    "HELLO", hello_encode, hello_token, hello_reply, CONN_STEP_SECRET | CONN_STEP_EXTRA,
 };
 
 #endif /* RLK_RESP2_ONLY */
@@ -5480,16 +5507,12 @@ bool rlki_script_may_eval(const rlk_conn *conn)
     return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
-static bool script_load_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_NO_LOAD) == 0;
-}
-
 /* Only begins: their bytes are no part of tx. */
 static rlk_result script_load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
-    conn->scripts.next = 0;
+    if ((conn->server & RLK_SERVER_NO_LOAD) == 0)
+        conn->scripts.next = 0;
     return RLK_OK;
 }
 
@@ -5509,7 +5532,8 @@ static rlk_result script_load_reply(rlk_conn *conn, const rlk_reply *reply)
 
 static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
+    if (rlki_script_may_eval(conn))
+        rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
@@ -5540,20 +5564,19 @@ static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
     return RLK_OK;
 }
 
-/* While the answers before it are not known, yes: and then the barrier waits for them. */
-static bool script_eval_needed(const rlk_conn *conn)
-{
-    return rlki_script_may_eval(conn) &&
-           (conn->ring.used != 0 ||
-            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
-}
-
-/* Without further arguments the script only probes, and touches no key. Proxies want one to route
- * by; where it was not asked for, none: the user may have keys of his own only. */
+/* Waits, because the answers before it say whether it is needed. Without further arguments the
+ * script only probes, and touches no key. Proxies want one to route by; where it was not asked for,
+ * none: the user may have keys of his own only. */
 static rlk_result script_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
 
+    if (!rlki_script_may_eval(conn))
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    if ((conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) != RLK_SERVER_NO_LOAD)
+        return RLK_OK;
     rlk_resp_put_command(writer, keyless ? 3 : 4);
     rlk_conn_put_script(conn, writer);
     rlk_resp_put_integer(writer, keyless ? 0 : 1);
@@ -5573,16 +5596,15 @@ static rlk_result script_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_scripts = {
-    CONN_SCRIPT_LOAD, script_load_needed, script_load_encode, NULL, script_load_reply, 0,
+    CONN_SCRIPT_LOAD, script_load_encode, NULL, script_load_reply, 0,
 };
 
 RLKI_API const conn_step rlki_step_probe = {
-    "EVALSHA", rlki_script_may_eval, script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
+    "EVALSHA", script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
 };
 
 RLKI_API const conn_step rlki_step_eval = {
-    "SCRIPT LOAD, EVAL", script_eval_needed, script_eval_encode, NULL,
-    script_eval_reply,   CONN_STEP_BARRIER,
+    "SCRIPT LOAD, EVAL", script_eval_encode, NULL, script_eval_reply, 0,
 };
 
 /* ==== src/net/send.h ====
@@ -5899,50 +5921,33 @@ void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms)
 
 /* ---- CLIENT SETNAME ------------------------------------------------------------------ */
 
-static bool session_setname_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL;
-}
-
+/* HELLO sets the name too. */
 static rlk_result session_setname_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_command(writer, 3);
-    rlki_step_word(writer, "CLIENT");
-    rlki_step_word(writer, "SETNAME");
-    rlki_step_word(writer, conn->client_name);
+    if ((conn->server & RLK_SERVER_HELLO) == 0 && conn->client_name != NULL) {
+        rlki_step_command(writer, "CLIENT SETNAME", 1);
+        rlki_step_word(writer, conn->client_name);
+    }
     return RLK_OK;
 }
 
 RLKI_API const conn_step rlki_step_setname = {
-    "CLIENT SETNAME",
-    session_setname_needed,
-    session_setname_encode,
-    NULL,
-    NULL,
-    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT SETNAME", session_setname_encode, NULL, NULL, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 /* ---- CLIENT TRACKING ----------------------------------------------------------------- */
 
 #ifndef RLK_RESP2_ONLY
 
-static bool session_tracking_needed(const rlk_conn *conn)
-{
-    return conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0;
-}
-
 /* NOLOOP: no pushes for what this connection changes itself. Dragonfly takes it, and then sends no
  * pushes at all. */
 static rlk_result session_tracking_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    bool noloop = (conn->server & RLK_SERVER_DRAGONFLY) == 0;
-
-    rlk_resp_put_command(writer, noloop ? 4 : 3);
-    rlki_step_word(writer, "CLIENT");
-    rlki_step_word(writer, "TRACKING");
-    rlki_step_word(writer, "ON");
-    if (noloop)
-        rlki_step_word(writer, "NOLOOP");
+    if (conn->protocol == 3 && (conn->flags & CONN_NO_TRACKING) == 0)
+        rlki_step_command(writer,
+                          (conn->server & RLK_SERVER_DRAGONFLY) != 0 ? "CLIENT TRACKING ON"
+                                                                     : "CLIENT TRACKING ON NOLOOP",
+                          0);
     return RLK_OK;
 }
 
@@ -5954,9 +5959,11 @@ static rlk_result session_tracking_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 RLKI_API const conn_step rlki_step_tracking = {
-    "CLIENT TRACKING",       session_tracking_needed,
-    session_tracking_encode, NULL,
-    session_tracking_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT TRACKING",
+    session_tracking_encode,
+    NULL,
+    session_tracking_reply,
+    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 #endif /* RLK_RESP2_ONLY */
@@ -5980,17 +5987,10 @@ bool rlk_conn_missed(rlk_conn *conn)
 
 /* ---- CLIENT ID ----------------------------------------------------------------------- */
 
-static bool session_client_id_needed(const rlk_conn *conn)
-{
-    return conn->identity.client_id == 0;
-}
-
 static rlk_result session_client_id_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    (void)conn;
-    rlk_resp_put_command(writer, 2);
-    rlki_step_word(writer, "CLIENT");
-    rlki_step_word(writer, "ID");
+    if (conn->identity.client_id == 0)
+        rlki_step_command(writer, "CLIENT ID", 0);
     return RLK_OK;
 }
 
@@ -6002,22 +6002,21 @@ static rlk_result session_client_id_reply(rlk_conn *conn, const rlk_reply *reply
 }
 
 RLKI_API const conn_step rlki_step_client_id = {
-    "CLIENT ID", session_client_id_needed, session_client_id_encode,
-    NULL,        session_client_id_reply,  CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "CLIENT ID",
+    session_client_id_encode,
+    NULL,
+    session_client_id_reply,
+    CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };
 
 /* ---- SELECT -------------------------------------------------------------------------- */
 
-static bool session_select_needed(const rlk_conn *conn)
-{
-    return conn->url.db != 0;
-}
-
 static rlk_result session_select_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_command(writer, 2);
-    rlki_step_word(writer, "SELECT");
-    rlk_resp_put_integer(writer, (int64_t)conn->url.db);
+    if (conn->url.db != 0) {
+        rlki_step_command(writer, "SELECT", 1);
+        rlk_resp_put_integer(writer, (int64_t)conn->url.db);
+    }
     return RLK_OK;
 }
 
@@ -6028,13 +6027,11 @@ static rlk_result session_select_reply(rlk_conn *conn, const rlk_reply *reply)
     (void)conn;
     if (reply->error == RLK_E_SERVER || reply->error == RLK_E_UNSUPPORTED)
         return RLK_E_DATABASE;
-    if (reply->error != RLK_OK)
-        return reply->error;
-    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+    return rlki_step_simple(reply);
 }
 
 RLKI_API const conn_step rlki_step_select = {
-    "SELECT", session_select_needed, session_select_encode, NULL, session_select_reply, 0,
+    "SELECT", session_select_encode, NULL, session_select_reply, 0,
 };
 
 /* ==== src/net/handshake.c ====
@@ -6076,18 +6073,12 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     rlk_resp_writer writer;
     bool plain = (conn->flags & CONN_PLAIN) != 0;
 
-    if ((plain && (step->flags & CONN_STEP_EXTRA) != 0) ||
-        (step->needed != NULL && !step->needed(conn))) {
-        conn->step++;
-        return true;
-    }
-    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring.used != 0)
-        return false;
     /* What keeps a script back keeps all else back too. */
     if (rlki_transmit_has_segment(conn) || rlki_ring_is_full(conn))
         return false;
     rlki_transmit_writer(conn, &writer);
-    *result = step->encode(conn, &writer);
+    if (!plain || (step->flags & CONN_STEP_EXTRA) == 0)
+        *result = step->encode(conn, &writer);
     if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
         rlki_wipe(writer.buf, writer.cap);
         if (conn->tx.end != 0)
@@ -6114,7 +6105,7 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
     do
         rlki_send_flush(conn); /* scripts */
     while (conn->step < CONN_STEPS && handshake_send(conn, &result));
-    return result;
+    return result < 0 ? result : RLK_OK;
 }
 
 /* What was not acknowledged yet is not wiped yet: a driver may report a reply before it
@@ -6195,6 +6186,9 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
         return 0;
     if (conn->ring.used != 0)
         return (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
+    /* Answered before the driver has acknowledged all of it. */
+    if (rlki_transmit_has_segment(conn))
+        return CONN_STEP_SCRIPTS + 1u;
     return (uint8_t)(conn->step + 1u);
 }
 

@@ -32,11 +32,6 @@ rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identi
     return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
 }
 
-static bool fence_needed(const rlk_conn *conn)
-{
-    return (conn->flags & CONN_FENCE_DUE) != 0;
-}
-
 static void fence_done(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
@@ -47,17 +42,20 @@ static void fence_done(rlk_conn *conn)
 
 static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlki_fence fence = rlki_fence_decide(&conn->old, &conn->identity);
+    rlki_fence fence;
     bool by_id; /* too; Dragonfly takes one filter only, and the address is the one that lasts */
 
+    if ((conn->flags & CONN_FENCE_DUE) == 0)
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    fence = rlki_fence_decide(&conn->old, &conn->identity);
     if (fence == RLKI_FENCE_GONE)
         fence_done(conn);
     if (fence != RLKI_FENCE_KILL && fence != RLKI_FENCE_KILL_ADDR)
         return RLK_OK;
     by_id = fence == RLKI_FENCE_KILL || (conn->server & RLK_SERVER_DRAGONFLY) == 0;
-    rlk_resp_put_command(writer, fence == RLKI_FENCE_KILL_ADDR && by_id ? 6 : 4);
-    rlki_step_word(writer, "CLIENT");
-    rlki_step_word(writer, "KILL");
+    rlki_step_command(writer, "CLIENT KILL", fence == RLKI_FENCE_KILL_ADDR && by_id ? 4 : 2);
     if (by_id) {
         rlki_step_word(writer, "ID");
         rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
@@ -98,6 +96,5 @@ static rlk_result fence_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_fence = {
-    "CLIENT KILL", fence_needed, fence_encode,
-    NULL,          fence_reply,  CONN_STEP_BARRIER | CONN_STEP_EXTRA,
+    "CLIENT KILL", fence_encode, NULL, fence_reply, CONN_STEP_EXTRA,
 };

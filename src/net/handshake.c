@@ -52,18 +52,12 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     rlk_resp_writer writer;
     bool plain = (conn->flags & CONN_PLAIN) != 0;
 
-    if ((plain && (step->flags & CONN_STEP_EXTRA) != 0) ||
-        (step->needed != NULL && !step->needed(conn))) {
-        conn->step++;
-        return true;
-    }
-    if ((step->flags & CONN_STEP_BARRIER) != 0 && conn->ring.used != 0)
-        return false;
     /* What keeps a script back keeps all else back too. */
     if (rlki_transmit_has_segment(conn) || rlki_ring_is_full(conn))
         return false;
     rlki_transmit_writer(conn, &writer);
-    *result = step->encode(conn, &writer);
+    if (!plain || (step->flags & CONN_STEP_EXTRA) == 0)
+        *result = step->encode(conn, &writer);
     if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
         rlki_wipe(writer.buf, writer.cap);
         if (conn->tx.end != 0)
@@ -90,7 +84,7 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
     do
         rlki_send_flush(conn); /* scripts */
     while (conn->step < CONN_STEPS && handshake_send(conn, &result));
-    return result;
+    return result < 0 ? result : RLK_OK;
 }
 
 /* What was not acknowledged yet is not wiped yet: a driver may report a reply before it
@@ -171,5 +165,8 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
         return 0;
     if (conn->ring.used != 0)
         return (uint8_t)(rlki_ring_kind(conn, 0) + 1u);
+    /* Answered before the driver has acknowledged all of it. */
+    if (rlki_transmit_has_segment(conn))
+        return CONN_STEP_SCRIPTS + 1u;
     return (uint8_t)(conn->step + 1u);
 }

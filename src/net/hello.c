@@ -32,22 +32,18 @@ enum {
 #define HELLO_FLY     "fly_version"
 #define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
 
-static bool hello_needed(const rlk_conn *conn)
-{
-    return !conn_is_resp2_only(conn);
-}
-
 static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
-    rlk_result result = rlki_login_ask(conn, &login);
+    rlk_result result;
 
+    if (conn_is_resp2_only(conn))
+        return RLK_OK;
+    result = rlki_login_ask(conn, &login);
     if (result != RLK_OK)
         return result;
-    rlk_resp_put_command(writer,
-                         2u + (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
-    rlki_step_word(writer, "HELLO");
-    rlki_step_word(writer, "3");
+    rlki_step_command(writer, "HELLO 3",
+                      (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
     if (login.wanted) {
         rlki_step_word(writer, "AUTH");
         if (login.texts.user_len != 0)
@@ -159,8 +155,7 @@ static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_hello = {
-    "HELLO",     hello_needed, hello_encode,
-    hello_token, hello_reply,  CONN_STEP_SECRET | CONN_STEP_EXTRA,
+    "HELLO", hello_encode, hello_token, hello_reply, CONN_STEP_SECRET | CONN_STEP_EXTRA,
 };
 
 #endif /* RLK_RESP2_ONLY */

@@ -74,9 +74,7 @@ static bool info_byte(rlk_conn *conn, uint8_t byte)
 static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)conn;
-    rlk_resp_put_command(writer, 2);
-    rlki_step_word(writer, "INFO");
-    rlki_step_word(writer, "server");
+    rlki_step_command(writer, "INFO server", 0);
     return RLK_OK;
 }
 
@@ -109,5 +107,5 @@ static rlk_result info_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_info = {
-    "INFO", NULL, info_encode, info_token, info_reply, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
+    "INFO", info_encode, info_token, info_reply, CONN_STEP_OPTIONAL | CONN_STEP_EXTRA,
 };

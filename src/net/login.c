@@ -82,12 +82,6 @@ size_t rlki_login_room(const rlk_url *url)
 
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
-/* Unless HELLO did it; while that is not known, yes: and then the barrier waits for its reply. */
-static bool login_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_HELLO) == 0;
-}
-
 /* The default user is who gives no name: so servers before Redis 6, which know no names, take him
  * too (fault 101). */
 static bool login_has_name(const rlki_login *login)
@@ -96,17 +90,22 @@ static bool login_has_name(const rlki_login *login)
            !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
 }
 
+/* Unless HELLO did it: while that is not known, it waits. */
 static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
-    rlk_result result = rlki_login_ask(conn, &login);
+    rlk_result result;
     bool named;
 
+    if ((conn->server & RLK_SERVER_HELLO) != 0)
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    result = rlki_login_ask(conn, &login);
     if (result != RLK_OK || !login.wanted)
         return result;
     named = login_has_name(&login);
-    rlk_resp_put_command(writer, named ? 3 : 2);
-    rlki_step_word(writer, "AUTH");
+    rlki_step_command(writer, "AUTH", named ? 2 : 1);
     if (named) {
         rlki_login_put_user(writer, &login);
         conn->server |= RLK_SERVER_NAMED;
@@ -124,11 +123,9 @@ static rlk_result login_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     if (reply->error == RLK_E_SERVER)
         return (conn->server & RLK_SERVER_NAMED) != 0 ? RLK_E_USER : RLK_E_AUTH;
-    if (reply->error != RLK_OK)
-        return reply->error;
-    return reply->type == RLK_RESP_SIMPLE ? RLK_OK : RLK_E_UNEXPECTED;
+    return rlki_step_simple(reply);
 }
 
 const conn_step rlki_step_auth = {
-    "AUTH", login_needed, login_encode, NULL, login_reply, CONN_STEP_BARRIER | CONN_STEP_SECRET,
+    "AUTH", login_encode, NULL, login_reply, CONN_STEP_SECRET,
 };

@@ -26,16 +26,12 @@ bool rlki_script_may_eval(const rlk_conn *conn)
     return conn->scripts.count != 0 && conn->scripts.all[0].probe != NULL;
 }
 
-static bool script_load_needed(const rlk_conn *conn)
-{
-    return (conn->server & RLK_SERVER_NO_LOAD) == 0;
-}
-
 /* Only begins: their bytes are no part of tx. */
 static rlk_result script_load_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     (void)writer;
-    conn->scripts.next = 0;
+    if ((conn->server & RLK_SERVER_NO_LOAD) == 0)
+        conn->scripts.next = 0;
     return RLK_OK;
 }
 
@@ -55,7 +51,8 @@ static rlk_result script_load_reply(rlk_conn *conn, const rlk_reply *reply)
 
 static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
-    rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
+    if (rlki_script_may_eval(conn))
+        rlk_resp_put_raw(writer, conn->scripts.all[0].probe, strlen(conn->scripts.all[0].probe));
     return RLK_OK;
 }
 
@@ -86,20 +83,19 @@ static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
     return RLK_OK;
 }
 
-/* While the answers before it are not known, yes: and then the barrier waits for them. */
-static bool script_eval_needed(const rlk_conn *conn)
-{
-    return rlki_script_may_eval(conn) &&
-           (conn->ring.used != 0 ||
-            (conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) == RLK_SERVER_NO_LOAD);
-}
-
-/* Without further arguments the script only probes, and touches no key. Proxies want one to route
- * by; where it was not asked for, none: the user may have keys of his own only. */
+/* Waits, because the answers before it say whether it is needed. Without further arguments the
+ * script only probes, and touches no key. Proxies want one to route by; where it was not asked for,
+ * none: the user may have keys of his own only. */
 static rlk_result script_eval_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     bool keyless = (conn->server & RLK_SERVER_EVAL) != 0;
 
+    if (!rlki_script_may_eval(conn))
+        return RLK_OK;
+    if (conn->ring.used != 0)
+        return RLK_PENDING;
+    if ((conn->server & (RLK_SERVER_NO_LOAD | RLK_SERVER_EVALSHA)) != RLK_SERVER_NO_LOAD)
+        return RLK_OK;
     rlk_resp_put_command(writer, keyless ? 3 : 4);
     rlk_conn_put_script(conn, writer);
     rlk_resp_put_integer(writer, keyless ? 0 : 1);
@@ -119,14 +115,13 @@ static rlk_result script_eval_reply(rlk_conn *conn, const rlk_reply *reply)
 }
 
 const conn_step rlki_step_scripts = {
-    CONN_SCRIPT_LOAD, script_load_needed, script_load_encode, NULL, script_load_reply, 0,
+    CONN_SCRIPT_LOAD, script_load_encode, NULL, script_load_reply, 0,
 };
 
 const conn_step rlki_step_probe = {
-    "EVALSHA", rlki_script_may_eval, script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
+    "EVALSHA", script_probe_encode, NULL, script_probe_reply, CONN_STEP_EXTRA,
 };
 
 const conn_step rlki_step_eval = {
-    "SCRIPT LOAD, EVAL", script_eval_needed, script_eval_encode, NULL,
-    script_eval_reply,   CONN_STEP_BARRIER,
+    "SCRIPT LOAD, EVAL", script_eval_encode, NULL, script_eval_reply, 0,
 };

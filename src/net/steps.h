@@ -30,24 +30,31 @@ enum {
 };
 
 /* conn_step.flags */
-#define CONN_STEP_BARRIER  0x01u /* waits until all earlier replies were read */
-#define CONN_STEP_OPTIONAL 0x02u /* an error is tolerated */
-#define CONN_STEP_SECRET   0x04u /* the command has the password in it */
-#define CONN_STEP_EXTRA    0x08u /* left out where the peer hangs up at what it does not know */
+#define CONN_STEP_OPTIONAL 0x01u /* an error is tolerated */
+#define CONN_STEP_SECRET   0x02u /* the command has the password in it */
+#define CONN_STEP_EXTRA    0x04u /* left out where the peer hangs up at what it does not know */
 
 typedef struct conn_step {
     const char *name;
-    bool (*needed)(const rlk_conn *conn);                          /* NULL: always */
-    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer); /* nothing written: skipped */
-    void (*token)(rlk_conn *conn, const rlk_resp_token *token);    /* NULL: ignored */
-    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply);   /* NULL: any will do */
+    /* Writes the command. RLK_OK; with nothing written the step is skipped. RLK_PENDING: it waits
+     * until all earlier replies were read. Or why the attempt fails. */
+    rlk_result (*encode)(rlk_conn *conn, rlk_resp_writer *writer);
+    void (*token)(rlk_conn *conn, const rlk_resp_token *token);  /* NULL: ignored */
+    rlk_result (*reply)(rlk_conn *conn, const rlk_reply *reply); /* NULL: any will do */
     uint8_t flags;
 } conn_step;
 
 /* Name of CONN_STEP_SCRIPTS. */
 #define CONN_SCRIPT_LOAD "SCRIPT LOAD"
 
+/* Begins a command: writes the words of `words`, which one space each separates. `more` arguments
+ * follow. */
+void rlki_step_command(rlk_resp_writer *writer, const char *words, uint32_t more);
+
 /* Writes one argument of a command. */
 void rlki_step_word(rlk_resp_writer *writer, const char *word);
+
+/* RLK_OK if the reply is a simple string, else what it says instead. */
+rlk_result rlki_step_simple(const rlk_reply *reply);
 
 #endif
