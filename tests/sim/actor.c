@@ -40,18 +40,18 @@ static void actor_refused(const sim_lock *lock, rlk_result result)
                       world_operation_name(lock->pending));
 }
 
-/* wait_ms: RLK_FOREVER too of who stands for election. */
+/* wait_ms: RLK_FOREVER of a campaign, too. */
 static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
 {
     sim_process *process = lock->process;
     int64_t settle_timeout_ms = SIM_SETTLE_MS;
     int64_t time_ms = wait_ms == RLK_TRY ? SIM_OPERATION_MS : wait_ms;
     uint32_t serial = SIM_SERIALS;
-    uint32_t round = 0;
+    uint32_t attempt = 0;
     rlk_result result;
 
-    (void)check_token_of(lock, &serial, &round);
-    row_begins(lock, time_ms, serial, round);
+    (void)check_token_of(lock, &serial, &attempt);
+    queue_begins(lock, time_ms, serial, attempt);
     lock->once = wait_ms == RLK_TRY;
     process->drawing = lock;
     result = lead ? rlk_campaign_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
@@ -82,7 +82,7 @@ void actor_release(sim_lock *lock)
     rlk_result result = rlk_release_start(&lock->lock);
 
     if (lock->held)
-        row_released(lock, true);
+        queue_released(lock, true);
     lock->held = false; /* from the call on; its result says whether it was lost before */
     lock->owed = false;
     lock->leads = false;
@@ -102,14 +102,14 @@ static void actor_note_cancel(sim_lock *lock)
 }
 
 /* Follows no longer, or leads no longer. */
-void actor_step_down(sim_lock *lock)
+void actor_resign(sim_lock *lock)
 {
     rlk_operation pending = lock->pending;
     rlk_result result;
 
-    TRACE("process %u: lock %u: steps down", lock->process->index, lock->index);
+    TRACE("process %u: lock %u: resigns", lock->process->index, lock->index);
     if (pending == RLK_OP_ACQUIRE) {
-        MET(STEPPED_BACK);
+        MET(RESIGNED_FOLLOWER);
         actor_note_cancel(lock);
     } else if (lock->leads) {
         MET(STEPPED_DOWN);
@@ -124,7 +124,7 @@ void actor_step_down(sim_lock *lock)
     }
     if (result != RLK_E_STATE) {
         if (lock->held)
-            row_released(lock, true);
+            queue_released(lock, true);
         lock->held = false;
         lock->owed = false;
         lock->leads = false;
@@ -149,13 +149,13 @@ void actor_close(sim_lock *lock, sim_rng *rng)
 {
     bool held = rlk_is_held(&lock->lock);
     uint32_t serial;
-    uint32_t round;
-    bool has_token = check_token_of(lock, &serial, &round);
+    uint32_t attempt;
+    bool has_token = check_token_of(lock, &serial, &attempt);
     rlk_result result;
 
     if (lock->pending != RLK_OP_NONE)
         MET(CLOSED_WHILE_BUSY);
-    wake_freed(lock);
+    notify_freed(lock);
     lock->cancelled = true; /* it waits no longer */
     result = rlk_lock_close(&lock->lock);
     TRACE("process %u: lock %u: closed: %s", lock->process->index, lock->index,
@@ -170,7 +170,7 @@ void actor_close(sim_lock *lock, sim_rng *rng)
     }
     if (has_token && result == RLK_OK) {
         sim.serials[serial].quorum = true;
-        check_bury(lock, serial, sim.serials[serial].reported, round);
+        check_bury(lock, serial, sim.serials[serial].reported, attempt);
     } else if (has_token) {
         sim.serials[serial].exempt = true;
     }
@@ -266,7 +266,7 @@ static void actor_meanwhile(sim_lock *lock, sim_rng *rng)
     unsigned dice = sim_dice(rng, 100);
 
     if (dice < 3 && lock->leads)
-        actor_step_down(lock);
+        actor_resign(lock);
     else if (dice < 6)
         actor_cancel(lock);
     else if (dice < 7)
@@ -282,7 +282,7 @@ static void actor_while_held(sim_lock *lock, sim_rng *rng)
     unsigned dice = sim_dice(rng, 100);
 
     if (dice < 20 && lock->elects)
-        actor_step_down(lock); /* also of one that was not elected: it is a release */
+        actor_resign(lock); /* also of one that was not elected: it is a release */
     else if (dice < 35)
         actor_release(lock);
     else if (dice < 50 && (lock->auto_renew || lock->leads))
@@ -308,7 +308,7 @@ static void actor_while_free(sim_lock *lock, sim_rng *rng)
     else if (dice < 89)
         actor_release(lock);
     else if (dice < 91)
-        actor_step_down(lock);
+        actor_resign(lock);
     else if (dice < 93)
         actor_close(lock, rng);
     else if (dice < 95 && (sim.faults & SIM_FAULT_MEDDLE) != 0)
@@ -329,24 +329,25 @@ static void actor_one(sim_lock *lock, sim_rng *rng)
 static bool actor_is_orphan(const model_key *key)
 {
     uint32_t number;
-    uint32_t round;
+    uint32_t attempt;
     uint32_t own_number;
-    uint32_t own_round;
+    uint32_t own_attempt;
     const sim_serial *serial;
     const sim_lock *owner;
 
-    if (!key->present || !check_parse(key->value, key->value_len, &number, &round))
+    if (!key->present || !check_parse(key->value, key->value_len, &number, &attempt))
         return false;
     serial = &sim.serials[number];
     owner = &sim.members[serial->process].locks[serial->lock];
     /* where nothing can be fenced, one may be left on fewer than a quorum */
-    if (!check_is_excused(number, round) && !serial->quorum && (sim.faults & SIM_FAULT_NO_IDS) == 0)
+    if (!check_is_excused(number, attempt) && !serial->quorum &&
+        (sim.faults & SIM_FAULT_NO_IDS) == 0)
         return false;
-    if (!check_token_of(owner, &own_number, &own_round) || own_number != number ||
-        own_round != round)
+    if (!check_token_of(owner, &own_number, &own_attempt) || own_number != number ||
+        own_attempt != attempt)
         return true;
     if (owner->pending == RLK_OP_ACQUIRE) /* between attempts: each has its number */
-        return (owner->serial_before == number && owner->round_before == round) ||
+        return (owner->serial_before == number && owner->attempt_before == attempt) ||
                owner->lock.phase == RLKI_PHASE_WATCH || owner->lock.phase == RLKI_PHASE_PAUSE;
     return !owner->held && owner->pending == RLK_OP_NONE;
 }
@@ -381,7 +382,7 @@ void actor_act(sim_process *process)
     if (!wanted || process->stalled)
         return;
     if ((sim.faults & SIM_FAULT_LONG_TTL) != 0 && process->acts % 16 == 0)
-        actor_sweep();     /* nothing goes by itself */
+        actor_sweep();     /* no key expires */
     process_wake(process); /* what is due comes before what is called */
     actor_one(&process->locks[sim_dice(&rng, process->locks_len)], &rng);
     process_drive(process);

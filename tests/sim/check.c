@@ -45,31 +45,31 @@ static bool check_hex(const char *digits, uint32_t *value)
     return true;
 }
 
-bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *round)
+bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *attempt)
 {
     return len == RLK_TOKEN_DIGITS && check_hex(token, serial) && *serial < sim.serials_len &&
-           check_hex(token + RLK_TOKEN_DIGITS - 8, round);
+           check_hex(token + RLK_TOKEN_DIGITS - 8, attempt);
 }
 
-bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *round)
+bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *attempt)
 {
     char token[RLK_TOKEN_MAX + 1];
     size_t len = rlk_lock_token(&lock->lock, token, sizeof token);
 
-    return len > 0 && check_parse(token, len, serial, round);
+    return len > 0 && check_parse(token, len, serial, attempt);
 }
 
-bool check_is_current(const sim_lock *lock, uint32_t serial, uint32_t round)
+bool check_is_current(const sim_lock *lock, uint32_t serial, uint32_t attempt)
 {
     uint32_t own;
-    uint32_t own_round;
+    uint32_t own_attempt;
 
-    return check_token_of(lock, &own, &own_round) && own == serial && own_round == round;
+    return check_token_of(lock, &own, &own_attempt) && own == serial && own_attempt == attempt;
 }
 
-bool check_is_excused(uint32_t serial, uint32_t round)
+bool check_is_excused(uint32_t serial, uint32_t attempt)
 {
-    return sim.serials[serial].exempt || round <= sim.serials[serial].reported;
+    return sim.serials[serial].exempt || attempt <= sim.serials[serial].reported;
 }
 
 int check_key(const char *key, size_t len)
@@ -227,8 +227,8 @@ void check_hold(sim_lock *lock)
 void check_command(sim_lock *lock, model_command command, uint32_t serial)
 {
     uint32_t own;
-    uint32_t round;
-    bool is_own = check_token_of(lock, &own, &round) && own == serial;
+    uint32_t attempt;
+    bool is_own = check_token_of(lock, &own, &attempt) && own == serial;
 
     /* not those of an earlier lock here, which a partition held up until now */
     if (is_own)
@@ -257,12 +257,12 @@ void check_meddled(unsigned key)
 
 /* ---- Tokens that must not come back ------------------------------------------------------ */
 
-static bool check_is_dead(const sim_serial *serial, uint32_t round)
+static bool check_is_dead(const sim_serial *serial, uint32_t attempt)
 {
     unsigned i;
 
     for (i = 0; i < serial->dead_len; i++)
-        if (round > serial->dead[i].after && round <= serial->dead[i].upto)
+        if (attempt > serial->dead[i].after && attempt <= serial->dead[i].upto)
             return true;
     return false;
 }
@@ -271,15 +271,15 @@ static bool check_is_dead(const sim_serial *serial, uint32_t round)
 static void check_dead(const model_key *key)
 {
     uint32_t number;
-    uint32_t round;
+    uint32_t attempt;
     const sim_serial *serial;
     const sim_process *owner;
 
-    if (!check_parse(key->value, key->value_len, &number, &round))
+    if (!check_parse(key->value, key->value_len, &number, &attempt))
         return;
     serial = &sim.serials[number];
     owner = &sim.members[serial->process];
-    if (check_is_dead(serial, round) && sim.profile->finds == SIM_FINE &&
+    if (check_is_dead(serial, attempt) && sim.profile->finds == SIM_FINE &&
         check_count(&owner->locks[serial->lock], key->value, sim.now_us + 1) >= sim_quorum())
         world_violate(SIM_TRUTH, "k%u: token %.*s of process %u is there, and was said not to be",
                       serial->key, (int)key->value_len, key->value, serial->process);
@@ -313,11 +313,11 @@ void check_bury(const sim_lock *lock, uint32_t number, uint32_t after, uint32_t 
 static void check_owner(const model_key *key)
 {
     uint32_t number;
-    uint32_t round;
+    uint32_t attempt;
 
     if (sim.executes == NULL)
         return;
-    if (!check_parse(key->value, key->value_len, &number, &round) ||
+    if (!check_parse(key->value, key->value_len, &number, &attempt) ||
         sim.serials[number].process != sim.executes->index)
         world_violate(SIM_FOREIGN, "process %u deletes or raises %.*s", sim.executes->index,
                       (int)key->value_len, key->value);

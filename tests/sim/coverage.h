@@ -33,7 +33,7 @@
     X(QUERIED, "query: OK")                                                                        \
     X(QUERY_NOT_HELD, "query: NOT_HELD")                                                           \
     X(FORCED, "force_release: OK")                                                                 \
-    X(LOST, "LOST told")                                                                           \
+    X(LOST, "LOST reported")                                                                       \
     X(LOST_EARLY, "... before the lease was over")                                                 \
     X(CAPPED, "... at the cap of the hold time")                                                   \
     X(WAITS, "WAITING")                                                                            \
@@ -47,18 +47,18 @@
     X(LED, "elected")                                                                              \
     X(FOLLOWS_AGAIN, "lost its lead, and follows again")                                           \
     X(STEPPED_DOWN, "stepped down")                                                                \
-    X(STEPPED_BACK, "stepped down, and only followed")                                             \
+    X(RESIGNED_FOLLOWER, "resigned, and only followed")                                            \
     /* what attempts that succeeded were due to */                                                 \
     X(BY_START, "acquired by START")                                                               \
     X(BY_PUSH, "acquired by PUSH")                                                                 \
     X(BY_FLUSH, "acquired by FLUSH")                                                               \
     X(BY_LOCAL, "acquired by LOCAL")                                                               \
     X(BY_EXPIRY, "acquired by EXPIRY")                                                             \
-    X(BY_SAFETY, "acquired by SAFETY")                                                             \
+    X(BY_RECHECK, "acquired by RECHECK")                                                           \
     X(BY_RETRY, "acquired by RETRY")                                                               \
     X(BY_YIELD, "acquired by YIELD")                                                               \
     X(BY_RECONNECT, "acquired by RECONNECT")                                                       \
-    X(ROW, "stood in a row")                                                                       \
+    X(QUEUE, "waited behind another lock of its client")                                           \
     X(HOLD_CANCELLED, "extend, renew or check cancelled")                                          \
     /* what clients do */                                                                          \
     X(CLOSED_WHILE_BUSY, "lock closed with an operation under way")                                \
@@ -104,7 +104,7 @@
     X(FENCE_HIT, "... which was still there")                                                      \
     X(NO_IDS, "server that can't fence")                                                           \
     X(OLD_SERVER, "server without HELLO")                                                          \
-    X(UNTRACKED, "server that refuses to tell of changes")                                         \
+    X(UNTRACKED, "server that refuses to notify of changes")                                       \
     X(EXPIRED_LAZILY, "key expired, seen by a command or the cycle")                               \
     /* others */                                                                                   \
     X(FOREIGN, "key held by another library")                                                      \
@@ -120,7 +120,7 @@
     X(WRONG_TYPE, "key of a wrong type")                                                           \
     /* state decisions */                                                                          \
     X(D_TOO_LATE, "trying x OK too late: undo, new token")                                         \
-    X(D_OUT_OF_REACH, "trying x quorum out of reach: the round ends")                              \
+    X(D_OUT_OF_REACH, "trying x quorum out of reach: the attempt ends")                            \
     X(D_NODE_SKIPPED, "trying x node with an unresolved token: skipped")                           \
     X(D_RIDDEN_OUT, "trying x transport error: ridden out")                                        \
     X(D_COMPARED, "trying x SET lost with its connection: compared on the next")                   \

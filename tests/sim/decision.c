@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which of the design's state decisions a history has met. Looks into the lock: it counts, and
+ * Which of the design's state decisions a history has met. Reads the lock's fields: it counts, and
  * judges nothing.
  */
 #include "world.h"
@@ -18,7 +18,7 @@ typedef struct decision_view {
 
 static decision_view views[SIM_LOCKS];
 
-static void decision_look(const rlk_lock *lock, decision_view *view)
+static void decision_read(const rlk_lock *lock, decision_view *view)
 {
     unsigned i;
 
@@ -28,13 +28,13 @@ static void decision_look(const rlk_lock *lock, decision_view *view)
     view->present = 0;
     view->setting = 0;
     for (i = 0; i < sim.nodes; i++) {
-        const rlk_node_lock *seat = &lock->nodes[i];
+        const rlk_node_lock *node_lock = &lock->nodes[i];
 
-        if ((seat->flags & RLKI_NODE_PRESENT) != 0)
+        if ((node_lock->flags & RLKI_NODE_PRESENT) != 0)
             view->present |= (uint8_t)(1u << i);
-        if (seat->request.tag == RLKI_SET)
+        if (node_lock->request.tag == RLKI_SET)
             view->setting |= (uint8_t)(1u << i);
-        view->expiry_ms[i] = seat->expiry_ms;
+        view->expiry_ms[i] = node_lock->expiry_ms;
     }
 }
 
@@ -43,11 +43,11 @@ void decision_before(sim_process *process)
     unsigned i;
 
     for (i = 0; i < process->locks_len; i++)
-        decision_look(&process->locks[i].lock, &views[i]);
+        decision_read(&process->locks[i].lock, &views[i]);
 }
 
-/* A round was under way, and is over. */
-static void decision_round(const rlk_lock *lock, const decision_view *before)
+/* An attempt was under way, and is over. */
+static void decision_attempt(const rlk_lock *lock, const decision_view *before)
 {
     rlki_tally tally = rlki_tally_of(lock);
     unsigned quorum = lock->client->quorum;
@@ -63,7 +63,7 @@ static void decision_round(const rlk_lock *lock, const decision_view *before)
         MET(D_LATE_OK);
 }
 
-static void decision_new_round(const rlk_lock *lock)
+static void decision_new_attempt(const rlk_lock *lock)
 {
     unsigned i;
 
@@ -78,11 +78,11 @@ static void decision_held(const rlk_lock *lock, const decision_view *before)
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++) {
-        const rlk_node_lock *seat = &lock->nodes[i];
+        const rlk_node_lock *node_lock = &lock->nodes[i];
         unsigned bit = 1u << i;
-        bool present = (seat->flags & RLKI_NODE_PRESENT) != 0;
+        bool present = (node_lock->flags & RLKI_NODE_PRESENT) != 0;
 
-        if ((before->setting & bit) != 0 && seat->request.tag != RLKI_SET && present)
+        if ((before->setting & bit) != 0 && node_lock->request.tag != RLKI_SET && present)
             MET(D_LATE_MINORITY);
         if ((before->present & bit) != 0 && !present)
             MET(D_MINORITY_NOT_OWNER);
@@ -98,10 +98,10 @@ void decision_after(sim_process *process)
         const decision_view *before = &views[i];
 
         if (before->operation == RLK_OP_ACQUIRE && before->phase == RLKI_PHASE_ATTEMPT)
-            decision_round(lock, before);
+            decision_attempt(lock, before);
         if (rlk_lock_operation(lock) == RLK_OP_ACQUIRE && lock->phase == RLKI_PHASE_ATTEMPT &&
             before->phase != RLKI_PHASE_ATTEMPT)
-            decision_new_round(lock);
+            decision_new_attempt(lock);
         if (before->state == RLKI_HELD && lock->state == RLKI_HELD)
             decision_held(lock, before);
         if (before->state == RLKI_HELD && lock->state == RLKI_LOST)
@@ -126,7 +126,7 @@ void decision_result(const sim_lock *own, rlk_operation operation, rlk_result re
     unsigned i;
 
     if (operation == RLK_OP_ACQUIRE && result == RLK_OK &&
-        row_toll(own).failures > own->toll.failures)
+        queue_toll(own).failures > own->toll.failures)
         MET(D_RIDDEN_OUT);
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && result != RLK_OK &&
         lock->state == RLKI_HELD)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What must hold of events that are no results of an operation: what became of a token (SETTLED),
- * renewals that nobody called for, losses, and the campaign that goes on after a loss.
+ * What must hold of events that are no results of an operation: the fate of a token (SETTLED),
+ * renewals in the background, losses, and the campaign that goes on after a loss.
  */
 #include "lock/acquire.h"
 #include "world.h"
 
-/* A lock's drift, and clocks that are looked at in whole milliseconds. */
+/* A lock's drift, and clocks that are read in whole milliseconds. */
 #define EVENT_SLACK_MS 5
 
 static bool event_renews(const sim_lock *lock)
@@ -28,22 +28,22 @@ void event_expect(sim_lock *lock, rlk_operation operation, rlk_result result)
     int64_t began_ms = sim_clock_ms(&lock->process->clock, lock->started_us);
     int64_t last_ms = now_ms + lock->ttl_ms;
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
     if (operation != RLK_OP_ACQUIRE && operation != RLK_OP_RELEASE)
         return;
-    lock->unsettled = event_is_open(operation, result) && check_token_of(lock, &serial, &round);
+    lock->unsettled = event_is_open(operation, result) && check_token_of(lock, &serial, &attempt);
     if (!lock->unsettled)
         return;
     if (lock->asked_ms > last_ms)
         last_ms = lock->asked_ms;
     lock->settle_serial = serial;
-    lock->settle_upto = round;
+    lock->settle_upto = attempt;
     lock->settle_reported = sim.serials[serial].reported;
     if (operation == RLK_OP_RELEASE)
-        lock->settle_after = round - 1;
+        lock->settle_after = attempt - 1;
     else
-        lock->settle_after = serial == lock->serial_before ? lock->round_before : 0;
+        lock->settle_after = serial == lock->serial_before ? lock->attempt_before : 0;
     lock->settle_from_ms = began_ms + lock->ttl_ms;
     lock->settle_by_ms = last_ms + EVENT_SLACK_MS;
 }
@@ -187,7 +187,7 @@ static void event_lost(sim_lock *lock, rlk_lost_cause cause)
     if (cause == RLK_LOST_NOT)
         world_violate(SIM_TRUTH, "process %u lock %u: LOST, and no cause was seen",
                       lock->process->index, lock->index);
-    row_released(lock, false);
+    queue_released(lock, false);
     if (!lock->leads || pending != RLK_OP_NONE) /* else it may have begun to follow */
         judge_says(!rlk_is_held(&lock->lock), lock, "LOST");
     check_hold(lock);

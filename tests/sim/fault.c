@@ -109,13 +109,13 @@ static void fault_half_open(sim_rng *rng)
         return;
     fault_trouble(stream->process, stream->server, sim.now_us);
     if (sim_chance(rng, 500)) {
-        TRACE("half-open: server %u closed, process %u is not told", stream->server,
+        TRACE("half-open: server %u closed, process %u does not know", stream->server,
               stream->process);
         MET(HALF_OPEN_CLIENT);
         net_cut(stream, SIM_DOWN, sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1), false);
         host_kill(&sim.hosts[stream->server], stream->slot);
     } else {
-        TRACE("half-open: process %u is cut off, server %u is not told", stream->process,
+        TRACE("half-open: process %u is cut off, server %u does not know", stream->process,
               stream->server);
         MET(HALF_OPEN_SERVER);
         net_cut(stream, SIM_UP, sim_dice(rng, net_under_way(stream, SIM_UP) + 1), false);

@@ -44,7 +44,7 @@ static bool finish_any(bool (*is)(const sim_lock *lock))
 static void finish_let_go(sim_lock *lock)
 {
     if (lock->leads && lock->pending == RLK_OP_ACQUIRE)
-        actor_step_down(lock); /* while something else was under way it lost its lead */
+        actor_resign(lock); /* while something else was under way it lost its lead */
     else if (lock->pending == RLK_OP_NONE)
         actor_release(lock); /* where nothing is held, it says so */
 }
@@ -52,7 +52,7 @@ static void finish_let_go(sim_lock *lock)
 static void finish_cancel(sim_lock *lock)
 {
     if (lock->leads && (lock->pending == RLK_OP_NONE || lock->pending == RLK_OP_ACQUIRE))
-        actor_step_down(lock); /* or it would begin again */
+        actor_resign(lock); /* or it would begin again */
     else if (lock->pending != RLK_OP_NONE)
         actor_cancel(lock);
 }
@@ -77,7 +77,7 @@ static void finish_rest(int64_t us)
     world_run(sim.now_us + us, 0);
 }
 
-/* A free lock is taken within a bounded time: those who wait for ever get it, one by one. */
+/* A free lock is taken within a bounded time: each lock that waits without end gets it. */
 static void finish_waiters(void)
 {
     int64_t end_us = sim.now_us + FINISH_WAIT_US;
@@ -102,7 +102,7 @@ static void finish_quiet(void)
     if (finish_any(finish_is_pending))
         world_violate(SIM_LIVENESS, "an operation does not end");
     if (finish_any(finish_is_unsettled))
-        world_violate(SIM_LIVENESS, "what became of a token is not told");
+        world_violate(SIM_LIVENESS, "the fate of a token is not reported");
     for (p = 0; p < sim.processes; p++)
         if (rlk_client_deadline(&sim.members[p].client) != RLK_NEVER)
             world_violate(SIM_LIVENESS, "process %u does not come to rest", p);
@@ -113,17 +113,17 @@ static void finish_quiet(void)
 static void finish_leak(const sim_host *host, const model_key *key)
 {
     uint32_t number;
-    uint32_t round;
+    uint32_t attempt;
     const sim_serial *serial;
     const sim_lock *lock;
     unsigned most = 0;
 
-    if (!check_parse(key->value, key->value_len, &number, &round) ||
+    if (!check_parse(key->value, key->value_len, &number, &attempt) ||
         model_find(&host->model, key->key, key->key_len) == NULL)
         return;
     serial = &sim.serials[number];
     lock = &sim.members[serial->process].locks[serial->lock];
-    if (check_is_excused(number, round))
+    if (check_is_excused(number, attempt))
         return;
     /* Fewer than a quorum: where a lock was closed in time, and where nothing can be fenced. */
     if (serial->quorum || (sim.faults & SIM_FAULT_NO_IDS) != 0)
@@ -180,7 +180,7 @@ static void finish_try(sim_lock *lock)
     actor_release(lock);
     process_drive(process);
     finish_await(lock, FINISH_REST_US);
-    /* where nothing can be fenced, a doubt may be left of an earlier round */
+    /* where nothing can be fenced, a doubt may be left of an earlier attempt */
     if (rlk_lock_close(&lock->lock) != RLK_OK && (sim.faults & SIM_FAULT_NO_IDS) == 0)
         world_violate(SIM_TRUTH, "process %u lock %u: closed after a release, and not clean",
                       process->index, lock->index);

@@ -18,12 +18,12 @@ static bool host_push(const sim_host *host, const sim_stream *stream, const char
 {
     bool any = bytes[len - 3] == '_';
 
-    TRACE("server %u: tells process %u of %s%s", host->index, stream->process,
+    TRACE("server %u: notifies process %u of %s%s", host->index, stream->process,
           any                     ? "any key"
           : bytes[len - 3] == '0' ? "k0"
                                   : "k1",
-          host->mute ? ", in vain" : "");
-    return wake_pushed(host, stream, any ? NULL : bytes + len - 4);
+          host->mute ? ", which is lost" : "");
+    return notify_pushed(host, stream, any ? NULL : bytes + len - 4);
 }
 
 static void host_emit(void *context, unsigned slot, const char *bytes, size_t len)
@@ -56,7 +56,7 @@ static void host_flush(sim_host *host)
     for (i = 0; i < host->dirty_len; i++)
         net_flush(&sim.streams[host->dirty[i]], SIM_DOWN);
     host->dirty_len = 0;
-    wake_flushed(host);
+    notify_flushed(host);
 }
 
 static void host_lose_client(sim_stream *stream)
@@ -86,7 +86,7 @@ static void host_changed(void *context, const model_key *key, model_change chang
     if (change == MODEL_EXPIRED)
         MET(EXPIRED_LAZILY);
     check_changed(host, key, change);
-    wake_changed(host, key, change);
+    notify_changed(host, key, change);
 }
 
 static void host_executed(void *context, unsigned slot, model_command command, const char *key,
@@ -96,13 +96,13 @@ static void host_executed(void *context, unsigned slot, model_command command, c
                                                       "GET", "PTTL", "DEL",   "KILL",  "LOAD"};
     sim_host *host = (sim_host *)context;
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
     sim.executes = NULL;
     sim.command = command;
     if (slot == host->hand)
         return;
-    if (command != MODEL_DEL) /* that is force_release: whoever's it is */
+    if (command != MODEL_DEL) /* that is force_release: of any owner's token */
         sim.executes = &sim.members[host_stream(host, slot)->process];
     TRACE("server %u: client %u of process %u: %s %.*s", host->index, slot,
           host_stream(host, slot)->process, names[command], (int)token_len,
@@ -111,14 +111,14 @@ static void host_executed(void *context, unsigned slot, model_command command, c
         MET(AFTER_CLOSE);
     if (command == MODEL_KILL)
         MET(FENCED);
-    if (token != NULL && check_parse(token, token_len, &serial, &round)) {
+    if (token != NULL && check_parse(token, token_len, &serial, &attempt)) {
         const sim_serial *owner = &sim.serials[serial];
 
         check_command(&sim.members[owner->process].locks[owner->lock], command, serial);
     }
     if (key != NULL && check_key(key, key_len) >= 0)
-        wake_executed(host, host_stream(host, slot), command, key,
-                      token_len == RLK_TOKEN_DIGITS ? token : NULL);
+        notify_executed(host, host_stream(host, slot), command, key,
+                        token_len == RLK_TOKEN_DIGITS ? token : NULL);
 }
 
 static unsigned host_choose(void *context, unsigned n)
@@ -130,7 +130,7 @@ static unsigned host_choose(void *context, unsigned n)
 
     for (i = 0; i < host->model.keys_len; i++)
         if (host->model.keys[i].tracked && left-- == 0)
-            wake_evicted(host, &host->model.keys[i]);
+            notify_evicted(host, &host->model.keys[i]);
     return chosen;
 }
 
@@ -246,14 +246,14 @@ void host_stop(sim_host *host, sim_rng *rng)
     host->down = true;
     for (i = 0; i < host->model.used; i++) {
         sim_stream *stream = host_stream(host, i);
-        bool tell;
+        bool ends;
 
         if (!host->model.clients[i].open)
             continue;
         model_close(&host->model, i);
         stream->server_open = false;
-        tell = !sim_chance(rng, 200);
-        net_cut(stream, SIM_DOWN, sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1), tell);
+        ends = !sim_chance(rng, 200);
+        net_cut(stream, SIM_DOWN, sim_dice(rng, net_under_way(stream, SIM_DOWN) + 1), ends);
         net_cut(stream, SIM_UP, 0, false);
     }
 }

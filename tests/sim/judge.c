@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Clocks are looked at in whole milliseconds. */
+/* Clocks are read in whole milliseconds. */
 #define JUDGE_SLACK_MS 2
 
 void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
@@ -16,8 +16,8 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
     lock->started_us = sim.now_us;
     lock->reported_ms = process_now_ms(lock->process);
     lock->commands = 0;
-    lock->toll = row_toll(lock);
-    row_turned(lock);
+    lock->toll = queue_toll(lock);
+    queue_turned(lock);
     lock->cancelled = false;
     lock->was_short = false;
     lock->was_long = false;
@@ -26,18 +26,18 @@ void judge_begin(sim_lock *lock, rlk_operation operation, int64_t time_ms)
         check_note(lock);
 }
 
-/* Commands for each state change are bounded: those of a caller's operation that does not wait are
- * tried again after a pause, a connection that is lost repeats what was on it, and of what is held
- * each change that is told is looked at. */
+/* Commands for each state change are bounded. A caller's operation that does not wait tries again
+ * after a pause. A lost connection repeats what was on it. A holder checks each change of which it
+ * is notified. */
 static void judge_commands(const sim_lock *lock)
 {
     int64_t tries = (sim.now_us - lock->started_us) / SIM_MS / lock->retry_ms + 1;
-    sim_toll toll = row_toll(lock);
+    sim_toll toll = queue_toll(lock);
     uint32_t failures = toll.failures - lock->toll.failures;
     uint32_t pushes = toll.pushes - lock->toll.pushes;
 
     if (lock->pending == RLK_OP_ACQUIRE)
-        row_cost(lock);
+        queue_cost(lock);
     else if (lock->commands > sim.nodes * (8 + 4 * tries) + 4 * failures + pushes)
         world_violate(SIM_ADVANCE, "process %u lock %u: %u commands in %lld tries",
                       lock->process->index, lock->index, lock->commands, (long long)tries);
@@ -58,10 +58,10 @@ static void judge_truth(bool true_, const sim_lock *lock, rlk_result result)
 void judge_exempt(const sim_lock *lock)
 {
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
-    if (check_token_of(lock, &serial, &round))
-        sim.serials[serial].reported = round;
+    if (check_token_of(lock, &serial, &attempt))
+        sim.serials[serial].reported = attempt;
 }
 
 static bool judge_is_usage(rlk_result result)
@@ -74,21 +74,21 @@ static bool judge_is_usage(rlk_result result)
 static void judge_acquire(sim_lock *lock, rlk_result result)
 {
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
     switch (result) {
     case RLK_OK:
         sim.verdict->acquired++;
         MET(ACQUIRED);
         lock->first = true;
-        lock->owed = !rlk_is_held(&lock->lock); /* lost before it was told */
+        lock->owed = !rlk_is_held(&lock->lock); /* lost before the result was pulled */
         lock->since_ms = process_now_ms(lock->process);
         lock->extended = false;
         lock->moved = false;
         lock->asked_ms = INT64_MIN;
         if (lock->leads)
             MET(LED);
-        row_granted(lock);
+        queue_granted(lock);
         return;
     case RLK_UNKNOWN:
         MET(ACQUIRE_UNKNOWN);
@@ -110,8 +110,8 @@ static void judge_acquire(sim_lock *lock, rlk_result result)
         break;
     }
     judge_truth(!rlk_is_held(&lock->lock), lock, result);
-    if (check_token_of(lock, &serial, &round))
-        check_bury(lock, serial, serial == lock->serial_before ? lock->round_before : 0, round);
+    if (check_token_of(lock, &serial, &attempt))
+        check_bury(lock, serial, serial == lock->serial_before ? lock->attempt_before : 0, attempt);
 }
 
 /* It does not lead, and will not. */
@@ -127,15 +127,15 @@ static void judge_gave_up(sim_lock *lock, rlk_result result)
 static void judge_release(sim_lock *lock, rlk_result result)
 {
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
     judge_truth(!rlk_is_held(&lock->lock), lock, result);
     switch (result) {
     case RLK_OK:
         MET(RELEASED);
         judge_truth(lock->was_long || lock->tainted, lock, result);
-        if (check_token_of(lock, &serial, &round))
-            check_bury(lock, serial, round - 1, round);
+        if (check_token_of(lock, &serial, &attempt))
+            check_bury(lock, serial, attempt - 1, attempt);
         return;
     case RLK_NOT_OWNER:
         MET(RELEASE_NOT_OWNER);
@@ -218,7 +218,7 @@ static void judge_leader(sim_lock *lock)
     const sim_process *process = lock->process;
     rlk_result result = rlk_leader(&lock->lock, &lock->leader);
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
     bool ours = false;
     bool tainted = false;
     bool old = false;
@@ -233,10 +233,10 @@ static void judge_leader(sim_lock *lock)
                       process->index, lock->index);
         return;
     }
-    if (check_parse(lock->leader.token, strlen(lock->leader.token), &serial, &round))
+    if (check_parse(lock->leader.token, strlen(lock->leader.token), &serial, &attempt))
         for (i = 0; i < process->locks_len; i++)
             ours = ours || (rlk_is_held(&process->locks[i].lock) &&
-                            check_is_current(&process->locks[i], serial, round));
+                            check_is_current(&process->locks[i], serial, attempt));
     for (i = 0; i < process->locks_len; i++) /* two may believe that they hold it */
         tainted = tainted || process->locks[i].tainted;
     if (lock->leader.ours != ours && !tainted)
@@ -249,7 +249,7 @@ void judge_follower(sim_lock *lock)
     const sim_process *process = lock->process;
     rlk_leader_info leader = {0};
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
     bool held = false;
     unsigned i;
 
@@ -261,7 +261,7 @@ void judge_follower(sim_lock *lock)
     if (!leader.known || leader.until_ms < process_now_ms(process) || (leader.ours && !held))
         world_violate(SIM_TRUTH, "process %u lock %u: %s leads no more, and it says so",
                       process->index, lock->index, leader.token);
-    if (check_parse(leader.token, strlen(leader.token), &serial, &round)
+    if (check_parse(leader.token, strlen(leader.token), &serial, &attempt)
             ? sim.serials[serial].key != lock->key
             : leader.token[0] != '0' + lock->key)
         world_violate(SIM_REPLY, "process %u lock %u: %s leads, of another key", process->index,
@@ -284,11 +284,11 @@ static void judge_query(sim_lock *lock, rlk_result result)
     for (i = 0; i < sim.nodes; i++) {
         const rlk_holder *holder = &lock->holders[i];
         uint32_t serial;
-        uint32_t round;
+        uint32_t attempt;
 
         if (holder->result != RLK_OK || holder->ttl_ms == -2)
             continue;
-        if (check_parse(holder->token, holder->token_len, &serial, &round)
+        if (check_parse(holder->token, holder->token_len, &serial, &attempt)
                 ? sim.serials[serial].key != lock->key
                 : holder->token[0] != '0' + lock->key)
             world_violate(SIM_REPLY, "process %u lock %u: asked of k%u, node %u says %s",
@@ -310,7 +310,7 @@ void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
         check_note(lock);
     decision_result(lock, operation, result);
     event_expect(lock, operation, result);
-    row_turned(lock);
+    queue_turned(lock);
     switch (operation) {
     case RLK_OP_ACQUIRE:
         judge_acquire(lock, result);
@@ -325,7 +325,7 @@ void judge_result(sim_lock *lock, rlk_operation operation, rlk_result result)
     case RLK_OP_FORCE_RELEASE:
         if (result == RLK_OK)
             MET(FORCED);
-        row_released(lock, false);
+        queue_released(lock, false);
         break;
     default:
         judge_held(lock, operation, result);

@@ -9,20 +9,20 @@
 
 uint32_t check_new_serial(sim_lock *lock);
 /* Numbers of a token of resplock's; false: somebody else's. */
-bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *round);
+bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *attempt);
 /* Token that a lock uses now; false: none yet. */
-bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *round);
-bool check_is_current(const sim_lock *lock, uint32_t serial, uint32_t round);
+bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *attempt);
+bool check_is_current(const sim_lock *lock, uint32_t serial, uint32_t attempt);
 /* On how many of a process's nodes the key holds it, until_us: true time that it must outlast. */
 unsigned check_count(const sim_lock *lock, const char *token, int64_t until_us);
 /* A server's data changed. */
 void check_changed(sim_host *host, const model_key *key, model_change change);
-/* The key was changed by hand: whoever has it, or is about to, can't be blamed. */
+/* The key was changed by hand: its holder, or the next one, can't be blamed. */
 void check_meddled(unsigned key);
-/* Looks at how a lock is held now. */
+/* Checks how a lock is held now. */
 void check_hold(sim_lock *lock);
-/* That this round's token may be left behind is known. */
-bool check_is_excused(uint32_t serial, uint32_t round);
+/* That this attempt's token may be left behind is known. */
+bool check_is_excused(uint32_t serial, uint32_t attempt);
 /* A command of the lock is executed, with a token of it. */
 void check_command(sim_lock *lock, model_command command, uint32_t serial);
 void check_bury(const sim_lock *lock, uint32_t serial, uint32_t after, uint32_t upto);
@@ -56,57 +56,57 @@ void event_expect(sim_lock *lock, rlk_operation operation, rlk_result result);
 /* After each step of a process: nothing is overdue. */
 void event_step(const sim_lock *lock, int64_t now_ms);
 
-/* ---- wake.c ------------------------------------------------------------------------------ */
+/* ---- notification.c ---------------------------------------------------------------------- */
 
 /* A command of the lock leaves. */
-void wake_sends(sim_lock *lock, unsigned node);
+void notify_sends(sim_lock *lock, unsigned node);
 /* It has an answer: an integer, or an error's number. */
-void wake_answered(sim_lock *lock, unsigned node, int64_t number);
+void notify_answered(sim_lock *lock, unsigned node, int64_t number);
 /* A command of a process on a key is about to be executed; token: NULL, or what it is about. */
-void wake_executed(sim_host *host, const sim_stream *stream, model_command command,
-                   const char *name, const char *token);
+void notify_executed(sim_host *host, const sim_stream *stream, model_command command,
+                     const char *name, const char *token);
 /* A key changed: it is free, or was taken from whom it belonged to. */
-void wake_changed(sim_host *host, const model_key *key, model_change change);
-/* What a server tells of that has left. */
-void wake_flushed(const sim_host *host);
+void notify_changed(sim_host *host, const model_key *key, model_change change);
+/* The pushes of a server have left. */
+void notify_flushed(const sim_host *host);
 /* A push leaves; key NULL: any key. False: it gets lost. */
-bool wake_pushed(const sim_host *host, const sim_stream *stream, const char *key);
+bool notify_pushed(const sim_host *host, const sim_stream *stream, const char *key);
 /* A key leaves the tracking table. */
-void wake_evicted(const sim_host *host, const model_key *key);
-/* A process may delete the lock's key, and will hear no answer. */
-void wake_freed(const sim_lock *lock);
+void notify_evicted(const sim_host *host, const model_key *key);
+/* A process may delete the lock's key, and will get no answer. */
+void notify_freed(const sim_lock *lock);
 /* It was acquired. */
-void wake_held(const sim_lock *lock);
+void notify_held(const sim_lock *lock);
 /* After each step of a process. */
-void wake_step(sim_process *process);
+void notify_step(sim_process *process);
 /* It begins. */
-void wake_forget(const sim_process *process);
+void notify_forget(const sim_process *process);
 
-/* ---- row.c ------------------------------------------------------------------------------- */
+/* ---- queue.c ----------------------------------------------------------------------------- */
 
-/* The lock begins to wait, for so long (RLK_FOREVER). The token before: of its numbers. */
-void row_begins(sim_lock *lock, int64_t time_ms, uint32_t serial, uint32_t round);
+/* The lock begins to wait, for that time (RLK_FOREVER). The token before: of its numbers. */
+void queue_begins(sim_lock *lock, int64_t time_ms, uint32_t serial, uint32_t attempt);
 /* An operation with the key begins, or ends. */
-void row_turned(sim_lock *lock);
+void queue_turned(sim_lock *lock);
 /* What may be a reason for attempts, counted until now. */
-sim_toll row_toll(const sim_lock *lock);
-/* The process has told the lock that the key may be free. */
-void row_handed(sim_lock *lock);
-/* A round of it begins. */
-void row_tries(sim_lock *lock);
+sim_toll queue_toll(const sim_lock *lock);
+/* A lock of the same process has notified the lock that the key may be free. */
+void queue_handed(sim_lock *lock);
+/* An attempt of it begins. */
+void queue_tries(sim_lock *lock);
 /* Its application releases the lock that it holds; false: it has lost it, or it is deleted. */
-void row_released(const sim_lock *lock, bool is);
-void row_granted(sim_lock *lock);
+void queue_released(const sim_lock *lock, bool is);
+void queue_granted(sim_lock *lock);
 /* None that waits for longer is passed over; what: by what it does. */
-void row_in_turn(const sim_lock *lock, const char *what);
+void queue_in_turn(const sim_lock *lock, const char *what);
 /* After each step of a process. */
-void row_check(const sim_lock *lock);
+void queue_check(const sim_lock *lock);
 /* The shortest recheck_max_ms of the locks that may be the first. */
-int64_t row_safety(const sim_lock *lock);
+int64_t queue_recheck_ms(const sim_lock *lock);
 /* Since the acquire began nothing failed, and nothing was refused. */
-bool row_was_smooth(const sim_lock *lock);
+bool queue_was_smooth(const sim_lock *lock);
 /* The commands of an acquire that ends are not more than there were reasons for. */
-void row_cost(const sim_lock *lock);
+void queue_cost(const sim_lock *lock);
 
 /* ---- decision.c -------------------------------------------------------------------------- */
 

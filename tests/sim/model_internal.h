@@ -30,14 +30,14 @@ model_key *model_entry(model_server *server, model_word key);
 model_key *model_place(model_server *server, model_word key);
 void model_store(model_server *server, model_key *key, model_word value, int64_t when_ms);
 void model_delete(model_server *server, model_key *key, model_change change);
-/* Whoever read the key hears of it. */
+/* Notifies the clients that read the key. */
 void model_touch(model_server *server, model_key *key);
-/* The client of the command will hear of changes of this key. */
+/* Notes the client of the command for notifications of changes of this key. */
 void model_remember(model_server *server, model_word key);
 void model_track(model_server *server, bool on, bool noloop);
 /* All keys are gone. */
 void model_flush(model_server *server);
-/* All keys of a database are gone, of this one or another: whoever tracks any hears of it. */
+/* All keys of a database are gone, of this one or another: notifies the clients that track any. */
 void model_flush_tracking(model_server *server);
 void model_kill(model_server *server, unsigned client);
 void model_unpause(model_server *server);

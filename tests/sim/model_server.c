@@ -72,7 +72,7 @@ void model_reply_null(model_server *server)
 
 /* ---- Tracking ---------------------------------------------------------------------------- */
 
-/* RESP2 has no pushes: such a client hears nothing (redirection is not modelled). */
+/* RESP2 has no pushes: such a client gets nothing (redirection is not modelled). */
 static void model_push(model_server *server, unsigned client, const model_key *key)
 {
     char out[MODEL_TEXT + 64];

@@ -3,7 +3,7 @@
  * model_server.h: what redis-server 7.0 does with the commands that resplock sends, and with those
  * that others send between them: data and expiry (lazy and active), clients and their ids, scripts
  * by digest (resplock's own only, by what it means), CLIENT PAUSE, client tracking with NOLOOP; of
- * other databases only that a change there is told, too.
+ * other databases only that a change there causes a push, too.
  * No I/O and no clock: bytes are handed in and out, time is set. test_model_server compares it with
  * the real server, byte by byte.
  */
@@ -29,7 +29,7 @@ typedef struct model_key {
     bool list;        /* a list: not a string */
     bool tracked;     /* in the tracking table, perhaps for nobody any more */
     int64_t when_ms;  /* expired behind it; INT64_MAX: never */
-    uint64_t readers; /* clients that are to hear of a change */
+    uint64_t readers; /* clients that get a push of a change */
     char key[MODEL_TEXT];
     char value[MODEL_TEXT];
 } model_key;
@@ -76,7 +76,7 @@ typedef enum model_command {
 /* How the server refuses to do what it is asked. */
 typedef enum model_refusal {
     MODEL_WILLING,
-    MODEL_LOADING,  /* all but HELLO, INFO, CLIENT */
+    MODEL_LOADING,  /* all except HELLO, INFO, CLIENT */
     MODEL_READONLY, /* a replica */
     MODEL_OOM,
     MODEL_MISCONF,
@@ -115,7 +115,7 @@ struct model_server {
     bool pause_all; /* else only what writes */
     bool script;    /* resplock's script is loaded */
     bool old;       /* knows no HELLO */
-    bool no_ids;    /* tells neither ids nor its run_id: nothing can be fenced */
+    bool no_ids;    /* shows neither ids nor its run_id: nothing can be fenced */
     bool untracked; /* refuses CLIENT TRACKING */
     bool silent;    /* the command that is executed gets no reply */
     bool deferred_null;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Streams as TCP makes them: in order, without loss or repetition, until they break. What breaks a
- * stream decides how much of what is under way still arrives, and who hears of it. A lost packet is
- * a stall; a blocked path holds back what is due until it is free again. What a closed sender had
- * sent still arrives.
+ * stream decides how much of what is under way still arrives, and which side gets its end. A lost
+ * packet is a stall; a blocked path holds back what is due until it is free again. What a closed
+ * sender had sent still arrives.
  */
 #include "world.h"
 
@@ -177,7 +177,7 @@ void net_close(sim_stream *stream, sim_way way)
     net_add(stream, way, pipe->sent, true);
 }
 
-void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool tell)
+void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool ends)
 {
     sim_pipe *pipe = &stream->pipes[way];
     uint32_t most = net_under_way(stream, way);
@@ -185,10 +185,10 @@ void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool tell)
     if (pipe->limited)
         return;
     pipe->limited = true;
-    pipe->silent = !tell;
+    pipe->silent = !ends;
     pipe->limit = pipe->arrived + (bytes < most ? bytes : most);
     pipe->written = pipe->sent;
-    if (tell && !pipe->ending) {
+    if (ends && !pipe->ending) {
         pipe->ending = true;
         net_add(stream, way, pipe->sent, true);
     }

@@ -87,8 +87,8 @@ void others_meddle(sim_host *host, sim_rng *rng)
     }
 }
 
-/* What is told, and concerns nobody here: the key of this name in another database, or all of
- * that. */
+/* Causes pushes that concern nobody here: of the key of this name in another database, or of all
+ * keys there. */
 void others_touch(sim_host *host, sim_rng *rng, unsigned times)
 {
     const char *set[] = {"SET", others_keys[sim_dice(rng, sim.keys)], "elsewhere"};

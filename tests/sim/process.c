@@ -47,8 +47,8 @@ static int process_env_random(void *context, void *buf, size_t len)
 /* What a lock does, in the words of its trace. */
 static void process_show(const sim_process *process, const rlk_trace *trace)
 {
-    static const char *const words[] = {"is",      "asks", "sends", "is answered",
-                                        "is told", "is",   "is in", "comes to"};
+    static const char *const words[] = {"is",   "asks", "sends", "is answered",
+                                        "gets", "is",   "is in", "ends with"};
     const sim_lock *own = trace->lock != NULL ? (const sim_lock *)trace->lock->user : NULL;
     char who[32];
     char number[32];
@@ -76,11 +76,11 @@ static void process_env_trace(void *context, const rlk_trace *trace)
     const sim_process *process = (const sim_process *)context;
 
     if (trace->kind == RLK_TRACE_PUSH && trace->number == RLK_CAUSE_LOCAL)
-        row_handed((sim_lock *)trace->lock->user);
+        queue_handed((sim_lock *)trace->lock->user);
     if (trace->kind == RLK_TRACE_REPLY)
-        wake_answered((sim_lock *)trace->lock->user, (unsigned)trace->node, trace->number);
+        notify_answered((sim_lock *)trace->lock->user, (unsigned)trace->node, trace->number);
     if (trace->kind == RLK_TRACE_COMMAND)
-        wake_sends((sim_lock *)trace->lock->user, (unsigned)trace->node);
+        notify_sends((sim_lock *)trace->lock->user, (unsigned)trace->node);
     if (sim.trace != NULL)
         process_show(process, trace);
 }
@@ -181,11 +181,11 @@ void process_begin(sim_process *process)
     TRACE("process %u: begins", process->index);
     process->alive = true;
     process->stalled = false;
-    process->told = false;
+    process->missed = false;
     process->drawing = NULL;
     process->timer_us = SIM_NEVER;
     process->births++;
-    wake_forget(process);
+    notify_forget(process);
     process->resp2 = sim_chance(&process->rng, 100);
     process->no_tracking = sim_chance(&process->rng, 100);
     if (share_is_greedy())
@@ -225,14 +225,14 @@ static void process_gone(sim_process *process)
 {
     unsigned i;
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
     for (i = 0; i < process->locks_len; i++) {
         sim_lock *own = &process->locks[i];
 
         own->held = false;
         own->pending = RLK_OP_NONE;
-        if (check_token_of(own, &serial, &round))
+        if (check_token_of(own, &serial, &attempt))
             sim.serials[serial].exempt = true;
     }
     process->alive = false;
@@ -328,7 +328,7 @@ void process_connected(unsigned number, unsigned node, uint32_t attempt)
     process_wake(process);
 }
 
-/* Tells the connection what came of the attempt. */
+/* Reports to the connection how the attempt ended. */
 static void process_answer(sim_process *process, sim_link *link, unsigned node)
 {
     int64_t now_ms = process_now_ms(process);
@@ -456,16 +456,16 @@ static void process_events(sim_process *process)
     for (;;) {
         const rlk_lock *next = process->client.event_head;
         uint32_t serial = SIM_SERIALS;
-        uint32_t round = 0;
+        uint32_t attempt = 0;
         bool any;
 
         if (next == NULL)
             return;
         process->drawing = (sim_lock *)next->user; /* who lost its lead may stand again */
-        (void)check_token_of(process->drawing, &serial, &round);
+        (void)check_token_of(process->drawing, &serial, &attempt);
         any = rlk_client_next_event(&process->client, &event);
         if (any && (event.type == RLK_EV_LOST || process->drawing->again))
-            row_begins(process->drawing, RLK_FOREVER, serial, round);
+            queue_begins(process->drawing, RLK_FOREVER, serial, attempt);
         process->drawing = NULL;
         if (!any)
             return;
@@ -499,7 +499,7 @@ void process_drive(sim_process *process)
     } while (process_move(process) && sim.verdict->rule == SIM_FINE);
     process_events(process);
     judge_step(process);
-    wake_step(process);
+    notify_step(process);
     decision_drive(process);
     deadline_ms = rlk_client_deadline(&process->client);
     if (deadline_ms == RLK_NEVER || !process->alive)
@@ -529,7 +529,7 @@ void process_wake(sim_process *process)
     if (!process->alive || sim.verdict->rule != SIM_FINE)
         return;
     if (process->stalled)
-        process->told = true;
+        process->missed = true;
     else
         process_step(process, false);
 }

@@ -30,7 +30,7 @@ const sim_profile sim_profiles[] = {
     PROFILE_INSIDE("servers", "only servers fail", PROFILE_SERVERS, 0),
     PROFILE_INSIDE("processes", "only processes fail", PROFILE_PROCESSES, 0),
     PROFILE_INSIDE("pushes", "pushes come for nothing, or get lost", PROFILE_PUSHES, 0),
-    PROFILE_INSIDE("endless", "TTLs of an hour: nothing goes by itself", SIM_FAULT_INSIDE,
+    PROFILE_INSIDE("endless", "TTLs of an hour: no key expires", SIM_FAULT_INSIDE,
                    SIM_FAULT_LONG_TTL),
     PROFILE_INSIDE("unfenced", "no server can fence a connection that was lost",
                    PROFILE_NETWORK | SIM_FAULT_LONG_TTL, SIM_FAULT_NO_IDS | SIM_FAULT_HALF_OPEN),

@@ -173,7 +173,7 @@ static void run_reset(uint64_t seed, const sim_options *options, sim_verdict *ve
     sim.finishing = false;
     sim.executes = NULL;
     sim.events_len = 0;
-    sim.told = false;
+    sim.unsent = false;
     memset(sim.trouble_us, 0xff, sizeof sim.trouble_us); /* -1: before it began */
     memset(sim.watches, 0, sizeof sim.watches);
     for (i = 0; i < SIM_FAULTS; i++)

@@ -32,7 +32,7 @@ typedef enum sim_rule {
     SIM_REPLY,     /* a reply at the wrong request */
     SIM_ADVANCE,   /* a deadline that does not advance, or a storm of commands */
     SIM_LIVENESS,  /* it is free, and can't be had; or what should be quiet is not */
-    SIM_WAKE,      /* a waiter that is not woken, or not in its turn, or for no reason */
+    SIM_WAKE,      /* a waiter that does not wake up, or not in its turn, or for no reason */
     SIM_SHARE,     /* a process that wants a lock all the time hardly ever has it */
     SIM_SELF,      /* the simulator itself: a limit of it was reached */
     SIM_RULES
@@ -42,7 +42,7 @@ typedef struct sim_profile sim_profile;
 
 typedef struct sim_options {
     const sim_profile *profile; /* NULL: the standard one */
-    unsigned operations;        /* at least so many; 0: 200 */
+    unsigned operations;        /* at least this number; 0: 200 */
     int64_t until_us;           /* and no longer than that, without its end; 0: two minutes */
     FILE *trace;                /* NULL: none */
     /* Decisions are made from these bytes as long as there are any (a fuzzer's). */

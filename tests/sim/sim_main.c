@@ -13,7 +13,7 @@
 
 #define MAIN_SHOWN 10 /* violations that are printed by each worker */
 #define MAIN_JOBS  64
-#define MAIN_AGAIN 64 /* every so many histories one is run twice, and must be the same */
+#define MAIN_AGAIN 64 /* one of this number of histories is run twice, and must be the same */
 
 typedef struct sim_command {
     sim_options options;

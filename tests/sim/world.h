@@ -2,19 +2,19 @@
  *
  * world.h: what the files of the simulator share.
  *
- *   world.c      true time, events, clocks, decisions
- *   network.c    streams of bytes between processes and servers
- *   host.c       a machine with a model server on it
- *   process.c    a process with the library in it: drives ports, timers, events
- *   actor.c      what the application does with its locks
- *   fault.c      what goes wrong, and when it is mended
- *   others.c     ... because others use the keys
- *   check.c      what must hold: instants and intervals
- *   judge.c      what must hold: results of operations
- *   event.c      what must hold: events that are no results
- *   wake.c       what must hold: who waits is woken, and by what; who loses hears of it
- *   row.c        what must hold: who waits waits in order, and at no cost
- *   decision.c   which state decisions of the design were met
+ *   world.c         true time, events, clocks, decisions
+ *   network.c       streams of bytes between processes and servers
+ *   host.c          a machine with a model server on it
+ *   process.c       a process with the library in it: drives ports, timers, events
+ *   actor.c         what the application does with its locks
+ *   fault.c         what goes wrong, and when it is mended
+ *   others.c        ... because others use the keys
+ *   check.c         what must hold: instants and intervals
+ *   judge.c         what must hold: results of operations
+ *   event.c         what must hold: events that are no results
+ *   notification.c  what must hold: which notifications waiters and holders get, and act on
+ *   queue.c         what must hold: waiters wait in order, and at no cost
+ *   decision.c      which state decisions of the design were met
  *   finish.c     the quiet end of a history, and what must hold then
  *   run.c        one history
  *   profile.c, minimise.c, sim_main.c
@@ -45,16 +45,16 @@
 
 /* Time limits of the clients, short ones. */
 #define SIM_RETRY_MS INT64_C(40)
-/* More than an answer takes where nothing is wrong: shorter tries may be in vain. */
+/* More than an answer takes where nothing is wrong: shorter tries may fail. */
 #define SIM_ROUND_TRIP_MS INT64_C(10)
 #define SIM_OPERATION_MS  INT64_C(800)
 #define SIM_REPORT_MS     INT64_C(1500) /* between the reports of a wait */
 #define SIM_SETTLE_MS     INT64_C(400)
 
-/* The design's: of attempts that pushes cause, and that are in vain, so many in a row are let
- * through at once, and then one in so many ms. */
-#define SIM_IN_VAIN    8
-#define SIM_IN_VAIN_MS 16
+/* The design's: SIM_SPURIOUS consecutive attempts that pushes cause without success begin at once.
+ * Then one begins each SIM_SPURIOUS_MS. */
+#define SIM_SPURIOUS    8
+#define SIM_SPURIOUS_MS 16
 
 #define SIM_CYCLE_MS 100 /* of a server: active expiry, the end of a pause */
 
@@ -98,7 +98,7 @@ void world_at(int64_t at_us, sim_event_kind kind, unsigned who, uint32_t arg);
 /* Handles events until `until_us`, a violation, or enough operations (0: no bound). */
 void world_run(int64_t until_us, unsigned operations);
 
-/* Where one decision's randomness comes from; false: it is to be left out. */
+/* Where one decision's randomness comes from; false: leave it out. */
 bool world_decide(unsigned source, unsigned number, sim_rng *rng);
 
 void world_violate(sim_rule rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -106,7 +106,7 @@ void world_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 const char *world_operation_name(rlk_operation operation);
 
-/* Arguments are only looked at when somebody reads. */
+/* Arguments are evaluated only when there is a trace. */
 #define TRACE(...)                                                                                 \
     do {                                                                                           \
         if (sim.trace != NULL)                                                                     \
@@ -131,7 +131,7 @@ typedef struct sim_pipe {
     uint32_t read;    /* by the receiver */
     uint32_t limit;   /* no byte behind it arrives, if `limited` */
     bool limited;
-    bool silent; /* the end is not told */
+    bool silent; /* the peer gets no end */
     bool ending; /* the end is on its way */
     bool ended;  /* and has come */
     bool held;   /* something is due, and the path is blocked */
@@ -178,8 +178,8 @@ void net_skip(sim_stream *stream, sim_way way, size_t len);
 bool net_at_end(const sim_stream *stream, sim_way way);
 /* One side closes: what it sent still arrives, then the end. */
 void net_close(sim_stream *stream, sim_way way);
-/* Of what is under way only so many bytes arrive, and no end unless `tell`. */
-void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool tell);
+/* Of what is under way only `bytes` bytes arrive, and the end only if `ends`. */
+void net_cut(sim_stream *stream, sim_way way, uint32_t bytes, bool ends);
 uint32_t net_under_way(const sim_stream *stream, sim_way way);
 void net_block(unsigned process, unsigned server, sim_way way, bool block);
 void net_arrive(unsigned stream, sim_way way, uint32_t generation);
@@ -216,7 +216,7 @@ void host_event(unsigned server);
 void host_stop(sim_host *host, sim_rng *rng);
 /* ... and another one begins, with the data that the last one left. */
 void host_restart(sim_host *host);
-/* Something is to happen at the end of a pause. */
+/* Something will happen at the end of a pause. */
 void host_schedule(sim_host *host);
 void host_keep(sim_host *host);
 void host_bring_back(sim_host *host);
@@ -267,9 +267,9 @@ typedef struct sim_lock {
     uint8_t index;
     uint8_t key;
     bool auto_renew;
-    bool elects; /* stands for election rather than to acquire */
+    bool elects; /* campaigns instead of acquiring */
     bool leads;  /* rlk_campaign_start, and no end of it yet */
-    bool again;  /* ... and its loss was told: it follows once nothing else is under way */
+    bool again;  /* ... and its loss was reported: it follows once nothing else is under way */
     rlk_holder holders[SIM_SERVERS];
     rlk_leader_info leader;
     int64_t ttl_ms;
@@ -287,13 +287,13 @@ typedef struct sim_lock {
     int64_t limit_ms;
     int64_t started_us;
     uint32_t serial_before; /* token before an acquire */
-    uint32_t round_before;
+    uint32_t attempt_before;
     uint32_t commands; /* executed for it, since the operation began */
     sim_toll toll;     /* what had happened to its process, and its key, when it began */
     /* waiting */
     bool once;       /* RLK_TRY: beside the row */
     uint32_t began;  /* order among the acquires of its process */
-    uint32_t tried;  /* round of the last attempt */
+    uint32_t tried;  /* number of the last attempt */
     bool behind;     /* it began behind another one of its process */
     bool handed;     /* another one of its process was released, and it has not tried since */
     bool took_over;  /* ... when it tried last */
@@ -308,15 +308,15 @@ typedef struct sim_lock {
     bool refused;  /* a renewal was refused, and LOST not yet */
     bool tainted;  /* by who deleted the key by hand: exclusion can't be promised */
     bool extended; /* the caller asked for another expiry: no cap */
-    bool moved;    /* ... since the last look: it may be less */
+    bool moved;    /* ... since the last check: it may be less */
     int64_t since_ms;
     int64_t until_ms;
     int64_t until_us;
     char token[RLK_TOKEN_DIGITS + 1];
-    /* what became of its token is due: SETTLED */
+    /* the fate of its token is due: SETTLED */
     bool unsettled;
     uint32_t settle_serial;
-    uint32_t settle_after; /* rounds behind this one, up to that one */
+    uint32_t settle_after; /* attempts behind this one, up to that one */
     uint32_t settle_upto;
     uint32_t settle_reported; /* reported before */
     int64_t asked_ms;         /* latest expiry that was asked for */
@@ -329,32 +329,32 @@ typedef struct sim_counts {
     uint32_t pushes;     /* that the servers sent it about the key */
     uint32_t own;        /* changes of its own commands */
     uint32_t probes;     /* PTTL */
-    uint32_t turns;      /* changes in the row of its locks */
+    uint32_t turns;      /* changes in the wait queue of its locks */
     uint32_t chain;      /* hand-overs from one of its locks to the next */
     int64_t released_us; /* one of its locks had it last, and released it then; -1: no */
 } sim_counts;
 
-/* Word of something that happened to a key: on its way to a process, by that stream. */
+/* A notification of something that happened to a key: on its way to a process, by that stream. */
 typedef struct sim_word {
     bool is;
-    bool told; /* ... and was dealt with */
+    bool arrived; /* ... and was dealt with */
     int16_t stream;
     uint32_t generation;
     uint32_t mark; /* byte of the stream behind it */
     int64_t at_us; /* when it arrives, if nothing holds it up */
 } sim_word;
 
-/* What a process must have been told of a key on a server. */
+/* What a process must know of a key on a server. */
 typedef struct sim_watch {
-    sim_word gone;    /* it is free, and the process has not looked since */
+    sim_word gone;    /* it is free, and the process has not read it since */
     sim_word changed; /* a token of the process was deleted or replaced by others, and it has not
                          compared since */
     uint32_t serial;  /* ... that one */
-    uint32_t round;
-    bool fresh;      /* the process has not looked since it is connected */
-    bool deaf;       /* it can't know: a push was lost, or it left the table */
-    bool restrained; /* it has looked too often in vain, and may wait a little */
-    uint32_t pushes; /* since it looked, or under way when it did */
+    uint32_t attempt;
+    bool fresh;      /* the process has not read the key since it is connected */
+    bool missed;     /* it can't know: a push was lost, or it left the table */
+    bool restrained; /* after too many spurious wake-ups it may wait a little */
+    uint32_t pushes; /* since it read the key, or under way when it did */
     uint32_t flushes;
     sim_word pushed; /* the last of them */
 } sim_watch;
@@ -365,7 +365,7 @@ struct sim_process {
     unsigned index;
     bool alive;
     bool stalled;
-    bool told; /* something came while it stood still */
+    bool missed; /* something came while it was stalled */
     bool resp2;
     bool no_tracking;
     bool unix_socket; /* no address of its own */
@@ -393,7 +393,7 @@ struct sim_process {
 };
 
 void process_begin(sim_process *process);
-/* Something came for it: it looks after it, unless it stands still. */
+/* Something came for it: it handles that, unless it is stalled. */
 void process_wake(sim_process *process);
 /* Moves bytes and pulls events, after a call. */
 void process_drive(sim_process *process);
@@ -415,7 +415,7 @@ void actor_close(sim_lock *lock, sim_rng *rng);
 /* Calls, and what must be remembered of them. */
 void actor_acquire(sim_lock *lock, int64_t wait_ms);
 void actor_lead(sim_lock *lock);
-void actor_step_down(sim_lock *lock);
+void actor_resign(sim_lock *lock);
 void actor_release(sim_lock *lock);
 void actor_renew(sim_lock *lock);
 void actor_cancel(sim_lock *lock);
@@ -457,7 +457,7 @@ enum {
     SIM_FAULT_NO_IDS = 1 << 20,
     SIM_FAULT_OLD_SERVER = 1 << 21,
     SIM_FAULT_TABLE = 1 << 22,    /* one key has room in the servers' tracking table */
-    SIM_FAULT_LONG_TTL = 1 << 23, /* an hour: nothing goes by itself */
+    SIM_FAULT_LONG_TTL = 1 << 23, /* an hour: no key expires */
     SIM_FAULT_INSIDE = (1 << 24) - 1,
     /* outside of the assumptions */
     SIM_FAULT_DRIFT = 1 << 24,
@@ -508,10 +508,10 @@ typedef struct sim_serial {
     uint8_t key;
     bool exempt;       /* may be left behind: closed, or its process crashed */
     bool quorum;       /* may be left behind on fewer than a quorum: closed with less */
-    uint32_t reported; /* as unknown: rounds up to this one may be left behind */
+    uint32_t reported; /* as unknown: attempts up to this one may be left behind */
     uint8_t dead_len;
     struct {
-        uint32_t after; /* rounds after this one up to that one must not come back */
+        uint32_t after; /* attempts after this one up to that one must not come back */
         uint32_t upto;
     } dead[4];
 } sim_serial;
@@ -543,7 +543,7 @@ struct sim_world {
     sim_process *executes; /* whose command is executed; NULL: by hand, or to free a lock */
     model_command command; /* ... and which one */
     unsigned events_len;
-    bool told; /* some word of a change is to leave */
+    bool unsent; /* a notification has still to leave */
     int64_t trouble_us[SIM_PROCESSES][SIM_SERVERS];
     sim_watch watches[SIM_PROCESSES][SIM_SERVERS][SIM_KEYS];
     sim_path paths[SIM_PROCESSES][SIM_SERVERS];

@@ -13,7 +13,7 @@
 /* ---- Order ------------------------------------------------------------------------------- */
 
 /* An earlier one waits for the same key, in the same process. */
-void row_in_turn(const sim_lock *own, const char *what)
+void queue_in_turn(const sim_lock *own, const char *what)
 {
     const sim_process *process = own->process;
     int64_t now_ms = process_now_ms(process);
@@ -30,7 +30,7 @@ void row_in_turn(const sim_lock *own, const char *what)
     }
 }
 
-void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
+void queue_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t attempt)
 {
     own->once = false;
     own->handed = false;
@@ -40,35 +40,35 @@ void row_begins(sim_lock *own, int64_t time_ms, uint32_t serial, uint32_t round)
     own->began = ++own->process->begins;
     own->tries_ms = time_ms == RLK_FOREVER ? RLK_NEVER : process_now_ms(own->process) + time_ms;
     own->serial_before = serial;
-    own->round_before = round;
+    own->attempt_before = attempt;
 }
 
-void row_turned(sim_lock *own)
+void queue_turned(sim_lock *own)
 {
     own->process->counts[own->key].turns++;
     own->behind = own->lock.position == RLKI_POSITION_BEHIND;
     if (own->behind)
-        MET(ROW);
+        MET(QUEUE);
 }
 
-static void row_count_cause(const rlk_lock *lock)
+static void queue_count_cause(const rlk_lock *lock)
 {
     static const sim_cover covers[RLK_CAUSES] = {
         SIM_MET_BY_START, SIM_MET_BY_PUSH,   SIM_MET_BY_FLUSH,
-        SIM_MET_BY_LOCAL, SIM_MET_BY_EXPIRY, SIM_MET_BY_SAFETY,
+        SIM_MET_BY_LOCAL, SIM_MET_BY_EXPIRY, SIM_MET_BY_RECHECK,
         SIM_MET_BY_RETRY, SIM_MET_BY_YIELD,  SIM_MET_BY_RECONNECT};
 
     sim_met[covers[lock->wait.cause]]++;
 }
 
-void row_handed(sim_lock *own)
+void queue_handed(sim_lock *own)
 {
     own->handed = own->process->counts[own->key].released_us >= 0;
 }
 
-/* It has left the key to others for as long as it must: whoever comes next, should this attempt not
- * be answered, is not handed the key by that release. */
-static void row_paused(const sim_lock *own)
+/* It has left the key to others for as long as it must. If this attempt gets no answer, that
+ * release hands the key to no later lock. */
+static void queue_paused(const sim_lock *own)
 {
     sim_counts *counts = &own->process->counts[own->key];
 
@@ -77,17 +77,17 @@ static void row_paused(const sim_lock *own)
         counts->released_us = -1;
 }
 
-void row_tries(sim_lock *own)
+void queue_tries(sim_lock *own)
 {
     own->tried = own->lock.token;
     own->took_over = own->handed;
     own->handed = false;
     if (own->lock.wait.cause == RLK_CAUSE_PUSH || own->lock.wait.cause == RLK_CAUSE_FLUSH)
         own->pushed++;
-    row_paused(own);
+    queue_paused(own);
 }
 
-void row_released(const sim_lock *own, bool is)
+void queue_released(const sim_lock *own, bool is)
 {
     unsigned p;
 
@@ -96,32 +96,32 @@ void row_released(const sim_lock *own, bool is)
             is && &sim.members[p] == own->process ? sim.now_us : -1;
 }
 
-/* After so many hand-overs in a row others have their turn. */
-void row_granted(sim_lock *own)
+/* After max_handoffs consecutive local hand-offs others have their turn. */
+void queue_granted(sim_lock *own)
 {
     sim_process *process = own->process;
     sim_counts *counts = &process->counts[own->key];
     unsigned most;
 
-    wake_held(own);
-    row_count_cause(&own->lock);
-    row_in_turn(own, "acquired");
+    notify_held(own);
+    queue_count_cause(&own->lock);
+    queue_in_turn(own, "acquired");
     if (own->lock.wait.cause == RLK_CAUSE_LOCAL && own->took_over &&
         counts->released_us > own->started_us)
         counts->chain++;
     else
         counts->chain = 0;
-    row_released(own, false);
+    queue_released(own, false);
     most = process->max_handoffs;
-    if (sim.nodes > 1) /* some may still be told of a release when others yield already */
+    if (sim.nodes > 1) /* a release may still notify some when others yield already */
         most = 2 * most + 4;
     if (counts->chain > most)
-        world_violate(SIM_WAKE, "process %u: k%u handed over %u times, and others wait",
+        world_violate(SIM_WAKE, "process %u: k%u handed off %u times, and others wait",
                       process->index, own->key, counts->chain);
 }
 
-/* Somebody asks the server for those that stand behind it. */
-void row_check(const sim_lock *own)
+/* One lock asks the server for those that wait behind it. */
+void queue_check(const sim_lock *own)
 {
     const sim_process *process = own->process;
     unsigned i;
@@ -132,13 +132,13 @@ void row_check(const sim_lock *own)
         if (process->locks[i].key == own->key &&
             process->locks[i].lock.position == RLKI_POSITION_FIRST)
             return;
-    world_violate(SIM_WAKE, "process %u lock %u: stands in a row, and nobody is the first",
+    world_violate(SIM_WAKE, "process %u lock %u: waits in a queue, and nobody is the first",
                   process->index, own->index);
 }
 
 /* ---- Cost -------------------------------------------------------------------------------- */
 
-sim_toll row_toll(const sim_lock *own)
+sim_toll queue_toll(const sim_lock *own)
 {
     sim_process *process = own->process;
     const sim_counts *counts = &process->counts[own->key];
@@ -152,16 +152,16 @@ sim_toll row_toll(const sim_lock *own)
 }
 
 /* Nothing came in between that leaves a pause as the only reason to try again. */
-bool row_was_smooth(const sim_lock *own)
+bool queue_was_smooth(const sim_lock *own)
 {
-    sim_toll toll = row_toll(own);
+    sim_toll toll = queue_toll(own);
 
     return toll.failures == own->toll.failures && toll.errors == own->toll.errors &&
            (sim.faults & SIM_FAULT_NO_IDS) == 0 && own->node_timeout_ms >= SIM_ROUND_TRIP_MS &&
            own->pending == RLK_OP_ACQUIRE && fault_was_sound(own->process, own->started_us);
 }
 
-static bool row_is_told(const sim_process *process)
+static bool queue_is_tracking(const sim_process *process)
 {
     unsigned i;
 
@@ -171,7 +171,7 @@ static bool row_is_told(const sim_process *process)
     return true;
 }
 
-int64_t row_safety(const sim_lock *own)
+int64_t queue_recheck_ms(const sim_lock *own)
 {
     const sim_process *process = own->process;
     int64_t least_ms = own->recheck_max_ms;
@@ -183,26 +183,26 @@ int64_t row_safety(const sim_lock *own)
     return least_ms;
 }
 
-void row_cost(const sim_lock *own)
+void queue_cost(const sim_lock *own)
 {
     const sim_toll *then = &own->toll;
-    sim_toll now = row_toll(own);
+    sim_toll now = queue_toll(own);
     int64_t ms = (sim.now_us - own->started_us) / SIM_MS;
     int64_t pushes = now.pushes - then->pushes;
-    bool rests = row_is_told(own->process) && row_was_smooth(own);
+    bool rests = queue_is_tracking(own->process) && queue_was_smooth(own);
     int64_t reasons = 2 + (now.own - then->own) + (now.turns - then->turns) +
                       (now.failures - then->failures) + (now.errors - then->errors);
     int64_t commands = own->commands;
-    /* a random time of less than SIM_IN_VAIN_MS each, when there are more: not a few short ones;
+    /* a random time of less than SIM_SPURIOUS_MS each, when there are more: not a few short ones;
      * where it changes hands, one for each pair of them, and a question before it */
     int64_t most =
-        2 * SIM_IN_VAIN + (rlki_turn_contended(&own->lock) ? 2 * ms : ms / (SIM_IN_VAIN_MS / 8));
+        2 * SIM_SPURIOUS + (rlki_turn_contended(&own->lock) ? 2 * ms : ms / (SIM_SPURIOUS_MS / 8));
 
     if (sim.nodes == 1 && own->pushed > most)
         world_violate(SIM_ADVANCE, "process %u lock %u: %u attempts by pushes in %lld ms",
                       own->process->index, own->index, own->pushed, (long long)ms);
     reasons += 2 * pushes;
-    reasons += ms / (rests ? row_safety(own) / 5 : own->retry_ms);
+    reasons += ms / (rests ? queue_recheck_ms(own) / 5 : own->retry_ms);
     if (rests)
         commands += now.probes - then->probes;
     if (commands > (int64_t)sim.nodes * (8 + (sim.nodes == 1 ? 2 : 4) * reasons) +

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What must hold of waiting, seen from the servers: of each change that makes a key free a process
- * is told by its stream, or would have been if it had asked for it; when that has arrived, the
- * first of its locks that wait looks again, at once or after the short pauses that the design has,
- * and not because a timer happened to be due: so no timer can hide a lost wake-up. A lock that is
- * held and was taken away is compared.
+ * What must hold of waiting, seen from the servers. Each change that makes a key free sends a
+ * notification to a process, or would have if the process had asked for it. When that has arrived,
+ * the first of its locks that wait reads the key again: at once, or after the short pauses that the
+ * design has. A timer that happened to be due does not count, so no timer can hide a lost wake-up.
+ * A lock that is held and was taken away is compared.
  *
  * Of what a process can't know (a push that was lost, a key that left the tracking table) nothing
- * is expected until it has looked again. Looks into the lock, for when it means to look.
+ * is expected until it has read the key again. Reads the lock's fields, for the time of its
+ * recheck.
  */
 #include "world.h"
 
@@ -17,12 +18,12 @@
 
 #include <string.h>
 
-/* The longest pause of any lock, whichever was the first of the row when it began. */
-#define WAKE_SOON_MS (3 * SIM_RETRY_MS + 1)
+/* The longest pause of any lock, whichever was the first of the queue when it began. */
+#define NOTIFY_SOON_MS (3 * SIM_RETRY_MS + 1)
 
-/* ---- What a process is told -------------------------------------------------------------- */
+/* ---- Notifications of a process ---------------------------------------------------------- */
 
-static sim_link *wake_link(sim_process *process, unsigned server)
+static sim_link *notify_link(sim_process *process, unsigned server)
 {
     unsigned i;
 
@@ -32,14 +33,14 @@ static sim_link *wake_link(sim_process *process, unsigned server)
     return NULL;
 }
 
-static sim_stream *wake_stream(const sim_link *link)
+static sim_stream *notify_stream(const sim_link *link)
 {
     return link != NULL && link->stream >= 0 ? &sim.streams[link->stream] : NULL;
 }
 
-/* It would be told of a change now. */
-static bool wake_is_listening(const sim_process *process, const sim_link *link,
-                              const sim_stream *stream)
+/* Returns true if a change now would notify the process. */
+static bool notify_reaches(const sim_process *process, const sim_link *link,
+                           const sim_stream *stream)
 {
     const model_client *client = &sim.hosts[stream->server].model.clients[stream->slot];
 
@@ -48,32 +49,32 @@ static bool wake_is_listening(const sim_process *process, const sim_link *link,
            rlk_conn_get_state(&link->conn) == RLK_CONN_READY;
 }
 
-static void wake_say(sim_word *word, const sim_stream *stream)
+static void notify_note(sim_word *word, const sim_stream *stream)
 {
     int16_t number = (int16_t)(stream - sim.streams);
 
     if (word->is && word->stream == number && word->generation == stream->generation)
-        return; /* of the first change it has not heard yet */
+        return; /* the notification of the first change has not arrived yet */
     word->is = true;
-    word->told = false;
+    word->arrived = false;
     word->stream = number;
     word->generation = stream->generation;
     word->at_us = SIM_NEVER;
-    sim.told = true;
+    sim.unsent = true;
 }
 
 /* A token that a process has put there. */
-static bool wake_is_of(const model_key *key, const sim_process *process)
+static bool notify_is_of(const model_key *key, const sim_process *process)
 {
     uint32_t serial;
-    uint32_t round;
+    uint32_t attempt;
 
-    return check_parse(key->value, key->value_len, &serial, &round) &&
+    return check_parse(key->value, key->value_len, &serial, &attempt) &&
            sim.serials[serial].process == process->index;
 }
 
 /* A lock of the process waits for the answer to its release. */
-static bool wake_is_releasing(const sim_process *process, unsigned server, unsigned key)
+static bool notify_is_releasing(const sim_process *process, unsigned server, unsigned key)
 {
     unsigned i;
     unsigned n;
@@ -89,8 +90,8 @@ static bool wake_is_releasing(const sim_process *process, unsigned server, unsig
     return false;
 }
 
-/* A lock of the process has something to do there whose answer will be told to others. */
-static bool wake_is_busy(const sim_process *process, unsigned node, unsigned key)
+/* A lock of the process waits there for an answer that will notify others. */
+static bool notify_is_busy(const sim_process *process, unsigned node, unsigned key)
 {
     unsigned i;
 
@@ -106,15 +107,15 @@ static bool wake_is_busy(const sim_process *process, unsigned node, unsigned key
     return false;
 }
 
-/* NOLOOP: of what a process deletes itself the answer to its release tells it, unless that is an
+/* NOLOOP: what a process deletes itself it learns by the answer to its release, unless that is an
  * error, or nobody waits for it any more. */
-static bool wake_tells_itself(const sim_process *process, const sim_host *host, unsigned key)
+static bool notify_by_answer(const sim_process *process, const sim_host *host, unsigned key)
 {
     return !host->model.silent && sim.command == MODEL_RELEASE &&
-           wake_is_releasing(process, host->index, key);
+           notify_is_releasing(process, host->index, key);
 }
 
-void wake_changed(sim_host *host, const model_key *key, model_change change)
+void notify_changed(sim_host *host, const model_key *key, model_change change)
 {
     int number = check_key(key->key, key->key_len);
     bool gone = change == MODEL_DELETED || change == MODEL_EXPIRED || change == MODEL_LOST;
@@ -124,31 +125,31 @@ void wake_changed(sim_host *host, const model_key *key, model_change change)
         host->lives[number] += gone;
     for (p = 0; number >= 0 && p < sim.processes; p++) {
         sim_process *process = &sim.members[p];
-        const sim_link *link = wake_link(process, host->index);
-        const sim_stream *stream = wake_stream(link);
+        const sim_link *link = notify_link(process, host->index);
+        const sim_stream *stream = notify_stream(link);
         sim_watch *watch = &sim.watches[p][host->index][number];
         bool own = stream != NULL && stream->server_open && host->model.current == stream->slot;
 
         if (own)
             process->counts[number].own++;
-        if (stream == NULL || !wake_is_listening(process, link, stream))
+        if (stream == NULL || !notify_reaches(process, link, stream))
             continue;
-        if (own && !wake_tells_itself(process, host, (unsigned)number)) {
-            watch->deaf = true;
+        if (own && !notify_by_answer(process, host, (unsigned)number)) {
+            watch->missed = true;
             continue;
         }
         if (gone)
-            wake_say(&watch->gone, stream);
-        if ((gone || change == MODEL_REPLACED) && wake_is_of(key, process) && !own) {
-            wake_say(&watch->changed, stream);
-            (void)check_parse(key->value, key->value_len, &watch->serial, &watch->round);
+            notify_note(&watch->gone, stream);
+        if ((gone || change == MODEL_REPLACED) && notify_is_of(key, process) && !own) {
+            notify_note(&watch->changed, stream);
+            (void)check_parse(key->value, key->value_len, &watch->serial, &watch->attempt);
         }
     }
 }
 
-/* Where in the stream the word is, and when it comes. What should have been sent, and was not,
- * would take as long as anything. */
-static void wake_leave(sim_word *word)
+/* Notes where in the stream the notification is, and when it comes. What should have been sent, and
+ * was not, would take as long as anything. */
+static void notify_leave(sim_word *word)
 {
     const sim_stream *stream = &sim.streams[word->stream];
     const sim_pipe *pipe = &stream->pipes[SIM_DOWN];
@@ -166,41 +167,42 @@ static void wake_leave(sim_word *word)
     }
 }
 
-void wake_flushed(const sim_host *host)
+void notify_flushed(const sim_host *host)
 {
     unsigned p;
     unsigned k;
 
-    if (!sim.told)
+    if (!sim.unsent)
         return;
-    sim.told = false;
+    sim.unsent = false;
     for (p = 0; p < sim.processes; p++) {
         for (k = 0; k < sim.keys; k++) {
-            wake_leave(&sim.watches[p][host->index][k].gone);
-            wake_leave(&sim.watches[p][host->index][k].changed);
-            wake_leave(&sim.watches[p][host->index][k].pushed);
+            notify_leave(&sim.watches[p][host->index][k].gone);
+            notify_leave(&sim.watches[p][host->index][k].changed);
+            notify_leave(&sim.watches[p][host->index][k].pushed);
         }
     }
 }
 
-static void wake_pushed_one(const sim_host *host, const sim_stream *stream, unsigned key, bool any)
+static void notify_pushed_one(const sim_host *host, const sim_stream *stream, unsigned key,
+                              bool any)
 {
     sim_watch *watch = &sim.watches[stream->process][host->index][key];
 
     if (host->mute) {
-        watch->deaf = sim.profile->finds != SIM_WAKE;
+        watch->missed = sim.profile->finds != SIM_WAKE;
         return;
     }
     sim.members[stream->process].counts[key].pushes++;
     watch->pushed.is = false;
-    wake_say(&watch->pushed, stream);
+    notify_note(&watch->pushed, stream);
     if (any)
         watch->flushes++;
     else
         watch->pushes++;
 }
 
-bool wake_pushed(const sim_host *host, const sim_stream *stream, const char *key)
+bool notify_pushed(const sim_host *host, const sim_stream *stream, const char *key)
 {
     unsigned i;
 
@@ -212,12 +214,12 @@ bool wake_pushed(const sim_host *host, const sim_stream *stream, const char *key
         MET(PUSHED);
     for (i = 0; i < sim.keys; i++)
         if (key == NULL || check_key(key, 2) == (int)i)
-            wake_pushed_one(host, stream, i, key == NULL);
+            notify_pushed_one(host, stream, i, key == NULL);
     return !host->mute;
 }
 
-/* Of what a command of its own drives out of the table a process hears nothing. */
-void wake_evicted(const sim_host *host, const model_key *key)
+/* A process gets no push of what a command of its own drives out of the table. */
+void notify_evicted(const sim_host *host, const model_key *key)
 {
     int number = check_key(key->key, key->key_len);
     unsigned current = host->model.current;
@@ -226,13 +228,13 @@ void wake_evicted(const sim_host *host, const model_key *key)
     if (number < 0 || current == host->hand || current == MODEL_CLIENTS ||
         (key->readers >> current & 1) == 0)
         return;
-    sim.watches[sim.streams[host->streams[current]].process][host->index][number].deaf = true;
+    sim.watches[sim.streams[host->streams[current]].process][host->index][number].missed = true;
 }
 
 /* ---- What it does ------------------------------------------------------------------------ */
 
-void wake_executed(sim_host *host, const sim_stream *stream, model_command command,
-                   const char *name, const char *token)
+void notify_executed(sim_host *host, const sim_stream *stream, model_command command,
+                     const char *name, const char *token)
 {
     unsigned key = (unsigned)check_key(name, 2);
     const model_key *entry = model_find(&host->model, name, 2);
@@ -240,62 +242,62 @@ void wake_executed(sim_host *host, const sim_stream *stream, model_command comma
     sim_watch *watch = &sim.watches[stream->process][host->index][key];
     bool compares = command != MODEL_SET && token != NULL && host->model.script;
 
-    if (stream != wake_stream(wake_link(process, host->index)))
+    if (stream != notify_stream(notify_link(process, host->index)))
         return;               /* late, of an earlier connection */
     if (command == MODEL_GET) /* who has it: the PTTL that follows is no probe */
         process->counts[key].probes--;
     if (command == MODEL_PTTL) {
         process->counts[key].probes++;
-        if (watch->deaf) /* of that it will not hear */
+        if (watch->missed) /* of that no push will come */
             watch->changed.is = false;
         if (entry == NULL) /* gone since the SET: as good as a push */
             watch->pushes++;
     }
-    /* it looks */
+    /* it reads the key */
     if (command == MODEL_PTTL || command == MODEL_SET || compares)
         watch->fresh = false;
     if (command == MODEL_PTTL || command == MODEL_SET)
         watch->gone.is = false;
     if (command == MODEL_SET || compares)
         watch->changed.is = false;
-    /* ... and will be told of changes */
+    /* ... and will be notified of changes */
     if (compares && command != MODEL_RELEASE && entry != NULL &&
         entry->value_len == RLK_TOKEN_DIGITS && memcmp(entry->value, token, RLK_TOKEN_DIGITS) == 0)
-        watch->gone.is = watch->deaf = false;
+        watch->gone.is = watch->missed = false;
     if (command == MODEL_PTTL)
-        watch->deaf = false;
+        watch->missed = false;
 }
 
-static void wake_listen(const sim_link *link, sim_word *word)
+static void notify_receive(const sim_link *link, sim_word *word)
 {
     const sim_stream *stream = &sim.streams[word->stream];
 
     if (!word->is)
         return;
     if (link->stream != word->stream || stream->generation != word->generation)
-        word->is = false; /* the next connection will tell */
-    else if (!word->told)
-        word->told =
+        word->is = false; /* the next connection will bring it */
+    else if (!word->arrived)
+        word->arrived =
             sim.now_us >= word->at_us && (int32_t)(stream->pipes[SIM_DOWN].read - word->mark) >= 0;
 }
 
-static sim_watch *wake_watch(const sim_lock *own, unsigned node)
+static sim_watch *notify_watch(const sim_lock *own, unsigned node)
 {
     const sim_process *process = own->process;
 
     return &sim.watches[process->index][process->server_of[node]][own->key];
 }
 
-/* The lock that was the first before, and gave up, may have been refused: whoever is next sees the
+/* The lock that was the first before, and gave up, may have been refused: the next lock sees the
  * pause that this caused. */
-static bool wake_has_inherited_pause(const sim_lock *own)
+static bool notify_has_inherited_pause(const sim_lock *own)
 {
     return own->behind &&
-           sim.now_us - own->process->error_us <= (WAKE_SOON_MS + SIM_ROUND_TRIP_MS) * SIM_MS;
+           sim.now_us - own->process->error_us <= (NOTIFY_SOON_MS + SIM_ROUND_TRIP_MS) * SIM_MS;
 }
 
 /* Of the one server. */
-static void wake_cause(const sim_lock *own, const sim_watch *watch)
+static void notify_cause(const sim_lock *own, const sim_watch *watch)
 {
     const rlk_lock *lock = &own->lock;
     bool wrong = false;
@@ -309,14 +311,14 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
         break;
     case RLK_CAUSE_RECHECK: /* unless it would have been restrained for longer than that, or began
                                before, and leaves only now */
-        wrong = watch->gone.is && watch->gone.told && !watch->deaf && !watch->restrained &&
-                row_safety(own) > WAKE_SOON_MS &&
+        wrong = watch->gone.is && watch->gone.arrived && !watch->missed && !watch->restrained &&
+                queue_recheck_ms(own) > NOTIFY_SOON_MS &&
                 lock->wait.attempt_ms == process_now_ms(own->process);
         break;
     case RLK_CAUSE_RETRY:
         /* not where the attempt before had to wait for its turn to be sent, and never was */
-        wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && row_was_smooth(own) &&
-                own->tried + 1 == lock->token && !wake_has_inherited_pause(own);
+        wrong = rlk_conn_is_tracking(&own->process->links[0].conn) && queue_was_smooth(own) &&
+                own->tried + 1 == lock->token && !notify_has_inherited_pause(own);
         break;
     default:
         break;
@@ -326,8 +328,8 @@ static void wake_cause(const sim_lock *own, const sim_watch *watch)
                       own->process->index, own->index, rlk_cause_name((rlk_cause)lock->wait.cause));
 }
 
-/* A round, at so many nodes that it knows to be taken that no quorum is left. */
-static void wake_round(const sim_lock *own)
+/* An attempt must not begin when the lock knows that the nodes left are no quorum. */
+static void notify_attempt(const sim_lock *own)
 {
     unsigned taken = 0;
     unsigned i;
@@ -335,13 +337,13 @@ static void wake_round(const sim_lock *own)
     for (i = 0; i < sim.nodes; i++)
         taken += (own->seen >> i & 1) != 0 &&
                  sim.hosts[own->process->server_of[i]].lives[own->key] == own->life[i] &&
-                 wake_watch(own, i)->pushes == 0; /* else it may not be: it was told of a change */
+                 notify_watch(own, i)->pushes == 0; /* else it may not be: a change was notified */
     if (sim.nodes > 1 && taken > sim.nodes - sim_quorum())
         world_violate(SIM_WAKE, "process %u lock %u: tries, and knows that %u nodes are taken",
                       own->process->index, own->index, taken);
 }
 
-void wake_answered(sim_lock *own, unsigned node, int64_t number)
+void notify_answered(sim_lock *own, unsigned node, int64_t number)
 {
     unsigned command = own->lock.nodes[node].request.tag;
 
@@ -349,24 +351,24 @@ void wake_answered(sim_lock *own, unsigned node, int64_t number)
         own->seen |= (uint8_t)(1u << node);
 }
 
-/* An attempt sees what it was told of. A word that is still under way may come when the attempt is
- * over, where that is not answered in time: then it is a reason for the next. */
-static void wake_forget_pushes(const sim_link *link, sim_watch *watch)
+/* An attempt uses up the notifications that have arrived. One that is still under way may come when
+ * the attempt is over, where that is not answered in time: then it is a reason for the next. */
+static void notify_forget_pushes(const sim_link *link, sim_watch *watch)
 {
-    wake_listen(link, &watch->pushed);
-    if (watch->pushed.is && !watch->pushed.told)
+    notify_receive(link, &watch->pushed);
+    if (watch->pushed.is && !watch->pushed.arrived)
         return;
     watch->pushes = 0;
     watch->flushes = 0;
 }
 
-void wake_sends(sim_lock *own, unsigned node)
+void notify_sends(sim_lock *own, unsigned node)
 {
     unsigned command = own->lock.nodes[node].request.tag;
-    sim_watch *watch = wake_watch(own, node);
+    sim_watch *watch = notify_watch(own, node);
 
     if (command == RLKI_SET && own->tried != own->lock.token) {
-        wake_round(own);
+        notify_attempt(own);
         own->seen = 0;
     }
     if (command == RLKI_SET || command == RLKI_PROBE) {
@@ -374,49 +376,49 @@ void wake_sends(sim_lock *own, unsigned node)
         own->life[node] = sim.hosts[own->process->server_of[node]].lives[own->key];
     }
     if (command == RLKI_SET) {
-        row_in_turn(own, "tries");
+        queue_in_turn(own, "tries");
         if (sim.nodes == 1 && own->tried != own->lock.token) /* else it is repeated */
-            wake_cause(own, watch);
+            notify_cause(own, watch);
         if (own->tried != own->lock.token)
-            row_tries(own);
+            queue_tries(own);
     }
     /* the question of who is restrained is part of its attempt */
     if (own->lock.position == RLKI_POSITION_FIRST &&
         (command == RLKI_SET || (command == RLKI_PROBE && sim.nodes > 1))) {
-        wake_forget_pushes(&own->process->links[node], watch);
+        notify_forget_pushes(&own->process->links[node], watch);
         watch->restrained = false;
     }
 }
 
-void wake_freed(const sim_lock *own)
+void notify_freed(const sim_lock *own)
 {
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++)
-        wake_watch(own, i)->deaf = true;
+        notify_watch(own, i)->missed = true;
 }
 
-void wake_held(const sim_lock *own)
+void notify_held(const sim_lock *own)
 {
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++) {
-        if (own->lock.nodes[i].vote == RLKI_VOTE_YES) /* whoever is next waits for this one's end */
-            wake_watch(own, i)->gone.is = false;
+        if (own->lock.nodes[i].vote == RLKI_VOTE_YES) /* the next lock waits for this one's end */
+            notify_watch(own, i)->gone.is = false;
         else /* of a token before */
-            wake_watch(own, i)->changed.is = false;
-        if (own->once) /* who does not wait is not told while it tries */
-            wake_watch(own, i)->deaf = true;
+            notify_watch(own, i)->changed.is = false;
+        if (own->once) /* an acquire without a wait is not notified while it tries */
+            notify_watch(own, i)->missed = true;
     }
 }
 
 /* ---- After each step --------------------------------------------------------------------- */
 
-/* By the server, or by the lock of its own process that has the key. */
-static bool wake_is_told(const sim_lock *own, unsigned node)
+/* Returns true if the server, or the lock of its own process that has the key, notifies it. */
+static bool notify_is_expected(const sim_lock *own, unsigned node)
 {
     const sim_process *process = own->process;
-    const sim_stream *stream = wake_stream(&process->links[node]);
+    const sim_stream *stream = notify_stream(&process->links[node]);
     unsigned i;
 
     for (i = 0; i < process->locks_len; i++)
@@ -428,70 +430,70 @@ static bool wake_is_told(const sim_lock *own, unsigned node)
            sim.hosts[stream->server].model.clients[stream->slot].tracking;
 }
 
-static void wake_waiter(const sim_lock *own, unsigned node)
+static void notify_waiter(const sim_lock *own, unsigned node)
 {
-    const rlk_node_lock *seat = &own->lock.nodes[node];
-    sim_watch *watch = wake_watch(own, node);
+    const rlk_node_lock *node_lock = &own->lock.nodes[node];
+    sim_watch *watch = notify_watch(own, node);
     uint32_t now_ms = (uint32_t)process_now_ms(own->process);
     int64_t left_ms = (int32_t)(own->lock.wait.recheck_at_ms[node] - now_ms);
-    int64_t most_ms = own->recheck_max_ms > WAKE_SOON_MS ? own->recheck_max_ms : WAKE_SOON_MS;
+    int64_t most_ms = own->recheck_max_ms > NOTIFY_SOON_MS ? own->recheck_max_ms : NOTIFY_SOON_MS;
 
-    if ((own->lock.wait.busy >> node & 1) == 0 || seat->request.tag != RLKI_NO_COMMAND ||
-        wake_is_busy(own->process, node, own->key) ||
+    if ((own->lock.wait.busy >> node & 1) == 0 || node_lock->request.tag != RLKI_NO_COMMAND ||
+        notify_is_busy(own->process, node, own->key) ||
         rlk_conn_get_state(&own->process->links[node].conn) != RLK_CONN_READY)
         return;
     if (left_ms > most_ms + own->retry_ms + 1) /* a TTL that ends before, and a little */
-        world_violate(SIM_WAKE, "process %u lock %u: looks at node %u in %lld ms",
+        world_violate(SIM_WAKE, "process %u lock %u: rechecks node %u in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (left_ms > WAKE_SOON_MS && !wake_is_told(own, node))
+    if (left_ms > NOTIFY_SOON_MS && !notify_is_expected(own, node))
         world_violate(SIM_WAKE,
-                      "process %u lock %u: looks at node %u, which tells nothing, in %lld ms",
+                      "process %u lock %u: rechecks node %u, which never notifies, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (left_ms > WAKE_SOON_MS && watch->fresh)
-        world_violate(SIM_WAKE, "process %u lock %u: looks at node %u, which is back, in %lld ms",
+    if (left_ms > NOTIFY_SOON_MS && watch->fresh)
+        world_violate(SIM_WAKE, "process %u lock %u: rechecks node %u, which is back, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (own->lock.wait.spurious >= SIM_IN_VAIN || rlki_turn_contended(&own->lock))
+    if (own->lock.wait.spurious >= SIM_SPURIOUS || rlki_turn_contended(&own->lock))
         watch->restrained = true;
-    if (watch->gone.is && watch->gone.told && !watch->deaf && left_ms > WAKE_SOON_MS)
+    if (watch->gone.is && watch->gone.arrived && !watch->missed && left_ms > NOTIFY_SOON_MS)
         world_violate(SIM_WAKE,
-                      "process %u lock %u: k%u is free on node %u, and it looks in %lld ms",
+                      "process %u lock %u: k%u is free on node %u, and it rechecks in %lld ms",
                       own->process->index, own->index, own->key, node, (long long)left_ms);
 }
 
-static void wake_holder(const sim_lock *own, unsigned node)
+static void notify_holder(const sim_lock *own, unsigned node)
 {
-    const rlk_node_lock *seat = &own->lock.nodes[node];
-    const sim_watch *watch = wake_watch(own, node);
+    const rlk_node_lock *node_lock = &own->lock.nodes[node];
+    const sim_watch *watch = notify_watch(own, node);
 
-    if (watch->changed.is && watch->changed.told && !watch->deaf &&
-        check_is_current(own, watch->serial, watch->round) &&
-        (own->lock.hold.dirty >> node & 1) == 0 && seat->request.tag == RLKI_NO_COMMAND &&
-        !rlki_node_lock_is_clean(seat))
+    if (watch->changed.is && watch->changed.arrived && !watch->missed &&
+        check_is_current(own, watch->serial, watch->attempt) &&
+        (own->lock.hold.dirty >> node & 1) == 0 && node_lock->request.tag == RLKI_NO_COMMAND &&
+        !rlki_node_lock_is_clean(node_lock))
         world_violate(SIM_WAKE,
                       "process %u lock %u: k%u was taken from it on node %u, and it does "
-                      "not look",
+                      "not compare",
                       own->process->index, own->index, own->key, node);
 }
 
-static void wake_lock(const sim_lock *own)
+static void notify_lock(const sim_lock *own)
 {
     unsigned i;
 
     switch (own->lock.position) {
     case RLKI_POSITION_FIRST:
         for (i = 0; i < sim.nodes; i++)
-            wake_waiter(own, i);
+            notify_waiter(own, i);
         break;
     case RLKI_POSITION_HOLDER:
         for (i = 0; i < sim.nodes; i++)
-            wake_holder(own, i);
+            notify_holder(own, i);
         break;
     default:
         break;
     }
 }
 
-void wake_step(sim_process *process)
+void notify_step(sim_process *process)
 {
     unsigned i;
     unsigned k;
@@ -512,19 +514,19 @@ void wake_step(sim_process *process)
             sim_watch *watch = &sim.watches[process->index][process->server_of[i]][k];
 
             watch->fresh = watch->fresh || fresh;
-            watch->deaf = watch->deaf || fresh; /* it has read nothing on this stream */
-            wake_listen(link, &watch->gone);
-            wake_listen(link, &watch->changed);
-            wake_listen(link, &watch->pushed);
+            watch->missed = watch->missed || fresh; /* it has read nothing on this stream */
+            notify_receive(link, &watch->gone);
+            notify_receive(link, &watch->changed);
+            notify_receive(link, &watch->pushed);
         }
     }
     for (i = 0; i < process->locks_len; i++) {
-        wake_lock(&process->locks[i]);
-        row_check(&process->locks[i]);
+        notify_lock(&process->locks[i]);
+        queue_check(&process->locks[i]);
     }
 }
 
-void wake_forget(const sim_process *process)
+void notify_forget(const sim_process *process)
 {
     memset(sim.watches[process->index], 0, sizeof sim.watches[process->index]);
 }
