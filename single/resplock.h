@@ -1453,6 +1453,10 @@ typedef struct rlk_turn {
     uint8_t crowd;         /* turns for which several others count as waiting */
 } rlk_turn;
 
+struct rlki_operation;
+struct rlki_campaign;
+struct rlki_renewal;
+
 #ifndef RLK_NO_TEXT
 /* A number that was refused, and what fits. Fields are private. */
 typedef struct rlk_refusal {
@@ -1483,7 +1487,8 @@ struct rlk_client {
     uint8_t random_left; /* bytes of `random` that are in no token yet: the first ones */
 #endif
     rlk_env env;
-    rlk_lock *locks; /* attached */
+    const struct rlki_renewal *renewal; /* NULL: no lock renews in the background */
+    rlk_lock *locks;                    /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
     rlk_lock *ready_head; /* locks to be stepped before this call ends */
@@ -1560,9 +1565,6 @@ typedef struct rlk_hold {
     int64_t limit_ms;  /* the same after drift */
     int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
 } rlk_hold;
-
-struct rlki_operation;
-struct rlki_campaign;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {
@@ -1944,11 +1946,37 @@ RLK_API rlk_lock_config rlk_lock_config_default(void);
 #define rlk_lock_init_n(lock, client, key, key_len, ...)                                           \
     rlki_lock_init_n((lock), (client), (key), (key_len), (__VA_ARGS__), sizeof(rlk_lock),          \
                      RLK_LAYOUT)
-RLK_API rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
-                                  const rlk_lock_config *config, size_t size, uint32_t layout);
-RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
-                                    size_t key_len, const rlk_lock_config *config, size_t size,
-                                    uint32_t layout);
+RLK_API rlk_result rlki_lock_create(rlk_lock *lock, rlk_client *client, const char *key,
+                                    const rlk_lock_config *config, size_t size, uint32_t layout);
+RLK_API rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                      size_t key_len, const rlk_lock_config *config, size_t size,
+                                      uint32_t layout);
+RLK_API void rlki_lock_auto_renew(rlk_lock *lock);
+
+/* Inline, so that a program whose configurations have no auto_renew does not link the renewals in
+ * the background. The compiler knows a configuration that is constant, or of the same function. */
+static inline rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                                        const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    bool auto_renew = config != NULL && config->auto_renew;
+    rlk_result result = rlki_lock_create(lock, client, key, config, size, layout);
+
+    if (auto_renew && result == RLK_OK)
+        rlki_lock_auto_renew(lock);
+    return result;
+}
+
+static inline rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                          size_t key_len, const rlk_lock_config *config,
+                                          size_t size, uint32_t layout)
+{
+    bool auto_renew = config != NULL && config->auto_renew;
+    rlk_result result = rlki_lock_create_n(lock, client, key, key_len, config, size, layout);
+
+    if (auto_renew && result == RLK_OK)
+        rlki_lock_auto_renew(lock);
+    return result;
+}
 
 /* Unties the lock, in any state; O(nodes). An operation under way ends without an event, pending
  * events are dropped, and nothing is sent that is not encoded yet. It does not release. RLK_OK: the
@@ -7655,6 +7683,13 @@ typedef struct rlki_campaign {
     void (*observe)(rlk_lock *lock, rlk_node_lock *node, const struct rlki_report *report);
 } rlki_campaign;
 
+/* What renewals in the background add to a client. Only a lock with auto_renew, and
+ * rlk_campaign_start, name it, so that a program without them does not link it. */
+typedef struct rlki_renewal {
+    void (*due)(rlk_lock *lock); /* lock->hold.renew_ms has come */
+    void (*schedule)(rlk_lock *lock, bool anew);
+} rlki_renewal;
+
 /* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
  * compiler knows both, and leaves loops and counts out. */
 static inline unsigned rlki_nodes(const rlk_client *client)
@@ -7681,6 +7716,15 @@ static inline uint32_t rlki_bit(unsigned node)
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
+}
+
+/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. anew:
+ * the lease was set anew. If it is much shorter than the TTL (by drift, a cap, the caller's or the
+ * server's word), it is not due at once, but when a third of it is over. */
+static inline void rlki_renewal_schedule(rlk_lock *lock, bool anew)
+{
+    if (lock->client->renewal != NULL)
+        lock->client->renewal->schedule(lock, anew);
 }
 
 /* The connection of a lock's node: the route. Constant, for one server and for a quorum of
@@ -8504,13 +8548,6 @@ RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
 /* Returns true if the lease would last longer by a raise to target_ms. */
 RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
 
-/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. */
-RLKI_API void rlki_lease_schedule(rlk_lock *lock);
-
-/* The same after the lease was set anew: not at once, if the lease is much shorter than the TTL (by
- * drift, a cap, the caller's or the server's word), but when a third of it is over. */
-RLKI_API void rlki_lease_schedule_next(rlk_lock *lock);
-
 #endif
 
 /* ==== src/lock/lease.c ==== */
@@ -8690,23 +8727,6 @@ int64_t rlki_lease_renew_target(const rlk_lock *lock)
             return RLK_NEVER;
     }
     return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
-}
-
-void rlki_lease_schedule(rlk_lock *lock)
-{
-    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
-
-    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
-}
-
-void rlki_lease_schedule_next(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->hold.valid_ms - now_ms;
-
-    rlki_lease_schedule(lock);
-    if (lock->hold.renew_ms <= now_ms)
-        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
 }
 
 /* ==== src/lock/trace.h ====
@@ -9835,7 +9855,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     if (op->id == RLK_OP_NONE)
         return;
     rlki_operation_report(lock, op->id, result);
-    rlki_lease_schedule(lock);
+    rlki_renewal_schedule(lock, false);
 }
 
 #ifndef RLK_NO_TEXT
@@ -12056,7 +12076,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
         lock->op = NULL;
         rlki_lease_claim(lock, target_ms, now_ms);
         rlki_lease_validate(lock);
-        rlki_lease_schedule_next(lock);
+        rlki_renewal_schedule(lock, true);
         return RLK_OK;
     }
     rlki_extend_begin(lock, &extend_renew, target_ms, extend_deadline(lock));
@@ -12653,82 +12673,6 @@ RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 
 #endif
 
-/* ==== src/lock/renewal.h ====
- *
- * Renewals that nobody calls for.
- */
-#ifndef RLKI_LOCK_RENEWAL_H
-#define RLKI_LOCK_RENEWAL_H
-
-/* lock->hold.renew_ms has come: begins a renewal, unless an operation is under way. */
-RLKI_API void rlki_renewal_due(rlk_lock *lock);
-
-#endif
-
-/* ==== src/lock/renewal.c ====
- *
- * Renewals in the background (auto_renew, rlk_campaign_start): an operation of its own, whose
- * result is no caller's. An operation that a caller starts has precedence:
- *
- *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
- *    wait -----------------------------------> RENEW ----------------> wait
- *      ^ ^                                      | |
- *      | | jittered pause                       | | no answer in node_timeout_ms, an error
- *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
- *      |   a caller's operation, when that is     |
- *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
- *          over                                   +----> LOST
- *
- * The lease's own deadline ends it all, without the network (machine.c). What a minority has
- * raised stays with its nodes, and adds up over several attempts.
- */
-
-static void renewal_ended(rlk_lock *lock, rlk_result result)
-{
-    if (result == RLK_LOST)
-        return; /* which is reported as such */
-    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
-        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
-    lock->renewal = (int16_t)result;
-    lock->options |= RLKI_OPTION_RENEWED;
-    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
-    if (result == RLK_OK) {
-        RLKI_COUNT(lock->client, renewed);
-        rlki_lease_schedule_next(lock);
-    } else if (lock->state == RLKI_HELD) {
-        int64_t now_ms = lock->client->now_ms;
-        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
-        uint32_t pause_ms = rlki_lock_pause(lock);
-
-        RLKI_COUNT(lock->client, renew_unknown);
-        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
-    } else {
-        RLKI_COUNT(lock->client, renew_refused);
-    }
-}
-
-RLKI_API const rlki_operation rlki_renewal = {
-    RLK_OP_NONE, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL,
-    NULL,        NULL,          renewal_ended,
-};
-
-void rlki_renewal_due(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
-
-    lock->hold.renew_ms = RLK_NEVER;
-    if (lock->op != NULL)
-        return; /* scheduled again when the operation is over */
-    target_ms = rlki_lease_renew_target(lock);
-    if (target_ms == RLK_NEVER) {
-        rlki_lease_schedule_next(lock); /* with much drift a renewal gains nothing yet */
-        return;
-    }
-    rlki_lease_claim(lock, target_ms, now_ms);
-    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_from_now(lock, lock->node_timeout_ms));
-}
-
 /* ==== src/lock/timers.h ====
  *
  * Timers: intrusive, exact, constant time to set and cancel, whatever the number of timers.
@@ -12976,7 +12920,7 @@ static void machine_step_lease(rlk_lock *lock)
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
         (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
     } else if (lock->hold.valid_ms < before_ms && lock->op == NULL) {
-        rlki_lease_schedule_next(lock); /* somebody has shortened it: due earlier */
+        rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
     }
 }
 
@@ -13066,7 +13010,7 @@ void rlki_machine_tick(rlk_lock *lock)
     if (now_ms >= lock->retry_ms)
         machine_retry(lock);
     if (lock->state == RLKI_HELD && now_ms >= lock->hold.renew_ms)
-        rlki_renewal_due(lock);
+        lock->client->renewal->due(lock);
     machine_step(lock);
 }
 
@@ -13200,7 +13144,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argum
     /* else who never pauses would starve it */
     if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
-        rlki_renewal_due(lock);
+        lock->client->renewal->due(lock);
         rlki_machine_run(lock);
     }
     result = call->begin(lock, argument, holders);
@@ -13716,6 +13660,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         return RLK_E_LAYOUT;
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
+    client->renewal = NULL;
     client->locks = NULL;
     client->event_head = NULL;
     client->event_tail = NULL;
@@ -14141,6 +14086,108 @@ rlk_result rlk_client_check(rlk_client *client)
     return result;
 }
 
+/* ==== src/lock/renewal.h ====
+ *
+ * Renewals that nobody calls for.
+ */
+#ifndef RLKI_LOCK_RENEWAL_H
+#define RLKI_LOCK_RENEWAL_H
+
+/* The locks of a client may renew from now on: those of which rlki_lock_renews is true. */
+RLKI_API void rlki_renewal_begin(rlk_client *client);
+
+#endif
+
+/* ==== src/lock/renewal.c ====
+ *
+ * Renewals in the background (auto_renew, rlk_campaign_start): an operation of its own, whose
+ * result is no caller's. An operation that a caller starts has precedence:
+ *
+ *            a third of the TTL has passed         a quorum: ours       (RLK_EV_RENEWED)
+ *    wait -----------------------------------> RENEW ----------------> wait
+ *      ^ ^                                      | |
+ *      | | jittered pause                       | | no answer in node_timeout_ms, an error
+ *      | +--------------------------------------+ |                     (RLK_EV_RENEW_FAILED)
+ *      |   a caller's operation, when that is     |
+ *      +------------------------------------------+ q out of reach      (RLK_EV_RENEW_FAILED)
+ *          over                                   +----> LOST
+ *
+ * The lease's own deadline ends it all, without the network (machine.c). What a minority has
+ * raised stays with its nodes, and adds up over several attempts.
+ */
+
+static void renewal_schedule(rlk_lock *lock, bool anew)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t left_ms = lock->hold.valid_ms - now_ms;
+    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+
+    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    if (anew && lock->hold.renew_ms <= now_ms)
+        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+}
+
+static void renewal_ended(rlk_lock *lock, rlk_result result)
+{
+    if (result == RLK_LOST)
+        return; /* which is reported as such */
+    if (result == RLK_E_WRONGTYPE && lock->state == RLKI_HELD)
+        result = RLK_UNKNOWN; /* a minority says so: that is no refusal */
+    lock->renewal = (int16_t)result;
+    lock->options |= RLKI_OPTION_RENEWED;
+    rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
+    if (result == RLK_OK) {
+        RLKI_COUNT(lock->client, renewed);
+        renewal_schedule(lock, true);
+    } else if (lock->state == RLKI_HELD) {
+        int64_t now_ms = lock->client->now_ms;
+        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        uint32_t pause_ms = rlki_lock_pause(lock);
+
+        RLKI_COUNT(lock->client, renew_unknown);
+        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+    } else {
+        RLKI_COUNT(lock->client, renew_refused);
+    }
+}
+
+static const rlki_operation renewal_operation = {
+    RLK_OP_NONE, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL,
+    NULL,        NULL,          renewal_ended,
+};
+
+/* Begins a renewal, unless an operation is under way. */
+static void renewal_due(rlk_lock *lock)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t target_ms;
+
+    lock->hold.renew_ms = RLK_NEVER;
+    if (lock->op != NULL)
+        return; /* scheduled again when the operation is over */
+    target_ms = rlki_lease_renew_target(lock);
+    if (target_ms == RLK_NEVER) {
+        renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
+        return;
+    }
+    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_extend_begin(lock, &renewal_operation, target_ms,
+                      rlki_from_now(lock, lock->node_timeout_ms));
+}
+
+void rlki_renewal_begin(rlk_client *client)
+{
+    static const rlki_renewal renewal = {renewal_due, renewal_schedule};
+
+    client->renewal = &renewal;
+}
+
+void rlki_lock_auto_renew(rlk_lock *lock)
+{
+    lock->options |= RLKI_OPTION_RENEW;
+    rlki_renewal_begin(lock->client);
+}
+
 /* ==== src/lock/election.c ====
  *
  * Leader and followers: a lock that wants to be held without end.
@@ -14229,8 +14276,10 @@ rlk_result rlk_campaign_start(rlk_lock *lock)
     static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
     rlk_result result = rlki_api_start(lock, &rlki_call_acquire, RLK_FOREVER, NULL);
 
-    if (result == RLK_PENDING)
+    if (result == RLK_PENDING) {
+        rlki_renewal_begin(lock->client);
         lock->campaign = &campaign;
+    }
     return result;
 }
 
@@ -14889,7 +14938,6 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
         memset(&lock->holders[i], 0, sizeof lock->holders[i]);
         lock->holders[i].result = RLK_PENDING;
     }
-    lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix != NULL) {
         size_t len = strlen(lock->prefix);
@@ -14973,8 +15021,8 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     return RLK_OK;
 }
 
-rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
-                            const rlk_lock_config *config, size_t size, uint32_t layout)
+rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                              const rlk_lock_config *config, size_t size, uint32_t layout)
 {
     if (lock == NULL)
         return RLK_E_ARGUMENT;
@@ -14984,10 +15032,11 @@ rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
     return lock_init(lock, client, key, key_len, config);
 }
 
-rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
-                          const rlk_lock_config *config, size_t size, uint32_t layout)
+rlk_result rlki_lock_create(rlk_lock *lock, rlk_client *client, const char *key,
+                            const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    return rlki_lock_init_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size, layout);
+    return rlki_lock_create_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size,
+                              layout);
 }
 
 rlk_result rlk_lock_close(rlk_lock *lock)
@@ -15277,7 +15326,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
                lock->hold.valid_ms - lock->client->now_ms);
-    rlki_lease_schedule_next(lock);
+    rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
 }

@@ -311,11 +311,37 @@ RLK_API rlk_lock_config rlk_lock_config_default(void);
 #define rlk_lock_init_n(lock, client, key, key_len, ...)                                           \
     rlki_lock_init_n((lock), (client), (key), (key_len), (__VA_ARGS__), sizeof(rlk_lock),          \
                      RLK_LAYOUT)
-RLK_API rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
-                                  const rlk_lock_config *config, size_t size, uint32_t layout);
-RLK_API rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
-                                    size_t key_len, const rlk_lock_config *config, size_t size,
-                                    uint32_t layout);
+RLK_API rlk_result rlki_lock_create(rlk_lock *lock, rlk_client *client, const char *key,
+                                    const rlk_lock_config *config, size_t size, uint32_t layout);
+RLK_API rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                      size_t key_len, const rlk_lock_config *config, size_t size,
+                                      uint32_t layout);
+RLK_API void rlki_lock_auto_renew(rlk_lock *lock);
+
+/* Inline, so that a program whose configurations have no auto_renew does not link the renewals in
+ * the background. The compiler knows a configuration that is constant, or of the same function. */
+static inline rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
+                                        const rlk_lock_config *config, size_t size, uint32_t layout)
+{
+    bool auto_renew = config != NULL && config->auto_renew;
+    rlk_result result = rlki_lock_create(lock, client, key, config, size, layout);
+
+    if (auto_renew && result == RLK_OK)
+        rlki_lock_auto_renew(lock);
+    return result;
+}
+
+static inline rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
+                                          size_t key_len, const rlk_lock_config *config,
+                                          size_t size, uint32_t layout)
+{
+    bool auto_renew = config != NULL && config->auto_renew;
+    rlk_result result = rlki_lock_create_n(lock, client, key, key_len, config, size, layout);
+
+    if (auto_renew && result == RLK_OK)
+        rlki_lock_auto_renew(lock);
+    return result;
+}
 
 /* Unties the lock, in any state; O(nodes). An operation under way ends without an event, pending
  * events are dropped, and nothing is sent that is not encoded yet. It does not release. RLK_OK: the

@@ -57,6 +57,10 @@ typedef struct rlk_turn {
     uint8_t crowd;         /* turns for which several others count as waiting */
 } rlk_turn;
 
+struct rlki_operation;
+struct rlki_campaign;
+struct rlki_renewal;
+
 #ifndef RLK_NO_TEXT
 /* A number that was refused, and what fits. Fields are private. */
 typedef struct rlk_refusal {
@@ -87,7 +91,8 @@ struct rlk_client {
     uint8_t random_left; /* bytes of `random` that are in no token yet: the first ones */
 #endif
     rlk_env env;
-    rlk_lock *locks; /* attached */
+    const struct rlki_renewal *renewal; /* NULL: no lock renews in the background */
+    rlk_lock *locks;                    /* attached */
     rlk_lock *event_head;
     rlk_lock *event_tail;
     rlk_lock *ready_head; /* locks to be stepped before this call ends */
@@ -164,9 +169,6 @@ typedef struct rlk_hold {
     int64_t limit_ms;  /* the same after drift */
     int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
 } rlk_hold;
-
-struct rlki_operation;
-struct rlki_campaign;
 
 /* Fields are private. Must not be moved once initialised. */
 struct rlk_lock {

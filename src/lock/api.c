@@ -8,7 +8,6 @@
 #include "events.h"
 #include "lease.h"
 #include "machine.h"
-#include "renewal.h"
 
 /* RLK_PENDING: begun. Else why not, or that there was nothing to do. */
 static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
@@ -21,7 +20,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argum
     /* else who never pauses would starve it */
     if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
         lock->client->now_ms >= lock->hold.renew_ms) {
-        rlki_renewal_due(lock);
+        lock->client->renewal->due(lock);
         rlki_machine_run(lock);
     }
     result = call->begin(lock, argument, holders);

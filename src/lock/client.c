@@ -233,6 +233,7 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
         return RLK_E_LAYOUT;
     client->state = RLKI_CLIENT_CLOSED;
     client->nodes = 0;
+    client->renewal = NULL;
     client->locks = NULL;
     client->event_head = NULL;
     client->event_tail = NULL;

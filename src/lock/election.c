@@ -20,6 +20,7 @@
 #include "inspect.h"
 #include "lease.h"
 #include "machine.h"
+#include "renewal.h"
 #include "wait_queue.h"
 
 #include <string.h>
@@ -95,8 +96,10 @@ rlk_result rlk_campaign_start(rlk_lock *lock)
     static const rlki_campaign campaign = {election_follow_again, election_ask, election_observe};
     rlk_result result = rlki_api_start(lock, &rlki_call_acquire, RLK_FOREVER, NULL);
 
-    if (result == RLK_PENDING)
+    if (result == RLK_PENDING) {
+        rlki_renewal_begin(lock->client);
         lock->campaign = &campaign;
+    }
     return result;
 }
 

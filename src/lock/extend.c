@@ -226,7 +226,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
         lock->op = NULL;
         rlki_lease_claim(lock, target_ms, now_ms);
         rlki_lease_validate(lock);
-        rlki_lease_schedule_next(lock);
+        rlki_renewal_schedule(lock, true);
         return RLK_OK;
     }
     rlki_extend_begin(lock, &extend_renew, target_ms, extend_deadline(lock));

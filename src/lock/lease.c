@@ -177,20 +177,3 @@ int64_t rlki_lease_renew_target(const rlk_lock *lock)
     }
     return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
 }
-
-void rlki_lease_schedule(rlk_lock *lock)
-{
-    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
-
-    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
-}
-
-void rlki_lease_schedule_next(rlk_lock *lock)
-{
-    int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->hold.valid_ms - now_ms;
-
-    rlki_lease_schedule(lock);
-    if (lock->hold.renew_ms <= now_ms)
-        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
-}

@@ -81,11 +81,4 @@ int64_t rlki_lease_renew_target(const rlk_lock *lock);
 /* Returns true if the lease would last longer by a raise to target_ms. */
 bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
 
-/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. */
-void rlki_lease_schedule(rlk_lock *lock);
-
-/* The same after the lease was set anew: not at once, if the lease is much shorter than the TTL (by
- * drift, a cap, the caller's or the server's word), but when a third of it is over. */
-void rlki_lease_schedule_next(rlk_lock *lock);
-
 #endif

@@ -94,7 +94,6 @@ static rlk_result lock_configure(rlk_lock *lock, const rlk_lock_config *config)
         memset(&lock->holders[i], 0, sizeof lock->holders[i]);
         lock->holders[i].result = RLK_PENDING;
     }
-    lock->options = config->auto_renew ? RLKI_OPTION_RENEW : 0;
     lock->prefix = config->token_prefix;
     if (lock->prefix != NULL) {
         size_t len = strlen(lock->prefix);
@@ -178,8 +177,8 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     return RLK_OK;
 }
 
-rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
-                            const rlk_lock_config *config, size_t size, uint32_t layout)
+rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const void *key, size_t key_len,
+                              const rlk_lock_config *config, size_t size, uint32_t layout)
 {
     if (lock == NULL)
         return RLK_E_ARGUMENT;
@@ -189,10 +188,11 @@ rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, const void *key,
     return lock_init(lock, client, key, key_len, config);
 }
 
-rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
-                          const rlk_lock_config *config, size_t size, uint32_t layout)
+rlk_result rlki_lock_create(rlk_lock *lock, rlk_client *client, const char *key,
+                            const rlk_lock_config *config, size_t size, uint32_t layout)
 {
-    return rlki_lock_init_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size, layout);
+    return rlki_lock_create_n(lock, client, key, key != NULL ? strlen(key) : 0, config, size,
+                              layout);
 }
 
 rlk_result rlk_lock_close(rlk_lock *lock)

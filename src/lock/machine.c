@@ -24,7 +24,6 @@
 #include "lease.h"
 #include "notify.h"
 #include "operation.h"
-#include "renewal.h"
 #include "tally.h"
 #include "token.h"
 #include "timers.h"
@@ -89,7 +88,7 @@ static void machine_step_lease(rlk_lock *lock)
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
         (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
     } else if (lock->hold.valid_ms < before_ms && lock->op == NULL) {
-        rlki_lease_schedule_next(lock); /* somebody has shortened it: due earlier */
+        rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
     }
 }
 
@@ -179,7 +178,7 @@ void rlki_machine_tick(rlk_lock *lock)
     if (now_ms >= lock->retry_ms)
         machine_retry(lock);
     if (lock->state == RLKI_HELD && now_ms >= lock->hold.renew_ms)
-        rlki_renewal_due(lock);
+        lock->client->renewal->due(lock);
     machine_step(lock);
 }
 

@@ -128,7 +128,7 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     if (op->id == RLK_OP_NONE)
         return;
     rlki_operation_report(lock, op->id, result);
-    rlki_lease_schedule(lock);
+    rlki_renewal_schedule(lock, false);
 }
 
 #ifndef RLK_NO_TEXT

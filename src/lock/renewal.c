@@ -22,6 +22,17 @@
 #include "lease.h"
 #include "trace.h"
 
+static void renewal_schedule(rlk_lock *lock, bool anew)
+{
+    int64_t now_ms = lock->client->now_ms;
+    int64_t left_ms = lock->hold.valid_ms - now_ms;
+    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+
+    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    if (anew && lock->hold.renew_ms <= now_ms)
+        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+}
+
 static void renewal_ended(rlk_lock *lock, rlk_result result)
 {
     if (result == RLK_LOST)
@@ -33,7 +44,7 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
     rlki_event_raise(lock, RLKI_EVENT_RENEWAL);
     if (result == RLK_OK) {
         RLKI_COUNT(lock->client, renewed);
-        rlki_lease_schedule_next(lock);
+        renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
         int64_t now_ms = lock->client->now_ms;
         int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
@@ -46,12 +57,13 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
     }
 }
 
-const rlki_operation rlki_renewal = {
+static const rlki_operation renewal_operation = {
     RLK_OP_NONE, RLKI_OP_LEASE, rlki_extend_step, rlki_extend_report, NULL,
     NULL,        NULL,          renewal_ended,
 };
 
-void rlki_renewal_due(rlk_lock *lock)
+/* Begins a renewal, unless an operation is under way. */
+static void renewal_due(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
     int64_t target_ms;
@@ -61,9 +73,23 @@ void rlki_renewal_due(rlk_lock *lock)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
     if (target_ms == RLK_NEVER) {
-        rlki_lease_schedule_next(lock); /* with much drift a renewal gains nothing yet */
+        renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
         return;
     }
     rlki_lease_claim(lock, target_ms, now_ms);
-    rlki_extend_begin(lock, &rlki_renewal, target_ms, rlki_from_now(lock, lock->node_timeout_ms));
+    rlki_extend_begin(lock, &renewal_operation, target_ms,
+                      rlki_from_now(lock, lock->node_timeout_ms));
+}
+
+void rlki_renewal_begin(rlk_client *client)
+{
+    static const rlki_renewal renewal = {renewal_due, renewal_schedule};
+
+    client->renewal = &renewal;
+}
+
+void rlki_lock_auto_renew(rlk_lock *lock)
+{
+    lock->options |= RLKI_OPTION_RENEW;
+    rlki_renewal_begin(lock->client);
 }

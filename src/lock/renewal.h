@@ -7,9 +7,7 @@
 
 #include "operation.h"
 
-extern const rlki_operation rlki_renewal;
-
-/* lock->hold.renew_ms has come: begins a renewal, unless an operation is under way. */
-void rlki_renewal_due(rlk_lock *lock);
+/* The locks of a client may renew from now on: those of which rlki_lock_renews is true. */
+void rlki_renewal_begin(rlk_client *client);
 
 #endif

@@ -64,6 +64,13 @@ typedef struct rlki_campaign {
     void (*observe)(rlk_lock *lock, rlk_node_lock *node, const struct rlki_report *report);
 } rlki_campaign;
 
+/* What renewals in the background add to a client. Only a lock with auto_renew, and
+ * rlk_campaign_start, name it, so that a program without them does not link it. */
+typedef struct rlki_renewal {
+    void (*due)(rlk_lock *lock); /* lock->hold.renew_ms has come */
+    void (*schedule)(rlk_lock *lock, bool anew);
+} rlki_renewal;
+
 /* Nodes of an open client, and how many of them must agree. Where there is room for one only, the
  * compiler knows both, and leaves loops and counts out. */
 static inline unsigned rlki_nodes(const rlk_client *client)
@@ -90,6 +97,15 @@ static inline uint32_t rlki_bit(unsigned node)
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
+}
+
+/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. anew:
+ * the lease was set anew. If it is much shorter than the TTL (by drift, a cap, the caller's or the
+ * server's word), it is not due at once, but when a third of it is over. */
+static inline void rlki_renewal_schedule(rlk_lock *lock, bool anew)
+{
+    if (lock->client->renewal != NULL)
+        lock->client->renewal->schedule(lock, anew);
 }
 
 /* The connection of a lock's node: the route. Constant, for one server and for a quorum of

@@ -178,7 +178,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
                lock->hold.valid_ms - lock->client->now_ms);
-    rlki_lease_schedule_next(lock);
+    rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
 }
