@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The state decisions of docs/correctness.md, row by row: while trying, on 1, 3 and 5 nodes.
+ * The state decisions of docs/correctness.md while a lock is acquired, on 1, 3 and 5 nodes
+ * (acquire.c).
  */
 #include "harness.h"
 
@@ -8,31 +9,41 @@
 #include <string.h>
 
 static harness h;
-static const unsigned sizes[] = {1, 3, 5};
 
-#define FOR_EACH_SIZE(i, n, q)                                                                     \
-    for (i = 0; i < COUNT_OF(sizes) && (n = sizes[i], q = n / 2 + 1, true); i++)
+static const unsigned sizes[] = {1, 3, 5};
 
 /* A copy of the token in use. */
 static const char *token_of(const rlk_lock *lock)
 {
     static char token[RLK_TOKEN_MAX + 1];
+
     assert_int_not_equal(rlk_lock_token(lock, token, sizeof token), 0);
     return token;
 }
 
+/* Lets time pass until the node has received `count` commands, at most `ms`. */
+static void advance_to(unsigned node, harness_kind kind, unsigned count, int64_t ms)
+{
+    int64_t end_ms = h.now_ms + ms;
+
+    while (h.servers[node].count[kind] < count && h.now_ms < end_ms)
+        harness_advance(&h, 1);
+    assert_int_equal(h.servers[node].count[kind], count);
+}
+
 /* trying x OK, validity already past: undo, new token */
-static void test_lock_trying_ok_when_validity_is_past(void **state)
+static void test_acquire_ok_when_validity_is_past(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
         rlk_lock lock;
         char first[RLK_TOKEN_MAX + 1];
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
@@ -55,18 +66,19 @@ static void test_lock_trying_ok_when_validity_is_past(void **state)
     }
 }
 
-/* trying x quorum out of reach: end the round: drop unsent SETs, undo on all contacted */
-static void test_lock_trying_quorum_out_of_reach(void **state)
+/* trying x quorum out of reach: the attempt ends: unsent SETs are dropped, the others undone */
+static void test_acquire_quorum_out_of_reach(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
         rlk_lock lock;
         rlk_event event;
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         harness_link_of(&h, n - 1)->stuck = n > 1;
@@ -95,11 +107,12 @@ static void test_lock_trying_quorum_out_of_reach(void **state)
 }
 
 /* ... a SET that waits for its connection is dropped */
-static void test_lock_trying_quorum_out_of_reach_drops_unsent_sets(void **state)
+static void test_acquire_quorum_out_of_reach_drops_unsent_sets(void **state)
 {
     rlk_lock lock;
     rlk_event event;
     unsigned node;
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 3000);
@@ -123,21 +136,13 @@ static void test_lock_trying_quorum_out_of_reach_drops_unsent_sets(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* Lets time pass until so many commands came in all, at most `ms`. */
-static void advance_to(unsigned node, harness_kind kind, unsigned count, int64_t ms)
-{
-    int64_t end_ms = h.now_ms + ms;
-    while (h.servers[node].count[kind] < count && h.now_ms < end_ms)
-        harness_advance(&h, 1);
-    assert_int_equal(h.servers[node].count[kind], count);
-}
-
-/* trying x node with an unresolved token: the node is skipped in later rounds until it is
+/* trying x node with an unresolved token: later attempts skip the node until it is
  * resolved */
-static void test_lock_trying_skips_unresolved_nodes(void **state)
+static void test_acquire_skips_unresolved_nodes(void **state)
 {
     rlk_lock lock;
     char old[RLK_TOKEN_MAX + 1];
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 900); /* one try: 300 ms */
@@ -145,7 +150,7 @@ static void test_lock_trying_skips_unresolved_nodes(void **state)
     (void)snprintf(old, sizeof old, "%s", harness_expect(&h, 2, HARNESS_SET)->token);
     harness_reply_all(&h, 0, 2, HARNESS_NIL);
     harness_expect_quiet(&h, 0);
-    /* who is known to be held is asked before there is a round again */
+    /* a node that is known to be held is probed before the next attempt */
     advance_to(0, HARNESS_PTTL, 1, RLK_RETRY_MAX_MS);
     advance_to(1, HARNESS_PTTL, 1, RLK_RETRY_MAX_MS);
     harness_reply_all(&h, 0, 2, ":-2\r\n");
@@ -168,19 +173,18 @@ static void test_lock_trying_skips_unresolved_nodes(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* trying x transport error: ridden out until the deadline, then that error */
-static void test_lock_trying_transport_error_until_deadline(void **state)
+/* trying x transport error: tried again until the deadline, then that error */
+static void test_acquire_transport_error_until_deadline(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
         rlk_lock lock;
         rlk_event event;
         unsigned node;
-        (void)q;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         for (node = 0; node < n; node++) {
@@ -195,10 +199,11 @@ static void test_lock_trying_transport_error_until_deadline(void **state)
 }
 
 /* ... or TIMED_OUT if a holder was seen */
-static void test_lock_trying_transport_error_after_a_holder_was_seen(void **state)
+static void test_acquire_transport_error_after_a_holder_was_seen(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -212,17 +217,18 @@ static void test_lock_trying_transport_error_after_a_holder_was_seen(void **stat
 }
 
 /* ... and survived, if the server is back in time */
-static void test_lock_trying_transport_error_ridden_out(void **state)
+static void test_acquire_transport_error_survived(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
         rlk_lock lock;
         rlk_event event;
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         assert_result(rlk_acquire_start(&lock, 10000), RLK_PENDING);
@@ -242,16 +248,17 @@ static void test_lock_trying_transport_error_ridden_out(void **state)
 }
 
 /* ... RLK_TRY and fatal errors return at once */
-static void test_lock_trying_once_returns_transport_errors_at_once(void **state)
+static void test_acquire_once_returns_transport_errors_at_once(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
         rlk_lock lock;
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         for (node = 0; node < q; node++) { /* n - q good ones are not enough */
@@ -266,17 +273,18 @@ static void test_lock_trying_once_returns_transport_errors_at_once(void **state)
     }
 }
 
-static void test_lock_trying_returns_fatal_errors_at_once(void **state)
+static void test_acquire_returns_fatal_errors_at_once(void **state)
 {
     unsigned i;
-    unsigned n;
-    unsigned q;
+
     (void)state;
-    FOR_EACH_SIZE(i, n, q)
-    {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
         rlk_lock lock;
         rlk_event event;
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 3000);
         for (node = 0; node < q; node++) {
@@ -292,18 +300,98 @@ static void test_lock_trying_returns_fatal_errors_at_once(void **state)
     }
 }
 
+/* timeout and OK in the same tick: the deadline wins, undo; TIMED_OUT when the undo is answered */
+static void test_acquire_timeout_and_ok_in_the_same_tick(void **state)
+{
+    unsigned i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        unsigned n = sizes[i];
+        rlk_lock lock;
+
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
+        harness_expect_all(&h, 0, n, HARNESS_SET);
+        h.now_ms += 500; /* no tick: the input is there first */
+        harness_reply_all(&h, 0, n, HARNESS_OK);
+        assert_false(rlk_is_held(&lock));
+        harness_expect_no_event(&h);
+        harness_expect_all(&h, 0, n, HARNESS_RELEASE);
+        harness_reply_all(&h, 0, n, ":1\r\n");
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
+        assert_result(rlk_lock_close(&lock), RLK_OK);
+    }
+}
+
+/* ... and a tick before the deadline does not */
+static void test_acquire_ok_just_before_the_timeout(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    h.now_ms += 499;
+    harness_reply(&h, 0, HARNESS_OK);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* acquired x late OK of the minority: counts in E_i; the release follows on that connection */
+static void test_acquire_late_ok_of_a_minority(void **state)
+{
+    unsigned i;
+
+    for (i = 1; i < COUNT_OF(sizes); i++) {
+        unsigned n = sizes[i];
+        unsigned q = n / 2 + 1;
+        rlk_lock lock;
+        int64_t remaining_ms;
+
+        (void)state;
+        harness_start(&h, n);
+        harness_lock(&h, &lock, 3000);
+        harness_link_of(&h, 0)->stuck = true; /* its SET, encoded at once, has the oldest t0 */
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
+        harness_advance(&h, 10);
+        harness_reply_all(&h, 1, q + 1, HARNESS_OK);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        remaining_ms = rlk_remaining_ms(&lock);
+        harness_link_of(&h, 0)->stuck = false;
+        harness_reply(&h, 0, HARNESS_OK);
+        assert_int_equal(rlk_remaining_ms(&lock), remaining_ms);
+        /* it is one of the quorum when another node turns out not to be */
+        assert_result(rlk_check_start(&lock), RLK_PENDING);
+        harness_reply(&h, 1, HARNESS_NOT_OURS);
+        harness_reply_all(&h, 2, q + 1, ":2990\r\n");
+        harness_reply(&h, 0, ":2990\r\n");
+        harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
+        assert_true(rlk_is_held(&lock));
+        assert_result(rlk_release_start(&lock), RLK_PENDING);
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
+        assert_int_equal(h.servers[1].count[HARNESS_RELEASE], 0); /* known not to have it */
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_trying_ok_when_validity_is_past),
-        cmocka_unit_test(test_lock_trying_quorum_out_of_reach),
-        cmocka_unit_test(test_lock_trying_quorum_out_of_reach_drops_unsent_sets),
-        cmocka_unit_test(test_lock_trying_skips_unresolved_nodes),
-        cmocka_unit_test(test_lock_trying_transport_error_until_deadline),
-        cmocka_unit_test(test_lock_trying_transport_error_after_a_holder_was_seen),
-        cmocka_unit_test(test_lock_trying_transport_error_ridden_out),
-        cmocka_unit_test(test_lock_trying_once_returns_transport_errors_at_once),
-        cmocka_unit_test(test_lock_trying_returns_fatal_errors_at_once),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_acquire_ok_when_validity_is_past),
+        cmocka_unit_test(test_acquire_quorum_out_of_reach),
+        cmocka_unit_test(test_acquire_quorum_out_of_reach_drops_unsent_sets),
+        cmocka_unit_test(test_acquire_skips_unresolved_nodes),
+        cmocka_unit_test(test_acquire_transport_error_until_deadline),
+        cmocka_unit_test(test_acquire_transport_error_after_a_holder_was_seen),
+        cmocka_unit_test(test_acquire_transport_error_survived),
+        cmocka_unit_test(test_acquire_once_returns_transport_errors_at_once),
+        cmocka_unit_test(test_acquire_returns_fatal_errors_at_once),
+        cmocka_unit_test(test_acquire_timeout_and_ok_in_the_same_tick),
+        cmocka_unit_test(test_acquire_ok_just_before_the_timeout),
+        cmocka_unit_test(test_acquire_late_ok_of_a_minority),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

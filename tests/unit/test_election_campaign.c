@@ -1,65 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader and followers: rlk_campaign_start, rlk_resign, rlk_leader (election.c).
+ * Campaigns: rlk_campaign_start leads, follows, and leads again (election.c).
  */
-#include "harness.h"
+#include "lock_elected.h"
 
-#include <string.h>
-
-#define DRIFT(ms) ((ms) / 100 + 3)
-#define TTL       30000
-#define LEASE     (TTL - DRIFT(TTL))
-#define DUE       (TTL / 3)
-#define FOREIGN   "foreign"
-
-static harness h;
-
-static void start(void)
-{
-    harness_start(&h, 1);
-}
-
-/* Stands for election on a server where nobody leads, and leads. */
-static void lead(rlk_lock *lock)
-{
-    start();
-    harness_lock(&h, lock, TTL);
-    assert_result(rlk_campaign_start(lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* Follows somebody. */
-static void follow(rlk_lock *lock)
-{
-    start();
-    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
-    harness_lock(&h, lock, TTL);
-    assert_result(rlk_campaign_start(lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_no_event(&h);
-}
-
-/* Leads no longer: the key went, and the next renewal says so. */
-static void lose(rlk_lock *lock)
-{
-    harness_entry *entry = harness_find(&h, &h.servers[0], HARNESS_KEY);
-    if (entry != NULL)
-        entry->key[0] = '\0';
-    harness_advance(&h, DUE);
-    harness_reply(&h, 0, HARNESS_NOT_OURS);
-    harness_expect_event(&h, RLK_EV_RENEW_FAILED, RLK_NOT_OWNER);
-    assert_false(rlk_is_held(lock));
-}
-
-/* ---- Leading ------------------------------------------------------------------------------ */
-
-/* It follows for ever, leads, and is renewed without auto_renew. */
-static void test_lock_election_follows_and_leads(void **state)
+/* It follows for any time, leads, and is renewed without auto_renew. */
+static void test_election_follows_and_leads(void **state)
 {
     rlk_lock lock;
     rlk_event event;
     unsigned i;
+
     (void)state;
     follow(&lock);
     h.servers[0].automatic = true;
@@ -75,11 +26,12 @@ static void test_lock_election_follows_and_leads(void **state)
     assert_true(rlk_is_held(&lock));
 }
 
-/* It follows again, and not before its loss was heard. */
-static void test_lock_election_follows_again_once_it_heard(void **state)
+/* It follows again, and not before the program has pulled its loss. */
+static void test_election_follows_again_once_lost_was_pulled(void **state)
 {
     rlk_lock lock;
     unsigned again;
+
     (void)state;
     lead(&lock);
     for (again = 1; again < 4; again++) {
@@ -103,6 +55,7 @@ static void test_fault_122_lost_at_once_is_followed_by_a_pause(void **state)
     rlk_event event;
     unsigned led = 0;
     int64_t end_ms;
+
     (void)state;
     lead(&lock);
     h.servers[0].automatic = true;
@@ -124,10 +77,11 @@ static void test_fault_122_lost_at_once_is_followed_by_a_pause(void **state)
 }
 
 /* A query is under way when LOST is pulled: it follows when that is over, and was pulled. */
-static void test_lock_election_follows_again_behind_a_query(void **state)
+static void test_election_follows_again_behind_a_query(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
+
     (void)state;
     lead(&lock);
     harness_advance(&h, DUE);
@@ -145,10 +99,11 @@ static void test_lock_election_follows_again_behind_a_query(void **state)
 }
 
 /* Lost at its deadline, with the server down: it follows, and leads when that is back. */
-static void test_lock_election_rides_out_an_outage(void **state)
+static void test_election_survives_an_outage(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     lead(&lock);
     h.servers[0].refuses = true;
@@ -165,10 +120,11 @@ static void test_lock_election_rides_out_an_outage(void **state)
 }
 
 /* What no trying mends ends it, also where it would follow again; a start after that is a start. */
-static void test_lock_election_ends_with_a_fatal_error(void **state)
+static void test_election_ends_with_a_fatal_error(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     follow(&lock);
     h.servers[0].hello = HARNESS_WRONGPASS;
@@ -201,9 +157,10 @@ static void test_lock_election_ends_with_a_fatal_error(void **state)
 }
 
 /* Without entropy no token, and so no leader. */
-static void test_lock_election_without_entropy(void **state)
+static void test_election_without_entropy(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     lead(&lock);
     lose(&lock);
@@ -214,9 +171,10 @@ static void test_lock_election_without_entropy(void **state)
     harness_expect_quiet(&h, 0);
 }
 
-static void test_lock_election_start_is_refused(void **state)
+static void test_election_campaign_is_refused(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     lead(&lock);
     assert_result(rlk_campaign_start(&lock), RLK_E_STATE);
@@ -236,9 +194,10 @@ static void test_lock_election_start_is_refused(void **state)
 }
 
 /* A plain acquire after it is a plain acquire: not renewed, and nothing follows its loss. */
-static void test_lock_election_ends_with_a_plain_acquire(void **state)
+static void test_election_ends_with_a_plain_acquire(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     lead(&lock);
     lose(&lock);
@@ -254,10 +213,11 @@ static void test_lock_election_ends_with_a_plain_acquire(void **state)
 }
 
 /* ... and so does a cancel, or a release. */
-static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
+static void test_election_ends_with_a_cancel_or_a_release(void **state)
 {
     rlk_lock lock;
     unsigned way;
+
     (void)state;
     follow(&lock);
     assert_result(rlk_cancel(&lock), RLK_OK);
@@ -278,164 +238,20 @@ static void test_lock_election_ends_with_a_cancel_or_a_release(void **state)
     }
 }
 
-/* ---- Stepping down ------------------------------------------------------------------------ */
-
-/* It leads: the results are those of a release. */
-static void test_lock_election_leader_steps_down(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    lead(&lock);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    assert_false(rlk_is_held(&lock));
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
-    harness_advance(&h, 2 * TTL);
-    harness_expect_quiet(&h, 0);
-
-    lead(&lock);
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
-
-    lead(&lock); /* while a renewal is under way */
-    harness_advance(&h, DUE);
-    (void)harness_expect(&h, 0, HARNESS_RAISE);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    harness_expect_no_event(&h);
-}
-
-/* It has lost, and was not told yet: it follows no more. */
-static void test_lock_election_steps_down_when_lost(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    lead(&lock);
-    lose(&lock);
-    assert_result(rlk_resign_start(&lock), RLK_LOST);
-    harness_expect_no_event(&h);
-    harness_advance(&h, 1000);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
-}
-
-/* It follows, with nothing under way: at once. With a SET under way: when that is undone. */
-static void test_lock_election_follower_steps_down(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    follow(&lock);
-    assert_result(rlk_resign_start(&lock), RLK_CANCELLED);
-    harness_expect_no_event(&h);
-    harness_advance(&h, 1000);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
-
-    start();
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING); /* it is doing so */
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
-    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
-
-    start(); /* ... and if that is not answered */
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, RLK_SETTLE_TIMEOUT_MS));
-    assert_end(&event, RLK_OP_ACQUIRE, RLK_UNKNOWN);
-}
-
-/* It never stood for election. A lock that was acquired is released all the same. */
-static void test_lock_election_step_down_of_others(void **state)
-{
-    rlk_lock lock;
-    rlk_lock other;
-    (void)state;
-    start();
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_resign_start(&lock), RLK_NOT_HELD);
-    assert_result(rlk_resign_start(NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_result(rlk_check_start(&lock), RLK_PENDING);
-    assert_result(rlk_resign_start(&lock), RLK_E_STATE); /* as of a release */
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-    assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    memset(&other, 0, sizeof other);
-    assert_result(rlk_resign_start(&other), RLK_E_CLOSED);
-}
-
-static int answer(harness *own)
-{
-    harness_serve(own, 0);
-    return 0;
-}
-
-/* The blocking form. */
-static void test_lock_election_step_down_blocks(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    lead(&lock);
-    h.on_wait = answer;
-    assert_result(rlk_resign(&lock), RLK_OK);
-    assert_result(rlk_resign(&lock), RLK_NOT_HELD);
-    assert_result(rlk_resign(NULL), RLK_E_ARGUMENT);
-    harness_expect_no_event(&h);
-
-    follow(&lock);
-    assert_result(rlk_resign(&lock), RLK_CANCELLED);
-    harness_expect_no_event(&h);
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    assert_result(rlk_campaign_start(&lock), RLK_PENDING);
-    harness_run(&h);
-    h.on_wait = answer;
-    assert_result(rlk_resign(&lock), RLK_CANCELLED);
-    harness_expect_no_event(&h);
-    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
-}
-
-static void test_lock_election_step_down_cannot_wait(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    lead(&lock);
-    h.client->env.wait = NULL;
-    assert_result(rlk_resign(&lock), RLK_E_WAIT);
-    assert_true(rlk_is_held(&lock));
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_election_follows_and_leads),
-        cmocka_unit_test(test_lock_election_follows_again_once_it_heard),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_election_follows_and_leads),
+        cmocka_unit_test(test_election_follows_again_once_lost_was_pulled),
         cmocka_unit_test(test_fault_122_lost_at_once_is_followed_by_a_pause),
-        cmocka_unit_test(test_lock_election_follows_again_behind_a_query),
-        cmocka_unit_test(test_lock_election_rides_out_an_outage),
-        cmocka_unit_test(test_lock_election_ends_with_a_fatal_error),
-        cmocka_unit_test(test_lock_election_without_entropy),
-        cmocka_unit_test(test_lock_election_start_is_refused),
-        cmocka_unit_test(test_lock_election_ends_with_a_plain_acquire),
-        cmocka_unit_test(test_lock_election_ends_with_a_cancel_or_a_release),
-        cmocka_unit_test(test_lock_election_leader_steps_down),
-        cmocka_unit_test(test_lock_election_steps_down_when_lost),
-        cmocka_unit_test(test_lock_election_follower_steps_down),
-        cmocka_unit_test(test_lock_election_step_down_of_others),
-        cmocka_unit_test(test_lock_election_step_down_blocks),
-        cmocka_unit_test(test_lock_election_step_down_cannot_wait),
+        cmocka_unit_test(test_election_follows_again_behind_a_query),
+        cmocka_unit_test(test_election_survives_an_outage),
+        cmocka_unit_test(test_election_ends_with_a_fatal_error),
+        cmocka_unit_test(test_election_without_entropy),
+        cmocka_unit_test(test_election_campaign_is_refused),
+        cmocka_unit_test(test_election_ends_with_a_plain_acquire),
+        cmocka_unit_test(test_election_ends_with_a_cancel_or_a_release),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

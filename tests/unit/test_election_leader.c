@@ -23,7 +23,7 @@ static void set_holder(rlk_holder *holder, const char *token, int64_t ttl_ms)
 }
 
 /* By a lock that was configured with that memory. */
-static rlk_result leader_of(rlk_lock *lock, rlk_holder *holders, rlk_leader_info *leader)
+static rlk_result leader_by(rlk_lock *lock, rlk_holder *holders, rlk_leader_info *leader)
 {
     lock->holders = holders;
     return rlk_leader(lock, leader);
@@ -34,6 +34,7 @@ static void ask(rlk_lock *lock, rlk_holder *holders, rlk_result expected)
 {
     unsigned i;
     rlk_event event;
+
     assert_result(rlk_query_start(lock, holders, h.nodes), RLK_PENDING);
     for (i = 0; i < h.nodes; i++)
         harness_serve(&h, i);
@@ -42,23 +43,24 @@ static void ask(rlk_lock *lock, rlk_holder *holders, rlk_result expected)
     assert_result(event.result, expected);
 }
 
-static void test_lock_leader_of_another(void **state)
+static void test_election_leader_is_another(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
     rlk_leader_info leader;
+
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.1:80 " DIGITS, 5000);
     harness_advance(&h, 100);
     ask(&lock, &holder, RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known);
     assert_false(leader.ours);
     assert_int_equal(leader.name_len, 12);
@@ -70,7 +72,7 @@ static void test_lock_leader_of_another(void **state)
     harness_advance(&h, 1000);
     harness_find(&h, &h.servers[0], HARNESS_KEY)->expiry_ms = HARNESS_START + 9000;
     ask(&lock, &holder, RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 100);
     assert_int_equal(leader.until_ms, HARNESS_START + 9000);
 
@@ -78,28 +80,29 @@ static void test_lock_leader_of_another(void **state)
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 2100);
     assert_int_equal(leader.until_ms, RLK_NEVER);
 
     /* none, and then the same again: it may have been another's meanwhile */
     harness_delete(&h, 0, HARNESS_KEY);
     ask(&lock, &holder, RLK_NOT_HELD);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_NOT_HELD);
     harness_put(&h, 0, HARNESS_KEY, "10.0.0.2:80 " DIGITS, -1);
     harness_advance(&h, 1000);
     ask(&lock, &holder, RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 3100);
 }
 
 /* It is we: since it was acquired, though it is asked for later. */
-static void test_lock_leader_of_ourselves(void **state)
+static void test_election_leader_is_this_client(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
     rlk_holder holder;
     rlk_leader_info leader;
+
     (void)state;
     memset(&leader, 0, sizeof leader);
     config.token_prefix = "me";
@@ -111,7 +114,7 @@ static void test_lock_leader_of_ourselves(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_advance(&h, 500);
     ask(&lock, &holder, RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     assert_int_equal(leader.until_ms, HARNESS_START + 10 + RLK_TTL_MS);
@@ -120,44 +123,46 @@ static void test_lock_leader_of_ourselves(void **state)
     harness_advance(&h, 10);
     h.client->now_ms = h.now_ms;
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_false(leader.ours);
     assert_int_equal(leader.since_ms, HARNESS_START + 10);
     memset(&leader, 0, sizeof leader);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 520);
 }
 
 /* A lock of ours holds the key, as far as it knows; but it is another's token that is there. */
-static void test_lock_leader_of_another_than_who_held_it_here(void **state)
+static void test_election_leader_is_not_who_held_it_here(void **state)
 {
     static const char *const tokens[] = {"9" DIGITS, DIGITS};
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(tokens); i++) {
+    for (i = 0; support_row(i, COUNT_OF(tokens)); i++) {
         rlk_lock lock;
         rlk_lock asking;
         rlk_holder holder;
         rlk_leader_info leader;
+
         memset(&leader, 0, sizeof leader);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         harness_lock(&h, &asking, 30000);
         harness_advance(&h, 100);
         ask(&asking, &holder, RLK_OK);
-        assert_result(leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_result(leader_by(&asking, &holder, &leader), RLK_OK);
         assert_true(leader.ours); /* another lock of this client has it */
         assert_int_equal(leader.since_ms, HARNESS_START);
         harness_put(&h, 0, HARNESS_KEY, tokens[i], 1000);
         ask(&asking, &holder, RLK_OK);
-        assert_result(leader_of(&asking, &holder, &leader), RLK_OK);
+        assert_result(leader_by(&asking, &holder, &leader), RLK_OK);
         assert_false(leader.ours);
         assert_int_equal(leader.since_ms, HARNESS_START + 100);
     }
 }
 
 /* What is before the last 40 bytes is a name; what others put there has none. */
-static void test_lock_leader_of_name(void **state)
+static void test_election_leader_name(void **state)
 {
     static const struct {
         const char *token;
@@ -170,51 +175,54 @@ static void test_lock_leader_of_name(void **state)
         {"x", 0},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
         rlk_holder holder;
         rlk_leader_info leader;
+
         memset(&leader, 0, sizeof leader);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         harness_put(&h, 0, HARNESS_KEY, rows[i].token, 1000);
         ask(&lock, &holder, RLK_OK);
-        assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+        assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
         assert_int_equal(leader.name_len, rows[i].name_len);
         assert_string_equal(leader.token, rows[i].token);
     }
 }
 
 /* Longer than any token: of no leader; nor does it stay one that was known. */
-static void test_lock_leader_of_what_is_no_token(void **state)
+static void test_election_leader_has_no_token(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
     rlk_leader_info leader;
+
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
     set_holder(&holder, "a" DIGITS, 1000);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     holder.token_len = RLK_TOKEN_MAX;
-    assert_result(leader_of(&lock, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.name_len, RLK_PREFIX_MAX);
     holder.token_len = RLK_TOKEN_MAX + 1;
-    assert_result(leader_of(&lock, &holder, &leader), RLK_NOT_HELD);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_NOT_HELD);
     assert_false(leader.known);
 }
 
 /* Of several nodes a quorum has to agree, and it leads for as long as a quorum has its token. */
-static void test_lock_leader_of_several_nodes(void **state)
+static void test_election_leader_by_several_nodes(void **state)
 {
     /* per node: a, b a token; - nothing; e an error */
     static const struct {
         const char *tokens;
         int64_t ttl_ms[5];
         rlk_result result;
-        int64_t left_ms; /* RLK_NEVER: for ever */
+        int64_t left_ms; /* RLK_NEVER: without end */
     } rows[] = {
         {"aaa", {1000, 3000, 5000}, RLK_OK, 3000},
         {"aaa", {5000, 1000, 3000}, RLK_OK, 3000},
@@ -234,24 +242,27 @@ static void test_lock_leader_of_several_nodes(void **state)
         {"aabb-", {1000, 1000, 1000, 1000, 0}, RLK_NOT_HELD, 0},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         unsigned n = (unsigned)strlen(rows[i].tokens);
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
         rlk_leader_info leader;
         unsigned k;
+
         memset(&leader, 0, sizeof leader);
         harness_start(&h, n);
         harness_lock(&h, &lock, 30000);
         for (k = 0; k < n; k++) {
             char token[2] = {rows[i].tokens[k], '\0'};
+
             set_holder(&holders[k], token[0] == '-' ? "" : token,
                        token[0] == '-' ? -2 : rows[i].ttl_ms[k]);
             if (token[0] == 'e')
                 holders[k].result = RLK_E_CONNECT;
         }
-        assert_result(leader_of(&lock, holders, &leader), rows[i].result);
+        assert_result(leader_by(&lock, holders, &leader), rows[i].result);
         assert_int_equal(leader.known, rows[i].result == RLK_OK);
         if (rows[i].result != RLK_OK)
             continue;
@@ -263,11 +274,12 @@ static void test_lock_leader_of_several_nodes(void **state)
     }
 }
 
-static void test_lock_leader_of_is_refused(void **state)
+static void test_election_leader_is_refused(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
     rlk_leader_info leader;
+
     (void)state;
     memset(&leader, 0, sizeof leader);
     harness_start(&h, 1);
@@ -276,20 +288,21 @@ static void test_lock_leader_of_is_refused(void **state)
     assert_result(rlk_leader(NULL, &leader), RLK_E_ARGUMENT);
     assert_result(rlk_leader(&lock, NULL), RLK_E_ARGUMENT);
     h.forked = true;
-    assert_result(leader_of(&lock, &holder, &leader), RLK_E_FORKED);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_E_FORKED);
     h.forked = false;
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_result(leader_of(&lock, &holder, &leader), RLK_E_CLOSED);
+    assert_result(leader_by(&lock, &holder, &leader), RLK_E_CLOSED);
     assert_false(leader.known);
 }
 
-/* Asked before the lock itself has heard that its lease is over. */
-static void test_lock_leader_of_a_lease_that_is_over(void **state)
+/* Asked before the lock itself has noticed that its lease is over. */
+static void test_election_leader_whose_lease_is_over(void **state)
 {
     rlk_lock lock;
     rlk_lock asks;
     rlk_holder holder;
     rlk_leader_info leader;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -301,10 +314,10 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
     memset(&leader, 0, sizeof leader);
-    assert_result(leader_of(&asks, &holder, &leader), RLK_OK);
+    assert_result(leader_by(&asks, &holder, &leader), RLK_OK);
     assert_true(leader.known && leader.ours);
     h.now_ms += 30000;
-    (void)leader_of(&asks, &holder, &leader);
+    (void)leader_by(&asks, &holder, &leader);
     assert_false(leader.ours);
     assert_false(rlk_is_held(&lock));
 }
@@ -312,14 +325,15 @@ static void test_lock_leader_of_a_lease_that_is_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_leader_of_another),
-        cmocka_unit_test(test_lock_leader_of_ourselves),
-        cmocka_unit_test(test_lock_leader_of_another_than_who_held_it_here),
-        cmocka_unit_test(test_lock_leader_of_name),
-        cmocka_unit_test(test_lock_leader_of_what_is_no_token),
-        cmocka_unit_test(test_lock_leader_of_several_nodes),
-        cmocka_unit_test(test_lock_leader_of_is_refused),
-        cmocka_unit_test(test_lock_leader_of_a_lease_that_is_over),
+        cmocka_unit_test(test_election_leader_is_another),
+        cmocka_unit_test(test_election_leader_is_this_client),
+        cmocka_unit_test(test_election_leader_is_not_who_held_it_here),
+        cmocka_unit_test(test_election_leader_name),
+        cmocka_unit_test(test_election_leader_has_no_token),
+        cmocka_unit_test(test_election_leader_by_several_nodes),
+        cmocka_unit_test(test_election_leader_is_refused),
+        cmocka_unit_test(test_election_leader_whose_lease_is_over),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Errors in words: what rlk_client_error and rlk_lock_error say, and how long it may become.
+ * Errors in words: rlk_lock_error names the operation, the node and the cause (error_text.c).
  */
 #include "harness.h"
 
@@ -9,13 +9,25 @@
 
 static harness h;
 
-/* ---- Locks ---- */
+/* No four digits of the lock's token, behind its prefix. */
+static void assert_no_digits(const char *text, const char *token)
+{
+    size_t i;
 
-static void test_lock_text_names_what_failed(void **state)
+    for (i = strlen("host-7:"); token[i + 3] != 0; i++) {
+        char part[5] = {token[i], token[i + 1], token[i + 2], token[i + 3], '\0'};
+
+        if (strstr(text, part) != NULL)
+            fail_msg("%s in %s", part, text);
+    }
+}
+
+static void test_error_text_names_what_failed(void **state)
 {
     rlk_lock lock;
     static const char long_key[] =
         "0123456789012345678901234567890123456789012345678901234567890123456789";
+
     (void)state;
     harness_start(&h, 3);
     assert_string_equal(rlk_client_error(h.client), "");
@@ -54,12 +66,14 @@ static void test_lock_text_names_what_failed(void **state)
     assert_contains(rlk_client_error(NULL), "NULL");
 }
 
-/* What a connection died of before the call is told in full, as by the call that met it. */
-static void test_lock_text_of_an_old_failure(void **state)
+/* The error that ended a connection before the call is reported in full, as by the call that met
+ * it. */
+static void test_error_text_of_an_old_failure(void **state)
 {
     rlk_lock lock;
     rlk_event event;
     char first[RLK_TEXT_CAP];
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 3000);
@@ -76,10 +90,11 @@ static void test_lock_text_of_an_old_failure(void **state)
     assert_string_equal(rlk_lock_error(&lock), first);
 }
 
-static void test_lock_text_of_a_node_that_stays_away(void **state)
+static void test_error_text_of_a_node_that_stays_away(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -95,10 +110,11 @@ static void test_lock_text_of_a_node_that_stays_away(void **state)
 }
 
 /* A holder was seen, and then the nodes went: TIMED_OUT, with the last error beside it. */
-static void test_lock_text_beside_an_outcome(void **state)
+static void test_error_text_beside_an_outcome(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     assert_result(rlk_lock_init_n(&lock, h.client, "a\001b", 3, NULL), RLK_OK);
@@ -113,9 +129,10 @@ static void test_lock_text_beside_an_outcome(void **state)
 }
 
 /* An outcome has no node: it is nobody's error. */
-static void test_lock_text_of_an_outcome(void **state)
+static void test_error_text_of_an_outcome(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -127,12 +144,13 @@ static void test_lock_text_of_an_outcome(void **state)
     assert_string_equal(rlk_client_error(h.client), "");
 }
 
-/* After an acquire that went well: what became of the lease by itself, until the next result. */
-static void test_lock_text_of_a_lease(void **state)
+/* After an acquire that went well: what the renewals of the lease met, until the next result. */
+static void test_error_text_of_a_lease(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     config.auto_renew = true;
@@ -189,11 +207,12 @@ static void test_lock_text_of_a_lease(void **state)
     assert_null(strstr(rlk_lock_error(&lock), "node"));
 }
 
-/* Beside a result of wrong use stands no error of a connection that has nothing to do with it, but
- * one that a connection alone can tell. */
-static void test_lock_text_of_wrong_use(void **state)
+/* A result of wrong use has no error of an unrelated connection beside it. A result that only a
+ * connection can have has one. */
+static void test_error_text_of_wrong_use(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -209,8 +228,49 @@ static void test_lock_text_of_wrong_use(void **state)
     assert_null(strstr(rlk_lock_error(&lock), "node 0"));
 }
 
+/* A loss behind a result that was none. */
+static void test_error_text_of_a_loss_after_an_extend_without_an_answer(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_held(&h, &lock, 30000);
+    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+    harness_run(&h);
+    h.servers[0].refuses = true;
+    harness_cut(&h, 0);
+    assert_true(harness_next_event(&h, &event, 30000));
+    assert_end(&event, RLK_OP_EXTEND, RLK_UNKNOWN);
+    assert_contains(rlk_lock_error(&lock), "extend \"k\": UNKNOWN: ");
+    assert_true(harness_next_event(&h, &event, 30000));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
+}
+
+/* An error that the acquire survived is not why the lease ended. */
+static void test_error_text_of_a_loss_after_an_error_that_passed(void **state)
+{
+    rlk_lock lock;
+    rlk_event event;
+
+    (void)state;
+    harness_start(&h, 1);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_reply(&h, 0, HARNESS_MISCONF);
+    h.servers[0].automatic = true;
+    assert_true(harness_next_event(&h, &event, 5000));
+    assert_int_equal(event.type, RLK_EV_ACQUIRED);
+    assert_true(harness_next_event(&h, &event, 30000));
+    assert_int_equal(event.type, RLK_EV_LOST);
+    assert_null(strstr(rlk_lock_error(&lock), "MISCONF"));
+}
+
 /* What is too long is cut off, and what can't be printed is not. */
-static void test_lock_text_is_bounded(void **state)
+static void test_error_text_is_bounded(void **state)
 {
     static char host[200];
     rlk_url url = {0};
@@ -218,6 +278,7 @@ static void test_lock_text_is_bounded(void **state)
     rlk_lock lock;
     rlk_event event;
     const char *text;
+
     (void)state;
     memset(host, 'd', sizeof host);
     url.host = host;
@@ -237,7 +298,7 @@ static void test_lock_text_is_bounded(void **state)
     h.servers[0].automatic = false;
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_run(&h);
-    h.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and tells more about it "
+    h.servers[0].hello = "-LOADING Redis is loading the dataset in memory, and says more about it "
                          "than anybody wants to know\r\n";
     harness_cut(&h, 0);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
@@ -249,19 +310,8 @@ static void test_lock_text_is_bounded(void **state)
     assert_contains(text, "; the server said: LOADING Redis");
 }
 
-/* No four digits of the lock's token, behind its prefix. */
-static void assert_no_digits(const char *text, const char *token)
-{
-    size_t i;
-    for (i = strlen("host-7:"); token[i + 3]; i++) {
-        char part[5] = {token[i], token[i + 1], token[i + 2], token[i + 3], '\0'};
-        if (strstr(text, part))
-            fail_msg("%s in %s", part, text);
-    }
-}
-
 /* Servers repeat what they were sent: the token is in no text, whole or cut. */
-static void test_lock_text_masks_the_token(void **state)
+static void test_error_text_masks_the_token(void **state)
 {
     static const char *const words[][2] = {
         {"-ERR unknown command 'SET', with args beginning with: 'k' '", "' 'NX' \r\n"},
@@ -276,11 +326,13 @@ static void test_lock_text_masks_the_token(void **state)
     size_t i;
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     config.token_prefix = "host-7:";
-    for (i = 0; i < COUNT_OF(words); i++) {
+    for (i = 0; support_row(i, COUNT_OF(words)); i++) {
         char reply[256];
         char token[RLK_TOKEN_MAX + 1];
+
         harness_start(&h, 1);
         assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
@@ -301,206 +353,21 @@ static void test_lock_text_masks_the_token(void **state)
     }
 }
 
-/* ---- A quorum ---- */
-
-static void test_fault_129_quorum_out_of_reach(void **state)
-{
-    rlk_lock lock;
-    rlk_holder holders[5];
-    unsigned i;
-    (void)state;
-    harness_start(&h, 5);
-    harness_lock(&h, &lock, 3000);
-    h.servers[3].refuses = true;
-    harness_cut(&h, 3);
-    assert_contains(rlk_client_error(h.client), "; 4 of 5 nodes answer, 3 are needed (node 3, n3:");
-    for (i = 1; i < 4; i++) {
-        h.servers[i].refuses = true;
-        harness_cut(&h, i);
-    }
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_serve(&h, 4);
-    harness_advance(&h, 1);
-    harness_serve(&h, 0);
-    harness_serve(&h, 4);
-    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
-    assert_contains(rlk_lock_error(&lock), "acquire \"k\": E_CONNECT: ");
-    assert_contains(rlk_lock_error(&lock), "; 2 of 5 nodes answer, 3 are needed (node ");
-    assert_contains(rlk_client_error(h.client), "; 2 of 5 nodes answer, 3 are needed (node 1, n1:");
-    h.servers[0].automatic = h.servers[4].automatic = true;
-    h.servers[4].refuses = true;
-    harness_cut(&h, 4);
-    assert_result(rlk_query(&lock, holders, 5), RLK_E_CONNECT);
-    assert_contains(rlk_lock_error(&lock), "; 1 of 5 nodes answers, 3 are needed (node ");
-}
-
-/* All are up: those that refuse don't answer, nor those that are silent. */
-static void test_fault_129_nodes_that_refuse(void **state)
-{
-    rlk_lock lock;
-    (void)state;
-    harness_start(&h, 3);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_OK);
-    harness_reply(&h, 1, HARNESS_NOPERM);
-    harness_reply(&h, 2, HARNESS_NOPERM);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_NOPERM);
-    assert_contains(rlk_lock_error(&lock), "; 1 of 3 nodes answers, 2 are needed (node 2, n2:");
-    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    harness_advance(&h, 100);
-    harness_serve(&h, 0);
-    harness_serve(&h, 1);
-    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
-    assert_contains(rlk_lock_error(&lock), "; 0 of 3 nodes answer, 2 are needed (node ");
-}
-
-/* One node is not counted. */
-static void test_fault_129_one_node(void **state)
-{
-    (void)state;
-    harness_start(&h, 1);
-    h.servers[0].refuses = true;
-    harness_cut(&h, 0);
-    assert_contains(rlk_client_error(h.client), "E_EOF: ");
-    assert_null(strstr(rlk_client_error(h.client), "needed"));
-}
-
-/* ---- Clients ---- */
-
-/* What a client says whose one connection, to this URL, came to such an end. */
-static const char *text_of(const char *text, bool connected, rlk_result why, int sys_errno)
-{
-    rlk_conn *conn = &harness_link_of(&h, 0)->conn;
-    rlk_url url;
-    assert_result(rlk_url_parse(&url, text), RLK_OK);
-    h.url = &url;
-    harness_start(&h, 1);
-    h.url = NULL;
-    harness_cut(&h, 0);
-    h.servers[0].mute = true;
-    h.servers[0].swallows = true;
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    if (connected)
-        rlk_conn_connected(conn, 0, NULL, h.now_ms);
-    rlk_conn_closed(conn, why, sys_errno, h.now_ms);
-    return rlk_client_error(h.client);
-}
-
-static void test_lock_text_names_the_address(void **state)
-{
-    (void)state;
-    assert_contains(text_of("redis://h:7000", false, RLK_E_CONNECT, 111),
-                    "(node 0, h:7000; connection refused, errno 111)");
-    assert_contains(text_of("redis://[::1]:7000", false, RLK_E_CONNECT, 111),
-                    "(node 0, [::1]:7000; connection refused, errno 111)");
-    assert_contains(text_of("unix:///run/redis.sock", false, RLK_E_CONNECT, 2),
-                    "(node 0, /run/redis.sock; errno 2)");
-}
-
-/* A number without words is alone, and so is any where nobody has words. */
-static void test_lock_text_of_an_errno_without_words(void **state)
-{
-    (void)state;
-    assert_contains(text_of("redis://h", false, RLK_E_CONNECT, 9999),
-                    "(node 0, h:6379; errno 9999)");
-    assert_contains(text_of("redis://h", false, RLK_E_CONNECT, HARNESS_ERRNO),
-                    "refused, errno 111)");
-    h.client->env.errno_text = NULL;
-    assert_contains(rlk_client_error(h.client), "(node 0, h:6379; errno 111)");
-}
-
-/* Who hangs up before the first reply may have expected TLS. */
-static void test_lock_text_suspects_tls(void **state)
-{
-    static const char hint[] = "is it a TLS port?";
-    (void)state;
-    assert_contains(text_of("redis://h", true, RLK_E_EOF, 0), hint);
-    assert_contains(text_of("redis://h", true, RLK_E_IO, 104), hint);
-    assert_null(strstr(text_of("redis://h", true, RLK_E_RESPONSE_TIMEOUT, 0), hint));
-    harness_start(&h, 1);
-    harness_cut(&h, 0); /* one that has spoken RESP */
-    assert_contains(rlk_client_error(h.client), "E_EOF: ");
-    assert_null(strstr(rlk_client_error(h.client), hint));
-    assert_null(strstr(rlk_client_error(h.client), "errno"));
-}
-
-static void test_lock_text_of_what_was_refused(void **state)
-{
-    static const rlk_lock_config negative = {-1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false};
-    rlk_client client;
-    rlk_lock lock;
-    (void)state;
-    memset(&client, 0, sizeof client);
-    assert_string_equal(rlk_client_error(&client), "");
-    harness_start(&h, 1);
-    assert_result(rlk_lock_init(&lock, h.client, "k", &negative), RLK_E_TTL);
-    assert_contains(rlk_client_error(h.client), "E_TTL: ");
-    assert_null(strstr(rlk_client_error(h.client), "node 0"));
-}
-
-/* A loss behind a result that was none. */
-static void test_lock_text_of_a_loss_after_an_extend_without_an_answer(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-    harness_run(&h);
-    h.servers[0].refuses = true;
-    harness_cut(&h, 0);
-    assert_true(harness_next_event(&h, &event, 30000));
-    assert_end(&event, RLK_OP_EXTEND, RLK_UNKNOWN);
-    assert_contains(rlk_lock_error(&lock), "extend \"k\": UNKNOWN: ");
-    assert_true(harness_next_event(&h, &event, 30000));
-    assert_int_equal(event.type, RLK_EV_LOST);
-    assert_contains(rlk_lock_error(&lock), "lock \"k\": LOST: ");
-}
-
-/* What the acquire rode out is not why the lease ended. */
-static void test_lock_text_of_a_loss_after_an_error_that_passed(void **state)
-{
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
-    harness_reply(&h, 0, HARNESS_MISCONF);
-    h.servers[0].automatic = true;
-    assert_true(harness_next_event(&h, &event, 5000));
-    assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_true(harness_next_event(&h, &event, 30000));
-    assert_int_equal(event.type, RLK_EV_LOST);
-    assert_null(strstr(rlk_lock_error(&lock), "MISCONF"));
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_text_names_what_failed),
-        cmocka_unit_test(test_lock_text_of_an_old_failure),
-        cmocka_unit_test(test_lock_text_of_a_node_that_stays_away),
-        cmocka_unit_test(test_lock_text_beside_an_outcome),
-        cmocka_unit_test(test_lock_text_of_an_outcome),
-        cmocka_unit_test(test_lock_text_of_a_lease),
-        cmocka_unit_test(test_lock_text_of_wrong_use),
-        cmocka_unit_test(test_lock_text_is_bounded),
-        cmocka_unit_test(test_lock_text_masks_the_token),
-        cmocka_unit_test(test_fault_129_quorum_out_of_reach),
-        cmocka_unit_test(test_fault_129_nodes_that_refuse),
-        cmocka_unit_test(test_fault_129_one_node),
-        cmocka_unit_test(test_lock_text_names_the_address),
-        cmocka_unit_test(test_lock_text_of_an_errno_without_words),
-        cmocka_unit_test(test_lock_text_suspects_tls),
-        cmocka_unit_test(test_lock_text_of_what_was_refused),
-        cmocka_unit_test(test_lock_text_of_a_loss_after_an_extend_without_an_answer),
-        cmocka_unit_test(test_lock_text_of_a_loss_after_an_error_that_passed),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_text_names_what_failed),
+        cmocka_unit_test(test_error_text_of_an_old_failure),
+        cmocka_unit_test(test_error_text_of_a_node_that_stays_away),
+        cmocka_unit_test(test_error_text_beside_an_outcome),
+        cmocka_unit_test(test_error_text_of_an_outcome),
+        cmocka_unit_test(test_error_text_of_a_lease),
+        cmocka_unit_test(test_error_text_of_wrong_use),
+        cmocka_unit_test(test_error_text_of_a_loss_after_an_extend_without_an_answer),
+        cmocka_unit_test(test_error_text_of_a_loss_after_an_error_that_passed),
+        cmocka_unit_test(test_error_text_is_bounded),
+        cmocka_unit_test(test_error_text_masks_the_token),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ static harness h;
 static int64_t number_behind(const char *text, const char *words)
 {
     const char *at = strstr(text, words);
+
     if (at == NULL)
         fail_msg("\"%s\" is not in \"%s\"", words, text);
     return strtoll(at + strlen(words), NULL, 10);
@@ -26,6 +27,7 @@ static void test_fault_128_renew_and_extend(void **state)
 {
     rlk_lock lock;
     int64_t number;
+
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000); /* node_timeout_ms is 2000 */
@@ -50,10 +52,11 @@ static void test_fault_128_renew_and_extend(void **state)
 }
 
 /* A refusal of a time is of the time that it was then: another lock's call took a later one. */
-static void test_lock_text_of_an_extend_whose_lease_ran_out(void **state)
+static void test_error_text_of_an_extend_whose_lease_ran_out(void **state)
 {
     rlk_lock lock;
     rlk_lock other;
+
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000);
@@ -67,10 +70,11 @@ static void test_lock_text_of_an_extend_whose_lease_ran_out(void **state)
 }
 
 /* The lease that a number was refused for is another lock's now. */
-static void test_lock_text_of_an_extend_whose_lease_moved(void **state)
+static void test_error_text_of_an_extend_whose_lease_moved(void **state)
 {
     rlk_lock lock;
     rlk_lease lease;
+
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000);
@@ -106,9 +110,10 @@ static void test_fault_128_numbers_of_a_lock(void **state)
     rlk_lock_config config = rlk_lock_config_default();
     rlk_lock lock;
     size_t i;
+
     (void)state;
     harness_start(&h, 1);
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         config.ttl_ms = rows[i].ttl_ms;
         config.node_timeout_ms = rows[i].node_timeout_ms;
         assert_result(rlk_lock_init(&lock, h.client, "k", &config), rows[i].result);
@@ -129,6 +134,7 @@ static int hook_answer;
 static int hook(void *context, rlk_credentials *out)
 {
     static char password[2000];
+
     (void)context;
     memset(password, 'p', sizeof password);
     memset(out, 0, sizeof *out);
@@ -153,6 +159,7 @@ static void test_fault_128_buffer_for_credentials(void **state)
     size_t fits;
     int64_t needed;
     const char *text;
+
     (void)state;
     password_len = 1;
     hook_answer = 0;
@@ -177,10 +184,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_128_renew_and_extend),
-        cmocka_unit_test(test_lock_text_of_an_extend_whose_lease_ran_out),
-        cmocka_unit_test(test_lock_text_of_an_extend_whose_lease_moved),
+        cmocka_unit_test(test_error_text_of_an_extend_whose_lease_ran_out),
+        cmocka_unit_test(test_error_text_of_an_extend_whose_lease_moved),
         cmocka_unit_test(test_fault_128_numbers_of_a_lock),
         cmocka_unit_test(test_fault_128_buffer_for_credentials),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ static void text_unanswered(rlk_operation operation, const char *text)
 {
     rlk_lock lock;
     rlk_event event;
+
     harness_start(&h, 1);
     if (operation == RLK_OP_FORCE_RELEASE)
         harness_lock(&h, &lock, 30000);
@@ -39,7 +40,7 @@ static void text_unanswered(rlk_operation operation, const char *text)
     assert_contains(rlk_lock_error(&lock), text);
 }
 
-static void test_lock_text_of_what_was_not_answered(void **state)
+static void test_error_text_of_what_was_not_answered(void **state)
 {
     (void)state;
     text_unanswered(RLK_OP_RELEASE,
@@ -56,16 +57,18 @@ static void test_lock_text_of_what_was_not_answered(void **state)
 static void assert_common(rlk_lock *lock, const char *before, rlk_result result)
 {
     char text[160];
+
     strcpy(text, before);
     strcat(text, rlk_result_text(result));
     assert_string_equal(rlk_lock_error(lock), text);
 }
 
 /* What is the same to all operations, and what is not. */
-static void test_lock_text_of_what_was_answered(void **state)
+static void test_error_text_of_what_was_answered(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
+
     (void)state;
     harness_start_automatic(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -85,7 +88,7 @@ static void test_lock_text_of_what_was_answered(void **state)
 
 /* What ended a lease takes the place of the result's text, as far as it is known: a server that has
  * no script says only that it deleted nothing. */
-static void test_lock_text_of_a_lease_that_a_release_did_not_find(void **state)
+static void test_error_text_of_a_lease_that_a_release_did_not_find(void **state)
 {
     static const struct {
         const char *reply;
@@ -98,8 +101,9 @@ static void test_lock_text_of_a_lease_that_a_release_did_not_find(void **state)
     rlk_lock lock;
     rlk_event event;
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -107,7 +111,7 @@ static void test_lock_text_of_a_lease_that_a_release_did_not_find(void **state)
         harness_reply(&h, 0, rows[i].reply);
         assert_true(harness_next_event(&h, &event, 1));
         assert_result(event.result, RLK_NOT_OWNER);
-        if (rows[i].text)
+        if (rows[i].text != NULL)
             assert_contains(rlk_lock_error(&lock), rows[i].text);
         else
             assert_common(&lock, "release \"k\": NOT_OWNER: ", RLK_NOT_OWNER);
@@ -116,10 +120,11 @@ static void test_lock_text_of_a_lease_that_a_release_did_not_find(void **state)
 }
 
 /* A lease that ends while it is held is in use. */
-static void test_lock_text_of_a_loss_says_what_to_do(void **state)
+static void test_error_text_of_a_loss_says_what_to_do(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 3000);
@@ -130,9 +135,10 @@ static void test_lock_text_of_a_loss_says_what_to_do(void **state)
 }
 
 /* A wait longer than 32 bits of milliseconds. */
-static void test_lock_text_of_a_wait_of_months(void **state)
+static void test_error_text_of_a_wait_of_months(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     harness_start_automatic(&h, 1);
     harness_put(&h, 0, HARNESS_KEY, "other", -1);
@@ -148,11 +154,12 @@ static void test_lock_text_of_a_wait_of_months(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_text_of_what_was_not_answered),
-        cmocka_unit_test(test_lock_text_of_what_was_answered),
-        cmocka_unit_test(test_lock_text_of_a_lease_that_a_release_did_not_find),
-        cmocka_unit_test(test_lock_text_of_a_loss_says_what_to_do),
-        cmocka_unit_test(test_lock_text_of_a_wait_of_months),
+        cmocka_unit_test(test_error_text_of_what_was_not_answered),
+        cmocka_unit_test(test_error_text_of_what_was_answered),
+        cmocka_unit_test(test_error_text_of_a_lease_that_a_release_did_not_find),
+        cmocka_unit_test(test_error_text_of_a_loss_says_what_to_do),
+        cmocka_unit_test(test_error_text_of_a_wait_of_months),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

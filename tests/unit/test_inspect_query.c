@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Query and force_release; release; what a client is made of.
+ * rlk_query: who has the key, by the answers of the nodes (inspect.c).
  */
 #include "harness.h"
 
@@ -9,12 +9,11 @@
 
 static harness h;
 
-/* ---- Query ---- */
-
 static void answer_query(unsigned node, const char *token, int ttl_ms)
 {
     char reply[RLK_TOKEN_MAX + 64];
-    if (token)
+
+    if (token != NULL)
         (void)snprintf(reply, sizeof reply, "$%zu\r\n%s\r\n", strlen(token), token);
     else
         (void)snprintf(reply, sizeof reply, HARNESS_NIL);
@@ -23,7 +22,17 @@ static void answer_query(unsigned node, const char *token, int ttl_ms)
     harness_reply(&h, node, reply);
 }
 
-static void test_lock_query_majority(void **state)
+/* Operations end before any time limit of a connection. */
+static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
+{
+    memset(&h.config, 0, sizeof h.config);
+    h.config.operation_timeout_ms = operation_timeout_ms;
+    harness_open(&h, nodes, 1);
+    memset(&h.config, 0, sizeof h.config);
+    harness_advance(&h, 0);
+}
+
+static void test_inspect_query_majority(void **state)
 {
     /* one letter a node: whose token; - none */
     static const struct {
@@ -37,17 +46,20 @@ static void test_lock_query_majority(void **state)
         {"aa", RLK_OK},        {"a-", RLK_NOT_HELD},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         unsigned n = (unsigned)strlen(cases[i].holders);
         rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
         unsigned node;
+
         harness_start(&h, n);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
         for (node = 0; node < n; node++) {
             char token[] = "token-x";
+
             token[6] = cases[i].holders[node];
             harness_expect_no_event(&h);
             if (token[6] == '-')
@@ -58,6 +70,7 @@ static void test_lock_query_majority(void **state)
         harness_expect_result(&h, RLK_OP_QUERY, cases[i].expected);
         for (node = 0; node < n; node++) {
             bool there = cases[i].holders[node] != '-';
+
             assert_result(holders[node].result, RLK_OK);
             assert_int_equal(holders[node].ttl_ms, there ? 1000 + (int)node : -2);
             assert_int_equal(holders[node].token_len, there ? 7 : 0);
@@ -69,11 +82,12 @@ static void test_lock_query_majority(void **state)
     }
 }
 
-static void test_lock_query_knows_our_own_token(void **state)
+static void test_inspect_query_knows_our_own_token(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[3];
     char token[RLK_TOKEN_MAX + 1];
+
     (void)state;
     harness_start_automatic(&h, 3);
     harness_lock(&h, &lock, 30000);
@@ -90,16 +104,18 @@ static void test_lock_query_knows_our_own_token(void **state)
 
 /* A value that is longer than any token of ours is cut; longer than the receive buffer: not there
  * at all, but its length is. */
-static void test_lock_query_of_a_long_value(void **state)
+static void test_inspect_query_of_a_long_value(void **state)
 {
     static const size_t lens[] = {RLK_TOKEN_MAX, RLK_TOKEN_MAX + 1, 2000};
     static char reply[2100];
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(lens); i++) {
+    for (i = 0; support_row(i, COUNT_OF(lens)); i++) {
         rlk_lock lock;
         rlk_holder holders[1];
         int n;
+
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
@@ -114,7 +130,7 @@ static void test_lock_query_of_a_long_value(void **state)
     }
 }
 
-static void test_lock_query_errors(void **state)
+static void test_inspect_query_errors(void **state)
 {
     static const struct {
         const char *get;
@@ -131,15 +147,17 @@ static void test_lock_query_errors(void **state)
         {"-LOADING\r\n", "-LOADING\r\n", RLK_E_LOADING},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         rlk_lock lock;
         rlk_holder holders[1];
+
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
         harness_reply(&h, 0, cases[i].get);
-        if (cases[i].pttl)
+        if (cases[i].pttl != NULL)
             harness_reply(&h, 0, cases[i].pttl);
         harness_expect_result(&h, RLK_OP_QUERY, cases[i].expected);
         assert_result(holders[0].result, cases[i].expected);
@@ -148,11 +166,12 @@ static void test_lock_query_errors(void **state)
 
 /* When a quorum has answered, the others have the time of one try; a node that can't be had has
  * answered. */
-static void test_lock_query_waits_for_late_nodes_for_one_try(void **state)
+static void test_inspect_query_waits_for_late_nodes_for_one_try(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[3];
     rlk_event event;
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 3000);
@@ -186,11 +205,12 @@ static void test_lock_query_waits_for_late_nodes_for_one_try(void **state)
 }
 
 /* An answer cut in half: what it said is void. */
-static void test_lock_query_cut_in_half(void **state)
+static void test_inspect_query_cut_in_half(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[1];
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 30000);
@@ -223,11 +243,12 @@ static void test_lock_query_cut_in_half(void **state)
     assert_int_equal(holders[0].ttl_ms, -2);
 }
 
-static void test_lock_query_deadline(void **state)
+static void test_inspect_query_deadline(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[3];
     rlk_event event;
+
     (void)state;
     harness_start(&h, 3);
     harness_lock(&h, &lock, 3000);
@@ -253,10 +274,11 @@ static void test_lock_query_deadline(void **state)
     assert_text_contains(rlk_lock_error(&lock), "(node 0, n0:6379, GET, PTTL)");
 }
 
-static void test_lock_query_of_a_fatal_connection(void **state)
+static void test_inspect_query_of_a_fatal_connection(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[1];
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -271,11 +293,12 @@ static void test_lock_query_of_a_fatal_connection(void **state)
 
 /* The undo of an earlier acquire waits for its node; a query that fails there leaves it alone. (It
  * did not: the node was never used again.) */
-static void test_lock_query_leaves_an_undo_alone(void **state)
+static void test_inspect_query_leaves_an_undo_alone(void **state)
 {
     rlk_lock lock;
     rlk_holder holders[1];
     rlk_event event;
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &lock, 3000);
@@ -297,184 +320,91 @@ static void test_lock_query_leaves_an_undo_alone(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* ---- force_release ---- */
-
-static void test_lock_force_release(void **state)
+/* A key that came, or went, between GET and PTTL is held by nobody. */
+static void test_inspect_query_between_two_answers(void **state)
 {
     static const struct {
-        const char *reply;
-        rlk_result expected;
+        const char *get;
+        const char *pttl;
+        rlk_result result;
+        int64_t ttl_ms;
+        uint32_t token_len;
     } cases[] = {
-        {":1\r\n", RLK_OK},
-        {":0\r\n", RLK_OK},
-        {HARNESS_MISCONF, RLK_E_MISCONF},
-        {HARNESS_NOPERM, RLK_E_NOPERM},
-        {"+OK\r\n", RLK_UNKNOWN}, /* no answer to a DEL: executed or not */
-        {":-1\r\n", RLK_UNKNOWN},
+        {"$-1\r\n", ":1000\r\n", RLK_NOT_HELD, -2, 0},
+        {"$3\r\nabc\r\n", ":-2\r\n", RLK_NOT_HELD, -2, 0},
+        {"$3\r\nabc\r\n", ":-1\r\n", RLK_OK, -1, 3},
+        {"$0\r\n\r\n", ":1000\r\n", RLK_OK, 1000, 0}, /* an empty value is one */
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
-        rlk_lock lock;
-        harness_start(&h, 3);
-        harness_lock(&h, &lock, 3000);
-        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        harness_expect_all(&h, 0, 3, HARNESS_DEL);
-        harness_reply_all(&h, 0, 3, cases[i].reply);
-        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, cases[i].expected);
-    }
-}
-
-/* Sent and not answered: UNKNOWN, however it ends. */
-static void test_lock_force_release_unanswered(void **state)
-{
-    char token[RLK_TOKEN_MAX + 1];
-    rlk_lock lock;
-    rlk_event event;
-    (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_DEL);
-    harness_cut(&h, 0);
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
-
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = 500;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    assert_true(harness_next_event(&h, &event, 500));
-    assert_result(event.result, RLK_UNKNOWN);
-
-    /* what is under way still is no reason not to draw a token (found by the simulator) */
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_serve(&h, 0);
-    assert_true(harness_next_event(&h, &event, 500));
-    assert_result(event.result, RLK_OK);
-    assert_int_equal(rlk_lock_token(&lock, token, sizeof token), RLK_TOKEN_DIGITS);
-    assert_string_not_equal(token, "0000000000000000000000000000000000000001");
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_DEL);
-    h.now_ms += 500; /* the answer comes with the deadline */
-    harness_reply(&h, 0, ":1\r\n");
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
-
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 3000);
-    harness_link_of(&h, 0)->stuck = true;
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    harness_cut(&h, 0); /* it never left: one more try */
-    harness_expect_no_event(&h);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    harness_cut(&h, 0);
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_E_EOF);
-}
-
-/* Begun before there is a stream, encoded on the first one, and not a byte of it left: nothing can
- * have been deleted, and that is known. */
-static void test_lock_force_release_encoded_and_not_sent(void **state)
-{
-    harness_link *link = harness_link_of(&h, 0);
-    rlk_lock lock;
-    (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    harness_open(&h, 1, 1);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    do { /* what a reply brings the connection to send waits there */
-        link->stuck = false;
-        h.servers[0].mute = true;
-        harness_run(&h);
-        link->stuck = true;
-        h.servers[0].mute = false;
-        harness_run(&h);
-    } while (rlk_conn_get_state(&link->conn) != RLK_CONN_READY);
-    harness_cut(&h, 0);
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_E_EOF);
-    assert_int_equal(h.servers[0].count[HARNESS_DEL], 0);
-}
-
-/* ---- Release ---- */
-
-static void test_lock_release_replies(void **state)
-{
-    static const struct {
-        const char *reply;
-        rlk_result expected; /* RLK_PENDING: asked again */
-    } cases[] = {
-        {":1\r\n", RLK_OK},
-        {":0\r\n", RLK_NOT_OWNER},
-        {HARNESS_WRONGTYPE, RLK_E_WRONGTYPE},
-        {HARNESS_NOPERM, RLK_E_NOPERM},
-        {HARNESS_MISCONF, RLK_PENDING},
-        {"-LOADING\r\n", RLK_PENDING},
-        {"+OK\r\n", RLK_PENDING},
-        {HARNESS_NIL, RLK_PENDING},
-        {":-1\r\n", RLK_PENDING},
-    };
-    size_t i;
-    (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
+        rlk_holder holders[RLK_MAX_NODES];
         rlk_lock lock;
         rlk_event event;
+
         harness_start(&h, 1);
-        harness_held(&h, &lock, 30000);
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        harness_reply(&h, 0, cases[i].reply);
-        assert_false(rlk_is_held(&lock));
-        assert_int_equal(rlk_client_next_event(h.client, &event), cases[i].expected != RLK_PENDING);
-        if (cases[i].expected != RLK_PENDING) {
-            assert_result(event.result, cases[i].expected);
-            /* a refusal leaves the key there: an orphan is possible */
-            assert_result(rlk_lock_close(&lock),
-                          cases[i].expected == RLK_E_NOPERM ? RLK_UNKNOWN : RLK_OK);
-            continue;
-        }
-        harness_expect_quiet(&h, 0);
-        harness_advance(&h, RLK_RETRY_MAX_MS);
-        harness_serve(&h, 0);
-        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
+        harness_reply(&h, 0, cases[i].get);
+        harness_reply(&h, 0, cases[i].pttl);
+        assert_true(rlk_client_next_event(h.client, &event));
+        assert_result(event.result, cases[i].result);
+        assert_result(holders[0].result, RLK_OK);
+        assert_int_equal(holders[0].ttl_ms, cases[i].ttl_ms);
+        assert_int_equal(holders[0].token_len, cases[i].token_len);
+        assert_int_equal(strlen(holders[0].token), cases[i].token_len);
     }
 }
 
-/* fault 52 */
-static void test_lock_release_52_twice(void **state)
+static void test_fault_109_query(void **state)
 {
     rlk_lock lock;
+    rlk_holder holder;
+    rlk_event event;
+
     (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
-    harness_expect_quiet(&h, 0);
-    harness_expect_no_event(&h);
+    start_impatient(1, 500);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
+    assert_true(harness_next_event(&h, &event, 500));
+    assert_result(event.result, RLK_E_RESPONSE_TIMEOUT);
+    assert_result(holder.result, RLK_PENDING);
+    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    assert_true(harness_next_event(&h, &event, 500));
+    assert_result(event.result, RLK_UNKNOWN); /* this one was sent */
+}
+
+static void test_fault_112_query_says_that_nobody_has_it(void **state)
+{
+    rlk_lock lock;
+    rlk_holder holder;
+
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_lock(&h, &lock, 3000);
+    assert_result(rlk_query(&lock, &holder, 1), RLK_NOT_HELD);
+    assert_text_contains(rlk_lock_error(&lock), "query \"k\": NOT_HELD: nobody has the lock");
+    assert_result(rlk_release(&lock), RLK_NOT_HELD);
+    assert_text_contains(rlk_lock_error(&lock), "release \"k\": NOT_HELD: nothing to do");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_query_majority),
-        cmocka_unit_test(test_lock_query_knows_our_own_token),
-        cmocka_unit_test(test_lock_query_of_a_long_value),
-        cmocka_unit_test(test_lock_query_errors),
-        cmocka_unit_test(test_lock_query_waits_for_late_nodes_for_one_try),
-        cmocka_unit_test(test_lock_query_cut_in_half),
-        cmocka_unit_test(test_lock_query_deadline),
-        cmocka_unit_test(test_lock_query_of_a_fatal_connection),
-        cmocka_unit_test(test_lock_query_leaves_an_undo_alone),
-        cmocka_unit_test(test_lock_force_release),
-        cmocka_unit_test(test_lock_force_release_unanswered),
-        cmocka_unit_test(test_lock_force_release_encoded_and_not_sent),
-        cmocka_unit_test(test_lock_release_replies),
-        cmocka_unit_test(test_lock_release_52_twice),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inspect_query_majority),
+        cmocka_unit_test(test_inspect_query_knows_our_own_token),
+        cmocka_unit_test(test_inspect_query_of_a_long_value),
+        cmocka_unit_test(test_inspect_query_errors),
+        cmocka_unit_test(test_inspect_query_waits_for_late_nodes_for_one_try),
+        cmocka_unit_test(test_inspect_query_cut_in_half),
+        cmocka_unit_test(test_inspect_query_deadline),
+        cmocka_unit_test(test_inspect_query_of_a_fatal_connection),
+        cmocka_unit_test(test_inspect_query_leaves_an_undo_alone),
+        cmocka_unit_test(test_inspect_query_between_two_answers),
+        cmocka_unit_test(test_fault_109_query),
+        cmocka_unit_test(test_fault_112_query_says_that_nobody_has_it),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * RLK_EV_SETTLED: what became of an acquire or a release that could not tell (operation.c).
+ * RLK_EV_SETTLED: the late result of an acquire or a release that was UNKNOWN (operation.c).
  */
 #include "harness.h"
 
@@ -22,6 +22,7 @@ static void start(unsigned nodes)
 static void acquire_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
 {
     rlk_event event;
+
     start(nodes);
     harness_lock(&h, lock, ttl_ms);
     assert_result(rlk_acquire_start(lock, 300), RLK_PENDING);
@@ -35,6 +36,7 @@ static void acquire_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
 static void release_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
 {
     rlk_event event;
+
     start(nodes);
     harness_held(&h, lock, ttl_ms);
     assert_result(rlk_release_start(lock), RLK_PENDING);
@@ -45,10 +47,11 @@ static void release_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
 /* ---- It is known at last ------------------------------------------------------------------ */
 
 /* The undo is answered: our token is not there, and never will be. */
-static void test_lock_settled_after_an_acquire(void **state)
+static void test_operation_settled_after_an_acquire(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     acquire_unknown(&lock, 1, 30000);
     harness_expect_no_event(&h);
@@ -66,9 +69,10 @@ static void test_lock_settled_after_an_acquire(void **state)
     harness_expect_no_event(&h); /* once */
 }
 
-static void test_lock_settled_after_a_release(void **state)
+static void test_operation_settled_after_a_release(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     release_unknown(&lock, 1, 30000);
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
@@ -81,10 +85,11 @@ static void test_lock_settled_after_a_release(void **state)
 
 /* A release that the server refused ends with its word, and is settled when it does it after all.
  */
-static void test_lock_settled_after_a_refused_release(void **state)
+static void test_operation_settled_after_a_refused_release(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_held(&h, &lock, 30000);
@@ -101,9 +106,10 @@ static void test_lock_settled_after_a_refused_release(void **state)
 }
 
 /* Fewer than a quorum of nodes are open: that settles it. */
-static void test_lock_settled_by_a_quorum(void **state)
+static void test_operation_settled_by_a_quorum(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     acquire_unknown(&lock, 5, 30000);
     harness_serve(&h, 4);
@@ -116,11 +122,12 @@ static void test_lock_settled_by_a_quorum(void **state)
     harness_expect_no_event(&h);
 }
 
-/* An undo is answered when the deadline of the acquire has come, and nobody ticked: the deadline is
- * looked at first, and what it wants undone is undone once more. */
-static void test_lock_settled_undo_is_answered_at_the_deadline(void **state)
+/* An undo is answered when the deadline of the acquire has come, and nobody ticked: the deadline
+ * comes first, and what it wants undone is undone once more. */
+static void test_operation_settled_undo_is_answered_at_the_deadline(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1);
     harness_lock(&h, &lock, 3000);
@@ -138,10 +145,11 @@ static void test_lock_settled_undo_is_answered_at_the_deadline(void **state)
 /* ---- It is not ---------------------------------------------------------------------------- */
 
 /* Nobody answers until the TTL has passed: then it does not matter any more. */
-static void test_lock_settled_unknown_when_the_ttl_has_passed(void **state)
+static void test_operation_settled_unknown_when_the_ttl_has_passed(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     acquire_unknown(&lock, 1, 4000);
     h.servers[0].refuses = true;
@@ -154,10 +162,11 @@ static void test_lock_settled_unknown_when_the_ttl_has_passed(void **state)
 }
 
 /* ... or that of an extended lease. */
-static void test_lock_settled_unknown_after_an_extended_lease(void **state)
+static void test_operation_settled_unknown_after_an_extended_lease(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_held(&h, &lock, 4000);
@@ -175,10 +184,11 @@ static void test_lock_settled_unknown_after_an_extended_lease(void **state)
     assert_int_equal(h.now_ms, HARNESS_START + 24000);
 }
 
-/* An orphan is possible, and nobody can tell: said at once, behind the result. */
-static void test_lock_settled_unknown_where_an_orphan_is_possible(void **state)
+/* An orphan is possible, and nobody can know: said at once, behind the result. */
+static void test_operation_settled_unknown_where_an_orphan_is_possible(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1);
     h.servers[0].no_ids = true; /* nothing can be fenced */
@@ -201,9 +211,10 @@ static void test_lock_settled_unknown_where_an_orphan_is_possible(void **state)
 }
 
 /* A refusal that is final is the same: the key stays until its TTL ends. */
-static void test_lock_settled_unknown_where_nothing_can_be_done(void **state)
+static void test_operation_settled_unknown_where_nothing_can_be_done(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1);
     harness_held(&h, &lock, 30000);
@@ -215,9 +226,10 @@ static void test_lock_settled_unknown_where_nothing_can_be_done(void **state)
 }
 
 /* A quorum of nodes that are in doubt does; fewer are no quorum. */
-static void test_lock_settled_unknown_by_a_quorum(void **state)
+static void test_operation_settled_unknown_by_a_quorum(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     release_unknown(&lock, 3, 30000);
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
@@ -231,10 +243,11 @@ static void test_lock_settled_unknown_by_a_quorum(void **state)
 
 /* ---- When there is nothing to settle ------------------------------------------------------ */
 
-static void test_lock_settled_only_where_it_was_unknown(void **state)
+static void test_operation_settled_only_where_it_was_unknown(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
@@ -260,17 +273,18 @@ static void test_lock_settled_only_where_it_was_unknown(void **state)
     harness_expect_result(&h, RLK_OP_EXTEND, RLK_UNKNOWN);
     h.servers[0].automatic = true;
     assert_false(harness_next_event(&h, &event, 1000));
-    /* and a lock that is lost was told of as such */
+    /* the loss of a lock was reported as such */
     assert_true(harness_next_event(&h, &event, 60000));
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result(rlk_release(&lock), RLK_LOST);
     assert_false(harness_next_event(&h, &event, 60000));
 }
 
-/* Whoever acquires again, or closes, has no use for it. */
-static void test_lock_settled_is_dropped(void **state)
+/* A program that acquires again, or closes, has no use for it. */
+static void test_operation_settled_is_dropped(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     acquire_unknown(&lock, 1, 30000);
     harness_serve(&h, 0);
@@ -292,9 +306,10 @@ static void test_lock_settled_is_dropped(void **state)
 }
 
 /* A release of what is not held any more settles nothing, and drops nothing. */
-static void test_lock_settled_and_released_twice(void **state)
+static void test_operation_settled_and_released_twice(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     release_unknown(&lock, 1, 30000);
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
@@ -306,10 +321,11 @@ static void test_lock_settled_and_released_twice(void **state)
 /* ---- Beside an operation ------------------------------------------------------------------ */
 
 /* It comes behind the result of what is under way. */
-static void test_lock_settled_behind_a_query(void **state)
+static void test_operation_settled_behind_a_query(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
+
     (void)state;
     release_unknown(&lock, 1, 30000);
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
@@ -325,11 +341,12 @@ static void test_lock_settled_behind_a_query(void **state)
 }
 
 /* The TTL passes while an operation is under way: that is waited for, and not by spinning. */
-static void test_lock_settled_when_the_ttl_passes_in_a_query(void **state)
+static void test_operation_settled_when_the_ttl_passes_in_a_query(void **state)
 {
     rlk_lock lock;
     rlk_holder holder;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_held(&h, &lock, 8000);
@@ -354,10 +371,11 @@ static void test_lock_settled_when_the_ttl_passes_in_a_query(void **state)
 /* ---- Blocking calls ----------------------------------------------------------------------- */
 
 /* They return what they know; the event comes while the client is served. */
-static void test_lock_settled_after_a_blocking_call(void **state)
+static void test_operation_settled_after_a_blocking_call(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_lock(&h, &lock, 30000);
@@ -375,10 +393,11 @@ static int cannot_wait(harness *own)
 }
 
 /* Where waiting fails, the undo is not waited for either. */
-static void test_lock_settled_after_a_wait_that_failed(void **state)
+static void test_operation_settled_after_a_wait_that_failed(void **state)
 {
     rlk_lock lock;
     rlk_event event;
+
     (void)state;
     start(1);
     harness_lock(&h, &lock, 30000);
@@ -395,23 +414,24 @@ static void test_lock_settled_after_a_wait_that_failed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_settled_after_an_acquire),
-        cmocka_unit_test(test_lock_settled_after_a_release),
-        cmocka_unit_test(test_lock_settled_after_a_refused_release),
-        cmocka_unit_test(test_lock_settled_by_a_quorum),
-        cmocka_unit_test(test_lock_settled_undo_is_answered_at_the_deadline),
-        cmocka_unit_test(test_lock_settled_unknown_when_the_ttl_has_passed),
-        cmocka_unit_test(test_lock_settled_unknown_after_an_extended_lease),
-        cmocka_unit_test(test_lock_settled_unknown_where_an_orphan_is_possible),
-        cmocka_unit_test(test_lock_settled_unknown_where_nothing_can_be_done),
-        cmocka_unit_test(test_lock_settled_unknown_by_a_quorum),
-        cmocka_unit_test(test_lock_settled_only_where_it_was_unknown),
-        cmocka_unit_test(test_lock_settled_is_dropped),
-        cmocka_unit_test(test_lock_settled_and_released_twice),
-        cmocka_unit_test(test_lock_settled_behind_a_query),
-        cmocka_unit_test(test_lock_settled_when_the_ttl_passes_in_a_query),
-        cmocka_unit_test(test_lock_settled_after_a_blocking_call),
-        cmocka_unit_test(test_lock_settled_after_a_wait_that_failed),
+        cmocka_unit_test(test_operation_settled_after_an_acquire),
+        cmocka_unit_test(test_operation_settled_after_a_release),
+        cmocka_unit_test(test_operation_settled_after_a_refused_release),
+        cmocka_unit_test(test_operation_settled_by_a_quorum),
+        cmocka_unit_test(test_operation_settled_undo_is_answered_at_the_deadline),
+        cmocka_unit_test(test_operation_settled_unknown_when_the_ttl_has_passed),
+        cmocka_unit_test(test_operation_settled_unknown_after_an_extended_lease),
+        cmocka_unit_test(test_operation_settled_unknown_where_an_orphan_is_possible),
+        cmocka_unit_test(test_operation_settled_unknown_where_nothing_can_be_done),
+        cmocka_unit_test(test_operation_settled_unknown_by_a_quorum),
+        cmocka_unit_test(test_operation_settled_only_where_it_was_unknown),
+        cmocka_unit_test(test_operation_settled_is_dropped),
+        cmocka_unit_test(test_operation_settled_and_released_twice),
+        cmocka_unit_test(test_operation_settled_behind_a_query),
+        cmocka_unit_test(test_operation_settled_when_the_ttl_passes_in_a_query),
+        cmocka_unit_test(test_operation_settled_after_a_blocking_call),
+        cmocka_unit_test(test_operation_settled_after_a_wait_that_failed),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,7 @@ static void expect_kept(size_t left)
 }
 #endif
 
-static void test_lock_token_uses_no_byte_twice(void **state)
+static void test_token_uses_no_byte_twice(void **state)
 {
     rlk_lock locks[2];
     unsigned i;
@@ -120,7 +120,7 @@ static void test_lock_token_uses_no_byte_twice(void **state)
 }
 
 /* The machine may have been copied since the bytes were drawn. */
-static void test_lock_token_bytes_are_dropped_at_ready(void **state)
+static void test_token_bytes_are_dropped_at_ready(void **state)
 {
     rlk_lock lock;
     size_t before;
@@ -139,7 +139,7 @@ static void test_lock_token_bytes_are_dropped_at_ready(void **state)
 
 /* A child that the client can notice draws nothing, and one that it can't would have its parent's
  * bytes: then each token draws its own. */
-static void test_lock_token_bytes_are_not_shared_with_a_child(void **state)
+static void test_token_bytes_are_not_shared_with_a_child(void **state)
 {
     rlk_lock lock;
     unsigned calls;
@@ -166,7 +166,7 @@ static void test_lock_token_bytes_are_not_shared_with_a_child(void **state)
 }
 
 /* fault 49: what a source wrote before it failed is in no token. */
-static void test_lock_token_entropy_ends_with_the_block(void **state)
+static void test_token_entropy_ends_with_the_block(void **state)
 {
     rlk_lock lock;
     unsigned i;
@@ -188,10 +188,10 @@ static void test_lock_token_entropy_ends_with_the_block(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_token_uses_no_byte_twice),
-        cmocka_unit_test(test_lock_token_bytes_are_dropped_at_ready),
-        cmocka_unit_test(test_lock_token_bytes_are_not_shared_with_a_child),
-        cmocka_unit_test(test_lock_token_entropy_ends_with_the_block),
+        cmocka_unit_test(test_token_uses_no_byte_twice),
+        cmocka_unit_test(test_token_bytes_are_dropped_at_ready),
+        cmocka_unit_test(test_token_bytes_are_not_shared_with_a_child),
+        cmocka_unit_test(test_token_entropy_ends_with_the_block),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

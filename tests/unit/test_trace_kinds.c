@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is counted, and what rlk_env.trace sees: each transition and each command once, and never a
- * token or a password (trace.c).
+ * What rlk_env.trace sees: each transition and each command once, and no secret (trace.c).
  */
 #include "harness.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define PASSWORD "hunter2"
@@ -14,7 +12,9 @@
 
 #ifdef RLK_NO_TEXT
 #define WORD(word) ((void)(word), "")
-#else
+#endif
+
+#ifndef RLK_NO_TEXT
 #define WORD(word) (word)
 #endif
 
@@ -30,16 +30,37 @@ typedef struct seen {
 
 static seen traces[2048];
 static size_t traced;
-static size_t checked; /* of them looked at by expect() */
+static size_t checked; /* of them, by expect() */
 
 /* What was traced as lines, one behind the other. */
 static char lines[sizeof traces / sizeof traces[0] * 64];
 static size_t lines_len;
 
+/* The next that was traced is this. */
+#define expect(kind, lock, node, what, number)                                                     \
+    expect_at((kind), (lock), (node), (what), (number), __LINE__)
+static void expect_at(rlk_trace_kind kind, const rlk_lock *lock, int node, const char *what,
+                      int64_t number, int line)
+{
+    const seen *one = &traces[checked];
+    const char *word = kind == RLK_TRACE_STEP ? what : WORD(what); /* steps have names anyway */
+
+    if (checked == traced)
+        support_fail_at(__FILE__, line, "nothing was traced, expected %d \"%s\"", (int)kind, what);
+    if (one->kind != kind || one->lock != lock || one->node != node || one->number != number ||
+        strcmp(one->what, word) != 0)
+        support_fail_at(__FILE__, line,
+                        "traced %d \"%s\" %d of node %d, expected %d \"%s\" %d of node %d",
+                        (int)one->kind, one->what, (int)one->number, one->node, (int)kind, what,
+                        (int)number, node);
+    checked++;
+}
+
 static void record(void *context, const rlk_trace *trace)
 {
     const harness_client *member = (const harness_client *)context;
     seen *one = &traces[traced++];
+
     assert_true(traced < COUNT_OF(traces));
     assert_ptr_equal(trace->client, &member->client);
     assert_int_equal(trace->now_ms, member->harness->now_ms);
@@ -56,6 +77,7 @@ static void record(void *context, const rlk_trace *trace)
 static void start(unsigned nodes, bool tracking)
 {
     unsigned i;
+
     memset(&h.config, 0, sizeof h.config);
     h.config.env.trace = record;
     traced = 0;
@@ -67,29 +89,10 @@ static void start(unsigned nodes, bool tracking)
     harness_advance(&h, 0);
 }
 
-/* All that was traced so far is not looked at. */
+/* Skips all that was traced so far. */
 static void skip_all(void)
 {
     checked = traced;
-}
-
-/* The next that was traced is this. */
-#define expect(kind, lock, node, what, number)                                                     \
-    expect_at((kind), (lock), (node), (what), (number), __LINE__)
-static void expect_at(rlk_trace_kind kind, const rlk_lock *lock, int node, const char *what,
-                      int64_t number, int line)
-{
-    const seen *one = &traces[checked];
-    const char *word = kind == RLK_TRACE_STEP ? what : WORD(what); /* steps have names anyway */
-    if (checked == traced)
-        support_fail_at(__FILE__, line, "nothing was traced, expected %d \"%s\"", (int)kind, what);
-    if (one->kind != kind || one->lock != lock || one->node != node || one->number != number ||
-        strcmp(one->what, word) != 0)
-        support_fail_at(__FILE__, line,
-                        "traced %d \"%s\" %d of node %d, expected %d \"%s\" %d of node %d",
-                        (int)one->kind, one->what, (int)one->number, one->node, (int)kind, what,
-                        (int)number, node);
-    checked++;
 }
 
 static void expect_no_more(void)
@@ -98,8 +101,6 @@ static void expect_no_more(void)
         support_fail("traced %d \"%s\" %d, expected no more", (int)traces[checked].kind,
                      traces[checked].what, (int)traces[checked].number);
 }
-
-/* ---- What is traced ----------------------------------------------------------------------- */
 
 static void expect_connects(rlk_result before)
 {
@@ -120,9 +121,10 @@ static void expect_connects(rlk_result before)
 }
 
 /* A connection: its states with what it ended for, and the steps of its handshake. */
-static void test_lock_trace_of_a_connection(void **state)
+static void test_trace_of_a_connection(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1, true);
     expect_connects(RLK_E_NOT_CONNECTED);
@@ -160,9 +162,10 @@ static void test_lock_trace_of_a_connection(void **state)
 }
 
 /* A lock from its acquire to its release, each transition and each command once. */
-static void test_lock_trace_of_a_lock(void **state)
+static void test_trace_of_a_lock(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1, false);
     skip_all();
@@ -204,9 +207,10 @@ static void test_lock_trace_of_a_lock(void **state)
 }
 
 /* Loss: by its deadline, and its undo. */
-static void test_lock_trace_of_a_loss(void **state)
+static void test_trace_of_a_loss(void **state)
 {
     rlk_lock lock;
+
     (void)state;
     start(1, false);
     harness_held(&h, &lock, 3000);
@@ -218,11 +222,12 @@ static void test_lock_trace_of_a_loss(void **state)
 }
 
 /* A lease that moves: from one lock, and to another. */
-static void test_lock_trace_of_a_transfer(void **state)
+static void test_trace_of_a_transfer(void **state)
 {
     rlk_lock from;
     rlk_lock to;
     rlk_lease lease;
+
     (void)state;
     start(1, false);
     harness_held(&h, &from, 30000);
@@ -238,11 +243,12 @@ static void test_lock_trace_of_a_transfer(void **state)
 }
 
 #ifndef RLK_RESP2_ONLY
-/* Waiting: in the row, told by the server, settled. */
-static void test_lock_trace_of_waiting(void **state)
+/* Waiting: in the wait queue, notified by the server, settled. */
+static void test_trace_of_waiting(void **state)
 {
     rlk_lock lock;
     rlk_lock second;
+
     (void)state;
     start(1, true);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, 60000);
@@ -282,14 +288,17 @@ static void test_lock_trace_of_waiting(void **state)
     expect(RLK_TRACE_PUSH, &second, 0, "FLUSH", RLK_CAUSE_FLUSH);
     expect(RLK_TRACE_COMMAND, &second, 0, "EVALSHA (check)", 1);
 }
+#endif
 
+#ifndef RLK_RESP2_ONLY
 /* Several nodes: which one, questions, pauses. */
-static void test_lock_trace_of_several_nodes(void **state)
+static void test_trace_of_several_nodes(void **state)
 {
     rlk_lock lock;
     unsigned probes = 0;
     unsigned pauses = 0;
     size_t i;
+
     (void)state;
     start(3, true);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
@@ -322,13 +331,14 @@ static void test_lock_trace_of_several_nodes(void **state)
 #endif
 
 /* Whatever is done, no token and no password is in it. */
-static void test_lock_trace_tells_no_secrets(void **state)
+static void test_trace_has_no_secrets(void **state)
 {
     rlk_url url;
     rlk_lock lock;
     rlk_holder holder;
     char token[RLK_TOKEN_MAX + 1];
     size_t i;
+
     (void)state;
     memset(&url, 0, sizeof url);
     url.host = "n0";
@@ -376,11 +386,12 @@ static void test_lock_trace_tells_no_secrets(void **state)
     assert_int_equal(token[0] != '\0', true);
 }
 
-static void test_lock_trace_key(void **state)
+static void test_trace_key(void **state)
 {
     rlk_lock lock;
     size_t len;
     const uint8_t *key;
+
     (void)state;
     start(1, false);
     assert_result(rlk_lock_init_n(&lock, h.client, "a\0b", 3, NULL), RLK_OK);
@@ -389,282 +400,19 @@ static void test_lock_trace_key(void **state)
     assert_memory_equal(key, "a\0b", 3);
 }
 
-static void test_lock_trace_cause_names(void **state)
-{
-    static const char *const names[RLK_CAUSES] = {"START",   "PUSH",  "FLUSH", "LOCAL",    "EXPIRY",
-                                                  "RECHECK", "RETRY", "YIELD", "RECONNECT"};
-    int cause;
-    (void)state;
-    for (cause = 0; cause < RLK_CAUSES; cause++)
-        assert_string_equal(rlk_cause_name((rlk_cause)cause), WORD(names[cause]));
-    assert_string_equal(rlk_cause_name(RLK_CAUSES), WORD("?"));
-}
-
-/* ---- What is counted ---------------------------------------------------------------------- */
-
-static void test_lock_trace_stats_of_attempts(void **state)
-{
-    rlk_lock lock;
-    rlk_lock second;
-    rlk_stats stats;
-    unsigned sum = 0;
-    unsigned i;
-    (void)state;
-    start(1, false);
-    h.servers[0].automatic = true;
-    harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
-    harness_lock(&h, &lock, 3000);
-    harness_lock(&h, &second, 3000);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
-    assert_result(rlk_acquire(&lock, 1000), RLK_TIMED_OUT);
-    harness_delete(&h, 0, HARNESS_KEY);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    assert_result(rlk_acquire_start(&second, RLK_FOREVER), RLK_PENDING);
-    harness_run(&h);
-    assert_result(rlk_release(&lock), RLK_OK); /* hands over */
-    assert_true(rlk_is_held(&second));
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.attempts, h.servers[0].count[HARNESS_SET]);
-    assert_int_equal(stats.acquired, 2);
-    assert_int_equal(stats.causes[RLK_CAUSE_START], 4);
-    assert_int_equal(stats.causes[RLK_CAUSE_LOCAL], 1);
-    for (i = 0; i < RLK_CAUSES; i++)
-        sum += stats.causes[i];
-    assert_int_equal(sum, stats.attempts);
-    assert_int_equal(stats.causes[RLK_CAUSE_RETRY], sum - 5);
-    assert_int_equal(stats.probes, 0);
-    assert_int_equal(stats.lost, 0);
-    harness_advance(&h, 3000);
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.lost, 1);
-    assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused, 0);
-}
-
-static void test_lock_trace_stats_of_renewals(void **state)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    rlk_lock lock;
-    rlk_stats stats;
-    rlk_event event;
-    unsigned told[3] = {0, 0, 0};
-    (void)state;
-    config.auto_renew = true;
-    start(1, false);
-    h.servers[0].automatic = true;
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
-    harness_advance(&h, 35000);
-    h.servers[0].fails = HARNESS_NOPERM;
-    harness_advance(&h, 8000);
-    h.servers[0].fails = NULL;
-    harness_advance(&h, RLK_RETRY_MAX_MS);
-    harness_delete(&h, 0, HARNESS_KEY);
-    while (harness_next_event(&h, &event, 30000) && event.type != RLK_EV_LOST) {
-        told[0] += event.type == RLK_EV_RENEWED;
-        told[1] += support_renewal_unknown(&event);
-        told[2] += support_renewal_refused(&event);
-    }
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.renewed, 4); /* at each third, and when it was mended */
-    assert_between(stats.renew_unknown, 1, 8000 / RLK_RETRY_MIN_MS);
-    assert_int_equal(stats.renew_refused, 1);
-    assert_int_equal(stats.lost, 1);
-    assert_int_equal(told[2], 1);
-    assert_int_equal(stats.renewed + stats.renew_unknown + stats.renew_refused,
-                     h.servers[0].count[HARNESS_RAISE]);
-}
-
-/* Connections: those that became ready, fences, bytes. */
-static void test_lock_trace_stats_of_connections(void **state)
-{
-    rlk_lock lock;
-    rlk_stats stats;
-    uint32_t sent;
-    uint32_t received;
-    uint32_t total = 0;
-    unsigned i;
-    (void)state;
-    start(3, false);
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.connects, 3);
-    assert_int_equal(stats.fences, 0);
-    assert_true(stats.bytes_sent > 3 * 100 && stats.bytes_received > 3 * 100);
-    sent = stats.bytes_sent;
-    received = stats.bytes_received;
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    harness_run(&h);
-    harness_reply(&h, 0, HARNESS_OK);
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.bytes_received, received + strlen(HARNESS_OK));
-    assert_true(stats.bytes_sent > sent && (stats.bytes_sent - sent) % 3 == 0);
-    harness_cut(&h, 0); /* nothing was under way here */
-    harness_cut(&h, 1);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    rlk_client_stats(h.client, &stats);
-    assert_int_equal(stats.connects, 5);
-    assert_int_equal(stats.fences, 1);
-    for (i = 0; i < 3; i++) {
-        rlk_traffic traffic = rlk_conn_traffic(rlk_client_conn(h.client, i));
-
-        assert_int_equal(traffic.fences, i == 1);
-        assert_int_equal(traffic.bytes_sent > stats.bytes_sent / 3, i != 2); /* once more, HELLO */
-        stats.bytes_received -= traffic.bytes_received;
-        total += traffic.bytes_sent;
-    }
-    assert_int_equal(total, stats.bytes_sent);
-    assert_int_equal(stats.bytes_received, 0);
-}
-
-static void test_lock_trace_stats_without_a_client(void **state)
-{
-    rlk_stats stats;
-    rlk_stats none;
-    (void)state;
-    memset(&stats, 0x5a, sizeof stats);
-    memset(&none, 0, sizeof none);
-    rlk_client_stats(NULL, &stats);
-    assert_memory_equal(&stats, &none, sizeof none);
-    harness_start(&h, 1);
-    rlk_client_close(h.client);
-    memset(&stats, 0x5a, sizeof stats);
-    rlk_client_stats(h.client, &stats);
-    assert_memory_equal(&stats, &none, sizeof none);
-}
-
-/* ---- As lines of text --------------------------------------------------------------------- */
-
-static void test_lock_trace_format(void **state)
-{
-    static const struct {
-        rlk_trace_kind kind;
-        int node;
-        bool lock;
-        const char *what;
-        int64_t number;
-        const char *text;
-    } cases[] = {
-        {RLK_TRACE_CONN, 0, false, "CONNECTING", 0, "12.345 node 0: is CONNECTING"},
-        {RLK_TRACE_CONN, 4, false, "WAITING", RLK_E_EOF, "12.345 node 4: is WAITING: E_EOF"},
-        {RLK_TRACE_STEP, 1, false, "CLIENT TRACKING", RLK_E_EOF,
-         "12.345 node 1: sends CLIENT TRACKING"},
-        {RLK_TRACE_COMMAND, 0, true, "SET", 2, "12.345 node 0 \"k\": sends SET"},
-        {RLK_TRACE_REPLY, 0, true, "PTTL", -2, "12.345 node 0 \"k\": has a reply to PTTL: -2"},
-        {RLK_TRACE_REPLY, 0, true, "SET", RLK_E_READONLY,
-         "12.345 node 0 \"k\": has a reply to SET: E_READONLY"},
-        {RLK_TRACE_PUSH, 2, true, "FLUSH", RLK_CAUSE_FLUSH,
-         "12.345 node 2 \"k\": is notified: FLUSH"},
-        {RLK_TRACE_STATE, -1, true, "HELD", 29697, "12.345 \"k\": is HELD for 29697 ms"},
-        {RLK_TRACE_STATE, -1, true, "LOST", RLK_LOST_DELETED, "12.345 \"k\": is LOST, DELETED"},
-        {RLK_TRACE_STATE, -1, true, "FREE", 0, "12.345 \"k\": is FREE"},
-        {RLK_TRACE_PHASE, -1, true, "WATCH", RLK_CAUSE_RETRY, "12.345 \"k\": is in WATCH, RETRY"},
-        {RLK_TRACE_RESULT, -1, true, "acquire", RLK_TIMED_OUT,
-         "12.345 \"k\": ends acquire: TIMED_OUT"},
-    };
-    char line[RLK_TRACE_CAP];
-    rlk_lock lock;
-    rlk_trace trace;
-    size_t i;
-    size_t cap;
-    (void)state;
-    start(1, false);
-    harness_lock(&h, &lock, 30000);
-    for (i = 0; i < COUNT_OF(cases); i++) {
-        size_t len;
-        trace.kind = cases[i].kind;
-        trace.now_ms = 12345;
-        trace.client = h.client;
-        trace.lock = cases[i].lock ? &lock : NULL;
-        trace.node = cases[i].node;
-        trace.what = WORD(cases[i].what);
-        trace.number = cases[i].number;
-        len = rlk_trace_format(&trace, line, sizeof line);
-        assert_int_equal(len, strlen(line));
-#ifdef RLK_NO_TEXT
-        snprintf(line, sizeof line, "12345 %d %d %d", (int)trace.kind, trace.node,
-                 (int)trace.number);
-        assert_int_equal(len, strlen(line));
-#else
-        assert_string_equal(line, cases[i].text);
-#endif
-        /* with less room the same length, and as much as fits */
-        assert_int_equal(rlk_trace_format(&trace, NULL, 1000), len);
-        for (cap = 0; cap <= len + 1; cap++) {
-            char part[RLK_TRACE_CAP];
-            memset(part, '#', sizeof part);
-            assert_int_equal(rlk_trace_format(&trace, part, cap), len);
-            if (cap > 0) {
-                assert_memory_equal(part, line, cap - 1);
-                assert_int_equal(part[cap - 1], '\0');
-            }
-            assert_int_equal(part[cap], '#');
-        }
-    }
-}
-
-/* Numbers of any size, and a key that is long and full of what no terminal should see. */
-static void test_lock_trace_format_extremes(void **state)
-{
-    static const int64_t times_ms[] = {0,           1,
-                                       999,         1000,
-                                       60000,       INT64_C(4294967296),
-                                       INT64_MAX,   INT64_MIN,
-                                       INT64_C(-1), INT64_C(10000000000)};
-    static const char key[] =
-        "0123456789\033[2J\n\177\200567890123456789012345678901234567890123456789";
-    char line[RLK_TRACE_CAP];
-    rlk_lock lock;
-    rlk_trace trace;
-    size_t i;
-    (void)state;
-    start(1, false);
-    assert_result(rlk_lock_init(&lock, h.client, key, NULL), RLK_OK);
-    memset(&trace, 0, sizeof trace);
-    trace.kind = RLK_TRACE_REPLY;
-    trace.lock = &lock;
-    trace.node = 7;
-    trace.what = WORD("EVALSHA (release)");
-    for (i = 0; i < COUNT_OF(times_ms); i++) {
-        char expected[RLK_TRACE_CAP];
-        trace.now_ms = times_ms[i];
-        trace.number = INT64_MAX - (int64_t)i;
-        assert_true(rlk_trace_format(&trace, line, sizeof line) < sizeof line);
-#ifdef RLK_NO_TEXT
-        snprintf(expected, sizeof expected, "%lld 3 7 %lld", (long long)trace.now_ms,
-                 (long long)trace.number);
-#else
-        snprintf(
-            expected, sizeof expected,
-            "%s%lld.%03d node 7 \"0123456789?[2J???5678901234567890123456789012345...\": has a "
-            "reply to EVALSHA (release): %lld",
-            times_ms[i] < 0 && times_ms[i] > -1000 ? "-" : "", (long long)(times_ms[i] / 1000),
-            (int)(times_ms[i] < 0 ? -(times_ms[i] % 1000) : times_ms[i] % 1000),
-            (long long)trace.number);
-#endif
-        assert_string_equal(line, expected);
-    }
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_trace_of_a_connection),
-        cmocka_unit_test(test_lock_trace_of_a_lock),
-        cmocka_unit_test(test_lock_trace_of_a_loss),
-        cmocka_unit_test(test_lock_trace_of_a_transfer),
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trace_of_a_connection),  cmocka_unit_test(test_trace_of_a_lock),
+        cmocka_unit_test(test_trace_of_a_loss),        cmocka_unit_test(test_trace_of_a_transfer),
 #ifndef RLK_RESP2_ONLY
-        cmocka_unit_test(test_lock_trace_of_waiting),
-        cmocka_unit_test(test_lock_trace_of_several_nodes),
+        cmocka_unit_test(test_trace_of_waiting),
 #endif
-        cmocka_unit_test(test_lock_trace_tells_no_secrets),
-        cmocka_unit_test(test_lock_trace_key),
-        cmocka_unit_test(test_lock_trace_cause_names),
-        cmocka_unit_test(test_lock_trace_stats_of_attempts),
-        cmocka_unit_test(test_lock_trace_stats_of_renewals),
-        cmocka_unit_test(test_lock_trace_stats_of_connections),
-        cmocka_unit_test(test_lock_trace_stats_without_a_client),
-        cmocka_unit_test(test_lock_trace_format),
-        cmocka_unit_test(test_lock_trace_format_extremes),
+#ifndef RLK_RESP2_ONLY
+        cmocka_unit_test(test_trace_of_several_nodes),
+#endif
+        cmocka_unit_test(test_trace_has_no_secrets),   cmocka_unit_test(test_trace_key),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,17 +6,19 @@
 
 #include "lock/lease.h"
 
-static void test_validity_drift_is_never_less_than_its_share(void **state)
+static void test_lease_drift_is_never_less_than_its_share(void **state)
 {
     static const uint32_t horizons[] = {0, 1, 99, 100, 30000, 86400000, 2073600000u, UINT32_MAX};
     static const uint32_t ppms[] = {0, 1, 100, 10000, 250000, 500000};
     size_t i;
     size_t k;
+
     (void)state;
     for (i = 0; i < COUNT_OF(horizons); i++) {
         for (k = 0; k < COUNT_OF(ppms); k++) {
             uint64_t exact = (uint64_t)horizons[i] * ppms[k];
             uint64_t drift = rlki_drift(horizons[i], ppms[k], 2);
+
             assert_true(drift >= 2);
             /* at least the share, at most 2 ms and a hundred-thousandth more */
             assert_true((drift - 2) * 1000000 >= exact || drift == INT32_MAX);
@@ -27,16 +29,17 @@ static void test_validity_drift_is_never_less_than_its_share(void **state)
     assert_int_equal(rlki_drift(UINT32_MAX, RLKI_DRIFT_PPM_MAX, UINT32_MAX), INT32_MAX);
 }
 
-static void test_validity_quorum_is_a_majority(void **state)
+static void test_lease_quorum_is_a_majority(void **state)
 {
     static const unsigned quorum[] = {0, 1, 2, 2, 3, 3};
     unsigned n;
+
     (void)state;
     for (n = 1; n <= 5; n++)
         assert_int_equal(rlki_quorum(n), quorum[n]);
 }
 
-static void test_validity_quorum_value_is_the_qth_largest(void **state)
+static void test_lease_quorum_value_is_the_qth_largest(void **state)
 {
     static const struct {
         int64_t values[5];
@@ -57,13 +60,14 @@ static void test_validity_quorum_value_is_the_qth_largest(void **state)
         {{RLKI_EXPIRED, 9, RLKI_EXPIRED, 8, 7}, 5, 3, 7},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++)
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++)
         assert_true(rlki_quorum_value(cases[i].values, cases[i].n, cases[i].q) ==
                     cases[i].expected);
 }
 
-static void test_validity_confirmed_expiry(void **state)
+static void test_lease_confirmed_expiry(void **state)
 {
     static const struct {
         int64_t known;
@@ -79,13 +83,14 @@ static void test_validity_confirmed_expiry(void **state)
         {1320, false, 1300}, /* another stream: perhaps another history (rule 8) */
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++)
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++)
         assert_true(rlki_confirmed_expiry(cases[i].known, cases[i].same_stream, 1000, 1050, 300) ==
                     cases[i].expected);
 }
 
-static void test_validity_sums_do_not_overflow(void **state)
+static void test_lease_sums_do_not_overflow(void **state)
 {
     (void)state;
     assert_true(rlki_later(INT64_MAX - 1, 5) == INT64_MAX);
@@ -96,11 +101,12 @@ static void test_validity_sums_do_not_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_validity_drift_is_never_less_than_its_share),
-        cmocka_unit_test(test_validity_quorum_is_a_majority),
-        cmocka_unit_test(test_validity_quorum_value_is_the_qth_largest),
-        cmocka_unit_test(test_validity_confirmed_expiry),
-        cmocka_unit_test(test_validity_sums_do_not_overflow),
+        cmocka_unit_test(test_lease_drift_is_never_less_than_its_share),
+        cmocka_unit_test(test_lease_quorum_is_a_majority),
+        cmocka_unit_test(test_lease_quorum_value_is_the_qth_largest),
+        cmocka_unit_test(test_lease_confirmed_expiry),
+        cmocka_unit_test(test_lease_sums_do_not_overflow),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
