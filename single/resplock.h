@@ -724,10 +724,9 @@ typedef struct rlk_conn_entry {
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
     uint64_t client_id;         /* 0: not known */
+    uint64_t run_id;            /* of the server (INFO server), its last 64 bits; 0: not known */
     uint64_t peer;              /* the driver's number for the address that it reached */
-    uint8_t run_id[20];         /* of the server (INFO server), in binary */
     char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
-    bool has_run_id;
 } rlk_conn_identity;
 
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
@@ -806,14 +805,12 @@ struct rlk_conn {
     } backoff;
 
     struct {                  /* condemn.c has a picture. Times are modulo 2^32 */
-        uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
         uint32_t address;     /* number of the one that was condemned last; 0: none */
         uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
         uint32_t round_ms;    /* 0: none did */
     } condemn;
 
     uint32_t texts;      /* hash of the URL's texts and the name, at rlk_conn_init */
-    uint32_t ready_ms;   /* when it became ready, modulo 2^32 */
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
 #ifndef RLK_NO_TRACE
@@ -824,9 +821,19 @@ struct rlk_conn {
     struct {
         int (*hook)(void *context, struct rlk_credentials *out); /* NULL: those of the URL */
         void *context;
-        const char *password; /* of the handshake under way, as the hook or the URL has it */
-        size_t password_len;
     } login;
+
+    union { /* by state. Times are modulo 2^32 */
+        struct {
+            const char *password; /* as the hook or the URL has it */
+            size_t password_len;
+            uint32_t words; /* hash of what was read last of HELLO's reply, or INFO's */
+        } handshake;
+        struct {
+            uint32_t since_ms;   /* when it became ready */
+            uint32_t lasting_ms; /* since when LOADING or MASTERDOWN lasts; 0: it does not */
+        } ready;
+    } phase;
 
     const char *client_name;
     rlk_url url;
@@ -1209,8 +1216,9 @@ RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
  * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* run_id of the server in 20 bytes, or NULL where it is not known. */
-RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+/* The last 64 bits of the server's run_id, which differ for each instance of a server. 0 where it
+ * is not known. */
+RLK_API uint64_t rlk_conn_run_id(const rlk_conn *conn);
 
 /* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
 RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
@@ -2704,6 +2712,29 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 #if defined(RESPLOCK_IMPLEMENTATION) && !defined(RESPLOCK_IMPLEMENTED)
 #define RESPLOCK_IMPLEMENTED
 
+/* ==== src/resp/apart.h ====
+ *
+ * Internal: functions that stay apart from their callers.
+ */
+#ifndef RLKI_APART_H
+#define RLKI_APART_H
+
+/* Not inlined, though it is called from one place only. */
+#if defined(__GNUC__)
+#define RLKI_APART __attribute__((noinline))
+#else
+#define RLKI_APART
+#endif
+
+/* The same where bytes count: of what is called from several places. */
+#if defined(__OPTIMIZE_SIZE__)
+#define RLKI_APART_FOR_SIZE RLKI_APART
+#else
+#define RLKI_APART_FOR_SIZE
+#endif
+
+#endif
+
 /* ==== src/resp/parser.c ====
  *
  * Bytes to tokens. One pass, no recursion, no memory but the parser's own few bytes.
@@ -2733,20 +2764,6 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 
 #if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
 #error "a bound of RESP beyond what the parser's fields hold"
-#endif
-
-/* Not inlined, though it is called from one place only. */
-#if defined(__GNUC__)
-#define PARSER_APART __attribute__((noinline))
-#else
-#define PARSER_APART
-#endif
-
-/* The same where bytes count: all of it in one function needs more registers than Thumb has. */
-#if defined(__OPTIMIZE_SIZE__)
-#define PARSER_APART_FOR_SIZE PARSER_APART
-#else
-#define PARSER_APART_FOR_SIZE
 #endif
 
 /* Conditions with it are constant: what RESP2 has no use for is left out by the compiler. */
@@ -3273,9 +3290,10 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
     return step;
 }
 
-/* Up to a token, or to the end of the bytes, of which there is at least one. */
-PARSER_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
-                                            rlk_resp_token *token)
+/* Up to a token, or to the end of the bytes, of which there is at least one. Apart: all in one
+ * function needs more registers than Thumb has. */
+RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
+                                          rlk_resp_token *token)
 {
     do {
         int step;
@@ -3299,9 +3317,8 @@ PARSER_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_inpu
 }
 
 /* Apart from rlk_resp_next, whose most frequent call ends before it: that one needs no frame. */
-PARSER_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
-                                                 size_t len, size_t *consumed,
-                                                 rlk_resp_token *token)
+RLKI_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
+                                               size_t len, size_t *consumed, rlk_resp_token *token)
 {
     parser_input in;
     int step;
@@ -4088,7 +4105,7 @@ static uint32_t condemn_number(uint64_t peer)
 static void condemn_served(rlk_conn *conn)
 {
     conn->flags |= CONN_SERVED;
-    conn->condemn.lasting_ms = 0;
+    conn->phase.ready.lasting_ms = 0;
     if (conn->condemn.round_ms == 0 || condemn_is_past(conn, conn->condemn.round_ms))
         rlki_backoff_reset(conn);
 }
@@ -4097,9 +4114,9 @@ static void condemn_served(rlk_conn *conn)
 static bool condemn_lasts(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_SERVED;
-    if (conn->condemn.lasting_ms == 0)
-        conn->condemn.lasting_ms = condemn_stamp(conn);
-    return condemn_is_past(conn, conn->condemn.lasting_ms);
+    if (conn->phase.ready.lasting_ms == 0)
+        conn->phase.ready.lasting_ms = condemn_stamp(conn);
+    return condemn_is_past(conn, conn->phase.ready.lasting_ms);
 }
 
 /* True if a round may go on, or begin, with the address of this stream. */
@@ -4197,7 +4214,7 @@ RLKI_API bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t defau
 
 /* ==== src/net/limit.c ==== */
 
-bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
+RLKI_APART_FOR_SIZE bool rlki_limit_take(uint32_t *out_ms, int64_t value_ms, uint32_t default_ms)
 {
     *out_ms = value_ms == 0 ? default_ms : (uint32_t)value_ms;
     return value_ms >= 0 && value_ms <= RLK_TIME_LIMIT_MAX;
@@ -4339,37 +4356,47 @@ RLKI_API size_t rlki_login_room(const rlk_url *url);
 
 /* ---- Credentials ------------------------------------------------------------------------- */
 
-static void login_of_url(const rlk_url *url, rlki_login *login)
+/* Those of the URL. A user alone has an empty password; ":@" is nobody. */
+RLKI_APART_FOR_SIZE static void login_of_url(const rlk_url *url, rlki_login *login)
 {
     login->texts.user = url->user;
     login->texts.user_len = url->user != NULL ? url->user_len : 0;
     login->texts.password = url->password;
     login->texts.password_len = url->password != NULL ? url->password_len : 0;
     login->escaped = true;
-    /* A user alone has an empty password; ":@" is nobody. */
-    login->wanted = login->texts.user_len != 0 || login->texts.password_len != 0;
+    login->wanted = (login->texts.user_len | login->texts.password_len) != 0;
+}
+
+/* Those of the hook. */
+static rlk_result login_of_hook(const rlk_conn *conn, rlki_login *login)
+{
+    int refused;
+
+    memset(login, 0, sizeof *login);
+    refused = conn->login.hook(conn->login.context, &login->texts);
+    if (refused != 0)
+        return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
+    if (login->texts.user == NULL)
+        login->texts.user_len = 0;
+    login->wanted = login->texts.password != NULL;
+    return RLK_OK;
 }
 
 /* The connection remembers where the password is, as long as its owner leaves it there: until the
  * handshake is over. */
 rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
 {
-    int refused;
+    rlk_result result = RLK_OK;
 
-    if (conn->login.hook == NULL) {
+    if (conn->login.hook == NULL)
         login_of_url(&conn->url, login);
-    } else {
-        memset(login, 0, sizeof *login);
-        refused = conn->login.hook(conn->login.context, &login->texts);
-        if (refused != 0)
-            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
-        if (login->texts.user == NULL)
-            login->texts.user_len = 0;
-        login->wanted = login->texts.password != NULL;
-    }
-    conn->login.password = login->texts.password;
-    conn->login.password_len = login->wanted ? login->texts.password_len : 0;
-    return RLK_OK;
+    else
+        result = login_of_hook(conn, login);
+#ifndef RLK_NO_TEXT
+    conn->phase.handshake.password = login->texts.password;
+    conn->phase.handshake.password_len = login->wanted ? login->texts.password_len : 0;
+#endif
+    return result;
 }
 
 static size_t login_plain_len(const char *text, size_t len, bool escaped)
@@ -4801,7 +4828,7 @@ static void text_mask_digits(rlk_conn *conn, bool cut)
 /* The next byte of the password as it was sent, from *at on. */
 static uint8_t text_mask_password_byte(const rlk_conn *conn, size_t *at)
 {
-    const char *byte = conn->login.password + *at;
+    const char *byte = conn->phase.handshake.password + *at;
     uint8_t plain = (uint8_t)*byte;
     size_t width = conn->login.hook == NULL && *byte == '%' ? 3 : 1;
 
@@ -4826,12 +4853,12 @@ static size_t text_mask_password_at(const rlk_conn *conn, size_t at, bool *whole
     size_t i = 0;
 
     *whole = false;
-    while (i < conn->login.password_len && at + n < conn->text_len) {
+    while (i < conn->phase.handshake.password_len && at + n < conn->text_len) {
         if (!text_mask_is_same(text_mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
-    *whole = i >= conn->login.password_len;
+    *whole = i >= conn->phase.handshake.password_len;
     return n;
 }
 
@@ -4934,8 +4961,8 @@ void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
 
 rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
 {
-    if (old->has_run_id && fresh->has_run_id) {
-        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+    if (old->run_id != 0 && fresh->run_id != 0) {
+        if (old->run_id == fresh->run_id)
             return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
         /* Another address: the old instance may live on there (fault 91). */
         return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;
@@ -5059,14 +5086,35 @@ RLKI_API const char *rlki_handshake_name(unsigned kind);
 
 /* ==== src/net/info.h ====
  *
- * Internal: the step INFO.
+ * Internal: what a server says of itself, to HELLO and to INFO.
  */
 #ifndef RLKI_NET_INFO_H
 #define RLKI_NET_INFO_H
 
-/* Takes note of the server's mode, "standalone", "cluster" or "sentinel", by its first two letters:
- * as HELLO and INFO have it. */
-RLKI_API void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second);
+/*
+ * What is noted: a key of HELLO, a key and its value in one, or a line of INFO. The library holds
+ * its rlk_key_hash alone: test_info compares each one with its text.
+ */
+#define RLKI_INFO_FACTS(X)                                                                         \
+    X("modecluster", 0x4fb10994, RLK_SERVER_CLUSTER)                                               \
+    X("modesentinel", 0x9faa2956, RLK_SERVER_SENTINEL)                                             \
+    X("rolereplica", 0x06ca5533, RLK_SERVER_REPLICA)                                               \
+    X("roleslave", 0x5f8cc6d4, RLK_SERVER_REPLICA)                                                 \
+    X("dragonfly_version", 0x79f77ddc, RLK_SERVER_DRAGONFLY)                                       \
+    X("dfly_version", 0x33dfc29f, RLK_SERVER_DRAGONFLY)                                            \
+    X("redis_mode:cluster", 0x268ac1b6, RLK_SERVER_CLUSTER)                                        \
+    X("redis_mode:sentinel", 0xa7f742ec, RLK_SERVER_SENTINEL)
+
+/* The same of keys that have a value of another kind. */
+#define RLKI_INFO_ID     UINT32_C(0x37386ae0) /* "id" */
+#define RLKI_INFO_PROTO  UINT32_C(0x73c00bb1) /* "proto" */
+#define RLKI_INFO_RUN_ID UINT32_C(0x16ce6bc2) /* "run_id" */
+
+/* Notes the fact whose hash is handshake.words. */
+RLKI_API void rlki_info_note(rlk_conn *conn);
+
+/* RLK_OK, or RLK_E_SENTINEL if that was noted. */
+RLKI_API rlk_result rlki_info_result(const rlk_conn *conn);
 
 #endif
 
@@ -5076,26 +5124,38 @@ RLKI_API void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second);
  * instance of a server, and the mode.
  */
 
-void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second)
+typedef struct info_fact {
+    uint32_t hash;
+    uint16_t server;
+} info_fact;
+
+#define INFO_FACT(text, hash, server) {hash, server},
+
+static const info_fact info_facts[] = {RLKI_INFO_FACTS(INFO_FACT)};
+
+void rlki_info_note(rlk_conn *conn)
 {
-    if (first == 'c')
-        conn->server |= RLK_SERVER_CLUSTER;
-    if (first == 's' && second == 'e')
-        conn->server |= RLK_SERVER_SENTINEL;
+    unsigned i;
+
+    for (i = 0; i < sizeof info_facts / sizeof info_facts[0]; i++)
+        if (info_facts[i].hash == conn->phase.handshake.words)
+            conn->server |= info_facts[i].server;
 }
 
-/*
- * Two lines of a text that comes in fragments of any size. match counts what was found of one: the
- * newline before it, its name, its value (40 digits, or two letters). The newline occurs only at
- * the beginning, so a mismatch need not go back. Both names begin with 'r'; from the letter behind
- * it on match has INFO_MODE_BIT too where it is the mode's.
- */
-#define INFO_RUN_ID     "\nrun_id:"
-#define INFO_RUN_ID_LEN (sizeof INFO_RUN_ID - 1)
-#define INFO_DIGITS     40u
-#define INFO_MODE       "\nredis_mode:"
-#define INFO_MODE_LEN   (sizeof INFO_MODE - 1)
-#define INFO_MODE_BIT   0x80u
+rlk_result rlki_info_result(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+}
+
+/* match: the digit of the run id that comes next, 1 for the first; 0: none. */
+#define INFO_DIGITS 40u
+
+static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlki_step_command(writer, "INFO server", 0);
+    return RLK_OK;
+}
 
 static int info_digit(uint8_t byte)
 {
@@ -5106,75 +5166,61 @@ static int info_digit(uint8_t byte)
     return -1;
 }
 
-static bool info_run_id_byte(rlk_conn *conn, uint8_t byte)
+/* Only all the digits make a run id. */
+static void info_take_digit(rlk_conn *conn, int digit)
 {
-    size_t at = conn->match;
-    int digit = info_digit(byte);
-
-    if (at < INFO_RUN_ID_LEN)
-        return byte == (uint8_t)INFO_RUN_ID[at];
-    if (digit < 0)
-        return false;
-    at -= INFO_RUN_ID_LEN;
-    if (at % 2 == 0)
-        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
-    else
-        conn->identity.run_id[at / 2] |= (uint8_t)digit;
-    return true;
+    if (digit < 0) {
+        conn->match = 0;
+        conn->identity.run_id = 0;
+        return;
+    }
+    conn->identity.run_id = conn->identity.run_id << 4 | (unsigned)digit;
+    conn->match = conn->match < INFO_DIGITS ? conn->match + 1u : 0;
 }
 
-/* "cluster" or "sentinel", by the letters that differ from "standalone". */
-static bool info_mode_byte(rlk_conn *conn, size_t at, uint8_t byte)
+static void info_end_line(rlk_conn *conn)
 {
-    if (at < INFO_MODE_LEN)
-        return byte == (uint8_t)INFO_MODE[at];
-    rlki_info_mode(conn, at == INFO_MODE_LEN ? byte : 's', byte);
-    return at == INFO_MODE_LEN && byte == 's';
+    rlki_info_note(conn);
+    conn->phase.handshake.words = RLK_KEY_HASH;
 }
 
-static bool info_byte(rlk_conn *conn, uint8_t byte)
-{
-    size_t at = conn->match & ~INFO_MODE_BIT;
-
-    if (at == 2 && byte == (uint8_t)INFO_MODE[2])
-        conn->match |= INFO_MODE_BIT;
-    return (conn->match & INFO_MODE_BIT) != 0 ? info_mode_byte(conn, at, byte)
-                                              : info_run_id_byte(conn, byte);
-}
-
-static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    (void)conn;
-    rlki_step_command(writer, "INFO server", 0);
-    return RLK_OK;
-}
-
-static void info_token(rlk_conn *conn, const rlk_resp_token *token)
+static void info_byte(rlk_conn *conn, uint8_t byte)
 {
     /* A proxy's run_id says nothing of the server behind it. */
     bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
+    uint32_t *words = &conn->phase.handshake.words;
+
+    if (conn->match != 0)
+        info_take_digit(conn, info_digit(byte));
+    else if (byte == ':' && *words == RLKI_INFO_RUN_ID && !foreign)
+        conn->match = 1;
+    if (byte < ' ')
+        info_end_line(conn);
+    else
+        *words = rlk_key_hash(*words, &byte, 1);
+}
+
+/* A text that comes in fragments of any size, line by line. */
+static void info_token(rlk_conn *conn, const rlk_resp_token *token)
+{
     size_t i;
 
     if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
         return;
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->match = 1; /* the beginning of the text is the beginning of a line */
-    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
-        if (info_byte(conn, token->data[i]))
-            conn->match++;
-        else
-            conn->match = token->data[i] == '\n';
-        if (conn->match == INFO_RUN_ID_LEN + INFO_DIGITS) {
-            conn->identity.has_run_id = !foreign;
-            conn->match = 0; /* a foreign one may have more digits than there is room for */
-        }
+    if ((token->flags & RLK_RESP_FIRST) != 0) {
+        conn->match = 0;
+        conn->phase.handshake.words = RLK_KEY_HASH;
     }
+    for (i = 0; i < token->len; i++)
+        info_byte(conn, token->data[i]);
+    if ((token->flags & RLK_RESP_LAST) != 0)
+        info_byte(conn, '\n');
 }
 
 static rlk_result info_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     (void)reply;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+    return rlki_info_result(conn);
 }
 
 RLKI_API const conn_step rlki_step_info = {
@@ -5191,23 +5237,13 @@ RLKI_API const conn_step rlki_step_info = {
  *            --refused in any words but those of hello_refused --> RESP2, AUTH and SETNAME follow
  */
 
-#include <string.h>
-
 #ifndef RLK_RESP2_ONLY
 
-/* match: what the next element of the map is: a key, or the value of which key. */
+/* match: what the next element of the map is. */
 enum {
-    HELLO_MAP_KEY,
-    HELLO_MAP_VALUE,
-    HELLO_MAP_ID,
-    HELLO_MAP_PROTO,
-    HELLO_MAP_MODE,
-    HELLO_MAP_ROLE
+    HELLO_KEY,
+    HELLO_VALUE
 };
-
-/* Dragonfly has "dragonfly_version", and had "dfly_version". */
-#define HELLO_FLY     "fly_version"
-#define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
 
 static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
@@ -5236,59 +5272,26 @@ static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static bool hello_is_word(const rlk_resp_token *token, const char *word)
-{
-    size_t n = strlen(word);
-
-    return token->len == n && memcmp(token->data, word, n) == 0;
-}
-
-static uint8_t hello_key(rlk_conn *conn, const rlk_resp_token *token)
-{
-    if (hello_is_word(token, "id"))
-        return HELLO_MAP_ID;
-    if (hello_is_word(token, "proto"))
-        return HELLO_MAP_PROTO;
-    if (hello_is_word(token, "mode"))
-        return HELLO_MAP_MODE;
-    if (hello_is_word(token, "role"))
-        return HELLO_MAP_ROLE;
-    if (token->len > HELLO_FLY_LEN &&
-        memcmp(token->data + token->len - HELLO_FLY_LEN, HELLO_FLY, HELLO_FLY_LEN) == 0)
-        conn->server |= RLK_SERVER_DRAGONFLY;
-    return HELLO_MAP_VALUE;
-}
-
-static void hello_value(rlk_conn *conn, const rlk_resp_token *token)
-{
-    bool is_integer = token->type == RLK_RESP_INTEGER;
-
-    if (conn->match == HELLO_MAP_ID && is_integer && token->value > 0)
-        conn->identity.client_id = (uint64_t)token->value;
-    if (conn->match == HELLO_MAP_PROTO && is_integer && token->value == 2)
-        conn->protocol = 2;
-    if (is_integer || token->len < 2)
-        return;
-    if (conn->match == HELLO_MAP_MODE)
-        rlki_info_mode(conn, token->data[0], token->data[1]);
-    if (conn->match == HELLO_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
-        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
-}
-
-/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
+/* A map, or an array of its keys and values in turn. Values may be aggregates: only what is at
  * depth 1 counts. */
 static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
 {
+    uint32_t *words = &conn->phase.handshake.words;
+    bool is_key = conn->match == HELLO_KEY;
+
     if (token->depth == 0)
-        conn->match = HELLO_MAP_KEY;
+        conn->match = HELLO_KEY;
     if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
         return;
-    if (conn->match == HELLO_MAP_KEY) {
-        conn->match = hello_key(conn, token);
+    *words = rlk_key_hash(is_key ? RLK_KEY_HASH : *words, token->data, token->len);
+    conn->match = is_key ? HELLO_VALUE : HELLO_KEY;
+    rlki_info_note(conn);
+    if (is_key || token->type != RLK_RESP_INTEGER)
         return;
-    }
-    hello_value(conn, token);
-    conn->match = HELLO_MAP_KEY;
+    if (*words == RLKI_INFO_ID && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    if (*words == RLKI_INFO_PROTO && token->value == 2)
+        conn->protocol = 2;
 }
 
 /* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
@@ -5328,7 +5331,7 @@ static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
     conn->server |= RLK_SERVER_HELLO;
     if (conn->protocol == 0)
         conn->protocol = is_map ? 3 : 2;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+    return rlki_info_result(conn);
 }
 
 RLKI_API const conn_step rlki_step_hello = {
@@ -6559,7 +6562,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
-        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff.max_ms)
+        (uint32_t)conn->now_ms - conn->phase.ready.since_ms >= conn->backoff.max_ms)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
@@ -6732,7 +6735,8 @@ static void conn_become_ready(rlk_conn *conn)
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_text_forget(conn);
-    conn->ready_ms = (uint32_t)conn->now_ms;
+    conn->phase.ready.since_ms = (uint32_t)conn->now_ms;
+    conn->phase.ready.lasting_ms = 0;
     conn_changed(conn);
     conn->flags &= (uint16_t)~CONN_REPLACED;
 }
@@ -6769,7 +6773,6 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_RECEIVED | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
-    conn->condemn.lasting_ms = 0;
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
     if (conn->server != 0 && rlki_script_may_eval(conn))
         conn->server |= RLK_SERVER_NO_LOAD;
@@ -6984,9 +6987,9 @@ bool rlk_conn_fenced(const rlk_conn *conn)
     return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
 }
 
-const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
+uint64_t rlk_conn_run_id(const rlk_conn *conn)
 {
-    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+    return conn->identity.run_id;
 }
 
 unsigned rlk_conn_server(const rlk_conn *conn)
@@ -7626,13 +7629,6 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
  */
 #ifndef RLKI_LOCK_STATE_H
 #define RLKI_LOCK_STATE_H
-
-/* Not inlined where bytes count: what is called from many places. */
-#if defined(__GNUC__) && defined(__OPTIMIZE_SIZE__)
-#define RLKI_APART_FOR_SIZE __attribute__((noinline))
-#else
-#define RLKI_APART_FOR_SIZE
-#endif
 
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
@@ -13489,15 +13485,12 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 /* Two names for one server make no quorum. */
 static void client_find_alias(rlk_client *client, unsigned node)
 {
-    const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
+    uint64_t run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
 
-    for (i = 0; run_id != NULL && i < rlki_nodes(client); i++) {
-        const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
-
-        if (other != NULL && memcmp(run_id, other, 20) == 0)
+    for (i = 0; run_id != 0 && i < rlki_nodes(client); i++)
+        if (i != node && rlk_conn_run_id(client->conns[i]) == run_id)
             client->warnings |= RLK_WARN_ALIAS;
-    }
 }
 
 static unsigned client_node(const rlk_client *client, const rlk_conn *conn)

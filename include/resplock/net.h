@@ -367,8 +367,9 @@ RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
  * has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* run_id of the server in 20 bytes, or NULL where it is not known. */
-RLK_API const uint8_t *rlk_conn_run_id(const rlk_conn *conn);
+/* The last 64 bits of the server's run_id, which differ for each instance of a server. 0 where it
+ * is not known. */
+RLK_API uint64_t rlk_conn_run_id(const rlk_conn *conn);
 
 /* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
 RLK_API unsigned rlk_conn_server(const rlk_conn *conn);

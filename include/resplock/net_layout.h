@@ -50,10 +50,9 @@ typedef struct rlk_conn_entry {
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
     uint64_t client_id;         /* 0: not known */
+    uint64_t run_id;            /* of the server (INFO server), its last 64 bits; 0: not known */
     uint64_t peer;              /* the driver's number for the address that it reached */
-    uint8_t run_id[20];         /* of the server (INFO server), in binary */
     char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
-    bool has_run_id;
 } rlk_conn_identity;
 
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
@@ -132,14 +131,12 @@ struct rlk_conn {
     } backoff;
 
     struct {                  /* condemn.c has a picture. Times are modulo 2^32 */
-        uint32_t lasting_ms;  /* since when LOADING or MASTERDOWN lasts; 0: it does not */
         uint32_t address;     /* number of the one that was condemned last; 0: none */
         uint32_t round_first; /* ... first in the round of addresses that began at round_ms */
         uint32_t round_ms;    /* 0: none did */
     } condemn;
 
     uint32_t texts;      /* hash of the URL's texts and the name, at rlk_conn_init */
-    uint32_t ready_ms;   /* when it became ready, modulo 2^32 */
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
 #ifndef RLK_NO_TRACE
@@ -150,9 +147,19 @@ struct rlk_conn {
     struct {
         int (*hook)(void *context, struct rlk_credentials *out); /* NULL: those of the URL */
         void *context;
-        const char *password; /* of the handshake under way, as the hook or the URL has it */
-        size_t password_len;
     } login;
+
+    union { /* by state. Times are modulo 2^32 */
+        struct {
+            const char *password; /* as the hook or the URL has it */
+            size_t password_len;
+            uint32_t words; /* hash of what was read last of HELLO's reply, or INFO's */
+        } handshake;
+        struct {
+            uint32_t since_ms;   /* when it became ready */
+            uint32_t lasting_ms; /* since when LOADING or MASTERDOWN lasts; 0: it does not */
+        } ready;
+    } phase;
 
     const char *client_name;
     rlk_url url;

@@ -62,15 +62,12 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 /* Two names for one server make no quorum. */
 static void client_find_alias(rlk_client *client, unsigned node)
 {
-    const uint8_t *run_id = rlk_conn_run_id(client->conns[node]);
+    uint64_t run_id = rlk_conn_run_id(client->conns[node]);
     unsigned i;
 
-    for (i = 0; run_id != NULL && i < rlki_nodes(client); i++) {
-        const uint8_t *other = i == node ? NULL : rlk_conn_run_id(client->conns[i]);
-
-        if (other != NULL && memcmp(run_id, other, 20) == 0)
+    for (i = 0; run_id != 0 && i < rlki_nodes(client); i++)
+        if (i != node && rlk_conn_run_id(client->conns[i]) == run_id)
             client->warnings |= RLK_WARN_ALIAS;
-    }
 }
 
 static unsigned client_node(const rlk_client *client, const rlk_conn *conn)

@@ -6,14 +6,8 @@
 #ifndef RLKI_LOCK_STATE_H
 #define RLKI_LOCK_STATE_H
 
+#include "../resp/apart.h"
 #include "resplock/lock.h"
-
-/* Not inlined where bytes count: what is called from many places. */
-#if defined(__GNUC__) && defined(__OPTIMIZE_SIZE__)
-#define RLKI_APART_FOR_SIZE __attribute__((noinline))
-#else
-#define RLKI_APART_FOR_SIZE
-#endif
 
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {

@@ -50,7 +50,7 @@ static uint32_t condemn_number(uint64_t peer)
 static void condemn_served(rlk_conn *conn)
 {
     conn->flags |= CONN_SERVED;
-    conn->condemn.lasting_ms = 0;
+    conn->phase.ready.lasting_ms = 0;
     if (conn->condemn.round_ms == 0 || condemn_is_past(conn, conn->condemn.round_ms))
         rlki_backoff_reset(conn);
 }
@@ -59,9 +59,9 @@ static void condemn_served(rlk_conn *conn)
 static bool condemn_lasts(rlk_conn *conn)
 {
     conn->flags &= (uint16_t)~CONN_SERVED;
-    if (conn->condemn.lasting_ms == 0)
-        conn->condemn.lasting_ms = condemn_stamp(conn);
-    return condemn_is_past(conn, conn->condemn.lasting_ms);
+    if (conn->phase.ready.lasting_ms == 0)
+        conn->phase.ready.lasting_ms = condemn_stamp(conn);
+    return condemn_is_past(conn, conn->phase.ready.lasting_ms);
 }
 
 /* True if a round may go on, or begin, with the address of this stream. */

@@ -141,7 +141,7 @@ static void conn_end(rlk_conn *conn, rlk_conn_state state, bool fence)
 static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
 {
     if (conn->state == RLK_CONN_READY &&
-        (uint32_t)conn->now_ms - conn->ready_ms >= conn->backoff.max_ms)
+        (uint32_t)conn->now_ms - conn->phase.ready.since_ms >= conn->backoff.max_ms)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
@@ -314,7 +314,8 @@ static void conn_become_ready(rlk_conn *conn)
         conn->flags |= CONN_UNFENCED;
     conn->flags &= (uint16_t)~CONN_FENCE_DUE;
     rlki_text_forget(conn);
-    conn->ready_ms = (uint32_t)conn->now_ms;
+    conn->phase.ready.since_ms = (uint32_t)conn->now_ms;
+    conn->phase.ready.lasting_ms = 0;
     conn_changed(conn);
     conn->flags &= (uint16_t)~CONN_REPLACED;
 }
@@ -351,7 +352,6 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
         return;
     conn_enter(conn, RLK_CONN_HANDSHAKE);
     conn->flags &= (uint16_t) ~(CONN_RECEIVED | CONN_UNFENCED | CONN_TRACKING | CONN_SERVED);
-    conn->condemn.lasting_ms = 0;
     conn->server = (conn->flags & CONN_PLAIN) != 0 ? RLK_SERVER_PLAIN : 0;
     if (conn->server != 0 && rlki_script_may_eval(conn))
         conn->server |= RLK_SERVER_NO_LOAD;

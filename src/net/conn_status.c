@@ -74,9 +74,9 @@ bool rlk_conn_fenced(const rlk_conn *conn)
     return conn->state == RLK_CONN_READY && (conn->flags & CONN_UNFENCED) == 0;
 }
 
-const uint8_t *rlk_conn_run_id(const rlk_conn *conn)
+uint64_t rlk_conn_run_id(const rlk_conn *conn)
 {
-    return conn->identity.has_run_id ? conn->identity.run_id : NULL;
+    return conn->identity.run_id;
 }
 
 unsigned rlk_conn_server(const rlk_conn *conn)

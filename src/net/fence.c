@@ -22,8 +22,8 @@
 
 rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
 {
-    if (old->has_run_id && fresh->has_run_id) {
-        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) == 0)
+    if (old->run_id != 0 && fresh->run_id != 0) {
+        if (old->run_id == fresh->run_id)
             return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
         /* Another address: the old instance may live on there (fault 91). */
         return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;

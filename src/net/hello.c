@@ -14,23 +14,13 @@
 #include "login.h"
 #include "server_text.h"
 
-#include <string.h>
-
 #ifndef RLK_RESP2_ONLY
 
-/* match: what the next element of the map is: a key, or the value of which key. */
+/* match: what the next element of the map is. */
 enum {
-    HELLO_MAP_KEY,
-    HELLO_MAP_VALUE,
-    HELLO_MAP_ID,
-    HELLO_MAP_PROTO,
-    HELLO_MAP_MODE,
-    HELLO_MAP_ROLE
+    HELLO_KEY,
+    HELLO_VALUE
 };
-
-/* Dragonfly has "dragonfly_version", and had "dfly_version". */
-#define HELLO_FLY     "fly_version"
-#define HELLO_FLY_LEN (sizeof HELLO_FLY - 1)
 
 static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
@@ -59,59 +49,26 @@ static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
     return RLK_OK;
 }
 
-static bool hello_is_word(const rlk_resp_token *token, const char *word)
-{
-    size_t n = strlen(word);
-
-    return token->len == n && memcmp(token->data, word, n) == 0;
-}
-
-static uint8_t hello_key(rlk_conn *conn, const rlk_resp_token *token)
-{
-    if (hello_is_word(token, "id"))
-        return HELLO_MAP_ID;
-    if (hello_is_word(token, "proto"))
-        return HELLO_MAP_PROTO;
-    if (hello_is_word(token, "mode"))
-        return HELLO_MAP_MODE;
-    if (hello_is_word(token, "role"))
-        return HELLO_MAP_ROLE;
-    if (token->len > HELLO_FLY_LEN &&
-        memcmp(token->data + token->len - HELLO_FLY_LEN, HELLO_FLY, HELLO_FLY_LEN) == 0)
-        conn->server |= RLK_SERVER_DRAGONFLY;
-    return HELLO_MAP_VALUE;
-}
-
-static void hello_value(rlk_conn *conn, const rlk_resp_token *token)
-{
-    bool is_integer = token->type == RLK_RESP_INTEGER;
-
-    if (conn->match == HELLO_MAP_ID && is_integer && token->value > 0)
-        conn->identity.client_id = (uint64_t)token->value;
-    if (conn->match == HELLO_MAP_PROTO && is_integer && token->value == 2)
-        conn->protocol = 2;
-    if (is_integer || token->len < 2)
-        return;
-    if (conn->match == HELLO_MAP_MODE)
-        rlki_info_mode(conn, token->data[0], token->data[1]);
-    if (conn->match == HELLO_MAP_ROLE && (token->data[0] == 'r' || token->data[0] == 's'))
-        conn->server |= RLK_SERVER_REPLICA; /* "replica", "slave" */
-}
-
-/* A map, or an array of its keys and values in turn. Values may be aggregates: only what stands at
+/* A map, or an array of its keys and values in turn. Values may be aggregates: only what is at
  * depth 1 counts. */
 static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
 {
+    uint32_t *words = &conn->phase.handshake.words;
+    bool is_key = conn->match == HELLO_KEY;
+
     if (token->depth == 0)
-        conn->match = HELLO_MAP_KEY;
+        conn->match = HELLO_KEY;
     if (token->depth != 1 || token->type == RLK_RESP_END || (token->flags & RLK_RESP_FIRST) == 0)
         return;
-    if (conn->match == HELLO_MAP_KEY) {
-        conn->match = hello_key(conn, token);
+    *words = rlk_key_hash(is_key ? RLK_KEY_HASH : *words, token->data, token->len);
+    conn->match = is_key ? HELLO_VALUE : HELLO_KEY;
+    rlki_info_note(conn);
+    if (is_key || token->type != RLK_RESP_INTEGER)
         return;
-    }
-    hello_value(conn, token);
-    conn->match = HELLO_MAP_KEY;
+    if (*words == RLKI_INFO_ID && token->value > 0)
+        conn->identity.client_id = (uint64_t)token->value;
+    if (*words == RLKI_INFO_PROTO && token->value == 2)
+        conn->protocol = 2;
 }
 
 /* These say more than "no HELLO here", whatever their words (fault 98): the next step would meet
@@ -151,7 +108,7 @@ static rlk_result hello_reply(rlk_conn *conn, const rlk_reply *reply)
     conn->server |= RLK_SERVER_HELLO;
     if (conn->protocol == 0)
         conn->protocol = is_map ? 3 : 2;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+    return rlki_info_result(conn);
 }
 
 const conn_step rlki_step_hello = {

@@ -5,26 +5,38 @@
  */
 #include "info.h"
 
-void rlki_info_mode(rlk_conn *conn, uint8_t first, uint8_t second)
+typedef struct info_fact {
+    uint32_t hash;
+    uint16_t server;
+} info_fact;
+
+#define INFO_FACT(text, hash, server) {hash, server},
+
+static const info_fact info_facts[] = {RLKI_INFO_FACTS(INFO_FACT)};
+
+void rlki_info_note(rlk_conn *conn)
 {
-    if (first == 'c')
-        conn->server |= RLK_SERVER_CLUSTER;
-    if (first == 's' && second == 'e')
-        conn->server |= RLK_SERVER_SENTINEL;
+    unsigned i;
+
+    for (i = 0; i < sizeof info_facts / sizeof info_facts[0]; i++)
+        if (info_facts[i].hash == conn->phase.handshake.words)
+            conn->server |= info_facts[i].server;
 }
 
-/*
- * Two lines of a text that comes in fragments of any size. match counts what was found of one: the
- * newline before it, its name, its value (40 digits, or two letters). The newline occurs only at
- * the beginning, so a mismatch need not go back. Both names begin with 'r'; from the letter behind
- * it on match has INFO_MODE_BIT too where it is the mode's.
- */
-#define INFO_RUN_ID     "\nrun_id:"
-#define INFO_RUN_ID_LEN (sizeof INFO_RUN_ID - 1)
-#define INFO_DIGITS     40u
-#define INFO_MODE       "\nredis_mode:"
-#define INFO_MODE_LEN   (sizeof INFO_MODE - 1)
-#define INFO_MODE_BIT   0x80u
+rlk_result rlki_info_result(const rlk_conn *conn)
+{
+    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+}
+
+/* match: the digit of the run id that comes next, 1 for the first; 0: none. */
+#define INFO_DIGITS 40u
+
+static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    (void)conn;
+    rlki_step_command(writer, "INFO server", 0);
+    return RLK_OK;
+}
 
 static int info_digit(uint8_t byte)
 {
@@ -35,75 +47,61 @@ static int info_digit(uint8_t byte)
     return -1;
 }
 
-static bool info_run_id_byte(rlk_conn *conn, uint8_t byte)
+/* Only all the digits make a run id. */
+static void info_take_digit(rlk_conn *conn, int digit)
 {
-    size_t at = conn->match;
-    int digit = info_digit(byte);
-
-    if (at < INFO_RUN_ID_LEN)
-        return byte == (uint8_t)INFO_RUN_ID[at];
-    if (digit < 0)
-        return false;
-    at -= INFO_RUN_ID_LEN;
-    if (at % 2 == 0)
-        conn->identity.run_id[at / 2] = (uint8_t)(digit << 4);
-    else
-        conn->identity.run_id[at / 2] |= (uint8_t)digit;
-    return true;
+    if (digit < 0) {
+        conn->match = 0;
+        conn->identity.run_id = 0;
+        return;
+    }
+    conn->identity.run_id = conn->identity.run_id << 4 | (unsigned)digit;
+    conn->match = conn->match < INFO_DIGITS ? conn->match + 1u : 0;
 }
 
-/* "cluster" or "sentinel", by the letters that differ from "standalone". */
-static bool info_mode_byte(rlk_conn *conn, size_t at, uint8_t byte)
+static void info_end_line(rlk_conn *conn)
 {
-    if (at < INFO_MODE_LEN)
-        return byte == (uint8_t)INFO_MODE[at];
-    rlki_info_mode(conn, at == INFO_MODE_LEN ? byte : 's', byte);
-    return at == INFO_MODE_LEN && byte == 's';
+    rlki_info_note(conn);
+    conn->phase.handshake.words = RLK_KEY_HASH;
 }
 
-static bool info_byte(rlk_conn *conn, uint8_t byte)
-{
-    size_t at = conn->match & ~INFO_MODE_BIT;
-
-    if (at == 2 && byte == (uint8_t)INFO_MODE[2])
-        conn->match |= INFO_MODE_BIT;
-    return (conn->match & INFO_MODE_BIT) != 0 ? info_mode_byte(conn, at, byte)
-                                              : info_run_id_byte(conn, byte);
-}
-
-static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    (void)conn;
-    rlki_step_command(writer, "INFO server", 0);
-    return RLK_OK;
-}
-
-static void info_token(rlk_conn *conn, const rlk_resp_token *token)
+static void info_byte(rlk_conn *conn, uint8_t byte)
 {
     /* A proxy's run_id says nothing of the server behind it. */
     bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
+    uint32_t *words = &conn->phase.handshake.words;
+
+    if (conn->match != 0)
+        info_take_digit(conn, info_digit(byte));
+    else if (byte == ':' && *words == RLKI_INFO_RUN_ID && !foreign)
+        conn->match = 1;
+    if (byte < ' ')
+        info_end_line(conn);
+    else
+        *words = rlk_key_hash(*words, &byte, 1);
+}
+
+/* A text that comes in fragments of any size, line by line. */
+static void info_token(rlk_conn *conn, const rlk_resp_token *token)
+{
     size_t i;
 
     if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
         return;
-    if ((token->flags & RLK_RESP_FIRST) != 0)
-        conn->match = 1; /* the beginning of the text is the beginning of a line */
-    for (i = 0; i < token->len && !conn->identity.has_run_id; i++) {
-        if (info_byte(conn, token->data[i]))
-            conn->match++;
-        else
-            conn->match = token->data[i] == '\n';
-        if (conn->match == INFO_RUN_ID_LEN + INFO_DIGITS) {
-            conn->identity.has_run_id = !foreign;
-            conn->match = 0; /* a foreign one may have more digits than there is room for */
-        }
+    if ((token->flags & RLK_RESP_FIRST) != 0) {
+        conn->match = 0;
+        conn->phase.handshake.words = RLK_KEY_HASH;
     }
+    for (i = 0; i < token->len; i++)
+        info_byte(conn, token->data[i]);
+    if ((token->flags & RLK_RESP_LAST) != 0)
+        info_byte(conn, '\n');
 }
 
 static rlk_result info_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     (void)reply;
-    return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
+    return rlki_info_result(conn);
 }
 
 const conn_step rlki_step_info = {

@@ -4,41 +4,53 @@
  */
 #include "login.h"
 
+#include "../resp/apart.h"
+
 #include <string.h>
 
 /* ---- Credentials ------------------------------------------------------------------------- */
 
-static void login_of_url(const rlk_url *url, rlki_login *login)
+/* Those of the URL. A user alone has an empty password; ":@" is nobody. */
+RLKI_APART_FOR_SIZE static void login_of_url(const rlk_url *url, rlki_login *login)
 {
     login->texts.user = url->user;
     login->texts.user_len = url->user != NULL ? url->user_len : 0;
     login->texts.password = url->password;
     login->texts.password_len = url->password != NULL ? url->password_len : 0;
     login->escaped = true;
-    /* A user alone has an empty password; ":@" is nobody. */
-    login->wanted = login->texts.user_len != 0 || login->texts.password_len != 0;
+    login->wanted = (login->texts.user_len | login->texts.password_len) != 0;
+}
+
+/* Those of the hook. */
+static rlk_result login_of_hook(const rlk_conn *conn, rlki_login *login)
+{
+    int refused;
+
+    memset(login, 0, sizeof *login);
+    refused = conn->login.hook(conn->login.context, &login->texts);
+    if (refused != 0)
+        return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
+    if (login->texts.user == NULL)
+        login->texts.user_len = 0;
+    login->wanted = login->texts.password != NULL;
+    return RLK_OK;
 }
 
 /* The connection remembers where the password is, as long as its owner leaves it there: until the
  * handshake is over. */
 rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login)
 {
-    int refused;
+    rlk_result result = RLK_OK;
 
-    if (conn->login.hook == NULL) {
+    if (conn->login.hook == NULL)
         login_of_url(&conn->url, login);
-    } else {
-        memset(login, 0, sizeof *login);
-        refused = conn->login.hook(conn->login.context, &login->texts);
-        if (refused != 0)
-            return refused == RLK_E_DANGLING ? RLK_E_DANGLING : RLK_E_CREDENTIALS;
-        if (login->texts.user == NULL)
-            login->texts.user_len = 0;
-        login->wanted = login->texts.password != NULL;
-    }
-    conn->login.password = login->texts.password;
-    conn->login.password_len = login->wanted ? login->texts.password_len : 0;
-    return RLK_OK;
+    else
+        result = login_of_hook(conn, login);
+#ifndef RLK_NO_TEXT
+    conn->phase.handshake.password = login->texts.password;
+    conn->phase.handshake.password_len = login->wanted ? login->texts.password_len : 0;
+#endif
+    return result;
 }
 
 static size_t login_plain_len(const char *text, size_t len, bool escaped)

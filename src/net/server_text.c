@@ -118,7 +118,7 @@ static void text_mask_digits(rlk_conn *conn, bool cut)
 /* The next byte of the password as it was sent, from *at on. */
 static uint8_t text_mask_password_byte(const rlk_conn *conn, size_t *at)
 {
-    const char *byte = conn->login.password + *at;
+    const char *byte = conn->phase.handshake.password + *at;
     uint8_t plain = (uint8_t)*byte;
     size_t width = conn->login.hook == NULL && *byte == '%' ? 3 : 1;
 
@@ -143,12 +143,12 @@ static size_t text_mask_password_at(const rlk_conn *conn, size_t at, bool *whole
     size_t i = 0;
 
     *whole = false;
-    while (i < conn->login.password_len && at + n < conn->text_len) {
+    while (i < conn->phase.handshake.password_len && at + n < conn->text_len) {
         if (!text_mask_is_same(text_mask_password_byte(conn, &i), conn->text[at + n]))
             return n;
         n++;
     }
-    *whole = i >= conn->login.password_len;
+    *whole = i >= conn->phase.handshake.password_len;
     return n;
 }
 

@@ -24,24 +24,12 @@
  */
 #include "resplock/resp.h"
 
+#include "apart.h"
+
 #include <string.h>
 
 #if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
 #error "a bound of RESP beyond what the parser's fields hold"
-#endif
-
-/* Not inlined, though it is called from one place only. */
-#if defined(__GNUC__)
-#define PARSER_APART __attribute__((noinline))
-#else
-#define PARSER_APART
-#endif
-
-/* The same where bytes count: all of it in one function needs more registers than Thumb has. */
-#if defined(__OPTIMIZE_SIZE__)
-#define PARSER_APART_FOR_SIZE PARSER_APART
-#else
-#define PARSER_APART_FOR_SIZE
 #endif
 
 /* Conditions with it are constant: what RESP2 has no use for is left out by the compiler. */
@@ -568,9 +556,10 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
     return step;
 }
 
-/* Up to a token, or to the end of the bytes, of which there is at least one. */
-PARSER_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
-                                            rlk_resp_token *token)
+/* Up to a token, or to the end of the bytes, of which there is at least one. Apart: all in one
+ * function needs more registers than Thumb has. */
+RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
+                                          rlk_resp_token *token)
 {
     do {
         int step;
@@ -594,9 +583,8 @@ PARSER_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_inpu
 }
 
 /* Apart from rlk_resp_next, whose most frequent call ends before it: that one needs no frame. */
-PARSER_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
-                                                 size_t len, size_t *consumed,
-                                                 rlk_resp_token *token)
+RLKI_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
+                                               size_t len, size_t *consumed, rlk_resp_token *token)
 {
     parser_input in;
     int step;

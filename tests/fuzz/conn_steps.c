@@ -32,8 +32,8 @@ static bool may_eval(const world *w)
 
 conn_kill conn_judge_kill(const peer *old, const peer *fresh)
 {
-    if (old->has_run_id && fresh->has_run_id) {
-        if (memcmp(old->run_id, fresh->run_id, sizeof old->run_id) != 0)
+    if (old->run_id != 0 && fresh->run_id != 0) {
+        if (old->run_id != fresh->run_id)
             return old->address == fresh->address ? KILL_NOBODY : KILL_IMPOSSIBLE;
         return old->id != 0 ? KILL_ID : KILL_IMPOSSIBLE;
     }
@@ -167,13 +167,6 @@ static bool begins(const resp_log *log, const resp_event *e, const char *text)
     return e->len >= strlen(text) && memcmp(log->bytes + e->at, text, strlen(text)) == 0;
 }
 
-static bool ends(const resp_log *log, const resp_event *e, const char *text)
-{
-    size_t n = strlen(text);
-
-    return e->len > n && memcmp(log->bytes + e->at + e->len - n, text, n) == 0;
-}
-
 static void take_hello_pair(handshake *s, const resp_log *log, const resp_event *key,
                             const resp_event *value)
 {
@@ -183,12 +176,12 @@ static void take_hello_pair(handshake *s, const resp_log *log, const resp_event 
         s->self.id = (uint64_t)value->value;
     if (is_text(log, key, "proto") && number && value->value == 2)
         s->protocol = 2;
-    if (is_text(log, key, "mode") && value->len >= 2) {
-        s->sentinel |= begins(log, value, "se");
-        s->cluster |= begins(log, value, "c");
+    if (is_text(log, key, "mode")) {
+        s->sentinel |= is_text(log, value, "sentinel");
+        s->cluster |= is_text(log, value, "cluster");
     }
-    if (is_text(log, key, "role") && value->len >= 2)
-        s->replica |= begins(log, value, "r") || begins(log, value, "s");
+    if (is_text(log, key, "role"))
+        s->replica |= is_text(log, value, "replica") || is_text(log, value, "slave");
 }
 
 static bool is_string_type(rlk_resp_type type)
@@ -210,7 +203,7 @@ static void take_hello(handshake *s, const resp_log *log, const resp_event *answ
         s->vague |= is_string_type(e->type) && may_be_in_pieces(e);
         if (key != NULL)
             take_hello_pair(s, log, key, e);
-        else if (ends(log, e, "fly_version"))
+        else if (is_text(log, e, "dfly_version") || is_text(log, e, "dragonfly_version"))
             s->dragonfly = true;
         key = key == NULL ? e : NULL;
     }
@@ -227,48 +220,51 @@ static int digit(uint8_t byte)
     return at != NULL ? (int)(at - digits) : -1;
 }
 
-static bool take_run_id(peer *self, const uint8_t *text, size_t len)
+/* The value behind "run_id:": its last 16 digits, 0 unless it has 40. */
+static uint64_t read_run_id(const uint8_t *text, size_t len)
 {
-    static const char name[] = "run_id:";
-    uint8_t id[20];
+    uint64_t id = 0;
     size_t i;
 
-    if (len < sizeof name - 1 + 40 || memcmp(text, name, sizeof name - 1) != 0)
-        return false;
-    text += sizeof name - 1;
-    for (i = 0; i < 20; i++) {
-        if (digit(text[2 * i]) < 0 || digit(text[2 * i + 1]) < 0)
-            return false;
-        id[i] = (uint8_t)(digit(text[2 * i]) * 16 + digit(text[2 * i + 1]));
+    for (i = 0; i < 40; i++) {
+        if (i == len || digit(text[i]) < 0)
+            return 0;
+        id = id << 4 | (unsigned)digit(text[i]);
     }
-    memcpy(self->run_id, id, sizeof id);
-    self->has_run_id = true;
-    return true;
+    return id;
 }
 
-/* Line by line, up to the run_id; a proxy's own is not believed. */
+static bool is_line(const uint8_t *line, size_t len, const char *text)
+{
+    return len == strlen(text) && memcmp(line, text, len) == 0;
+}
+
+static void take_info_line(handshake *s, const uint8_t *line, size_t len)
+{
+    static const char run_id[] = "run_id:";
+    bool foreign = s->took_hello && s->protocol == 2; /* a proxy's own is not believed */
+    size_t n = sizeof run_id - 1;
+
+    s->cluster |= is_line(line, len, "redis_mode:cluster");
+    s->sentinel |= is_line(line, len, "redis_mode:sentinel");
+    if (!foreign && len >= n && memcmp(line, run_id, n) == 0)
+        s->self.run_id = read_run_id(line + n, len - n);
+}
+
+/* Line by line. */
 static void take_info(handshake *s, const resp_log *log, const resp_event *e)
 {
-    static const char mode[] = "redis_mode:";
     const uint8_t *text = log->bytes + e->at;
-    bool foreign = s->took_hello && s->protocol == 2;
+    size_t begin = 0;
     size_t i;
 
     if (e->type != RLK_RESP_BULK && e->type != RLK_RESP_VERBATIM)
         return;
-    for (i = 0; i < e->len; i++) {
-        size_t left = e->len - i;
-
-        if (i != 0 && text[i - 1] != '\n')
+    for (i = 0; i <= e->len; i++) {
+        if (i < e->len && text[i] >= ' ')
             continue;
-        if (left > sizeof mode - 1 && memcmp(text + i, mode, sizeof mode - 1) == 0) {
-            const uint8_t *value = text + i + sizeof mode - 1;
-
-            s->cluster |= value[0] == 'c';
-            s->sentinel |= left > sizeof mode && value[0] == 's' && value[1] == 'e';
-        }
-        if (!foreign && take_run_id(&s->self, text + i, left))
-            return;
+        take_info_line(s, text + begin, i - begin);
+        begin = i + 1;
     }
 }
 

@@ -67,8 +67,7 @@ typedef struct peer {
     uint64_t id;
     uint64_t address;
     char local[RLK_CONN_LOCAL];
-    uint8_t run_id[20];
-    bool has_run_id;
+    uint64_t run_id; /* 0: not known */
 } peer;
 
 /* How a connection that was lost is fenced. */

@@ -332,7 +332,7 @@ static void harness_info(const harness_link *link, char *reply, size_t cap)
     unsigned own = (unsigned)(server - link->harness->servers);
     unsigned instance = server->alias_of != 0 ? server->alias_of - 1 : own;
 
-    (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + instance);
+    (void)snprintf(reply, cap, "$50\r\nrun_id:%040u\r\n\n\r\n", server->run * 10 + instance + 1);
 }
 
 /* Behind the script of an EVAL; NULL: it is none, or not with the script of the library. */

@@ -32,8 +32,7 @@ static void identity_set(rlk_conn_identity *identity, const fence_side *side)
     memset(identity, 0, sizeof *identity);
     identity->client_id = side->client_id;
     identity->peer = side->peer;
-    identity->has_run_id = side->run != 0;
-    memset(identity->run_id, side->run, sizeof identity->run_id);
+    identity->run_id = (uint8_t)side->run;
     strcpy(identity->local, side->local);
 }
 

@@ -4,6 +4,10 @@
  */
 #include "handshake_rows.h"
 
+#include "net/info.h"
+
+#include <string.h>
+
 static void test_conn_run_id_is_found_in_any_text(void **state)
 {
     static const struct {
@@ -21,11 +25,11 @@ static void test_conn_run_id_is_found_in_any_text(void **state)
         {"$47\r\nrun_id:0123456789abcdef0123456789abcdef0123456/\r\n", false},
         {"*1\r\n$47\r\nrun_id:" RUN_ID "\r\n", false},
         {"+run_id:" RUN_ID "\r\n", false},
+        {"$47\r\nrun_id:0000000000000000000000000000000000000000\r\n", false}, /* of nobody */
+        {"$48\r\nrun_id::" RUN_ID "\r\n", false},
         {"$0\r\n\r\n", false},
         {"_\r\n", false},
     };
-    static const uint8_t run_id[20] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23,
-                                       0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67};
     size_t i;
     size_t chunk;
 
@@ -40,12 +44,11 @@ static void test_conn_run_id_is_found_in_any_text(void **state)
             server.rules = rules;
             server.chunk = chunk;
             fake_start(&server);
-            assert_null(rlk_conn_run_id(&server.conn));
+            assert_true(rlk_conn_run_id(&server.conn) == 0);
             fake_connect(&server);
             assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
-            assert_int_equal(rlk_conn_run_id(&server.conn) != NULL, rows[i].found);
-            if (rows[i].found)
-                assert_memory_equal(rlk_conn_run_id(&server.conn), run_id, 20);
+            assert_true(rlk_conn_run_id(&server.conn) ==
+                        (rows[i].found ? UINT64_C(0x89abcdef01234567) : 0));
             fake_free(&server);
         }
     }
@@ -77,6 +80,9 @@ static void test_conn_handshake_learns_what_the_server_is(void **state)
         {HELLO_HEAD("6") "$17\r\navailability_zone\r\n$4\r\neu-1\r\n$5\r\nproto\r\n:"
                          "3\r\n" HELLO_TAIL(STANDALONE, MASTER),
          NULL, RLK_SERVER_HELLO, 3},
+        {HELLO_HEAD("6") "$12\r\ndfly_version\r\n$4\r\nv1.4\r\n$5\r\nproto\r\n:"
+                         "3\r\n" HELLO_TAIL(STANDALONE, MASTER),
+         NULL, RLK_SERVER_HELLO | RLK_SERVER_DRAGONFLY, 3},
         {HELLO_HEAD("6") "$17\r\ndragonfly_version\r\n$10\r\ndf-v1.30.3\r\n$5\r\nproto\r\n:"
                          "3\r\n" HELLO_TAIL(STANDALONE, MASTER),
          NULL, RLK_SERVER_HELLO | RLK_SERVER_DRAGONFLY, 3},
@@ -119,6 +125,25 @@ static void test_conn_handshake_learns_what_the_server_is(void **state)
     }
 }
 
+#define INFO_HASH(text, hash, server) {text, hash},
+
+/* The library knows facts and keys by their hashes alone. */
+static void test_conn_info_hashes_are_those_of_their_texts(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t hash;
+    } rows[] = {RLKI_INFO_FACTS(INFO_HASH){"id", RLKI_INFO_ID},
+                {"proto", RLKI_INFO_PROTO},
+                {"run_id", RLKI_INFO_RUN_ID}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(rlk_key_hash(RLK_KEY_HASH, rows[i].text, strlen(rows[i].text)),
+                         rows[i].hash);
+}
+
 static void test_conn_protocol_is_known(void **state)
 {
     static const fake_rule old_server[] = {{"HELLO", HELLO_UNKNOWN}, {NULL, NULL}};
@@ -142,6 +167,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_run_id_is_found_in_any_text),
         cmocka_unit_test(test_conn_handshake_learns_what_the_server_is),
+        cmocka_unit_test(test_conn_info_hashes_are_those_of_their_texts),
         cmocka_unit_test(test_conn_protocol_is_known),
     };
 
