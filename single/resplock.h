@@ -6239,6 +6239,16 @@ RLKI_API void rlki_receive_drop(rlk_conn *conn);
 /* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
 RLKI_API bool rlki_receive_add(rlk_conn *conn, size_t len);
 
+/* True in READY if all that was received is taken: then the buffer begins anew. */
+static inline bool rlki_receive_is_over(rlk_conn *conn)
+{
+    if (conn->rx.begin != conn->rx.end || conn->state != RLK_CONN_READY)
+        return false;
+    conn->rx.begin = 0;
+    conn->rx.end = 0;
+    return true;
+}
+
 /* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
  * is no RESP. Pushes are reported by `invalidated`. */
 RLKI_API rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
@@ -6398,11 +6408,6 @@ rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
     do {
         size_t consumed;
 
-        if (conn->rx.begin == conn->rx.end && conn->state == RLK_CONN_READY) {
-            conn->rx.begin = 0;
-            conn->rx.end = 0;
-            return RLK_RESP_MORE;
-        }
         status = rlk_resp_next(&conn->parser, conn->rx.bytes + conn->rx.begin,
                                (size_t)(conn->rx.end - conn->rx.begin), &consumed, token);
         conn->rx.begin += (uint32_t)consumed;
@@ -6860,7 +6865,7 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     conn->now_ms = now_ms;
     if (!rlki_receive_add(conn, len))
         return;
-    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
+    while (status == RLK_RESP_TOKEN && conn_is_up(conn) && !rlki_receive_is_over(conn)) {
         status = rlki_receive_next(conn, &token);
         if (status == RLK_RESP_TOKEN)
             conn_take_token(conn, &token);
@@ -6898,12 +6903,11 @@ void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
 
 unsigned rlk_conn_wants(const rlk_conn *conn)
 {
+    if (conn_is_up(conn))
+        return rlki_transmit_is_empty(conn) ? RLK_WANT_READ : RLK_WANT_READ | RLK_WANT_WRITE;
     switch (conn->state) {
     case RLK_CONN_WAITING:
         return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        return rlki_transmit_is_empty(conn) ? RLK_WANT_READ : RLK_WANT_READ | RLK_WANT_WRITE;
     case RLK_CONN_CLOSING:
         return RLK_WANT_CLOSE;
     case RLK_CONN_CLOSED:
@@ -7975,7 +7979,7 @@ static bool token_random(rlk_client *client, uint8_t *out)
     client->random_left = (uint8_t)(client->random_left - RLKI_TOKEN_BYTES);
     bytes = client->random + client->random_left;
     memcpy(out, bytes, RLKI_TOKEN_BYTES);
-    token_wipe(bytes, RLKI_TOKEN_BYTES);
+    memset(bytes, 0, RLKI_TOKEN_BYTES); /* which the next token may read, for all compilers know */
     return true;
 }
 
@@ -8043,41 +8047,33 @@ bool rlki_token_dangles(const rlk_lock *lock)
 }
 
 /*
- * Writes the base and the number: four bytes at once become eight digits, in one word. It has a
- * nibble in each byte, then '0' more, and where the nibble is above 9, 39 more for a letter. A
- * token is compared and never read, so of four bytes the upper halves come first: to sort them
- * would cost as much again.
+ * Writes four bytes as eight digits, in one word. It has a nibble in each byte, then '0' more, and
+ * where the nibble is above 9, 39 more for a letter. A token is compared and never read, so the
+ * order of the digits is the machine's: to sort them would cost as much again.
  */
-static void token_hex(uint8_t *out, const uint8_t *base, uint32_t number)
+static uint8_t *token_hex(uint8_t *out, const void *from)
 {
-    unsigned i;
+    uint32_t bytes;
+    uint64_t word;
 
-    for (i = 0; i <= RLKI_TOKEN_BYTES / 4; i++, base += 4, out += 8) {
-        uint32_t bytes = number;
-        uint64_t word;
-
-        if (i < RLKI_TOKEN_BYTES / 4)
-            bytes = (uint32_t)base[0] << 24 | (uint32_t)base[1] << 16 | (uint32_t)base[2] << 8 |
-                    base[3];
-        word = (uint64_t)(bytes >> 4 & UINT32_C(0x0f0f0f0f)) << 32 | (bytes & UINT32_C(0x0f0f0f0f));
-        word += UINT64_C(0x3030303030303030) +
-                ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
-        out[0] = (uint8_t)(word >> 56);
-        out[1] = (uint8_t)(word >> 48);
-        out[2] = (uint8_t)(word >> 40);
-        out[3] = (uint8_t)(word >> 32);
-        out[4] = (uint8_t)(word >> 24);
-        out[5] = (uint8_t)(word >> 16);
-        out[6] = (uint8_t)(word >> 8);
-        out[7] = (uint8_t)word;
-    }
+    memcpy(&bytes, from, sizeof bytes);
+    word = (uint64_t)(bytes & UINT32_C(0x0f0f0f0f)) << 32 | (bytes >> 4 & UINT32_C(0x0f0f0f0f));
+    word += UINT64_C(0x3030303030303030) +
+            ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
+    memcpy(out, &word, sizeof word);
+    return out + sizeof word;
 }
 
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
+    unsigned i;
+
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
-    token_hex(out + lock->prefix_len, lock->base, number);
+    out += lock->prefix_len;
+    for (i = 0; i < RLKI_TOKEN_BYTES; i += 4)
+        out = token_hex(out, lock->base + i);
+    (void)token_hex(out, &number);
 }
 
 /* ==== src/lock/command.c ====
@@ -8093,15 +8089,21 @@ static bool command_is_script(unsigned command)
     return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
 }
 
-/* Writes the beginning of a script's call, up to the number of its keys. */
-static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
+/* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
+ * is one digit, which is put into the constant bytes. */
+static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
 {
-    rlk_resp_put_command(writer, argc);
-    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0)
+    size_t begin = writer->len;
+
+    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
+        COMMAND_PUT(writer, "*5\r\n");
         rlk_conn_put_script(conn, writer);
-    else
-        COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
-    COMMAND_PUT(writer, "$1\r\n1\r\n");
+        COMMAND_PUT(writer, "$1\r\n1\r\n");
+    } else {
+        COMMAND_PUT(writer, "*5\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+    }
+    if (rlk_resp_writer_result(writer) == RLK_OK)
+        writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 
 static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
@@ -8306,13 +8308,26 @@ typedef struct rlki_report {
 } rlki_report;
 
 /* The lock that a node lock is part of. */
-RLKI_API rlk_lock *rlki_node_lock_owner(rlk_node_lock *node);
+static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
+{
+    uint8_t *first = (uint8_t *)(node - rlki_index(node));
+
+    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
+}
 
 /* Returns true if our token is on the node, or may be, now or later. */
-RLKI_API bool rlki_node_lock_has_token(const rlk_node_lock *node);
+static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
+{
+    unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
+
+    return (node->flags & there) != 0 || node->orphans > 0;
+}
 
 /* Returns true if it is not and never will be, and nothing is under way. */
-RLKI_API bool rlki_node_lock_is_clean(const rlk_node_lock *node);
+static inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
+{
+    return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
+}
 
 /* Sends a command, as the operation under way asks (its answer is a vote), or beside it. The node
  * has no other under way. */
@@ -8346,8 +8361,9 @@ RLKI_API void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_rep
 /* Refuses the command that waits to be sent again, as a server does that always will. */
 RLKI_API void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
-/* Takes back commands, except undos, that wait to be sent again: another operation comes first. */
-RLKI_API void rlki_node_locks_forget_retries(rlk_lock *lock);
+/* Another operation comes first: takes back the command that waits to be sent again, except an
+ * undo. The answer to one that is under way is no vote any more. */
+RLKI_API void rlki_node_lock_renounce(rlk_node_lock *node);
 
 /* Another random part of the token: no doubt of the one before concerns it. */
 RLKI_API void rlki_node_locks_forget_doubts(rlk_lock *lock);
@@ -8569,7 +8585,7 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     int64_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
 
-    if (RLK_MAX_NODES == 1)
+    if (RLK_MAX_NODES == 1 || n == 1)
         return values[0];
     sorted[0] = values[0];
     for (i = 1; i < n; i++) {
@@ -9045,13 +9061,6 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
 
 #include <string.h>
 
-rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
-{
-    uint8_t *first = (uint8_t *)(node - rlki_index(node));
-
-    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
-}
-
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
@@ -9068,18 +9077,6 @@ static void node_lock_set(rlk_node_lock *node, unsigned flags)
 static void node_lock_clear(rlk_node_lock *node, unsigned flags)
 {
     node->flags = (uint8_t)(node->flags & ~flags);
-}
-
-bool rlki_node_lock_has_token(const rlk_node_lock *node)
-{
-    unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
-
-    return (node->flags & there) != 0 || node->orphans > 0;
-}
-
-bool rlki_node_lock_is_clean(const rlk_node_lock *node)
-{
-    return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
 }
 
 static rlk_conn *node_lock_conn(rlk_node_lock *node)
@@ -9493,16 +9490,11 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 
 /* ---- all nodes ---- */
 
-void rlki_node_locks_forget_retries(rlk_lock *lock)
+void rlki_node_lock_renounce(rlk_node_lock *node)
 {
-    unsigned i;
-
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
-            (void)rlki_node_lock_abandon(node);
-    }
+    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
+        (void)rlki_node_lock_abandon(node);
+    node_lock_clear(node, RLKI_NODE_ASKED);
 }
 
 void rlki_node_locks_forget_doubts(rlk_lock *lock)
@@ -9625,7 +9617,7 @@ RLKI_API const char *rlki_operation_name(unsigned id);
 
 RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
 
-/* Takes an event away without showing it (a blocking call returns it). */
+/* Takes events away without showing them (a blocking call returns them). */
 RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
 
 #endif
@@ -9677,7 +9669,7 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
 
 void rlki_event_drop(rlk_lock *lock, unsigned event)
 {
-    if ((lock->events & RLKI_EVENT_LINKED) == 0)
+    if ((lock->events & event) == 0)
         return;
     lock->events = (uint8_t)(lock->events & ~event);
     if (lock->events == RLKI_EVENT_LINKED)
@@ -9787,15 +9779,16 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     lock->second_try = 0;
-    rlki_node_locks_forget_retries(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         rlk_conn *conn = rlki_route(lock, i);
 
+        rlki_node_lock_renounce(node);
         node->vote = RLKI_VOTE_NONE;
-        node->flags = (uint8_t)(node->flags & ~RLKI_NODE_ASKED);
-        if (rlki_conn_is_ready(conn))
+        if (rlki_conn_is_ready(conn)) {
             lock->second_try |= rlki_bit(i);
+            continue;
+        }
         if (hurries)
             rlk_conn_hurry(conn, client->now_ms);
         if (op->changed == NULL && rlki_conn_is_over(conn))
@@ -10918,13 +10911,15 @@ void rlki_notify_forget(rlk_lock *lock)
 #ifndef RLKI_LOCK_TALLY_H
 #define RLKI_LOCK_TALLY_H
 
+/* Nodes. The first fields are those of the votes, in their order. */
 typedef struct rlki_tally {
+    uint8_t pending; /* RLKI_VOTE_NONE */
     uint8_t yes;
     uint8_t no; /* RLKI_VOTE_NO */
     uint8_t no_after;
-    uint8_t error;
-    uint8_t pending; /* RLKI_VOTE_NONE */
-    uint8_t unclean; /* nodes that are not clean, or in doubt */
+    uint8_t error; /* and those that have no part */
+    uint8_t skipped;
+    uint8_t unclean; /* not clean, or in doubt */
     uint8_t doubt;
 } rlki_tally;
 
@@ -10937,34 +10932,20 @@ RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
 
 rlki_tally rlki_tally_of(const rlk_lock *lock)
 {
-    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t *votes = (uint8_t *)&tally;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
+        bool doubt = (node->flags & RLKI_NODE_IN_DOUBT) != 0;
 
-        switch (node->vote) {
-        case RLKI_VOTE_YES:
-            tally.yes++;
-            break;
-        case RLKI_VOTE_NO:
-            tally.no++;
-            break;
-        case RLKI_VOTE_NO_AFTER:
-            tally.no_after++;
-            break;
-        case RLKI_VOTE_NONE:
-            tally.pending++;
-            break;
-        default:
-            tally.error++;
-            break;
-        }
-        if (!rlki_node_lock_is_clean(node) || (node->flags & RLKI_NODE_IN_DOUBT) != 0)
+        votes[node->vote]++;
+        if (doubt || !rlki_node_lock_is_clean(node))
             tally.unclean++;
-        if ((node->flags & RLKI_NODE_IN_DOUBT) != 0)
-            tally.doubt++;
+        tally.doubt = (uint8_t)(tally.doubt + doubt);
     }
+    tally.error = (uint8_t)(tally.error + tally.skipped);
     return tally;
 }
 
@@ -11284,7 +11265,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
-    gate = rlki_recheck_gate(lock);
+    gate = together ? rlki_recheck_gate(lock) : 0;
     gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
@@ -11301,8 +11282,8 @@ static bool acquire_step_watch(rlk_lock *lock)
                                                      lock->retry_min_ms / 5));
         return true;
     }
-    acquire_attempt_begin(lock, gated);
-    return true;
+    acquire_attempt_begin(lock, gated); /* on a quorum of nodes, and none has answered yet */
+    return false;
 }
 
 /* A quorum said OK: held, if there is time left of it. */

@@ -325,7 +325,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
-    gate = rlki_recheck_gate(lock);
+    gate = together ? rlki_recheck_gate(lock) : 0;
     gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
@@ -342,8 +342,8 @@ static bool acquire_step_watch(rlk_lock *lock)
                                                      lock->retry_min_ms / 5));
         return true;
     }
-    acquire_attempt_begin(lock, gated);
-    return true;
+    acquire_attempt_begin(lock, gated); /* on a quorum of nodes, and none has answered yet */
+    return false;
 }
 
 /* A quorum said OK: held, if there is time left of it. */

@@ -14,15 +14,21 @@ static bool command_is_script(unsigned command)
     return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
 }
 
-/* Writes the beginning of a script's call, up to the number of its keys. */
-static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, uint32_t argc)
+/* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
+ * is one digit, which is put into the constant bytes. */
+static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
 {
-    rlk_resp_put_command(writer, argc);
-    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0)
+    size_t begin = writer->len;
+
+    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
+        COMMAND_PUT(writer, "*5\r\n");
         rlk_conn_put_script(conn, writer);
-    else
-        COMMAND_PUT(writer, "$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n");
-    COMMAND_PUT(writer, "$1\r\n1\r\n");
+        COMMAND_PUT(writer, "$1\r\n1\r\n");
+    } else {
+        COMMAND_PUT(writer, "*5\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
+    }
+    if (rlk_resp_writer_result(writer) == RLK_OK)
+        writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 
 static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)

@@ -47,7 +47,7 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
 
 void rlki_event_drop(rlk_lock *lock, unsigned event)
 {
-    if ((lock->events & RLKI_EVENT_LINKED) == 0)
+    if ((lock->events & event) == 0)
         return;
     lock->events = (uint8_t)(lock->events & ~event);
     if (lock->events == RLKI_EVENT_LINKED)

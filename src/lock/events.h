@@ -18,7 +18,7 @@
 
 void rlki_event_raise(rlk_lock *lock, unsigned event);
 
-/* Takes an event away without showing it (a blocking call returns it). */
+/* Takes events away without showing them (a blocking call returns them). */
 void rlki_event_drop(rlk_lock *lock, unsigned event);
 
 #endif

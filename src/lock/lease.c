@@ -22,7 +22,7 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     int64_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
 
-    if (RLK_MAX_NODES == 1)
+    if (RLK_MAX_NODES == 1 || n == 1)
         return values[0];
     sorted[0] = values[0];
     for (i = 1; i < n; i++) {

@@ -40,13 +40,6 @@
 
 #include <string.h>
 
-rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
-{
-    uint8_t *first = (uint8_t *)(node - rlki_index(node));
-
-    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
-}
-
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
@@ -63,18 +56,6 @@ static void node_lock_set(rlk_node_lock *node, unsigned flags)
 static void node_lock_clear(rlk_node_lock *node, unsigned flags)
 {
     node->flags = (uint8_t)(node->flags & ~flags);
-}
-
-bool rlki_node_lock_has_token(const rlk_node_lock *node)
-{
-    unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
-
-    return (node->flags & there) != 0 || node->orphans > 0;
-}
-
-bool rlki_node_lock_is_clean(const rlk_node_lock *node)
-{
-    return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
 }
 
 static rlk_conn *node_lock_conn(rlk_node_lock *node)
@@ -488,16 +469,11 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 
 /* ---- all nodes ---- */
 
-void rlki_node_locks_forget_retries(rlk_lock *lock)
+void rlki_node_lock_renounce(rlk_node_lock *node)
 {
-    unsigned i;
-
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
-            (void)rlki_node_lock_abandon(node);
-    }
+    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
+        (void)rlki_node_lock_abandon(node);
+    node_lock_clear(node, RLKI_NODE_ASKED);
 }
 
 void rlki_node_locks_forget_doubts(rlk_lock *lock)

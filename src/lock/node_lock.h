@@ -53,13 +53,26 @@ typedef struct rlki_report {
 } rlki_report;
 
 /* The lock that a node lock is part of. */
-rlk_lock *rlki_node_lock_owner(rlk_node_lock *node);
+static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
+{
+    uint8_t *first = (uint8_t *)(node - rlki_index(node));
+
+    return (rlk_lock *)(void *)(first - offsetof(rlk_lock, nodes));
+}
 
 /* Returns true if our token is on the node, or may be, now or later. */
-bool rlki_node_lock_has_token(const rlk_node_lock *node);
+static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
+{
+    unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
+
+    return (node->flags & there) != 0 || node->orphans > 0;
+}
 
 /* Returns true if it is not and never will be, and nothing is under way. */
-bool rlki_node_lock_is_clean(const rlk_node_lock *node);
+static inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
+{
+    return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
+}
 
 /* Sends a command, as the operation under way asks (its answer is a vote), or beside it. The node
  * has no other under way. */
@@ -93,8 +106,9 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 /* Refuses the command that waits to be sent again, as a server does that always will. */
 void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
-/* Takes back commands, except undos, that wait to be sent again: another operation comes first. */
-void rlki_node_locks_forget_retries(rlk_lock *lock);
+/* Another operation comes first: takes back the command that waits to be sent again, except an
+ * undo. The answer to one that is under way is no vote any more. */
+void rlki_node_lock_renounce(rlk_node_lock *node);
 
 /* Another random part of the token: no doubt of the one before concerns it. */
 void rlki_node_locks_forget_doubts(rlk_lock *lock);

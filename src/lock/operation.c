@@ -64,15 +64,16 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     lock->second_try = 0;
-    rlki_node_locks_forget_retries(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         rlk_conn *conn = rlki_route(lock, i);
 
+        rlki_node_lock_renounce(node);
         node->vote = RLKI_VOTE_NONE;
-        node->flags = (uint8_t)(node->flags & ~RLKI_NODE_ASKED);
-        if (rlki_conn_is_ready(conn))
+        if (rlki_conn_is_ready(conn)) {
             lock->second_try |= rlki_bit(i);
+            continue;
+        }
         if (hurries)
             rlk_conn_hurry(conn, client->now_ms);
         if (op->changed == NULL && rlki_conn_is_over(conn))

@@ -3,33 +3,19 @@
 
 rlki_tally rlki_tally_of(const rlk_lock *lock)
 {
-    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0};
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t *votes = (uint8_t *)&tally;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
+        bool doubt = (node->flags & RLKI_NODE_IN_DOUBT) != 0;
 
-        switch (node->vote) {
-        case RLKI_VOTE_YES:
-            tally.yes++;
-            break;
-        case RLKI_VOTE_NO:
-            tally.no++;
-            break;
-        case RLKI_VOTE_NO_AFTER:
-            tally.no_after++;
-            break;
-        case RLKI_VOTE_NONE:
-            tally.pending++;
-            break;
-        default:
-            tally.error++;
-            break;
-        }
-        if (!rlki_node_lock_is_clean(node) || (node->flags & RLKI_NODE_IN_DOUBT) != 0)
+        votes[node->vote]++;
+        if (doubt || !rlki_node_lock_is_clean(node))
             tally.unclean++;
-        if ((node->flags & RLKI_NODE_IN_DOUBT) != 0)
-            tally.doubt++;
+        tally.doubt = (uint8_t)(tally.doubt + doubt);
     }
+    tally.error = (uint8_t)(tally.error + tally.skipped);
     return tally;
 }

@@ -7,13 +7,15 @@
 
 #include "node_lock.h"
 
+/* Nodes. The first fields are those of the votes, in their order. */
 typedef struct rlki_tally {
+    uint8_t pending; /* RLKI_VOTE_NONE */
     uint8_t yes;
     uint8_t no; /* RLKI_VOTE_NO */
     uint8_t no_after;
-    uint8_t error;
-    uint8_t pending; /* RLKI_VOTE_NONE */
-    uint8_t unclean; /* nodes that are not clean, or in doubt */
+    uint8_t error; /* and those that have no part */
+    uint8_t skipped;
+    uint8_t unclean; /* not clean, or in doubt */
     uint8_t doubt;
 } rlki_tally;
 

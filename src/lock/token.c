@@ -50,7 +50,7 @@ static bool token_random(rlk_client *client, uint8_t *out)
     client->random_left = (uint8_t)(client->random_left - RLKI_TOKEN_BYTES);
     bytes = client->random + client->random_left;
     memcpy(out, bytes, RLKI_TOKEN_BYTES);
-    token_wipe(bytes, RLKI_TOKEN_BYTES);
+    memset(bytes, 0, RLKI_TOKEN_BYTES); /* which the next token may read, for all compilers know */
     return true;
 }
 
@@ -118,39 +118,31 @@ bool rlki_token_dangles(const rlk_lock *lock)
 }
 
 /*
- * Writes the base and the number: four bytes at once become eight digits, in one word. It has a
- * nibble in each byte, then '0' more, and where the nibble is above 9, 39 more for a letter. A
- * token is compared and never read, so of four bytes the upper halves come first: to sort them
- * would cost as much again.
+ * Writes four bytes as eight digits, in one word. It has a nibble in each byte, then '0' more, and
+ * where the nibble is above 9, 39 more for a letter. A token is compared and never read, so the
+ * order of the digits is the machine's: to sort them would cost as much again.
  */
-static void token_hex(uint8_t *out, const uint8_t *base, uint32_t number)
+static uint8_t *token_hex(uint8_t *out, const void *from)
 {
-    unsigned i;
+    uint32_t bytes;
+    uint64_t word;
 
-    for (i = 0; i <= RLKI_TOKEN_BYTES / 4; i++, base += 4, out += 8) {
-        uint32_t bytes = number;
-        uint64_t word;
-
-        if (i < RLKI_TOKEN_BYTES / 4)
-            bytes = (uint32_t)base[0] << 24 | (uint32_t)base[1] << 16 | (uint32_t)base[2] << 8 |
-                    base[3];
-        word = (uint64_t)(bytes >> 4 & UINT32_C(0x0f0f0f0f)) << 32 | (bytes & UINT32_C(0x0f0f0f0f));
-        word += UINT64_C(0x3030303030303030) +
-                ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
-        out[0] = (uint8_t)(word >> 56);
-        out[1] = (uint8_t)(word >> 48);
-        out[2] = (uint8_t)(word >> 40);
-        out[3] = (uint8_t)(word >> 32);
-        out[4] = (uint8_t)(word >> 24);
-        out[5] = (uint8_t)(word >> 16);
-        out[6] = (uint8_t)(word >> 8);
-        out[7] = (uint8_t)word;
-    }
+    memcpy(&bytes, from, sizeof bytes);
+    word = (uint64_t)(bytes & UINT32_C(0x0f0f0f0f)) << 32 | (bytes >> 4 & UINT32_C(0x0f0f0f0f));
+    word += UINT64_C(0x3030303030303030) +
+            ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
+    memcpy(out, &word, sizeof word);
+    return out + sizeof word;
 }
 
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
+    unsigned i;
+
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
-    token_hex(out + lock->prefix_len, lock->base, number);
+    out += lock->prefix_len;
+    for (i = 0; i < RLKI_TOKEN_BYTES; i += 4)
+        out = token_hex(out, lock->base + i);
+    (void)token_hex(out, &number);
 }

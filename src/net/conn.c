@@ -439,7 +439,7 @@ void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
     conn->now_ms = now_ms;
     if (!rlki_receive_add(conn, len))
         return;
-    while (conn_is_up(conn) && status == RLK_RESP_TOKEN) {
+    while (status == RLK_RESP_TOKEN && conn_is_up(conn) && !rlki_receive_is_over(conn)) {
         status = rlki_receive_next(conn, &token);
         if (status == RLK_RESP_TOKEN)
             conn_take_token(conn, &token);
@@ -477,12 +477,11 @@ void rlk_conn_tick(rlk_conn *conn, int64_t now_ms)
 
 unsigned rlk_conn_wants(const rlk_conn *conn)
 {
+    if (conn_is_up(conn))
+        return rlki_transmit_is_empty(conn) ? RLK_WANT_READ : RLK_WANT_READ | RLK_WANT_WRITE;
     switch (conn->state) {
     case RLK_CONN_WAITING:
         return (conn->flags & CONN_DUE) != 0 ? RLK_WANT_CONNECT : 0;
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
-        return rlki_transmit_is_empty(conn) ? RLK_WANT_READ : RLK_WANT_READ | RLK_WANT_WRITE;
     case RLK_CONN_CLOSING:
         return RLK_WANT_CLOSE;
     case RLK_CONN_CLOSED:

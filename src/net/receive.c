@@ -151,11 +151,6 @@ rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token)
     do {
         size_t consumed;
 
-        if (conn->rx.begin == conn->rx.end && conn->state == RLK_CONN_READY) {
-            conn->rx.begin = 0;
-            conn->rx.end = 0;
-            return RLK_RESP_MORE;
-        }
         status = rlk_resp_next(&conn->parser, conn->rx.bytes + conn->rx.begin,
                                (size_t)(conn->rx.end - conn->rx.begin), &consumed, token);
         conn->rx.begin += (uint32_t)consumed;

@@ -16,6 +16,16 @@ void rlki_receive_drop(rlk_conn *conn);
 /* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
 bool rlki_receive_add(rlk_conn *conn, size_t len);
 
+/* True in READY if all that was received is taken: then the buffer begins anew. */
+static inline bool rlki_receive_is_over(rlk_conn *conn)
+{
+    if (conn->rx.begin != conn->rx.end || conn->state != RLK_CONN_READY)
+        return false;
+    conn->rx.begin = 0;
+    conn->rx.end = 0;
+    return true;
+}
+
 /* RLK_RESP_TOKEN: the next token of a reply. RLK_RESP_MORE: all that was received is taken. Else it
  * is no RESP. Pushes are reported by `invalidated`. */
 rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);

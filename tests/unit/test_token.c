@@ -50,14 +50,18 @@ static void start(void)
     h.client->env.random = drawn_random;
 }
 
-/* Byte `i` of the random part: of four bytes the upper halves come first. */
+/* Byte `i` of the random part: of four bytes the upper halves come first, or the lower ones where
+ * the machine's words begin with their highest byte. */
 static uint8_t token_byte(const char *text, size_t i)
 {
     static const char digits[] = "0123456789abcdef";
-    size_t at = i / 4 * 8 + i % 4;
+    const uint16_t one = 1;
+    bool lowest_first = *(const uint8_t *)&one == 1;
+    size_t upper = i / 4 * 8 + i % 4 + (lowest_first ? 0 : 4);
+    size_t lower = i / 4 * 8 + i % 4 + (lowest_first ? 4 : 0);
 
-    return (uint8_t)((strchr(digits, text[at]) - digits) << 4 |
-                     (strchr(digits, text[at + 4]) - digits));
+    return (uint8_t)((strchr(digits, text[upper]) - digits) << 4 |
+                     (strchr(digits, text[lower]) - digits));
 }
 
 /* Acquires and releases; returns where the token's bytes are in what was drawn. They are in no
