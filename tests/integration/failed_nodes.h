@@ -25,7 +25,7 @@ FAILED size_t spare(void)
     return (first.count - 1) / 2;
 }
 
-/* Where a call is to fail in its time. */
+/* Where a call must fail in its time. */
 FAILED rlk_posix_options quick(void)
 {
     rlk_posix_options options;

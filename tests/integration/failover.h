@@ -26,7 +26,7 @@ static struct {
     int asked;
 } book;
 
-FAILOVER int book_look_up(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
+FAILOVER int book_resolve(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
 {
     int i;
 
@@ -88,7 +88,7 @@ FAILOVER void open_name(const rlk_posix_options *wanted)
     memset(&options, 0, sizeof options);
     if (wanted != NULL)
         options = *wanted;
-    options.resolver = book_look_up;
+    options.resolver = book_resolve;
     nodes_open_urls(&set, &url, 1, &options);
     assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""redis-py's Lock as a process that holds it: for tests of who is woken by its release.
+"""redis-py's Lock as a process that holds it: for tests of who is notified of its release.
 
     holder.py SOCKET KEY TTL      TTL in seconds, 0: none (redis-py's default)
 

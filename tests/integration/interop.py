@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""redis-py's Lock as a process of its own: test_interop.c tells it what to do, a line at a time.
+"""redis-py's Lock as a process of its own: test_interop.c sends it commands, a line at a time.
 
     interop.py SOCKET KEY TTL      TTL in seconds, 0: none (redis-py's default)
 

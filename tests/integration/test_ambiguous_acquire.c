@@ -162,7 +162,7 @@ static void test_fault_34_late_set_after_unlock_is_reported(void **state)
 }
 
 /* A quorum of deletions is no OK while a quorum may get the token back: here one of the two that
- * deleted is in doubt, and the third was not heard of. */
+ * deleted is in doubt, and the third did not answer. */
 static void test_release_counts_what_is_unresolved(void **state)
 {
     rlk_holder holders[3];
@@ -201,7 +201,7 @@ static void away_body(void)
 
     proxied_on(&world, "SET " KEY, PROXY_HOLD);
     for (i = 0; i < world.set.count; i++)
-        proxy_mute(world.proxies[i], true); /* a new connection hears nothing either */
+        proxy_mute(world.proxies[i], true); /* a new connection receives nothing either */
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 100), RLK_UNKNOWN);
     assert_between(support_now_ms() - start, 100 + proxied_options().settle_timeout_ms,

@@ -7,8 +7,8 @@
 
 /* ---- Not wanted any more: undone ---- */
 
-/* One attempt, and one more on the next stream, since the first may have been dead already: what
- * became of it is found out and undone before the error is told. */
+/* One attempt, and one more on the next stream, since the first may have been dead already: its
+ * outcome is settled and undone before the error is reported. */
 static void one_try(proxy_action action)
 {
     rlk_result result;
@@ -51,7 +51,7 @@ static void test_fault_30_one_try_is_undone(void **state)
 }
 
 /* One attempt without a fence: the compare-and-delete found it, so that there is nothing left to
- * doubt; or it did not, and nobody can tell. */
+ * doubt; or it did not, and nobody can know. */
 static void try_unfenced_executed_body(void)
 {
     one_try(PROXY_CUT_REPLY);

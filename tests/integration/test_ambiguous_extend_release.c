@@ -315,8 +315,8 @@ static void test_release_not_answered_is_unknown(void **state)
 /* ---- 74: a snapshot comes back ---- */
 
 /* The key has an older, shorter TTL than was confirmed. The old deadline is only the ceiling: what
- * a raise or a check is answered counts. The lock checks by itself after a reconnect, at a time of
- * its own, so what it knows before the test's check is either. */
+ * a raise or a check is answered counts. The lock checks without a call after a reconnect, at a
+ * time of its own, so what it knows before the test's check is either. */
 static void older_ttl_body(void)
 {
     size_t i;

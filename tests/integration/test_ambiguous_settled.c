@@ -37,8 +37,8 @@ static void test_release_survives_an_outage(void **state)
         release_over(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
-/* Longer than the TTL: given up when that has passed, and said then and not before. Whoever waits
- * has the lock by then, without any release. */
+/* Longer than the TTL: given up when that has passed, and said then and not before. The waiter has
+ * the lock by then, without any release. */
 static void release_given_up(const outage *what, size_t count)
 {
     int64_t start_ms;
@@ -94,8 +94,8 @@ static void test_release_with_one_of_three_away(void **state)
     rivals_close(&both);
 }
 
-/* Blocking calls end with the same, and the event is there for whoever serves the client then; one
- * who acquires again instead needs none. */
+/* Blocking calls end with the same, and a program that serves the client then pulls the event; one
+ * that acquires again instead needs none. */
 static void blocking_body(size_t count)
 {
     rlk_event event;

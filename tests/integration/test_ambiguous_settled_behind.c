@@ -130,8 +130,8 @@ static void test_release_that_survived_hands_over(void **state)
 
 /* ---- The undo of an acquire ---- */
 
-/* The servers have our token, and nobody has told us. Given up, it can't be told either whether it
- * is there: until the outage is over, when it is deleted. */
+/* The servers have our token, and we got no answer. Given up, it is not known either whether the
+ * token is there: until the outage is over, when it is deleted. */
 static void acquire_over(const outage *what, size_t count)
 {
     start(count, 60000);

@@ -70,7 +70,8 @@ static void waits_for_the_holder(const char *name, server *redis)
     run = bare_start(name, redis);
     wait_until(server_calls(redis, "pttl") >= 1);
 
-    assert_int_equal(server_integer(redis, "PEXPIRE pump 60000"), 1); /* a change, which is told */
+    assert_int_equal(server_integer(redis, "PEXPIRE pump 60000"),
+                     1); /* a change, which is notified */
     wait_until(server_calls(redis, "pttl") >= 2);
 
     assert_string_equal(server_text(redis, "GET pump"), "somebody");
@@ -160,7 +161,7 @@ static void fences_a_connection_that_went_dead(const char *name, server *redis)
     assert_int_equal(server_integer(redis, "PEXPIRE pump %d", ttl_ms), 1);
     wait_until(server_calls(redis, "pttl") >= 2);
 
-    server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
+    server_pause(redis); /* it asks when the TTL is over, and gets no answer */
     support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);

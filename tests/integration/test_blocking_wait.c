@@ -24,7 +24,7 @@ static void open_with_lock(rlk_lock *lock, const char *url)
     assert_result(rlk_lock_init(lock, &posix.client, "foobar", NULL), RLK_OK);
 }
 
-/* A loop that is told of input where there is none goes on all the same. */
+/* A loop that gets a notice of input where there is none goes on all the same. */
 static void test_wait_leaves_loops_unblocked(void **state)
 {
     server *redis = server_start(NULL);

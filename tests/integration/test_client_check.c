@@ -58,7 +58,7 @@ static void test_client_check_of_a_stream_that_ended(void **state)
     nodes_close(&set);
 }
 
-/* What it can't do stands in the text; an operation that fails later has the word again. */
+/* The text says what it can't do; after an operation that fails later the text is about that. */
 static void test_client_check_names_limits(void **state)
 {
     rlk_lock lock;

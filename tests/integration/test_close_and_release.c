@@ -415,7 +415,7 @@ static void test_scoped_releases_on_every_exit_path(void **state)
 
 /* rlk_keep_alive over restarts of the server: with its data the lease goes on; without, it is lost,
  * and says so at the first renewal that is answered. */
-static void test_keep_over_restarts(void **state)
+static void test_keep_alive_over_restarts(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     rlk_result result;
@@ -487,7 +487,7 @@ int main(void)
         support_test(test_fault_51_release_from_lost),
         support_test(test_fault_52_double_release),
         support_test(test_scoped_releases_on_every_exit_path),
-        support_test(test_keep_over_restarts),
+        support_test(test_keep_alive_over_restarts),
         support_test(test_reset_after_fatal),
     };
 

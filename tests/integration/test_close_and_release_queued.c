@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Locks that renew themselves, wait, and stand in a row, and what a program does to them at any
- * moment: closes them, releases them from within a handler, releases them twice. By the faults'
- * numbers of docs/correctness.md.
+ * Locks that renew themselves, wait, and queue, and what a program does to them at any moment:
+ * closes them, releases them from within a handler, releases them twice. By the faults' numbers of
+ * docs/correctness.md.
  */
 #include "proxied.h"
 
@@ -92,8 +92,8 @@ static void assert_next_end(rlk_operation operation, rlk_result result, const rl
     assert_ptr_equal(event.lock, lock);
 }
 
-/* The key is taken away under whoever has it; then the row goes on from `next`, each releasing. */
-static void assert_row_goes_on(size_t next)
+/* The key is taken away under its holder; then the queue goes on from `next`, each releasing. */
+static void assert_queue_goes_on(size_t next)
 {
     for (; next < LOCKS; next++) {
         assert_next(RLK_EV_ACQUIRED, &locks[next]);
@@ -113,8 +113,8 @@ static void close_and_scribble(size_t i, rlk_result expected)
     memset(&locks[i], 0xA5, sizeof locks[i]); /* its memory is the caller's again */
 }
 
-/* The holder, while its renewal is not answered: that finds nobody. Its key stays, and those who
- * wait for it are told when it goes. */
+/* The holder, while its renewal is not answered: that finds nobody. Its key stays, and its waiters
+ * are notified when it goes. */
 static void test_fault_50_closed_in_a_renewal(void **state)
 {
     char token[RLK_TOKEN_MAX + 1];
@@ -133,20 +133,21 @@ static void test_fault_50_closed_in_a_renewal(void **state)
     proxied_release(&world);
     loop_serve(client(), 20);
     assert_string_equal(server_text(redis(), "GET " KEY), token);
-    assert_row_goes_on(FIRST); /* when the TTL is over */
+    assert_queue_goes_on(FIRST); /* when the TTL is over */
     assert_int_equal(rlk_conn_generation(rlk_client_conn(&client()->client, 0)), 1);
     stop();
 }
 
-/* The first of the row, its SET unanswered, or waiting to be told; the next one takes its place. */
-static void test_fault_50_first_of_a_row_closed(void **state)
+/* The first of the queue, its SET unanswered, or waiting for a notification; the next one takes its
+ * place. */
+static void test_fault_50_first_of_a_queue_closed(void **state)
 {
     int sent;
 
     (void)state;
     for (sent = 0; sent < 2; sent++) {
         start(60000);
-        if (sent != 0) { /* woken, and asking */
+        if (sent != 0) { /* notified, and asking */
             proxied_hold(&world, PROXY_TO_CLIENT);
             assert_int_equal(server_integer(redis(), "PEXPIRE " KEY " 3600000"), 1);
             proxied_release(&world);
@@ -159,14 +160,14 @@ static void test_fault_50_first_of_a_row_closed(void **state)
         loop_quiet(client(), 20);
         assert_result(rlk_release_start(&locks[HOLDS]), RLK_PENDING);
         assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[HOLDS]);
-        assert_row_goes_on(SECOND);
+        assert_queue_goes_on(SECOND);
         assert_int_equal(rlk_conn_generation(rlk_client_conn(&client()->client, 0)), 1);
         stop();
     }
 }
 
-/* One in the middle of the row, and the last. */
-static void test_fault_50_others_of_a_row_closed(void **state)
+/* One in the middle of the queue, and the last. */
+static void test_fault_50_others_of_a_queue_closed(void **state)
 {
     (void)state;
     start(60000);
@@ -185,7 +186,7 @@ static void test_fault_50_others_of_a_row_closed(void **state)
 }
 
 /* The client, with all of them. */
-static void test_fault_50_client_closed_with_a_row(void **state)
+static void test_fault_50_client_closed_with_a_queue(void **state)
 {
     rlk_event event;
     size_t i;
@@ -223,18 +224,18 @@ static void test_fault_51_calls_from_renewed(void **state)
         case 0:
             assert_result(rlk_release_start(event.lock), RLK_PENDING);
             assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[HOLDS]);
-            assert_row_goes_on(FIRST);
+            assert_queue_goes_on(FIRST);
             break;
         case 1:
             assert_result(rlk_release(event.lock), RLK_OK);
-            assert_row_goes_on(FIRST);
+            assert_queue_goes_on(FIRST);
             break;
         case 2:
             assert_result(rlk_cancel(&locks[FIRST]), RLK_OK);
             assert_next_end(RLK_OP_ACQUIRE, RLK_CANCELLED, &locks[FIRST]);
             assert_result(rlk_release_start(event.lock), RLK_PENDING);
             assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[HOLDS]);
-            assert_row_goes_on(SECOND);
+            assert_queue_goes_on(SECOND);
             break;
         default:
             assert_result(rlk_extend(event.lock, scaled(60000)), RLK_OK);
@@ -267,12 +268,12 @@ static void test_fault_51_release_from_renew_unknown(void **state)
     assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[HOLDS]);
     scripts = proxied_count(&world, "EVALSHA");
     assert_between(scripts, 2, 4);
-    assert_row_goes_on(FIRST);
+    assert_queue_goes_on(FIRST);
     stop();
 }
 
 /* On LOST: acquired again, behind those who wait already; and a loss that was not pulled is not
- * told of the next time. */
+ * reported the next time. */
 static void test_fault_51_acquire_from_lost(void **state)
 {
     rlk_event event;
@@ -281,7 +282,7 @@ static void test_fault_51_acquire_from_lost(void **state)
     start(60000);
     assert_int_equal(server_integer(redis(), "DEL " KEY), 1);
     event = next_but_renewals();
-    if (event.type == RLK_EV_ACQUIRED) { /* who is told first is told first */
+    if (event.type == RLK_EV_ACQUIRED) { /* the first pushed is the first to have it */
         assert_ptr_equal(event.lock, &locks[FIRST]);
         event = next_but_renewals();
         assert_int_equal(event.type, RLK_EV_LOST);
@@ -310,7 +311,7 @@ static void test_fault_51_acquire_from_lost(void **state)
  */
 
 /* The second time another lock of the same client has the key, or is about to. */
-static void test_fault_52_released_twice_with_a_row(void **state)
+static void test_fault_52_released_twice_with_a_queue(void **state)
 {
     (void)state;
     start(60000);
@@ -326,7 +327,7 @@ static void test_fault_52_released_twice_with_a_row(void **state)
     assert_string_equal(server_text(redis(), "GET " KEY), token_of(&locks[FIRST]));
     assert_result(rlk_release_start(&locks[FIRST]), RLK_PENDING);
     assert_next_end(RLK_OP_RELEASE, RLK_OK, &locks[FIRST]);
-    assert_row_goes_on(SECOND);
+    assert_queue_goes_on(SECOND);
     stop();
 }
 
@@ -334,13 +335,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_fault_50_closed_in_a_renewal),
-        support_test(test_fault_50_first_of_a_row_closed),
-        support_test(test_fault_50_others_of_a_row_closed),
-        support_test(test_fault_50_client_closed_with_a_row),
+        support_test(test_fault_50_first_of_a_queue_closed),
+        support_test(test_fault_50_others_of_a_queue_closed),
+        support_test(test_fault_50_client_closed_with_a_queue),
         support_test(test_fault_51_calls_from_renewed),
         support_test(test_fault_51_release_from_renew_unknown),
         support_test(test_fault_51_acquire_from_lost),
-        support_test(test_fault_52_released_twice_with_a_row),
+        support_test(test_fault_52_released_twice_with_a_queue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

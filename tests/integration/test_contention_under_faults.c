@@ -173,7 +173,7 @@ static void start_process(int me)
 
 /* ---- What befalls them ---- */
 
-/* Whoever holds the lock now, or the next one. */
+/* Returns the process that holds the lock now, or the next one. */
 static int a_holder(void)
 {
     int i = 0;

@@ -61,7 +61,7 @@ static void test_fault_119_url_on_a_buffer_that_is_reused(void **state)
     assert_result(rlk_acquire(&lock, 2000), RLK_OK); /* the stream is the old one */
     assert_result(rlk_release(&lock), RLK_OK);
     server_restart(redis, false);
-    support_sleep_ms(1100); /* so that the call first looks at what has become of the stream */
+    support_sleep_ms(1100); /* so that the call first reads from the stream */
     assert_result(rlk_acquire(&lock, 2000), RLK_E_DANGLING);
     assert_text_contains(rlk_lock_error(&lock), "text has changed since init");
     assert_int_equal(server_calls(other, "hello"), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A candidacy on real servers: rlk_campaign_start, what keeps it up, and what ends it but
- * rlk_resign (test_election_step_down.c).
+ * rlk_resign (test_election_resign.c).
  */
 #include "election.h"
 #include "proxied.h"
@@ -62,7 +62,7 @@ static void test_fault_122_key_vanishes_at_once(void **state)
 }
 
 /* Without auto_renew: what leads keeps its lease, what only acquired does not. */
-static void test_lead_keeps_the_lease(void **state)
+static void test_campaign_keeps_the_lease(void **state)
 {
     int64_t ttl_ms = scaled(900);
     int64_t end_ms;
@@ -92,8 +92,8 @@ static void test_lead_keeps_the_lease(void **state)
     election_close(&both);
 }
 
-/* It hears LOST, and does not follow before that. */
-static void hears_body(void)
+/* It pulls LOST, and does not follow before that. */
+static void lost_pulled_body(void)
 {
     election_lead(&both.anna, A);
     election_lose(&both, &both.anna, A);
@@ -106,13 +106,13 @@ static void hears_body(void)
     assert_true(rlk_is_held(&both.anna));
 }
 
-static void test_lead_follows_again_when_it_has_heard(void **state)
+static void test_campaign_follows_again_once_lost_is_pulled(void **state)
 {
     (void)state;
-    on_each_size(hears_body);
+    on_each_size(lost_pulled_body);
 }
 
-/* The application asks who leads now, with the lock that lost, before it has heard of the loss. */
+/* The application asks who leads now, with the lock that lost, before it has pulled the loss. */
 static void busy_body(void)
 {
     rlk_holder holders[RLK_MAX_NODES];
@@ -127,7 +127,7 @@ static void busy_body(void)
     assert_true(rlk_is_held(&both.anna));
 }
 
-static void test_lead_follows_again_after_what_is_under_way(void **state)
+static void test_campaign_follows_again_after_what_is_under_way(void **state)
 {
     (void)state;
     on_each_size(busy_body);
@@ -155,7 +155,7 @@ static void cancel_body(void)
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-static void test_lead_ends_with_cancel(void **state)
+static void test_campaign_ends_with_cancel(void **state)
 {
     (void)state;
     on_each_size(cancel_body);
@@ -180,13 +180,13 @@ static void release_body(void)
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-static void test_lead_ends_with_release(void **state)
+static void test_campaign_ends_with_release(void **state)
 {
     (void)state;
     on_each_size(release_body);
 }
 
-/* No connection is to be had any more: those that exist are cut, but for the administrator's. */
+/* No connection can be had any more: those that exist are cut, except the administrator's. */
 static void lock_out(void)
 {
     server_do(both.first.servers[0], "CONFIG SET requirepass secret");
@@ -194,7 +194,7 @@ static void lock_out(void)
 }
 
 /* It ends, and does not storm; then it is mended, and stands again. */
-static void test_lead_ends_with_a_fatal_error(void **state)
+static void test_campaign_ends_with_a_fatal_error(void **state)
 {
     rlk_result result;
 
@@ -222,7 +222,7 @@ static void test_lead_ends_with_a_fatal_error(void **state)
 }
 
 /* Leading: what it can't give back is unknown. */
-static void test_lead_ends_with_a_fatal_error_leading(void **state)
+static void test_campaign_ends_with_a_fatal_error_leading(void **state)
 {
     int64_t ttl_ms = INT64_C(500) * support_time_factor();
     rlk_event event;
@@ -245,7 +245,7 @@ static void test_lead_ends_with_a_fatal_error_leading(void **state)
     election_close(&both);
 }
 
-static void test_lead_start_refused(void **state)
+static void test_campaign_start_refused(void **state)
 {
     (void)state;
     begin(1, TTL_MS);
@@ -264,7 +264,7 @@ static void test_lead_start_refused(void **state)
 }
 
 /* Calls that are refused while a renewal is on its way do not end the renewing. */
-static void test_lead_renews_on_after_refused_calls(void **state)
+static void test_campaign_renews_on_after_refused_calls(void **state)
 {
     int64_t ttl_ms = INT64_C(600) * support_time_factor();
     rlk_holder holders[1];
@@ -303,7 +303,7 @@ static void test_lead_renews_on_after_refused_calls(void **state)
 }
 
 /* The cap of the hold time: leads, loses, leads anew. */
-static void test_lead_up_to_the_cap(void **state)
+static void test_campaign_up_to_the_cap(void **state)
 {
     int64_t ttl_ms = INT64_C(500) * support_time_factor();
     rlk_lock_config config = rlk_lock_config_default();
@@ -331,16 +331,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_fault_122_key_vanishes_at_once),
-        support_test(test_lead_keeps_the_lease),
-        support_test(test_lead_follows_again_when_it_has_heard),
-        support_test(test_lead_follows_again_after_what_is_under_way),
-        support_test(test_lead_ends_with_cancel),
-        support_test(test_lead_ends_with_release),
-        support_test(test_lead_ends_with_a_fatal_error),
-        support_test(test_lead_ends_with_a_fatal_error_leading),
-        support_test(test_lead_start_refused),
-        support_test(test_lead_renews_on_after_refused_calls),
-        support_test(test_lead_up_to_the_cap),
+        support_test(test_campaign_keeps_the_lease),
+        support_test(test_campaign_follows_again_once_lost_is_pulled),
+        support_test(test_campaign_follows_again_after_what_is_under_way),
+        support_test(test_campaign_ends_with_cancel),
+        support_test(test_campaign_ends_with_release),
+        support_test(test_campaign_ends_with_a_fatal_error),
+        support_test(test_campaign_ends_with_a_fatal_error_leading),
+        support_test(test_campaign_start_refused),
+        support_test(test_campaign_renews_on_after_refused_calls),
+        support_test(test_campaign_up_to_the_cap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

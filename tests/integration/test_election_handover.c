@@ -60,7 +60,7 @@ static void begin(size_t count, int64_t ttl_ms)
     rlk_posix_options options = {0};
 
     config.ttl_ms = ttl_ms;
-    config.recheck_max_ms = 600000; /* nobody looks for nothing */
+    config.recheck_max_ms = 600000; /* nobody rechecks for nothing */
     config.watch_after_ms = config_unwatched.watch_after_ms;
     options.env.trace = on_trace;
     proxied_start(&world, count, false, NULL, &options);
@@ -212,7 +212,7 @@ static void lead_and_follow(bool both)
  * servers, each is asked before whether the key is gone: a third, and the pause in which one of
  * many would be first.
  */
-static void test_lead_handover_takes_three_round_trips(void **state)
+static void test_campaign_handover_takes_three_round_trips(void **state)
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
@@ -238,7 +238,7 @@ static void test_lead_handover_takes_three_round_trips(void **state)
 }
 
 /* One EVALSHA, one push, one SET, and nothing more. */
-static void test_lead_handover_takes_two_commands(void **state)
+static void test_campaign_handover_takes_two_commands(void **state)
 {
     rlk_stats first;
     rlk_stats last;
@@ -268,8 +268,8 @@ static void test_lead_handover_takes_two_commands(void **state)
     end();
 }
 
-/* Of two that follow each is told, and each asks once. */
-static void test_lead_handover_to_one_of_two(void **state)
+/* Of two that follow each is notified, and each asks once. */
+static void test_campaign_handover_to_one_of_two(void **state)
 {
     (void)state;
     begin(1, TTL_MS);
@@ -288,7 +288,7 @@ static void test_lead_handover_to_one_of_two(void **state)
 
 /* Each server of three is asked whether the key is gone, and then for it; not the third any more if
  * two have said so, and again where the release came after the question. */
-static void test_lead_handover_on_three_servers(void **state)
+static void test_campaign_handover_on_three_servers(void **state)
 {
     (void)state;
     begin(3, TTL_MS);
@@ -302,9 +302,9 @@ static void test_lead_handover_on_three_servers(void **state)
     end();
 }
 
-/* The leader is gone, and gave nothing back: when the TTL has passed, one attempt. `told`: the
- * server looks for keys that have expired by itself, and may be first. */
-static void after_a_death(size_t count, bool told)
+/* The leader is gone, and gave nothing back: when the TTL has passed, one attempt. `active`: the
+ * server deletes expired keys without a command, and may be first. */
+static void after_a_death(size_t count, bool active)
 {
     int64_t ttl_ms = INT64_C(800) * support_time_factor();
     rlk_stats first;
@@ -315,11 +315,11 @@ static void after_a_death(size_t count, bool told)
 
     begin(count, ttl_ms);
     for (i = 0; i < count; i++)
-        server_do(world.set.servers[i], "DEBUG SET-ACTIVE-EXPIRE %d", told);
+        server_do(world.set.servers[i], "DEBUG SET-ACTIVE-EXPIRE %d", active);
     lead_and_follow(false);
     proxied_close(&world);
     start_ms = support_now_ms();
-    calm(); /* a renewal that left last may have woken it */
+    calm(); /* a renewal that left last may have notified it */
     bill_begin();
     rlk_client_stats(&B->client, &first);
     assert_next(B, RLK_EV_ACQUIRED, RLK_OK);
@@ -329,7 +329,7 @@ static void after_a_death(size_t count, bool told)
     assert_int_equal(last.attempts - first.attempts, 1);
     pushes = last.causes[RLK_CAUSE_PUSH] - first.causes[RLK_CAUSE_PUSH];
     assert_int_equal(last.causes[RLK_CAUSE_EXPIRY] - first.causes[RLK_CAUSE_EXPIRY] + pushes, 1);
-    if (!told)
+    if (!active)
         assert_int_equal(pushes, 0);
     if (count == 1)
         assert_bill(0, 1, 0, 0);
@@ -338,7 +338,7 @@ static void after_a_death(size_t count, bool told)
     end();
 }
 
-static void test_lead_handover_after_a_death(void **state)
+static void test_campaign_handover_after_a_death(void **state)
 {
     (void)state;
     after_a_death(1, false);
@@ -350,11 +350,11 @@ static void test_lead_handover_after_a_death(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_lead_handover_takes_three_round_trips),
-        support_test(test_lead_handover_takes_two_commands),
-        support_test(test_lead_handover_to_one_of_two),
-        support_test(test_lead_handover_on_three_servers),
-        support_test(test_lead_handover_after_a_death),
+        support_test(test_campaign_handover_takes_three_round_trips),
+        support_test(test_campaign_handover_takes_two_commands),
+        support_test(test_campaign_handover_to_one_of_two),
+        support_test(test_campaign_handover_on_three_servers),
+        support_test(test_campaign_handover_after_a_death),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

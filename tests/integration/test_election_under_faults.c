@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Three processes stand for election, in event loops and in blocking calls as it falls, and are
- * killed, stopped, continued and asked to step down at random; of three servers one may be down or
- * stopped beside. Each writes in shared memory when it leads, before its application hears of it
+ * Three processes campaign, in event loops and in blocking calls as it falls, and are killed,
+ * stopped, continued and asked to resign at random; of three servers one may be down or stopped
+ * beside. Each writes in shared memory when it leads, before its application knows of it
  * (candidate.h). Afterwards it is judged that
  *
- *   never two led at once, each until its own deadline, LOST or stepping down;
+ *   never two led at once, each until its own deadline, LOST or resigning;
  *   never none led for longer than promised, while a candidate ran: WAKE_MS after the lock was
- * free, which is when the leader stepped down, or at most a TTL after it was killed or stopped.
+ * free, which is when the leader resigned, or at most a TTL after it was killed or stopped.
  *
  * RESPLOCK_ELECTION_SECONDS: for how long, all tests together; 12. RESPLOCK_ELECTION_SEED: of what
  * is done, not of what comes of it.
@@ -38,7 +38,7 @@
 
 typedef enum happening {
     RUNS,    /* a candidate was started, or continued */
-    STANDS,  /* ... was stopped, killed, or asked to step down */
+    STANDS,  /* ... was stopped, killed, or asked to resign */
     ORPHANED /* ... and the lock had been its: the leader was killed or stopped */
 } happening;
 
@@ -65,7 +65,7 @@ static struct world {
     int64_t bad_until_ms;
     happened log[HAPPENED_MAX];
     size_t log_len;
-    unsigned kills, pauses, step_downs;
+    unsigned kills, pauses, resigns;
 } world;
 
 static unsigned dice_state;
@@ -165,8 +165,8 @@ static size_t leader(void)
     return dice(CANDIDATES);
 }
 
-/* One that has stepped down is gone, and starts again. */
-static void look_for_ended(void)
+/* One that has resigned is gone, and starts again. */
+static void reap_ended(void)
 {
     size_t i;
 
@@ -211,10 +211,10 @@ static void mend_server(void)
 
 static void act(void)
 {
-    unsigned what = world.kills == 0        ? 1
-                    : world.pauses == 0     ? 4
-                    : world.step_downs == 0 ? 7
-                                            : dice(10);
+    unsigned what = world.kills == 0     ? 1
+                    : world.pauses == 0  ? 4
+                    : world.resigns == 0 ? 7
+                                         : dice(10);
     size_t i = dice(4) != 0 || what > 6 ? leader() : dice(CANDIDATES);
     player *it = &world.players[i];
 
@@ -229,7 +229,7 @@ static void act(void)
         world.pauses++;
         ends(i, true, dice(3) != 0 ? dice_ms(TTL_MS, TTL_MS * 5 / 2) : dice_ms(0, TTL_MS / 2));
     } else if (owns_for(it->who) > 0) {
-        world.step_downs++;
+        world.resigns++;
         candidate_resign(it->who);
     }
 }
@@ -286,7 +286,7 @@ static void spans_take(void)
 static void show(void)
 {
     static const char *const whats[] = {"runs", "stands", "was the leader"};
-    static const char *const hows[] = {"its deadline", "LOST", "stepping down"};
+    static const char *const hows[] = {"its deadline", "LOST", "resigning"};
     int64_t zero_ms = world.log[0].time_ms;
     size_t i;
 
@@ -314,8 +314,8 @@ static void judge_exclusion(void)
 }
 
 /* When the lock was free, if nobody led since `last` (NULL: at all) until before_ms: it was given
- * back, or the key of a leader that was killed or stopped lapsed, perhaps of one that had not heard
- * of it yet. */
+ * back, or the key of a leader that was killed or stopped lapsed, perhaps of one that did not know
+ * yet that it led. */
 static int64_t gap_free(const span *last, int64_t before_ms)
 {
     bool known = last == NULL || last->how == CANDIDATE_RESIGNED;
@@ -397,7 +397,7 @@ static void begin(size_t servers)
         world.servers[i] = server_start(NULL);
         world.urls[i] = server_url(world.servers[i]);
     }
-    /* else the server itself tells soon that a key has expired, which is no promise of its */
+    /* else the server itself notifies soon that a key has expired, which it does not promise */
     if (servers == 1)
         server_do(world.servers[0], "DEBUG SET-ACTIVE-EXPIRE 0");
     for (i = 0; i < CANDIDATES; i++) {
@@ -414,7 +414,7 @@ static void play(int64_t for_ms)
 
     while (now_ms() < end_ms) {
         support_sleep_ms(2);
-        look_for_ended();
+        reap_ended();
         for (i = 0; i < CANDIDATES; i++)
             if (!world.players[i].runs && now_ms() >= world.players[i].until_ms)
                 starts(i);
@@ -471,7 +471,7 @@ static void nobody_leads(void)
     }
 }
 
-/* All run again: one leads within the time; then all step down, and nothing is left. */
+/* All run again: one leads within the time; then all resign, and nothing is left. */
 static void finish(void)
 {
     size_t i;
@@ -482,7 +482,7 @@ static void finish(void)
         if (!world.players[i].runs)
             starts(i);
     support_sleep_ms(TTL_MS + WAKE_MS);
-    look_for_ended();
+    reap_ended();
     for (i = 0; i < CANDIDATES; i++) {
         note(STANDS, i);
         candidate_resign(world.players[i].who);
@@ -509,14 +509,13 @@ static void elect(size_t servers)
     judge_exclusion();
     longest_wake_ms = INT64_MIN;
     gaps = judge_gaps();
-    print_message("%u kills, %u stops, %u steppings down; %zu terms, %u gaps judged, "
+    print_message("%u kills, %u stops, %u resigns; %zu terms, %u gaps judged, "
                   "the longest wake-up %d ms\n",
-                  world.kills, world.pauses, world.step_downs, spans_len, gaps,
-                  (int)longest_wake_ms);
+                  world.kills, world.pauses, world.resigns, spans_len, gaps, (int)longest_wake_ms);
     /* or it was no test */
     assert_true(spans_len >= 1);
     if (for_ms >= 20 * TTL_MS) {
-        assert_true(world.kills > 0 && world.pauses > 0 && world.step_downs > 0);
+        assert_true(world.kills > 0 && world.pauses > 0 && world.resigns > 0);
         assert_true(spans_len >= (size_t)(for_ms / TTL_MS / 8));
         assert_true(gaps >= (unsigned)(for_ms / TTL_MS / 10));
     }

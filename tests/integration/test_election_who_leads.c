@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who leads, since when and for how long yet: rlk_query and rlk_leader, on real servers.
+ * Who leads, since when and for how long: rlk_query and rlk_leader, on real servers.
  */
 #include "child.h"
 #include "election.h"
@@ -50,7 +50,7 @@ static void begin(size_t count, int64_t ttl_ms)
     assert_result(rlk_lock_init(&asker, &both.second.posix.client, ELECTION_KEY, &asks), RLK_OK);
 }
 
-/* Puts a value in the key of all nodes; ttl_ms 0: for ever. */
+/* Puts a value in the key of all nodes; ttl_ms 0: without expiry. */
 static void put(const char *value, int64_t ttl_ms)
 {
     size_t i;
@@ -87,7 +87,7 @@ static void assert_name(const rlk_leader_info *leader, const char *name)
 
 /* ---- */
 
-static void test_lead_who_is_named_by_the_prefix(void **state)
+static void test_leader_is_named_by_the_prefix(void **state)
 {
     size_t i;
 
@@ -115,7 +115,7 @@ static void test_lead_who_is_named_by_the_prefix(void **state)
 }
 
 /* Seen first, and so since at least; of ours it is known better. */
-static void test_lead_who_since_when(void **state)
+static void test_leader_since_when(void **state)
 {
     size_t i;
 
@@ -154,7 +154,7 @@ static void test_lead_who_since_when(void **state)
 }
 
 /* The same name again, but not the same time of leading. */
-static void test_lead_who_leads_again_is_new(void **state)
+static void test_leader_again_is_new(void **state)
 {
     size_t i;
 
@@ -186,7 +186,7 @@ static void test_lead_who_leads_again_is_new(void **state)
 }
 
 /* The leader dies; the next one's name is seen, and since when. */
-static void test_lead_who_after_a_failover(void **state)
+static void test_leader_after_a_failover(void **state)
 {
     size_t i;
 
@@ -213,7 +213,7 @@ static void test_lead_who_after_a_failover(void **state)
     }
 }
 
-static void test_lead_who_of_foreign_tokens(void **state)
+static void test_leader_with_foreign_tokens(void **state)
 {
     static const struct {
         size_t len;
@@ -255,7 +255,7 @@ static void test_lead_who_of_foreign_tokens(void **state)
 }
 
 /* A name, then a longer one that begins with it, then one with a NUL: others, each. */
-static void test_lead_who_another_token_is_another_leader(void **state)
+static void test_leader_another_token_is_another_leader(void **state)
 {
     rlk_leader_info leader = {0};
     int64_t since_ms;
@@ -282,7 +282,7 @@ static void test_lead_who_another_token_is_another_leader(void **state)
 }
 
 /* The lease ends when a quorum is free, not when the last node is, nor the both.first. */
-static void test_lead_who_until_a_quorum_is_free(void **state)
+static void test_leader_until_a_quorum_is_free(void **state)
 {
     static const int64_t ttls_ms[] = {60000, 5000, 20000};
     rlk_leader_info leader = {0};
@@ -318,7 +318,7 @@ static void test_lead_who_until_a_quorum_is_free(void **state)
     election_close(&both);
 }
 
-static void test_lead_who_of_no_answer(void **state)
+static void test_leader_without_an_answer(void **state)
 {
     rlk_leader_info leader = {0};
 
@@ -334,7 +334,7 @@ static void test_lead_who_of_no_answer(void **state)
     election_close(&both);
 }
 
-static void test_lead_who_of_wrong_arguments(void **state)
+static void test_leader_refuses_wrong_arguments(void **state)
 {
     rlk_leader_info leader = {0};
     rlk_lock closed;
@@ -362,15 +362,15 @@ static void test_lead_who_of_wrong_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_lead_who_is_named_by_the_prefix),
-        support_test(test_lead_who_since_when),
-        support_test(test_lead_who_leads_again_is_new),
-        support_test(test_lead_who_after_a_failover),
-        support_test(test_lead_who_of_foreign_tokens),
-        support_test(test_lead_who_another_token_is_another_leader),
-        support_test(test_lead_who_until_a_quorum_is_free),
-        support_test(test_lead_who_of_no_answer),
-        support_test(test_lead_who_of_wrong_arguments),
+        support_test(test_leader_is_named_by_the_prefix),
+        support_test(test_leader_since_when),
+        support_test(test_leader_again_is_new),
+        support_test(test_leader_after_a_failover),
+        support_test(test_leader_with_foreign_tokens),
+        support_test(test_leader_another_token_is_another_leader),
+        support_test(test_leader_until_a_quorum_is_free),
+        support_test(test_leader_without_an_answer),
+        support_test(test_leader_refuses_wrong_arguments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

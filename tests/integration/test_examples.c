@@ -337,7 +337,7 @@ static void test_examples_demo(void **state)
     program_expect(run, "bob    asks who: token alice-");
     program_expect(run, "alice  extended by 2000 ms");
     program_expect(run, "bob    has released the lock");
-    /* Each prints by itself when the lock goes from one to the other: in which order is open. */
+    /* When the lock goes from one to the other both print: in which order is open. */
     assert_contains(program_output(run), "alice  has released the lock");
     assert_contains(program_output(run), "bob    has the lock");
     program_expect(run, "carol  leads");

@@ -179,8 +179,8 @@ static void test_fault_59_even_number_of_nodes(void **state)
     }
 }
 
-/* Fault 88: one server under two names, which no look at the names can tell: warned of as soon as
- * both have answered. */
+/* Fault 88: one server under two names, which the names do not show: warned of as soon as both have
+ * answered. */
 static void test_fault_88_one_server_under_two_names(void **state)
 {
     server *one = server_start(&(server_config){.tcp = true});

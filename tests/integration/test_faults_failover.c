@@ -153,8 +153,8 @@ static void test_fault_92_held_in_a_loop(void **state)
     }
 }
 
-/* Another lock of the client meets the refusal. This one asks for nothing by itself, and the server
- * notifies of nothing: it is compared all the same. */
+/* Another lock of the client meets the refusal. This one sends nothing without a call, and the
+ * server notifies of nothing: it is compared all the same. */
 static void test_fault_92_held_and_silent(void **state)
 {
     rlk_posix_options options;

@@ -10,7 +10,7 @@
 
 /* ---- A name that moves late ---- */
 
-/* Until then, no storm of connections, and the errors are told. */
+/* Until then, no storm of connections, and the errors are reported. */
 static void test_fault_92_name_that_moves_late(void **state)
 {
     int64_t before;

@@ -243,7 +243,7 @@ static void test_fault_31_fin_in_the_other_replies(void **state)
     assert_true(result == RLK_OK || result == RLK_E_EOF);
     assert_result(rlk_query(&lock, &holder, 1), RLK_OK);
     assert_true(holder.ours);
-    /* the lock was looked at behind the reconnect: that reply is not to be the one that is cut */
+    /* the lock was compared behind the reconnect: that reply must not be the one that is cut */
     assert_result(rlk_check(&lock), RLK_OK);
     proxy_cut_after(middle, PROXY_TO_CLIENT, 3, PROXY_FIN, true);
     assert_result(rlk_release(&lock), RLK_GONE); /* the first one did it; its answer was cut */
@@ -358,8 +358,8 @@ static void test_fault_33_partial_writes_are_resumed(void **state)
 
 /* ---- One way only ------------------------------------------------------------------------- */
 
-/* Fault 36: the server hears us, we don't hear it. Ambiguous: the response time ends the stream,
- * and behind the fence what was ours is recognised. */
+/* Fault 36: the server receives our bytes, and we receive none of its. Ambiguous: the response time
+ * ends the stream, and behind the fence what was ours is recognised. */
 static void test_fault_36_asymmetric_partition_is_recognised(void **state)
 {
     (void)state;
@@ -375,8 +375,8 @@ static void test_fault_36_asymmetric_partition_is_recognised(void **state)
 }
 
 /* Fault 36: new connections come to nothing either. The undo behind the SET has reached the server,
- * but who can't hear that can't know: UNKNOWN, within the budget. When the network heals it is
- * settled, and the lock is as good as new. */
+ * but without its answer that is not known: UNKNOWN, within the budget. When the network heals it
+ * is settled, and the lock is as good as new. */
 static void test_fault_36_asymmetric_partition_is_unknown(void **state)
 {
     int64_t start;

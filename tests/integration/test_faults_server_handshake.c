@@ -186,7 +186,7 @@ static void test_fault_72_select_refused(void **state)
 #define ACL_MINIMAL                                                                                \
     "+set", "+evalsha", "+script|load", "+get", "+del", "+pexpire", "+pttl", "+hello"
 
-/* A user "app" with password "secret" and these permissions but for the `denied`. */
+/* A user "app" with password "secret" and these permissions except the `denied`. */
 static void make_user(const char *const *granted, size_t count, const char *denied)
 {
     size_t i;

@@ -66,7 +66,7 @@ static void promote(void)
     server_do(redis, "REPLICAOF NO ONE");
 }
 
-/* Writable, since a server that is told to be read-only as well says that first. */
+/* Writable, since a server that is read-only as well says that first. */
 static void orphan_replica(void)
 {
     server_do(redis, "CONFIG SET replica-read-only no");
@@ -170,7 +170,7 @@ static void refusal_of_acquire(const refusal *fault)
     refusal_says(fault, rlk_lock_error(&lock), "acquire", "SET");
     assert_false(rlk_is_held(&lock));
 
-    /* ridden out until the deadline, ever more slowly */
+    /* tried again until the deadline, ever more slowly */
     server_do(redis, "CONFIG RESETSTAT");
     start = support_now_ms();
     assert_result(rlk_acquire(&lock, 400), fault->result);
@@ -293,7 +293,7 @@ static void test_fault_14_noreplicas(void **state)
     refusal_body(&fault);
 }
 
-/* Fault 63: replica used as a node → READONLY, failed. Reading works there, so a query tells. */
+/* Fault 63: replica used as a node → READONLY, failed. Reading works there, so a query answers. */
 static void test_fault_63_replica_used_as_node(void **state)
 {
     server_config config = {.tcp = true, .lines = SERVER_LINES("repl-diskless-sync-delay 0")};
@@ -314,7 +314,7 @@ static void test_fault_63_replica_used_as_node(void **state)
     server_do(primary, "SET foobar stranger PX 60000");
     wait_until(server_text(redis, "GET foobar") != NULL);
 
-    /* whoever may have it at the primary: this node can't say */
+    /* somebody may have it at the primary: this node can't say */
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_READONLY);
     assert_result(rlk_query(&lock, holders, 1), RLK_OK);
     assert_string_equal(holders[0].token, "stranger");

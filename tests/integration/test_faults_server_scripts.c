@@ -174,9 +174,9 @@ static void test_fault_07_noscript(void **state)
     close_all();
 }
 
-/* Fault 7: a server that never has the script (a proxy that spreads commands over several) is an
- * error in the end, not a storm. */
-static void test_fault_07_noscript_for_ever(void **state)
+/* Fault 7: a server that never has the script (a proxy that distributes commands over several) is
+ * an error in the end, not a storm. */
+static void test_fault_07_noscript_forever(void **state)
 {
     proxy *middle;
     int calls;
@@ -277,7 +277,7 @@ static void test_fault_73_noscript_in_an_undo(void **state)
     assert_int_equal(server_calls(redis, "evalsha"), 2);
     assert_int_equal(server_calls(redis, "script|load"), 1);
 
-    /* the same while the result is told already: nobody asks, and it is still undone */
+    /* the same while the result is reported already: nobody asks, and it is still undone */
     proxy_hold(middle, PROXY_TO_SERVER);
     assert_result(rlk_acquire(&lock, 50), RLK_UNKNOWN);
     server_do(redis, "SCRIPT FLUSH");
@@ -372,13 +372,13 @@ static void test_fault_20_restart_without_data(void **state)
     open_at(server_url(redis));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     server_restart(redis, false);
-    assert_true(rlk_is_held(&lock)); /* nobody has told */
+    assert_true(rlk_is_held(&lock)); /* nobody has notified it */
     assert_result(rlk_extend(&lock, 1000), RLK_NOT_OWNER);
     assert_false(rlk_is_held(&lock));
     assert_event_lost();
     assert_false(key_is_there()); /* never created again */
 
-    /* where it would tell of a loss, it is asked when it is back */
+    /* where it would notify of a loss, it is asked when it is back */
     assert_result(rlk_acquire(&lock, 5000), RLK_OK);
     server_restart(redis, false);
     assert_event(&set.posix, RLK_EV_LOST, RLK_LOST);
@@ -394,7 +394,7 @@ static void test_fault_20_restart_without_data(void **state)
     assert_string_equal(server_text(redis, "GET foobar"), "stranger");
     close_all();
 
-    /* where it wouldn't, the release is what hears of it */
+    /* where it wouldn't, the release finds the loss */
     server_restart(redis, false);
     open_with(server_url(redis), true);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
@@ -455,7 +455,7 @@ int main(void)
         support_test(test_fault_06_busy_script),
         support_test(test_fault_06_busy_script_in_handshake),
         support_test(test_fault_07_noscript),
-        support_test(test_fault_07_noscript_for_ever),
+        support_test(test_fault_07_noscript_forever),
         support_test(test_fault_08_script_evicted),
         support_test(test_fault_19_wrong_type),
         support_test(test_fault_19_wrong_type_of_extend_and_renew),

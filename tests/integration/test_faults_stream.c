@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Streams that are not what they seem: no longer authenticated (fault 94), of a server that loads
- * for long or has lost its primary (95), of a cluster (97), out of step (113), dead since nobody
- * looked (115), closed after each good handshake (117).
+ * for long or has lost its primary (95), of a cluster (97), out of step (113), dead while nobody
+ * read from it (115), closed after each good handshake (117).
  */
 #include "failover.h"
 #include "proxy.h"
@@ -45,7 +45,7 @@ static void test_fault_94_authenticates_again(void **state)
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_int_equal(proxy_accepted(middle), 2);
     assert_result(rlk_conn_result(rlk_client_conn(&set.posix.client, 0)), RLK_OK);
-    /* once more at once: the command's own error, which is ridden out */
+    /* once more at once: the command's own error, which the lock survives */
     proxy_on(middle, "EVALSHA", 1, PROXY_ANSWER, NOAUTH);
     assert_result(rlk_extend(&lock, 1000), RLK_OK);
     assert_int_equal(proxy_accepted(middle), 2);
@@ -158,7 +158,7 @@ static void test_fault_97_moved_and_ask(void **state)
         assert_contains(rlk_lock_error(&lock), "10.0.0.7:6379");
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
         assert_result_event(&set.posix, RLK_OP_ACQUIRE, rows[i].result);
-        assert_int_equal(proxy_count(middle, "SET"), 2); /* not in vain */
+        assert_int_equal(proxy_count(middle, "SET"), 2); /* the second succeeds */
         proxy_clear(middle);
         /* a slot that moves while the lock is held */
         assert_result(rlk_acquire(&lock, 5000), RLK_OK);
@@ -231,7 +231,7 @@ static void test_fault_113_null_of_an_array(void **state)
     close_all();
 }
 
-/* ---- 115: dead since nobody looked ---- */
+/* ---- 115: dead while nobody read from it ---- */
 
 static void kill_clients(void)
 {
@@ -321,7 +321,7 @@ static void test_fault_115_del_is_sent_once(void **state)
     proxy_on(middle, "DEL", 1, PROXY_CUT_REPLY, NULL);
     assert_result(rlk_force_release(&lock), RLK_UNKNOWN);
     assert_int_equal(proxy_count(middle, "DEL"), 1);
-    /* one that closed before it is looked at first */
+    /* one that closed before is read first */
     assert_result(rlk_query(&lock, &seen, 1), RLK_NOT_HELD);
     kill_clients();
     wait_until(proxy_links(middle) == 0);

@@ -13,7 +13,7 @@
 
 #define ADMIN_LINE "user admin on >secret ~* &* +@all"
 
-/* The tests' administrator keeps his rights; the library's user has all but some. */
+/* The tests' administrator keeps his rights; the library's user has all except some. */
 #define WITHOUT(...)                                                                               \
     {                                                                                              \
         .tcp = true, .lines = SERVER_LINES(ADMIN_LINE, __VA_ARGS__), .user = "admin",              \
@@ -48,7 +48,7 @@ static void stop(void)
 /* A client straight to one server. */
 static void start_direct(const char *url, const rlk_posix_options *options)
 {
-    /* one round is to last, on a slow machine too: the next would have another token */
+    /* one attempt must last, on a slow machine too: the next would have another token */
     rlk_lock_config config = {.node_timeout_ms = 20000};
     rlk_holder holder;
 
@@ -384,8 +384,8 @@ typedef struct address_book {
     int asked;
 } address_book;
 
-static int address_book_look(void *context, const char *host, uint16_t port, rlk_address *out,
-                             int cap)
+static int address_book_resolve(void *context, const char *host, uint16_t port, rlk_address *out,
+                                int cap)
 {
     static const uint8_t loopback[] = {127, 0, 0, 1};
     address_book *book = (address_book *)context;
@@ -411,7 +411,7 @@ static void failover(bool one_try)
     const char *token;
 
     book.there = old;
-    options.resolver = address_book_look;
+    options.resolver = address_book_resolve;
     options.resolver_context = &book;
     options.settle_timeout_ms = 10000;
     start_direct("redis://lock.example:7000", &options);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * redis-py's Lock and ours on the same key, with and without a TTL of theirs: each excludes the
- * other, neither touches what is the other's, and each hears of the other's release.
+ * other, neither touches what is the other's, and each notices the other's release.
  */
 #define _GNU_SOURCE
 #include "nodes.h"

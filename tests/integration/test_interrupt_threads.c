@@ -56,7 +56,7 @@ static void catch_signal(int number, bool interrupting)
     assert_int_equal(sigaction(number, &action, NULL), 0);
 }
 
-/* SIGALRM once in so many microseconds; 0: never. */
+/* SIGALRM once in each `us` microseconds; 0: never. */
 static void alarm_in(long us)
 {
     struct itimerval timer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The keeper: a lease is renewed while the program does something else, and what has become of it
- * is told to any thread. To be run under the thread sanitizer too.
+ * The keeper: a lease is renewed while the program does something else, and any thread can ask for
+ * its state. To be run under the thread sanitizer too.
  */
 #include "resplock/adapters/keeper.h"
 
@@ -72,7 +72,7 @@ static bool readable(int64_t ms)
     return poll(&fd, 1, (int)ms) == 1;
 }
 
-/* It is lost, and told so by all means, once. */
+/* It is lost, and each way of asking says so, once. */
 static void expect_loss(void)
 {
     assert_true(readable(scaled(10000)));
@@ -216,7 +216,7 @@ static void test_keeper_answers_any_thread(void **state)
 
 /* ---- Lost ---- */
 
-/* Somebody deletes the key: it is told at once, and the key is never made again. */
+/* Somebody deletes the key: the loss is reported at once, and the key is never made again. */
 static void test_keeper_never_creates_the_key_again(void **state)
 {
     int64_t start_ms;
@@ -292,7 +292,7 @@ static void test_keeper_after_a_restart(void **state)
     stop();
 }
 
-/* A short outage is ridden out. */
+/* The lease survives a short outage. */
 static void test_keeper_survives_a_lost_connection(void **state)
 {
     unsigned i;

@@ -80,7 +80,7 @@ static void test_aioredis_lock_token_and_ttl(void **state)
     on_each_size(aioredis_token_body, NULL);
 }
 
-/* wait_timeout 0: one try; None: for ever; else as long as it says, then LockTimeoutError. */
+/* wait_timeout 0: one try; None: without end; else as long as it says, then LockTimeoutError. */
 static void aioredis_wait_body(rlk_lock *a, rlk_lock *b)
 {
     int64_t start;
@@ -95,7 +95,7 @@ static void aioredis_wait_body(rlk_lock *a, rlk_lock *b)
     assert_true(nodes_holding(&first, "foobar", token_of(a)) >= first.posix.client.quorum);
     assert_contains(rlk_lock_error(b), "acquire \"foobar\": TIMED_OUT");
 
-    /* for ever, until the other lets go */
+    /* without a limit, until the other lets go */
     assert_result(rlk_acquire_start(b, RLK_FOREVER), RLK_PENDING);
     loop_quiet(&second.posix, 300);
     assert_result(rlk_release(a), RLK_OK);
@@ -210,7 +210,7 @@ static void aioredis_is_owner_body(rlk_lock *a, rlk_lock *b)
     loop_serve(&first.posix, 50); /* a node that has not said yes yet may have it: LOST, then */
     for (i = 0; i < first.count; i++)
         server_do(first.servers[i], "SET foobar stranger");
-    assert_true(rlk_is_held(a)); /* nobody has told */
+    assert_true(rlk_is_held(a)); /* nobody has notified it */
     assert_result(rlk_check(a), RLK_NOT_OWNER);
     assert_false(rlk_is_held(a));
     assert_true(rlk_client_next_event(&first.posix.client, &event));
@@ -261,7 +261,7 @@ static void test_aioredis_lock_enter_and_exit(void **state)
     on_each_size(aioredis_scope_body, NULL);
 }
 
-/* leader/follower: wait for ever, then keep; lost: follow again. */
+/* leader/follower: wait without end, then keep; lost: follow again. */
 static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
 {
     int i;
@@ -273,7 +273,7 @@ static void aioredis_leader_body(rlk_lock *a, rlk_lock *b)
         loop_quiet(&second.posix, 150); /* the whole takes longer than the TTL of 800 ms */
         assert_result(rlk_keep_alive(a), RLK_OK);
     }
-    /* the leader stalls: it hears that it is lost, and the follower leads */
+    /* the leader stalls: it reports the loss, and the follower leads */
     assert_event(&second.posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_false(rlk_is_held(a));
     assert_result(rlk_keep_alive(a), RLK_LOST);

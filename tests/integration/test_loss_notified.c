@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What others do to a key that is held, on real servers that tell of it: the loss is known at once,
- * long before a renewal is due; and not before the key was looked at, so that a mere touch loses
- * nothing. With auto_renew and without, in a loop and by rlk_keep_alive.
+ * What others do to a key that is held, on real servers that notify of it: the loss is known at
+ * once, long before a renewal is due; and not before the key was compared, so that a mere touch
+ * loses nothing. With auto_renew and without, in a loop and by rlk_keep_alive.
  */
 #include "proxied.h"
 
@@ -123,7 +123,7 @@ static void overwrite_it(server *redis)
     server_do(redis, "SET " KEY " stranger PX 60000");
 }
 
-static void take_it_over(server *redis) /* deleted and had by another before we look */
+static void take_it_over(server *redis) /* deleted and had by another before we compare */
 {
     server_text(redis, "EVAL %s 0",
                 "redis.call('DEL','" KEY "') redis.call('SET','" KEY "','stranger','NX')");
@@ -169,7 +169,7 @@ static void assert_left(const change *what)
     }
 }
 
-static void told_of(const change *what)
+static void notified_of(const change *what)
 {
     size_t count = world.set.count;
     int sets = proxied_count(&world, "SET");
@@ -178,7 +178,7 @@ static void told_of(const change *what)
 
     on(count, what->act);
     if (!loop_next_event(client(), &event, scaled(5000)))
-        support_fail("%s: nothing was heard of it", what->name);
+        support_fail("%s: nothing was reported", what->name);
     assert_int_equal(event.type, RLK_EV_LOST);
     assert_result(event.result, RLK_LOST);
     assert_ptr_equal(event.lock, &lock);
@@ -187,7 +187,7 @@ static void told_of(const change *what)
     assert_int_equal(rlk_remaining_ms(&lock), 0);
     loop_quiet(client(), scaled(20));
     assert_left(what);
-    /* the key was looked at before that was believed, on each node; twice where it changed twice */
+    /* the key was compared before that was believed, on each node; twice where it changed twice */
     assert_between(scripts(), client()->client.quorum, 2 * count);
     assert_int_equal(proxied_count(&world, "SET"), sets);
     assert_result(rlk_release(&lock), RLK_LOST);
@@ -195,7 +195,7 @@ static void told_of(const change *what)
 }
 
 /* Faults 23, 24 and 75; 25 is the same to us. */
-static void test_fault_23_24_75_loss_is_told_at_once(void **state)
+static void test_fault_23_24_75_loss_is_notified_at_once(void **state)
 {
     size_t i;
     size_t k;
@@ -204,7 +204,7 @@ static void test_fault_23_24_75_loss_is_told_at_once(void **state)
     for (i = 0; i < 2 * COUNT_OF(sizes); i++) {
         start(sizes[i / 2], i % 2 == 0);
         for (k = 0; k < COUNT_OF(changes); k++) {
-            told_of(&changes[k]);
+            notified_of(&changes[k]);
             acquire_anew();
         }
         stop();
@@ -221,7 +221,7 @@ static void keep_knows_of(const change *what)
     on(world.set.count, what->act);
     wait_until((result = rlk_keep_alive(&lock)) != RLK_OK); /* pushes take their time */
 
-    if (result != RLK_LOST) /* which is said where a look from an earlier call was answered */
+    if (result != RLK_LOST) /* which is said where the compare of an earlier call was answered */
         assert_result(result, strcmp(what->type, "list") == 0 ? RLK_E_WRONGTYPE : RLK_NOT_OWNER);
     assert_between(support_now_ms() - start_ms, 0, scaled(700)); /* no wait for idleness, either */
     assert_false(rlk_is_held(&lock));
@@ -229,7 +229,7 @@ static void keep_knows_of(const change *what)
     assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
-static void test_fault_23_24_75_keep_knows_at_once(void **state)
+static void test_fault_23_24_75_keep_alive_knows_at_once(void **state)
 {
     size_t i;
     size_t k;
@@ -372,7 +372,7 @@ static const touch touches[] = {
     {"another db", in_another_database}, {"PERSIST, PEXPIRE", take_the_expiry_away},
 };
 
-/* Each is told of and looked into, and after each the interest is there again. */
+/* Each is notified and compared, and after each the server notifies again. */
 static void touched(size_t count, bool auto_renew)
 {
     size_t i;
@@ -425,7 +425,7 @@ static rlk_result do_check(void)
     return rlk_check(&lock);
 }
 
-static void test_fault_77_told_after_changes_of_its_own(void **state)
+static void test_fault_77_notified_after_changes_of_its_own(void **state)
 {
     static rlk_result (*const own[])(void) = {do_renew, do_extend, do_check};
     size_t i;
@@ -438,7 +438,7 @@ static void test_fault_77_told_after_changes_of_its_own(void **state)
         for (n = 0; n < 3; n++)
             assert_result(own[i / COUNT_OF(sizes)](), RLK_OK);
         proxied_calm(&world);
-        loop_quiet(client(), 1); /* of its own changes nobody tells it */
+        loop_quiet(client(), 1); /* of its own changes no push comes */
         on(world.set.count, delete_it);
         assert_event(client(), RLK_EV_LOST, RLK_LOST);
         stop();
@@ -484,13 +484,13 @@ static void test_fault_40_injected_pushes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_fault_23_24_75_loss_is_told_at_once),
-        support_test(test_fault_23_24_75_keep_knows_at_once),
+        support_test(test_fault_23_24_75_loss_is_notified_at_once),
+        support_test(test_fault_23_24_75_keep_alive_knows_at_once),
         support_test(test_fault_23_deleted_before_it_is_watched),
         support_test(test_loss_costs_a_short_lock_nothing),
         support_test(test_loss_of_a_minority_is_none),
         support_test(test_fault_85_touch_loses_nothing),
-        support_test(test_fault_77_told_after_changes_of_its_own),
+        support_test(test_fault_77_notified_after_changes_of_its_own),
         support_test(test_fault_40_injected_pushes),
     };
 

@@ -64,7 +64,8 @@ static void waits_for_the_holder(const char *name, server *redis)
     run = lwip_start(name, redis);
     wait_until(server_calls(redis, "pttl") >= 1);
 
-    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
+    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"),
+                     1); /* a change, which is notified */
     wait_until(server_calls(redis, "pttl") >= 2);
 
     assert_string_equal(server_text(redis, "GET key"), "somebody");
@@ -111,7 +112,7 @@ static void leaves_a_stream_that_went_dead(const char *name, server *redis)
     assert_int_equal(server_integer(redis, "PEXPIRE key %d", ttl_ms), 1);
     wait_until(server_calls(redis, "pttl") >= 2); /* answered: it knows when the TTL is over */
 
-    server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
+    server_pause(redis); /* it asks when the TTL is over, and gets no answer */
     support_sleep_ms(ttl_ms + 3500);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);

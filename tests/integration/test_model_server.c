@@ -75,7 +75,7 @@ static void on_emit(void *context, unsigned slot, const char *bytes, size_t len)
 static void on_killed(void *context, unsigned slot)
 {
     (void)context;
-    peer_of(slot)->slot = MODEL_CLIENTS; /* whoever asked for it closes the other end */
+    peer_of(slot)->slot = MODEL_CLIENTS; /* the side that asked for it closes the other end */
 }
 
 static unsigned on_choose(void *context, unsigned n)
@@ -228,7 +228,7 @@ static void remember(const char *format, ...)
     va_end(arguments);
 }
 
-static void tell_real(const peer *p, const char *bytes, size_t len)
+static void send_real(const peer *p, const char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t n = send(p->fd, bytes, len, MSG_NOSIGNAL);
@@ -258,7 +258,7 @@ static void command(unsigned number, const char *const *words)
         remember(" %.60s", words[i]);
     }
     remember("\n");
-    tell_real(p, text, (size_t)len);
+    send_real(p, text, (size_t)len);
     assert_true(model_input(&model, p->slot, (const uint8_t *)text, (size_t)len));
     p->waits = model.clients[p->slot].blocked;
     compare_all();
@@ -279,7 +279,7 @@ static void connect_peer(unsigned number, bool resp3)
     p->fd = stream_connect(&address);
     assert_true(p->fd >= 0);
     assert_int_equal(fcntl(p->fd, F_SETFL, 0), 0);
-    tell_real(p, "*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n", 24);
+    send_real(p, "*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n", 24);
     fd = (struct pollfd){p->fd, POLLIN, 0};
     assert_int_equal(poll(&fd, 1, PATIENCE), 1);
     assert_true(read(p->fd, reply, sizeof reply) > 1);
@@ -294,7 +294,7 @@ static void connect_peer(unsigned number, bool resp3)
         COMMAND(number, "HELLO", "3");
 }
 
-/* The real server looks for the end of a pause every 100 ms of its clock. */
+/* The real server checks for the end of a pause every 100 ms of its clock. */
 static void advance(int64_t ms)
 {
     unsigned i;
@@ -419,7 +419,7 @@ static void kill_peer(unsigned by, unsigned victim)
     }
 }
 
-/* What changes in another database: clients are told of it by the names of its keys. */
+/* What changes in another database: clients are notified of it by the names of its keys. */
 static void random_elsewhere(unsigned p)
 {
     if (model_is_paused(&model))
@@ -546,7 +546,7 @@ static void test_model_info(void **state)
         const char *line;
         ssize_t n;
 
-        tell_real(p, "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n", 26);
+        send_real(p, "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n", 26);
         assert_int_equal(poll(&fd, 1, PATIENCE), 1);
         n = read(p->fd, p->from_real, ROOM - 1);
         assert_true(n > 0);
@@ -600,7 +600,7 @@ static void test_model_tracking_table_eviction(void **state)
     end();
 }
 
-/* A key that nobody looks at is deleted in the end, and who tracks it hears of it. */
+/* A key that nobody reads is deleted in the end, and its readers are notified. */
 static void test_model_active_expiry(void **state)
 {
     (void)state;
@@ -652,7 +652,7 @@ static void test_model_other_database(void **state)
     COMMAND(0, "GET", "k0");
     COMMAND(1, "SELECT", "1");
     COMMAND(1, "SET", "k0", "y");
-    COMMAND(1, "SET", "k0", "z"); /* told already */
+    COMMAND(1, "SET", "k0", "z"); /* notified already */
     COMMAND(1, "SELECT", "0");
     COMMAND(0, "GET", "k0");
     COMMAND(1, "SELECT", "1");
@@ -665,7 +665,7 @@ static void test_model_other_database(void **state)
     end();
 }
 
-/* A user who must not track: an error, and nothing is told. */
+/* A user who must not track: an error, and no push. */
 static void test_model_tracking_refused(void **state)
 {
     (void)state;
@@ -690,7 +690,7 @@ static void test_model_pause_all(void **state)
     COMMAND(1, "SET", "k0", "x", "PX", "50");
     COMMAND(0, "CLIENT", "PAUSE", "200", "ALL");
     remember("GET waits, too\n");
-    tell_real(&peers[1], "*2\r\n$3\r\nGET\r\n$2\r\nk0\r\n", 22);
+    send_real(&peers[1], "*2\r\n$3\r\nGET\r\n$2\r\nk0\r\n", 22);
     assert_true(
         model_input(&model, peers[1].slot, (const uint8_t *)"*2\r\n$3\r\nGET\r\n$2\r\nk0\r\n", 22));
     assert_true(model.clients[peers[1].slot].blocked);

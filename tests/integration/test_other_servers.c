@@ -543,7 +543,7 @@ static uint32_t silent_connections(void)
 }
 #endif
 
-/* Somebody has the key for ever, and lets go of it while the lock waits. */
+/* Somebody has the key without expiry, and lets go of it while the lock waits. */
 static void assert_acquired_behind_a_holder(void)
 {
     server_text(redis, "SET " KEY " somebody");
@@ -621,8 +621,8 @@ static void test_fault_107_tracking_that_works_is_trusted(void **state)
     close_all();
 }
 
-/* Dragonfly, by its HELLO: TRACKING without NOLOOP, which it would take and then send nothing. Own
- * changes are told too, then, and make no storm. */
+/* Dragonfly, by its HELLO: TRACKING without NOLOOP, which it would take and then send nothing. It
+ * notifies of own changes too, then, and they make no storm. */
 static void test_other_servers_dragonfly(void **state)
 {
     rlk_lock other;

@@ -173,7 +173,8 @@ static void test_fault_45_fork_with_waiting_and_renewing_locks(void **state)
         fork_as(ends[i], i % 2 == 0 ? server_url(redis) : server_tcp_url(redis));
 }
 
-/* A client of its own is a stranger to the parent's: it waits, and is woken, and loses its own. */
+/* A client of its own is a stranger to the parent's: it waits, and is notified, and loses its own.
+ */
 static void test_fault_45_child_waits_for_the_parent(void **state)
 {
     static rlk_posix_client own;

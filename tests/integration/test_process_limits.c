@@ -122,8 +122,8 @@ static void on_pipe(int number)
     pipes++;
 }
 
-/* Fault 48: whoever writes to a stream that the peer has closed is sent SIGPIPE, which would end a
- * program that never heard of it. */
+/* Fault 48: a program that writes to a stream that the peer has closed is sent SIGPIPE, which would
+ * end it where it has no handler. */
 static void test_fault_48_no_sigpipe(void **state)
 {
     struct sigaction action;
@@ -147,7 +147,7 @@ static void test_fault_48_no_sigpipe(void **state)
         else
             assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
         support_sleep_ms(20);
-        /* written without a look at what has come: the end of the stream */
+        /* written without reading what has come: the end of the stream */
         assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
         rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);
         rlk_posix_prepare(&posix, fds, RLK_MAX_FDS, NULL);

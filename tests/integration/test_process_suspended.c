@@ -74,7 +74,7 @@ static bool call_release(void)
     return rlk_release(&busy.renewing) == RLK_LOST && rlk_release(&busy.renewing) == RLK_NOT_HELD;
 }
 
-static bool call_step_down(void)
+static bool call_resign(void)
 {
     return rlk_resign(&busy.renewing) == RLK_LOST;
 }
@@ -109,7 +109,7 @@ static bool call_service(void)
     return false;
 }
 
-/* The same without a look at the descriptors. */
+/* The same without a poll of the descriptors. */
 static bool call_service_blind(void)
 {
     rlk_event event;
@@ -124,7 +124,7 @@ static bool call_service_blind(void)
 
 static const first_call first_calls[] = {
     call_is_held, call_remaining, call_is_held_at,   call_held_ms, call_extend,
-    call_renew,   call_keep,      call_check,        call_release, call_step_down,
+    call_renew,   call_keep,      call_check,        call_release, call_resign,
     call_another, call_service,   call_service_blind};
 
 typedef enum stop_when {
@@ -215,7 +215,7 @@ static void test_fault_43_stopped_in_a_renewal(void **state)
     stopped(STOP_IN_A_RENEWAL);
 }
 
-/* A waiter that is stopped: what it was told meanwhile, it finds when it goes on. */
+/* A waiter that is stopped: what it received meanwhile, it finds when it goes on. */
 static void test_fault_43_stopped_while_it_waits(void **state)
 {
     pid_t pid;
@@ -243,7 +243,7 @@ static void test_fault_43_stopped_while_it_waits(void **state)
     assert_int_equal(server_integer(redis, "DEL held"), 1);
     server_do(redis, "SET held another PX 60000");
     child_continue(pid);
-    wait_until(server_calls(redis, "pttl") >= 2); /* it has looked, and waits for that one */
+    wait_until(server_calls(redis, "pttl") >= 2); /* it has probed, and waits for that one */
 
     assert_string_equal(server_text(redis, "GET held"), "another");
     child_stop(pid);
@@ -286,7 +286,7 @@ static void test_fault_44_suspend_is_found_by_the_first_call(void **state)
     }
 }
 
-/* Those that wait: one with a deadline has missed it; one without goes on, and is woken. */
+/* Those that wait: one with a deadline has missed it; one without goes on, and is notified. */
 static void test_fault_44_suspend_of_waiters(void **state)
 {
     rlk_event event;
@@ -340,7 +340,7 @@ static void test_fault_44_short_suspend_is_made_up_for(void **state)
 /* ---- Fault 54: the loop comes too late ------------------------------------------------------ */
 
 /* Renewals are sent where the library is called: a program that doesn't call it loses its lock, by
- * its own clock, and hears of it before anything else. */
+ * its own clock, and pulls that before anything else. */
 static void test_fault_54_loop_that_comes_too_late(void **state)
 {
     rlk_event event;

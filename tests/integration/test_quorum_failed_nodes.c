@@ -122,8 +122,8 @@ static void test_nodes_spared_while_held(void **state)
 
 /* ---- During an acquire ---- */
 
-/* Struck while the SETs are out, all nodes one after the other: whoever has the lock in the end has
- * it alone, and leaves nothing. */
+/* Struck while the SETs are out, all nodes one after the other: the holder in the end has the lock
+ * alone, and leaves nothing. */
 static void acquire_during_body(const fault *what)
 {
     size_t i;
@@ -139,7 +139,7 @@ static void acquire_during_body(const fault *what)
         assert_result(event.result, RLK_OK);
         if (spare() > 0)
             what->mend(first.servers[i]);
-        loop_quiet(&second.posix, 10); /* hears of what is broken */
+        loop_quiet(&second.posix, 10); /* notices what is broken */
         nodes_connect(&second);
         if (spare() > 0) /* one node without its data is no lock that is free */
             assert_result(rlk_acquire(&b, RLK_TRY), RLK_BUSY);

@@ -40,7 +40,7 @@ static void three_of_five(const outage *way)
     while (!loop_next_event(others(), &event, 2)) {
         loop_serve(client(), 2); /* cleans up */
         if (support_now_ms() > limit_ms)
-            support_fail("%s: the waiter is not woken", way->name);
+            support_fail("%s: the waiter does not acquire", way->name);
     }
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_false(rlk_is_held(&both.lock));

@@ -45,7 +45,7 @@ static void end(void)
     proxied_close(&world);
 }
 
-/* Serves the client until so many nodes have the key. */
+/* Serves the client until `holding` nodes have the key. */
 static void assert_comes_to(size_t holding)
 {
     int64_t limit = support_now_ms() + INT64_C(10000) * support_time_factor();
@@ -168,7 +168,7 @@ static void test_nodes_quorum_not_owner_is_lost(void **state)
         begin();
         hold_all();
         flush(0, QUORUM);
-        assert_true(rlk_is_held(&lock)); /* nobody has told */
+        assert_true(rlk_is_held(&lock)); /* nobody has notified it */
         assert_result(askings[i].ask(), RLK_NOT_OWNER);
         assert_false(rlk_is_held(&lock));
         assert_true(rlk_client_next_event(&world.set.posix.client, &event));
@@ -358,8 +358,7 @@ static void test_nodes_lost_is_undone_everywhere(void **state)
     config.ttl_ms = INT64_C(1000) * support_time_factor();
     begin_with(&config);
     hold_all();
-    assert_int_equal(server_integer(world.set.servers[0], "PERSIST foobar"),
-                     1); /* stays for ever */
+    assert_int_equal(server_integer(world.set.servers[0], "PERSIST foobar"), 1); /* never expires */
     loop_serve(&world.set.posix, config.ttl_ms + 50);
     assert_false(rlk_is_held(&lock));
     assert_event(&world.set.posix, RLK_EV_LOST, RLK_LOST);

@@ -40,8 +40,8 @@ static void test_renewal_unknown_then_renewed(void **state)
         renewed_after_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
-/* Fault 36: the servers renewed meanwhile, and nobody heard of it. */
-static void test_fault_36_renewals_that_nobody_heard_of(void **state)
+/* Fault 36: the servers renewed meanwhile, and no answer arrived. */
+static void test_fault_36_renewals_whose_answers_were_lost(void **state)
 {
     size_t i;
 
@@ -54,7 +54,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_renewal_unknown_then_renewed),
-        support_test(test_fault_36_renewals_that_nobody_heard_of),
+        support_test(test_fault_36_renewals_whose_answers_were_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

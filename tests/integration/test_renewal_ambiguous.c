@@ -88,7 +88,7 @@ static void test_fault_70_renewal_leaves_an_extended_lease(void **state)
 
 /* ---- 68: its reply is lost ---- */
 
-/* Repeated on the next connection, to the same target, and told once. */
+/* Repeated on the next connection, to the same target, and reported once. */
 static void renewal_lost_on_the_way(size_t count, proxy_action action, const server_config *servers)
 {
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);

@@ -168,7 +168,7 @@ static void shortened_body(size_t count, bool kept)
         assert_int_equal(
             server_integer(world.set.servers[i], "PEXPIRE " KEY " %lld", (long long)left_ms), 1);
     if (kept) {
-        /* looks, and renews at the latest at the call after that */
+        /* compares, and renews at the latest at the call after that */
         wait_until(rlk_keep_alive(&lock) == RLK_OK && rlk_remaining_ms(&lock) > scaled(20000) &&
                    proxied_count(&world, "EVALSHA") >= scripts + 2);
 

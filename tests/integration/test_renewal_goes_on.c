@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A lease that is renewed again and again by auto_renew (rule 7): in a loop, by whatever else a
- * program calls, and by servers that forget the script. By rlk_keep_alive: test_renewal_by_keep.c.
+ * program calls, and by servers that forget the script. By rlk_keep_alive:
+ * test_renewal_by_keep_alive.c.
  */
 #include "renewal.h"
 

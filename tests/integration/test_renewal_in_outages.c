@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * A lock whose servers are away until its lease is over (rule 7): it is told that no renewal was
+ * A lock whose servers are away until its lease is over (rule 7): it reports that no renewal was
  * had, and at its own deadline that it is lost, without the network.
  */
 #include "renewal.h"
 
 static const outage *const outages[] = {&outage_stopped, &outage_swallowed, &outage_refused};
 
-/* Is still held, and was told so; and at its own deadline lost, without the network. */
+/* Is still held, and says so; and at its own deadline lost, without the network. */
 static void lost_in_an_outage(const outage *what, size_t count)
 {
     rlk_lock_config config = config_renewing(750);
@@ -55,8 +55,8 @@ static void test_renewal_unknown_then_lost_without_the_network(void **state)
         lost_in_an_outage(outages[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
-/* Fault 36: the servers renew, and nobody hears of it: the key lives, the lease does not. */
-static void test_fault_36_renewals_that_nobody_hears_of(void **state)
+/* Fault 36: the servers renew, and no answer arrives: the key lives, the lease does not. */
+static void test_fault_36_renewals_whose_answers_are_lost(void **state)
 {
     size_t i;
 
@@ -69,7 +69,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_renewal_unknown_then_lost_without_the_network),
-        support_test(test_fault_36_renewals_that_nobody_hears_of),
+        support_test(test_fault_36_renewals_whose_answers_are_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,8 +4,8 @@
  */
 #include "renewal.h"
 
-/* Where pushes come, a change is heard of before the next renewal (test_loss_notified.c): here
- * there are none. */
+/* Where pushes come, a change is known before the next renewal (test_loss_notified.c): here there
+ * are none. */
 static const rlk_posix_options *deaf(void)
 {
     static rlk_posix_options options;

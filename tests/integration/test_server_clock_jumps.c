@@ -163,8 +163,8 @@ static void end(void)
 
 /* ---- Tests ---- */
 
-/* Fault 25: the key is gone at once. Where nobody told of it, that would be found by the next
- * renewal. */
+/* Fault 25: the key is gone at once. Where nobody notified of it, the next renewal would find it.
+ */
 static void jumps_ahead(size_t count)
 {
     int64_t start_ms;
@@ -179,8 +179,8 @@ static void jumps_ahead(size_t count)
 
         do {
             if (!loop_next_event(&holders.posix, &event, scaled(5000)))
-                support_fail("nothing was heard of it");
-        } while (support_renewal_refused(&event)); /* where a minority was told first */
+                support_fail("nothing was reported");
+        } while (support_renewal_refused(&event)); /* where a minority notified first */
         assert_int_equal(event.type, RLK_EV_LOST);
     }
     assert_between(support_now_ms() - start_ms, 0, scaled(3000));
@@ -201,7 +201,7 @@ static void test_fault_25_server_clock_jumps_ahead(void **state)
 }
 
 /* Fault 26: the key would stay for an hour. Renewals go on, for no longer than was asked; the lease
- * ends by our own clock; and whoever waits has the lock when it is released, and not by a TTL. */
+ * ends by our own clock; and the waiter has the lock when it is released, and not by a TTL. */
 static void jumps_back(size_t count, bool released)
 {
     begin(count, 900);
@@ -244,8 +244,8 @@ static void test_fault_26_server_clock_jumps_back(void **state)
     jumps_back(3, false);
 }
 
-/* Fault 26 of one who waits for somebody's TTL: it is over when the server says so, and nothing was
- * asked in vain a thousand times until then. */
+/* Fault 26 of one who waits for somebody's TTL: it is over when the server says so, and until then
+ * it does not ask a thousand times. */
 static void test_fault_26_waiter_and_a_server_clock_that_jumped(void **state)
 {
     int64_t sets;
@@ -263,7 +263,7 @@ static void test_fault_26_waiter_and_a_server_clock_that_jumped(void **state)
     loop_quiet(&waiters.posix, scaled(1000)); /* its time is over, and the key is there yet */
     assert_between(server_calls(holders.servers[0], "set") - sets, 1, 2);
     clock_jump(HOUR_MS);
-    wait_until(server_integer(holders.servers[0], "EXISTS " KEY) == 0); /* which tells */
+    wait_until(server_integer(holders.servers[0], "EXISTS " KEY) == 0); /* which notifies */
 
     assert_event(&waiters.posix, RLK_EV_ACQUIRED, RLK_OK);
     end();

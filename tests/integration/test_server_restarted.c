@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Servers that are restarted, or replaced, under a lock that renews itself and one that waits: with
- * their data, without any; and that a restarted server is told from the one before (rule 5). With
- * older data: test_server_restored.c.
+ * their data, without any; and that a restarted server is not taken for the one before (rule 5).
+ * With older data: test_server_restored.c.
  */
 #include "server_restarted.h"
 
 /* ---- Without data ---- */
 
-/* Fault 20: LOST as soon as the server is back, long before a renewal is due; whoever waits has it.
- */
+/* Fault 20: LOST as soon as the server is back, long before a renewal is due; the waiter has it. */
 static void without_data(size_t count)
 {
     int64_t start_ms;
@@ -19,7 +18,7 @@ static void without_data(size_t count)
     begin_to_wait();
     restart(false);
     start_ms = support_now_ms();
-    assert_true(rlk_is_held(&both.lock)); /* nobody has told */
+    assert_true(rlk_is_held(&both.lock)); /* nobody has notified it */
     assert_event(client(), RLK_EV_LOST, RLK_LOST);
     assert_between(support_now_ms() - start_ms, 0, scaled(1500));
     assert_int_equal(others_event().type, RLK_EV_ACQUIRED);
@@ -42,7 +41,7 @@ static void test_fault_20_restart_without_data_under_renewals(void **state)
         without_data(sizes[i]);
 }
 
-/* The same where it is not told of: by the next renewal. */
+/* The same where nobody notifies of it: by the next renewal. */
 static void test_fault_20_restart_without_data_and_tracking(void **state)
 {
     rlk_posix_options options = proxied_options();

@@ -88,7 +88,7 @@ static void test_loss_by_a_snapshot_of_another_holder(void **state)
 }
 
 /* Fault 74: what was released is back. It blocks us and the others like anybody's, is renewed by
- * nobody, and when its TTL has passed the waiter has it: without being told. */
+ * nobody, and when its TTL has passed the waiter has it: without a notification. */
 static void released_is_back(size_t count)
 {
     int64_t left_ms;

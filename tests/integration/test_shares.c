@@ -89,7 +89,7 @@ static void contend(size_t count)
         if (children[i] == 0)
             want_it_and_exit(i);
     }
-    /* until each has its turn now and then, over at least so many acquisitions */
+    /* until each has its turn now and then, over at least that number of acquisitions */
     wait_until(shared->sum >= 1500 / support_time_factor() &&
                had_least() * 3 * PROCESSES >= shared->sum);
 

@@ -218,7 +218,7 @@ static void assert_victim(rlk_operation operation, ending how)
         assert_key(VICTIM, false); /* the cleaning went on, */
         break;
     }
-    collect(); /* and was told */
+    collect(); /* and was reported */
     assert_int_equal(events_settled, operation == RLK_OP_RELEASE && result == RLK_UNKNOWN);
 }
 

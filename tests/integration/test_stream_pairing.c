@@ -137,7 +137,7 @@ static void inject_idle_body(void)
         assert_poisoned_once(before);
         assert_true(rlk_is_held(&lock));
         assert_result(rlk_check(&lock), RLK_OK);
-        proxied_calm(&world); /* nothing is to be in flight */
+        proxied_calm(&world); /* nothing must be in flight */
     }
     /* all was answered; but by whom, on such a stream? It is fenced each time. */
     assert_int_equal(proxied_count(&world, "CLIENT KILL"), (int)COUNT_OF(bytes) * nodes_count());
@@ -220,8 +220,8 @@ static void test_fault_40_injected_in_flight(void **state)
 
 /* ---- 84: a proxy that retries ---- */
 
-/* Behind the proxy the SET was executed twice, and the client hears the second's nil. BUSY is not
- * the truth then, which no client can know; but it is no false "held", and the next holding is
+/* Behind the proxy the SET was executed twice, and the client receives the second's nil. BUSY is
+ * not the truth then, which no client can know; but it is no false "held", and the next holding is
  * sound. */
 static void retried_set_body(void)
 {
@@ -244,7 +244,7 @@ static void retried_set_body(void)
     release_and_stay_free();
 }
 
-/* The release was executed twice, and the client hears of the second: not owner, and not held. */
+/* The release was executed twice, and the client receives the second reply: not owner, not held. */
 static void retried_release_body(void)
 {
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);

@@ -107,7 +107,7 @@ static void *run_shared(void *argument)
         rlk_result result;
 
         pthread_mutex_lock(&common->mutex);
-        /* whoever comes goes on with what the last one left */
+        /* the next thread goes on with what the last one left */
         result = rlk_is_held(&common->lock) ? rlk_release(&common->lock)
                                             : rlk_acquire(&common->lock, RLK_TRY);
         if (result != RLK_OK)

@@ -100,7 +100,8 @@ static void test_tls_waits_for_the_holder(void **state)
     run = tls_start(redis, "localhost", "ca.crt");
     wait_until(server_calls(redis, "pttl") >= 1);
 
-    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
+    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"),
+                     1); /* a change, which is notified */
     wait_until(server_calls(redis, "pttl") >= 2);
 
     server_integer(redis, "DEL key");
@@ -128,7 +129,7 @@ static void test_tls_connects_again(void **state)
     assert_int_equal(program_wait(run), 0);
 }
 
-/* Whoever is not the server that was meant gets no byte of a command. */
+/* Another server than the one that was meant gets no byte of a command. */
 static void test_tls_refuses_another_name(void **state)
 {
     server *redis = tls_server();

@@ -62,7 +62,8 @@ static void test_uv_waits_and_times_out(void **state)
     run = uv_start(server_tcp_url(redis));
     wait_until(server_calls(redis, "pttl") >= 1);
 
-    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"), 1); /* a change, which is told */
+    assert_int_equal(server_integer(redis, "PEXPIRE key 60000"),
+                     1); /* a change, which is notified */
     wait_until(server_calls(redis, "pttl") >= 2);
 
     server_integer(redis, "DEL key");
@@ -109,7 +110,7 @@ static void test_uv_leaves_a_stream_that_went_dead(void **state)
     assert_int_equal(server_integer(redis, "PEXPIRE key %d", ttl_ms), 1);
     wait_until(server_calls(redis, "pttl") >= 2);
 
-    server_pause(redis); /* it asks when the TTL is over, and waits for the answer in vain */
+    server_pause(redis); /* it asks when the TTL is over, and gets no answer */
     support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
     server_resume(redis);
     wait_until(server_calls(redis, "client|kill") >= 1);

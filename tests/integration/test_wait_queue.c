@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Locks of one client that wait for one key: they stand in a row, cost the server one waiter, hand
- * the lock over without its word, and let others have their turn.
+ * Locks of one client that wait for one key: they form a wait queue, cost the server one waiter,
+ * hand the lock on without its notification, and let others have their turn.
  */
 #include "crowd.h"
 #include "proxied.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define MOST       100
-#define WOKEN_MS   (INT64_C(400) * support_time_factor())
+#define WAKE_UP_MS (INT64_C(400) * support_time_factor())
 #define PATIENT_MS 60000
 
 static server *redis;
@@ -54,7 +54,7 @@ static void end(void)
     rlk_posix_close(&other);
 }
 
-/* Those from the first on wait, in their order; the server has heard of one of them. */
+/* Those from the first on wait, in their order; the server knows of one of them. */
 static void wait_from(size_t first)
 {
     int64_t pttls = server_count(redis).pttls;
@@ -82,7 +82,7 @@ static void assert_acquired(const rlk_lock *expected)
     assert_result(event.result, RLK_OK);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_ptr_equal(event.lock, expected);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
 }
 
 /* ---- Order and cost ---- */
@@ -112,7 +112,7 @@ static crowd_count cost_of(size_t how_many)
     return after;
 }
 
-static void test_tracking_row_costs_one_waiter(void **state)
+static void test_tracking_queue_costs_one_waiter(void **state)
 {
     crowd_count one = cost_of(1);
     crowd_count ten = cost_of(10);
@@ -122,7 +122,7 @@ static void test_tracking_row_costs_one_waiter(void **state)
     assert_int_equal(one.sets, 1 + 3); /* somebody's; START, and a push twice */
     assert_int_equal(one.pttls, 2);    /* behind each nil */
     assert_int_equal(one.scripts, 1);  /* of the handshake */
-    /* nor does the second ask when the first has it: it will hear of the end */
+    /* nor does the second ask when the first has it: it will be notified of the end */
     assert_int_equal(ten.sets, one.sets);
     assert_int_equal(ten.pttls, one.pttls);
     assert_int_equal(ten.scripts, one.scripts);
@@ -131,8 +131,8 @@ static void test_tracking_row_costs_one_waiter(void **state)
     assert_int_equal(hundred.scripts, one.scripts);
 }
 
-/* First come, first served; a hand-over is one release and one attempt, and no push. */
-static void test_tracking_row_is_served_in_order(void **state)
+/* First come, first served; a hand-off is one release and one attempt, and no push. */
+static void test_tracking_queue_is_served_in_order(void **state)
 {
     rlk_posix_options options = {.max_handoffs = 254};
     crowd_count before;
@@ -161,7 +161,7 @@ static void test_tracking_row_is_served_in_order(void **state)
 }
 
 /* A lock that comes back stands at the end. */
-static void test_tracking_row_goes_round(void **state)
+static void test_tracking_queue_order_repeats(void **state)
 {
     rlk_posix_options options = {.max_handoffs = 254};
     size_t i;
@@ -180,8 +180,8 @@ static void test_tracking_row_goes_round(void **state)
     end();
 }
 
-/* One attempt only: it doesn't stand in the row, and asks for itself. */
-static void test_tracking_row_one_attempt_asks_for_itself(void **state)
+/* One attempt only: it isn't in the queue, and asks for itself. */
+static void test_tracking_queue_one_attempt_asks_for_itself(void **state)
 {
     (void)state;
     begin(3, NULL);
@@ -197,7 +197,7 @@ static void test_tracking_row_one_attempt_asks_for_itself(void **state)
 
 /* ---- Yielding ---- */
 
-/* After so many hand-overs in a row it pauses, though nobody else is there. */
+/* After max_handoffs consecutive local hand-offs it pauses, though nobody else is there. */
 static void yields_after(uint32_t max_handoffs, uint32_t expected)
 {
     rlk_posix_options options = {.max_handoffs = max_handoffs};
@@ -223,7 +223,7 @@ static void yields_after(uint32_t max_handoffs, uint32_t expected)
     support_teardown(NULL);
 }
 
-static void test_tracking_row_yields_after_handoffs(void **state)
+static void test_tracking_queue_yields_after_handoffs(void **state)
 {
     (void)state;
     yields_after(1, 1);
@@ -245,7 +245,7 @@ static bool turn_over(const rlk_event *event)
 
 /* Another process waits, and this one, which always comes first, never rests: after `max_handoffs`
  * the other has its turn. */
-static void test_tracking_row_lets_another_process_have_it(void **state)
+static void test_tracking_queue_lets_another_process_have_it(void **state)
 {
     const uint32_t max_handoffs = 4;
     rlk_posix_options options = {.max_handoffs = max_handoffs};
@@ -326,26 +326,26 @@ static void first_goes(ending how)
     support_teardown(NULL);
 }
 
-static void test_tracking_row_first_is_cancelled(void **state)
+static void test_tracking_queue_first_is_cancelled(void **state)
 {
     (void)state;
     first_goes(CANCELLED);
 }
 
-static void test_tracking_row_first_times_out(void **state)
+static void test_tracking_queue_first_times_out(void **state)
 {
     (void)state;
     first_goes(TIMED_OUT);
 }
 
-static void test_tracking_row_first_is_closed(void **state)
+static void test_tracking_queue_first_is_closed(void **state)
 {
     (void)state;
     first_goes(CLOSED);
 }
 
 /* Out of the middle, and the last: the others keep their order. */
-static void test_tracking_row_others_step_out(void **state)
+static void test_tracking_queue_others_step_out(void **state)
 {
     static const size_t left[] = {0, 2, 5, 6, 8};
     rlk_posix_options options = {.max_handoffs = 254};
@@ -375,7 +375,7 @@ static void test_tracking_row_others_step_out(void **state)
 }
 
 /* While its attempt is under way: the next makes one of its own. */
-static void test_tracking_row_first_is_cancelled_while_it_asks(void **state)
+static void test_tracking_queue_first_is_cancelled_while_it_asks(void **state)
 {
     rlk_event event;
 
@@ -416,7 +416,7 @@ static void assert_lost_and_acquired(const rlk_lock *loser, const rlk_lock *next
     }
 }
 
-/* Nobody told the next one of the holder's TTL: the holder's own end does. */
+/* The next one does not know the holder's TTL: the holder's own end notifies it. */
 static void test_fault_78_lease_runs_out(void **state)
 {
     rlk_lock_config config = patient();
@@ -431,15 +431,15 @@ static void test_fault_78_lease_runs_out(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     assert_acquired(&locks[0]);
-    assert_lost_and_acquired(&locks[0], &locks[1], config.ttl_ms + WOKEN_MS);
-    assert_between(support_now_ms() - start, config.ttl_ms * 9 / 10, config.ttl_ms + WOKEN_MS);
+    assert_lost_and_acquired(&locks[0], &locks[1], config.ttl_ms + WAKE_UP_MS);
+    assert_between(support_now_ms() - start, config.ttl_ms * 9 / 10, config.ttl_ms + WAKE_UP_MS);
     assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 0);
     end();
 }
 
-/* The next in the row has never asked the server, and the holder's renewals are its own client's:
- * it hears all the same of what a stranger does. */
-static void test_fault_77_next_in_the_row(void **state)
+/* The next of the queue has never asked the server, and the holder's renewals are its own client's:
+ * it is notified all the same of what a stranger does. */
+static void test_fault_77_next_of_the_queue(void **state)
 {
     int64_t start;
 
@@ -453,8 +453,8 @@ static void test_fault_77_next_in_the_row(void **state)
     loop_quiet(&posix, 100);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_lost_and_acquired(&locks[0], &locks[1], WOKEN_MS);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_lost_and_acquired(&locks[0], &locks[1], WAKE_UP_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
@@ -492,7 +492,7 @@ static void test_fault_78_release_without_a_reply(void **state)
     assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
     assert_result_event(&posix, RLK_OP_RELEASE, RLK_GONE);
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&locks[1]));
     end();
 }
@@ -519,7 +519,7 @@ static void test_fault_78_release_is_unknown(void **state)
     loop_quiet(&posix, 50);
     proxy_release(middle);
     while (!acquired) {
-        assert_true(loop_next_event(&posix, &event, WOKEN_MS));
+        assert_true(loop_next_event(&posix, &event, WAKE_UP_MS));
         acquired = event.type == RLK_EV_ACQUIRED && event.lock == &locks[1];
         if (!acquired) /* that it was deleted after all */
             assert_int_equal(event.type, RLK_EV_SETTLED);
@@ -540,7 +540,7 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
     rlk_posix_options options = {.buckets = buckets, .buckets_len = buckets_len};
     rlk_lock_config config = patient();
     rlk_event event;
-    uint32_t woken = 0;
+    uint32_t notified = 0;
     size_t i;
 
     begin(0, &options);
@@ -559,9 +559,9 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
         assert_true(loop_next_event(&posix, &event, INT64_C(10000) * support_time_factor()));
         assert_ptr_equal(event.lock, &each[which]);
         assert_result(event.result, RLK_OK);
-        woken++;
+        notified++;
     }
-    assert_causes(&posix, {[RLK_CAUSE_START] = KEYS, [RLK_CAUSE_PUSH] = woken});
+    assert_causes(&posix, {[RLK_CAUSE_START] = KEYS, [RLK_CAUSE_PUSH] = notified});
     for (i = 0; i < KEYS; i++)
         (void)rlk_lock_close(&each[i]);
     for (i = 0; i < buckets_len; i++)
@@ -570,7 +570,7 @@ static void many_keys(rlk_lock **buckets, size_t buckets_len)
     support_teardown(NULL);
 }
 
-static void test_tracking_row_many_keys(void **state)
+static void test_tracking_queue_many_keys(void **state)
 {
     static rlk_lock *buckets[512];
 
@@ -583,23 +583,23 @@ static void test_tracking_row_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_tracking_row_costs_one_waiter),
-        support_test(test_tracking_row_is_served_in_order),
-        support_test(test_tracking_row_goes_round),
-        support_test(test_tracking_row_one_attempt_asks_for_itself),
-        support_test(test_tracking_row_yields_after_handoffs),
-        support_test(test_tracking_row_lets_another_process_have_it),
-        support_test(test_tracking_row_first_is_cancelled),
-        support_test(test_tracking_row_first_times_out),
-        support_test(test_tracking_row_first_is_closed),
-        support_test(test_tracking_row_others_step_out),
-        support_test(test_tracking_row_first_is_cancelled_while_it_asks),
+        support_test(test_tracking_queue_costs_one_waiter),
+        support_test(test_tracking_queue_is_served_in_order),
+        support_test(test_tracking_queue_order_repeats),
+        support_test(test_tracking_queue_one_attempt_asks_for_itself),
+        support_test(test_tracking_queue_yields_after_handoffs),
+        support_test(test_tracking_queue_lets_another_process_have_it),
+        support_test(test_tracking_queue_first_is_cancelled),
+        support_test(test_tracking_queue_first_times_out),
+        support_test(test_tracking_queue_first_is_closed),
+        support_test(test_tracking_queue_others_step_out),
+        support_test(test_tracking_queue_first_is_cancelled_while_it_asks),
         support_test(test_fault_78_lease_runs_out),
-        support_test(test_fault_77_next_in_the_row),
+        support_test(test_fault_77_next_of_the_queue),
         support_test(test_fault_78_force_release),
         support_test(test_fault_78_release_without_a_reply),
         support_test(test_fault_78_release_is_unknown),
-        support_test(test_tracking_row_many_keys),
+        support_test(test_tracking_queue_many_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

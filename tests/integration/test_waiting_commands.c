@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#define WAITERS   100
-#define SAFETY_MS 60000
-/* Attempts in vain that pushes cause: eight at once, then a pause from 1 to 64 ms before each. */
+#define WAITERS    100
+#define RECHECK_MS 60000
+/* Spurious wake-ups: eight attempts at once, then a pause from 1 to 64 ms before each. */
 #define RESTRAINT_FREE 8
 #define RESTRAINT_MS   16
 
@@ -91,7 +91,7 @@ static void test_tracking_100_waiters_ask_nothing_without_a_cause(void **state)
     rlk_stats stats;
 
     (void)state;
-    begin(WAITERS, NULL, SAFETY_MS);
+    begin(WAITERS, NULL, RECHECK_MS);
     server_do(redis, "SET foobar somebody PX 600000");
     crowd_wait(&many);
     before = crowd_calls(&many);
@@ -107,9 +107,9 @@ static void test_tracking_100_waiters_ask_nothing_without_a_cause(void **state)
     end();
 }
 
-/* Behind a key without a TTL: each looks again within a safety interval, which is a random time
- * from a fifth of recheck_max_ms to all of it. */
-static void test_tracking_100_waiters_one_round_in_a_safety_interval(void **state)
+/* Behind a key without a TTL: each rechecks within a recheck interval, which is a random time from
+ * a fifth of recheck_max_ms to all of it. */
+static void test_tracking_100_waiters_one_probe_in_a_recheck_interval(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(1000) * support_time_factor();
     rlk_stats stats;
@@ -151,7 +151,7 @@ static void test_tracking_100_waiters_two_commands_for_a_renewal(void **state)
     int64_t i;
 
     (void)state;
-    begin(WAITERS, NULL, SAFETY_MS);
+    begin(WAITERS, NULL, RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     crowd_wait(&many);
     for (i = 1; i <= renewals; i++) {
@@ -175,7 +175,8 @@ static void test_tracking_100_waiters_two_commands_for_a_renewal(void **state)
     end();
 }
 
-/* One after the other, without a pause in between: who is still asking is not told again. */
+/* One after the other, without a pause in between: a waiter that still asks is not notified again.
+ */
 static void test_tracking_100_waiters_quick_renewals(void **state)
 {
     const int64_t renewals = 30;
@@ -184,7 +185,7 @@ static void test_tracking_100_waiters_quick_renewals(void **state)
     int64_t i;
 
     (void)state;
-    begin(WAITERS, NULL, SAFETY_MS);
+    begin(WAITERS, NULL, RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     crowd_wait(&many);
     before = crowd_calls(&many);
@@ -213,7 +214,7 @@ static void test_tracking_100_waiters_have_it_in_turn(void **state)
     crowd_count before;
 
     (void)state;
-    begin(WAITERS, NULL, SAFETY_MS);
+    begin(WAITERS, NULL, RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     crowd_wait(&many);
     before = crowd_calls(&many);
@@ -235,7 +236,7 @@ static void test_tracking_hand_overs_go_on(void **state)
     uint32_t i;
 
     (void)state;
-    begin(waiters, NULL, SAFETY_MS);
+    begin(waiters, NULL, RECHECK_MS);
     server_do(redis, "SET foobar somebody PX 600000");
     crowd_wait(&many);
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
@@ -263,7 +264,7 @@ static void test_tracking_hand_overs_go_on(void **state)
 static void test_tracking_other_keys_wake_nobody(void **state)
 {
     static const char *const keys[] = {"foobar", "foobaz"};
-    rlk_lock_config config = patient(SAFETY_MS);
+    rlk_lock_config config = patient(RECHECK_MS);
     size_t i;
 
     (void)state;
@@ -286,7 +287,7 @@ static void test_tracking_other_keys_wake_nobody(void **state)
 
 /* ---- Storms ---- */
 
-/* What a waiter may do within this time, whatever it is told. */
+/* What a waiter may do within this time, whatever it receives. */
 static int64_t most_attempts(int64_t time_ms)
 {
     /* each after a pause of half of that on average, and one behind it at once */
@@ -314,7 +315,7 @@ static void test_tracking_a_key_that_changes_all_the_time(void **state)
     int64_t touches = 0;
 
     (void)state;
-    begin(waiters, NULL, SAFETY_MS);
+    begin(waiters, NULL, RECHECK_MS);
     server_do(redis, "SET foobar somebody");
     crowd_wait(&many);
     start = support_now_ms();
@@ -345,7 +346,7 @@ static void test_fault_76_table_of_one_key(void **state)
     int64_t i;
 
     (void)state;
-    begin(WAITERS, &one_key, SAFETY_MS);
+    begin(WAITERS, &one_key, RECHECK_MS);
     server_do(redis, "SET foobar somebody PX 600000");
     crowd_wait(&many);
     server_do(redis, "CLIENT TRACKING ON REDIRECT %lld",
@@ -359,7 +360,7 @@ static void test_fault_76_table_of_one_key(void **state)
     crowd_calm(&many);
     after = crowd_calls(&many);
     assert_true(crowd_pushes(&many) > 0);
-    /* two commands for each waiter and time that it was told */
+    /* two commands for each waiter and each notification of it */
     assert_between(after.sets - before.sets, 1, crowd_pushes(&many));
     assert_int_equal(after.pttls - before.pttls, after.sets - before.sets);
     assert_int_equal(after.sets - before.sets, crowd_stats(&many).causes[RLK_CAUSE_PUSH]);
@@ -398,7 +399,7 @@ static void test_fault_76_waiters_for_ten_keys(void **state)
     assert_between(calls.sets, WAITERS, WAITERS * most_attempts(time_ms));
     for (i = 0; i < COUNT_OF(keys); i++)
         assert_int_equal(server_integer(redis, "DEL %s", keys[i]), 1);
-    /* each in turn; who was not told looks again in its safety interval */
+    /* each in turn; a waiter that was not notified rechecks in its recheck interval */
     while (crowd_stats(&many).acquired < WAITERS || many.holding > 0) {
         crowd_serve(&many, 1);
         for (i = 0; i < WAITERS; i++)
@@ -415,7 +416,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_tracking_100_waiters_ask_nothing_without_a_cause),
-        support_test(test_tracking_100_waiters_one_round_in_a_safety_interval),
+        support_test(test_tracking_100_waiters_one_probe_in_a_recheck_interval),
         support_test(test_tracking_100_waiters_two_commands_for_a_renewal),
         support_test(test_tracking_100_waiters_quick_renewals),
         support_test(test_tracking_100_waiters_have_it_in_turn),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Connections that are lost under a lock that waits, on real servers: it asks again on the next
- * connection, has the server notify it again, and is woken as if nothing had been.
+ * connection, has the server notify it again, and wakes up as if nothing had been.
  */
 #include "waiting_lost.h"
 
@@ -71,8 +71,8 @@ static const loss losses[] = {
     {"lost push", lose_a_push},
 };
 
-/* Once more, and then released by whoever has it. */
-static void woken_after(const loss *what, size_t count)
+/* Once more, and then released by the holder. */
+static void notified_after(const loss *what, size_t count)
 {
     int round;
 
@@ -98,13 +98,13 @@ static void woken_after(const loss *what, size_t count)
     stop();
 }
 
-static void test_loss_under_a_waiter_that_is_woken_after_it(void **state)
+static void test_loss_under_a_waiter_that_is_notified_after_it(void **state)
 {
     size_t i;
 
     (void)state;
     for (i = 0; i < COUNT_OF(losses) * COUNT_OF(sizes); i++)
-        woken_after(&losses[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
+        notified_after(&losses[i / COUNT_OF(sizes)], sizes[i % COUNT_OF(sizes)]);
 }
 
 static void restart_without_data(server *redis)
@@ -145,7 +145,7 @@ static void test_loss_under_a_waiter_that_is_free_after_it(void **state)
         free_meanwhile(sizes[i]);
 }
 
-/* ---- In the middle of what is told, and of what is asked ---- */
+/* ---- In the middle of a notification, and of a question ---- */
 
 /* Cut behind each byte of the push. */
 static void test_loss_at_every_byte_of_a_push(void **state)
@@ -251,7 +251,7 @@ static void test_fault_30_cut_in_the_attempt_of_a_waiter(void **state)
     }
 }
 
-/* The question that has the server tell is lost, behind a SET that was answered nil: the key goes
+/* The question that has the server notify is lost, behind a SET that was answered nil: the key goes
  * before it is asked again. */
 static void test_loss_between_nil_and_the_ttl(void **state)
 {
@@ -333,7 +333,7 @@ static void test_loss_again_and_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_loss_under_a_waiter_that_is_woken_after_it),
+        support_test(test_loss_under_a_waiter_that_is_notified_after_it),
         support_test(test_loss_under_a_waiter_that_is_free_after_it),
         support_test(test_loss_at_every_byte_of_a_push),
         support_test(test_fault_32_pushes_byte_by_byte),

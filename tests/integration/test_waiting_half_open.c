@@ -7,8 +7,8 @@
 
 /* ---- Half-open ---- */
 
-/* Fault 81: nothing comes any more, and the holder's TTL is a day: the look after a while goes
- * unanswered, and the next connection knows. */
+/* Fault 81: nothing comes any more, and the holder's TTL is a day: the recheck goes unanswered, and
+ * the next connection knows. */
 static void close_without_a_word(proxy *middle)
 {
     proxy_half_open(middle);
@@ -56,7 +56,7 @@ static void test_fault_81_half_open_waiter(void **state)
 }
 
 /* Fault 36: it goes on hearing us. */
-static void test_fault_36_waiter_that_hears_nothing(void **state)
+static void test_fault_36_waiter_that_receives_nothing(void **state)
 {
     size_t i;
 
@@ -98,7 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_fault_81_half_open_waiter),
-        support_test(test_fault_36_waiter_that_hears_nothing),
+        support_test(test_fault_36_waiter_that_receives_nothing),
         support_test(test_loss_until_the_deadline_of_a_waiter),
     };
 

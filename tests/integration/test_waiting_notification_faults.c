@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Waiting by tracking where what is told gets lost, comes at the wrong moment, or is about
+ * Waiting by tracking where a notification gets lost, comes at the wrong moment, or is about
  * something else (rule 9), by the numbers of docs/correctness.md.
  */
 #include "crowd.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define WOKEN_MS   (INT64_C(400) * support_time_factor())
+#define WAKE_UP_MS (INT64_C(400) * support_time_factor())
 #define PATIENT_MS 60000
 
 static server *redis;
@@ -25,7 +25,7 @@ static void see(void *context, const rlk_trace *trace)
         waiting++;
 }
 
-static rlk_lock_config with_safety(int64_t recheck_max_ms)
+static rlk_lock_config with_recheck(int64_t recheck_max_ms)
 {
     rlk_lock_config config = rlk_lock_config_default();
 
@@ -37,7 +37,7 @@ static rlk_lock_config with_safety(int64_t recheck_max_ms)
 
 static void begin(int64_t recheck_max_ms)
 {
-    rlk_lock_config config = with_safety(recheck_max_ms);
+    rlk_lock_config config = with_recheck(recheck_max_ms);
     rlk_posix_options options = proxied_options();
 
     options.env.trace = see;
@@ -53,7 +53,7 @@ static void end(void)
     rlk_posix_close(&posix);
 }
 
-/* Waits: the first attempt was answered, and the server will tell. */
+/* Waits: the first attempt was answered, and the server will notify. */
 static void start_waiting(void)
 {
     waiting = 0;
@@ -93,11 +93,11 @@ static void assert_acquired_since(int64_t start, int64_t least_ms, int64_t most_
 
 /* ---- 77: own writes consume the server's memory of who reads the key ---- */
 
-/* The holder's own client waits for the key, too: own renewals, extends and checks tell it nothing,
- * and what a stranger does afterwards it still hears of, as the holder does. */
+/* The holder's own client waits for the key, too: own renewals, extends and checks do not notify
+ * it, and what a stranger does afterwards still does, as it does the holder. */
 static void test_fault_77_del_after_own_renewals(void **state)
 {
-    rlk_lock_config config = with_safety(PATIENT_MS);
+    rlk_lock_config config = with_recheck(PATIENT_MS);
     rlk_lock held;
     rlk_event event;
     int64_t start;
@@ -121,20 +121,20 @@ static void test_fault_77_del_after_own_renewals(void **state)
     start = support_now_ms();
     delete_key();
     while (!lost || !acquired) {
-        assert_true(loop_next_event(&posix, &event, WOKEN_MS));
+        assert_true(loop_next_event(&posix, &event, WAKE_UP_MS));
         assert_ptr_equal(event.lock, event.type == RLK_EV_LOST ? &held : &lock);
         assert_result(event.result, event.type == RLK_EV_LOST ? RLK_LOST : RLK_OK);
         lost = lost || event.type == RLK_EV_LOST;
         acquired = acquired || event.type == RLK_EV_ACQUIRED;
     }
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_PUSH] = 1});
     assert_string_equal(server_text(redis, "GET foobar"), token_of(&lock));
     end();
 }
 
-/* The holder alone: it is told, asks once, and says LOST. */
-static void test_fault_77_holder_hears_of_a_del(void **state)
+/* The holder alone: it is notified, asks once, and says LOST. */
+static void test_fault_77_holder_is_notified_of_a_del(void **state)
 {
     crowd_count before;
     int64_t start;
@@ -152,7 +152,7 @@ static void test_fault_77_holder_hears_of_a_del(void **state)
     start = support_now_ms();
     delete_key();
     assert_event(&posix, RLK_EV_LOST, RLK_LOST);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_int_equal(server_count(redis).scripts - before.scripts, 1);
     end();
 }
@@ -169,12 +169,12 @@ static void test_fault_80_released_between_set_and_pttl(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     serve_until(&posix, server_count(redis).sets == 2 && proxy_held(middle, PROXY_TO_SERVER) > 0);
 
-    delete_key(); /* nobody is told: nobody has asked yet */
+    delete_key(); /* nobody is notified: nobody has asked yet */
     loop_quiet(&posix, 50);
     assert_int_equal(attempts(), 1);
     start = support_now_ms();
     proxy_release(middle);
-    assert_acquired_since(start, 0, WOKEN_MS);
+    assert_acquired_since(start, 0, WAKE_UP_MS);
     assert_int_equal(attempts(), 2);
     assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 0);
     assert_int_equal(cause_count(&posix, RLK_CAUSE_RETRY), 0);
@@ -189,7 +189,7 @@ static void test_tracking_push_before_pttl_is_old(void **state)
 
     (void)state;
     begin(recheck_max_ms);
-    start_waiting(); /* from now on the server tells */
+    start_waiting(); /* from now on the server notifies */
     proxy_on(middle, "PTTL", 1, PROXY_HOLD, NULL);
     serve_until(&posix, server_count(redis).sets == 3 && proxy_held(middle, PROXY_TO_SERVER) > 0);
 
@@ -201,14 +201,14 @@ static void test_tracking_push_before_pttl_is_old(void **state)
 
     loop_quiet(&posix, recheck_max_ms / 10);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
-    /* and the PTTL has the server tell again */
+    /* and the PTTL has the server notify again */
     delete_key();
-    assert_acquired_since(support_now_ms(), 0, WOKEN_MS);
+    assert_acquired_since(support_now_ms(), 0, WAKE_UP_MS);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
-/* nil to SET, and an error to the question how long yet: it asks again after retry times. */
+/* nil to SET, and an error to the question for how long: it asks again after retry times. */
 static void test_tracking_error_to_pttl(void **state)
 {
     const int64_t time_ms = 1000;
@@ -225,17 +225,17 @@ static void test_tracking_error_to_pttl(void **state)
     assert_int_equal(attempts(), 1 + cause_count(&posix, RLK_CAUSE_RETRY));
     start = support_now_ms();
     delete_key();
-    assert_acquired_since(start, 0, RLK_RETRY_MAX_MS + WOKEN_MS);
+    assert_acquired_since(start, 0, RLK_RETRY_MAX_MS + WAKE_UP_MS);
     end();
 }
 
 /* ---- 81: half-open, behind a TTL of a day ---- */
 
-/* The safety check gets no answer: the connection is given up, and the next one is told again. */
+/* The recheck gets no answer: the connection is given up, and the next one is notified again. */
 static void half_open_is_noticed(bool meanwhile)
 {
     const int64_t recheck_max_ms = INT64_C(600) * support_time_factor();
-    const int64_t notice_ms = recheck_max_ms + proxied_options().response_timeout_ms + WOKEN_MS;
+    const int64_t notice_ms = recheck_max_ms + proxied_options().response_timeout_ms + WAKE_UP_MS;
     crowd_count before;
     int64_t start;
 
@@ -254,7 +254,7 @@ static void half_open_is_noticed(bool meanwhile)
         assert_int_equal(cause_count(&posix, RLK_CAUSE_RECHECK), 1);
         start = support_now_ms();
         delete_key();
-        assert_acquired_since(start, 0, WOKEN_MS);
+        assert_acquired_since(start, 0, WAKE_UP_MS);
     }
     assert_int_equal(connects(), 2);
     assert_int_equal(proxy_accepted(middle), 2);
@@ -292,7 +292,7 @@ static void test_fault_81_muted_waiter(void **state)
     start = support_now_ms();
     proxy_mute(middle, false);
     proxy_cut(middle, PROXY_FIN);
-    assert_acquired_since(start, 0, WOKEN_MS + proxied_options().response_timeout_ms);
+    assert_acquired_since(start, 0, WAKE_UP_MS + proxied_options().response_timeout_ms);
     end();
 }
 
@@ -309,7 +309,7 @@ static void test_tracking_lost_push(void **state)
     start_waiting();
     start = support_now_ms();
     delete_key();
-    assert_acquired_since(start, recheck_max_ms / 5 - WOKEN_MS / 2, recheck_max_ms + WOKEN_MS);
+    assert_acquired_since(start, recheck_max_ms / 5 - WAKE_UP_MS / 2, recheck_max_ms + WAKE_UP_MS);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = 1});
     end();
 }
@@ -317,7 +317,7 @@ static void test_tracking_lost_push(void **state)
 /* The connection is lost while it waits, and the key goes meanwhile. */
 static void test_tracking_reconnect_wakes(void **state)
 {
-    rlk_lock_config config = with_safety(PATIENT_MS);
+    rlk_lock_config config = with_recheck(PATIENT_MS);
     rlk_lock another;
     rlk_event event;
     int64_t start;
@@ -337,24 +337,24 @@ static void test_tracking_reconnect_wakes(void **state)
     start = support_now_ms();
     proxy_refuse(middle, false);
     assert_true(loop_next_event(&posix, &event, 10000));
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_ptr_equal(event.lock, &lock);
     assert_result(event.result, RLK_OK);
     serve_until(&posix, server_count(redis).pttls == 3); /* behind each nil */
 
-    /* each was looked at once: what was told before counts no more */
+    /* each was probed once: earlier notifications count no more */
     assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2});
-    /* and the other is told again, on the new connection */
+    /* and the other is notified again, on the new connection */
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL another"), 1);
     assert_true(loop_next_event(&posix, &event, 10000));
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_ptr_equal(event.lock, &another);
     assert_causes(&posix, {[RLK_CAUSE_START] = 2, [RLK_CAUSE_RECONNECT] = 2, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
-/* The server is restarted, with what it had or without: whoever waits looks again. */
+/* The server is restarted, with what it had or without: the waiter rechecks. */
 static void restarted(bool keep_data)
 {
     int64_t start;
@@ -372,7 +372,7 @@ static void restarted(bool keep_data)
     } else {
         start = support_now_ms();
     }
-    assert_acquired_since(start, 0, WOKEN_MS);
+    assert_acquired_since(start, 0, WAKE_UP_MS);
     end();
     support_teardown(NULL);
 }
@@ -394,7 +394,7 @@ static void test_tracking_server_restarted_with_data(void **state)
 static void flushed(const char *command)
 {
     static const char *const keys[] = {"k0", "k1", "k2", "k3"};
-    rlk_lock_config config = with_safety(PATIENT_MS);
+    rlk_lock_config config = with_recheck(PATIENT_MS);
     const size_t waiters = 20;
     rlk_stats stats;
     int64_t start;
@@ -409,7 +409,7 @@ static void flushed(const char *command)
     server_do(redis, command);
     crowd_until(&many, many.holding == COUNT_OF(keys));
 
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     crowd_calm(&many);
     assert_int_equal(many.holding, COUNT_OF(keys));
     stats = crowd_stats(&many);
@@ -430,7 +430,7 @@ static void test_tracking_null_push_wakes_all(void **state)
 
 static void test_fault_85_same_key_in_another_database(void **state)
 {
-    rlk_lock_config config = with_safety(PATIENT_MS);
+    rlk_lock_config config = with_recheck(PATIENT_MS);
     const size_t waiters = 10;
     const int64_t changes = 3;
     crowd_count before;
@@ -448,7 +448,7 @@ static void test_fault_85_same_key_in_another_database(void **state)
         server_do(redis, "SET foobar another");
         crowd_calm(&many);
         after = crowd_calls(&many);
-        /* the server knows names only: an attempt of each, in vain */
+        /* the server knows names only: an attempt of each, which fails */
         assert_between(after.sets - before.sets - 1, 0, waiters);
         assert_between(after.pttls - before.pttls, 0, waiters);
     }
@@ -467,7 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_fault_77_del_after_own_renewals),
-        support_test(test_fault_77_holder_hears_of_a_del),
+        support_test(test_fault_77_holder_is_notified_of_a_del),
         support_test(test_fault_80_released_between_set_and_pttl),
         support_test(test_tracking_push_before_pttl_is_old),
         support_test(test_tracking_error_to_pttl),

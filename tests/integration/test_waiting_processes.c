@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROCESSES 100
-#define SAFETY_MS 120000
+#define PROCESSES  100
+#define RECHECK_MS 120000
 
 /* In shared memory. */
 typedef struct tally {
@@ -71,7 +71,7 @@ static void have_it_and_exit(int times)
     rlk_posix_client posix;
     rlk_lock lock;
 
-    config.recheck_max_ms = SAFETY_MS;
+    config.recheck_max_ms = RECHECK_MS;
     if (rlk_posix_open(&posix, server_url(redis), NULL) != RLK_OK ||
         rlk_lock_init(&lock, &posix.client, "foobar", &config) != RLK_OK)
         _exit(100);
@@ -113,7 +113,7 @@ static void wait_for_all(void)
     }
 }
 
-/* START, or YIELD at the end of a turn, and what they were told: nothing else. */
+/* START, or YIELD at the end of a turn, and notifications: nothing else. */
 static void assert_only_pushes(crowd_count before)
 {
     int sum = 0;
@@ -143,7 +143,7 @@ static void test_tracking_processes_have_it_in_turn(void **state)
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
     wait_for_all();
-    /* a pause between two at most: who was told often in vain restrains itself */
+    /* a pause between two at most: after many spurious wake-ups a waiter restrains itself */
     assert_between(support_now_ms() - start, 0, INT64_C(10000) * support_time_factor());
     assert_int_equal(shared->had, count);
     assert_int_equal(shared->causes[RLK_CAUSE_START], count);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Thirty waiters on three nodes (fault 82, rule 10): a round costs others their tries, so it begins
- * only when a quorum of nodes has come free, as far as is known. What the server tells is looked at
- * by a PTTL first.
+ * Thirty waiters on three nodes (fault 82, rule 10): an attempt costs others theirs, so it begins
+ * only when a quorum of nodes has come free, as far as is known. After a notification a PTTL probes
+ * the node first.
  */
 #include "crowd.h"
 
 #include <string.h>
 
-#define NODES     3
-#define WAITERS   30
-#define SAFETY_MS 60000
-#define HELD_MS   600000
-/* Bounded by wake-ups and pauses of at most 250 ms; not by the safety check. */
+#define NODES      3
+#define WAITERS    30
+#define RECHECK_MS 60000
+#define HELD_MS    600000
+/* Bounded by wake-ups and pauses of at most 250 ms; not by the recheck. */
 #define SOON_MS (INT64_C(4000) * support_time_factor())
 
 static nodes set; /* the servers, and the holder's client */
@@ -45,11 +45,11 @@ static void hold_on_all(void)
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     while (nodes_holding(&set, "foobar", NULL) < NODES)
         loop_quiet(&set.posix, 1);
-    /* and the holder has heard it from all: a query is answered behind the SET */
+    /* and the holder has all answers: a query is answered behind the SET */
     assert_result(rlk_query(&held, holders, NODES), RLK_OK);
 }
 
-/* The third has lost it: it is free there, and the holder has heard of that. */
+/* The third has lost it: it is free there, and the holder was notified of that. */
 static void hold_on_two(void)
 {
     hold_on_all();
@@ -85,7 +85,7 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     crowd_count after;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_two();
     before = crowd_calls(&many);
     wait_behind_the_holder();
@@ -102,9 +102,9 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     end();
 }
 
-/* In a safety interval, a random time from a fifth of recheck_max_ms on, each asks each node that
- * is not free how long yet; that is no round. */
-static void test_fault_82_no_round_in_a_safety_interval(void **state)
+/* In a recheck interval, a random time from a fifth of recheck_max_ms on, each asks each node that
+ * is not free for how long; that is no attempt. */
+static void test_fault_82_no_attempt_in_a_recheck_interval(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(1000) * support_time_factor();
     crowd_count before;
@@ -136,7 +136,7 @@ static void test_fault_82_renewals(void **state)
     int64_t i;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_two();
     wait_behind_the_holder();
     for (i = 1; i <= renewals; i++) {
@@ -147,7 +147,7 @@ static void test_fault_82_renewals(void **state)
         crowd_calm(&many);
         after = since(before);
         assert_int_equal(after.sets, 0);
-        assert_between(after.scripts, 2, 2 * NODES);      /* it still looks after the third */
+        assert_between(after.scripts, 2, 2 * NODES);      /* it still compares on the third */
         assert_int_equal(after.pttls, 2 * (WAITERS + 2)); /* two in each that raises */
     }
     assert_int_equal(many.holding, 0);
@@ -161,7 +161,7 @@ static void test_fault_82_released(void **state)
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_two();
     wait_behind_the_holder();
     before = crowd_calls(&many);
@@ -182,14 +182,14 @@ static void test_fault_82_released(void **state)
 /* ---- Held on all ---- */
 
 /* It came free at one: that is no reason for a round. At two it is. */
-static void test_tracking_nodes_wake_at_one_is_no_round(void **state)
+static void test_tracking_nodes_wake_at_one_is_no_attempt(void **state)
 {
     crowd_count before;
     crowd_count after;
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_all();
     wait_behind_the_holder();
     before = crowd_calls(&many);
@@ -219,7 +219,7 @@ static void test_tracking_nodes_changes_at_one(void **state)
     int64_t i;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_all();
     wait_behind_the_holder();
     before = crowd_calls(&many);
@@ -243,7 +243,7 @@ static void test_tracking_nodes_have_it_in_turn(void **state)
     size_t i;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     hold_on_all();
     wait_behind_the_holder();
     assert_result(rlk_release(&held), RLK_OK);
@@ -274,10 +274,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_fault_82_nothing_without_a_cause),
-        support_test(test_fault_82_no_round_in_a_safety_interval),
+        support_test(test_fault_82_no_attempt_in_a_recheck_interval),
         support_test(test_fault_82_renewals),
         support_test(test_fault_82_released),
-        support_test(test_tracking_nodes_wake_at_one_is_no_round),
+        support_test(test_tracking_nodes_wake_at_one_is_no_attempt),
         support_test(test_tracking_nodes_changes_at_one),
         support_test(test_tracking_nodes_have_it_in_turn),
     };

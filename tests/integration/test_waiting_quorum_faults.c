@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A waiter on three nodes, each behind a proxy, where what is told gets lost or comes at the wrong
- * moment (rules 9 and 10): as test_waiting_notification_faults, with nodes that are asked before a
- * round.
+ * A waiter on three nodes, each behind a proxy, where a notification gets lost or comes at the
+ * wrong moment (rules 9 and 10): as test_waiting_notification_faults, with nodes that are asked
+ * before an attempt.
  */
 #include "crowd.h"
 #include "proxied.h"
@@ -48,7 +48,7 @@ static void end(void)
     proxied_close(&world);
 }
 
-/* Every node has been asked how long yet, by the round or behind the pause after it. */
+/* Every node has been asked for how long, by the attempt or behind the pause after it. */
 static void start_waiting(void)
 {
     size_t i;
@@ -73,7 +73,7 @@ static uint32_t causes(rlk_cause cause)
     return cause_count(&world.set.posix, cause);
 }
 
-static void test_tracking_nodes_woken_by_del(void **state)
+static void test_tracking_nodes_wake_on_del(void **state)
 {
     int64_t start;
 
@@ -87,7 +87,7 @@ static void test_tracking_nodes_woken_by_del(void **state)
     end();
 }
 
-static void test_tracking_nodes_woken_by_expiry(void **state)
+static void test_tracking_nodes_wake_on_expiry(void **state)
 {
     const int64_t ttl_ms = INT64_C(1000) * support_time_factor();
     int64_t start;
@@ -117,7 +117,7 @@ static void test_tracking_nodes_null_push(void **state)
     end();
 }
 
-/* The safety check of each node finds it. */
+/* The recheck of each node finds it. */
 static void test_tracking_nodes_lost_pushes(void **state)
 {
     const int64_t recheck_max_ms = INT64_C(1500) * support_time_factor();
@@ -152,7 +152,7 @@ static void test_fault_80_nodes_released_between_set_and_pttl(void **state)
         serve_until(&world.set.posix, server_count(world.set.servers[i]).sets == 2 &&
                                           proxy_held(world.proxies[i], PROXY_TO_SERVER) > 0);
 
-    delete_everywhere(); /* nobody is told: nobody has asked yet */
+    delete_everywhere(); /* nobody is notified: nobody has asked yet */
     start = support_now_ms();
     proxied_release(&world);
     assert_acquired_since(start, 0, SOON_MS);
@@ -179,7 +179,7 @@ static void test_fault_81_nodes_half_open_waiter(void **state)
     end();
 }
 
-/* One node dies while it waits: the others are a quorum, and tell. */
+/* One node dies while it waits: the others are a quorum, and notify. */
 static void test_tracking_nodes_one_is_down(void **state)
 {
     int64_t start;
@@ -219,8 +219,8 @@ static void test_tracking_nodes_one_comes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_tracking_nodes_woken_by_del),
-        support_test(test_tracking_nodes_woken_by_expiry),
+        support_test(test_tracking_nodes_wake_on_del),
+        support_test(test_tracking_nodes_wake_on_expiry),
         support_test(test_tracking_nodes_null_push),
         support_test(test_tracking_nodes_lost_pushes),
         support_test(test_fault_80_nodes_released_between_set_and_pttl),

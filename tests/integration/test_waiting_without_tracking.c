@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the server can't or may not tell of changes, waiters ask again after a random time, and the
- * lock works as before: RESP2 by option, a server or a proxy without HELLO, users who may not
+ * Where the server can't or may not notify of changes, waiters ask again after a random time, and
+ * the lock works as before: RESP2 by option, a server or a proxy without HELLO, users who may not
  * track, no tracking by option.
  */
 #include "crowd.h"
@@ -11,7 +11,7 @@
 
 #define WAITERS 20
 
-/* A setting in which nothing is told. */
+/* A setting in which nothing is notified. */
 typedef struct way {
     const char *name;
     server_config server;
@@ -156,8 +156,8 @@ static void test_tracking_refused_retry_times(void **state)
     end();
 }
 
-/* Locks of one client: only the first of the row asks, and a local release needs no retry. */
-static void test_tracking_refused_row(void **state)
+/* Locks of one client: only the first of the queue asks, and a local release needs no retry. */
+static void test_tracking_refused_in_a_queue(void **state)
 {
     static rlk_lock locks[10];
     static rlk_posix_client posix;
@@ -234,7 +234,7 @@ int main(void)
         support_test(test_tracking_refused_retries),
         support_test(test_tracking_refused_released),
         support_test(test_tracking_refused_retry_times),
-        support_test(test_tracking_refused_row),
+        support_test(test_tracking_refused_in_a_queue),
         support_test(test_tracking_refused_by_a_proxy),
     };
 

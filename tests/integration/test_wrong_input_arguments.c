@@ -404,7 +404,7 @@ static void test_fault_60_keys_of_any_bytes(void **state)
         assert_result(rlk_release(&lock), RLK_OK);
         assert_int_equal(server_integer(redis, "EXISTS %b", key, len), 0);
 
-        /* and the other way round; a text for a terminal has no control bytes */
+        /* and the reverse; a text for a terminal has no control bytes */
         server_do(redis, "SET %b stranger", key, len);
         assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
         error_len = strlen(rlk_lock_error(&lock));

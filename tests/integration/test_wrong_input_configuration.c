@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Wrong input that is refused before anything is sent: its own code, and a text that names it.
- * What only a server or a network can tell is in test_wrong_input_peer.c.
+ * What only a server or a network can show is in test_wrong_input_peer.c.
  */
 #include "nodes.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Wrong input that only the network or the peer can tell: no server there, no such name, not a
+ * Wrong input that only the network or the peer can show: no server there, no such name, not a
  * Redis, one server under two names; and passwords, which no text and no buffer may keep.
  */
 #include "hostile.h"
@@ -472,7 +472,7 @@ static void assert_no_password(const char *password)
     assert_false(has_bytes(&lock, sizeof lock, password));
 }
 
-/* Where URL and options hold it is the caller's memory, so it is looked for in another spelling. */
+/* Where URL and options hold it is the caller's memory, so the test searches another spelling. */
 #define PASSWORD_IN_URL "s%65same"
 #define PASSWORD        "sesame"
 

@@ -59,7 +59,7 @@ WAITING void free_it(server *redis)
     assert_int_equal(server_integer(redis, "DEL " KEY), 1);
 }
 
-/* Waits, and all servers that it asked are to tell it. */
+/* Waits, and all servers that it asked will notify it. */
 WAITING void begin_to_wait(void)
 {
     int asked = proxied_count(&world, "PTTL");
@@ -78,7 +78,7 @@ WAITING void assert_acquired(const char *after)
     rlk_event event;
 
     if (!loop_next_event(client(), &event, scaled(10000)))
-        support_fail("%s: not woken", after);
+        support_fail("%s: not notified", after);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_ptr_equal(event.lock, &waiter);
     assert_between(support_now_ms() - start_ms, 0, scaled(1500));

@@ -180,7 +180,7 @@ static void test_socket_connect_prefers_a_refusal(void **state)
 }
 
 /* The attempt is given up: so are the addresses that were not tried yet. */
-static void test_socket_connect_ends_when_told_to(void **state)
+static void test_socket_connect_ends_when_asked_to(void **state)
 {
     hole nowhere;
     names book;
@@ -303,7 +303,7 @@ int main(void)
         socket_test(test_socket_connect_has_no_time_left),
         socket_test(test_socket_connect_tries_the_second_address),
         socket_test(test_socket_connect_prefers_a_refusal),
-        socket_test(test_socket_connect_ends_when_told_to),
+        socket_test(test_socket_connect_ends_when_asked_to),
         socket_test(test_socket_connect_without_descriptors),
         socket_test(test_socket_connect_without_a_verdict),
         socket_test(test_socket_connect_at_once),

@@ -103,7 +103,7 @@ static void test_socket_raises_no_sigpipe(void **state)
 }
 
 /* Fault 16: what the server says before it hangs up is heard. */
-static void test_socket_hears_the_last_words(void **state)
+static void test_socket_receives_the_last_words(void **state)
 {
     static const char words[] = "-ERR max number of clients reached\r\n";
     peer server;
@@ -125,7 +125,7 @@ static void test_socket_hears_the_last_words(void **state)
 
 /* A stream that the connection gives up: here for a reply to nothing. What comes behind it, more
  * than the window, is not read. */
-static void test_socket_closes_when_told_to(void **state)
+static void test_socket_closes_when_asked_to(void **state)
 {
     char words[1000];
     peer server;
@@ -302,8 +302,8 @@ int main(void)
         socket_test(test_socket_reports_end_of_stream_in_a_reply),
         socket_test(test_socket_reports_a_reset),
         socket_test(test_socket_raises_no_sigpipe),
-        socket_test(test_socket_hears_the_last_words),
-        socket_test(test_socket_closes_when_told_to),
+        socket_test(test_socket_receives_the_last_words),
+        socket_test(test_socket_closes_when_asked_to),
         socket_test(test_socket_closes_after_response_time),
         socket_test(test_socket_reports_a_failed_write),
         socket_test(test_socket_close_needs_no_word),

@@ -38,14 +38,14 @@ static void keep_goes_on(size_t count)
     stop();
 }
 
-static void test_renewal_by_keep_goes_on_for_long(void **state)
+static void test_renewal_by_keep_alive_goes_on_for_long(void **state)
 {
     (void)state;
     keep_goes_on(3);
 }
 
 /* rlk_keep_alive in an outage: OK while the lease lasts, and takes at most the time of one try. */
-static void test_renewal_by_keep_in_an_outage(void **state)
+static void test_renewal_by_keep_alive_in_an_outage(void **state)
 {
     size_t i;
 
@@ -77,7 +77,7 @@ static void test_renewal_by_keep_in_an_outage(void **state)
     }
 }
 
-static void test_renewal_by_keep_ends_at_the_cap(void **state)
+static void test_renewal_by_keep_alive_ends_at_the_cap(void **state)
 {
     rlk_lock_config config = config_renewing(SHORT_TTL_MS);
     rlk_result result = RLK_OK;
@@ -106,9 +106,9 @@ static void test_renewal_by_keep_ends_at_the_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_renewal_by_keep_goes_on_for_long),
-        support_test(test_renewal_by_keep_in_an_outage),
-        support_test(test_renewal_by_keep_ends_at_the_cap),
+        support_test(test_renewal_by_keep_alive_goes_on_for_long),
+        support_test(test_renewal_by_keep_alive_in_an_outage),
+        support_test(test_renewal_by_keep_alive_ends_at_the_cap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who waits is woken at once by whoever frees the key, and by nothing else (rule 9): the cause of
- * each attempt and the commands at the server are counted. The safety check and the retry times are
+ * A waiter wakes up at once when somebody frees the key, and for nothing else (rule 9): the cause
+ * of each attempt and the commands at the server are counted. The recheck and the retry times are
  * far longer than what is allowed for a wake-up.
  */
 #include "crowd.h"
@@ -12,8 +12,8 @@
 #include <signal.h>
 #include <string.h>
 
-#define WOKEN_MS  (INT64_C(400) * support_time_factor())
-#define SAFETY_MS 60000
+#define WAKE_UP_MS (INT64_C(400) * support_time_factor())
+#define RECHECK_MS 60000
 
 static server *redis;
 static rlk_posix_client posix; /* of who waits */
@@ -48,7 +48,7 @@ static void end(void)
     rlk_posix_close(&posix);
 }
 
-/* Waits: the server has executed the first attempt, and will tell. */
+/* Waits: the server has executed the first attempt, and will notify. */
 static void start_waiting(void)
 {
     int64_t asked = server_count(redis).pttls;
@@ -58,10 +58,10 @@ static void start_waiting(void)
 }
 
 /* It is acquired within the time of a wake-up since `start`. */
-static void assert_woken(int64_t start)
+static void assert_wakes(int64_t start)
 {
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -76,27 +76,27 @@ static void assert_pushed(uint32_t times)
 
     serve_until(&posix, server_count(redis).pttls > before.pttls);
 
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     loop_quiet(&posix, 20);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = times});
 }
 
 /* ---- Released ---- */
 
-static void test_tracking_woken_by_a_release(void **state)
+static void test_tracking_wakes_on_a_release(void **state)
 {
     crowd_count before;
     crowd_count after;
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     start_waiting();
     before = server_count(redis);
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     after = server_count(redis);
     assert_int_equal(after.sets - before.sets, 1);
@@ -104,7 +104,7 @@ static void test_tracking_woken_by_a_release(void **state)
     end();
 }
 
-/* The blocking call is woken just so. */
+/* The blocking call wakes up just so. */
 static void *acquire_in_thread(void *result)
 {
     *(rlk_result *)result = rlk_acquire(&lock, RLK_FOREVER);
@@ -119,7 +119,7 @@ static void test_tracking_wakes_a_blocking_call(void **state)
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     asked = server_count(redis).pttls;
     assert_int_equal(pthread_create(&thread, NULL, acquire_in_thread, &result), 0);
@@ -128,18 +128,18 @@ static void test_tracking_wakes_a_blocking_call(void **state)
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_between(support_now_ms() - start, 0, WOKEN_MS);
+    assert_between(support_now_ms() - start, 0, WAKE_UP_MS);
     assert_result(result, RLK_OK);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
-static void woken_by_redis_py(const char *ttl_seconds)
+static void wakes_on_redis_py(const char *ttl_seconds)
 {
     program *python;
     int64_t start;
 
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     python = program_start("/usr/bin/python3", TEST_SOURCE_DIR "/tests/integration/holder.py",
                            server_path(redis), "foobar", ttl_seconds, NULL);
     program_expect(python, "held");
@@ -147,28 +147,28 @@ static void woken_by_redis_py(const char *ttl_seconds)
     program_signal(python, SIGUSR1);
     program_expect(python, "released");
     start = support_now_ms();
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     assert_int_equal(program_wait(python), 0);
     end();
 }
 
-static void test_tracking_woken_by_redis_py(void **state)
+static void test_tracking_wakes_on_redis_py(void **state)
 {
     (void)state;
-    woken_by_redis_py("30");
+    wakes_on_redis_py("30");
 }
 
 /* 79 */
-static void test_fault_79_woken_by_redis_py_without_ttl(void **state)
+static void test_fault_79_wakes_on_redis_py_without_ttl(void **state)
 {
     (void)state;
-    woken_by_redis_py("0");
+    wakes_on_redis_py("0");
 }
 
 /* ---- Freed by hand ---- */
 
-static void test_tracking_woken_by_del(void **state)
+static void test_tracking_wakes_on_del(void **state)
 {
     static const char *const commands[] = {"DEL foobar", "UNLINK foobar", "PEXPIRE foobar 0"};
     size_t i;
@@ -177,40 +177,40 @@ static void test_tracking_woken_by_del(void **state)
     for (i = 0; i < COUNT_OF(commands); i++) {
         int64_t start;
 
-        begin(SAFETY_MS);
+        begin(RECHECK_MS);
         server_do(redis, "SET foobar somebody PX 50000");
         start_waiting();
         start = support_now_ms();
         assert_int_equal(server_integer(redis, commands[i]), 1);
-        assert_woken(start);
+        assert_wakes(start);
         assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
         end();
         support_teardown(NULL);
     }
 }
 
-static void test_tracking_woken_by_rename(void **state)
+static void test_tracking_wakes_on_rename(void **state)
 {
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     server_do(redis, "SET foobar somebody PX 50000");
     start_waiting();
     start = support_now_ms();
     server_do(redis, "RENAME foobar elsewhere");
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
     end();
 }
 
-/* Somebody writes over the holder's token: one attempt in vain; then it goes. */
-static void test_tracking_woken_by_overwrite_and_del(void **state)
+/* Somebody writes over the holder's token: one spurious wake-up; then it goes. */
+static void test_tracking_wakes_on_overwrite_and_del(void **state)
 {
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     start_waiting();
     server_do(redis, "SET foobar somebody PX 50000");
@@ -218,18 +218,18 @@ static void test_tracking_woken_by_overwrite_and_del(void **state)
     assert_string_equal(server_text(redis, "GET foobar"), "somebody");
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
 
-/* In one transaction: whoever wakes up finds it taken. */
+/* In one transaction: a waiter that wakes up finds it taken. */
 static void test_tracking_goes_on_waiting_when_it_is_taken_at_once(void **state)
 {
     int64_t start;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     server_do(redis, "SET foobar somebody PX 50000");
     start_waiting();
     server_do(redis, "MULTI");
@@ -239,7 +239,7 @@ static void test_tracking_goes_on_waiting_when_it_is_taken_at_once(void **state)
     assert_pushed(1);
     start = support_now_ms();
     assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 2});
     end();
 }
@@ -252,7 +252,7 @@ static void assert_expired(int64_t start, int64_t ttl_ms)
     uint32_t expiries;
 
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
-    assert_between(support_now_ms() - start, ttl_ms, ttl_ms + RLK_RETRY_MIN_MS + WOKEN_MS);
+    assert_between(support_now_ms() - start, ttl_ms, ttl_ms + RLK_RETRY_MIN_MS + WAKE_UP_MS);
     pushes = cause_count(&posix, RLK_CAUSE_PUSH);
     expiries = cause_count(&posix, RLK_CAUSE_EXPIRY);
     /* one; and one more where the two clocks round differently */
@@ -263,7 +263,7 @@ static void assert_expired(int64_t start, int64_t ttl_ms)
 
 static rlk_lock_config patient_but_for_expiry(void)
 {
-    rlk_lock_config config = patient(SAFETY_MS);
+    rlk_lock_config config = patient(RECHECK_MS);
 
     config.retry_min_ms = RLK_RETRY_MIN_MS; /* the jitter behind an expiry */
     return config;
@@ -273,12 +273,12 @@ static void begin_expiry(void)
 {
     rlk_lock_config config = patient_but_for_expiry();
 
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
 }
 
-static void test_tracking_woken_by_expiry(void **state)
+static void test_tracking_wakes_on_expiry(void **state)
 {
     int64_t start;
 
@@ -291,7 +291,7 @@ static void test_tracking_woken_by_expiry(void **state)
     end();
 }
 
-/* The server doesn't expire it, so nothing is told: its TTL is known (rule 9: never rely on the
+/* The server doesn't expire it, so nothing is notified: its TTL is known (rule 9: never rely on the
  * push of an expiry). */
 static void test_tracking_expiry_needs_no_push(void **state)
 {
@@ -309,7 +309,7 @@ static void test_tracking_expiry_needs_no_push(void **state)
 }
 
 /* The holder of our own kind dies: as long as its TTL, and no longer. */
-static void test_tracking_woken_when_the_holder_is_gone(void **state)
+static void test_tracking_wakes_when_the_holder_is_gone(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
     int64_t start;
@@ -339,7 +339,7 @@ static void test_tracking_renewals_wake_once(void **state)
     uint32_t i;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     start_waiting();
     for (i = 1; i <= renewals; i++) {
@@ -353,19 +353,19 @@ static void test_tracking_renewals_wake_once(void **state)
     }
     start = support_now_ms();
     assert_result(rlk_release(&held), RLK_OK);
-    assert_woken(start);
+    assert_wakes(start);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = renewals + 1});
     end();
 }
 
-/* What only reads, or asks in vain, wakes nobody. */
+/* What only reads, or asks without success, wakes nobody. */
 static void test_tracking_reads_wake_nobody(void **state)
 {
     rlk_holder holder;
     crowd_count before;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     start_waiting();
     before = server_count(redis);
@@ -385,7 +385,7 @@ static void test_tracking_stops_with_the_waiting(void **state)
     crowd_count before;
 
     (void)state;
-    begin(SAFETY_MS);
+    begin(RECHECK_MS);
     assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_BUSY);
     assert_result(rlk_acquire(&lock, 50), RLK_TIMED_OUT);
@@ -401,7 +401,7 @@ static void test_tracking_stops_with_the_waiting(void **state)
     end();
 }
 
-/* ---- Without a TTL, of another type: the safety check ---- */
+/* ---- Without a TTL, of another type: the recheck ---- */
 
 static void waits_behind(const char *command, const char *value)
 {
@@ -421,7 +421,7 @@ static void waits_behind(const char *command, const char *value)
     waited_ms = support_now_ms() - start;
     loop_quiet(&posix, 20);
     checks = cause_count(&posix, RLK_CAUSE_RECHECK);
-    assert_between(waited_ms, 4 * recheck_max_ms / 5, 4 * recheck_max_ms + 4 * WOKEN_MS);
+    assert_between(waited_ms, 4 * recheck_max_ms / 5, 4 * recheck_max_ms + 4 * WAKE_UP_MS);
     assert_int_equal(server_count(redis).sets - before.sets, checks);
     assert_int_equal(server_count(redis).pttls - before.pttls, checks);
     assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_RECHECK] = checks});
@@ -447,7 +447,7 @@ static void test_fault_19_key_of_another_type_is_waited_for(void **state)
     waits_behind("RPUSH foobar %s", "element");
 }
 
-static void test_tracking_woken_by_del_without_ttl(void **state)
+static void test_tracking_wakes_on_del_without_ttl(void **state)
 {
     static const char *const commands[] = {"SET foobar somebody", "RPUSH foobar element"};
     size_t i;
@@ -456,12 +456,12 @@ static void test_tracking_woken_by_del_without_ttl(void **state)
     for (i = 0; i < COUNT_OF(commands); i++) {
         int64_t start;
 
-        begin(SAFETY_MS);
+        begin(RECHECK_MS);
         (void)server_text(redis, commands[i]);
         start_waiting();
         start = support_now_ms();
         assert_int_equal(server_integer(redis, "DEL foobar"), 1);
-        assert_woken(start);
+        assert_wakes(start);
         assert_causes(&posix, {[RLK_CAUSE_START] = 1, [RLK_CAUSE_PUSH] = 1});
         end();
         support_teardown(NULL);
@@ -471,23 +471,23 @@ static void test_tracking_woken_by_del_without_ttl(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_tracking_woken_by_a_release),
+        support_test(test_tracking_wakes_on_a_release),
         support_test(test_tracking_wakes_a_blocking_call),
-        support_test(test_tracking_woken_by_redis_py),
-        support_test(test_fault_79_woken_by_redis_py_without_ttl),
-        support_test(test_tracking_woken_by_del),
-        support_test(test_tracking_woken_by_rename),
-        support_test(test_tracking_woken_by_overwrite_and_del),
+        support_test(test_tracking_wakes_on_redis_py),
+        support_test(test_fault_79_wakes_on_redis_py_without_ttl),
+        support_test(test_tracking_wakes_on_del),
+        support_test(test_tracking_wakes_on_rename),
+        support_test(test_tracking_wakes_on_overwrite_and_del),
         support_test(test_tracking_goes_on_waiting_when_it_is_taken_at_once),
-        support_test(test_tracking_woken_by_expiry),
+        support_test(test_tracking_wakes_on_expiry),
         support_test(test_tracking_expiry_needs_no_push),
-        support_test(test_tracking_woken_when_the_holder_is_gone),
+        support_test(test_tracking_wakes_when_the_holder_is_gone),
         support_test(test_tracking_renewals_wake_once),
         support_test(test_tracking_reads_wake_nobody),
         support_test(test_tracking_stops_with_the_waiting),
         support_test(test_fault_79_key_without_ttl),
         support_test(test_fault_19_key_of_another_type_is_waited_for),
-        support_test(test_tracking_woken_by_del_without_ttl),
+        support_test(test_tracking_wakes_on_del_without_ttl),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

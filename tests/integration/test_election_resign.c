@@ -42,9 +42,9 @@ static void on_each(void (*body)(void))
     }
 }
 
-/* Steps down in the form under test. */
-static void step_down(rlk_lock *lock, rlk_posix_client *posix, rlk_result expected,
-                      rlk_operation operation)
+/* Resigns in the form under test. */
+static void resign(rlk_lock *lock, rlk_posix_client *posix, rlk_result expected,
+                   rlk_operation operation)
 {
     rlk_result result = started ? rlk_resign_start(lock) : rlk_resign(lock);
 
@@ -57,14 +57,14 @@ static void step_down(rlk_lock *lock, rlk_posix_client *posix, rlk_result expect
 
 static void neither_body(void)
 {
-    step_down(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
+    resign(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
     /* after it has led, too */
     election_lead(&both.anna, A);
-    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
-    step_down(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
+    resign(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
+    resign(&both.anna, A, RLK_NOT_HELD, RLK_OP_RELEASE);
 }
 
-static void test_lead_step_down_of_neither(void **state)
+static void test_resign_of_neither(void **state)
 {
     (void)state;
     on_each(neither_body);
@@ -74,38 +74,38 @@ static void leading_body(void)
 {
     election_lead(&both.anna, A);
     assert_int_equal(election_holding(&both), both.first.count);
-    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
+    resign(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
     assert_int_equal(election_holding(&both), 0);
     election_lead(&both.bert, B);
 }
 
-static void test_lead_step_down_leading(void **state)
+static void test_resign_leading(void **state)
 {
     (void)state;
     on_each(leading_body);
 }
 
-/* It leads, and steps down before it has heard of it. */
-static void leading_unheard_body(void)
+/* It leads, and resigns before it has pulled that. */
+static void leading_unpulled_body(void)
 {
     assert_result(rlk_campaign_start(&both.anna), RLK_PENDING);
     serve_until(A, rlk_is_held(&both.anna));
 
-    step_down(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
+    resign(&both.anna, A, RLK_OK, RLK_OP_RELEASE);
     assert_int_equal(election_holding(&both), 0);
 }
 
-static void test_lead_step_down_leading_unheard(void **state)
+static void test_resign_leading_before_it_is_pulled(void **state)
 {
     (void)state;
-    on_each(leading_unheard_body);
+    on_each(leading_unpulled_body);
 }
 
 static void following_body(void)
 {
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
+    resign(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(election_holding(&both), both.first.count);
     /* and the place that comes free it does not take */
     assert_result(rlk_resign(&both.bert), RLK_OK);
@@ -113,7 +113,7 @@ static void following_body(void)
     assert_int_equal(election_holding(&both), 0);
 }
 
-static void test_lead_step_down_following(void **state)
+static void test_resign_following(void **state)
 {
     (void)state;
     on_each(following_body);
@@ -147,26 +147,26 @@ static void following_in_flight_body(void)
     serve_until(A, election_holding(&both) == 0);
 }
 
-static void test_lead_step_down_with_an_attempt_in_flight(void **state)
+static void test_resign_with_an_attempt_in_flight(void **state)
 {
     (void)state;
     on_each(following_in_flight_body);
 }
 
 /* Behind another lock of the client. */
-static void in_row_body(void)
+static void in_queue_body(void)
 {
     election_lead(&both.bert, B);
     election_follow(&both, &both.anna, A);
     assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
-    step_down(&alba, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
+    resign(&alba, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
 
-    /* the first of the row: the next one follows in its place, and leads */
+    /* the first of the queue: the next one follows in its place, and leads */
     assert_result(rlk_campaign_start(&alba), RLK_PENDING);
     loop_quiet(A, 20);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
+    resign(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(rlk_lock_operation(&alba), RLK_OP_ACQUIRE);
     assert_result(rlk_resign(&both.bert), RLK_OK);
     assert_event(A, RLK_EV_ACQUIRED, RLK_OK);
@@ -174,10 +174,10 @@ static void in_row_body(void)
     election_assert_idle(&both.anna, A);
 }
 
-static void test_lead_step_down_in_the_row(void **state)
+static void test_resign_in_the_queue(void **state)
 {
     (void)state;
-    on_each(in_row_body);
+    on_each(in_queue_body);
 }
 
 /* Within the client, too, from one to the next. */
@@ -196,7 +196,7 @@ static void handed_over_body(void)
     assert_true(rlk_is_held(&alba));
 }
 
-static void test_lead_step_down_hands_over_within_the_client(void **state)
+static void test_resign_hands_over_within_the_client(void **state)
 {
     (void)state;
     on_each(handed_over_body);
@@ -206,11 +206,11 @@ static void lost_body(void)
 {
     election_lead(&both.anna, A);
     election_lose(&both, &both.anna, A);
-    step_down(&both.anna, A, RLK_LOST, RLK_OP_RELEASE); /* and LOST is dropped */
+    resign(&both.anna, A, RLK_LOST, RLK_OP_RELEASE); /* and LOST is dropped */
     assert_int_equal(election_holding(&both), 0);
 }
 
-static void test_lead_step_down_lost(void **state)
+static void test_resign_lost(void **state)
 {
     (void)state;
     on_each(lost_body);
@@ -222,17 +222,17 @@ static void follows_again_body(void)
     election_everywhere(&both, "SET service usurper");
     assert_event(A, RLK_EV_LOST, RLK_LOST);
     assert_int_equal(rlk_lock_operation(&both.anna), RLK_OP_ACQUIRE);
-    step_down(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
+    resign(&both.anna, A, RLK_CANCELLED, RLK_OP_ACQUIRE);
     assert_int_equal(nodes_holding(&both.first, "service", "usurper"), both.first.count);
 }
 
-static void test_lead_step_down_following_again(void **state)
+static void test_resign_following_again(void **state)
 {
     (void)state;
     on_each(follows_again_body);
 }
 
-static void test_lead_step_down_refused(void **state)
+static void test_resign_refused(void **state)
 {
     rlk_holder holders[1];
     rlk_lock closed;
@@ -269,16 +269,16 @@ static void test_lead_step_down_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_lead_step_down_of_neither),
-        support_test(test_lead_step_down_leading),
-        support_test(test_lead_step_down_leading_unheard),
-        support_test(test_lead_step_down_following),
-        support_test(test_lead_step_down_with_an_attempt_in_flight),
-        support_test(test_lead_step_down_in_the_row),
-        support_test(test_lead_step_down_hands_over_within_the_client),
-        support_test(test_lead_step_down_lost),
-        support_test(test_lead_step_down_following_again),
-        support_test(test_lead_step_down_refused),
+        support_test(test_resign_of_neither),
+        support_test(test_resign_leading),
+        support_test(test_resign_leading_before_it_is_pulled),
+        support_test(test_resign_following),
+        support_test(test_resign_with_an_attempt_in_flight),
+        support_test(test_resign_in_the_queue),
+        support_test(test_resign_hands_over_within_the_client),
+        support_test(test_resign_lost),
+        support_test(test_resign_following_again),
+        support_test(test_resign_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
