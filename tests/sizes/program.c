@@ -97,11 +97,12 @@ static rlk_result program_init(void)
     };
     rlk_client_config client_config = {
         .env = {.now_ms = program_now_ms, .random = program_random, .wait = program_wait}};
+    rlk_lock_config lock_config = {
+        .ttl_ms = TTL_MS,
 #ifdef PROGRAM_AUTO_RENEW
-    rlk_lock_config lock_config = {.ttl_ms = TTL_MS, .auto_renew = true};
-#else
-    rlk_lock_config lock_config = {.ttl_ms = TTL_MS};
+        .auto_renew = true,
 #endif
+    };
     rlk_result result;
 
     rlk_ticks_init(&ticks, BOARD_HZ, BOARD_BITS, board_ticks());
