@@ -1542,18 +1542,26 @@ typedef struct rlk_node_lock {
     int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
 } rlk_node_lock;
 
-/* What an acquire knows. Bits are one a node. */
+/* A set of nodes, a bit each. */
+#if RLK_MAX_NODES <= 8
+typedef uint8_t rlk_node_mask;
+#elif RLK_MAX_NODES <= 16
+typedef uint16_t rlk_node_mask;
+#else
+typedef uint32_t rlk_node_mask;
+#endif
+
+/* What an acquire knows. */
 typedef struct rlk_waiter {
-    uint8_t cause;    /* of the attempt under way: an rlk_cause */
     uint8_t spurious; /* spurious wake-ups; fewer as time passes */
     uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
-    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
-    int16_t reported;                     /* reason that the last report gave, or the next gives */
-    uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
-    uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
-    uint32_t overtaken; /* nodes where another lock of the client lets go behind our command */
+    rlk_node_mask busy;      /* nodes where somebody holds it, as far as is known */
+    rlk_node_mask compared;  /* nodes that were compared in this attempt */
+    rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
+    rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
+    uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
+    int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
@@ -1562,16 +1570,23 @@ typedef struct rlk_waiter {
     int64_t report_ms; /* next report that it waits, or RLK_NEVER */
 } rlk_waiter;
 
-/* What is known of a lock that is held. */
+/*
+ * What is known of a lock that is held, or was until it was lost.
+ *
+ * target_ms in 32 bits is safe. It was asked for while the lease lasted, so claim_ms is at most
+ * RLK_TTL_MAX, 24 days, before or after it, and does not move while the lock is not used. valid_ms
+ * decides what is lost, and has all its bits.
+ */
 typedef struct rlk_hold {
-    uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
-    int64_t watch_ms;  /* when the key begins to be watched, or RLK_NEVER */
-    int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
-    int64_t extend_ms; /* begin of the extend or renew under way */
-    int64_t target_ms; /* expiry that it asks for */
-    int64_t claim_ms;  /* expiry asked for last, before drift: none counts beyond it */
-    int64_t limit_ms;  /* the same after drift */
-    int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
+    rlk_node_mask dirty; /* nodes where somebody changed the key */
+    bool watched;        /* the time until the key is watched is over */
+    uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
+    uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */
+    uint32_t horizon_ms; /* ... from when it was asked for on: drift is of this */
+    int64_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    int64_t renew_ms;    /* when the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired */
 } rlk_hold;
 
 /* Fields are private. Must not be moved once initialised. */
@@ -1592,8 +1607,11 @@ struct rlk_lock {
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
     uint8_t error_node;
     uint8_t error_command;
-    int16_t error;   /* last error met */
-    int16_t outcome; /* what the operation comes to once settled */
+    uint8_t cause;            /* of the last attempt: an rlk_cause */
+    rlk_node_mask second_try; /* nodes: the operation under way, if it ends at the first error, has
+                                 one more try there after its stream ends */
+    int16_t error;            /* last error met */
+    int16_t outcome;          /* what the operation comes to once settled */
     int16_t done_result;
     int16_t renewal; /* result of the last one by auto_renew */
     uint32_t token;  /* number of the token in use */
@@ -1606,8 +1624,6 @@ struct rlk_lock {
     uint32_t watch_after_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t report_interval_ms;
-    uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,
-                            has one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -1629,11 +1645,12 @@ struct rlk_lock {
     int64_t deadline_ms; /* of the operation: end of the trying */
     int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
     int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
-    int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
     uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
-    rlk_waiter wait;
-    rlk_hold hold;
+    union {
+        rlk_waiter wait; /* of an acquire, from its begin to its end */
+        rlk_hold hold;   /* of a lock that is held or lost */
+    } as;
     rlk_node_lock nodes[RLK_MAX_NODES];
 };
 
@@ -7686,7 +7703,7 @@ typedef struct rlki_campaign {
 /* What renewals in the background add to a client. Only a lock with auto_renew, and
  * rlk_campaign_start, name it, so that a program without them does not link it. */
 typedef struct rlki_renewal {
-    void (*due)(rlk_lock *lock); /* lock->hold.renew_ms has come */
+    void (*due)(rlk_lock *lock); /* lock->as.hold.renew_ms has come */
     void (*schedule)(rlk_lock *lock, bool anew);
 } rlki_renewal;
 
@@ -7707,9 +7724,9 @@ static inline unsigned rlki_index(const rlk_node_lock *node)
     return RLK_MAX_NODES == 1 ? 0 : node->index;
 }
 
-static inline uint32_t rlki_bit(unsigned node)
+static inline rlk_node_mask rlki_bit(unsigned node)
 {
-    return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
+    return (rlk_node_mask)(RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node);
 }
 
 /* Returns true if a lock that is held renews in the background. */
@@ -7718,9 +7735,10 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
 }
 
-/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. anew:
- * the lease was set anew. If it is much shorter than the TTL (by drift, a cap, the caller's or the
- * server's word), it is not due at once, but when a third of it is over. */
+/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody
+ * wants renewals. anew: the lease was set anew. If it is much shorter than the TTL (by drift, a
+ * cap, the caller's or the server's word), it is not due at once, but when a third of it is over.
+ */
 static inline void rlki_renewal_schedule(rlk_lock *lock, bool anew)
 {
     if (lock->client->renewal != NULL)
@@ -7770,7 +7788,7 @@ enum {
     RLKI_SET,     /* SET key token NX PX ttl */
     RLKI_PROBE,   /* PTTL; a server that tracks what is read notifies of the key from then on */
     RLKI_CONFIRM, /* the script: ours? then raised to the TTL */
-    RLKI_RAISE,   /* ours? then raised to lock->hold.target_ms */
+    RLKI_RAISE,   /* ours? then raised to rlki_lease_target() */
     RLKI_CHECK,   /* ours? raises nothing, and is tracked like PTTL */
     RLKI_RELEASE, /* ours? then deleted */
     RLKI_QUERY,   /* GET and PTTL */
@@ -7806,6 +7824,323 @@ RLKI_API const char *rlki_command_name(unsigned command);
 #endif
 
 #endif
+
+/* ==== src/lock/lease.h ====
+ *
+ * Until when a lock may say that it is held: pure arithmetic of drift, expiry and quorum (rule 2 of
+ * docs/correctness.md). Nothing here asks a clock or sends a command.
+ */
+#ifndef RLKI_LOCK_LEASE_H
+#define RLKI_LOCK_LEASE_H
+
+/* The expiry of a node that does not have our token: before all times. */
+#define RLKI_EXPIRED INT64_MIN
+
+/* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
+#define RLKI_DRIFT_PPM_MAX 500000u
+
+/* Returns by how much the two clocks may differ after horizon_ms, rounded up; at most INT32_MAX. */
+RLKI_API uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms);
+
+/* The same with the drift that a client reckons with. */
+RLKI_API uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
+
+/* Returns how many nodes of n must agree: n/2 + 1. */
+RLKI_API unsigned rlki_quorum(unsigned nodes);
+
+/* Returns the q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q
+ * is still there, if values are expiries. */
+RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
+
+/*
+ * Returns the new expiry of a node whose script began no earlier than t0_ms and said at now_ms that
+ * p_ms remain: t0 + p for certain. The known one stays if it lies within what that answer allows
+ * and was confirmed on the same stream (then it is the same fact, known better).
+ */
+RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms);
+
+/* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
+RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+
+/* Returns the time duration_ms after the client's, without overflow. */
+RLKI_API int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+
+/* ---- One node ---- */
+
+/* Returns until when the lock counts as held on a node: its expiry less drift. */
+RLKI_API int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
+
+/* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
+RLKI_API void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation);
+
+/*
+ * The script says that p_ms remain. No more is believed than was known before or is asked for
+ * (asked_ms; RLKI_EXPIRED of a check, which asks for nothing): a server whose clock went back, or
+ * an extend that was given up, must not lengthen a lease behind the caller's back (rule 8).
+ */
+RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
+                            int64_t t0_ms, int64_t p_ms, uint32_t generation);
+
+/* ---- All nodes of a lock ---- */
+
+/* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
+RLKI_API int64_t rlki_lease_until(const rlk_lock *lock);
+
+/* Begins the lease of a lock that was acquired now: it takes the place of what the acquire knew. */
+RLKI_API void rlki_lease_begin(rlk_lock *lock);
+
+/* Recomputes the lease's deadline from what the nodes confirmed. */
+RLKI_API void rlki_lease_validate(rlk_lock *lock);
+
+/* Returns the expiry that the lock may claim, before drift. */
+RLKI_API int64_t rlki_lease_expiry(const rlk_lock *lock);
+
+/* Sets the expiry that is claimed from now on, whatever the nodes have; horizon_ms: from when it
+ * was asked for on. */
+RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms);
+
+/* Sets, or returns, the expiry that the last extend or renew asks for. */
+RLKI_API void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
+RLKI_API int64_t rlki_lease_target(const rlk_lock *lock);
+
+/* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
+RLKI_API int64_t rlki_lease_watch_at(const rlk_lock *lock);
+
+/* ---- Renewal ---- */
+
+/* Returns when a renewal of the lease as it is now is due: of a fresh one when a third of its TTL
+ * has passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
+RLKI_API int64_t rlki_lease_renew_at(const rlk_lock *lock);
+
+/* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
+ * RLK_NEVER: a renewal gains nothing. */
+RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
+
+/* Returns true if the lease would last longer by a raise to target_ms. */
+RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
+
+#endif
+
+/* ==== src/lock/lease.c ==== */
+
+/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
+#define LEASE_PPM_UNIT 4295u
+
+uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
+{
+    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
+    uint64_t drift = part + 1 + drift_ms;
+
+    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
+}
+
+unsigned rlki_quorum(unsigned nodes)
+{
+    return nodes / 2 + 1;
+}
+
+int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+{
+    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    unsigned i;
+
+    if (RLK_MAX_NODES == 1 || n == 1)
+        return values[0];
+    sorted[0] = values[0];
+    for (i = 1; i < n; i++) {
+        unsigned at = i;
+
+        while (at > 0 && sorted[at - 1] < values[i]) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = values[i];
+    }
+    return sorted[q - 1];
+}
+
+RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
+
+RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, duration_ms);
+}
+
+int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
+                              int64_t p_ms)
+{
+    int64_t earliest = rlki_later(t0_ms, p_ms);
+
+    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
+        return known_ms;
+    return earliest;
+}
+
+uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
+{
+    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
+}
+
+/* ---- One node ---- */
+
+int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
+{
+    if (node->expiry_ms == RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
+}
+
+void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+
+    node->expiry_ms = expiry_ms;
+    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->generation = generation;
+}
+
+/*
+ * What was known stays with its own horizon: the drift that it counts with runs from when it was
+ * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
+ * and that of a long extend may be more than a TTL.
+ */
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
+                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
+{
+    bool same = node->generation == generation;
+    bool checked = asked_ms == RLKI_EXPIRED;
+    int64_t known_ms = rlki_node_until(client, node);
+    uint32_t horizon_ms = node->horizon_ms;
+    int64_t said_ms = rlki_later(t0_ms, p_ms);
+    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
+    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
+    bool stays;
+
+    if (expiry_ms > most_ms)
+        expiry_ms = most_ms;
+    stays = expiry_ms == node->expiry_ms && expiry_ms != said_ms;
+    rlki_node_confirm(node, said_ms < most_ms ? said_ms : most_ms, t0_ms, generation);
+    if (stays && (checked || rlki_node_until(client, node) <= known_ms)) {
+        node->expiry_ms = expiry_ms;
+        node->horizon_ms = horizon_ms;
+    }
+}
+
+/* ---- All nodes of a lock ---- */
+
+int64_t rlki_lease_until(const rlk_lock *lock)
+{
+    const rlk_client *client = lock->client;
+    int64_t until_ms[RLK_MAX_NODES];
+    unsigned i = 0;
+
+    do /* one at least, as in rlki_lease_expiry */
+        until_ms[i] = rlki_node_until(client, &lock->nodes[i]);
+    while (++i < rlki_nodes(client));
+    return rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+}
+
+void rlki_lease_validate(rlk_lock *lock)
+{
+    rlk_hold *hold = &lock->as.hold;
+    int64_t limit_ms = hold->claim_ms - (int64_t)hold->drift_ms;
+
+    hold->valid_ms = rlki_lease_until(lock);
+    if (hold->valid_ms > limit_ms)
+        hold->valid_ms = limit_ms;
+}
+
+int64_t rlki_lease_expiry(const rlk_lock *lock)
+{
+    int64_t expiry_ms[RLK_MAX_NODES];
+    int64_t quorum_ms;
+    unsigned i = 0;
+
+    do /* one at least: compilers that inline rlki_quorum_value warn of none */
+        expiry_ms[i] = lock->nodes[i].expiry_ms;
+    while (++i < rlki_nodes(lock->client));
+    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
+    return quorum_ms < lock->as.hold.claim_ms ? quorum_ms : lock->as.hold.claim_ms;
+}
+
+void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms)
+{
+    lock->as.hold.claim_ms = expiry_ms;
+    lock->as.hold.drift_ms = rlki_client_drift(lock->client, horizon_ms);
+}
+
+void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
+{
+    lock->as.hold.target_ms = (uint32_t)target_ms;
+    lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+}
+
+int64_t rlki_lease_target(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
+}
+
+int64_t rlki_lease_watch_at(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
+}
+
+/* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
+void rlki_lease_begin(rlk_lock *lock)
+{
+    rlk_hold *hold = &lock->as.hold;
+
+    hold->dirty = 0;
+    hold->watched = false;
+    hold->since_ms = lock->client->now_ms;
+    hold->renew_ms = RLK_NEVER;
+    rlki_lease_ask(lock, hold->since_ms);
+    hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
+    hold->drift_ms = 0;
+    rlki_lease_validate(lock);
+}
+
+/* ---- Renewal ---- */
+
+int64_t rlki_lease_renew_at(const rlk_lock *lock)
+{
+    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
+    uint32_t left_ms = lease_ms / 3;
+
+    if (lease_ms - left_ms > lock->ttl_ms / 3)
+        left_ms = lease_ms - lock->ttl_ms / 3;
+    return lock->as.hold.valid_ms - (int64_t)left_ms;
+}
+
+bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
+{
+    /* > 0: a TTL from now, or beyond the expiry of what is held */
+    int64_t horizon_ms = target_ms - lock->client->now_ms;
+
+    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+           lock->as.hold.valid_ms;
+}
+
+int64_t rlki_lease_renew_target(const rlk_lock *lock)
+{
+    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
+    int64_t cap_ms = rlki_later(lock->as.hold.since_ms, lock->max_hold_ms);
+
+    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
+        target_ms = cap_ms;
+        if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
+            return RLK_NEVER;
+    }
+    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+}
 
 /* ==== src/lock/script.h ====
  *
@@ -8138,7 +8473,7 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
         return lock->ttl_ms;
     if (command == RLKI_CHECK)
         return -1;
-    to_ms = lock->hold.target_ms - lock->client->now_ms;
+    to_ms = rlki_lease_target(lock) - lock->client->now_ms;
     return to_ms > 0 ? to_ms : -1;
 }
 
@@ -8477,268 +8812,6 @@ rlk_lock *rlki_ready_take(rlk_client *client)
         client->ready_tail = NULL;
     lock->ready_next = NULL;
     return lock;
-}
-
-/* ==== src/lock/lease.h ====
- *
- * Until when a lock may say that it is held: pure arithmetic of drift, expiry and quorum (rule 2 of
- * docs/correctness.md). Nothing here asks a clock or sends a command.
- */
-#ifndef RLKI_LOCK_LEASE_H
-#define RLKI_LOCK_LEASE_H
-
-/* The expiry of a node that does not have our token: before all times. */
-#define RLKI_EXPIRED INT64_MIN
-
-/* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
-#define RLKI_DRIFT_PPM_MAX 500000u
-
-/* Returns by how much the two clocks may differ after horizon_ms, rounded up; at most INT32_MAX. */
-RLKI_API uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms);
-
-/* The same with the drift that a client reckons with. */
-RLKI_API uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms);
-
-/* Returns how many nodes of n must agree: n/2 + 1. */
-RLKI_API unsigned rlki_quorum(unsigned nodes);
-
-/* Returns the q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q
- * is still there, if values are expiries. */
-RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
-
-/*
- * Returns the new expiry of a node whose script began no earlier than t0_ms and said at now_ms that
- * p_ms remain: t0 + p for certain. The known one stays if it lies within what that answer allows
- * and was confirmed on the same stream (then it is the same fact, known better).
- */
-RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms);
-
-/* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
-
-/* Returns the time duration_ms after the client's, without overflow. */
-RLKI_API int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
-
-/* ---- One node ---- */
-
-/* Returns until when the lock counts as held on a node: its expiry less drift. */
-RLKI_API int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
-
-/* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
-RLKI_API void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation);
-
-/*
- * The script says that p_ms remain. No more is believed than was known before or is asked for
- * (asked_ms; RLKI_EXPIRED of a check, which asks for nothing): a server whose clock went back, or
- * an extend that was given up, must not lengthen a lease behind the caller's back (rule 8).
- */
-RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation);
-
-/* ---- All nodes of a lock ---- */
-
-/* Recomputes the lease's deadline from what the nodes confirmed. */
-RLKI_API void rlki_lease_validate(rlk_lock *lock);
-
-/* Returns the expiry that the lock may claim, before drift. */
-RLKI_API int64_t rlki_lease_expiry(const rlk_lock *lock);
-
-/* Sets the expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
-RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
-
-/* ---- Renewal ---- */
-
-/* Returns when a renewal of the lease as it is now is due: of a fresh one when a third of its TTL
- * has passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
-RLKI_API int64_t rlki_lease_renew_at(const rlk_lock *lock);
-
-/* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
- * RLK_NEVER: a renewal gains nothing. */
-RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
-
-/* Returns true if the lease would last longer by a raise to target_ms. */
-RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
-
-#endif
-
-/* ==== src/lock/lease.c ==== */
-
-/* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
-#define LEASE_PPM_UNIT 4295u
-
-uint32_t rlki_drift(uint32_t horizon_ms, uint32_t drift_ppm, uint32_t drift_ms)
-{
-    uint64_t part = ((uint64_t)horizon_ms * (drift_ppm * LEASE_PPM_UNIT)) >> 32;
-    uint64_t drift = part + 1 + drift_ms;
-
-    return drift > INT32_MAX ? (uint32_t)INT32_MAX : (uint32_t)drift;
-}
-
-unsigned rlki_quorum(unsigned nodes)
-{
-    return nodes / 2 + 1;
-}
-
-int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
-{
-    int64_t sorted[RLK_MAX_NODES]; /* descending */
-    unsigned i;
-
-    if (RLK_MAX_NODES == 1 || n == 1)
-        return values[0];
-    sorted[0] = values[0];
-    for (i = 1; i < n; i++) {
-        unsigned at = i;
-
-        while (at > 0 && sorted[at - 1] < values[i]) {
-            sorted[at] = sorted[at - 1];
-            at--;
-        }
-        sorted[at] = values[i];
-    }
-    return sorted[q - 1];
-}
-
-RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
-{
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
-}
-
-RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
-{
-    return rlki_later(lock->client->now_ms, duration_ms);
-}
-
-int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms)
-{
-    int64_t earliest = rlki_later(t0_ms, p_ms);
-
-    if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
-        return known_ms;
-    return earliest;
-}
-
-uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
-{
-    return rlki_drift(horizon_ms, client->drift_ppm, client->drift_ms);
-}
-
-/* ---- One node ---- */
-
-int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
-{
-    if (node->expiry_ms == RLKI_EXPIRED)
-        return RLKI_EXPIRED;
-    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
-}
-
-void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
-{
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-
-    node->expiry_ms = expiry_ms;
-    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
-    node->generation = generation;
-}
-
-/*
- * What was known stays with its own horizon: the drift that it counts with runs from when it was
- * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
- * and that of a long extend may be more than a TTL.
- */
-void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
-{
-    bool same = node->generation == generation;
-    bool checked = asked_ms == RLKI_EXPIRED;
-    int64_t known_ms = rlki_node_until(client, node);
-    uint32_t horizon_ms = node->horizon_ms;
-    int64_t said_ms = rlki_later(t0_ms, p_ms);
-    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
-    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
-    bool stays;
-
-    if (expiry_ms > most_ms)
-        expiry_ms = most_ms;
-    stays = expiry_ms == node->expiry_ms && expiry_ms != said_ms;
-    rlki_node_confirm(node, said_ms < most_ms ? said_ms : most_ms, t0_ms, generation);
-    if (stays && (checked || rlki_node_until(client, node) <= known_ms)) {
-        node->expiry_ms = expiry_ms;
-        node->horizon_ms = horizon_ms;
-    }
-}
-
-/* ---- All nodes of a lock ---- */
-
-void rlki_lease_validate(rlk_lock *lock)
-{
-    const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
-    unsigned i = 0;
-
-    do /* one at least, as in rlki_lease_expiry */
-        until_ms[i] = rlki_node_until(client, &lock->nodes[i]);
-    while (++i < rlki_nodes(client));
-    lock->hold.valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lock->hold.valid_ms > lock->hold.limit_ms)
-        lock->hold.valid_ms = lock->hold.limit_ms;
-}
-
-int64_t rlki_lease_expiry(const rlk_lock *lock)
-{
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
-    unsigned i = 0;
-
-    do /* one at least: compilers that inline rlki_quorum_value warn of none */
-        expiry_ms[i] = lock->nodes[i].expiry_ms;
-    while (++i < rlki_nodes(lock->client));
-    quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
-    return quorum_ms < lock->hold.claim_ms ? quorum_ms : lock->hold.claim_ms;
-}
-
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
-{
-    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
-
-    lock->hold.claim_ms = expiry_ms;
-    lock->hold.limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
-}
-
-/* ---- Renewal ---- */
-
-int64_t rlki_lease_renew_at(const rlk_lock *lock)
-{
-    uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
-    uint32_t left_ms = lease_ms / 3;
-
-    if (lease_ms - left_ms > lock->ttl_ms / 3)
-        left_ms = lease_ms - lock->ttl_ms / 3;
-    return lock->hold.valid_ms - (int64_t)left_ms;
-}
-
-bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
-{
-    /* > 0: a TTL from now, or beyond the expiry of what is held */
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
-
-    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
-           lock->hold.valid_ms;
-}
-
-int64_t rlki_lease_renew_target(const rlk_lock *lock)
-{
-    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
-    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
-
-    if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
-        target_ms = cap_ms;
-        if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
-            return RLK_NEVER;
-    }
-    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
 }
 
 /* ==== src/lock/trace.h ====
@@ -9320,7 +9393,7 @@ static int64_t node_lock_asked(const rlk_lock *lock, unsigned command, int64_t t
     case RLKI_CONFIRM:
         return rlki_later(t0_ms, lock->ttl_ms);
     case RLKI_RAISE:
-        return lock->hold.target_ms;
+        return rlki_lease_target(lock);
     default:
         return RLKI_EXPIRED;
     }
@@ -9710,7 +9783,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
     } else {
         pulled = RLKI_EVENT_WAITING;
-        event->result = (rlk_result)lock->wait.reported;
+        event->result = (rlk_result)lock->as.wait.reported;
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
@@ -10077,16 +10150,16 @@ void rlki_turn_acquired(rlk_lock *lock)
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
 
-    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->wait.cause == RLK_CAUSE_LOCAL)
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->cause == RLK_CAUSE_LOCAL)
         return;
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
         rlki_turn_contend(lock);
     else if (!contended)
         return;
-    if (contended && lock->wait.cause == RLK_CAUSE_START)
+    if (contended && lock->cause == RLK_CAUSE_START)
         return; /* in its turn */
-    waited_ms = now_ms - lock->wait.began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
+    waited_ms = now_ms - lock->as.wait.began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
@@ -10115,7 +10188,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
 
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
 
@@ -10270,7 +10343,7 @@ const rlk_lock *rlki_queue_holder(const rlk_lock *lock)
     /* one that has not noticed yet that its lease is over is held no longer */
     while (other != NULL &&
            (other->position != RLKI_POSITION_HOLDER || !queue_same_key(lock, other) ||
-            lock->client->now_ms >= other->hold.valid_ms))
+            lock->client->now_ms >= other->as.hold.valid_ms))
         other = other->queue_next;
     return other;
 }
@@ -10292,7 +10365,7 @@ bool rlki_queue_is_watched(const rlk_lock *lock)
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            other->hold.watch_ms != RLK_NEVER)
+            !other->as.hold.watched)
             return false;
     return true;
 }
@@ -10442,7 +10515,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
     static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
 #endif
 
-    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
 }
 
@@ -10454,20 +10527,20 @@ void rlki_recheck_begin(rlk_lock *lock)
 
 static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
 {
-    return (lock->wait.busy & rlki_bit(node)) != 0;
+    return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
-    lock->wait.busy |= rlki_bit(rlki_index(node));
-    lock->wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
-    lock->wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
+    lock->as.wait.busy |= rlki_bit(rlki_index(node));
+    lock->as.wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
 /* Milliseconds until the recheck of a node; negative: it is due. */
 static int32_t recheck_left(const rlk_lock *lock, unsigned node)
 {
-    return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+    return (int32_t)(lock->as.wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
 }
 
 /* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
@@ -10496,7 +10569,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
+    int64_t since_ms = lock->client->now_ms - lock->as.wait.attempt_ms;
 
     if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
@@ -10506,7 +10579,7 @@ static unsigned recheck_earned(const rlk_lock *lock)
 /* What woke the lock last is the server's word. */
 static bool recheck_was_notified(const rlk_lock *lock)
 {
-    return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
+    return lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH;
 }
 
 /* Returns true after too many spurious wake-ups: the next attempt has to wait. An attempt that is
@@ -10514,9 +10587,9 @@ static bool recheck_was_notified(const rlk_lock *lock)
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
     bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
-                    lock->wait.busy != 0 && recheck_was_notified(lock);
+                    lock->as.wait.busy != 0 && recheck_was_notified(lock);
 
-    return lock->wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
+    return lock->as.wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
            recheck_earned(lock) == 0;
 }
 
@@ -10536,17 +10609,17 @@ void rlki_recheck_attempt(rlk_lock *lock)
 {
     unsigned earned = recheck_earned(lock);
 
-    lock->wait.spurious =
-        (uint8_t)(lock->wait.spurious > earned ? lock->wait.spurious - earned : 0);
-    lock->wait.attempt_ms = lock->client->now_ms;
+    lock->as.wait.spurious =
+        (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
+    lock->as.wait.attempt_ms = lock->client->now_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)
 {
     if (!recheck_was_notified(lock))
         return;
-    lock->wait.spurious =
-        (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));
+    lock->as.wait.spurious =
+        (uint8_t)(lock->as.wait.spurious + (lock->as.wait.spurious < RECHECK_SPURIOUS_MAX));
     rlki_turn_crowd(lock);
 }
 
@@ -10564,11 +10637,11 @@ void rlki_recheck_failed(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
+    if (lock->as.wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
         rlki_queue_is_watched(lock) && rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
         RLKI_COUNT(lock->client, silent);
     }
-    lock->wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
+    lock->as.wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
 /* Nothing is under way there that a recheck waits for. */
@@ -10581,7 +10654,7 @@ static bool recheck_is_idle(const rlk_node_lock *node)
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
     return recheck_is_busy(lock, rlki_index(node)) && recheck_is_idle(node) &&
-           lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
+           lock->as.wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
 }
 
 /* True if an attempt may find a quorum of nodes free. */
@@ -10611,7 +10684,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
     if (again)
-        lock->wait.cause = RLK_CAUSE_PUSH;
+        lock->cause = RLK_CAUSE_PUSH;
     else if (!attempting) /* a probe's answer */
         rlki_recheck_missed(lock, node);
     if (pause_ms > 0)
@@ -10620,12 +10693,12 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 
 void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
 
-    lock->wait.busy &= ~bit;
-    if ((lock->wait.overtaken & bit) != 0) {
-        lock->wait.overtaken &= ~bit;
+    lock->as.wait.busy &= (rlk_node_mask)~bit;
+    if ((lock->as.wait.overtaken & bit) != 0) {
+        lock->as.wait.overtaken &= (rlk_node_mask)~bit;
         recheck_local(lock, node);
         return;
     }
@@ -10651,11 +10724,12 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
 
     if (deleted)
-        lock->wait.busy &= ~bit;           /* the first of the queue before took it for another's */
-    else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
+        lock->as.wait.busy &=
+            (rlk_node_mask)~bit; /* the first of the queue before took it for another's */
+    else if ((lock->as.wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
     else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&
              lock->phase != RLKI_PHASE_SETTLE)
@@ -10675,7 +10749,7 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
     if (held)
         lock->flags |= RLKI_LOCK_HOLDER;
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
-    lock->wait.cause = RLK_CAUSE_LOCAL;
+    lock->cause = RLK_CAUSE_LOCAL;
     lock->handoffs = 0;
     rlki_queue_count(lock, before, held);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -10687,9 +10761,9 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
             (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
-            lock->wait.busy |= rlki_bit(i);
-            lock->wait.recheck_at_ms[i] = before->wait.recheck_at_ms[i];
-            lock->wait.recheck_cause[i] = before->wait.recheck_cause[i];
+            lock->as.wait.busy |= rlki_bit(i);
+            lock->as.wait.recheck_at_ms[i] = before->as.wait.recheck_at_ms[i];
+            lock->as.wait.recheck_cause[i] = before->as.wait.recheck_cause[i];
         } else if (recheck_has_to_yield(lock)) {
             rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
         }
@@ -10755,17 +10829,17 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
     bool one = rlki_nodes(lock->client) == 1;
     bool busy = recheck_is_busy(lock, index);
 
-    if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
-        lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    if (lock->as.wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
+        lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
         node->request.tag == RLKI_PROBE)
-        lock->wait.overtaken |= rlki_bit(index);
+        lock->as.wait.overtaken |= rlki_bit(index);
     if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
-    if (busy && cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD)
+    if (busy && cause == RLK_CAUSE_LOCAL && lock->as.wait.recheck_cause[index] == RLK_CAUSE_YIELD)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
         pause_ms = lock->retry_min_ms;
@@ -10786,20 +10860,20 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 
     if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
         (void)rlki_node_lock_abandon(node);
-    lock->wait.cause = lock->wait.recheck_cause[rlki_index(node)];
-    if (lock->wait.cause == RLK_CAUSE_YIELD)
+    lock->cause = lock->as.wait.recheck_cause[rlki_index(node)];
+    if (lock->cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
-    if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
-        lock->wait.spurious -= 2;
+    if (lock->cause == RLK_CAUSE_PUSH && lock->as.wait.spurious == RECHECK_SPURIOUS_MAX) {
+        lock->as.wait.spurious -= 2;
         tries = tries || (rlki_index(node) == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
     }
     if (tries) {
-        lock->wait.busy &= ~rlki_bit(rlki_index(node));
+        lock->as.wait.busy &= (rlk_node_mask)~rlki_bit(rlki_index(node));
         return;
     }
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
-    lock->wait.overtaken &= ~rlki_bit(rlki_index(node));
+    lock->as.wait.overtaken &= (rlk_node_mask)~rlki_bit(rlki_index(node));
     rlki_node_lock_send(node, RLKI_PROBE);
 }
 
@@ -10811,8 +10885,8 @@ static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);
-    else if (now_ms + left_ms < lock->wait.recheck_ms)
-        lock->wait.recheck_ms = now_ms + left_ms;
+    else if (now_ms + left_ms < lock->as.wait.recheck_ms)
+        lock->as.wait.recheck_ms = now_ms + left_ms;
 }
 
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
@@ -10820,7 +10894,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
     rlki_recheck_count count = {0, 0, 0};
     unsigned i;
 
-    lock->wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.recheck_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -10859,7 +10933,7 @@ static void notify_lock(rlk_lock *lock, unsigned node, rlk_cause cause)
     if (lock->position == RLKI_POSITION_FIRST)
         rlki_recheck_notified(lock, node, cause);
     else if (notify_concerns(lock, node, cause))
-        lock->hold.dirty |= rlki_bit(node);
+        lock->as.hold.dirty |= rlki_bit(node);
     rlki_ready(lock);
 }
 
@@ -10878,7 +10952,7 @@ void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause
             rlki_queue_count(lock, own, true);
         /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
         if (own != NULL && own->state == RLKI_CLOSED)
-            lock->wait.overtaken |= rlki_bit(node);
+            lock->as.wait.overtaken |= rlki_bit(node);
         notify_lock(lock, node, cause);
     }
 }
@@ -11004,7 +11078,7 @@ static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
     lock->phase_ms = rlki_from_now(lock, pause_ms);
-    lock->wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.recheck_ms = RLK_NEVER;
 }
 
 /* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
@@ -11026,7 +11100,7 @@ static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
         rlki_recheck_begin(lock);
         return;
     }
-    lock->wait.cause = RLK_CAUSE_YIELD;
+    lock->cause = RLK_CAUSE_YIELD;
     acquire_pause_begin(lock, pause_ms);
 }
 
@@ -11045,7 +11119,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     unsigned i;
 
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->wait.began_ms < (int64_t)lock->node_timeout_ms
+    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     reason.node = 0;
@@ -11060,7 +11134,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     for (i = 0; i < rlki_nodes(lock->client); i++)
         ready += rlki_conn_is_ready(rlki_route(lock, i));
     if (ready >= rlki_needed(lock->client)) {
-        if (asker->wait.busy != 0)
+        if (asker->as.wait.busy != 0)
             reason.result = RLK_BUSY;
         return reason;
     }
@@ -11078,24 +11152,18 @@ static void acquire_reason_changed(rlk_lock *lock)
     int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
     rlk_result why = rlki_acquire_reason(lock).result;
 
-    if (why == lock->wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+    if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
         return; /* or about to be: it is the first connection that is waited for */
-    lock->wait.reported = (int16_t)why;
-    if (soon_ms < lock->wait.report_ms && lock->wait.report_ms != RLK_NEVER)
-        lock->wait.report_ms = soon_ms;
+    lock->as.wait.reported = (int16_t)why;
+    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
+        lock->as.wait.report_ms = soon_ms;
 }
 
 static void acquire_report_waiting(rlk_lock *lock)
 {
-    lock->wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
+    lock->as.wait.reported = (int16_t)rlki_acquire_reason(lock).result;
+    lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);
-}
-
-static void acquire_report_no_more(rlk_lock *lock)
-{
-    lock->wait.report_ms = RLK_NEVER;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Outcome ---- */
@@ -11107,8 +11175,9 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0);
     rlki_recheck_leave(lock);
-    lock->wait.recheck_ms = RLK_NEVER;
-    acquire_report_no_more(lock);
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.report_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
@@ -11169,17 +11238,17 @@ static bool acquire_settle_hopeless(rlk_lock *lock)
 
 static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
 
-    lock->wait.busy &= ~bit;
-    lock->wait.overtaken &= ~bit;
+    lock->as.wait.busy &= (rlk_node_mask)~bit;
+    lock->as.wait.overtaken &= (rlk_node_mask)~bit;
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -11197,8 +11266,8 @@ static void acquire_open(rlk_lock *lock, bool ask)
     }
     if (ask) /* each has the time of an attempt, from when it was asked */
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->wait.gate = 0;
-    lock->wait.gate_ms = RLK_NEVER;
+    lock->as.wait.gate = 0;
+    lock->as.wait.gate_ms = RLK_NEVER;
 }
 
 static bool acquire_can_use(const rlk_conn *conn)
@@ -11215,13 +11284,13 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->wait.recheck_ms = RLK_NEVER;
-    lock->wait.gate = 0;
-    lock->wait.gate_ms = RLK_NEVER;
-    lock->wait.compared = 0;
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.gate = 0;
+    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.compared = 0;
     lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
     RLKI_COUNT(lock->client, attempts);
-    RLKI_COUNT(lock->client, causes[lock->wait.cause]);
+    RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->token++;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
@@ -11238,9 +11307,9 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->wait.gate == 0 && rlki_conn_is_ready(conn)) {
-            lock->wait.gate = (uint8_t)(i + 1);
-            lock->wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
+        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+            lock->as.wait.gate = (uint8_t)(i + 1);
+            lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
@@ -11255,7 +11324,7 @@ static bool acquire_is_observed(const rlk_lock *lock)
 static bool acquire_step_watch(rlk_lock *lock)
 {
     rlki_recheck_count count;
-    bool together = rlki_nodes(lock->client) > 1 && lock->wait.cause != RLK_CAUSE_START;
+    bool together = rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START;
     unsigned gate;
     bool gated;
 
@@ -11266,7 +11335,8 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
     gate = together ? rlki_recheck_gate(lock) : 0;
-    gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
+    gated =
+        together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (acquire_is_observed(lock))
@@ -11290,34 +11360,30 @@ static bool acquire_step_watch(rlk_lock *lock)
 static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
+    rlk_node_mask busy = lock->as.wait.busy;
     unsigned i;
 
-    lock->hold.limit_ms = RLK_NEVER;
-    rlki_lease_validate(lock);
-    if (client->now_ms >= lock->hold.valid_ms)
+    if (client->now_ms >= rlki_lease_until(lock))
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
     lock->lost_cause = RLK_LOST_NOT;
-    lock->since_ms = client->now_ms;
-    lock->hold.claim_ms = RLK_NEVER;
-    lock->hold.target_ms = client->now_ms;
-    if (lock->wait.cause != RLK_CAUSE_LOCAL)
+    if (lock->cause != RLK_CAUSE_LOCAL)
         lock->handoffs = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
-    if (rlki_nodes(client) == 1 && lock->wait.cause == RLK_CAUSE_RECHECK)
+    if (rlki_nodes(client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
+               rlki_lease_until(lock) - client->now_ms);
     rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
-    lock->hold.dirty = 0;
-    lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
+    rlki_lease_begin(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
         if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
-            lock->hold.dirty |= lock->wait.busy & rlki_bit(i);
+            lock->as.hold.dirty |= busy & rlki_bit(i);
         else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
             node->request.tag = RLKI_CHECK; /* late: it only compares */
     }
@@ -11341,7 +11407,7 @@ static void acquire_ask_others(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if ((node->vote == RLKI_VOTE_NONE || node->vote == RLKI_VOTE_SKIPPED) &&
-            rlki_node_lock_is_clean(node) && (lock->wait.busy & rlki_bit(i)) == 0)
+            rlki_node_lock_is_clean(node) && (lock->as.wait.busy & rlki_bit(i)) == 0)
             rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
     }
 }
@@ -11354,7 +11420,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 
     if (tally->no > 0) { /* not for errors alone: somebody else has it */
         lock->flags |= RLKI_LOCK_HOLDER;
-        lock->wait.failures = 0;
+        lock->as.wait.failures = 0;
     }
     if ((lock->flags & RLKI_LOCK_TRY) != 0 || final) {
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
@@ -11367,14 +11433,14 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
         rlki_recheck_failed(lock); /* the next attempt has to wait for a change */
         if (rlki_nodes(lock->client) > 1)
-            lock->wait.cause = RLK_CAUSE_RETRY;
+            lock->cause = RLK_CAUSE_RETRY;
         rlki_recheck_begin(lock);
         return;
     }
-    pause_ms = rlki_lock_pause(lock) << lock->wait.failures;
-    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
-        lock->wait.failures++;
-    lock->wait.cause = RLK_CAUSE_RETRY;
+    pause_ms = rlki_lock_pause(lock) << lock->as.wait.failures;
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->as.wait.failures < ACQUIRE_BACKOFF_MAX)
+        lock->as.wait.failures++;
+    lock->cause = RLK_CAUSE_RETRY;
     lock->flags |= RLKI_LOCK_JITTERED;
     acquire_pause_begin(lock, pause_ms);
 }
@@ -11382,10 +11448,10 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->wait.gate;
+    unsigned gate = lock->as.wait.gate;
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
-    if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->wait.gate_ms))
+    if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
         acquire_open(lock, vote != RLKI_VOTE_NO);
     return vote == RLKI_VOTE_NO;
 }
@@ -11433,7 +11499,7 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    if (lock->client->now_ms >= lock->wait.report_ms)
+    if (lock->client->now_ms >= lock->as.wait.report_ms)
         acquire_report_waiting(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
@@ -11456,7 +11522,7 @@ static bool acquire_step(rlk_lock *lock)
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
-        lock->wait.compared |= rlki_bit(rlki_index(node));
+        lock->as.wait.compared |= rlki_bit(rlki_index(node));
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
@@ -11464,7 +11530,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
-        lock->wait.gate_ms = RLK_NEVER;
+        lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
@@ -11476,7 +11542,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && (lock->wait.compared & rlki_bit(rlki_index(node))) == 0) {
+    if (error == RLK_OK && (lock->as.wait.compared & rlki_bit(rlki_index(node))) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -11553,7 +11619,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
@@ -11565,7 +11631,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
 
 static void acquire_ended(rlk_lock *lock, rlk_result result)
 {
-    acquire_report_no_more(lock);
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (result == RLK_UNKNOWN)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
@@ -11603,20 +11669,20 @@ static bool acquire_take_token(rlk_lock *lock)
 static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     int64_t now_ms = lock->client->now_ms;
-    bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
+    bool fell = lock->state == RLKI_LOST && now_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
-    memset(&lock->wait, 0, sizeof lock->wait);
-    lock->wait.cause = RLK_CAUSE_START;
-    lock->wait.began_ms = now_ms;
-    lock->wait.recheck_ms = RLK_NEVER;
-    lock->wait.gate_ms = RLK_NEVER;
-    lock->wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
-    lock->wait.report_ms = RLK_NEVER;
+    memset(&lock->as.wait, 0, sizeof lock->as.wait);
+    lock->cause = RLK_CAUSE_START;
+    lock->as.wait.began_ms = now_ms;
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    lock->as.wait.report_ms = RLK_NEVER;
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
+        lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
@@ -11743,10 +11809,9 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     if (result == RLK_LOST) /* else the nodes said what it was */
         lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
-    lock->hold.renew_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    rlki_node_locks_undo(lock, rlki_lease_target(lock));
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
@@ -11769,14 +11834,14 @@ static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node))))
-        lock->hold.dirty |= rlki_bit(rlki_index(node));
+        lock->as.hold.dirty |= rlki_bit(rlki_index(node));
 }
 
 static void held_watch_all(rlk_lock *lock)
 {
     unsigned i;
 
-    lock->hold.watch_ms = RLK_NEVER;
+    lock->as.hold.watched = true;
     for (i = 0; i < rlki_nodes(lock->client); i++)
         held_watch(lock, &lock->nodes[i]);
 }
@@ -11785,16 +11850,16 @@ void rlki_held_compare(rlk_lock *lock)
 {
     unsigned i;
 
-    if (lock->client->now_ms >= lock->hold.watch_ms)
+    if (lock->client->now_ms >= rlki_lease_watch_at(lock))
         held_watch_all(lock);
-    for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
+    for (i = 0; lock->as.hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        uint32_t bit = rlki_bit(i);
+        rlk_node_mask bit = rlki_bit(i);
 
-        if ((lock->hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
+        if ((lock->as.hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
             continue; /* behind it; if it compares, its answer will see what was notified before */
         if (rlki_node_lock_is_clean(node))
-            lock->hold.dirty &= ~bit;
+            lock->as.hold.dirty &= (rlk_node_mask)~bit;
         else
             rlki_node_lock_send(node, RLKI_CHECK);
     }
@@ -11820,13 +11885,13 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         lock->lost_cause = report->lost_cause;
     if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->hold.watch_ms == RLK_NEVER)
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->as.hold.watched)
         held_watch(lock, node); /* late, too: the others are watched already */
     if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&
         (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
-        lock->hold.dirty &= ~rlki_bit(rlki_index(node));
+        lock->as.hold.dirty &= (rlk_node_mask)~rlki_bit(rlki_index(node));
 }
 
 /* ==== src/lock/extend.c ====
@@ -11878,10 +11943,8 @@ void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_
      * node. A check leaves a raise alone. It may be a renewal in the background, and a caller who
      * checks without a pause must not keep it from being answered. */
     (void)extend_abandon(lock, raises);
-    if (raises) {
-        lock->hold.target_ms = target_ms;
-        lock->hold.extend_ms = lock->client->now_ms;
-    }
+    if (raises)
+        rlki_lease_ask(lock, target_ms);
     rlki_operation_begin(lock, op, deadline_ms);
 }
 
@@ -11908,9 +11971,9 @@ static void extend_succeed(rlk_lock *lock)
 
     (void)extend_abandon(lock, raises); /* nodes that are late: their expiry stays as it is known */
     if (raises)
-        rlki_lease_claim(lock, lock->hold.target_ms, lock->hold.extend_ms);
+        rlki_lease_claim(lock, rlki_lease_target(lock), lock->as.hold.horizon_ms);
     rlki_lease_validate(lock);
-    if (lock->client->now_ms >= lock->hold.valid_ms)
+    if (lock->client->now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
     else
         rlki_operation_finish(lock, RLK_OK);
@@ -12051,7 +12114,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
     if (!rlki_lease_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6), and a renewal under way is not wanted any more */
         lock->op = NULL;
-        rlki_lease_claim(lock, target_ms, now_ms);
+        rlki_lease_claim(lock, target_ms, (uint32_t)ttl_ms);
         rlki_lease_validate(lock);
         rlki_renewal_schedule(lock, true);
         return RLK_OK;
@@ -12568,7 +12631,6 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
     rlki_operation_begin(
@@ -12578,7 +12640,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    rlki_node_locks_undo(lock, rlki_lease_target(lock));
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -12857,13 +12919,13 @@ static void machine_arm(rlk_lock *lock)
         deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
     }
     if (lock->state == RLKI_HELD) {
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
+        deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.report_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.recheck_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }
     if (deadline_ms == RLK_NEVER)
         rlki_timers_cancel(&lock->timer);
@@ -12889,14 +12951,14 @@ static bool machine_step_operation(rlk_lock *lock)
 /* What the nodes say of a lease counts outside of an operation too. */
 static void machine_step_lease(rlk_lock *lock)
 {
-    int64_t before_ms = lock->hold.valid_ms;
+    int64_t before_ms = lock->as.hold.valid_ms;
 
     rlki_held_compare(lock);
     rlki_lease_validate(lock);
-    if (lock->client->now_ms >= lock->hold.valid_ms) {
+    if (lock->client->now_ms >= lock->as.hold.valid_ms) {
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
         (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
-    } else if (lock->hold.valid_ms < before_ms && lock->op == NULL) {
+    } else if (lock->as.hold.valid_ms < before_ms && lock->op == NULL) {
         rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
     }
 }
@@ -12982,11 +13044,11 @@ void rlki_machine_tick(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
 
-    if (lock->state == RLKI_HELD && now_ms >= lock->hold.valid_ms)
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
     if (now_ms >= lock->retry_ms)
         machine_retry(lock);
-    if (lock->state == RLKI_HELD && now_ms >= lock->hold.renew_ms)
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
         lock->client->renewal->due(lock);
     machine_step(lock);
 }
@@ -13091,7 +13153,7 @@ void rlki_machine_changed(rlk_lock *lock, unsigned index)
         return;
     again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, index);
     if (!ready)
-        lock->second_try &= ~rlki_bit(index);
+        lock->second_try &= (rlk_node_mask)~rlki_bit(index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, index, RLKI_NO_COMMAND, rlk_conn_result(conn));
     if (lock->op->changed != NULL) {
@@ -13120,7 +13182,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argum
         return RLK_E_STATE;
     /* else who never pauses would starve it */
     if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
-        lock->client->now_ms >= lock->hold.renew_ms) {
+        lock->client->now_ms >= lock->as.hold.renew_ms) {
         lock->client->renewal->due(lock);
         rlki_machine_run(lock);
     }
@@ -13820,7 +13882,7 @@ static bool blocking_report(rlk_lock *lock)
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
-                     client->now_ms - lock->wait.began_ms);
+                     client->now_ms - lock->as.wait.began_ms);
     return lock->client == client;
 }
 
@@ -14093,12 +14155,13 @@ RLKI_API void rlki_renewal_begin(rlk_client *client);
 static void renewal_schedule(rlk_lock *lock, bool anew)
 {
     int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->hold.valid_ms - now_ms;
-    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+    int64_t left_ms = lock->as.hold.valid_ms - now_ms;
 
-    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
-    if (anew && lock->hold.renew_ms <= now_ms)
-        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+    if (lock->state != RLKI_HELD)
+        return;
+    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    if (anew && lock->as.hold.renew_ms <= now_ms)
+        lock->as.hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
 }
 
 static void renewal_ended(rlk_lock *lock, rlk_result result)
@@ -14115,11 +14178,11 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
         int64_t now_ms = lock->client->now_ms;
-        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        int64_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
         uint32_t pause_ms = rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);
-        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+        lock->as.hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
     } else {
         RLKI_COUNT(lock->client, renew_refused);
     }
@@ -14136,7 +14199,7 @@ static void renewal_due(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t target_ms;
 
-    lock->hold.renew_ms = RLK_NEVER;
+    lock->as.hold.renew_ms = RLK_NEVER;
     if (lock->op != NULL)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
@@ -14144,7 +14207,7 @@ static void renewal_due(rlk_lock *lock)
         renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
         return;
     }
-    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_lease_claim(lock, target_ms, (uint32_t)(target_ms - now_ms));
     rlki_extend_begin(lock, &renewal_operation, target_ms,
                       rlki_from_now(lock, lock->node_timeout_ms));
 }
@@ -14194,7 +14257,7 @@ static void election_follow_again(rlk_lock *lock)
 
 static void election_ask(rlk_lock *lock)
 {
-    uint32_t ask = lock->wait.busy & ~lock->wait.read;
+    rlk_node_mask ask = lock->as.wait.busy & ~lock->as.wait.read;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -14203,7 +14266,7 @@ static void election_ask(rlk_lock *lock)
         if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
             !rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        lock->wait.read |= rlki_bit(i);
+        lock->as.wait.read |= rlki_bit(i);
         rlki_node_lock_send(node, RLKI_QUERY);
     }
 }
@@ -14232,17 +14295,17 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
 /* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
     rlk_holder *holder = &lock->holders[rlki_index(node)];
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0 &&
+    else if (report->kind == RLKI_REPORT_HELD && (lock->as.wait.busy & bit) == 0 &&
              node->request.tag !=
                  RLKI_PROBE) /* which follows a nil, and says whether it is there */
         holder->result = RLK_PENDING;
     if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
-        lock->wait.read &= ~bit;
+        lock->as.wait.read &= (rlk_node_mask)~bit;
 }
 
 rlk_result rlk_campaign_start(rlk_lock *lock)
@@ -14332,7 +14395,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     own = rlki_queue_holder(lock);
     if (own != NULL)
         len = rlk_lock_token(own, token, sizeof token);
-    if (own != NULL && (holder == NULL || holder->answered_ms < own->since_ms)) {
+    if (own != NULL && (holder == NULL || holder->answered_ms < own->as.hold.since_ms)) {
         until_ms = rlk_valid_until_ms(own);
     } else if (holder != NULL) { /* said since */
         if (memcmp(token, holder->token, sizeof token) != 0)
@@ -14345,7 +14408,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
         return RLK_NOT_HELD;
     }
     if (own != NULL)
-        leader->since_ms = own->since_ms;
+        leader->since_ms = own->as.hold.since_ms;
     else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
         leader->since_ms = lock->client->now_ms;
     memcpy(leader->token, token, sizeof token);
@@ -14598,7 +14661,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
 
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,
@@ -14980,8 +15043,6 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->retry_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    lock->hold.renew_ms = RLK_NEVER;
-    lock->hold.watch_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;
@@ -15062,7 +15123,7 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->hold.valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client) ? lock->as.hold.valid_ms : RLKI_EXPIRED;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -15097,7 +15158,7 @@ bool rlk_is_held(const rlk_lock *lock)
 
 int64_t rlk_held_ms(const rlk_lock *lock)
 {
-    return rlk_is_held(lock) ? lock_now(lock) - lock->since_ms : 0;
+    return rlk_is_held(lock) ? lock_now(lock) - lock->as.hold.since_ms : 0;
 }
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)
@@ -15184,8 +15245,8 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->hold.valid_ms)
-        lease->until_ms = lock->hold.valid_ms;
+    if (lease->until_ms > lock->as.hold.valid_ms)
+        lease->until_ms = lock->as.hold.valid_ms;
     return client->now_ms < lease->until_ms;
 }
 
@@ -15215,9 +15276,9 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->token = lock->token;
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof lease->base);
-    lease->since_ms = lock->since_ms;
-    lease->target_ms = lock->hold.target_ms;
-    lease->claim_ms = lock->hold.claim_ms;
+    lease->since_ms = lock->as.hold.since_ms;
+    lease->target_ms = rlki_lease_target(lock);
+    lease->claim_ms = lock->as.hold.claim_ms;
 
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -15231,8 +15292,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
+    rlki_node_locks_undo(lock, rlki_lease_target(lock)); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
@@ -15275,12 +15335,14 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->options = lock->options & RLKI_OPTION_RENEW;
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
-    lock->since_ms = lease->since_ms;
-    lock->hold.target_ms = lease->target_ms;
-    lock->hold.claim_ms = lease->claim_ms;
-    lock->hold.limit_ms = lease->until_ms;
-    lock->hold.watch_ms = RLK_NEVER;
-    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
+    lock->as.hold.since_ms = lease->since_ms;
+    lock->as.hold.target_ms = (uint32_t)lease->target_ms;
+    lock->as.hold.claim_ms = lease->claim_ms;
+    lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
+    lock->as.hold.watched = true;
+    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.dirty =
+        (rlk_node_mask)lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -15299,7 +15361,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     (void)rlki_queue_hold(lock);
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               lock->hold.valid_ms - lock->client->now_ms);
+               lock->as.hold.valid_ms - lock->client->now_ms);
     rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;

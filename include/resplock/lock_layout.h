@@ -138,18 +138,26 @@ typedef struct rlk_node_lock {
     int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
 } rlk_node_lock;
 
-/* What an acquire knows. Bits are one a node. */
+/* A set of nodes, a bit each. */
+#if RLK_MAX_NODES <= 8
+typedef uint8_t rlk_node_mask;
+#elif RLK_MAX_NODES <= 16
+typedef uint16_t rlk_node_mask;
+#else
+typedef uint32_t rlk_node_mask;
+#endif
+
+/* What an acquire knows. */
 typedef struct rlk_waiter {
-    uint8_t cause;    /* of the attempt under way: an rlk_cause */
     uint8_t spurious; /* spurious wake-ups; fewer as time passes */
     uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
-    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node */
-    int16_t reported;                     /* reason that the last report gave, or the next gives */
-    uint32_t busy;                        /* nodes where somebody holds it, as far as is known */
-    uint32_t compared;                    /* nodes that were compared in this attempt */
-    uint32_t read;      /* nodes that said who holds it, since they were found busy last */
-    uint32_t overtaken; /* nodes where another lock of the client lets go behind our command */
+    rlk_node_mask busy;      /* nodes where somebody holds it, as far as is known */
+    rlk_node_mask compared;  /* nodes that were compared in this attempt */
+    rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
+    rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
+    uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
+    int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
     int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
@@ -158,16 +166,23 @@ typedef struct rlk_waiter {
     int64_t report_ms; /* next report that it waits, or RLK_NEVER */
 } rlk_waiter;
 
-/* What is known of a lock that is held. */
+/*
+ * What is known of a lock that is held, or was until it was lost.
+ *
+ * target_ms in 32 bits is safe. It was asked for while the lease lasted, so claim_ms is at most
+ * RLK_TTL_MAX, 24 days, before or after it, and does not move while the lock is not used. valid_ms
+ * decides what is lost, and has all its bits.
+ */
 typedef struct rlk_hold {
-    uint32_t dirty;    /* nodes, a bit each, where somebody changed the key */
-    int64_t watch_ms;  /* when the key begins to be watched, or RLK_NEVER */
-    int64_t renew_ms;  /* when the next renewal is due, or RLK_NEVER */
-    int64_t extend_ms; /* begin of the extend or renew under way */
-    int64_t target_ms; /* expiry that it asks for */
-    int64_t claim_ms;  /* expiry asked for last, before drift: none counts beyond it */
-    int64_t limit_ms;  /* the same after drift */
-    int64_t valid_ms;  /* the lease's deadline: held before it, lost from it on */
+    rlk_node_mask dirty; /* nodes where somebody changed the key */
+    bool watched;        /* the time until the key is watched is over */
+    uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
+    uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */
+    uint32_t horizon_ms; /* ... from when it was asked for on: drift is of this */
+    int64_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
+    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    int64_t renew_ms;    /* when the next renewal is due, or RLK_NEVER */
+    int64_t since_ms;    /* when it was acquired */
 } rlk_hold;
 
 /* Fields are private. Must not be moved once initialised. */
@@ -188,8 +203,11 @@ struct rlk_lock {
     uint8_t lost_cause;     /* of the lease: an rlk_lost_cause, and while held of a minority */
     uint8_t error_node;
     uint8_t error_command;
-    int16_t error;   /* last error met */
-    int16_t outcome; /* what the operation comes to once settled */
+    uint8_t cause;            /* of the last attempt: an rlk_cause */
+    rlk_node_mask second_try; /* nodes: the operation under way, if it ends at the first error, has
+                                 one more try there after its stream ends */
+    int16_t error;            /* last error met */
+    int16_t outcome;          /* what the operation comes to once settled */
     int16_t done_result;
     int16_t renewal; /* result of the last one by auto_renew */
     uint32_t token;  /* number of the token in use */
@@ -202,8 +220,6 @@ struct rlk_lock {
     uint32_t watch_after_ms;
     uint32_t max_hold_ms; /* 0: none */
     uint32_t report_interval_ms;
-    uint32_t second_try; /* one bit a node: the operation under way, if it ends at the first error,
-                            has one more try there after its stream ends */
     uint32_t key_hash;
     uint32_t key_len;
     size_t texts; /* hash of key and prefix, at init */
@@ -225,11 +241,12 @@ struct rlk_lock {
     int64_t deadline_ms; /* of the operation: end of the trying */
     int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
     int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
-    int64_t since_ms;    /* when it was acquired last */
     int64_t cleanup_ms;  /* when undos that are refused are given up */
     uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
-    rlk_waiter wait;
-    rlk_hold hold;
+    union {
+        rlk_waiter wait; /* of an acquire, from its begin to its end */
+        rlk_hold hold;   /* of a lock that is held or lost */
+    } as;
     rlk_node_lock nodes[RLK_MAX_NODES];
 };
 

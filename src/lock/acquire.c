@@ -64,7 +64,7 @@ static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
     lock->phase_ms = rlki_from_now(lock, pause_ms);
-    lock->wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.recheck_ms = RLK_NEVER;
 }
 
 /* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
@@ -86,7 +86,7 @@ static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
         rlki_recheck_begin(lock);
         return;
     }
-    lock->wait.cause = RLK_CAUSE_YIELD;
+    lock->cause = RLK_CAUSE_YIELD;
     acquire_pause_begin(lock, pause_ms);
 }
 
@@ -105,7 +105,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     unsigned i;
 
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->wait.began_ms < (int64_t)lock->node_timeout_ms
+    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     reason.node = 0;
@@ -120,7 +120,7 @@ rlki_reason rlki_acquire_reason(const rlk_lock *lock)
     for (i = 0; i < rlki_nodes(lock->client); i++)
         ready += rlki_conn_is_ready(rlki_route(lock, i));
     if (ready >= rlki_needed(lock->client)) {
-        if (asker->wait.busy != 0)
+        if (asker->as.wait.busy != 0)
             reason.result = RLK_BUSY;
         return reason;
     }
@@ -138,24 +138,18 @@ static void acquire_reason_changed(rlk_lock *lock)
     int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
     rlk_result why = rlki_acquire_reason(lock).result;
 
-    if (why == lock->wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+    if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
         return; /* or about to be: it is the first connection that is waited for */
-    lock->wait.reported = (int16_t)why;
-    if (soon_ms < lock->wait.report_ms && lock->wait.report_ms != RLK_NEVER)
-        lock->wait.report_ms = soon_ms;
+    lock->as.wait.reported = (int16_t)why;
+    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
+        lock->as.wait.report_ms = soon_ms;
 }
 
 static void acquire_report_waiting(rlk_lock *lock)
 {
-    lock->wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
+    lock->as.wait.reported = (int16_t)rlki_acquire_reason(lock).result;
+    lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);
-}
-
-static void acquire_report_no_more(rlk_lock *lock)
-{
-    lock->wait.report_ms = RLK_NEVER;
-    rlki_event_drop(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Outcome ---- */
@@ -167,8 +161,9 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0);
     rlki_recheck_leave(lock);
-    lock->wait.recheck_ms = RLK_NEVER;
-    acquire_report_no_more(lock);
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.report_ms = RLK_NEVER;
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
@@ -229,17 +224,17 @@ static bool acquire_settle_hopeless(rlk_lock *lock)
 
 static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
 
-    lock->wait.busy &= ~bit;
-    lock->wait.overtaken &= ~bit;
+    lock->as.wait.busy &= (rlk_node_mask)~bit;
+    lock->as.wait.overtaken &= (rlk_node_mask)~bit;
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -257,8 +252,8 @@ static void acquire_open(rlk_lock *lock, bool ask)
     }
     if (ask) /* each has the time of an attempt, from when it was asked */
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->wait.gate = 0;
-    lock->wait.gate_ms = RLK_NEVER;
+    lock->as.wait.gate = 0;
+    lock->as.wait.gate_ms = RLK_NEVER;
 }
 
 static bool acquire_can_use(const rlk_conn *conn)
@@ -275,13 +270,13 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->wait.recheck_ms = RLK_NEVER;
-    lock->wait.gate = 0;
-    lock->wait.gate_ms = RLK_NEVER;
-    lock->wait.compared = 0;
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.gate = 0;
+    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.compared = 0;
     lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
     RLKI_COUNT(lock->client, attempts);
-    RLKI_COUNT(lock->client, causes[lock->wait.cause]);
+    RLKI_COUNT(lock->client, causes[lock->cause]);
     lock->token++;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
@@ -298,9 +293,9 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->wait.gate == 0 && rlki_conn_is_ready(conn)) {
-            lock->wait.gate = (uint8_t)(i + 1);
-            lock->wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
+        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+            lock->as.wait.gate = (uint8_t)(i + 1);
+            lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
@@ -315,7 +310,7 @@ static bool acquire_is_observed(const rlk_lock *lock)
 static bool acquire_step_watch(rlk_lock *lock)
 {
     rlki_recheck_count count;
-    bool together = rlki_nodes(lock->client) > 1 && lock->wait.cause != RLK_CAUSE_START;
+    bool together = rlki_nodes(lock->client) > 1 && lock->cause != RLK_CAUSE_START;
     unsigned gate;
     bool gated;
 
@@ -326,7 +321,8 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
     gate = together ? rlki_recheck_gate(lock) : 0;
-    gated = together && gate < rlki_nodes(lock->client) && (lock->wait.busy & rlki_bit(gate)) == 0;
+    gated =
+        together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (acquire_is_observed(lock))
@@ -350,34 +346,30 @@ static bool acquire_step_watch(rlk_lock *lock)
 static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
+    rlk_node_mask busy = lock->as.wait.busy;
     unsigned i;
 
-    lock->hold.limit_ms = RLK_NEVER;
-    rlki_lease_validate(lock);
-    if (client->now_ms >= lock->hold.valid_ms)
+    if (client->now_ms >= rlki_lease_until(lock))
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
     lock->state = RLKI_HELD;
     lock->lost_cause = RLK_LOST_NOT;
-    lock->since_ms = client->now_ms;
-    lock->hold.claim_ms = RLK_NEVER;
-    lock->hold.target_ms = client->now_ms;
-    if (lock->wait.cause != RLK_CAUSE_LOCAL)
+    if (lock->cause != RLK_CAUSE_LOCAL)
         lock->handoffs = 0;
     rlki_turn_acquired(lock);
     RLKI_COUNT(lock->client, acquired);
-    if (rlki_nodes(client) == 1 && lock->wait.cause == RLK_CAUSE_RECHECK)
+    if (rlki_nodes(client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), lock->hold.valid_ms - client->now_ms);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
+               rlki_lease_until(lock) - client->now_ms);
     rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
-    lock->hold.dirty = 0;
-    lock->hold.watch_ms = rlki_from_now(lock, lock->watch_after_ms);
+    rlki_lease_begin(lock);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
         if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
-            lock->hold.dirty |= lock->wait.busy & rlki_bit(i);
+            lock->as.hold.dirty |= busy & rlki_bit(i);
         else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
             node->request.tag = RLKI_CHECK; /* late: it only compares */
     }
@@ -401,7 +393,7 @@ static void acquire_ask_others(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if ((node->vote == RLKI_VOTE_NONE || node->vote == RLKI_VOTE_SKIPPED) &&
-            rlki_node_lock_is_clean(node) && (lock->wait.busy & rlki_bit(i)) == 0)
+            rlki_node_lock_is_clean(node) && (lock->as.wait.busy & rlki_bit(i)) == 0)
             rlki_recheck_later(lock, node, 0, RLK_CAUSE_RETRY);
     }
 }
@@ -414,7 +406,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 
     if (tally->no > 0) { /* not for errors alone: somebody else has it */
         lock->flags |= RLKI_LOCK_HOLDER;
-        lock->wait.failures = 0;
+        lock->as.wait.failures = 0;
     }
     if ((lock->flags & RLKI_LOCK_TRY) != 0 || final) {
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
@@ -427,14 +419,14 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
         rlki_recheck_failed(lock); /* the next attempt has to wait for a change */
         if (rlki_nodes(lock->client) > 1)
-            lock->wait.cause = RLK_CAUSE_RETRY;
+            lock->cause = RLK_CAUSE_RETRY;
         rlki_recheck_begin(lock);
         return;
     }
-    pause_ms = rlki_lock_pause(lock) << lock->wait.failures;
-    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->wait.failures < ACQUIRE_BACKOFF_MAX)
-        lock->wait.failures++;
-    lock->wait.cause = RLK_CAUSE_RETRY;
+    pause_ms = rlki_lock_pause(lock) << lock->as.wait.failures;
+    if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && lock->as.wait.failures < ACQUIRE_BACKOFF_MAX)
+        lock->as.wait.failures++;
+    lock->cause = RLK_CAUSE_RETRY;
     lock->flags |= RLKI_LOCK_JITTERED;
     acquire_pause_begin(lock, pause_ms);
 }
@@ -442,10 +434,10 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->wait.gate;
+    unsigned gate = lock->as.wait.gate;
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
-    if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->wait.gate_ms))
+    if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
         acquire_open(lock, vote != RLKI_VOTE_NO);
     return vote == RLKI_VOTE_NO;
 }
@@ -493,7 +485,7 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    if (lock->client->now_ms >= lock->wait.report_ms)
+    if (lock->client->now_ms >= lock->as.wait.report_ms)
         acquire_report_waiting(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
@@ -516,7 +508,7 @@ static bool acquire_step(rlk_lock *lock)
 static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
 {
     if (node->orphans > 0) { /* once: no SET leaves after a compare that this one asks for */
-        lock->wait.compared |= rlki_bit(rlki_index(node));
+        lock->as.wait.compared |= rlki_bit(rlki_index(node));
         rlki_node_lock_ask(node, RLKI_CONFIRM);
         return;
     }
@@ -524,7 +516,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, RLKI_PROBE);
-        lock->wait.gate_ms = RLK_NEVER;
+        lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
@@ -536,7 +528,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
  * what the node has. */
 static void acquire_not_ours(rlk_lock *lock, rlk_node_lock *node, rlk_result error)
 {
-    if (error == RLK_OK && (lock->wait.compared & rlki_bit(rlki_index(node))) == 0) {
+    if (error == RLK_OK && (lock->as.wait.compared & rlki_bit(rlki_index(node))) == 0) {
         rlki_node_lock_ask(node, RLKI_SET);
         return;
     }
@@ -613,7 +605,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
@@ -625,7 +617,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
 
 static void acquire_ended(rlk_lock *lock, rlk_result result)
 {
-    acquire_report_no_more(lock);
+    rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (result == RLK_UNKNOWN)
         lock->options |= RLKI_OPTION_UNSETTLED;
 }
@@ -663,20 +655,20 @@ static bool acquire_take_token(rlk_lock *lock)
 static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
 {
     int64_t now_ms = lock->client->now_ms;
-    bool fell = lock->state == RLKI_LOST && now_ms - lock->since_ms < ACQUIRE_FALL_MS;
+    bool fell = lock->state == RLKI_LOST && now_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
     rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
-    memset(&lock->wait, 0, sizeof lock->wait);
-    lock->wait.cause = RLK_CAUSE_START;
-    lock->wait.began_ms = now_ms;
-    lock->wait.recheck_ms = RLK_NEVER;
-    lock->wait.gate_ms = RLK_NEVER;
-    lock->wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
-    lock->wait.report_ms = RLK_NEVER;
+    memset(&lock->as.wait, 0, sizeof lock->as.wait);
+    lock->cause = RLK_CAUSE_START;
+    lock->as.wait.began_ms = now_ms;
+    lock->as.wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    lock->as.wait.report_ms = RLK_NEVER;
     if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
+        lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {

@@ -19,7 +19,7 @@ static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argum
         return RLK_E_STATE;
     /* else who never pauses would starve it */
     if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
-        lock->client->now_ms >= lock->hold.renew_ms) {
+        lock->client->now_ms >= lock->as.hold.renew_ms) {
         lock->client->renewal->due(lock);
         rlki_machine_run(lock);
     }

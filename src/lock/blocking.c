@@ -55,7 +55,7 @@ static bool blocking_report(rlk_lock *lock)
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
-                     client->now_ms - lock->wait.began_ms);
+                     client->now_ms - lock->as.wait.began_ms);
     return lock->client == client;
 }
 

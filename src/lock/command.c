@@ -4,6 +4,7 @@
  * piece.
  */
 #include "command.h"
+#include "lease.h"
 #include "script.h"
 #include "token.h"
 
@@ -63,7 +64,7 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
         return lock->ttl_ms;
     if (command == RLKI_CHECK)
         return -1;
-    to_ms = lock->hold.target_ms - lock->client->now_ms;
+    to_ms = rlki_lease_target(lock) - lock->client->now_ms;
     return to_ms > 0 ? to_ms : -1;
 }
 

@@ -40,7 +40,7 @@ static void election_follow_again(rlk_lock *lock)
 
 static void election_ask(rlk_lock *lock)
 {
-    uint32_t ask = lock->wait.busy & ~lock->wait.read;
+    rlk_node_mask ask = lock->as.wait.busy & ~lock->as.wait.read;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -49,7 +49,7 @@ static void election_ask(rlk_lock *lock)
         if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
             !rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        lock->wait.read |= rlki_bit(i);
+        lock->as.wait.read |= rlki_bit(i);
         rlki_node_lock_send(node, RLKI_QUERY);
     }
 }
@@ -78,17 +78,17 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
 /* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
     rlk_holder *holder = &lock->holders[rlki_index(node)];
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->wait.busy & bit) == 0 &&
+    else if (report->kind == RLKI_REPORT_HELD && (lock->as.wait.busy & bit) == 0 &&
              node->request.tag !=
                  RLKI_PROBE) /* which follows a nil, and says whether it is there */
         holder->result = RLK_PENDING;
     if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
-        lock->wait.read &= ~bit;
+        lock->as.wait.read &= (rlk_node_mask)~bit;
 }
 
 rlk_result rlk_campaign_start(rlk_lock *lock)
@@ -178,7 +178,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     own = rlki_queue_holder(lock);
     if (own != NULL)
         len = rlk_lock_token(own, token, sizeof token);
-    if (own != NULL && (holder == NULL || holder->answered_ms < own->since_ms)) {
+    if (own != NULL && (holder == NULL || holder->answered_ms < own->as.hold.since_ms)) {
         until_ms = rlk_valid_until_ms(own);
     } else if (holder != NULL) { /* said since */
         if (memcmp(token, holder->token, sizeof token) != 0)
@@ -191,7 +191,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
         return RLK_NOT_HELD;
     }
     if (own != NULL)
-        leader->since_ms = own->since_ms;
+        leader->since_ms = own->as.hold.since_ms;
     else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
         leader->since_ms = lock->client->now_ms;
     memcpy(leader->token, token, sizeof token);

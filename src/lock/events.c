@@ -88,7 +88,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->lost_cause = (rlk_lost_cause)lock->lost_cause;
     } else {
         pulled = RLKI_EVENT_WAITING;
-        event->result = (rlk_result)lock->wait.reported;
+        event->result = (rlk_result)lock->as.wait.reported;
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);

@@ -51,10 +51,8 @@ void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_
      * node. A check leaves a raise alone. It may be a renewal in the background, and a caller who
      * checks without a pause must not keep it from being answered. */
     (void)extend_abandon(lock, raises);
-    if (raises) {
-        lock->hold.target_ms = target_ms;
-        lock->hold.extend_ms = lock->client->now_ms;
-    }
+    if (raises)
+        rlki_lease_ask(lock, target_ms);
     rlki_operation_begin(lock, op, deadline_ms);
 }
 
@@ -81,9 +79,9 @@ static void extend_succeed(rlk_lock *lock)
 
     (void)extend_abandon(lock, raises); /* nodes that are late: their expiry stays as it is known */
     if (raises)
-        rlki_lease_claim(lock, lock->hold.target_ms, lock->hold.extend_ms);
+        rlki_lease_claim(lock, rlki_lease_target(lock), lock->as.hold.horizon_ms);
     rlki_lease_validate(lock);
-    if (lock->client->now_ms >= lock->hold.valid_ms)
+    if (lock->client->now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
     else
         rlki_operation_finish(lock, RLK_OK);
@@ -224,7 +222,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
     if (!rlki_lease_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6), and a renewal under way is not wanted any more */
         lock->op = NULL;
-        rlki_lease_claim(lock, target_ms, now_ms);
+        rlki_lease_claim(lock, target_ms, (uint32_t)ttl_ms);
         rlki_lease_validate(lock);
         rlki_renewal_schedule(lock, true);
         return RLK_OK;

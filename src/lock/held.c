@@ -34,10 +34,9 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     if (result == RLK_LOST) /* else the nodes said what it was */
         lock->lost_cause = held_renewal_refused(lock) ? RLK_LOST_REFUSED : RLK_LOST_EXPIRED;
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
-    lock->hold.renew_ms = RLK_NEVER;
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    rlki_node_locks_undo(lock, rlki_lease_target(lock));
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
@@ -60,14 +59,14 @@ static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node))))
-        lock->hold.dirty |= rlki_bit(rlki_index(node));
+        lock->as.hold.dirty |= rlki_bit(rlki_index(node));
 }
 
 static void held_watch_all(rlk_lock *lock)
 {
     unsigned i;
 
-    lock->hold.watch_ms = RLK_NEVER;
+    lock->as.hold.watched = true;
     for (i = 0; i < rlki_nodes(lock->client); i++)
         held_watch(lock, &lock->nodes[i]);
 }
@@ -76,16 +75,16 @@ void rlki_held_compare(rlk_lock *lock)
 {
     unsigned i;
 
-    if (lock->client->now_ms >= lock->hold.watch_ms)
+    if (lock->client->now_ms >= rlki_lease_watch_at(lock))
         held_watch_all(lock);
-    for (i = 0; lock->hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
+    for (i = 0; lock->as.hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
-        uint32_t bit = rlki_bit(i);
+        rlk_node_mask bit = rlki_bit(i);
 
-        if ((lock->hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
+        if ((lock->as.hold.dirty & bit) == 0 || node->request.tag != RLKI_NO_COMMAND)
             continue; /* behind it; if it compares, its answer will see what was notified before */
         if (rlki_node_lock_is_clean(node))
-            lock->hold.dirty &= ~bit;
+            lock->as.hold.dirty &= (rlk_node_mask)~bit;
         else
             rlki_node_lock_send(node, RLKI_CHECK);
     }
@@ -111,11 +110,11 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         lock->lost_cause = report->lost_cause;
     if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->hold.watch_ms == RLK_NEVER)
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->as.hold.watched)
         held_watch(lock, node); /* late, too: the others are watched already */
     if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&
         (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
-        lock->hold.dirty &= ~rlki_bit(rlki_index(node));
+        lock->as.hold.dirty &= (rlk_node_mask)~rlki_bit(rlki_index(node));
 }

@@ -109,7 +109,7 @@ void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64
 
 /* ---- All nodes of a lock ---- */
 
-void rlki_lease_validate(rlk_lock *lock)
+int64_t rlki_lease_until(const rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     int64_t until_ms[RLK_MAX_NODES];
@@ -118,9 +118,17 @@ void rlki_lease_validate(rlk_lock *lock)
     do /* one at least, as in rlki_lease_expiry */
         until_ms[i] = rlki_node_until(client, &lock->nodes[i]);
     while (++i < rlki_nodes(client));
-    lock->hold.valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lock->hold.valid_ms > lock->hold.limit_ms)
-        lock->hold.valid_ms = lock->hold.limit_ms;
+    return rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+}
+
+void rlki_lease_validate(rlk_lock *lock)
+{
+    rlk_hold *hold = &lock->as.hold;
+    int64_t limit_ms = hold->claim_ms - (int64_t)hold->drift_ms;
+
+    hold->valid_ms = rlki_lease_until(lock);
+    if (hold->valid_ms > limit_ms)
+        hold->valid_ms = limit_ms;
 }
 
 int64_t rlki_lease_expiry(const rlk_lock *lock)
@@ -133,15 +141,48 @@ int64_t rlki_lease_expiry(const rlk_lock *lock)
         expiry_ms[i] = lock->nodes[i].expiry_ms;
     while (++i < rlki_nodes(lock->client));
     quorum_ms = rlki_quorum_value(expiry_ms, rlki_nodes(lock->client), rlki_needed(lock->client));
-    return quorum_ms < lock->hold.claim_ms ? quorum_ms : lock->hold.claim_ms;
+    return quorum_ms < lock->as.hold.claim_ms ? quorum_ms : lock->as.hold.claim_ms;
 }
 
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms)
+void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms)
 {
-    uint32_t horizon_ms = (uint32_t)(expiry_ms - t0_ms); /* at most RLK_TTL_MAX */
+    lock->as.hold.claim_ms = expiry_ms;
+    lock->as.hold.drift_ms = rlki_client_drift(lock->client, horizon_ms);
+}
 
-    lock->hold.claim_ms = expiry_ms;
-    lock->hold.limit_ms = expiry_ms - rlki_client_drift(lock->client, horizon_ms);
+void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
+{
+    lock->as.hold.target_ms = (uint32_t)target_ms;
+    lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+}
+
+int64_t rlki_lease_target(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
+}
+
+int64_t rlki_lease_watch_at(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
+}
+
+/* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
+void rlki_lease_begin(rlk_lock *lock)
+{
+    rlk_hold *hold = &lock->as.hold;
+
+    hold->dirty = 0;
+    hold->watched = false;
+    hold->since_ms = lock->client->now_ms;
+    hold->renew_ms = RLK_NEVER;
+    rlki_lease_ask(lock, hold->since_ms);
+    hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
+    hold->drift_ms = 0;
+    rlki_lease_validate(lock);
 }
 
 /* ---- Renewal ---- */
@@ -153,7 +194,7 @@ int64_t rlki_lease_renew_at(const rlk_lock *lock)
 
     if (lease_ms - left_ms > lock->ttl_ms / 3)
         left_ms = lease_ms - lock->ttl_ms / 3;
-    return lock->hold.valid_ms - (int64_t)left_ms;
+    return lock->as.hold.valid_ms - (int64_t)left_ms;
 }
 
 bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
@@ -162,13 +203,13 @@ bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
     int64_t horizon_ms = target_ms - lock->client->now_ms;
 
     return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
-           lock->hold.valid_ms;
+           lock->as.hold.valid_ms;
 }
 
 int64_t rlki_lease_renew_target(const rlk_lock *lock)
 {
     int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
-    int64_t cap_ms = rlki_later(lock->since_ms, lock->max_hold_ms);
+    int64_t cap_ms = rlki_later(lock->as.hold.since_ms, lock->max_hold_ms);
 
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
         target_ms = cap_ms;

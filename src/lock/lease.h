@@ -59,14 +59,28 @@ void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64
 
 /* ---- All nodes of a lock ---- */
 
+/* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
+int64_t rlki_lease_until(const rlk_lock *lock);
+
+/* Begins the lease of a lock that was acquired now: it takes the place of what the acquire knew. */
+void rlki_lease_begin(rlk_lock *lock);
+
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 void rlki_lease_validate(rlk_lock *lock);
 
 /* Returns the expiry that the lock may claim, before drift. */
 int64_t rlki_lease_expiry(const rlk_lock *lock);
 
-/* Sets the expiry that is claimed from now on, whatever the nodes have; asked for at t0_ms. */
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, int64_t t0_ms);
+/* Sets the expiry that is claimed from now on, whatever the nodes have; horizon_ms: from when it
+ * was asked for on. */
+void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms);
+
+/* Sets, or returns, the expiry that the last extend or renew asks for. */
+void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
+int64_t rlki_lease_target(const rlk_lock *lock);
+
+/* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
+int64_t rlki_lease_watch_at(const rlk_lock *lock);
 
 /* ---- Renewal ---- */
 

@@ -162,8 +162,6 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->retry_ms = RLK_NEVER;
     lock->deadline_ms = RLK_NEVER;
     lock->phase_ms = RLK_NEVER;
-    lock->hold.renew_ms = RLK_NEVER;
-    lock->hold.watch_ms = RLK_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;
@@ -244,7 +242,7 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->hold.valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client) ? lock->as.hold.valid_ms : RLKI_EXPIRED;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -279,7 +277,7 @@ bool rlk_is_held(const rlk_lock *lock)
 
 int64_t rlk_held_ms(const rlk_lock *lock)
 {
-    return rlk_is_held(lock) ? lock_now(lock) - lock->since_ms : 0;
+    return rlk_is_held(lock) ? lock_now(lock) - lock->as.hold.since_ms : 0;
 }
 
 rlk_operation rlk_lock_operation(const rlk_lock *lock)

@@ -48,13 +48,13 @@ static void machine_arm(rlk_lock *lock)
         deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
     }
     if (lock->state == RLKI_HELD) {
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.valid_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.renew_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->hold.watch_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
+        deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.recheck_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.gate_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->wait.report_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.recheck_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }
     if (deadline_ms == RLK_NEVER)
         rlki_timers_cancel(&lock->timer);
@@ -80,14 +80,14 @@ static bool machine_step_operation(rlk_lock *lock)
 /* What the nodes say of a lease counts outside of an operation too. */
 static void machine_step_lease(rlk_lock *lock)
 {
-    int64_t before_ms = lock->hold.valid_ms;
+    int64_t before_ms = lock->as.hold.valid_ms;
 
     rlki_held_compare(lock);
     rlki_lease_validate(lock);
-    if (lock->client->now_ms >= lock->hold.valid_ms) {
+    if (lock->client->now_ms >= lock->as.hold.valid_ms) {
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
         (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
-    } else if (lock->hold.valid_ms < before_ms && lock->op == NULL) {
+    } else if (lock->as.hold.valid_ms < before_ms && lock->op == NULL) {
         rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
     }
 }
@@ -173,11 +173,11 @@ void rlki_machine_tick(rlk_lock *lock)
 {
     int64_t now_ms = lock->client->now_ms;
 
-    if (lock->state == RLKI_HELD && now_ms >= lock->hold.valid_ms)
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
     if (now_ms >= lock->retry_ms)
         machine_retry(lock);
-    if (lock->state == RLKI_HELD && now_ms >= lock->hold.renew_ms)
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
         lock->client->renewal->due(lock);
     machine_step(lock);
 }
@@ -282,7 +282,7 @@ void rlki_machine_changed(rlk_lock *lock, unsigned index)
         return;
     again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, index);
     if (!ready)
-        lock->second_try &= ~rlki_bit(index);
+        lock->second_try &= (rlk_node_mask)~rlki_bit(index);
     if (!ready && lock->phase != RLKI_PHASE_SETTLE)
         rlki_lock_note(lock, index, RLKI_NO_COMMAND, rlk_conn_result(conn));
     if (lock->op->changed != NULL) {

@@ -299,7 +299,7 @@ static int64_t node_lock_asked(const rlk_lock *lock, unsigned command, int64_t t
     case RLKI_CONFIRM:
         return rlki_later(t0_ms, lock->ttl_ms);
     case RLKI_RAISE:
-        return lock->hold.target_ms;
+        return rlki_lease_target(lock);
     default:
         return RLKI_EXPIRED;
     }

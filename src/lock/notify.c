@@ -25,7 +25,7 @@ static void notify_lock(rlk_lock *lock, unsigned node, rlk_cause cause)
     if (lock->position == RLKI_POSITION_FIRST)
         rlki_recheck_notified(lock, node, cause);
     else if (notify_concerns(lock, node, cause))
-        lock->hold.dirty |= rlki_bit(node);
+        lock->as.hold.dirty |= rlki_bit(node);
     rlki_ready(lock);
 }
 
@@ -44,7 +44,7 @@ void rlki_notify(rlk_client *client, unsigned node, uint32_t key_hash, rlk_cause
             rlki_queue_count(lock, own, true);
         /* what a closed lock deletes is answered to nobody: it may be behind what this one asks */
         if (own != NULL && own->state == RLKI_CLOSED)
-            lock->wait.overtaken |= rlki_bit(node);
+            lock->as.wait.overtaken |= rlki_bit(node);
         notify_lock(lock, node, cause);
     }
 }

@@ -40,7 +40,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
     static const char *const names[] = {"", "QUEUE", "WATCH", "ATTEMPT", "PAUSE", "SETTLE"};
 #endif
 
-    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->wait.cause);
+    RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
 }
 
@@ -52,20 +52,20 @@ void rlki_recheck_begin(rlk_lock *lock)
 
 static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
 {
-    return (lock->wait.busy & rlki_bit(node)) != 0;
+    return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
-    lock->wait.busy |= rlki_bit(rlki_index(node));
-    lock->wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
-    lock->wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
+    lock->as.wait.busy |= rlki_bit(rlki_index(node));
+    lock->as.wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
 /* Milliseconds until the recheck of a node; negative: it is due. */
 static int32_t recheck_left(const rlk_lock *lock, unsigned node)
 {
-    return (int32_t)(lock->wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+    return (int32_t)(lock->as.wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
 }
 
 /* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
@@ -94,7 +94,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    int64_t since_ms = lock->client->now_ms - lock->wait.attempt_ms;
+    int64_t since_ms = lock->client->now_ms - lock->as.wait.attempt_ms;
 
     if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
@@ -104,7 +104,7 @@ static unsigned recheck_earned(const rlk_lock *lock)
 /* What woke the lock last is the server's word. */
 static bool recheck_was_notified(const rlk_lock *lock)
 {
-    return lock->wait.cause == RLK_CAUSE_PUSH || lock->wait.cause == RLK_CAUSE_FLUSH;
+    return lock->cause == RLK_CAUSE_PUSH || lock->cause == RLK_CAUSE_FLUSH;
 }
 
 /* Returns true after too many spurious wake-ups: the next attempt has to wait. An attempt that is
@@ -112,9 +112,9 @@ static bool recheck_was_notified(const rlk_lock *lock)
 static bool recheck_is_restrained(const rlk_lock *lock)
 {
     bool answered = rlki_nodes(lock->client) == 1 && lock->phase == RLKI_PHASE_ATTEMPT &&
-                    lock->wait.busy != 0 && recheck_was_notified(lock);
+                    lock->as.wait.busy != 0 && recheck_was_notified(lock);
 
-    return lock->wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
+    return lock->as.wait.spurious + (unsigned)answered >= RECHECK_SPURIOUS_MAX &&
            recheck_earned(lock) == 0;
 }
 
@@ -134,17 +134,17 @@ void rlki_recheck_attempt(rlk_lock *lock)
 {
     unsigned earned = recheck_earned(lock);
 
-    lock->wait.spurious =
-        (uint8_t)(lock->wait.spurious > earned ? lock->wait.spurious - earned : 0);
-    lock->wait.attempt_ms = lock->client->now_ms;
+    lock->as.wait.spurious =
+        (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
+    lock->as.wait.attempt_ms = lock->client->now_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)
 {
     if (!recheck_was_notified(lock))
         return;
-    lock->wait.spurious =
-        (uint8_t)(lock->wait.spurious + (lock->wait.spurious < RECHECK_SPURIOUS_MAX));
+    lock->as.wait.spurious =
+        (uint8_t)(lock->as.wait.spurious + (lock->as.wait.spurious < RECHECK_SPURIOUS_MAX));
     rlki_turn_crowd(lock);
 }
 
@@ -162,11 +162,11 @@ void rlki_recheck_failed(rlk_lock *lock)
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
-    if (lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
+    if (lock->as.wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
         rlki_queue_is_watched(lock) && rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
         RLKI_COUNT(lock->client, silent);
     }
-    lock->wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
+    lock->as.wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
 }
 
 /* Nothing is under way there that a recheck waits for. */
@@ -179,7 +179,7 @@ static bool recheck_is_idle(const rlk_node_lock *node)
 static bool recheck_is_changed(const rlk_lock *lock, const rlk_node_lock *node)
 {
     return recheck_is_busy(lock, rlki_index(node)) && recheck_is_idle(node) &&
-           lock->wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
+           lock->as.wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_PUSH;
 }
 
 /* True if an attempt may find a quorum of nodes free. */
@@ -209,7 +209,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
     if (again)
-        lock->wait.cause = RLK_CAUSE_PUSH;
+        lock->cause = RLK_CAUSE_PUSH;
     else if (!attempting) /* a probe's answer */
         rlki_recheck_missed(lock, node);
     if (pause_ms > 0)
@@ -218,12 +218,12 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 
 void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
 
-    lock->wait.busy &= ~bit;
-    if ((lock->wait.overtaken & bit) != 0) {
-        lock->wait.overtaken &= ~bit;
+    lock->as.wait.busy &= (rlk_node_mask)~bit;
+    if ((lock->as.wait.overtaken & bit) != 0) {
+        lock->as.wait.overtaken &= (rlk_node_mask)~bit;
         recheck_local(lock, node);
         return;
     }
@@ -249,11 +249,12 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
 
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 {
-    uint32_t bit = rlki_bit(rlki_index(node));
+    rlk_node_mask bit = rlki_bit(rlki_index(node));
 
     if (deleted)
-        lock->wait.busy &= ~bit;           /* the first of the queue before took it for another's */
-    else if ((lock->wait.busy & bit) != 0) /* the undo took the place of its time */
+        lock->as.wait.busy &=
+            (rlk_node_mask)~bit; /* the first of the queue before took it for another's */
+    else if ((lock->as.wait.busy & bit) != 0) /* the undo took the place of its time */
         recheck_local(lock, node);
     else if (rlki_nodes(lock->client) > 1 && (lock->flags & RLKI_LOCK_HOLDER) != 0 &&
              lock->phase != RLKI_PHASE_SETTLE)
@@ -273,7 +274,7 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
     if (held)
         lock->flags |= RLKI_LOCK_HOLDER;
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
-    lock->wait.cause = RLK_CAUSE_LOCAL;
+    lock->cause = RLK_CAUSE_LOCAL;
     lock->handoffs = 0;
     rlki_queue_count(lock, before, held);
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -285,9 +286,9 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
             (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
-            lock->wait.busy |= rlki_bit(i);
-            lock->wait.recheck_at_ms[i] = before->wait.recheck_at_ms[i];
-            lock->wait.recheck_cause[i] = before->wait.recheck_cause[i];
+            lock->as.wait.busy |= rlki_bit(i);
+            lock->as.wait.recheck_at_ms[i] = before->as.wait.recheck_at_ms[i];
+            lock->as.wait.recheck_cause[i] = before->as.wait.recheck_cause[i];
         } else if (recheck_has_to_yield(lock)) {
             rlki_recheck_later(lock, node, rlki_lock_pause(lock), RLK_CAUSE_YIELD);
         }
@@ -353,17 +354,17 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
     bool one = rlki_nodes(lock->client) == 1;
     bool busy = recheck_is_busy(lock, index);
 
-    if (lock->wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
-        lock->wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+    if (lock->as.wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
+        lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
         node->request.tag == RLKI_PROBE)
-        lock->wait.overtaken |= rlki_bit(index);
+        lock->as.wait.overtaken |= rlki_bit(index);
     if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
-    if (busy && cause == RLK_CAUSE_LOCAL && lock->wait.recheck_cause[index] == RLK_CAUSE_YIELD)
+    if (busy && cause == RLK_CAUSE_LOCAL && lock->as.wait.recheck_cause[index] == RLK_CAUSE_YIELD)
         return; /* others have their turn until then, whichever lock of ours lets go meanwhile */
     if (pause_ms > 0 && !one && cause == RLK_CAUSE_PUSH && recheck_waits_for_gate(lock, index))
         pause_ms = lock->retry_min_ms;
@@ -384,20 +385,20 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 
     if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
         (void)rlki_node_lock_abandon(node);
-    lock->wait.cause = lock->wait.recheck_cause[rlki_index(node)];
-    if (lock->wait.cause == RLK_CAUSE_YIELD)
+    lock->cause = lock->as.wait.recheck_cause[rlki_index(node)];
+    if (lock->cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
-    if (lock->wait.cause == RLK_CAUSE_PUSH && lock->wait.spurious == RECHECK_SPURIOUS_MAX) {
-        lock->wait.spurious -= 2;
+    if (lock->cause == RLK_CAUSE_PUSH && lock->as.wait.spurious == RECHECK_SPURIOUS_MAX) {
+        lock->as.wait.spurious -= 2;
         tries = tries || (rlki_index(node) == rlki_recheck_gate(lock) && recheck_may_be_free(lock));
     }
     if (tries) {
-        lock->wait.busy &= ~rlki_bit(rlki_index(node));
+        lock->as.wait.busy &= (rlk_node_mask)~rlki_bit(rlki_index(node));
         return;
     }
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
-    lock->wait.overtaken &= ~rlki_bit(rlki_index(node));
+    lock->as.wait.overtaken &= (rlk_node_mask)~rlki_bit(rlki_index(node));
     rlki_node_lock_send(node, RLKI_PROBE);
 }
 
@@ -409,8 +410,8 @@ static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);
-    else if (now_ms + left_ms < lock->wait.recheck_ms)
-        lock->wait.recheck_ms = now_ms + left_ms;
+    else if (now_ms + left_ms < lock->as.wait.recheck_ms)
+        lock->as.wait.recheck_ms = now_ms + left_ms;
 }
 
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
@@ -418,7 +419,7 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
     rlki_recheck_count count = {0, 0, 0};
     unsigned i;
 
-    lock->wait.recheck_ms = RLK_NEVER;
+    lock->as.wait.recheck_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 

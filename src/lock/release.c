@@ -124,7 +124,6 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
     rlki_operation_begin(
@@ -134,7 +133,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, lock->hold.target_ms);
+    rlki_node_locks_undo(lock, rlki_lease_target(lock));
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 

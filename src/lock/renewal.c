@@ -25,12 +25,13 @@
 static void renewal_schedule(rlk_lock *lock, bool anew)
 {
     int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->hold.valid_ms - now_ms;
-    bool wanted = rlki_lock_renews(lock) && lock->state == RLKI_HELD;
+    int64_t left_ms = lock->as.hold.valid_ms - now_ms;
 
-    lock->hold.renew_ms = wanted ? rlki_lease_renew_at(lock) : RLK_NEVER;
-    if (anew && lock->hold.renew_ms <= now_ms)
-        lock->hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+    if (lock->state != RLKI_HELD)
+        return;
+    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    if (anew && lock->as.hold.renew_ms <= now_ms)
+        lock->as.hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
 }
 
 static void renewal_ended(rlk_lock *lock, rlk_result result)
@@ -47,11 +48,11 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
         int64_t now_ms = lock->client->now_ms;
-        int64_t half_ms = (lock->hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        int64_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
         uint32_t pause_ms = rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);
-        lock->hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
+        lock->as.hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
     } else {
         RLKI_COUNT(lock->client, renew_refused);
     }
@@ -68,7 +69,7 @@ static void renewal_due(rlk_lock *lock)
     int64_t now_ms = lock->client->now_ms;
     int64_t target_ms;
 
-    lock->hold.renew_ms = RLK_NEVER;
+    lock->as.hold.renew_ms = RLK_NEVER;
     if (lock->op != NULL)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
@@ -76,7 +77,7 @@ static void renewal_due(rlk_lock *lock)
         renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
         return;
     }
-    rlki_lease_claim(lock, target_ms, now_ms);
+    rlki_lease_claim(lock, target_ms, (uint32_t)(target_ms - now_ms));
     rlki_extend_begin(lock, &renewal_operation, target_ms,
                       rlki_from_now(lock, lock->node_timeout_ms));
 }

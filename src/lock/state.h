@@ -61,7 +61,7 @@ typedef struct rlki_campaign {
 /* What renewals in the background add to a client. Only a lock with auto_renew, and
  * rlk_campaign_start, name it, so that a program without them does not link it. */
 typedef struct rlki_renewal {
-    void (*due)(rlk_lock *lock); /* lock->hold.renew_ms has come */
+    void (*due)(rlk_lock *lock); /* lock->as.hold.renew_ms has come */
     void (*schedule)(rlk_lock *lock, bool anew);
 } rlki_renewal;
 
@@ -82,9 +82,9 @@ static inline unsigned rlki_index(const rlk_node_lock *node)
     return RLK_MAX_NODES == 1 ? 0 : node->index;
 }
 
-static inline uint32_t rlki_bit(unsigned node)
+static inline rlk_node_mask rlki_bit(unsigned node)
 {
-    return RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node;
+    return (rlk_node_mask)(RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node);
 }
 
 /* Returns true if a lock that is held renews in the background. */
@@ -93,9 +93,10 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
     return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
 }
 
-/* Sets lock->hold.renew_ms for the lease as it is now; RLK_NEVER where nobody wants renewals. anew:
- * the lease was set anew. If it is much shorter than the TTL (by drift, a cap, the caller's or the
- * server's word), it is not due at once, but when a third of it is over. */
+/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody
+ * wants renewals. anew: the lease was set anew. If it is much shorter than the TTL (by drift, a
+ * cap, the caller's or the server's word), it is not due at once, but when a third of it is over.
+ */
 static inline void rlki_renewal_schedule(rlk_lock *lock, bool anew)
 {
     if (lock->client->renewal != NULL)

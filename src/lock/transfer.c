@@ -62,8 +62,8 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->hold.valid_ms)
-        lease->until_ms = lock->hold.valid_ms;
+    if (lease->until_ms > lock->as.hold.valid_ms)
+        lease->until_ms = lock->as.hold.valid_ms;
     return client->now_ms < lease->until_ms;
 }
 
@@ -93,9 +93,9 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->token = lock->token;
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof lease->base);
-    lease->since_ms = lock->since_ms;
-    lease->target_ms = lock->hold.target_ms;
-    lease->claim_ms = lock->hold.claim_ms;
+    lease->since_ms = lock->as.hold.since_ms;
+    lease->target_ms = rlki_lease_target(lock);
+    lease->claim_ms = lock->as.hold.claim_ms;
 
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -109,8 +109,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    lock->hold.renew_ms = RLK_NEVER;
-    rlki_node_locks_undo(lock, lock->hold.target_ms); /* the other nodes */
+    rlki_node_locks_undo(lock, rlki_lease_target(lock)); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
@@ -153,12 +152,14 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->options = lock->options & RLKI_OPTION_RENEW;
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
-    lock->since_ms = lease->since_ms;
-    lock->hold.target_ms = lease->target_ms;
-    lock->hold.claim_ms = lease->claim_ms;
-    lock->hold.limit_ms = lease->until_ms;
-    lock->hold.watch_ms = RLK_NEVER;
-    lock->hold.dirty = lease->present; /* asked now, and so notified of from now on */
+    lock->as.hold.since_ms = lease->since_ms;
+    lock->as.hold.target_ms = (uint32_t)lease->target_ms;
+    lock->as.hold.claim_ms = lease->claim_ms;
+    lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
+    lock->as.hold.watched = true;
+    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.dirty =
+        (rlk_node_mask)lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
     lock->lost_cause = RLK_LOST_NOT;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -177,7 +178,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     (void)rlki_queue_hold(lock);
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               lock->hold.valid_ms - lock->client->now_ms);
+               lock->as.hold.valid_ms - lock->client->now_ms);
     rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;

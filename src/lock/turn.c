@@ -86,16 +86,16 @@ void rlki_turn_acquired(rlk_lock *lock)
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
 
-    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->wait.cause == RLK_CAUSE_LOCAL)
+    if ((lock->flags & RLKI_LOCK_TRY) != 0 || lock->cause == RLK_CAUSE_LOCAL)
         return;
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0)
         rlki_turn_contend(lock);
     else if (!contended)
         return;
-    if (contended && lock->wait.cause == RLK_CAUSE_START)
+    if (contended && lock->cause == RLK_CAUSE_START)
         return; /* in its turn */
-    waited_ms = now_ms - lock->wait.began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->wait.attempt_ms);
+    waited_ms = now_ms - lock->as.wait.began_ms;
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
@@ -124,7 +124,7 @@ uint32_t rlki_turn_pause(rlk_lock *lock)
 
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->wait.began_ms;
+    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
 

@@ -86,7 +86,7 @@ const rlk_lock *rlki_queue_holder(const rlk_lock *lock)
     /* one that has not noticed yet that its lease is over is held no longer */
     while (other != NULL &&
            (other->position != RLKI_POSITION_HOLDER || !queue_same_key(lock, other) ||
-            lock->client->now_ms >= other->hold.valid_ms))
+            lock->client->now_ms >= other->as.hold.valid_ms))
         other = other->queue_next;
     return other;
 }
@@ -108,7 +108,7 @@ bool rlki_queue_is_watched(const rlk_lock *lock)
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            other->hold.watch_ms != RLK_NEVER)
+            !other->as.hold.watched)
             return false;
     return true;
 }

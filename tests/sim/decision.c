@@ -5,6 +5,7 @@
  */
 #include "world.h"
 
+#include "lock/lease.h"
 #include "lock/tally.h"
 
 typedef struct decision_view {
@@ -131,7 +132,7 @@ void decision_result(const sim_lock *own, rlk_operation operation, rlk_result re
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && result != RLK_OK &&
         lock->state == RLKI_HELD)
         for (i = 0; i < sim.nodes; i++)
-            if (lock->nodes[i].expiry_ms >= lock->hold.target_ms)
+            if (lock->nodes[i].expiry_ms >= rlki_lease_target(lock))
                 MET(D_MINORITY_RENEWED);
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && own->cancelled &&
         result == RLK_UNKNOWN)

@@ -302,7 +302,7 @@ static void notify_cause(const sim_lock *own, const sim_watch *watch)
     const rlk_lock *lock = &own->lock;
     bool wrong = false;
 
-    switch (lock->wait.cause) {
+    switch (lock->cause) {
     case RLK_CAUSE_PUSH:
         wrong = watch->pushes == 0;
         break;
@@ -313,7 +313,7 @@ static void notify_cause(const sim_lock *own, const sim_watch *watch)
                                before, and leaves only now */
         wrong = watch->gone.is && watch->gone.arrived && !watch->missed && !watch->restrained &&
                 queue_recheck_ms(own) > NOTIFY_SOON_MS &&
-                lock->wait.attempt_ms == process_now_ms(own->process);
+                lock->as.wait.attempt_ms == process_now_ms(own->process);
         break;
     case RLK_CAUSE_RETRY:
         /* not where the attempt before had to wait for its turn to be sent, and never was */
@@ -325,7 +325,7 @@ static void notify_cause(const sim_lock *own, const sim_watch *watch)
     }
     if (wrong)
         world_violate(SIM_WAKE, "process %u lock %u: it tries again by %s, and that is no reason",
-                      own->process->index, own->index, rlk_cause_name((rlk_cause)lock->wait.cause));
+                      own->process->index, own->index, rlk_cause_name((rlk_cause)lock->cause));
 }
 
 /* An attempt must not begin when the lock knows that the nodes left are no quorum. */
@@ -435,10 +435,10 @@ static void notify_waiter(const sim_lock *own, unsigned node)
     const rlk_node_lock *node_lock = &own->lock.nodes[node];
     sim_watch *watch = notify_watch(own, node);
     uint32_t now_ms = (uint32_t)process_now_ms(own->process);
-    int64_t left_ms = (int32_t)(own->lock.wait.recheck_at_ms[node] - now_ms);
+    int64_t left_ms = (int32_t)(own->lock.as.wait.recheck_at_ms[node] - now_ms);
     int64_t most_ms = own->recheck_max_ms > NOTIFY_SOON_MS ? own->recheck_max_ms : NOTIFY_SOON_MS;
 
-    if ((own->lock.wait.busy >> node & 1) == 0 || node_lock->request.tag != RLKI_NO_COMMAND ||
+    if ((own->lock.as.wait.busy >> node & 1) == 0 || node_lock->request.tag != RLKI_NO_COMMAND ||
         notify_is_busy(own->process, node, own->key) ||
         rlk_conn_get_state(&own->process->links[node].conn) != RLK_CONN_READY)
         return;
@@ -452,7 +452,7 @@ static void notify_waiter(const sim_lock *own, unsigned node)
     if (left_ms > NOTIFY_SOON_MS && watch->fresh)
         world_violate(SIM_WAKE, "process %u lock %u: rechecks node %u, which is back, in %lld ms",
                       own->process->index, own->index, node, (long long)left_ms);
-    if (own->lock.wait.spurious >= SIM_SPURIOUS || rlki_turn_contended(&own->lock))
+    if (own->lock.as.wait.spurious >= SIM_SPURIOUS || rlki_turn_contended(&own->lock))
         watch->restrained = true;
     if (watch->gone.is && watch->gone.arrived && !watch->missed && left_ms > NOTIFY_SOON_MS)
         world_violate(SIM_WAKE,
@@ -467,7 +467,7 @@ static void notify_holder(const sim_lock *own, unsigned node)
 
     if (watch->changed.is && watch->changed.arrived && !watch->missed &&
         check_is_current(own, watch->serial, watch->attempt) &&
-        (own->lock.hold.dirty >> node & 1) == 0 && node_lock->request.tag == RLKI_NO_COMMAND &&
+        (own->lock.as.hold.dirty >> node & 1) == 0 && node_lock->request.tag == RLKI_NO_COMMAND &&
         !rlki_node_lock_is_clean(node_lock))
         world_violate(SIM_WAKE,
                       "process %u lock %u: k%u was taken from it on node %u, and it does "

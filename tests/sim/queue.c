@@ -58,7 +58,7 @@ static void queue_count_cause(const rlk_lock *lock)
         SIM_MET_BY_LOCAL, SIM_MET_BY_EXPIRY, SIM_MET_BY_RECHECK,
         SIM_MET_BY_RETRY, SIM_MET_BY_YIELD,  SIM_MET_BY_RECONNECT};
 
-    sim_met[covers[lock->wait.cause]]++;
+    sim_met[covers[lock->cause]]++;
 }
 
 void queue_handed(sim_lock *own)
@@ -72,7 +72,7 @@ static void queue_paused(const sim_lock *own)
 {
     sim_counts *counts = &own->process->counts[own->key];
 
-    if (own->lock.wait.cause == RLK_CAUSE_YIELD &&
+    if (own->lock.cause == RLK_CAUSE_YIELD &&
         sim.now_us - counts->released_us >= (own->retry_ms - 1) * SIM_MS)
         counts->released_us = -1;
 }
@@ -82,7 +82,7 @@ void queue_tries(sim_lock *own)
     own->tried = own->lock.token;
     own->took_over = own->handed;
     own->handed = false;
-    if (own->lock.wait.cause == RLK_CAUSE_PUSH || own->lock.wait.cause == RLK_CAUSE_FLUSH)
+    if (own->lock.cause == RLK_CAUSE_PUSH || own->lock.cause == RLK_CAUSE_FLUSH)
         own->pushed++;
     queue_paused(own);
 }
@@ -106,7 +106,7 @@ void queue_granted(sim_lock *own)
     notify_held(own);
     queue_count_cause(&own->lock);
     queue_in_turn(own, "acquired");
-    if (own->lock.wait.cause == RLK_CAUSE_LOCAL && own->took_over &&
+    if (own->lock.cause == RLK_CAUSE_LOCAL && own->took_over &&
         counts->released_us > own->started_us)
         counts->chain++;
     else

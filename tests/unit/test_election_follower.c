@@ -333,7 +333,7 @@ static void test_election_follower_in_a_queue(void **state)
     assert_true(leader.ours);
     assert_result(rlk_leader(&third, &leader), RLK_OK);
     assert_true(leader.ours);
-    assert_int_equal(leader.since_ms, first.since_ms);
+    assert_int_equal(leader.since_ms, first.as.hold.since_ms);
 }
 
 int main(void)

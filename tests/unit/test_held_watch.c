@@ -395,7 +395,7 @@ static void test_held_watch_not_yet_is_no_fault_of_the_server(void **state)
         assert_true(rlk_is_held(&locks[0]));
         delete_silently(0);
         assert_between(tracked_until(&h, 0, HARNESS_SET, 250), 50, 250);
-        assert_int_equal(locks[1].wait.cause, RLK_CAUSE_RECHECK);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
         serve_all();
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));

@@ -231,7 +231,7 @@ static void test_node_lock_abandoned_release_of_a_yielding_waiter(void **state)
     assert_result(rlk_release_start(&second), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    assert_int_equal(waiter.wait.recheck_cause[0], RLK_CAUSE_YIELD);
+    assert_int_equal(waiter.as.wait.recheck_cause[0], RLK_CAUSE_YIELD);
     yields_ms = h.now_ms;
     harness_advance(&h, 150);
     (void)harness_expect(&h, 0, HARNESS_RELEASE); /* its own */
@@ -240,7 +240,7 @@ static void test_node_lock_abandoned_release_of_a_yielding_waiter(void **state)
     h.servers[0].automatic = true;
     assert_true(harness_next_event(&h, &event, 1000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_int_equal(waiter.wait.cause, RLK_CAUSE_YIELD);
+    assert_int_equal(waiter.cause, RLK_CAUSE_YIELD);
     assert_between(h.now_ms - yields_ms, 150 + 400, 150 + 500); /* it begins again */
 }
 

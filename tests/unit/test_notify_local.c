@@ -92,7 +92,7 @@ static void test_notify_del_of_a_cancelled_force_release(void **state)
         }
         harness_run(&h);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-        assert_int_equal(waiter.wait.cause, RLK_CAUSE_LOCAL);
+        assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
         harness_serve(&h, 0);
         if (way == 1) /* it asks before the waiter does */
             harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
@@ -131,7 +131,7 @@ static void test_notify_del_of_a_closed_lock(void **state)
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_int_equal(waiter.wait.recheck_cause[0], RLK_CAUSE_RETRY); /* not told */
+    assert_int_equal(waiter.as.wait.recheck_cause[0], RLK_CAUSE_RETRY); /* not told */
 }
 
 /* Closed while it is held, or while its release is under way: the same. */
@@ -153,7 +153,7 @@ static void test_notify_holder_is_closed(void **state)
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
         harness_run(&h);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
-        assert_int_equal(waiter.wait.cause, RLK_CAUSE_LOCAL);
+        assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
         harness_serve(&h, 0);
         assert_int_equal(rlk_is_held(&waiter), way == 1);
     }

@@ -25,7 +25,7 @@ static void test_notify_push_is_followed_by_an_attempt(void **state)
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
         harness_delete(&h, 0, HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
+        assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_int_equal(h.now_ms, HARNESS_START + 400);
@@ -47,7 +47,7 @@ static void test_notify_push_in_one_read_with_the_ttl(void **state)
                    strlen(HARNESS_KEY), HARNESS_KEY);
     harness_reply(&h, 0, reply);
     (void)harness_expect(&h, 0, HARNESS_SET);
-    assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
+    assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     assert_int_equal(h.now_ms, HARNESS_START);
 }
 
@@ -107,7 +107,7 @@ static void test_notify_push_before_pttl_is_ignored(void **state)
         harness_expect_quiet(&h, 0);
         assert_between(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
                        RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_RECHECK);
+        assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-1\r\n");
         harness_push(harness_link_of(&h, 0), keys[i]); /* behind it */
@@ -157,7 +157,7 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
     for (i = 0; i < 3; i++)
-        assert_int_equal(locks[i].wait.cause, RLK_CAUSE_FLUSH);
+        assert_int_equal(locks[i].cause, RLK_CAUSE_FLUSH);
     harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -216,7 +216,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
-    assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
+    assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
     assert_false(rlk_is_held(&held)); /* which was told, too */

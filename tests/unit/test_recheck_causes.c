@@ -49,7 +49,7 @@ static void test_recheck_when_the_ttl_is_over(void **state)
         harness_reply(&h, 0, reply);
         assert_between(tracked_until(&h, 0, HARNESS_SET, 2000), ttls[i] + 1,
                        ttls[i] + 1 + RLK_RETRY_MIN_MS);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_EXPIRY);
+        assert_int_equal(lock.cause, RLK_CAUSE_EXPIRY);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     }
@@ -78,7 +78,7 @@ static void test_recheck_within_its_time(void **state)
             harness_reply(&h, 0, ttls[i]);
             ms = tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS);
             assert_between(ms, RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
-            assert_int_equal(lock.wait.cause, RLK_CAUSE_RECHECK);
+            assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
             least_ms = ms < least_ms ? ms : least_ms;
             most_ms = ms > most_ms ? ms : most_ms;
         }
@@ -106,7 +106,7 @@ static void test_fault_107_server_that_never_notifies(void **state)
             if (tracking)
                 harness_reply(&h, 0, ":-1\r\n");
             assert_true(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS) >= 0);
-            assert_int_equal(lock.wait.cause, tracking ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
+            assert_int_equal(lock.cause, tracking ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
             if (told == 1)
                 harness_push(harness_link_of(&h, 0), HARNESS_KEY);
             harness_reply(&h, 0, HARNESS_OK);
@@ -199,7 +199,7 @@ static void test_recheck_error_to_pttl(void **state)
             harness_reply(&h, 0, errors[i]);
             assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS,
                            RLK_RETRY_MAX_MS);
-            assert_int_equal(lock.wait.cause, RLK_CAUSE_RETRY);
+            assert_int_equal(lock.cause, RLK_CAUSE_RETRY);
         }
         harness_expect_no_event(&h);
     }
@@ -240,7 +240,7 @@ static void test_recheck_without_tracking_polls(void **state)
         harness_reply(&h, 0, HARNESS_NIL);
         harness_expect_quiet(&h, 0);
         assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_RETRY);
+        assert_int_equal(lock.cause, RLK_CAUSE_RETRY);
     }
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 0);
 }

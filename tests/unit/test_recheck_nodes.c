@@ -55,7 +55,7 @@ static void expect_attempt(rlk_lock *lock, rlk_cause cause)
         harness_advance(&h, RLK_RETRY_MIN_MS / 5);
     assert_int_equal(lock->phase, ATTEMPT);
     if (cause != RLK_CAUSES)
-        assert_int_equal(lock->wait.cause, cause);
+        assert_int_equal(lock->cause, cause);
     serve_all();
     serve_all();
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);

@@ -105,7 +105,7 @@ static void test_recheck_restraint_when_it_is_gone_each_time(void **state)
         if (harness_head(harness_link_of(&h, 0)) ==
             NULL) /* or the last pause made up for one more */
             assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 2);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_PUSH);
+        assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     }
     assert_between(h.now_ms - begin_ms, 50, 200 * 2); /* it changes hands */
 }

@@ -17,7 +17,7 @@ static void test_recheck_after_a_reconnect(void **state)
     tracked_behind(&h, &lock, DAY_MS);
     harness_cut(&h, 0);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_BACKOFF_MIN_MS);
-    assert_int_equal(lock.wait.cause, RLK_CAUSE_RECONNECT);
+    assert_int_equal(lock.cause, RLK_CAUSE_RECONNECT);
     harness_serve(&h, 0);
     harness_expect_no_event(&h);
     harness_delete(&h, 0, HARNESS_KEY); /* the new stream has read it */

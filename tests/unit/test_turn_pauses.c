@@ -106,7 +106,7 @@ static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
         harness_advance(&h, 1);
         release(&lock);
         assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
-        assert_int_equal(lock.wait.cause, RLK_CAUSE_YIELD);
+        assert_int_equal(lock.cause, RLK_CAUSE_YIELD);
     }
 }
 

@@ -118,7 +118,7 @@ static void test_wait_queue_force_release_hands_off(void **state)
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_OK);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_equal(locks[0].wait.cause, RLK_CAUSE_LOCAL);
+    assert_int_equal(locks[0].cause, RLK_CAUSE_LOCAL);
     assert_result(rlk_force_release_start(&operator_lock), RLK_PENDING);
     (void)harness_execute(harness_link_of(&h, 0));
     harness_run(&h);
@@ -236,7 +236,7 @@ static void test_wait_queue_hands_off_on_several_nodes(void **state)
         harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
-        assert_int_equal(locks[1].wait.cause, RLK_CAUSE_LOCAL);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
         assert_int_equal(h.servers[0].count[HARNESS_SET], sets + 1);
     }
 }

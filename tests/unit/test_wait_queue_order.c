@@ -94,7 +94,7 @@ static void hands_over(unsigned i, unsigned next)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_expect_no_event(&h);
     assert_true(rlk_is_held(&locks[next]));
-    assert_int_equal(locks[next].wait.cause, RLK_CAUSE_LOCAL);
+    assert_int_equal(locks[next].cause, RLK_CAUSE_LOCAL);
     assert_int_equal(h.servers[0].count[HARNESS_SET], sets + 1);
     assert_int_equal(h.now_ms, now_ms);
 }
@@ -151,7 +151,7 @@ static void test_wait_queue_next_knows_that_it_is_held_here(void **state)
             tracked_watch(&h, watch_ms); /* that is compared, and asks nothing for the next */
         assert_between(watch_ms + tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
                        RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
-        assert_int_equal(locks[1].wait.cause, RLK_CAUSE_RECHECK);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
     }
 }
 
@@ -237,7 +237,7 @@ static void test_wait_queue_next_inherits_what_the_first_knew(void **state)
             enqueue(0, HARNESS_KEY, way == 0 ? 300 : RLK_FOREVER);
             enqueue(1, HARNESS_KEY, RLK_FOREVER);
             harness_serve(&h, 0);
-            look_ms = locks[0].wait.recheck_at_ms[0];
+            look_ms = locks[0].as.wait.recheck_at_ms[0];
             if (way == 0)
                 harness_advance(&h, 300);
             else if (way == 1)
@@ -249,7 +249,7 @@ static void test_wait_queue_next_inherits_what_the_first_knew(void **state)
             harness_expect_quiet(&h, 0);
             assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
             assert_int_equal((uint32_t)h.now_ms, look_ms);
-            assert_int_equal(locks[1].wait.cause, kinds[k] ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
+            assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
             harness_serve(&h, 0);
             first_acquires(1);
         }
@@ -272,7 +272,7 @@ static void test_wait_queue_next_has_a_recheck_time_of_its_own(void **state)
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 100, 500);
-    assert_int_equal(locks[1].wait.cause, RLK_CAUSE_RECHECK);
+    assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
 }
 #endif
 
@@ -295,7 +295,7 @@ static void test_wait_queue_first_leaves_during_its_attempt(void **state)
         harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[1]));
-        assert_int_equal(locks[1].wait.cause, RLK_CAUSE_LOCAL);
+        assert_int_equal(locks[1].cause, RLK_CAUSE_LOCAL);
     }
 }
 

@@ -64,7 +64,7 @@ static void hand_over_until_it_yields(unsigned max_handoffs, unsigned expected, 
         assert_int_equal(at_once, i % (expected + 1) != expected);
         if (!at_once) {
             assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
-            assert_int_equal(locks[1 - holder].wait.cause, RLK_CAUSE_YIELD);
+            assert_int_equal(locks[1 - holder].cause, RLK_CAUSE_YIELD);
             harness_serve(&h, 0);
             harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         }
@@ -99,7 +99,7 @@ static void stand_until_the_third_yields(void)
 static void expect_to_yield(unsigned i, int64_t past_ms)
 {
     assert_between(past_ms + tracked_until(&h, 0, HARNESS_SET, 1000), 400, 500);
-    assert_int_equal(locks[i].wait.cause, RLK_CAUSE_YIELD);
+    assert_int_equal(locks[i].cause, RLK_CAUSE_YIELD);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&locks[i]));
@@ -267,7 +267,7 @@ static void test_wait_queue_counts_consecutive_hand_offs(void **state)
     assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_int_not_equal(locks[3].wait.cause, RLK_CAUSE_LOCAL);
+    assert_int_not_equal(locks[3].cause, RLK_CAUSE_LOCAL);
     assert_true(hands_over(3, 4));
     assert_true(hands_over(4, 5));
 }
@@ -298,7 +298,7 @@ static void test_wait_queue_yields_to_another_process(void **state)
         assert_true(turns < 10);
     } while (event.lock != &locks[3]);
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
-    assert_int_equal(locks[3].wait.cause, RLK_CAUSE_PUSH);
+    assert_int_equal(locks[3].cause, RLK_CAUSE_PUSH);
     assert_int_equal(turns, 6); /* the first, and five that were handed over */
     assert_true(h.now_ms - HARNESS_START < 200);
 }
