@@ -8539,39 +8539,31 @@ static bool command_is_nil(const rlk_reply *reply)
     return reply->type == RLK_RESP_NULL && reply->value == 0;
 }
 
-bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left)
+RLKI_APART_FOR_SIZE bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
+                                                int64_t value, unsigned left)
 {
-    int64_t least = RLKI_TTL_ABSENT; /* of a number */
-    int64_t most = INT64_MAX;
+    /* the least number that answers it: of PTTL, of the script, of DEL */
+    static const int8_t least[] = {
+        0,
+        0,
+        RLKI_TTL_ABSENT,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_TTL_ABSENT,
+        0,
+    };
+    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
 
     if (reply->error != RLK_OK)
         return true;
-    switch (command) {
-    case RLKI_SET:
+    if (command == RLKI_SET)
         return command_is_ok(reply) || command_is_nil(reply);
-    case RLKI_QUERY:
-        if (left > 0)
-            return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
-        break;
-    case RLKI_CONFIRM:
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        least = RLKI_NOT_OURS;
-        break;
-    case RLKI_RELEASE:
-        if (value == RLKI_TTL_NONE)
-            return false;
-        least = RLKI_NOT_OURS;
-        most = 1;
-        break;
-    case RLKI_DEL:
-        least = 0;
-        most = 1;
-        break;
-    default: /* PTTL */
-        break;
-    }
-    return reply->type == RLK_RESP_INTEGER && value >= least && value <= most;
+    if (command == RLKI_QUERY && left > 0)
+        return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
+           !(counts && (value > 1 || value == RLKI_TTL_NONE));
 }
 
 #ifndef RLK_NO_TEXT
@@ -9295,7 +9287,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 /* ---- what is known ---- */
 
 /* Our token is not on the node (now: an orphan may still come). */
-static void node_lock_absent(rlk_node_lock *node)
+static RLKI_APART_FOR_SIZE void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
@@ -11245,10 +11237,16 @@ static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
+/* The node, counted from 1, that an attempt asks before the others; 0: none. */
+static unsigned acquire_gate(const rlk_lock *lock)
+{
+    return RLK_MAX_NODES == 1 ? 0 : lock->as.wait.gate;
+}
+
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != acquire_gate(lock);
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -11307,7 +11305,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+        } else if (acquire_gate(lock) == 0 && rlki_conn_is_ready(conn)) {
             lock->as.wait.gate = (uint8_t)(i + 1);
             lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
@@ -11448,7 +11446,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->as.wait.gate;
+    unsigned gate = acquire_gate(lock);
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
     if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
@@ -11619,7 +11617,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (acquire_gate(lock) != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */

@@ -231,10 +231,16 @@ static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
+/* The node, counted from 1, that an attempt asks before the others; 0: none. */
+static unsigned acquire_gate(const rlk_lock *lock)
+{
+    return RLK_MAX_NODES == 1 ? 0 : lock->as.wait.gate;
+}
+
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != acquire_gate(lock);
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -293,7 +299,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+        } else if (acquire_gate(lock) == 0 && rlki_conn_is_ready(conn)) {
             lock->as.wait.gate = (uint8_t)(i + 1);
             lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
@@ -434,7 +440,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->as.wait.gate;
+    unsigned gate = acquire_gate(lock);
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
     if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
@@ -605,7 +611,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (acquire_gate(lock) != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */

@@ -201,7 +201,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 /* ---- what is known ---- */
 
 /* Our token is not on the node (now: an orphan may still come). */
-static void node_lock_absent(rlk_node_lock *node)
+static RLKI_APART_FOR_SIZE void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
