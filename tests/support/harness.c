@@ -485,6 +485,28 @@ void harness_serve(harness *h, unsigned node)
     }
 }
 
+rlk_result harness_begin(rlk_lock *lock, rlk_operation operation)
+{
+    static rlk_holder holders[RLK_MAX_NODES];
+
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return rlk_acquire_start(lock, RLK_FOREVER);
+    case RLK_OP_RELEASE:
+        return rlk_release_start(lock);
+    case RLK_OP_EXTEND:
+        return rlk_extend_start(lock, 1000);
+    case RLK_OP_RENEW:
+        return rlk_renew_start(lock, 60000);
+    case RLK_OP_CHECK:
+        return rlk_check_start(lock);
+    case RLK_OP_QUERY:
+        return rlk_query_start(lock, holders, RLK_MAX_NODES);
+    default:
+        return rlk_force_release_start(lock);
+    }
+}
+
 void harness_expect_event_at(harness *h, rlk_event_type type, rlk_result result, const char *file,
                              int line)
 {

@@ -222,6 +222,9 @@ void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms);
 /* The same, held: automatic servers, for a moment. */
 void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms);
 
+/* Starts an operation of a lock, with numbers that suit a TTL of 30 s or less. */
+rlk_result harness_begin(rlk_lock *lock, rlk_operation operation);
+
 /* The next event, without time passing, is this one. */
 #define harness_expect_event(h, type, result)                                                      \
     harness_expect_event_at((h), (type), (result), __FILE__, __LINE__)

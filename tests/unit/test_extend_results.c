@@ -47,6 +47,7 @@ static void test_extend_replies(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].reply);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
@@ -200,7 +201,7 @@ static void test_extend_fatal_connection(void **state)
     (void)harness_expect(&h, 0, HARNESS_RELEASE); /* the undo has waited for that */
 }
 
-/* ... and so is one that can't be attempted: a name without resolver. */
+/* A connection that can't be attempted is final as well: a name without resolver. */
 static void test_extend_final_error_of_a_connection(void **state)
 {
     rlk_lock lock;

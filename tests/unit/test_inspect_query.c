@@ -54,6 +54,7 @@ static void test_inspect_query_majority(void **state)
         rlk_lock lock;
         unsigned node;
 
+        support_row_name("%s", cases[i].holders);
         harness_start(&h, n);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
@@ -153,6 +154,7 @@ static void test_inspect_query_errors(void **state)
         rlk_lock lock;
         rlk_holder holders[1];
 
+        support_row_name("%s", cases[i].get);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
@@ -343,6 +345,7 @@ static void test_inspect_query_between_two_answers(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].get);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);

@@ -43,6 +43,7 @@ static void test_release_replies(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].reply);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -132,7 +133,7 @@ static void test_release_zero_after_an_unanswered_release(void **state)
     }
 }
 
-/* ... nor was one answered that got an error which does not say whether it was executed, such as a
+/* A release was not answered either if its error does not say whether it was executed, such as a
  * proxy's; one that says that it was not is no earlier release (simulator, seed 82) */
 static void test_release_zero_after_an_error(void **state)
 {
@@ -146,6 +147,7 @@ static void test_release_zero_after_an_error(void **state)
     for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
+        support_row_name("%s", rows[i].error);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -158,7 +160,7 @@ static void test_release_zero_after_an_error(void **state)
     }
 }
 
-/* ... a release that did not leave before the stream ended is no earlier release */
+/* A release that did not leave before the stream ended is no earlier release. */
 static void test_release_zero_after_an_unsent_release(void **state)
 {
     rlk_lock lock;
