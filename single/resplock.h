@@ -11381,7 +11381,7 @@ static bool acquire_win(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
-            lock->as.hold.dirty |= busy & rlki_bit(i);
+            lock->as.hold.dirty |= (rlk_node_mask)(busy & rlki_bit(i));
         else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
             node->request.tag = RLKI_CHECK; /* late: it only compares */
     }
