@@ -8634,6 +8634,12 @@ typedef struct rlki_report {
     const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
+/* Returns true of a command that only asks who holds the key, or for how long. */
+static inline bool rlki_is_question(unsigned command)
+{
+    return command == RLKI_PROBE || command == RLKI_QUERY;
+}
+
 /* The lock that a node lock is part of. */
 static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 {
@@ -9474,10 +9480,10 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     report->command = (uint8_t)command;
     report->votes = (node->flags & RLKI_NODE_ASKED) != 0;
     report->error = (int16_t)reply->error;
-    report->ttl_ms = reply->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     report->reply = reply;
     if (!rlki_command_is_answer(command, reply, value, left))
         report->error = RLK_E_UNEXPECTED;
+    report->ttl_ms = report->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     if (left == 0) {
         node->request.tag = RLKI_NO_COMMAND;
         node_lock_clear(node, RLKI_NODE_ASKED);
@@ -9489,8 +9495,6 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
         break;
     case RLKI_PROBE:
         report->kind = RLKI_REPORT_HELD;
-        if (report->error != RLK_OK)
-            report->ttl_ms = RLKI_TTL_UNKNOWN;
         break;
     case RLKI_CONFIRM:
     case RLKI_RAISE:
@@ -9982,6 +9986,13 @@ RLKI_API void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
 
 /* Begins RLKI_PHASE_WATCH. */
 RLKI_API void rlki_recheck_begin(rlk_lock *lock);
+
+/* Returns true of a follower that can say who leads. */
+RLKI_API bool rlki_recheck_is_observed(const rlk_lock *lock);
+
+/* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
+ * it. */
+RLKI_API unsigned rlki_recheck_question(const rlk_lock *lock);
 
 /* Somebody has the key on a node, as far as is known: when to ask again, and why. */
 RLKI_API void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause);
@@ -10522,6 +10533,16 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
     return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
+bool rlki_recheck_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
+}
+
+unsigned rlki_recheck_question(const rlk_lock *lock)
+{
+    return rlki_recheck_is_observed(lock) ? RLKI_QUERY : RLKI_PROBE;
+}
+
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
@@ -10639,7 +10660,7 @@ void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 /* Nothing is under way there that a recheck waits for. */
 static bool recheck_is_idle(const rlk_node_lock *node)
 {
-    return node->request.tag == RLKI_NO_COMMAND || node->request.tag == RLKI_QUERY;
+    return node->request.tag == RLKI_NO_COMMAND;
 }
 
 /* A change was notified there, and not rechecked yet. */
@@ -10668,16 +10689,15 @@ static bool recheck_may_be_free(const rlk_lock *lock)
 /* The key is gone since the node was last asked, or between SET and PTTL. */
 static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 {
-    bool attempting = lock->phase == RLKI_PHASE_ATTEMPT;
-    bool again = attempting && rlki_nodes(lock->client) == 1;
-    uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
+    bool one = rlki_nodes(lock->client) == 1;
+    uint32_t pause_ms = one ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
 
     /* it changes hands while we wait */
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
-    if (again)
+    if (one)
         lock->cause = RLK_CAUSE_PUSH;
-    else if (!attempting) /* a probe's answer */
+    if (lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
         rlki_recheck_missed(lock, node);
     if (pause_ms > 0)
         rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
@@ -10800,10 +10820,13 @@ static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
     return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
 }
 
-/* The node is asked at the moment: PTTL will see what happened before. */
-static bool recheck_is_asked(const rlk_node_lock *node)
+/* The node is asked at the moment: PTTL will see what happened before. What a busy node is asked
+ * before its time may be taken back, so its time is set all the same. */
+static bool recheck_is_asked(const rlk_node_lock *node, bool busy)
 {
     switch (node->request.tag) {
+    case RLKI_QUERY:
+        return !busy;
     case RLKI_SET:
     case RLKI_PROBE:
     case RLKI_CONFIRM:
@@ -10825,9 +10848,12 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
-        node->request.tag == RLKI_PROBE)
+        rlki_is_question(node->request.tag))
         lock->as.wait.overtaken |= rlki_bit(index);
-    if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
+    /* between GET and PTTL: that one sees the change, and the token is the one before */
+    if (node->request.tag == RLKI_QUERY)
+        lock->as.wait.read &= (rlk_node_mask)~rlki_bit(index);
+    if (recheck_is_asked(node, busy) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
@@ -10850,8 +10876,6 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 {
     bool tries = rlki_nodes(lock->client) == 1;
 
-    if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
-        (void)rlki_node_lock_abandon(node);
     lock->cause = lock->as.wait.recheck_cause[rlki_index(node)];
     if (lock->cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
@@ -10866,7 +10890,7 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
     lock->as.wait.overtaken &= (rlk_node_mask)~rlki_bit(rlki_index(node));
-    rlki_node_lock_send(node, RLKI_PROBE);
+    rlki_node_lock_send(node, rlki_recheck_question(lock));
 }
 
 /* Rechecks a busy node if its time has come, or takes note of that time. */
@@ -11295,8 +11319,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE ||
-            node->request.tag == RLKI_QUERY) /* the SET answers it */
+        if (rlki_is_question(node->request.tag)) /* the SET tells */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -11311,12 +11334,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         }
     }
-}
-
-/* True of a follower that can say who leads. */
-static bool acquire_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -11337,7 +11354,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
-        if (acquire_is_observed(lock))
+        if (rlki_recheck_is_observed(lock))
             lock->campaign->ask(lock);
         return false;
     }
@@ -11527,7 +11544,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
-        rlki_node_lock_ask(node, RLKI_PROBE);
+        rlki_node_lock_ask(node, rlki_recheck_question(lock));
         lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
@@ -11583,6 +11600,8 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
 /* A node was probed, in an attempt behind a nil, or by a recheck. */
 static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
+    if (report->kind == RLKI_REPORT_PART)
+        return; /* the PTTL follows */
     if (report->kind == RLKI_REPORT_LOST && !report->votes)
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
@@ -11593,13 +11612,13 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE)
+    if (rlki_is_question(report->command))
         acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes)
         acquire_voted(lock, node, report);
-    if (acquire_is_observed(lock))
+    if (rlki_recheck_is_observed(lock))
         lock->campaign->observe(lock, node, report);
 }
 
@@ -14264,7 +14283,6 @@ static void election_ask(rlk_lock *lock)
         if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
             !rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        lock->as.wait.read |= rlki_bit(i);
         rlki_node_lock_send(node, RLKI_QUERY);
     }
 }
@@ -14290,7 +14308,7 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
     rlki_inspect_keep(lock, holder, report);
 }
 
-/* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
+/* A node answers who holds the key; or anything else, behind which that is asked again. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     rlk_node_mask bit = rlki_bit(rlki_index(node));
@@ -14298,11 +14316,11 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->as.wait.busy & bit) == 0 &&
-             node->request.tag !=
-                 RLKI_PROBE) /* which follows a nil, and says whether it is there */
+    else if (report->kind == RLKI_REPORT_HELD && node->request.tag == RLKI_CONFIRM)
         holder->result = RLK_PENDING;
-    if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
+    if (report->kind == RLKI_REPORT_PART)
+        lock->as.wait.read |= bit; /* until a change, or behind another command */
+    else if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
         lock->as.wait.read &= (rlk_node_mask)~bit;
 }
 
@@ -14393,7 +14411,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     own = rlki_queue_holder(lock);
     if (own != NULL)
         len = rlk_lock_token(own, token, sizeof token);
-    if (own != NULL && (holder == NULL || holder->answered_ms < own->as.hold.since_ms)) {
+    if (own != NULL && (holder == NULL || holder->answered_ms <= own->as.hold.since_ms)) {
         until_ms = rlk_valid_until_ms(own);
     } else if (holder != NULL) { /* said since */
         if (memcmp(token, holder->token, sizeof token) != 0)

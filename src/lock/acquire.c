@@ -289,8 +289,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE ||
-            node->request.tag == RLKI_QUERY) /* the SET answers it */
+        if (rlki_is_question(node->request.tag)) /* the SET tells */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -305,12 +304,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
             acquire_ask(lock, node);
         }
     }
-}
-
-/* True of a follower that can say who leads. */
-static bool acquire_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -331,7 +324,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
-        if (acquire_is_observed(lock))
+        if (rlki_recheck_is_observed(lock))
             lock->campaign->ask(lock);
         return false;
     }
@@ -521,7 +514,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
-        rlki_node_lock_ask(node, RLKI_PROBE);
+        rlki_node_lock_ask(node, rlki_recheck_question(lock));
         lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
@@ -577,6 +570,8 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
 /* A node was probed, in an attempt behind a nil, or by a recheck. */
 static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
+    if (report->kind == RLKI_REPORT_PART)
+        return; /* the PTTL follows */
     if (report->kind == RLKI_REPORT_LOST && !report->votes)
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
@@ -587,13 +582,13 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE)
+    if (rlki_is_question(report->command))
         acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes)
         acquire_voted(lock, node, report);
-    if (acquire_is_observed(lock))
+    if (rlki_recheck_is_observed(lock))
         lock->campaign->observe(lock, node, report);
 }
 
