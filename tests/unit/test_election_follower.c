@@ -241,6 +241,36 @@ static void test_election_follower_does_not_believe_an_old_answer(void **state)
     expect_nobody(&lock);
 }
 
+/* Where no server notifies, each attempt asks anew. */
+static void test_election_follower_without_tracking(void **state)
+{
+    static const unsigned sizes[] = {1, 3};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        rlk_lock lock;
+        unsigned n;
+
+        memset(&h.config, 0, sizeof h.config);
+        memset(&leader, 0, sizeof leader);
+        harness_open(&h, sizes[i], 1);
+        harness_advance(&h, 0);
+        assert_false(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
+        for (n = 0; n < h.nodes; n++)
+            harness_put(&h, n, HARNESS_KEY, ANNA, -1);
+        campaign(&lock, memory[0]);
+        serve();
+        expect_leader(&lock, ANNA, HARNESS_START, RLK_NEVER);
+        for (n = 0; n < h.nodes; n++)
+            harness_put(&h, n, HARNESS_KEY, BERT, -1);
+        tracked_automatic(&h, true);
+        harness_advance(&h, 2 * RLK_RETRY_MAX_MS);
+        assert_result(rlk_leader(&lock, &leader), RLK_OK);
+        assert_string_equal(leader.token, BERT);
+    }
+}
+
 /* A follower without memory sends what any waiter sends. */
 static void test_election_follower_without_memory_asks_nothing(void **state)
 {
@@ -424,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_election_follower_sees_a_change_between_token_and_ttl),
         cmocka_unit_test(test_election_follower_does_not_forget),
         cmocka_unit_test(test_election_follower_does_not_believe_an_old_answer),
+        cmocka_unit_test(test_election_follower_without_tracking),
         cmocka_unit_test(test_election_follower_without_memory_asks_nothing),
         cmocka_unit_test(test_election_waiter_asks_nothing),
         cmocka_unit_test(test_election_follower_hand_over_is_not_delayed),
