@@ -389,6 +389,15 @@ void harness_start(harness *h, unsigned nodes)
         assert_int_equal(rlk_conn_get_state(&harness_link_of(h, i)->conn), RLK_CONN_READY);
 }
 
+void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms)
+{
+    memset(&h->config, 0, sizeof h->config);
+    h->config.operation_timeout_ms = operation_timeout_ms;
+    harness_open(h, nodes, 1);
+    memset(&h->config, 0, sizeof h->config);
+    harness_advance(h, 0);
+}
+
 static void harness_automatic(harness *h, bool automatic)
 {
     unsigned i;

@@ -144,6 +144,9 @@ void harness_start(harness *h, unsigned nodes);
 /* As harness_start, with automatic servers. */
 void harness_start_automatic(harness *h, unsigned nodes);
 
+/* As harness_start, of a client whose operations end before any time limit of a connection. */
+void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms);
+
 harness_link *harness_link_of(harness *h, unsigned node);
 
 /* No random bytes from now on, none of those that clients have drawn either. */

@@ -10,16 +10,6 @@ static harness h;
 
 #define DRIFT(horizon_ms) ((horizon_ms) / 100 + 3)
 
-/* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(&h, nodes, 1);
-    memset(&h.config, 0, sizeof h.config);
-    harness_advance(&h, 0);
-}
-
 static void test_extend_replies(void **state)
 {
     static const struct {
@@ -162,10 +152,7 @@ static void test_extend_answer_in_the_tick_of_the_deadline(void **state)
     for (i = 0; i < 2; i++) {
         rlk_lock lock;
 
-        memset(&h.config, 0, sizeof h.config);
-        h.config.operation_timeout_ms = 1000; /* before the response time */
-        harness_open(&h, 1, 1);
-        harness_advance(&h, 0);
+        harness_start_impatient(&h, 1, 1000); /* before the response time */
         harness_held(&h, &lock, 30000);
         assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
@@ -247,7 +234,7 @@ static void test_fault_110_check_is_no_raise(void **state)
     rlk_event event;
 
     (void)state;
-    start_impatient(3, 500);
+    harness_start_impatient(&h, 3, 500);
     harness_held(&h, &lock, 30000);
     h.servers[1].refuses = h.servers[2].refuses = true;
     harness_cut(&h, 1);

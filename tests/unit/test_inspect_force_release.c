@@ -72,10 +72,7 @@ static void test_inspect_force_release_unanswered(void **state)
     harness_cut(&h, 0);
     harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
 
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = 500;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
+    harness_start_impatient(&h, 1, 500);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));

@@ -10,16 +10,6 @@ static harness h;
 
 static const unsigned sizes[] = {1, 3, 5};
 
-/* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(&h, nodes, 1);
-    memset(&h.config, 0, sizeof h.config);
-    harness_advance(&h, 0);
-}
-
 static void test_release_replies(void **state)
 {
     static const struct {
@@ -215,7 +205,7 @@ static void test_fault_124_retry_of_a_cancelled_extend(void **state)
     rlk_event event;
 
     (void)state;
-    start_impatient(1, 30);
+    harness_start_impatient(&h, 1, 30);
     config.retry_min_ms = config.retry_max_ms = 50;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);
