@@ -516,6 +516,34 @@ rlk_result harness_begin(rlk_lock *lock, rlk_operation operation)
     }
 }
 
+void harness_serve_all(harness *h)
+{
+    unsigned i;
+
+    for (i = 0; i < h->nodes; i++)
+        harness_serve(h, i);
+}
+
+unsigned harness_count(const harness *h, harness_kind kind)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < h->nodes; i++)
+        count += h->servers[i].count[kind];
+    return count;
+}
+
+unsigned harness_commands(const harness *h)
+{
+    unsigned count = 0;
+    unsigned kind;
+
+    for (kind = HARNESS_SET; kind < HARNESS_KINDS; kind++)
+        count += harness_count(h, (harness_kind)kind);
+    return count;
+}
+
 void harness_expect_event_at(harness *h, rlk_event_type type, rlk_result result, const char *file,
                              int line)
 {

@@ -199,6 +199,13 @@ void harness_say(harness_link *link, const void *bytes, size_t len);
 /* Executes and answers all that waits. */
 void harness_serve(harness *h, unsigned node);
 
+/* The same at each node, one after the other. */
+void harness_serve_all(harness *h);
+
+/* Commands of this kind that came to all nodes, or of any kind. */
+unsigned harness_count(const harness *h, harness_kind kind);
+unsigned harness_commands(const harness *h);
+
 /* Ends the stream: what was not executed becomes loose. */
 void harness_cut_link(harness_link *link);
 void harness_cut(harness *h, unsigned node);
@@ -209,6 +216,9 @@ bool harness_execute_loose(harness_link *link);
 /* A change by somebody outside of the harness: the key is gone, and streams that watch it are
  * notified. */
 void harness_delete(harness *h, unsigned node, const char *key);
+
+/* The same, and no stream is notified. The key must be there. */
+void harness_remove(harness *h, unsigned node, const char *key);
 
 /* What a server has under a key, NULL if nothing (any more). */
 harness_entry *harness_find(harness *h, harness_server *server, const char *key);
