@@ -235,7 +235,7 @@
 
 /* ==== include/resplock/base.h ====
  *
- * resplock/base.h: what every room shares: version, linkage, results.
+ * resplock/base.h: what all layers share: version, linkage, results.
  */
 #ifndef RESPLOCK_BASE_H
 #define RESPLOCK_BASE_H
@@ -286,7 +286,7 @@ typedef struct rlki_layout {
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
 
-/* What a clock says that can't be read: so late that no lease is valid. */
+/* The time of a clock that can't be read: so late that no lease is valid. */
 #define RLK_NO_CLOCK_MS (INT64_MAX / 4)
 
 /*
@@ -406,17 +406,17 @@ enum {
     RLKI_LAYOUT_NUMBER = offsetof(rlki_layout, number)
 };
 
-/* In which range `result` lies. */
+/* Returns the range of a result. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);
 
-/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. With
- * RLK_NO_TEXT "", here and below. */
+/* Returns the name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is
+ * none. With RLK_NO_TEXT "", here and below. */
 RLK_API const char *rlk_result_name(rlk_result result);
 
-/* What a result means and what to do about it, in one line of constant text; "" if it is none. */
+/* Returns what a result means and what to do, in one line of constant text; "" if it is none. */
 RLK_API const char *rlk_result_text(rlk_result result);
 
-/* RLK_VERSION_STRING of the library that is linked. */
+/* Returns RLK_VERSION_STRING of the library that is linked. */
 RLK_API const char *rlk_version(void);
 
 #ifdef __cplusplus
@@ -646,8 +646,8 @@ typedef struct rlk_url {
  *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
  *     unix://[[user][:password]@]/path/of/socket[?parameters]
  * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
- *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
- *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
+ *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone follows %25:
+ *               [fe80::1%25eth0]. None: localhost. Without a port: 6379
  *   user        alone, as in user@host: with an empty password. A password alone: :password@host
  *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
  *               A database may be said twice, if it is the same
@@ -666,7 +666,8 @@ RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
  */
 RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
 
-/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
+/* Returns true if both name the same server and port or the same socket (letters of the text, no
+ * DNS). */
 RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 
 #ifdef __cplusplus
@@ -1096,9 +1097,9 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
 /*
- * A key that was read under CLIENT TRACKING has changed, and no push said so before the reply that
- * shows it. The second time on a stream it counts as not tracking (RLK_SERVER_SILENT). True: that
- * was it.
+ * Notes that a key that was read under CLIENT TRACKING has changed, and that no push said so before
+ * the reply that shows it. The second time on a stream, the stream counts as not tracking
+ * (RLK_SERVER_SILENT). Returns true that second time.
  */
 RLK_API bool rlk_conn_missed(rlk_conn *conn);
 
@@ -1112,10 +1113,10 @@ RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 #define RLK_WANT_READ    0x04u /* bytes of the server are welcome (always, while a stream is up) */
 #define RLK_WANT_CLOSE   0x08u /* close the stream (or give up the attempt), then say _closed */
 
-/* What the connection wants of its driver now: a set of RLK_WANT_*. */
+/* Returns what the connection wants of its driver now: a set of RLK_WANT_*. */
 RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
 
-/* Where to connect to. */
+/* Returns where to connect to. */
 RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
 
 /*
@@ -1147,25 +1148,26 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
  */
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
-/* Bytes to send, *len of them; NULL and 0 if there are none. They do not move until acknowledged,
- * and count as possibly sent from this call on. */
+/* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
+ * acknowledged, and count as possibly sent from this call on. */
 RLK_API const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len);
 
-/* The first `len` of them were sent. */
+/* Acknowledges that the first `len` of them were sent. */
 RLK_API void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
-/* Room for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise. */
+/* Returns memory for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise.
+ */
 RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
 
-/* `len` bytes were put there: parses them, hands replies to their owners. */
+/* Parses `len` bytes that were put there, and hands replies to their owners. */
 RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
 /* ---- Time ---- */
 
-/* Time of the engine call under way, or of the last one. */
+/* Returns the time of the engine call under way, or of the last one. */
 RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
-/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver must connect or to
+/* Returns when to call rlk_conn_tick, or RLK_NEVER. It is past while the driver must connect or
  * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
@@ -1176,25 +1178,26 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
-/* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
+/* Returns why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before
+ * the first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
-/* errno that came with it, else 0. */
+/* Returns the errno that came with it, else 0. */
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
-/* What the server said when it refused (its last error, terminated, control bytes replaced), else
- * "". Passwords and digits of tokens that it repeats are masked: "***". Stays until the next good
- * handshake. */
+/* Returns what the server said when it refused (its last error, terminated, control bytes
+ * replaced), else "". Passwords and digits of tokens that it repeats are masked: "***". Stays until
+ * the next good handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
-/* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */
+/* Returns the command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else
+ * "". */
 RLK_API const char *rlk_conn_step(const rlk_conn *conn);
 
-/* Times that it became ready; the same number means the same stream. */
+/* Returns how often it became ready; the same number means the same stream. */
 RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 
-/* Attempts and connections that ended. */
+/* Returns the number of attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
 #ifndef RLK_NO_TRACE
@@ -1208,33 +1211,34 @@ typedef struct rlk_traffic {
 RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
 #endif
 
-/* In READY: true if no command of the connection before this one can execute any more, because all
- * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+/* In READY: returns true if no command of the connection before this one can execute any more,
+ * because all were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server has promised to notify of changes to the keys that this stream
- * has read, and did not break that twice. */
+/* In READY: returns true if the server has promised to notify of changes to the keys that this
+ * stream has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* The last 64 bits of the server's run_id, which differ for each instance of a server. 0 where it
- * is not known. */
+/* Returns the last 64 bits of the server's run_id, which differ for each instance of a server. 0
+ * where it is not known. */
 RLK_API uint64_t rlk_conn_run_id(const rlk_conn *conn);
 
-/* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
+/* Returns what its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*.
+ */
 RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer: no command can be longer. */
+/* Returns the bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer that the last handshake needed and did not have, which ended it with
- * RLK_E_CREDENTIALS; else 0. */
+/* Returns the bytes of the transmit buffer that the last handshake needed and did not have, which
+ * ended it with RLK_E_CREDENTIALS; else 0. */
 RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
-/* 3 or 2; 0 before the handshake. */
+/* Returns 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);
 
-/* What an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER where
- * the prefix is not known. */
+/* Returns what an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER
+ * where the prefix is not known. */
 RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
 
 #ifdef __cplusplus
@@ -1752,9 +1756,9 @@ extern "C" {
 /* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
  * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
-/* What is held for so long is watched: the key is compared once, and where the server notifies of
- * changes, it reports a deletion from then on at once. A deletion before is noticed by this
- * compare. A lock that is released earlier costs nothing for it. */
+/* A lock that is held for this time is watched: the library compares the key once. From then on the
+ * server notifies of a deletion at once, where it notifies of changes. The compare finds an earlier
+ * deletion. A lock that is released earlier costs nothing for it. */
 #define RLK_WATCH_AFTER_MS 100
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */
@@ -2149,8 +2153,8 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
  *     rlk_campaign_start(&lock);           follows, and leads when it acquires the lock
  *         RLK_EV_ACQUIRED                  leads, and renews at each call of the library
  *         RLK_EV_LOST                      leads no longer; follows again
- *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: an error that stays, or
- * RLK_UNKNOWN rlk_resign_start(&lock);             ends it
+ *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: RLK_UNKNOWN, or a lasting error
+ *     rlk_resign_start(&lock);             ends it
  *
  * Programs that only block call rlk_acquire and rlk_keep_alive in a loop instead.
  */
@@ -2474,16 +2478,16 @@ typedef struct rlk_socket {
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
 
-/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
- * attempt and each address has its own. */
+/* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
+ * each attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
-/* What to poll it for: POLLIN, POLLOUT or both. */
+/* Returns what to poll it for: POLLIN, POLLOUT or both. */
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
-/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
- * close: so ask after rlk_conn_tick, and call _service after a submit. */
+/* Returns when to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close: so
+ * ask after rlk_conn_tick, and call _service after a submit. */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -2496,15 +2500,15 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+/* Closes the descriptor, and does not notify the connection. Harmless in a child after fork: the
  * parent's stream goes on. */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
 
-/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
- * `context` is ignored. */
+/* Returns milliseconds of a clock that never goes back and, where the system has such a clock, goes
+ * on in suspend (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be
+ * read. `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -2512,14 +2516,14 @@ RLK_API int64_t rlk_system_now_ms(void *context);
 RLK_API int rlk_system_random(void *context, void *buf, size_t len);
 
 #ifndef RLK_NO_TEXT
-/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
- */
+/* Returns words for an errno that a connection ended with; NULL for a rare one. `context` is
+ * ignored. */
 RLK_API const char *rlk_system_errno_text(void *context, int number);
 #endif
 
 /*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
- * that looking costs no system call; where there is no such thing, the process id.
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so that
+ * a check costs no system call. Where the system has none, a check compares the process id.
  */
 typedef struct rlk_system_fork {
     volatile uint32_t *mark; /* NULL: compare process ids */
@@ -2528,7 +2532,7 @@ typedef struct rlk_system_fork {
 
 RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
 
-/* False in a process that was forked since _init. */
+/* Returns false in a process that was forked since _init. */
 RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
 
 /* Gives the page back. */
@@ -2576,8 +2580,8 @@ extern "C" {
 #define RLK_MAX_FDS RLK_MAX_NODES
 
 /*
- * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
+ * Overrides and settings. 0 or NULL in a field means what the URL has, or the default. Texts are
+ * not copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
 typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -2597,7 +2601,7 @@ typedef struct rlk_posix_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
-    bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
+    bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
     /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
      * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
@@ -2652,9 +2656,8 @@ typedef struct rlk_posix_client {
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_posix_open_nodes with one node),
- * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
- * rlk_client_error() says why, and rlk_posix_close is not needed.
+ * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
+ * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed.
  */
 #define rlk_posix_open(posix, url, ...)                                                            \
     rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)
@@ -11319,7 +11322,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (rlki_is_question(node->request.tag)) /* the SET tells */
+        if (rlki_is_question(node->request.tag)) /* the SET answers it */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -11741,8 +11744,8 @@ RLKI_API const rlki_call rlki_call_acquire = {&rlki_acquire, 0, acquire_call};
 #ifndef RLKI_LOCK_API_H
 #define RLKI_LOCK_API_H
 
-/* Every public operation in its started form. argument: the wait, the time added, the TTL, the room
- * in `holders`. */
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the size
+ * of `holders`. */
 RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders);
 
