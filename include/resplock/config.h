@@ -62,7 +62,7 @@
 /* Random bytes that a client draws at once, for tokens of 16 bytes; below 32 each token draws its
  * own. With RLK_NO_POSIX a client always does: there, entropy is no system call. */
 #ifndef RLK_RANDOM_BLOCK
-#define RLK_RANDOM_BLOCK 128
+#define RLK_RANDOM_BLOCK 512
 #endif
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
@@ -126,8 +126,8 @@
 #if RLK_BUCKETS < 1 || RLK_BUCKETS > 65536 || (RLK_BUCKETS & (RLK_BUCKETS - 1)) != 0
 #error "RLK_BUCKETS is not a power of two in 1..65536"
 #endif
-#if RLK_RANDOM_BLOCK < 0 || RLK_RANDOM_BLOCK > 255
-#error "RLK_RANDOM_BLOCK is not in 0..255"
+#if RLK_RANDOM_BLOCK < 0 || RLK_RANDOM_BLOCK > 4096
+#error "RLK_RANDOM_BLOCK is not in 0..4096"
 #endif
 #if RLK_MAX_ADDRESSES < 2 || RLK_MAX_ADDRESSES > 255 /* localhost has two */
 #error "RLK_MAX_ADDRESSES is not in 2..255"

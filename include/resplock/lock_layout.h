@@ -88,7 +88,7 @@ struct rlk_client {
     int16_t error;      /* last failure of open and init */
     uint16_t error_node;
 #if RLKI_RANDOM_BLOCK > 0
-    uint8_t random_left; /* bytes of `random` that are in no token yet: the first ones */
+    uint16_t random_left; /* bytes of `random` that are in no token yet: the first ones */
 #endif
     rlk_env env;
     const struct rlki_renewal *renewal; /* NULL: no lock renews in the background */

@@ -109,10 +109,14 @@ static void machine_settle(rlk_lock *lock)
 
 static void machine_step(rlk_lock *lock)
 {
+    bool was_held = lock->state == RLKI_HELD;
+
     while (machine_step_operation(lock)) {
     }
-    if (lock->state == RLKI_HELD)
+    if (lock->state == RLKI_HELD && was_held)
         machine_step_lease(lock);
+    else if (lock->state == RLKI_HELD) /* acquired by this step: validated already */
+        rlki_held_compare(lock);
     if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
         machine_settle(lock);
     machine_arm(lock);

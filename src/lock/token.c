@@ -47,7 +47,7 @@ static bool token_random(rlk_client *client, uint8_t *out)
         }
         client->random_left = sizeof client->random;
     }
-    client->random_left = (uint8_t)(client->random_left - RLKI_TOKEN_BYTES);
+    client->random_left = (uint16_t)(client->random_left - RLKI_TOKEN_BYTES);
     bytes = client->random + client->random_left;
     memcpy(out, bytes, RLKI_TOKEN_BYTES);
     memset(bytes, 0, RLKI_TOKEN_BYTES); /* which the next token may read, for all compilers know */

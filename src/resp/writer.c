@@ -6,6 +6,13 @@
 
 #include <string.h>
 
+/* Part of each of its callers, unless bytes count. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#define WRITER_INTO_CALLERS static inline __attribute__((always_inline))
+#else
+#define WRITER_INTO_CALLERS static
+#endif
+
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
 
@@ -89,7 +96,7 @@ static uint8_t *writer_crlf(uint8_t *at)
 
 /* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
  * the line, or NULL when there is no room. */
-static uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
+WRITER_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
 {
     bool is_bulk = type == RLK_RESP_BULK;
     size_t width = 1;

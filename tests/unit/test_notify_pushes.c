@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
 static harness h;
 
 static void test_notify_push_is_followed_by_an_attempt(void **state)
@@ -15,7 +17,7 @@ static void test_notify_push_is_followed_by_an_attempt(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(ttls)); i++) {
+    for (i = 0; i < COUNT_OF(ttls); i++) {
         rlk_lock lock;
 
         tracked_behind(&h, &lock, ttls[i]);
@@ -31,7 +33,7 @@ static void test_notify_push_is_followed_by_an_attempt(void **state)
     }
 }
 
-/* A push in one read with the reply to PTTL, after which the server notifies. */
+/* In one read with the answer that has the server notify. */
 static void test_notify_push_in_one_read_with_the_ttl(void **state)
 {
     rlk_lock lock;
@@ -49,8 +51,8 @@ static void test_notify_push_in_one_read_with_the_ttl(void **state)
     assert_int_equal(h.now_ms, HARNESS_START);
 }
 
-/* Faults 76, 85: the table of the server is full, or the same name changed in another database.
- * After the attempt that follows the server notifies again. */
+/* Faults 76, 85: the table of the server is full, or the same name changed in another database. The
+ * attempt that it causes makes the server tell again. */
 static void test_fault_76_85_push_for_nothing(void **state)
 {
     rlk_lock lock;
@@ -59,7 +61,7 @@ static void test_fault_76_85_push_for_nothing(void **state)
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     for (push = 0; push < 4; push++) {
-        harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the server forgets the key with its push */
+        harness_link_of(&h, 0)->watched[0][0] = '\0'; /* its interest ends with it */
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_serve(&h, 0);
@@ -73,7 +75,7 @@ static void test_fault_76_85_push_for_nothing(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* A push of another key has no effect. */
+/* A push of another key is none of ours. */
 static void test_notify_push_of_another_key(void **state)
 {
     rlk_lock lock;
@@ -84,14 +86,14 @@ static void test_notify_push_of_another_key(void **state)
     harness_expect_quiet(&h, 0);
 }
 
-/* A push before the reply to PTTL is about a change before PTTL read the key. */
+/* What is told before PTTL is answered happened before PTTL saw the key. */
 static void test_notify_push_before_pttl_is_ignored(void **state)
 {
     static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(keys)); i++) {
+    for (i = 0; i < COUNT_OF(keys); i++) {
         rlk_lock lock;
 
         tracked_unanswered(&h, &lock);
@@ -113,7 +115,7 @@ static void test_notify_push_before_pttl_is_ignored(void **state)
     }
 }
 
-/* Several pushes at once, and one during the attempt that follows, are one attempt. */
+/* Two pushes for one attempt, and one for an attempt that is under way, are one attempt. */
 static void test_notify_pushes_do_not_add_up(void **state)
 {
     rlk_lock lock;
@@ -131,7 +133,7 @@ static void test_notify_pushes_do_not_add_up(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
-/* A null push: any key may have changed. It notifies all waiters, and no other lock. */
+/* A null push: any key may have changed. All that wait are woken, and nobody else. */
 static void test_notify_flush_reaches_all_waiters(void **state)
 {
     static const char *const keys[] = {"a", "b", "c"};
@@ -140,7 +142,8 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     size_t i;
 
     (void)state;
-    tracked_open(&h, 1);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
     assert_result(rlk_lock_init(&idle, h.client, "idle", NULL), RLK_OK);
     for (i = 0; i < 3; i++) {
         harness_put(&h, 0, keys[i], FOREIGN, -1);
@@ -149,7 +152,7 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     }
     harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
-        harness_remove(&h, 0, keys[i]); /* of a FLUSHALL */
+        harness_find(&h, &h.servers[0], keys[i])->key[0] = '\0'; /* of a FLUSHALL */
     harness_push(harness_link_of(&h, 0), NULL);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
@@ -161,7 +164,8 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     assert_result(rlk_lock_close(&idle), RLK_OK);
 }
 
-/* A push before there is a client over the connection, or after its end, has no effect. */
+/* What is told before there is a client over the connection, or when there is none any more, is
+ * nobody's. */
 static void test_notify_push_without_a_client(void **state)
 {
     rlk_client_config config;
@@ -197,7 +201,8 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     rlk_lock lock;
 
     (void)state;
-    tracked_open(&h, 1);
+    memset(&h.config, 0, sizeof h.config);
+    tracked_start(&h, 1, 1);
     harness_lock(&h, &held, 30000);
     assert_result(rlk_acquire_start(&held, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);
@@ -214,7 +219,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
-    assert_false(rlk_is_held(&held)); /* it was notified too */
+    assert_false(rlk_is_held(&held)); /* which was told, too */
 }
 
 int main(void)

@@ -4,16 +4,18 @@
  */
 #include "lock_tracked.h"
 
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
 static harness h;
 
-/* A key that changes all the time: eight attempts at once, then attempts with pauses. */
+/* A key that changes all the time makes no storm: at once for eight times, then with pauses. */
 static void test_recheck_restraint_after_spurious_wake_ups(void **state)
 {
     static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(keys)); i++) {
+    for (i = 0; i < COUNT_OF(keys); i++) {
         rlk_lock lock;
         unsigned push;
         int64_t begin_ms;
@@ -30,7 +32,7 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
             harness_expect_quiet(&h, 0);
             assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 15);
             harness_serve(&h, 0);
-            if (keys[i] != NULL) { /* and one more at once: the pause made up for it */
+            if (keys[i] != NULL) { /* and one more at once: it is ready for it now */
                 harness_push(harness_link_of(&h, 0), keys[i]);
                 (void)harness_expect(&h, 0, HARNESS_SET);
                 harness_serve(&h, 0);
@@ -38,7 +40,7 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
         }
         assert_between(h.now_ms - begin_ms, 200 * 5, 200 * 16); /* half of 16 on average */
         harness_expect_no_event(&h);
-        /* the count falls, by one in 16 ms */
+        /* forgotten after some time, one in 16 ms */
         harness_advance(&h, 500);
         for (push = 0; push < 7; push++) {
             harness_push(harness_link_of(&h, 0), keys[i]);
@@ -52,8 +54,8 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
     }
 }
 
-/* More pushes during the pause do not delay the attempt. The pause does not delay a recheck that is
- * due earlier. */
+/* More pushes while it pauses don't put the attempt off, nor does the pause a time that is sooner.
+ */
 static void test_recheck_restraint_is_not_put_off(void **state)
 {
     rlk_lock lock;
@@ -81,23 +83,23 @@ static void test_recheck_restraint_is_not_put_off(void **state)
     assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
 }
 
-/* A key that is gone at each PTTL and held at each SET counts the same. */
+/* A key that is gone at each look and there at the next SET is the same. */
 static void test_recheck_restraint_when_it_is_gone_each_time(void **state)
 {
     rlk_lock lock;
-    unsigned recheck;
+    unsigned look;
     int64_t begin_ms;
 
     (void)state;
     tracked_unanswered(&h, &lock);
-    for (recheck = 1; recheck < 9; recheck++) {
+    for (look = 1; look < 9; look++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-2\r\n");
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + recheck);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + look);
     }
     assert_int_equal(h.now_ms, HARNESS_START);
     begin_ms = h.now_ms;
-    for (recheck = 0; recheck < 200; recheck++) {
+    for (look = 0; look < 200; look++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-2\r\n");
         if (harness_head(harness_link_of(&h, 0)) ==
@@ -108,22 +110,22 @@ static void test_recheck_restraint_when_it_is_gone_each_time(void **state)
     assert_between(h.now_ms - begin_ms, 50, 200 * 2); /* it changes hands */
 }
 
-/* Attempts for other causes are not counted. */
+/* What comes of other causes is not counted. */
 static void test_recheck_restraint_is_for_notifications(void **state)
 {
     rlk_lock lock;
-    unsigned recheck;
+    unsigned look;
 
     (void)state;
     tracked_unanswered(&h, &lock);
-    for (recheck = 0; recheck < 20; recheck++) {
+    for (look = 0; look < 20; look++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":0\r\n");
         assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
     }
     harness_reply(&h, 0, HARNESS_NIL);
     harness_reply(&h, 0, ":-1\r\n");
-    for (recheck = 0; recheck < 8; recheck++) {
+    for (look = 0; look < 8; look++) {
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_reply(&h, 0, HARNESS_NIL);

@@ -44,7 +44,6 @@ static void test_release_on_n_nodes(void **state)
         rlk_event event;
         unsigned node;
 
-        support_row_name("%s", cases[i].answers);
         harness_start(&h, n);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -73,7 +72,7 @@ static void test_release_on_n_nodes(void **state)
     }
 }
 
-/* A node that does not answer is asked until the TTL ends, and no longer. */
+/* ... to the TTL, and no longer */
 static void test_release_stragglers_are_given_up_at_the_ttl(void **state)
 {
     rlk_lock lock;
@@ -95,7 +94,7 @@ static void test_release_stragglers_are_given_up_at_the_ttl(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], count);
 }
 
-/* Acquired x late OK of the minority: a release called before it follows the SET. */
+/* ... also when the release is called before the late OK comes: behind the SET */
 static void test_release_follows_a_late_ok(void **state)
 {
     rlk_lock lock;
@@ -197,7 +196,7 @@ static void test_release_with_an_unfenced_earlier_set(void **state)
     }
 }
 
-/* A fenced earlier SET is settled. */
+/* ... a fenced one is settled */
 static void test_release_with_a_fenced_earlier_set(void **state)
 {
     rlk_lock lock;
@@ -246,7 +245,7 @@ static void test_release_undo_outlives_an_extended_key(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* An undo that is refused ends with the TTL: then the key has expired, and nothing more is sent. */
+/* ... and no longer: then the key has expired, and nothing more is sent. */
 static void test_release_undo_ends_with_the_key(void **state)
 {
     rlk_lock lock;

@@ -427,11 +427,13 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
     return true;
 }
 
-/* Reads first, so that what the replies set off leaves in the same call. */
-static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+/* Reads first, so that what the replies set off leaves in the same call. Returns what the
+ * connection wants after that. */
+static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 {
     bool up = true;
     int error = 0;
+    unsigned wants;
 
     if ((revents & SOCKET_READABLE) != 0) {
         up = socket_receive(sock, &error, now_ms);
@@ -445,9 +447,12 @@ static void socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
             (void)socket_receive(sock, &ignored, now_ms);
         }
     }
-    if (!up || (rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+    wants = rlk_conn_wants(sock->conn);
+    if (!up || (wants & RLK_WANT_CLOSE) != 0) {
         socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+        wants = rlk_conn_wants(sock->conn);
     }
+    return wants;
 }
 
 /* ---- Waiting ----------------------------------------------------------------------------- */
@@ -498,11 +503,8 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
     if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
-        rlk_conn_get_state(sock->conn) != RLK_CONN_READY) {
-        return false;
-    }
-    socket_transfer(sock, 0, now_ms);
-    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
+        rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
     buf = rlk_conn_rx_buf(sock->conn, &cap);
@@ -520,7 +522,7 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
         return;
     }
     if (rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
-        socket_transfer(sock, 0, now_ms);
+        (void)socket_transfer(sock, 0, now_ms);
     }
 }
 
@@ -582,6 +584,6 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         break;
     }
     if (sock->state == SOCKET_UP) {
-        socket_transfer(sock, revents, now_ms);
+        (void)socket_transfer(sock, revents, now_ms);
     }
 }
