@@ -235,7 +235,7 @@
 
 /* ==== include/resplock/base.h ====
  *
- * resplock/base.h: what every room shares: version, linkage, results.
+ * resplock/base.h: what all layers share: version, linkage, results.
  */
 #ifndef RESPLOCK_BASE_H
 #define RESPLOCK_BASE_H
@@ -286,7 +286,7 @@ typedef struct rlki_layout {
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
 
-/* What a clock says that can't be read: so late that no lease is valid. */
+/* The time of a clock that can't be read: so late that no lease is valid. */
 #define RLK_NO_CLOCK_MS (INT64_MAX / 4)
 
 /*
@@ -406,17 +406,17 @@ enum {
     RLKI_LAYOUT_NUMBER = offsetof(rlki_layout, number)
 };
 
-/* In which range `result` lies. */
+/* Returns the range of a result. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);
 
-/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. With
- * RLK_NO_TEXT "", here and below. */
+/* Returns the name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is
+ * none. With RLK_NO_TEXT "", here and below. */
 RLK_API const char *rlk_result_name(rlk_result result);
 
-/* What a result means and what to do about it, in one line of constant text; "" if it is none. */
+/* Returns what a result means and what to do, in one line of constant text; "" if it is none. */
 RLK_API const char *rlk_result_text(rlk_result result);
 
-/* RLK_VERSION_STRING of the library that is linked. */
+/* Returns RLK_VERSION_STRING of the library that is linked. */
 RLK_API const char *rlk_version(void);
 
 #ifdef __cplusplus
@@ -646,8 +646,8 @@ typedef struct rlk_url {
  *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
  *     unix://[[user][:password]@]/path/of/socket[?parameters]
  * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
- *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
- *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
+ *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone follows %25:
+ *               [fe80::1%25eth0]. None: localhost. Without a port: 6379
  *   user        alone, as in user@host: with an empty password. A password alone: :password@host
  *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
  *               A database may be said twice, if it is the same
@@ -666,7 +666,8 @@ RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
  */
 RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
 
-/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
+/* Returns true if both name the same server and port or the same socket (letters of the text, no
+ * DNS). */
 RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 
 #ifdef __cplusplus
@@ -1096,9 +1097,9 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
 /*
- * A key that was read under CLIENT TRACKING has changed, and no push said so before the reply that
- * shows it. The second time on a stream it counts as not tracking (RLK_SERVER_SILENT). True: that
- * was it.
+ * Notes that a key that was read under CLIENT TRACKING has changed, and that no push said so before
+ * the reply that shows it. The second time on a stream, the stream counts as not tracking
+ * (RLK_SERVER_SILENT). Returns true that second time.
  */
 RLK_API bool rlk_conn_missed(rlk_conn *conn);
 
@@ -1112,10 +1113,10 @@ RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 #define RLK_WANT_READ    0x04u /* bytes of the server are welcome (always, while a stream is up) */
 #define RLK_WANT_CLOSE   0x08u /* close the stream (or give up the attempt), then say _closed */
 
-/* What the connection wants of its driver now: a set of RLK_WANT_*. */
+/* Returns what the connection wants of its driver now: a set of RLK_WANT_*. */
 RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
 
-/* Where to connect to. */
+/* Returns where to connect to. */
 RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
 
 /*
@@ -1147,25 +1148,26 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
  */
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
-/* Bytes to send, *len of them; NULL and 0 if there are none. They do not move until acknowledged,
- * and count as possibly sent from this call on. */
+/* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
+ * acknowledged, and count as possibly sent from this call on. */
 RLK_API const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len);
 
-/* The first `len` of them were sent. */
+/* Acknowledges that the first `len` of them were sent. */
 RLK_API void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
-/* Room for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise. */
+/* Returns memory for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise.
+ */
 RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
 
-/* `len` bytes were put there: parses them, hands replies to their owners. */
+/* Parses `len` bytes that were put there, and hands replies to their owners. */
 RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
 /* ---- Time ---- */
 
-/* Time of the engine call under way, or of the last one. */
+/* Returns the time of the engine call under way, or of the last one. */
 RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
-/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver must connect or to
+/* Returns when to call rlk_conn_tick, or RLK_NEVER. It is past while the driver must connect or
  * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
@@ -1176,25 +1178,26 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
-/* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
+/* Returns why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before
+ * the first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
-/* errno that came with it, else 0. */
+/* Returns the errno that came with it, else 0. */
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
-/* What the server said when it refused (its last error, terminated, control bytes replaced), else
- * "". Passwords and digits of tokens that it repeats are masked: "***". Stays until the next good
- * handshake. */
+/* Returns what the server said when it refused (its last error, terminated, control bytes
+ * replaced), else "". Passwords and digits of tokens that it repeats are masked: "***". Stays until
+ * the next good handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
-/* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */
+/* Returns the command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else
+ * "". */
 RLK_API const char *rlk_conn_step(const rlk_conn *conn);
 
-/* Times that it became ready; the same number means the same stream. */
+/* Returns how often it became ready; the same number means the same stream. */
 RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 
-/* Attempts and connections that ended. */
+/* Returns the number of attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
 #ifndef RLK_NO_TRACE
@@ -1208,33 +1211,34 @@ typedef struct rlk_traffic {
 RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
 #endif
 
-/* In READY: true if no command of the connection before this one can execute any more, because all
- * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+/* In READY: returns true if no command of the connection before this one can execute any more,
+ * because all were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server has promised to notify of changes to the keys that this stream
- * has read, and did not break that twice. */
+/* In READY: returns true if the server has promised to notify of changes to the keys that this
+ * stream has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* The last 64 bits of the server's run_id, which differ for each instance of a server. 0 where it
- * is not known. */
+/* Returns the last 64 bits of the server's run_id, which differ for each instance of a server. 0
+ * where it is not known. */
 RLK_API uint64_t rlk_conn_run_id(const rlk_conn *conn);
 
-/* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
+/* Returns what its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*.
+ */
 RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer: no command can be longer. */
+/* Returns the bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer that the last handshake needed and did not have, which ended it with
- * RLK_E_CREDENTIALS; else 0. */
+/* Returns the bytes of the transmit buffer that the last handshake needed and did not have, which
+ * ended it with RLK_E_CREDENTIALS; else 0. */
 RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
-/* 3 or 2; 0 before the handshake. */
+/* Returns 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);
 
-/* What an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER where
- * the prefix is not known. */
+/* Returns what an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER
+ * where the prefix is not known. */
 RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
 
 #ifdef __cplusplus
@@ -1752,9 +1756,9 @@ extern "C" {
 /* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
  * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
-/* What is held for so long is watched: the key is compared once, and where the server notifies of
- * changes, it reports a deletion from then on at once. A deletion before is noticed by this
- * compare. A lock that is released earlier costs nothing for it. */
+/* A lock that is held for this time is watched: the library compares the key once. From then on the
+ * server notifies of a deletion at once, where it notifies of changes. The compare finds an earlier
+ * deletion. A lock that is released earlier costs nothing for it. */
 #define RLK_WATCH_AFTER_MS 100
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */
@@ -2149,8 +2153,8 @@ RLK_API const char *rlk_lock_error(rlk_lock *lock);
  *     rlk_campaign_start(&lock);           follows, and leads when it acquires the lock
  *         RLK_EV_ACQUIRED                  leads, and renews at each call of the library
  *         RLK_EV_LOST                      leads no longer; follows again
- *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: an error that stays, or
- * RLK_UNKNOWN rlk_resign_start(&lock);             ends it
+ *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: RLK_UNKNOWN, or a lasting error
+ *     rlk_resign_start(&lock);             ends it
  *
  * Programs that only block call rlk_acquire and rlk_keep_alive in a loop instead.
  */
@@ -2474,16 +2478,16 @@ typedef struct rlk_socket {
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
 
-/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
- * attempt and each address has its own. */
+/* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
+ * each attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
-/* What to poll it for: POLLIN, POLLOUT or both. */
+/* Returns what to poll it for: POLLIN, POLLOUT or both. */
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
-/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
- * close: so ask after rlk_conn_tick, and call _service after a submit. */
+/* Returns when to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close: so
+ * ask after rlk_conn_tick, and call _service after a submit. */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -2496,15 +2500,15 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+/* Closes the descriptor, and does not notify the connection. Harmless in a child after fork: the
  * parent's stream goes on. */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
 
-/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
- * `context` is ignored. */
+/* Returns milliseconds of a clock that never goes back and, where the system has such a clock, goes
+ * on in suspend (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be
+ * read. `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -2512,14 +2516,14 @@ RLK_API int64_t rlk_system_now_ms(void *context);
 RLK_API int rlk_system_random(void *context, void *buf, size_t len);
 
 #ifndef RLK_NO_TEXT
-/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
- */
+/* Returns words for an errno that a connection ended with; NULL for a rare one. `context` is
+ * ignored. */
 RLK_API const char *rlk_system_errno_text(void *context, int number);
 #endif
 
 /*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
- * that looking costs no system call; where there is no such thing, the process id.
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so that
+ * a check costs no system call. Where the system has none, a check compares the process id.
  */
 typedef struct rlk_system_fork {
     volatile uint32_t *mark; /* NULL: compare process ids */
@@ -2528,7 +2532,7 @@ typedef struct rlk_system_fork {
 
 RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
 
-/* False in a process that was forked since _init. */
+/* Returns false in a process that was forked since _init. */
 RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
 
 /* Gives the page back. */
@@ -2576,8 +2580,8 @@ extern "C" {
 #define RLK_MAX_FDS RLK_MAX_NODES
 
 /*
- * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
+ * Overrides and settings. 0 or NULL in a field means what the URL has, or the default. Texts are
+ * not copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
 typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -2597,7 +2601,7 @@ typedef struct rlk_posix_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
-    bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
+    bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
     /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
      * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
@@ -2652,9 +2656,8 @@ typedef struct rlk_posix_client {
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_posix_open_nodes with one node),
- * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
- * rlk_client_error() says why, and rlk_posix_close is not needed.
+ * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
+ * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed.
  */
 #define rlk_posix_open(posix, url, ...)                                                            \
     rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)
@@ -8546,39 +8549,31 @@ static bool command_is_nil(const rlk_reply *reply)
     return reply->type == RLK_RESP_NULL && reply->value == 0;
 }
 
-bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left)
+RLKI_APART_FOR_SIZE bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
+                                                int64_t value, unsigned left)
 {
-    int64_t least = RLKI_TTL_ABSENT; /* of a number */
-    int64_t most = INT64_MAX;
+    /* the least number that answers it: of PTTL, of the script, of DEL */
+    static const int8_t least[] = {
+        0,
+        0,
+        RLKI_TTL_ABSENT,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_TTL_ABSENT,
+        0,
+    };
+    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
 
     if (reply->error != RLK_OK)
         return true;
-    switch (command) {
-    case RLKI_SET:
+    if (command == RLKI_SET)
         return command_is_ok(reply) || command_is_nil(reply);
-    case RLKI_QUERY:
-        if (left > 0)
-            return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
-        break;
-    case RLKI_CONFIRM:
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        least = RLKI_NOT_OURS;
-        break;
-    case RLKI_RELEASE:
-        if (value == RLKI_TTL_NONE)
-            return false;
-        least = RLKI_NOT_OURS;
-        most = 1;
-        break;
-    case RLKI_DEL:
-        least = 0;
-        most = 1;
-        break;
-    default: /* PTTL */
-        break;
-    }
-    return reply->type == RLK_RESP_INTEGER && value >= least && value <= most;
+    if (command == RLKI_QUERY && left > 0)
+        return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
+           !(counts && (value > 1 || value == RLKI_TTL_NONE));
 }
 
 #ifndef RLK_NO_TEXT
@@ -8648,6 +8643,12 @@ typedef struct rlki_report {
     int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
     const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
+
+/* Returns true of a command that only asks who holds the key, or for how long. */
+static inline bool rlki_is_question(unsigned command)
+{
+    return command == RLKI_PROBE || command == RLKI_QUERY;
+}
 
 /* The lock that a node lock is part of. */
 static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
@@ -9302,7 +9303,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 /* ---- what is known ---- */
 
 /* Our token is not on the node (now: an orphan may still come). */
-static void node_lock_absent(rlk_node_lock *node)
+static RLKI_APART_FOR_SIZE void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
@@ -9489,10 +9490,10 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     report->command = (uint8_t)command;
     report->votes = (node->flags & RLKI_NODE_ASKED) != 0;
     report->error = (int16_t)reply->error;
-    report->ttl_ms = reply->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     report->reply = reply;
     if (!rlki_command_is_answer(command, reply, value, left))
         report->error = RLK_E_UNEXPECTED;
+    report->ttl_ms = report->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     if (left == 0) {
         node->request.tag = RLKI_NO_COMMAND;
         node_lock_clear(node, RLKI_NODE_ASKED);
@@ -9504,8 +9505,6 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
         break;
     case RLKI_PROBE:
         report->kind = RLKI_REPORT_HELD;
-        if (report->error != RLK_OK)
-            report->ttl_ms = RLKI_TTL_UNKNOWN;
         break;
     case RLKI_CONFIRM:
     case RLKI_RAISE:
@@ -9998,6 +9997,13 @@ RLKI_API void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
 /* Begins RLKI_PHASE_WATCH. */
 RLKI_API void rlki_recheck_begin(rlk_lock *lock);
 
+/* Returns true of a follower that can say who leads. */
+RLKI_API bool rlki_recheck_is_observed(const rlk_lock *lock);
+
+/* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
+ * it. */
+RLKI_API unsigned rlki_recheck_question(const rlk_lock *lock);
+
 /* Somebody has the key on a node, as far as is known: when to ask again, and why. */
 RLKI_API void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause);
 
@@ -10084,7 +10090,7 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  *        +--------------------------------------+-----+
  *          nobody was, in TURN_ALONE consecutive turns
  *
- * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
+ * In a turn the lock is acquired again at once: a hand-off costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
  * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
  * has passed: those that wait for longer are faster, and who has to be fast are few. That several
@@ -10537,6 +10543,16 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
     return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
+bool rlki_recheck_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
+}
+
+unsigned rlki_recheck_question(const rlk_lock *lock)
+{
+    return rlki_recheck_is_observed(lock) ? RLKI_QUERY : RLKI_PROBE;
+}
+
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
@@ -10654,7 +10670,7 @@ void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 /* Nothing is under way there that a recheck waits for. */
 static bool recheck_is_idle(const rlk_node_lock *node)
 {
-    return node->request.tag == RLKI_NO_COMMAND || node->request.tag == RLKI_QUERY;
+    return node->request.tag == RLKI_NO_COMMAND;
 }
 
 /* A change was notified there, and not rechecked yet. */
@@ -10683,16 +10699,15 @@ static bool recheck_may_be_free(const rlk_lock *lock)
 /* The key is gone since the node was last asked, or between SET and PTTL. */
 static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 {
-    bool attempting = lock->phase == RLKI_PHASE_ATTEMPT;
-    bool again = attempting && rlki_nodes(lock->client) == 1;
-    uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
+    bool one = rlki_nodes(lock->client) == 1;
+    uint32_t pause_ms = one ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
 
     /* it changes hands while we wait */
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
-    if (again)
+    if (one)
         lock->cause = RLK_CAUSE_PUSH;
-    else if (!attempting) /* a probe's answer */
+    if (lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
         rlki_recheck_missed(lock, node);
     if (pause_ms > 0)
         rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
@@ -10815,10 +10830,13 @@ static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
     return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
 }
 
-/* The node is asked at the moment: PTTL will see what happened before. */
-static bool recheck_is_asked(const rlk_node_lock *node)
+/* The node is asked at the moment: PTTL will see what happened before. What a busy node is asked
+ * before its time may be taken back, so its time is set all the same. */
+static bool recheck_is_asked(const rlk_node_lock *node, bool busy)
 {
     switch (node->request.tag) {
+    case RLKI_QUERY:
+        return !busy;
     case RLKI_SET:
     case RLKI_PROBE:
     case RLKI_CONFIRM:
@@ -10840,9 +10858,12 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
-        node->request.tag == RLKI_PROBE)
+        rlki_is_question(node->request.tag))
         lock->as.wait.overtaken |= rlki_bit(index);
-    if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
+    /* between GET and PTTL: that one sees the change, and the token is the one before */
+    if (node->request.tag == RLKI_QUERY)
+        lock->as.wait.read &= (rlk_node_mask)~rlki_bit(index);
+    if (recheck_is_asked(node, busy) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
@@ -10865,8 +10886,6 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 {
     bool tries = rlki_nodes(lock->client) == 1;
 
-    if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
-        (void)rlki_node_lock_abandon(node);
     lock->cause = lock->as.wait.recheck_cause[rlki_index(node)];
     if (lock->cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
@@ -10881,7 +10900,7 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
     lock->as.wait.overtaken &= (rlk_node_mask)~rlki_bit(rlki_index(node));
-    rlki_node_lock_send(node, RLKI_PROBE);
+    rlki_node_lock_send(node, rlki_recheck_question(lock));
 }
 
 /* Rechecks a busy node if its time has come, or takes note of that time. */
@@ -11252,10 +11271,16 @@ static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
+/* The node, counted from 1, that an attempt asks before the others; 0: none. */
+static unsigned acquire_gate(const rlk_lock *lock)
+{
+    return RLK_MAX_NODES == 1 ? 0 : lock->as.wait.gate;
+}
+
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != acquire_gate(lock);
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -11304,8 +11329,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE ||
-            node->request.tag == RLKI_QUERY) /* the SET answers it */
+        if (rlki_is_question(node->request.tag)) /* the SET answers it */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -11314,18 +11338,12 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+        } else if (acquire_gate(lock) == 0 && rlki_conn_is_ready(conn)) {
             lock->as.wait.gate = (uint8_t)(i + 1);
             lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
-}
-
-/* True of a follower that can say who leads. */
-static bool acquire_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -11346,7 +11364,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
-        if (acquire_is_observed(lock))
+        if (rlki_recheck_is_observed(lock))
             lock->campaign->ask(lock);
         return false;
     }
@@ -11390,7 +11408,7 @@ static bool acquire_win(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
-            lock->as.hold.dirty |= busy & rlki_bit(i);
+            lock->as.hold.dirty |= (rlk_node_mask)(busy & rlki_bit(i));
         else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
             node->request.tag = RLKI_CHECK; /* late: it only compares */
     }
@@ -11455,7 +11473,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->as.wait.gate;
+    unsigned gate = acquire_gate(lock);
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
     if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
@@ -11536,7 +11554,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
-        rlki_node_lock_ask(node, RLKI_PROBE);
+        rlki_node_lock_ask(node, rlki_recheck_question(lock));
         lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
@@ -11592,6 +11610,8 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
 /* A node was probed, in an attempt behind a nil, or by a recheck. */
 static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
+    if (report->kind == RLKI_REPORT_PART)
+        return; /* the PTTL follows */
     if (report->kind == RLKI_REPORT_LOST && !report->votes)
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
@@ -11602,13 +11622,13 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE)
+    if (rlki_is_question(report->command))
         acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes)
         acquire_voted(lock, node, report);
-    if (acquire_is_observed(lock))
+    if (rlki_recheck_is_observed(lock))
         lock->campaign->observe(lock, node, report);
 }
 
@@ -11626,7 +11646,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (acquire_gate(lock) != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */
@@ -11731,8 +11751,8 @@ RLKI_API const rlki_call rlki_call_acquire = {&rlki_acquire, 0, acquire_call};
 #ifndef RLKI_LOCK_API_H
 #define RLKI_LOCK_API_H
 
-/* Every public operation in its started form. argument: the wait, the time added, the TTL, the room
- * in `holders`. */
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the size
+ * of `holders`. */
 RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders);
 
@@ -14277,7 +14297,6 @@ static void election_ask(rlk_lock *lock)
         if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
             !rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        lock->as.wait.read |= rlki_bit(i);
         rlki_node_lock_send(node, RLKI_QUERY);
     }
 }
@@ -14303,7 +14322,7 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
     rlki_inspect_keep(lock, holder, report);
 }
 
-/* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
+/* A node answers who holds the key; or anything else, behind which that is asked again. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     rlk_node_mask bit = rlki_bit(rlki_index(node));
@@ -14311,11 +14330,11 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->as.wait.busy & bit) == 0 &&
-             node->request.tag !=
-                 RLKI_PROBE) /* which follows a nil, and says whether it is there */
+    else if (report->kind == RLKI_REPORT_HELD && node->request.tag == RLKI_CONFIRM)
         holder->result = RLK_PENDING;
-    if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
+    if (report->kind == RLKI_REPORT_PART)
+        lock->as.wait.read |= bit; /* until a change, or behind another command */
+    else if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
         lock->as.wait.read &= (rlk_node_mask)~bit;
 }
 
@@ -14406,7 +14425,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     own = rlki_queue_holder(lock);
     if (own != NULL)
         len = rlk_lock_token(own, token, sizeof token);
-    if (own != NULL && (holder == NULL || holder->answered_ms < own->as.hold.since_ms)) {
+    if (own != NULL && (holder == NULL || holder->answered_ms <= own->as.hold.since_ms)) {
         until_ms = rlk_valid_until_ms(own);
     } else if (holder != NULL) { /* said since */
         if (memcmp(token, holder->token, sizeof token) != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * resplock/base.h: what every room shares: version, linkage, results.
+ * resplock/base.h: what all layers share: version, linkage, results.
  */
 #ifndef RESPLOCK_BASE_H
 #define RESPLOCK_BASE_H
@@ -53,7 +53,7 @@ typedef struct rlki_layout {
 /* A deadline that never comes. */
 #define RLK_NEVER INT64_MAX
 
-/* What a clock says that can't be read: so late that no lease is valid. */
+/* The time of a clock that can't be read: so late that no lease is valid. */
 #define RLK_NO_CLOCK_MS (INT64_MAX / 4)
 
 /*
@@ -173,17 +173,17 @@ enum {
     RLKI_LAYOUT_NUMBER = offsetof(rlki_layout, number)
 };
 
-/* In which range `result` lies. */
+/* Returns the range of a result. */
 RLK_API rlk_result_kind rlk_result_class(rlk_result result);
 
-/* Name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is none. With
- * RLK_NO_TEXT "", here and below. */
+/* Returns the name of a result without its prefix, such as "TIMED_OUT" or "E_TTL"; "?" if it is
+ * none. With RLK_NO_TEXT "", here and below. */
 RLK_API const char *rlk_result_name(rlk_result result);
 
-/* What a result means and what to do about it, in one line of constant text; "" if it is none. */
+/* Returns what a result means and what to do, in one line of constant text; "" if it is none. */
 RLK_API const char *rlk_result_text(rlk_result result);
 
-/* RLK_VERSION_STRING of the library that is linked. */
+/* Returns RLK_VERSION_STRING of the library that is linked. */
 RLK_API const char *rlk_version(void);
 
 #ifdef __cplusplus

@@ -5,8 +5,8 @@
  *     rlk_campaign_start(&lock);           follows, and leads when it acquires the lock
  *         RLK_EV_ACQUIRED                  leads, and renews at each call of the library
  *         RLK_EV_LOST                      leads no longer; follows again
- *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: an error that stays, or
- * RLK_UNKNOWN rlk_resign_start(&lock);             ends it
+ *         RLK_EV_RESULT, RLK_OP_ACQUIRE    the campaign is over: RLK_UNKNOWN, or a lasting error
+ *     rlk_resign_start(&lock);             ends it
  *
  * Programs that only block call rlk_acquire and rlk_keep_alive in a loop instead.
  */

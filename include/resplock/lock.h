@@ -92,9 +92,9 @@ extern "C" {
 /* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
  * notification came: a push can get lost. */
 #define RLK_RECHECK_MAX_MS 5000
-/* What is held for so long is watched: the key is compared once, and where the server notifies of
- * changes, it reports a deletion from then on at once. A deletion before is noticed by this
- * compare. A lock that is released earlier costs nothing for it. */
+/* A lock that is held for this time is watched: the library compares the key once. From then on the
+ * server notifies of a deletion at once, where it notifies of changes. The compare finds an earlier
+ * deletion. A lock that is released earlier costs nothing for it. */
 #define RLK_WATCH_AFTER_MS 100
 #define RLK_REPORT_MS      10000 /* between reports of a wait without a deadline */
 #define RLK_DRIFT_PPM      10000 /* drift: 1 % of the time in question, and ... */

@@ -247,9 +247,9 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
 /*
- * A key that was read under CLIENT TRACKING has changed, and no push said so before the reply that
- * shows it. The second time on a stream it counts as not tracking (RLK_SERVER_SILENT). True: that
- * was it.
+ * Notes that a key that was read under CLIENT TRACKING has changed, and that no push said so before
+ * the reply that shows it. The second time on a stream, the stream counts as not tracking
+ * (RLK_SERVER_SILENT). Returns true that second time.
  */
 RLK_API bool rlk_conn_missed(rlk_conn *conn);
 
@@ -263,10 +263,10 @@ RLK_API void rlk_conn_note(rlk_conn *conn, unsigned server);
 #define RLK_WANT_READ    0x04u /* bytes of the server are welcome (always, while a stream is up) */
 #define RLK_WANT_CLOSE   0x08u /* close the stream (or give up the attempt), then say _closed */
 
-/* What the connection wants of its driver now: a set of RLK_WANT_*. */
+/* Returns what the connection wants of its driver now: a set of RLK_WANT_*. */
 RLK_API unsigned rlk_conn_wants(const rlk_conn *conn);
 
-/* Where to connect to. */
+/* Returns where to connect to. */
 RLK_API const rlk_url *rlk_conn_url(const rlk_conn *conn);
 
 /*
@@ -298,25 +298,26 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
  */
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
-/* Bytes to send, *len of them; NULL and 0 if there are none. They do not move until acknowledged,
- * and count as possibly sent from this call on. */
+/* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
+ * acknowledged, and count as possibly sent from this call on. */
 RLK_API const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len);
 
-/* The first `len` of them were sent. */
+/* Acknowledges that the first `len` of them were sent. */
 RLK_API void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
-/* Room for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise. */
+/* Returns memory for received bytes, *cap of them (> 0 while a stream is up); NULL and 0 otherwise.
+ */
 RLK_API uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap);
 
-/* `len` bytes were put there: parses them, hands replies to their owners. */
+/* Parses `len` bytes that were put there, and hands replies to their owners. */
 RLK_API void rlk_conn_rx_ack(rlk_conn *conn, size_t len, int64_t now_ms);
 
 /* ---- Time ---- */
 
-/* Time of the engine call under way, or of the last one. */
+/* Returns the time of the engine call under way, or of the last one. */
 RLK_API int64_t rlk_conn_now(const rlk_conn *conn);
 
-/* When to call rlk_conn_tick, or RLK_NEVER. Lies in the past while the driver must connect or to
+/* Returns when to call rlk_conn_tick, or RLK_NEVER. It is past while the driver must connect or
  * close. */
 RLK_API int64_t rlk_conn_deadline(const rlk_conn *conn);
 
@@ -327,25 +328,26 @@ RLK_API void rlk_conn_tick(rlk_conn *conn, int64_t now_ms);
 
 RLK_API rlk_conn_state rlk_conn_get_state(const rlk_conn *conn);
 
-/* Why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before the
- * first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
+/* Returns why the last attempt or connection ended; RLK_OK once ready; RLK_E_NOT_CONNECTED before
+ * the first attempt is over; RLK_E_CLOSED after rlk_conn_close. */
 RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 
-/* errno that came with it, else 0. */
+/* Returns the errno that came with it, else 0. */
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
-/* What the server said when it refused (its last error, terminated, control bytes replaced), else
- * "". Passwords and digits of tokens that it repeats are masked: "***". Stays until the next good
- * handshake. */
+/* Returns what the server said when it refused (its last error, terminated, control bytes
+ * replaced), else "". Passwords and digits of tokens that it repeats are masked: "***". Stays until
+ * the next good handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
-/* The command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else "". */
+/* Returns the command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else
+ * "". */
 RLK_API const char *rlk_conn_step(const rlk_conn *conn);
 
-/* Times that it became ready; the same number means the same stream. */
+/* Returns how often it became ready; the same number means the same stream. */
 RLK_API uint32_t rlk_conn_generation(const rlk_conn *conn);
 
-/* Attempts and connections that ended. */
+/* Returns the number of attempts and connections that ended. */
 RLK_API uint32_t rlk_conn_failures(const rlk_conn *conn);
 
 #ifndef RLK_NO_TRACE
@@ -359,33 +361,34 @@ typedef struct rlk_traffic {
 RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
 #endif
 
-/* In READY: true if no command of the connection before this one can execute any more, because all
- * were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+/* In READY: returns true if no command of the connection before this one can execute any more,
+ * because all were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: true if the server has promised to notify of changes to the keys that this stream
- * has read, and did not break that twice. */
+/* In READY: returns true if the server has promised to notify of changes to the keys that this
+ * stream has read, and did not break that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
-/* The last 64 bits of the server's run_id, which differ for each instance of a server. 0 where it
- * is not known. */
+/* Returns the last 64 bits of the server's run_id, which differ for each instance of a server. 0
+ * where it is not known. */
 RLK_API uint64_t rlk_conn_run_id(const rlk_conn *conn);
 
-/* What its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*. */
+/* Returns what its server showed of itself on this stream, or the last one: a set of RLK_SERVER_*.
+ */
 RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer: no command can be longer. */
+/* Returns the bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
-/* Bytes of the transmit buffer that the last handshake needed and did not have, which ended it with
- * RLK_E_CREDENTIALS; else 0. */
+/* Returns the bytes of the transmit buffer that the last handshake needed and did not have, which
+ * ended it with RLK_E_CREDENTIALS; else 0. */
 RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
-/* 3 or 2; 0 before the handshake. */
+/* Returns 3 or 2; 0 before the handshake. */
 RLK_API int rlk_conn_protocol(const rlk_conn *conn);
 
-/* What an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER where
- * the prefix is not known. */
+/* Returns what an error reply means, by its prefix ("READONLY ...": RLK_E_READONLY); RLK_E_SERVER
+ * where the prefix is not known. */
 RLK_API rlk_result rlk_server_error(const uint8_t *text, size_t len);
 
 #ifdef __cplusplus

@@ -32,8 +32,8 @@ extern "C" {
 #define RLK_MAX_FDS RLK_MAX_NODES
 
 /*
- * Overrides and settings. 0 or NULL in a field means the URL's word, or the default. Texts are not
- * copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
+ * Overrides and settings. 0 or NULL in a field means what the URL has, or the default. Texts are
+ * not copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
 typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -53,7 +53,7 @@ typedef struct rlk_posix_options {
     uint32_t drift_ppm;
     int64_t drift_ms;
     bool resp2_only;
-    bool no_tracking; /* no CLIENT TRACKING: waiters ask again and again */
+    bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
     /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
      * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
@@ -108,9 +108,8 @@ typedef struct rlk_posix_client {
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_posix_open_nodes with one node),
- * RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an error the client is closed,
- * rlk_client_error() says why, and rlk_posix_close is not needed.
+ * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
+ * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed.
  */
 #define rlk_posix_open(posix, url, ...)                                                            \
     rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)

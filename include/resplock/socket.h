@@ -66,16 +66,16 @@ typedef struct rlk_socket {
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
 
-/* The descriptor to poll, -1 if there is none. It may change with each call of _service: each
- * attempt and each address has its own. */
+/* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
+ * each attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
-/* What to poll it for: POLLIN, POLLOUT or both. */
+/* Returns what to poll it for: POLLIN, POLLOUT or both. */
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
-/* When to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to
- * close: so ask after rlk_conn_tick, and call _service after a submit. */
+/* Returns when to call rlk_socket_service even if nothing happened (the driver's own timer, not the
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close: so
+ * ask after rlk_conn_tick, and call _service after a submit. */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -88,15 +88,15 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor without a word to the connection. Harmless in a child after fork: the
+/* Closes the descriptor, and does not notify the connection. Harmless in a child after fork: the
  * parent's stream goes on. */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
 
-/* Milliseconds of a clock that never goes back and goes on in suspend where the system has such
- * (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be read.
- * `context` is ignored. */
+/* Returns milliseconds of a clock that never goes back and, where the system has such a clock, goes
+ * on in suspend (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be
+ * read. `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -104,14 +104,14 @@ RLK_API int64_t rlk_system_now_ms(void *context);
 RLK_API int rlk_system_random(void *context, void *buf, size_t len);
 
 #ifndef RLK_NO_TEXT
-/* Words of an errno that a connection ended with; NULL of one that is rare. `context` is ignored.
- */
+/* Returns words for an errno that a connection ended with; NULL for a rare one. `context` is
+ * ignored. */
 RLK_API const char *rlk_system_errno_text(void *context, int number);
 #endif
 
 /*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so
- * that looking costs no system call; where there is no such thing, the process id.
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so that
+ * a check costs no system call. Where the system has none, a check compares the process id.
  */
 typedef struct rlk_system_fork {
     volatile uint32_t *mark; /* NULL: compare process ids */
@@ -120,7 +120,7 @@ typedef struct rlk_system_fork {
 
 RLK_API void rlk_system_fork_init(rlk_system_fork *fork_mark);
 
-/* False in a process that was forked since _init. */
+/* Returns false in a process that was forked since _init. */
 RLK_API bool rlk_system_fork_same(const rlk_system_fork *fork_mark);
 
 /* Gives the page back. */

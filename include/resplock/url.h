@@ -33,8 +33,8 @@ typedef struct rlk_url {
  *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
  *     unix://[[user][:password]@]/path/of/socket[?parameters]
  * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
- *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone stands behind
- *               %25: [fe80::1%25eth0]. None: localhost. None of a port: 6379
+ *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone follows %25:
+ *               [fe80::1%25eth0]. None: localhost. Without a port: 6379
  *   user        alone, as in user@host: with an empty password. A password alone: :password@host
  *   parameters  db=n, username=text, password=text, joined by &: where the parts before have none.
  *               A database may be said twice, if it is the same
@@ -53,7 +53,8 @@ RLK_API rlk_result rlk_url_parse(rlk_url *url, const char *text);
  */
 RLK_API size_t rlk_url_decode(const char *text, size_t len, uint8_t *out, size_t cap);
 
-/* True if both name the same server and port or the same socket (letters of the text, no DNS). */
+/* Returns true if both name the same server and port or the same socket (letters of the text, no
+ * DNS). */
 RLK_API bool rlk_url_same_server(const rlk_url *a, const rlk_url *b);
 
 #ifdef __cplusplus

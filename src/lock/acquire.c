@@ -231,10 +231,16 @@ static void acquire_ask(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_ask(node, RLKI_SET);
 }
 
+/* The node, counted from 1, that an attempt asks before the others; 0: none. */
+static unsigned acquire_gate(const rlk_lock *lock)
+{
+    return RLK_MAX_NODES == 1 ? 0 : lock->as.wait.gate;
+}
+
 /* A node of the attempt under way that has not been asked yet. */
 static bool acquire_holds_back(const rlk_lock *lock, unsigned node)
 {
-    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != lock->as.wait.gate;
+    return lock->nodes[node].vote == RLKI_VOTE_NONE && node + 1 != acquire_gate(lock);
 }
 
 /* Ends the time in which the gate alone is asked: the others are asked, or have no part. */
@@ -283,8 +289,7 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         rlk_conn *conn = rlki_route(lock, i);
 
         node->vote = RLKI_VOTE_SKIPPED;
-        if (node->request.tag == RLKI_PROBE ||
-            node->request.tag == RLKI_QUERY) /* the SET answers it */
+        if (rlki_is_question(node->request.tag)) /* the SET answers it */
             (void)rlki_node_lock_abandon(node);
         if (!acquire_can_use(conn) || !rlki_node_lock_is_clean(node))
             continue;
@@ -293,18 +298,12 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
         node->expiry_ms = RLKI_EXPIRED;
         if (!gated) {
             acquire_ask(lock, node);
-        } else if (lock->as.wait.gate == 0 && rlki_conn_is_ready(conn)) {
+        } else if (acquire_gate(lock) == 0 && rlki_conn_is_ready(conn)) {
             lock->as.wait.gate = (uint8_t)(i + 1);
             lock->as.wait.gate_ms = rlki_from_now(lock, lock->retry_min_ms);
             acquire_ask(lock, node);
         }
     }
-}
-
-/* True of a follower that can say who leads. */
-static bool acquire_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
 }
 
 static bool acquire_step_watch(rlk_lock *lock)
@@ -325,7 +324,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
-        if (acquire_is_observed(lock))
+        if (rlki_recheck_is_observed(lock))
             lock->campaign->ask(lock);
         return false;
     }
@@ -369,7 +368,7 @@ static bool acquire_win(rlk_lock *lock)
         rlk_node_lock *node = &lock->nodes[i];
 
         if (node->vote == RLKI_VOTE_YES) /* changed after our SET */
-            lock->as.hold.dirty |= busy & rlki_bit(i);
+            lock->as.hold.dirty |= (rlk_node_mask)(busy & rlki_bit(i));
         else if (node->request.tag == RLKI_CONFIRM && node->request.state == RLK_REQUEST_QUEUED)
             node->request.tag = RLKI_CHECK; /* late: it only compares */
     }
@@ -434,7 +433,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 /* Has the gate answered, or kept us waiting for too long? True: somebody else has it there. */
 static bool acquire_step_gate(rlk_lock *lock)
 {
-    unsigned gate = lock->as.wait.gate;
+    unsigned gate = acquire_gate(lock);
     unsigned vote = gate != 0 ? lock->nodes[gate - 1].vote : (unsigned)RLKI_VOTE_NONE;
 
     if (gate != 0 && (vote != RLKI_VOTE_NONE || lock->client->now_ms >= lock->as.wait.gate_ms))
@@ -515,7 +514,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     /* the TTL says when to ask again, and PTTL has the server notify of the key */
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
-        rlki_node_lock_ask(node, RLKI_PROBE);
+        rlki_node_lock_ask(node, rlki_recheck_question(lock));
         lock->as.wait.gate_ms = RLK_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
@@ -571,6 +570,8 @@ static void acquire_voted(rlk_lock *lock, rlk_node_lock *node, const rlki_report
 /* A node was probed, in an attempt behind a nil, or by a recheck. */
 static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
+    if (report->kind == RLKI_REPORT_PART)
+        return; /* the PTTL follows */
     if (report->kind == RLKI_REPORT_LOST && !report->votes)
         return;                       /* probed again when the node is back */
     rlki_recheck_answered(lock, node, /* the SET that follows is refused too, and ends it */
@@ -581,13 +582,13 @@ static void acquire_probed(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
 
 static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
-    if (report->command == RLKI_PROBE)
+    if (rlki_is_question(report->command))
         acquire_probed(lock, node, report);
     else if (report->command == RLKI_RELEASE)
         rlki_recheck_undone(lock, node, report->kind == RLKI_REPORT_DONE);
     else if (report->votes)
         acquire_voted(lock, node, report);
-    if (acquire_is_observed(lock))
+    if (rlki_recheck_is_observed(lock))
         lock->campaign->observe(lock, node, report);
 }
 
@@ -605,7 +606,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
-    if (lock->as.wait.gate != 0 && acquire_holds_back(lock, rlki_index(node)))
+    if (acquire_gate(lock) != 0 && acquire_holds_back(lock, rlki_index(node)))
         node->vote = RLKI_VOTE_ERROR;
     /* A SET that did not leave is not waited for in this attempt. A lost one is, unless there is
      * one attempt only: it has become a compare. */

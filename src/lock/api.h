@@ -7,8 +7,8 @@
 
 #include "operation.h"
 
-/* Every public operation in its started form. argument: the wait, the time added, the TTL, the room
- * in `holders`. */
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the size
+ * of `holders`. */
 rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders);
 

@@ -130,39 +130,31 @@ static bool command_is_nil(const rlk_reply *reply)
     return reply->type == RLK_RESP_NULL && reply->value == 0;
 }
 
-bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left)
+RLKI_APART_FOR_SIZE bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
+                                                int64_t value, unsigned left)
 {
-    int64_t least = RLKI_TTL_ABSENT; /* of a number */
-    int64_t most = INT64_MAX;
+    /* the least number that answers it: of PTTL, of the script, of DEL */
+    static const int8_t least[] = {
+        0,
+        0,
+        RLKI_TTL_ABSENT,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_TTL_ABSENT,
+        0,
+    };
+    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
 
     if (reply->error != RLK_OK)
         return true;
-    switch (command) {
-    case RLKI_SET:
+    if (command == RLKI_SET)
         return command_is_ok(reply) || command_is_nil(reply);
-    case RLKI_QUERY:
-        if (left > 0)
-            return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
-        break;
-    case RLKI_CONFIRM:
-    case RLKI_RAISE:
-    case RLKI_CHECK:
-        least = RLKI_NOT_OURS;
-        break;
-    case RLKI_RELEASE:
-        if (value == RLKI_TTL_NONE)
-            return false;
-        least = RLKI_NOT_OURS;
-        most = 1;
-        break;
-    case RLKI_DEL:
-        least = 0;
-        most = 1;
-        break;
-    default: /* PTTL */
-        break;
-    }
-    return reply->type == RLK_RESP_INTEGER && value >= least && value <= most;
+    if (command == RLKI_QUERY && left > 0)
+        return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
+           !(counts && (value > 1 || value == RLKI_TTL_NONE));
 }
 
 #ifndef RLK_NO_TEXT

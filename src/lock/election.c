@@ -49,7 +49,6 @@ static void election_ask(rlk_lock *lock)
         if ((ask & rlki_bit(i)) == 0 || node->request.tag != RLKI_NO_COMMAND ||
             !rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        lock->as.wait.read |= rlki_bit(i);
         rlki_node_lock_send(node, RLKI_QUERY);
     }
 }
@@ -75,7 +74,7 @@ static void election_answered(rlk_lock *lock, rlk_holder *holder, const rlki_rep
     rlki_inspect_keep(lock, holder, report);
 }
 
-/* A node answers who holds the key; or was found busy, anew or still; or the key is not there. */
+/* A node answers who holds the key; or anything else, behind which that is asked again. */
 static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
     rlk_node_mask bit = rlki_bit(rlki_index(node));
@@ -83,11 +82,11 @@ static void election_observe(rlk_lock *lock, rlk_node_lock *node, const rlki_rep
 
     if (report->command == RLKI_QUERY)
         election_answered(lock, holder, report);
-    else if (report->kind == RLKI_REPORT_HELD && (lock->as.wait.busy & bit) == 0 &&
-             node->request.tag !=
-                 RLKI_PROBE) /* which follows a nil, and says whether it is there */
+    else if (report->kind == RLKI_REPORT_HELD && node->request.tag == RLKI_CONFIRM)
         holder->result = RLK_PENDING;
-    if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
+    if (report->kind == RLKI_REPORT_PART)
+        lock->as.wait.read |= bit; /* until a change, or behind another command */
+    else if (report->command != RLKI_QUERY || report->kind == RLKI_REPORT_LOST)
         lock->as.wait.read &= (rlk_node_mask)~bit;
 }
 
@@ -178,7 +177,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     own = rlki_queue_holder(lock);
     if (own != NULL)
         len = rlk_lock_token(own, token, sizeof token);
-    if (own != NULL && (holder == NULL || holder->answered_ms < own->as.hold.since_ms)) {
+    if (own != NULL && (holder == NULL || holder->answered_ms <= own->as.hold.since_ms)) {
         until_ms = rlk_valid_until_ms(own);
     } else if (holder != NULL) { /* said since */
         if (memcmp(token, holder->token, sizeof token) != 0)

@@ -201,7 +201,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
 /* ---- what is known ---- */
 
 /* Our token is not on the node (now: an orphan may still come). */
-static void node_lock_absent(rlk_node_lock *node)
+static RLKI_APART_FOR_SIZE void node_lock_absent(rlk_node_lock *node)
 {
     node_lock_clear(node, RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE);
     node->expiry_ms = RLKI_EXPIRED;
@@ -388,10 +388,10 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     report->command = (uint8_t)command;
     report->votes = (node->flags & RLKI_NODE_ASKED) != 0;
     report->error = (int16_t)reply->error;
-    report->ttl_ms = reply->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     report->reply = reply;
     if (!rlki_command_is_answer(command, reply, value, left))
         report->error = RLK_E_UNEXPECTED;
+    report->ttl_ms = report->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
     if (left == 0) {
         node->request.tag = RLKI_NO_COMMAND;
         node_lock_clear(node, RLKI_NODE_ASKED);
@@ -403,8 +403,6 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
         break;
     case RLKI_PROBE:
         report->kind = RLKI_REPORT_HELD;
-        if (report->error != RLK_OK)
-            report->ttl_ms = RLKI_TTL_UNKNOWN;
         break;
     case RLKI_CONFIRM:
     case RLKI_RAISE:

@@ -52,6 +52,12 @@ typedef struct rlki_report {
     const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
+/* Returns true of a command that only asks who holds the key, or for how long. */
+static inline bool rlki_is_question(unsigned command)
+{
+    return command == RLKI_PROBE || command == RLKI_QUERY;
+}
+
 /* The lock that a node lock is part of. */
 static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 {

@@ -55,6 +55,16 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
     return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
+bool rlki_recheck_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
+}
+
+unsigned rlki_recheck_question(const rlk_lock *lock)
+{
+    return rlki_recheck_is_observed(lock) ? RLKI_QUERY : RLKI_PROBE;
+}
+
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
@@ -172,7 +182,7 @@ void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 /* Nothing is under way there that a recheck waits for. */
 static bool recheck_is_idle(const rlk_node_lock *node)
 {
-    return node->request.tag == RLKI_NO_COMMAND || node->request.tag == RLKI_QUERY;
+    return node->request.tag == RLKI_NO_COMMAND;
 }
 
 /* A change was notified there, and not rechecked yet. */
@@ -201,16 +211,15 @@ static bool recheck_may_be_free(const rlk_lock *lock)
 /* The key is gone since the node was last asked, or between SET and PTTL. */
 static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
 {
-    bool attempting = lock->phase == RLKI_PHASE_ATTEMPT;
-    bool again = attempting && rlki_nodes(lock->client) == 1;
-    uint32_t pause_ms = again ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
+    bool one = rlki_nodes(lock->client) == 1;
+    uint32_t pause_ms = one ? recheck_restraint(lock, RLK_CAUSE_PUSH) : 0;
 
     /* it changes hands while we wait */
     if ((lock->flags & RLKI_LOCK_HOLDER) != 0 && recheck_may_be_free(lock))
         rlki_turn_contend(lock);
-    if (again)
+    if (one)
         lock->cause = RLK_CAUSE_PUSH;
-    else if (!attempting) /* a probe's answer */
+    if (lock->phase != RLKI_PHASE_ATTEMPT) /* a probe's answer */
         rlki_recheck_missed(lock, node);
     if (pause_ms > 0)
         rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
@@ -333,10 +342,13 @@ static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
     return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
 }
 
-/* The node is asked at the moment: PTTL will see what happened before. */
-static bool recheck_is_asked(const rlk_node_lock *node)
+/* The node is asked at the moment: PTTL will see what happened before. What a busy node is asked
+ * before its time may be taken back, so its time is set all the same. */
+static bool recheck_is_asked(const rlk_node_lock *node, bool busy)
 {
     switch (node->request.tag) {
+    case RLKI_QUERY:
+        return !busy;
     case RLKI_SET:
     case RLKI_PROBE:
     case RLKI_CONFIRM:
@@ -358,9 +370,12 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
-        node->request.tag == RLKI_PROBE)
+        rlki_is_question(node->request.tag))
         lock->as.wait.overtaken |= rlki_bit(index);
-    if (recheck_is_asked(node) || (one && lock->phase == RLKI_PHASE_PAUSE))
+    /* between GET and PTTL: that one sees the change, and the token is the one before */
+    if (node->request.tag == RLKI_QUERY)
+        lock->as.wait.read &= (rlk_node_mask)~rlki_bit(index);
+    if (recheck_is_asked(node, busy) || (one && lock->phase == RLKI_PHASE_PAUSE))
         return;
     if (!busy && node->vote != RLKI_VOTE_YES && (one || cause == RLK_CAUSE_RECONNECT))
         return; /* not known to be held: an attempt is due anyway */
@@ -383,8 +398,6 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
 {
     bool tries = rlki_nodes(lock->client) == 1;
 
-    if (node->request.tag == RLKI_QUERY) /* who holds it is asked again */
-        (void)rlki_node_lock_abandon(node);
     lock->cause = lock->as.wait.recheck_cause[rlki_index(node)];
     if (lock->cause == RLK_CAUSE_YIELD)
         rlki_queue_recount(lock);
@@ -399,7 +412,7 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
     rlki_recheck_attempt(lock);
     RLKI_COUNT(lock->client, probes);
     lock->as.wait.overtaken &= (rlk_node_mask)~rlki_bit(rlki_index(node));
-    rlki_node_lock_send(node, RLKI_PROBE);
+    rlki_node_lock_send(node, rlki_recheck_question(lock));
 }
 
 /* Rechecks a busy node if its time has come, or takes note of that time. */

@@ -14,6 +14,13 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
 /* Begins RLKI_PHASE_WATCH. */
 void rlki_recheck_begin(rlk_lock *lock);
 
+/* Returns true of a follower that can say who leads. */
+bool rlki_recheck_is_observed(const rlk_lock *lock);
+
+/* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
+ * it. */
+unsigned rlki_recheck_question(const rlk_lock *lock);
+
 /* Somebody has the key on a node, as far as is known: when to ask again, and why. */
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause);
 

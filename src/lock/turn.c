@@ -11,7 +11,7 @@
  *        +--------------------------------------+-----+
  *          nobody was, in TURN_ALONE consecutive turns
  *
- * In a turn the lock is acquired again at once: a hand-over costs several round trips, and so a
+ * In a turn the lock is acquired again at once: a hand-off costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
  * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
  * has passed: those that wait for longer are faster, and who has to be fast are few. That several

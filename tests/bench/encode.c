@@ -85,7 +85,7 @@ static size_t encode_resplock(const encode_command *command, uint8_t *out, size_
     return rlk_resp_encode(out, cap, command->argc, command->argv, command->lens);
 }
 
-/* As the lock room does it: argument by argument, the token written into its place. */
+/* As the lock layer does it: argument by argument, the token written into its place. */
 static size_t encode_writer(const encode_command *command, uint8_t *out, size_t cap)
 {
     bool is_set = command == &encode_commands[0];

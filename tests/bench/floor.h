@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * floor.h: what a good programmer writes by hand who needs this one thing and no library: the least
- * that parses, encodes, and takes and gives back a lock, correctly. What resplock costs is told in
- * multiples of it.
+ * that parses, encodes, and takes and gives back a lock, correctly. Results show what resplock
+ * costs in multiples of it.
  */
 #ifndef BENCH_FLOOR_H
 #define BENCH_FLOOR_H

@@ -8,7 +8,7 @@
  *   1. one has it, the others begin to wait, one after the other, so that pollers are out of step;
  *   2. for a while nothing happens: what does waiting alone cost the server?
  *   3. hand-offs. Who had the lock waits again as soon as the next one has it; that one keeps it
- *      until the rest were told no, and for a random time: where they poll, as long as it takes
+ *      until the rest got their no, and for a random time: where they poll, as long as it takes
  *      until one of them tries, so that it is released at any moment of that;
  *   4. nobody waits again: each waiter gets the lock once, and releases it at once.
  * Notes of a round: commands of 2; nanoseconds of 2; commands of 3; nanoseconds of 4, from the
@@ -31,7 +31,7 @@
 #define HANDOFF_APART_NS  (1 * HANDOFF_MS)    /* beginnings of waiters */
 #define HANDOFF_IDLE_NS   (20 * HANDOFF_MS)   /* of 2., for each waiter */
 #define HANDOFF_HOLD_NS   INT64_C(500000)     /* of 3.: at least, and */
-#define HANDOFF_HERD_NS   INT64_C(40000)      /* for each waiter that must be told no, and */
+#define HANDOFF_HERD_NS   INT64_C(40000)      /* for each waiter that must get its no, and */
 #define HANDOFF_RANDOM_NS INT64_C(500000)     /* a random part of this, or of what pollers need */
 #define HANDOFF_ROUND_NS  (400 * HANDOFF_MS)  /* of 3.: then the round has fewer hand-offs */
 #define HANDOFF_STUCK_NS  (5000 * HANDOFF_MS) /* nothing takes as long */
@@ -48,7 +48,7 @@ static struct {
     const handoff_scheme *scheme;
     int control;      /* asks the server what it did */
     unsigned clients; /* of this round */
-    unsigned next;    /* who is looked at first after the next poll */
+    unsigned next;    /* who is served first after the next poll */
     unsigned holder;  /* or nobody */
     int64_t had_ns;   /* since when */
     uint64_t random;

@@ -23,8 +23,8 @@ typedef enum handoff_event {
 } handoff_event;
 
 typedef struct handoff_scheme {
-    const char *key;  /* each its own, so that nobody who rests is told of what others do */
-    int64_t pause_ns; /* between tries of those that only poll; 0: it is told when to try */
+    const char *key;  /* each its own, so that nobody who rests is notified of what others do */
+    int64_t pause_ns; /* between tries of those that only poll; 0: a notification says when */
     void (*open)(unsigned client, const char *address);
     void (*acquire)(unsigned client); /* begins; waits for as long as it takes */
     void (*release)(unsigned client);

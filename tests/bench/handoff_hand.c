@@ -2,9 +2,9 @@
  *
  * Waiting for a lock as it is written by hand, on raw sockets: by client tracking, and by polling.
  *
- * By tracking: PTTL, a read, has the server remember who asks for the key, and it tells each of
- * them once when the key changes. It stands behind the SET and leaves with it, so that there is no
- * gap: whatever happens behind PTTL is told. There are no deadlines but the TTL of the key, no
+ * By tracking: PTTL, a read, has the server remember who asks for the key, and it notifies each of
+ * them once when the key changes. It follows the SET and leaves with it, so that there is no gap:
+ * whatever happens behind PTTL is notified. There are no deadlines but the TTL of the key, no
  * reconnect, and no check of what the server would only say if something went wrong.
  */
 #include "floor.h"

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define LOCKS_MAX      100000
-#define LOCKS_BUCKETS  65536 /* the caller's, for so many: see rlk_client_config */
+#define LOCKS_BUCKETS  65536 /* the caller's, for 100,000 locks: see rlk_client_config */
 #define LOCKS_KEY_CAP  16
 #define LOCKS_STRIDE   7919 /* a prime: every lock once, and not the next one in memory */
 #define LOCKS_BEGIN_MS 1000000
@@ -183,7 +183,7 @@ static void locks_release(rlk_lock *lock)
     locks_expect(lock, RLK_OP_RELEASE);
 }
 
-/* So many are held. */
+/* Acquires until `number` locks are held. */
 static void locks_grow(unsigned number)
 {
     for (; locks.number < number; locks.number++) {

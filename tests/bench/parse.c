@@ -22,9 +22,9 @@
 typedef struct parse_corpus {
     const char *name;
     const char *begin;
-    const char *element; /* behind it, so many times */
+    const char *element; /* behind it, `elements` times */
     unsigned elements;
-    unsigned filled;    /* behind it so many bytes, and CRLF */
+    unsigned filled;    /* behind it this number of bytes, and CRLF */
     unsigned payload;   /* bytes of all its strings */
     size_t chunk;       /* 0: PARSE_CHUNK */
     uint32_t whole_max; /* longest string in one piece; 0: PARSE_WHOLE */

@@ -36,7 +36,7 @@ class Cycle:
 
 
 class Waiter(threading.Thread):
-    """A client with a connection of its own: acquires when it is told to, and reports."""
+    """A client with a connection of its own: acquires when the main thread asks it to, and reports."""
 
     def __init__(self, address, holders):
         super().__init__(daemon=True)
@@ -119,7 +119,7 @@ def main():
         cpu = time.process_time_ns() - cpu
         laps.sort()
         percentiles = [laps[(units - 1) * percent // 100] if laps else 0 for percent in (50, 99)]
-        # one write, whatever the buffering: run.py looks for it in a trace
+        # one write, whatever the buffering: run.py searches it in a trace
         sys.stdout.write(" ".join(map(str, (units, wall, cpu, *percentiles, -1, *notes))) + "\n")
         sys.stdout.flush()
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * rounds.h: a contender of a benchmark. It is a process that does rounds of work as run.py tells
- * it, one a line of its standard input ("case units"), and answers each with what it cost, so that
+ * rounds.h: a contender of a benchmark. It is a process that does rounds of work for run.py, one a
+ * line of its standard input ("case units"), and answers each with what it cost, so that
  * contenders take turns whatever they are written in. Under callgrind each round leaves a dump with
  * the instructions of the round alone.
  */

@@ -200,7 +200,7 @@ class Bench:
         return count // 10 if self.smoke else count
 
     def target(self, name, value, limit, timed=False):
-        """`timed`: a time, which few rounds don't tell."""
+        """`timed`: a time, which few rounds don't show."""
         if not (timed and self.smoke):
             self.reached.append((name, value, limit))
 

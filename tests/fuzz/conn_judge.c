@@ -29,7 +29,7 @@ static void read_replies(const world *w, replies *r)
     }
 }
 
-/* ---- What is looked at when the connection becomes ready --------------------------------- */
+/* ---- What is checked when the connection becomes ready ----------------------------------- */
 
 bool conn_holds(const uint8_t *memory, size_t len, const char *text)
 {
@@ -60,7 +60,7 @@ void conn_judge_command(const world *w)
     (void)conn_judge_steps(w, &r, &s);
 }
 
-/* A reply that nobody waits for is unsolicited, but for an error before all others. */
+/* A reply that nobody waits for is unsolicited, except an error before all others. */
 static bool is_unsolicited(const world *w, const replies *r, rlk_result why)
 {
     const resp_event *event = r->len > w->commands_len ? r->at[w->commands_len] : NULL;
@@ -94,7 +94,7 @@ void conn_judge_refused(const world *w)
         FUZZ_REQUIRE(why == RLK_E_UNEXPECTED || conn_is_condemning(why)); /* rejected, or refused */
 }
 
-/* Two in a row are no failure; then what can be left out is, until an attempt fails. */
+/* Two consecutive ones are no failure; then what can be left out is, until an attempt fails. */
 void conn_judge_hung_up(world *w, bool reported)
 {
     static replies r;
@@ -222,7 +222,7 @@ static bool is_word(const resp_log *log, const resp_event *event, pushes *p)
            memcmp(text, word, sizeof word - 1) == 0;
 }
 
-/* True if this event tells of a change. */
+/* Returns true if this event reports a change. */
 static bool read_change(const resp_log *log, const resp_event *event, pushes *p, change *c)
 {
     if ((event->flags & RLK_RESP_IN_PUSH) == 0 || (event->flags & RLK_RESP_IN_ATTRIBUTE) != 0)
@@ -238,7 +238,7 @@ static bool read_change(const resp_log *log, const resp_event *event, pushes *p,
     return p->is_invalidation && (c->all || (event->depth == 2 && is_string(event)));
 }
 
-/* Nothing else was told than the server said, in its order. */
+/* Nothing else was reported than the server said, in its order. */
 static void check_changes(const world *w, bool all_of_them)
 {
     static resp_log log;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define ECHO_MAX 48 /* bytes of one, but for the padding */
+#define ECHO_MAX 48 /* bytes of one, without the padding */
 
 static subject *subject_of(rlk_request *request)
 {

@@ -190,7 +190,7 @@ static bool is_string_type(rlk_resp_type type)
            type != RLK_RESP_ARRAY && type != RLK_RESP_MAP && type != RLK_RESP_SET;
 }
 
-/* Elements at depth 1 in turn: key, value. Keys of Dragonfly have a meaning by themselves. */
+/* Elements at depth 1 in turn: key, value. Keys of Dragonfly have a meaning without a value. */
 static void take_hello(handshake *s, const resp_log *log, const resp_event *answer)
 {
     const resp_event *key = NULL;

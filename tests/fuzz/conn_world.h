@@ -48,7 +48,7 @@ typedef struct delivery {
     bool has_data;
 } delivery;
 
-/* What the layer above was told that has changed. */
+/* A change that was reported to the layer above. */
 typedef struct change {
     uint32_t key_hash;
     bool all;
@@ -62,7 +62,7 @@ typedef struct replies {
     unsigned whole; /* the last one may have only begun */
 } replies;
 
-/* Who was at the other end, as far as that was told. */
+/* Who was at the other end, as far as that is known. */
 typedef struct peer {
     uint64_t id;
     uint64_t address;
@@ -181,7 +181,7 @@ void conn_judge_change(world *w);
 /* It was reset with no stream. */
 void conn_judge_reset(world *w);
 
-/* While it is up: the layer above knows of each change that was told. */
+/* While it is up: the layer above knows of each change of which a push came. */
 void conn_judge_changes(const world *w);
 
 /* A stream is over: its replies went to who asked, and what it left open is noted. */

@@ -16,7 +16,7 @@
  *     a good answer to each that must have one, and badly only for an answer that it can't go on
  *     with; what a peer shows of itself is known, and nothing else;
  *   - a peer that hangs up in the handshake is asked for less at the third attempt, and not before;
- *   - what a server tells of changes reaches the layer above, once, in order, and nothing else;
+ *   - pushes of changes reach the layer above, once, in order, and nothing else;
  *   - it says "fenced" only where nothing was left open, or the old connection was dealt with;
  *   - no password is left in the buffers when the handshake is over.
  */
@@ -104,7 +104,7 @@ static void note_begun(world *w)
     w->begun = true;
 }
 
-/* Looks at what is to be sent, all of it; acknowledges some of it. */
+/* Reads what must be sent, all of it; acknowledges some of it. */
 static void act_take(world *w, size_t len)
 {
     bool wanted = (rlk_conn_wants(&w->conn) & RLK_WANT_WRITE) != 0;
@@ -197,7 +197,7 @@ static void act_answer(world *w)
         strlen(answers[i][1] != NULL ? answers[i][1] : reply));
 }
 
-/* What the server tells unasked; of keys also. */
+/* What the server pushes; of keys also. */
 static const char *push(const world *w)
 {
     static const char *const pushes[] = {">2\r\n+a\r\n+b\r\n",

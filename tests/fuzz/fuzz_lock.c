@@ -4,17 +4,17 @@
  * that passes or jumps, calls of the user.
  *
  * Input: a byte of configuration, then steps: a byte that chooses one, and what it takes. Of the
- * first byte 128 to 159 mean that the servers tell of changes (CLIENT TRACKING), truly or out of
- * turn, and that locks renew by themselves and stand for election.
+ * first byte 128 to 159 mean that the servers notify of changes (CLIENT TRACKING), truly or out of
+ * turn, and that locks renew in the background and campaign.
  *
  * What a server says may be wrong. But whatever it says:
  *   - an operation is RLK_OK only if a quorum of nodes has said yes to its own commands;
  *   - BUSY only if a node said that somebody else has the lock;
  *   - no lease is longer than what a quorum of nodes was asked for, from when it was asked, and an
  *     extend or renew that failed has lengthened none;
- *   - a renewal in the background is told as done only if a quorum said yes to it, and as refused
- *     only if the lock is not held any more;
- *   - who stands for election follows again after each loss that was told, until it steps down;
+ *   - a renewal in the background is reported as done only if a quorum said yes to it, and as
+ *     refused only if the lock is not held any more;
+ *   - a lock that campaigns follows again after each loss that was pulled, until it resigns;
  *   - a token for which a release was sent to a node is never set there again;
  *   - each operation ends once, within its deadline and the settling time, and an acquire,
  *     extend or renew never well by an answer that is read at its deadline or later;
@@ -33,7 +33,7 @@
 #define LOCKS      3
 #define TTL_MS     4000
 #define LEDGER_MAX 256
-#define LATE_MS    1  /* an end that comes while the place in the row is handed on: the next tick */
+#define LATE_MS    1  /* an end that comes while the queue position is handed on: the next tick */
 #define LOOSE_MAX  12 /* the harness has room for what three more streams leave behind */
 
 typedef struct subject {
@@ -44,7 +44,7 @@ typedef struct subject {
     int64_t limit_ms; /* when its result is due */
     int64_t valid_ms; /* lease when it began, 0 if none */
     unsigned began;   /* number of the last answer before it */
-    unsigned renewed; /* the same of a renewal in the background: the last one that was told */
+    unsigned renewed; /* the same of a renewal in the background: the last one that was reported */
     bool renews;
     bool leads;
 } subject;
@@ -69,7 +69,7 @@ static unsigned answers;  /* counted */
 static unsigned refused;  /* number of the last nil to a SET, or "not ours" */
 static int64_t ticked_ms; /* last */
 static int64_t slack_ms;  /* longest time without a tick so far */
-static bool told;         /* the servers tell of changes */
+static bool notifies;     /* the servers notify of changes */
 
 /* ---- The ledger -------------------------------------------------------------------------- */
 
@@ -146,8 +146,8 @@ static void note_answer(unsigned node, const harness_command *command, const res
     }
 }
 
-/* Looks at what waits at a node, once. */
-static void look_at_queue(unsigned node)
+/* Reads what waits at a node, once. */
+static void read_queue(unsigned node)
 {
     const harness_link *link = harness_link_of(&h, node);
     size_t i;
@@ -280,7 +280,7 @@ static void take_word(subject *s, const rlk_event *event)
     }
 }
 
-/* Who leads begins again by itself, once its loss was told. */
+/* A leader follows again automatically, once its loss was pulled. */
 static void follow(subject *s)
 {
     if (!s->leads || s->pending != RLK_OP_NONE || rlk_lock_operation(&s->lock) != RLK_OP_ACQUIRE)
@@ -324,7 +324,7 @@ static void check(void)
 
     harness_run(&h);
     for (i = 0; i < h.nodes; i++) {
-        look_at_queue(i);
+        read_queue(i);
         while (harness_link_of(&h, i)->loose.len > LOOSE_MAX)
             (void)harness_execute_loose(harness_link_of(&h, i));
     }
@@ -351,7 +351,7 @@ static void open_subject(subject *s, fuzz_input *input)
     config.ttl_ms = TTL_MS;
     config.node_timeout_ms = 1 + 4 * (int64_t)fuzz_byte(input);
     config.user = s;
-    if (told) {
+    if (notifies) {
         unsigned more = fuzz_byte(input);
 
         config.auto_renew = (more & 1u) != 0;
@@ -367,7 +367,7 @@ static void open_subject(subject *s, fuzz_input *input)
     s->pending = RLK_OP_NONE;
 }
 
-/* A call looks at the clock, and may end what was under way before it begins its own. */
+/* A call reads the clock, and may end what was under way before it begins its own. */
 static void before_call(subject *s)
 {
     rlk_client_tick(h.client);
@@ -415,7 +415,7 @@ static void act_lead(subject *s)
         s->leads = true;
 }
 
-static void act_step_down(subject *s)
+static void act_resign(subject *s)
 {
     bool follows = s->pending == RLK_OP_ACQUIRE;
     rlk_result result = rlk_resign_start(&s->lock);
@@ -460,7 +460,7 @@ static void act_user(fuzz_input *input)
     subject *s = &subjects[fuzz_below(input, LOCKS)];
 
     before_call(s);
-    switch (fuzz_below(input, told ? 18 : 14)) {
+    switch (fuzz_below(input, notifies ? 18 : 14)) {
     case 3:
     case 4:
         after_call(s, RLK_OP_RELEASE, rlk_release_start(&s->lock), RLK_OPERATION_TIMEOUT_MS);
@@ -496,7 +496,7 @@ static void act_user(fuzz_input *input)
         act_lead(s);
         break;
     case 16:
-        act_step_down(s);
+        act_resign(s);
         break;
     default:
         act_acquire(s, input);
@@ -506,7 +506,7 @@ static void act_user(fuzz_input *input)
 
 /* ---- The servers ------------------------------------------------------------------------- */
 
-/* What the server tells of changes stands among its answers. */
+/* Puts a push among the server's answers. */
 static void push(unsigned node)
 {
     harness_link *link = harness_link_of(&h, node);
@@ -532,7 +532,7 @@ static void answer(unsigned node, const void *bytes, size_t len)
     push(node);
     if (!link->up)
         return;
-    look_at_queue(node);
+    read_queue(node);
     memset(&log, 0, sizeof log);
     resp_reader_read(&log, (const uint8_t *)bytes, len);
     for (i = 0; i < log.count && harness_head(link) != NULL; i++) {
@@ -688,7 +688,7 @@ static void act_server(fuzz_input *input)
         harness_cut_link(harness_link_of(&h, node));
         break;
     case 10:
-        if (told)
+        if (notifies)
             act_push(input, node);
         else
             act_honest(node);
@@ -708,7 +708,7 @@ static void act_server(fuzz_input *input)
 
 /* ---- Time -------------------------------------------------------------------------------- */
 
-/* Passes, and each event is looked at when it comes. */
+/* Lets time pass, and judges each event when it comes. */
 static void pass(int64_t ms)
 {
     int64_t end_ms = h.now_ms + ms;
@@ -753,10 +753,10 @@ static void begin(fuzz_input *input)
     slack_ms = 0;
     ticked_ms = HARNESS_START;
     nodes = sizes[first % COUNT_OF(sizes)];
-    told = first >> 5 == 4;
+    notifies = first >> 5 == 4;
     harness_open(&h, nodes < RLK_MAX_NODES ? nodes : RLK_MAX_NODES, 1);
     for (i = 0; i < h.nodes; i++)
-        h.servers[i].tracking = told;
+        h.servers[i].tracking = notifies;
     for (i = 0; i < LOCKS; i++)
         open_subject(&subjects[i], input);
 }

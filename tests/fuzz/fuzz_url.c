@@ -132,7 +132,7 @@ static void put_text(writer *out, const char *text)
     put(out, text, strlen(text));
 }
 
-/* As it stands, but for the bytes of `special`, or with every byte of its meaning escaped. */
+/* As it is, except the bytes of `special`, or with every byte of its meaning escaped. */
 static void put_part(writer *out, const char *part, size_t len, bool escaped, const char *special)
 {
     char plain[TEXT_MAX];

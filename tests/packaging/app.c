@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A program of somebody else's, in C and C++: takes a lock, gives it back, and tells which library
+ * A program of somebody else's, in C and C++: takes a lock, gives it back, and prints which library
  * it found.
  *     app URL KEY
  */

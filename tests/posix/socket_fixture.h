@@ -152,7 +152,7 @@ typedef struct peer {
     int listener;
     int fd;           /* of the stream; -1: none yet */
     uint16_t port;    /* 0: a Unix socket */
-    bool mute;        /* neither accepts nor reads by itself */
+    bool mute;        /* neither accepts nor reads until a test does */
     char input[4096]; /* commands not complete yet */
     size_t input_len;
 } peer;
@@ -558,7 +558,7 @@ FIXTURE void client_wait_backoff(client *c)
     c->now_ms = rlk_conn_deadline(&c->conn);
 }
 
-/* Ends both, and looks for descriptors that were left open. */
+/* Ends both, and checks for descriptors that were left open. */
 FIXTURE void client_end(client *c)
 {
     rlk_conn_close(&c->conn, c->now_ms);

@@ -88,7 +88,7 @@ FIXTURE void names_add(names *book, bool is_ipv6, uint16_t port)
     }
 }
 
-FIXTURE int names_look_up(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
+FIXTURE int names_resolve(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
 {
     names *book = (names *)context;
     int i;
@@ -104,7 +104,7 @@ FIXTURE int names_look_up(void *context, const char *host, uint16_t port, rlk_ad
 
 FIXTURE void client_init_names(client *c, names *book)
 {
-    client_init(c, "redis://db.example:7000", names_look_up, book);
+    client_init(c, "redis://db.example:7000", names_resolve, book);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Every system call of the driver fails in turn, once and for good, with every errno that its
- * manual page has. What fails once is ridden out; what goes on failing ends in a result that is
+ * manual page has. The driver survives one failure; what goes on failing ends in a result that is
  * true; afterwards everything works, and nothing is left.
  */
 #include "exhaust.h"
@@ -85,7 +85,7 @@ static const row system_rows[] = {
     {EX_MUNMAP, UNSEEN, {EINVAL, ENOMEM, END}},
 };
 
-/* Of the calls that stand in for getrandom. */
+/* Of the calls that replace getrandom. */
 static const row urandom_rows[] = {
     {EX_OPEN, SHOWN, {EACCES, EMFILE, ENFILE, ENOENT, ENODEV, ENXIO, EPERM, ENOMEM, ELOOP, END}},
     {EX_OPEN, UNSEEN, {EINTR, END}},

@@ -60,7 +60,7 @@ static void test_socket_connect_takes_literals(void **state)
     assert_int_equal(calls.getaddrinfo, 0);
 }
 
-/* The system can't tell our own address: connected all the same, without it. */
+/* The system can't report our own address: connected all the same, without it. */
 static void test_socket_connect_does_without_its_own_address(void **state)
 {
     peer server;
@@ -574,7 +574,7 @@ static void test_socket_connect_reports_the_systems_resolver(void **state)
     static const struct {
         int error;
         int sys_errno;
-        int told;
+        int reported;
     } rows[] = {
         {EAI_NONAME, ENOENT, 0},
         {EAI_AGAIN, 0, 0},
@@ -596,7 +596,7 @@ static void test_socket_connect_reports_the_systems_resolver(void **state)
         fault.getaddrinfo = rows[i].error;
         fault.getaddrinfo_errno = rows[i].sys_errno;
         client_service(&c, 0);
-        assert_ended(&c, RLK_E_RESOLVE, rows[i].told);
+        assert_ended(&c, RLK_E_RESOLVE, rows[i].reported);
         assert_int_equal(calls.getaddrinfo, 1);
         client_end(&c);
     }

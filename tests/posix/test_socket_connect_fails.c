@@ -96,7 +96,7 @@ static void test_socket_connect_shares_its_time(void **state)
     hole_end(&nowhere);
 }
 
-/* Resolved so slowly that the time is over: no address waits for longer than until the next look.
+/* Resolved so slowly that the time is over: no address waits for longer than until the next turn.
  */
 static void test_socket_connect_has_no_time_left(void **state)
 {
@@ -147,12 +147,12 @@ static void test_socket_connect_tries_the_second_address(void **state)
     assert_int_equal(close(nobody.fd), 0);
 }
 
-/* Of several reasons the refusal is told: there the server's host has spoken. */
+/* Of several reasons the refusal is reported: there the server's host has answered. */
 static void test_socket_connect_prefers_a_refusal(void **state)
 {
     static const struct {
         int errors[3];
-        int told;
+        int reported;
     } rows[] = {
         {{ECONNREFUSED, ENETUNREACH, EAFNOSUPPORT}, ECONNREFUSED},
         {{ENETUNREACH, ECONNREFUSED, EHOSTUNREACH}, ECONNREFUSED},
@@ -174,7 +174,7 @@ static void test_socket_connect_prefers_a_refusal(void **state)
         memcpy(fault.connect, rows[i].errors, sizeof rows[i].errors);
         client_service(&c, 0);
         assert_int_equal(calls.connect, 3);
-        assert_ended(&c, RLK_E_CONNECT, rows[i].told);
+        assert_ended(&c, RLK_E_CONNECT, rows[i].reported);
         client_end(&c);
     }
 }

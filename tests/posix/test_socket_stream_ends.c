@@ -89,7 +89,7 @@ static void test_socket_raises_no_sigpipe(void **state)
     peer_say(&server, "$5\r\nfirst\r\n", 11);
     peer_hang_up(&server);
     client_submit(&c, &late, "late");
-    client_service(&c, 0); /* writes without having looked */
+    client_service(&c, 0); /* writes without having read */
     assert_int_equal(signals, 0);
     assert_int_equal(first.replies, 1);
     assert_true(first.good);
@@ -102,7 +102,7 @@ static void test_socket_raises_no_sigpipe(void **state)
     free(folder);
 }
 
-/* Fault 16: what the server says before it hangs up is heard. */
+/* Fault 16: what the server says before it hangs up is received. */
 static void test_socket_receives_the_last_words(void **state)
 {
     static const char words[] = "-ERR max number of clients reached\r\n";
@@ -146,7 +146,7 @@ static void test_socket_closes_when_asked_to(void **state)
     socket_end(&c, &server);
 }
 
-/* The tick decides to close; the driver's deadline says that it is to be called at once. */
+/* The tick decides to close; the driver's deadline asks for a call at once. */
 static void test_socket_closes_after_response_time(void **state)
 {
     peer server;

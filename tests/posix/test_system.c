@@ -317,7 +317,7 @@ static void test_system_random_fails_closed(void **state)
 
 /* What `same` says in a child and in a grandchild: bits 0 and 1; bit 2: of a mark that the child
  * made for itself, which must be true. */
-static int look_in_descendants(rlk_system_fork *mark)
+static int check_in_descendants(rlk_system_fork *mark)
 {
     int status = 0;
     pid_t child = fork();
@@ -354,7 +354,7 @@ static void test_system_fork_is_noticed(void **state)
     rlk_system_fork_init(&mark);
     assert_non_null((const void *)(uintptr_t)mark.mark);
     assert_true(rlk_system_fork_same(&mark));
-    assert_int_equal(look_in_descendants(&mark), 4);
+    assert_int_equal(check_in_descendants(&mark), 4);
     assert_true(rlk_system_fork_same(&mark)); /* the parent is what it was */
     rlk_system_fork_close(&mark);
     rlk_system_fork_close(&mark);
@@ -369,7 +369,7 @@ static void assert_fork_noticed_by_pid(void)
     rlk_system_fork_init(&mark);
     assert_null((const void *)(uintptr_t)mark.mark);
     assert_true(rlk_system_fork_same(&mark));
-    assert_int_equal(look_in_descendants(&mark), 4);
+    assert_int_equal(check_in_descendants(&mark), 4);
     assert_true(rlk_system_fork_same(&mark));
     rlk_system_fork_close(&mark);
 }

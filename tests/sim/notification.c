@@ -243,8 +243,9 @@ void notify_executed(sim_host *host, const sim_stream *stream, model_command com
     bool compares = command != MODEL_SET && token != NULL && host->model.script;
 
     if (stream != notify_stream(notify_link(process, host->index)))
-        return;               /* late, of an earlier connection */
-    if (command == MODEL_GET) /* who has it: the PTTL that follows is no probe */
+        return; /* late, of an earlier connection */
+    if (command ==
+        MODEL_GET) /* the PTTL that follows is a probe only of a follower: notify_sends */
         process->counts[key].probes--;
     if (command == MODEL_PTTL) {
         process->counts[key].probes++;
@@ -343,11 +344,20 @@ static void notify_attempt(const sim_lock *own)
                       own->process->index, own->index, taken);
 }
 
-void notify_answered(sim_lock *own, unsigned node, int64_t number)
+/* A question of an acquire, which has the server notify: PTTL, or GET and PTTL. */
+static bool notify_probes(const sim_lock *own, unsigned node)
 {
     unsigned command = own->lock.nodes[node].request.tag;
 
-    if ((command == RLKI_PROBE) && number >= -1)
+    return command == RLKI_PROBE ||
+           (command == RLKI_QUERY && rlk_lock_operation(&own->lock) == RLK_OP_ACQUIRE);
+}
+
+void notify_answered(sim_lock *own, unsigned node, int64_t number)
+{
+    bool whole = own->lock.nodes[node].request.state == RLK_REQUEST_IDLE; /* by PTTL */
+
+    if (notify_probes(own, node) && whole && number >= -1)
         own->seen |= (uint8_t)(1u << node);
 }
 
@@ -371,7 +381,9 @@ void notify_sends(sim_lock *own, unsigned node)
         notify_attempt(own);
         own->seen = 0;
     }
-    if (command == RLKI_SET || command == RLKI_PROBE) {
+    if (command == RLKI_QUERY && notify_probes(own, node))
+        own->process->counts[own->key].probes++;
+    if (command == RLKI_SET || notify_probes(own, node)) {
         own->seen &= (uint8_t) ~(1u << node);
         own->life[node] = sim.hosts[own->process->server_of[node]].lives[own->key];
     }
@@ -384,7 +396,7 @@ void notify_sends(sim_lock *own, unsigned node)
     }
     /* the question of who is restrained is part of its attempt */
     if (own->lock.position == RLKI_POSITION_FIRST &&
-        (command == RLKI_SET || (command == RLKI_PROBE && sim.nodes > 1))) {
+        (command == RLKI_SET || (notify_probes(own, node) && sim.nodes > 1))) {
         notify_forget_pushes(&own->process->links[node], watch);
         watch->restrained = false;
     }

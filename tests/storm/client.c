@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STEP_MS   4    /* of a lease: between two looks at it */
+#define STEP_MS   4    /* of a lease: between two checks of it */
 #define LATEST_MS 5000 /* an answer that is this late is none */
 
 static nodes set;

@@ -58,7 +58,7 @@ static int64_t dice_us(storm_world *world, unsigned from_ms, unsigned to_ms)
 
 /* ---- Clients ---- */
 
-/* Stops it where it does not write the counter: between its look at the lock and the writing any
+/* Stops it where it does not write the counter: between its check of the lock and the writing any
  * other could get the lock, which no lock can prevent. False: it writes. */
 static bool client_freeze(storm_world *world, size_t i)
 {

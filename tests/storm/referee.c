@@ -180,7 +180,7 @@ void referee_calm_begins(storm_world *world, int64_t now_us)
         world->clients[i].calm = acquired(world, i);
 }
 
-/* Who had the least of what `had` of each waiter tells. */
+/* Who had the least, by what `had` of each waiter says. */
 typedef struct share {
     int64_t total;
     int64_t waiters;

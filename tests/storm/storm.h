@@ -106,7 +106,7 @@ typedef struct storm_slot {
     int64_t is_open; /* the claim under way: asked, begin, and its end as of now */
     storm_claim open;
     int64_t in_call_us;  /* since then a call may find that it is lost; 0: none */
-    int64_t writing;     /* between the last look at the lock and the writing of the counter */
+    int64_t writing;     /* between the last check of the lock and the writing of the counter */
     int64_t op_us;       /* a call began then; 0: none */
     int64_t op_bound_ms; /* by when it returns */
     int64_t fds_before;

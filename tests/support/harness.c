@@ -389,6 +389,15 @@ void harness_start(harness *h, unsigned nodes)
         assert_int_equal(rlk_conn_get_state(&harness_link_of(h, i)->conn), RLK_CONN_READY);
 }
 
+void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms)
+{
+    memset(&h->config, 0, sizeof h->config);
+    h->config.operation_timeout_ms = operation_timeout_ms;
+    harness_open(h, nodes, 1);
+    memset(&h->config, 0, sizeof h->config);
+    harness_advance(h, 0);
+}
+
 static void harness_automatic(harness *h, bool automatic)
 {
     unsigned i;
@@ -483,6 +492,56 @@ void harness_serve(harness *h, unsigned node)
         (void)harness_deliver(link);
         harness_run(h);
     }
+}
+
+rlk_result harness_begin(rlk_lock *lock, rlk_operation operation)
+{
+    static rlk_holder holders[RLK_MAX_NODES];
+
+    switch (operation) {
+    case RLK_OP_ACQUIRE:
+        return rlk_acquire_start(lock, RLK_FOREVER);
+    case RLK_OP_RELEASE:
+        return rlk_release_start(lock);
+    case RLK_OP_EXTEND:
+        return rlk_extend_start(lock, 1000);
+    case RLK_OP_RENEW:
+        return rlk_renew_start(lock, 60000);
+    case RLK_OP_CHECK:
+        return rlk_check_start(lock);
+    case RLK_OP_QUERY:
+        return rlk_query_start(lock, holders, RLK_MAX_NODES);
+    default:
+        return rlk_force_release_start(lock);
+    }
+}
+
+void harness_serve_all(harness *h)
+{
+    unsigned i;
+
+    for (i = 0; i < h->nodes; i++)
+        harness_serve(h, i);
+}
+
+unsigned harness_count(const harness *h, harness_kind kind)
+{
+    unsigned count = 0;
+    unsigned i;
+
+    for (i = 0; i < h->nodes; i++)
+        count += h->servers[i].count[kind];
+    return count;
+}
+
+unsigned harness_commands(const harness *h)
+{
+    unsigned count = 0;
+    unsigned kind;
+
+    for (kind = HARNESS_SET; kind < HARNESS_KINDS; kind++)
+        count += harness_count(h, (harness_kind)kind);
+    return count;
 }
 
 void harness_expect_event_at(harness *h, rlk_event_type type, rlk_result result, const char *file,

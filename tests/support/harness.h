@@ -144,6 +144,9 @@ void harness_start(harness *h, unsigned nodes);
 /* As harness_start, with automatic servers. */
 void harness_start_automatic(harness *h, unsigned nodes);
 
+/* As harness_start, of a client whose operations end before any time limit of a connection. */
+void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms);
+
 harness_link *harness_link_of(harness *h, unsigned node);
 
 /* No random bytes from now on, none of those that clients have drawn either. */
@@ -196,6 +199,13 @@ void harness_say(harness_link *link, const void *bytes, size_t len);
 /* Executes and answers all that waits. */
 void harness_serve(harness *h, unsigned node);
 
+/* The same at each node, one after the other. */
+void harness_serve_all(harness *h);
+
+/* Commands of this kind that came to all nodes, or of any kind. */
+unsigned harness_count(const harness *h, harness_kind kind);
+unsigned harness_commands(const harness *h);
+
 /* Ends the stream: what was not executed becomes loose. */
 void harness_cut_link(harness_link *link);
 void harness_cut(harness *h, unsigned node);
@@ -206,6 +216,9 @@ bool harness_execute_loose(harness_link *link);
 /* A change by somebody outside of the harness: the key is gone, and streams that watch it are
  * notified. */
 void harness_delete(harness *h, unsigned node, const char *key);
+
+/* The same, and no stream is notified. The key must be there. */
+void harness_remove(harness *h, unsigned node, const char *key);
 
 /* What a server has under a key, NULL if nothing (any more). */
 harness_entry *harness_find(harness *h, harness_server *server, const char *key);
@@ -221,6 +234,9 @@ void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms);
 
 /* The same, held: automatic servers, for a moment. */
 void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms);
+
+/* Starts an operation of a lock, with numbers that suit a TTL of 30 s or less. */
+rlk_result harness_begin(rlk_lock *lock, rlk_operation operation);
 
 /* The next event, without time passing, is this one. */
 #define harness_expect_event(h, type, result)                                                      \

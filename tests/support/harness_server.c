@@ -73,12 +73,17 @@ static void harness_changed(harness *h, const harness_server *server, const char
         }
 }
 
-void harness_delete(harness *h, unsigned node, const char *key)
+void harness_remove(harness *h, unsigned node, const char *key)
 {
     harness_entry *entry = harness_find(h, &h->servers[node], key);
 
     assert_non_null(entry);
     entry->key[0] = '\0';
+}
+
+void harness_delete(harness *h, unsigned node, const char *key)
+{
+    harness_remove(h, node, key);
     harness_changed(h, &h->servers[node], key, NULL);
 }
 
@@ -154,7 +159,7 @@ static long long harness_raise(harness *h, harness_link *link, harness_entry *en
     return harness_pttl(h, entry);
 }
 
-static void harness_remove(harness *h, harness_link *link, harness_entry *entry)
+static void harness_execute_del(harness *h, harness_link *link, harness_entry *entry)
 {
     char gone[sizeof entry->key];
 
@@ -217,12 +222,12 @@ static void harness_perform(harness_link *link, harness_command *command)
                              : entry == NULL ? RLKI_ABSENT
                                              : RLKI_NOT_OURS);
         if (ours)
-            harness_remove(h, link, entry);
+            harness_execute_del(h, link, entry);
         break;
     case HARNESS_DEL:
         (void)snprintf(reply, cap, ":%d\r\n", entry != NULL);
         if (entry != NULL)
-            harness_remove(h, link, entry);
+            harness_execute_del(h, link, entry);
         break;
     case HARNESS_GET:
         harness_watch(link, command->key);

@@ -34,26 +34,27 @@ static void test_acquire_final_errors_of_a_minority(void **state)
     (void)harness_expect(&h, 0, HARNESS_RELEASE);            /* and is being undone */
 }
 
-/* Times of the first rounds: a SET per round; answers as given. */
+/* The times of the first attempts, a SET each, which get this reply. Returns how many there were.
+ */
 static unsigned attempt_times(int64_t *times, unsigned cap, const char *reply, int64_t limit_ms)
 {
-    unsigned rounds = 0;
+    unsigned count = 0;
     int64_t end_ms = h.now_ms + limit_ms;
 
-    while (h.now_ms < end_ms && rounds < cap) {
+    while (h.now_ms < end_ms && count < cap) {
         harness_command *head;
 
         harness_run(&h);
         head = harness_head(harness_link_of(&h, 0));
         if (head != NULL) {
             assert_int_equal(head->kind, HARNESS_SET);
-            times[rounds++] = h.now_ms;
+            times[count++] = h.now_ms;
             harness_reply(&h, 0, reply);
         } else {
             harness_advance(&h, 1);
         }
     }
-    return rounds;
+    return count;
 }
 
 static void test_acquire_retries_with_jitter_behind_a_holder(void **state)
@@ -61,7 +62,7 @@ static void test_acquire_retries_with_jitter_behind_a_holder(void **state)
     rlk_lock lock;
     rlk_lock_config config = rlk_lock_config_default();
     int64_t times[400];
-    unsigned rounds;
+    unsigned count;
     int64_t least = INT64_MAX;
     int64_t most = 0;
     unsigned i;
@@ -72,9 +73,9 @@ static void test_acquire_retries_with_jitter_behind_a_holder(void **state)
     config.retry_max_ms = 60;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    rounds = attempt_times(times, COUNT_OF(times), HARNESS_NIL, 20000);
-    assert_int_equal(rounds, COUNT_OF(times));
-    for (i = 1; i < rounds; i++) {
+    count = attempt_times(times, COUNT_OF(times), HARNESS_NIL, 20000);
+    assert_int_equal(count, COUNT_OF(times));
+    for (i = 1; i < count; i++) {
         int64_t pause = times[i] - times[i - 1];
 
         assert_between(pause, 20, 60);
@@ -84,7 +85,7 @@ static void test_acquire_retries_with_jitter_behind_a_holder(void **state)
     assert_true(least < 24 && most > 56); /* all of the range, in 400 draws */
 }
 
-/* rule 10: back off after every failed round; a holder explains it, and is polled evenly */
+/* rule 10: back off after each failed attempt; behind a holder the pauses are even */
 static void test_acquire_backs_off_after_failed_attempts(void **state)
 {
     rlk_lock lock;
@@ -110,8 +111,8 @@ static void test_acquire_backs_off_after_failed_attempts(void **state)
     assert_int_equal(times[2] - times[1], 100);
 }
 
-/* fault 82, one waiter's part: one round, then each of the nodes that are known to be held is asked
- * by one command for its TTL, and the third is left alone */
+/* fault 82, one waiter's part: one attempt, then a probe at a time of each busy node; the third
+ * node receives none */
 static void test_acquire_commands_of_a_waiter_are_bounded(void **state)
 {
     rlk_lock lock;
@@ -157,11 +158,11 @@ static void test_acquire_cycle_is_one_command_each(void **state)
             assert_int_equal(h.servers[node].count[HARNESS_CHECK], 0);
             assert_int_equal(h.servers[node].streams, 1);
         }
-        assert_true(rlk_client_deadline(h.client) == RLK_NEVER); /* nothing to wake for */
+        assert_true(rlk_client_deadline(h.client) == RLK_NEVER); /* nothing is due */
     }
 }
 
-/* A try ends after node_timeout_ms, and its SETs are undone. */
+/* An attempt ends after node_timeout_ms, and its SETs are undone. */
 static void test_acquire_attempt_takes_node_timeout_ms(void **state)
 {
     rlk_lock lock;
@@ -186,7 +187,7 @@ static void test_acquire_attempt_takes_node_timeout_ms(void **state)
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESPONSE_TIMEOUT);
 }
 
-/* Nothing is connected yet: the acquire waits for it, and does not wait out a backoff. */
+/* No connection is ready yet: the acquire waits for a quorum of them. */
 static void test_acquire_waits_for_a_quorum_of_connections(void **state)
 {
     rlk_lock lock;
@@ -200,7 +201,7 @@ static void test_acquire_waits_for_a_quorum_of_connections(void **state)
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
     assert_false(harness_next_event(&h, &event, 500));
-    assert_int_equal(h.servers[2].count[HARNESS_SET], 0); /* one of three: no use */
+    assert_int_equal(h.servers[2].count[HARNESS_SET], 0); /* one of three is no quorum */
     h.servers[1].mute = false;
     assert_true(harness_next_event(&h, &event, 0));
     assert_result(event.result, RLK_OK);
@@ -242,7 +243,7 @@ static void test_acquire_wait_argument(void **state)
     rlk_event event;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         rlk_lock_config config = rlk_lock_config_default();
 
         harness_start_automatic(&h, 1);
@@ -260,7 +261,7 @@ static void test_acquire_wait_argument(void **state)
     assert_result(rlk_acquire_start(&lock, -2), RLK_E_TIMES);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     assert_false(harness_next_event(&h, &event, 3600000));
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
     assert_result(event.result, RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE); /* held already */

@@ -106,7 +106,7 @@ static void test_acquire_quorum_out_of_reach(void **state)
     }
 }
 
-/* ... a SET that waits for its connection is dropped */
+/* Quorum out of reach: a SET that waits for its connection is dropped. */
 static void test_acquire_quorum_out_of_reach_drops_unsent_sets(void **state)
 {
     rlk_lock lock;
@@ -198,7 +198,7 @@ static void test_acquire_transport_error_until_deadline(void **state)
     }
 }
 
-/* ... or TIMED_OUT if a holder was seen */
+/* After a holder was seen it is TIMED_OUT. */
 static void test_acquire_transport_error_after_a_holder_was_seen(void **state)
 {
     rlk_lock lock;
@@ -216,7 +216,7 @@ static void test_acquire_transport_error_after_a_holder_was_seen(void **state)
     assert_int_equal(h.now_ms, HARNESS_START + 10000);
 }
 
-/* ... and survived, if the server is back in time */
+/* A server that is back in time is acquired on. */
 static void test_acquire_transport_error_survived(void **state)
 {
     unsigned i;
@@ -247,7 +247,7 @@ static void test_acquire_transport_error_survived(void **state)
     }
 }
 
-/* ... RLK_TRY and fatal errors return at once */
+/* RLK_TRY and fatal errors return at once. */
 static void test_acquire_once_returns_transport_errors_at_once(void **state)
 {
     unsigned i;
@@ -325,7 +325,7 @@ static void test_acquire_timeout_and_ok_in_the_same_tick(void **state)
     }
 }
 
-/* ... and a tick before the deadline does not */
+/* An OK that comes before the deadline counts. */
 static void test_acquire_ok_just_before_the_timeout(void **state)
 {
     rlk_lock lock;

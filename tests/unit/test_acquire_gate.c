@@ -7,111 +7,59 @@
 
 #include <string.h>
 
-#define DAY_MS  (INT64_C(24) * 3600 * 1000)
-#define WATCH   2 /* RLKI_PHASE_WATCH: nothing is under way */
-#define ATTEMPT 3
-#define PAUSE   4
-
 static harness h;
 
-/* Executes and answers all that waits, node by node. */
-static void serve_all(void)
-{
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        harness_serve(&h, i);
-}
-
-/* Behind a foreign key on `held` of n nodes. The pause after the failed round is over, and nodes
- * that the round did not wait for have been asked. */
-static void wait_behind(rlk_lock *lock, unsigned n, unsigned held, int64_t ttl_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, n, 1);
-    tracked_wait(&h, lock, NULL, held, ttl_ms);
-    harness_advance(&h, RLK_RETRY_MAX_MS);
-    serve_all();
-    assert_int_equal(lock->phase, WATCH);
-    harness_expect_quiet(&h, n);
-    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), held); /* what was ours is undone */
-}
-
-static unsigned sets(void)
-{
-    unsigned count = 0;
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        count += h.servers[i].count[HARNESS_SET];
-    return count;
-}
-
-/* A round comes, at once, or, where the first node is held, after a short pause; and is won. cause
- * RLK_CAUSES: any. */
-static void expect_attempt(rlk_lock *lock, rlk_cause cause)
-{
-    if (lock->phase == PAUSE)
-        harness_advance(&h, RLK_RETRY_MIN_MS / 5);
-    assert_int_equal(lock->phase, ATTEMPT);
-    if (cause != RLK_CAUSES)
-        assert_int_equal(lock->cause, cause);
-    serve_all();
-    serve_all();
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* Fault 121: a round that others may begin at the same time asks one node first; only who has it
- * asks the others, and who has not keeps nothing from anybody. */
+/* An attempt that others may begin at the same time asks one node first. Only the waiter that
+ * acquires there asks the others. One that does not has no token anywhere. */
 static void test_fault_121_one_node_is_asked_first(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
-    assert_int_equal(sets(), 4);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_expect_quiet(&h, 1);
     harness_expect_quiet(&h, 2);
     harness_reply(&h, 0, HARNESS_NIL);
     harness_reply(&h, 0, ":-1\r\n");
     harness_advance(&h, RLK_RETRY_MAX_MS);
-    serve_all();
-    assert_int_equal(sets(), 4);
-    assert_int_equal(lock.phase, WATCH);
+    harness_serve_all(&h);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
     harness_reply(&h, 0, HARNESS_OK);
-    assert_int_equal(sets(), 7);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 7);
     (void)harness_expect(&h, 1, HARNESS_SET);
     (void)harness_expect(&h, 2, HARNESS_SET);
     harness_serve(&h, 2);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* ... but does not wait for a node that does not answer. */
+/* The attempt does not wait for a gate that does not answer. */
 static void test_fault_121_the_first_node_is_not_waited_for(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
-    assert_int_equal(sets(), 4);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
     harness_advance(&h, RLK_RETRY_MIN_MS - 1);
-    assert_int_equal(sets(), 4);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
     harness_advance(&h, 1);
-    assert_int_equal(sets(), 6);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 6);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* ... and takes no time from those that are asked behind it: each has node_timeout_ms. */
+/* The gate takes no time from the nodes that are asked after it: each has node_timeout_ms. */
 static void test_fault_121_the_others_have_their_time(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();
@@ -122,11 +70,10 @@ static void test_fault_121_the_others_have_their_time(void **state)
     config.node_timeout_ms = 40;
     config.report_ms = RLK_TIME_LIMIT_MAX;
     for (late = 0; late < 2; late++) {
-        memset(&h.config, 0, sizeof h.config);
-        tracked_start(&h, 3, 1);
+        tracked_open(&h, 3);
         tracked_wait(&h, &lock, &config, 2, DAY_MS);
         harness_advance(&h, RLK_RETRY_MAX_MS);
-        serve_all();
+        harness_serve_all(&h);
         harness_delete(&h, 0, HARNESS_KEY);
         harness_reply(&h, 0, ":-2\r\n");
         harness_advance(&h, config.node_timeout_ms - 1);
@@ -142,30 +89,30 @@ static void test_fault_121_the_others_have_their_time(void **state)
     }
 }
 
-/* The first node has a token that nobody takes away, and the others are free: they are asked. */
+/* The gate has a token that nobody deletes, and the others are free: they are asked. */
 static void test_fault_121_the_first_node_alone_is_held(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_serve(&h, 1);
-    assert_int_equal(lock.phase, PAUSE);
+    assert_int_equal(lock.phase, RLKI_PHASE_PAUSE);
     harness_advance(&h, RLK_RETRY_MIN_MS / 5);
-    assert_int_equal(sets(), 6);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 6);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* Its connection ends while the first node is asked: that one is out of the round. */
+/* The connection of a node ends while the gate is asked: that node has no part in the attempt. */
 static void test_fault_121_a_node_held_back_is_lost(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
@@ -178,26 +125,26 @@ static void test_fault_121_a_node_held_back_is_lost(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* ... nor is anybody asked before PTTL says for how long the gate is held: its nil is enough. */
+/* A nil of the gate is enough: no other node is asked before its PTTL is answered. */
 static void test_acquire_gate_is_probed_slowly(void **state)
 {
     rlk_lock lock;
     unsigned i;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
     harness_reply(&h, 0, HARNESS_NIL);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     harness_advance(&h, RLK_RETRY_MAX_MS);
-    assert_int_equal(lock.phase, ATTEMPT);
-    assert_int_equal(sets(), 4);
+    assert_int_equal(lock.phase, RLKI_PHASE_ATTEMPT);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
     harness_reply(&h, 0, ":-1\r\n");
-    serve_all();
-    assert_int_equal(lock.phase, WATCH);
-    assert_int_equal(sets(), 4);
-    /* and where PTTL is not answered, all are asked in the end */
+    harness_serve_all(&h);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
+    /* and where PTTL is not answered, all are asked at last */
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
     harness_reply(&h, 0, HARNESS_NIL);
@@ -206,26 +153,26 @@ static void test_acquire_gate_is_probed_slowly(void **state)
         assert_true(h.servers[i].count[HARNESS_SET] >= 2);
 }
 
-/* A quorum that has come free is gone again: nobody else is asked. */
+/* A quorum that has come free is taken again by another: no other node is asked. */
 static void test_acquire_gate_is_taken_by_another(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
-    harness_put(&h, 0, HARNESS_KEY, "another", DAY_MS); /* by who was faster */
-    serve_all();
-    assert_int_equal(sets(), 4);
-    assert_int_equal(lock.phase, WATCH);
+    harness_put(&h, 0, HARNESS_KEY, "another", DAY_MS); /* by a faster client */
+    harness_serve_all(&h);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 4);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     /* and when it comes free again, it is asked again */
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
 }
 
-/* Every undo that this node is sent is refused, for a time. */
+/* The node refuses each undo that it receives in this time, and serves all else. */
 static void refuse_undos(unsigned node, int64_t ms)
 {
     int64_t end_ms = h.now_ms + ms;
@@ -247,26 +194,26 @@ static void refuse_undos(unsigned node, int64_t ms)
     }
 }
 
-/* A node that took the token and refuses to delete it is not waited for when the others, a quorum,
- * have come free: it may refuse for ever. */
+/* A node that accepted the token and refuses to delete it is not waited for when the others, a
+ * quorum, have come free: it may refuse forever. */
 static void test_acquire_quorum_beside_a_refused_undo(void **state)
 {
     unsigned count;
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_reply(&h, 0, ":-2\r\n");
     harness_advance(&h, RLK_RETRY_MIN_MS);            /* the first node does not answer, */
-    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS); /* and somebody was faster there */
+    harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS); /* and another client is faster there */
     harness_serve(&h, 0);
     harness_serve(&h, 1);
     refuse_undos(2, 2 * RLK_RETRY_MAX_MS);
-    assert_int_equal(lock.phase, WATCH);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 3);
 
-    count = sets();
+    count = harness_count(&h, HARNESS_SET);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_serve(&h, 0);
@@ -274,7 +221,7 @@ static void test_acquire_quorum_beside_a_refused_undo(void **state)
     refuse_undos(2, RLK_RETRY_MIN_MS / 2);
     harness_serve(&h, 0);
     harness_serve(&h, 1);
-    assert_int_equal(sets(), count + 2);
+    assert_int_equal(harness_count(&h, HARNESS_SET), count + 2);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 

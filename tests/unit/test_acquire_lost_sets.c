@@ -9,6 +9,7 @@
 
 static harness h;
 
+/* From now on the server sends no ids, so that none of its streams can be fenced. */
 static void make_unfenced(unsigned node)
 {
     h.servers[node].no_ids = true;
@@ -16,6 +17,19 @@ static void make_unfenced(unsigned node)
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
 }
 
+/* A lock whose SET is sent and not answered. Not `fenced`: when its stream ends, the SET may
+ * execute at any time. */
+static void send_set(rlk_lock *lock, bool fenced, int64_t wait_ms)
+{
+    harness_start(&h, 1);
+    if (!fenced)
+        make_unfenced(0);
+    harness_lock(&h, lock, 30000);
+    assert_result(rlk_acquire_start(lock, wait_ms), RLK_PENDING);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+}
+
+/* Fenced and found: the compare raises, and the lease counts from it. */
 static void test_acquire_lost_set_fenced_and_found(void **state)
 {
     rlk_lock lock;
@@ -23,10 +37,7 @@ static void test_acquire_lost_set_fenced_and_found(void **state)
     int64_t t0_ms;
 
     (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, true, RLK_FOREVER);
     (void)harness_execute(harness_link_of(&h, 0));
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
@@ -67,11 +78,7 @@ static void test_acquire_nil_while_an_earlier_set_is_unresolved(void **state)
     rlk_lock lock;
 
     (void)state;
-    harness_start(&h, 1);
-    make_unfenced(0);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, false, RLK_FOREVER);
     harness_cut(&h, 0);
     harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
@@ -89,18 +96,14 @@ static void test_acquire_nil_while_an_earlier_set_is_unresolved(void **state)
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
 }
 
-/* ... and when somebody else has it, the loose SET stays possible: UNKNOWN, no other token */
+/* Another token has the key: the loose SET stays possible. UNKNOWN, and no other token of ours. */
 static void test_acquire_nil_of_another_while_an_earlier_set_is_unresolved(void **state)
 {
     rlk_lock lock;
     rlk_event event;
 
     (void)state;
-    harness_start(&h, 1);
-    make_unfenced(0);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, 500), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, false, 500);
     harness_cut(&h, 0);
     harness_put(&h, 0, HARNESS_KEY, "foreign", 1000);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
@@ -109,19 +112,15 @@ static void test_acquire_nil_of_another_while_an_earlier_set_is_unresolved(void 
     assert_result(event.result, RLK_UNKNOWN);
 }
 
-/* A SET that is unanswered on the stream of the undo may be what the undo deletes: then the loose
- * one of an earlier stream is still to come. (It was said to be used up.) */
+/* A SET that is unanswered on the stream of the undo may be what the undo deletes. Then the loose
+ * one of an earlier stream is still to come. */
 static void test_acquire_loose_set_is_not_used_up_by_a_later_one(void **state)
 {
     rlk_lock lock;
     rlk_event event;
 
     (void)state;
-    harness_start(&h, 1);
-    make_unfenced(0);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, false, RLK_FOREVER);
     harness_cut(&h, 0);
     harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
@@ -143,11 +142,7 @@ static void test_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **state)
     rlk_event event;
 
     (void)state;
-    harness_start(&h, 1);
-    make_unfenced(0);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, false, RLK_FOREVER);
     h.servers[0].no_ids = false;
     harness_cut(&h, 0);
     harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
@@ -167,8 +162,8 @@ static void test_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **state)
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1);
 }
 
-/* One attempt: a SET that was lost with a stream older than the call has one more try (fault 115),
- * if that stream is fenced; then it is not tried again, but undone before the result. */
+/* One attempt: a SET that was lost with a stream older than the call is compared on the next stream
+ * (fault 115), if the first is fenced. After that it is undone before the result. */
 static void test_acquire_once_and_lost(void **state)
 {
     static const bool fenced[] = {true, false};
@@ -203,7 +198,7 @@ static void test_acquire_once_and_lost(void **state)
     }
 }
 
-/* Not a byte of the SET was shown to the driver: no orphan is possible, whatever comes. */
+/* The driver received no byte of the SET: no orphan is possible. */
 static void test_acquire_set_that_never_left(void **state)
 {
     rlk_lock lock;
@@ -217,23 +212,20 @@ static void test_acquire_set_that_never_left(void **state)
     harness_run(&h);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    harness_expect_no_event(&h); /* the stream is older than the call: one more try */
+    harness_expect_no_event(&h); /* the stream is older than the call */
     harness_advance(&h, 2 * RLK_BACKOFF_MIN_MS);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_CONNECT);
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* After the settling time the result is UNKNOWN; the undo goes on behind it, and ends. */
+/* After the settling time the result is UNKNOWN. The undo goes on after it, and ends. */
 static void test_acquire_unsettled_is_unknown(void **state)
 {
     rlk_lock lock;
     rlk_event event;
 
     (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 30000);
-    assert_result(rlk_acquire_start(&lock, 100), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_SET);
+    send_set(&lock, true, 100);
     h.servers[0].mute = true;
     assert_false(harness_next_event(&h, &event, 100 + RLK_SETTLE_TIMEOUT_MS - 1));
     assert_true(harness_next_event(&h, &event, 1));
@@ -245,11 +237,10 @@ static void test_acquire_unsettled_is_unknown(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* More SETs that may still execute than the lock counts: the doubt stays, whatever comes. */
+/* More SETs that may still execute than the lock counts: the doubt stays. */
 static void test_acquire_more_loose_sets_than_are_counted(void **state)
 {
-    static const rlk_lock_config long_try = {1000000, 0, 500000, 0,    0,    0,    0,
-                                             0,       0, NULL,   NULL, NULL, false};
+    static const rlk_lock_config config = {.ttl_ms = 1000000, .node_timeout_ms = 500000};
     rlk_lock lock;
     rlk_event event;
     unsigned i;
@@ -259,12 +250,12 @@ static void test_acquire_more_loose_sets_than_are_counted(void **state)
     h.servers[0].no_ids = true; /* nothing can be fenced */
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &long_try), RLK_OK);
+    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     for (i = 0; i < 300; i++) {
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_cut(&h, 0);
-        harness_link_of(&h, 0)->loose.len = 0; /* the test's own memory of them */
+        harness_link_of(&h, 0)->loose.len = 0; /* the harness has room for few */
         harness_advance(&h, RLK_BACKOFF_MIN_MS);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
         harness_reply(&h, 0, HARNESS_NOT_OURS);
@@ -276,8 +267,8 @@ static void test_acquire_more_loose_sets_than_are_counted(void **state)
     assert_result(event.result, RLK_UNKNOWN);
 }
 
-/* Held by the others when the minority says nil: a loose SET of ours may be what is in its way, but
- * nobody asks. */
+/* Held on a quorum when the minority answers nil: a loose SET of this lock may be the cause. The
+ * lock does not compare. */
 static void test_acquire_late_nil_beside_a_loose_set(void **state)
 {
     rlk_lock lock;

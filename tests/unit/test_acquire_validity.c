@@ -17,7 +17,7 @@ static void test_acquire_validity_counts_from_before_the_first_byte(void **state
     harness_lock(&h, &lock, 3000);
     harness_link_of(&h, 0)->stuck = true;
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_advance(&h, 300); /* in our own buffer */
+    harness_advance(&h, 300); /* in the transmit buffer */
     harness_link_of(&h, 0)->stuck = false;
     assert_int_equal(harness_expect(&h, 0, HARNESS_SET)->ms, 3000);
     harness_advance(&h, 400); /* at the server */
@@ -68,16 +68,15 @@ static void test_acquire_validity_is_the_qth_largest(void **state)
 }
 
 #ifndef RLK_RESP2_ONLY
-/* Told while a SET is under way whose reply was lost, and what became of it is being asked: the
- * lease counts from when that was asked, not from what was told meanwhile (rule 2). */
+/* A push during the compare of a SET whose reply was lost: the lease counts from the compare, not
+ * from the push (rule 2). */
 static void test_acquire_validity_push_while_a_set_is_settled(void **state)
 {
     rlk_lock lock;
     int64_t asked_ms;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 3, 1);
+    tracked_open(&h, 3);
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_SET);
@@ -93,14 +92,13 @@ static void test_acquire_validity_push_while_a_set_is_settled(void **state)
     assert_int_equal(h.now_ms + rlk_remaining_ms(&lock), asked_ms + 5000 - (5000 / 100 + 3));
 }
 
-/* ... and so of a SET that is simply not answered yet. */
+/* A push before the reply to SET: the lease counts from the SET. */
 static void test_acquire_validity_push_while_a_set_is_under_way(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 3, 1);
+    tracked_open(&h, 3);
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_run(&h);

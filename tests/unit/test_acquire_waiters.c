@@ -6,11 +6,9 @@
 
 #include <string.h>
 
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
-
 static harness h;
 
-/* A waiter that gives up has nothing to undo, and is told of nothing any more. */
+/* A waiter that gives up has nothing to undo, and later notifications have no effect. */
 static void test_acquire_waiter_ends_at_once(void **state)
 {
     rlk_lock lock;
@@ -33,7 +31,7 @@ static void test_acquire_waiter_ends_at_once(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* While an undo is waited for, a push wakes nobody. */
+/* While an acquire waits for its undo, a push starts no attempt. */
 static void test_acquire_push_while_settling(void **state)
 {
     rlk_lock lock;
@@ -50,14 +48,13 @@ static void test_acquire_push_while_settling(void **state)
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
-/* The deadline of the acquire comes before what is told at the same moment. */
+/* The deadline of the acquire precedes a notification of the same moment. */
 static void test_acquire_push_at_the_deadline(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 1, 1);
+    tracked_open(&h, 1);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, 800), RLK_PENDING);
@@ -70,7 +67,7 @@ static void test_acquire_push_at_the_deadline(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
 }
 
-/* One attempt only does not wait: it asks for no time, and is in nobody's way. */
+/* A single attempt does not wait: it sends no PTTL, and delays no waiter. */
 static void test_acquire_once_does_not_wait(void **state)
 {
     rlk_lock waiter;
@@ -89,16 +86,15 @@ static void test_acquire_once_does_not_wait(void **state)
     assert_true(rlk_is_held(&waiter));
 }
 
-/* A closed lock's release is behind the waiter's SET, and its reply reaches no lock: the waiter
- * tries again at once, and does not sleep until the TTL of a key that is gone. */
+/* A closed lock's release follows the waiter's SET, and its reply reaches no lock. The waiter tries
+ * again at once, and does not wait for the TTL of a key that is gone. */
 static void test_acquire_set_before_the_release_of_a_closed_lock(void **state)
 {
     rlk_lock holder;
     rlk_lock waiter;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 1, 1);
+    tracked_open(&h, 1);
     harness_lock(&h, &holder, 30000);
     assert_result(rlk_acquire_start(&holder, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);

@@ -3,6 +3,7 @@
  * The blocking calls: one loop over env.wait, which here drives the virtual servers.
  */
 #include "harness.h"
+#include "lock_calls.h"
 
 #include <string.h>
 
@@ -35,8 +36,8 @@ static void test_blocking_cycle(void **state)
     }
 }
 
-/* A call that is refused because another operation is under way must not serve the connections:
- * that one could end on the way, and its place be taken. */
+/* A call that is refused because another operation is under way does not serve the connections:
+ * that operation could end meanwhile. */
 static void test_blocking_second_call_leaves_the_first(void **state)
 {
     rlk_holder holders[RLK_MAX_NODES];
@@ -54,19 +55,21 @@ static void test_blocking_second_call_leaves_the_first(void **state)
     assert_result(rlk_lock_close(&subject), RLK_UNKNOWN);
 }
 
-/* What needs a lock that is held, of one that is not: nothing is waited for, and so no connection
- * begins. */
+/* A call that needs a lock that is held, of one that is free: it does not wait, and so no
+ * connection begins. */
 static void test_blocking_call_of_a_free_lock_does_not_wait(void **state)
 {
+    static const lock_call rows[] = {
+        {"release", rlk_release, RLK_NOT_HELD},       {"extend", call_extend, RLK_NOT_HELD},
+        {"renew", call_renew, RLK_NOT_HELD},          {"check", rlk_check, RLK_NOT_HELD},
+        {"keep_alive", rlk_keep_alive, RLK_NOT_HELD},
+    };
+
     (void)state;
     harness_start(&h, 1);
     harness_lock(&h, &subject, 30000);
     h.waits = 0;
-    assert_result(rlk_release(&subject), RLK_NOT_HELD);
-    assert_result(rlk_extend(&subject, 1000), RLK_NOT_HELD);
-    assert_result(rlk_renew(&subject, RLK_DEFAULT), RLK_NOT_HELD);
-    assert_result(rlk_check(&subject), RLK_NOT_HELD);
-    assert_result(rlk_keep_alive(&subject), RLK_NOT_HELD);
+    lock_calls_expect(&subject, rows, COUNT_OF(rows));
     assert_int_equal(h.waits, 0);
 }
 
@@ -136,12 +139,12 @@ static void test_blocking_closed_while_waiting(void **state)
     wait_for_foreign(close_and_fail_at_third, RLK_E_CLOSED);
 }
 
-/* env.wait can't: the call ends as if cancelled, and says what it knows. */
+/* env.wait fails: the call ends as if cancelled, and its result is what is known. */
 static void test_blocking_wait_fails(void **state)
 {
     (void)state;
-    wait_for_foreign(fail_at_third, RLK_CANCELLED); /* in a pause: nothing of ours is there */
-    harness_start(&h, 1);                           /* a SET out */
+    wait_for_foreign(fail_at_third, RLK_CANCELLED); /* in a pause: no token of ours is there */
+    harness_start(&h, 1);                           /* a SET is under way */
     harness_lock(&h, &subject, 30000);
     calls = 1;
     h.on_wait = fail_at_third;
@@ -162,7 +165,7 @@ static void test_blocking_wait_fails(void **state)
     harness_expect_no_event(&h);
 }
 
-/* The wait that fails brought the result: that counts. */
+/* The wait that fails brings the result: that counts. */
 static int serve_and_fail(harness *self)
 {
     harness_serve(self, 0);
@@ -184,7 +187,15 @@ static void test_blocking_wait_fails_with_the_result(void **state)
 /* Without env.wait nothing is started. */
 static void test_blocking_without_wait(void **state)
 {
-    rlk_holder holders[1];
+    static const lock_call rows[] = {
+        {"release", rlk_release, RLK_E_WAIT},
+        {"extend", call_extend, RLK_E_WAIT},
+        {"renew", call_renew, RLK_E_WAIT},
+        {"check", rlk_check, RLK_E_WAIT},
+        {"keep_alive", rlk_keep_alive, RLK_E_WAIT},
+        {"query", call_query, RLK_E_WAIT},
+        {"force_release", rlk_force_release, RLK_E_WAIT},
+    };
 
     (void)state;
     harness_start(&h, 1);
@@ -194,18 +205,12 @@ static void test_blocking_without_wait(void **state)
 #ifndef RLK_NO_TEXT
     assert_non_null(strstr(rlk_lock_error(&subject), "acquire \"" HARNESS_KEY "\": E_WAIT: "));
 #endif
-    assert_result(rlk_release(&subject), RLK_E_WAIT);
-    assert_result(rlk_extend(&subject, 1), RLK_E_WAIT);
-    assert_result(rlk_renew(&subject, 1), RLK_E_WAIT);
-    assert_result(rlk_check(&subject), RLK_E_WAIT);
-    assert_result(rlk_keep_alive(&subject), RLK_E_WAIT);
-    assert_result(rlk_query(&subject, holders, 1), RLK_E_WAIT);
-    assert_result(rlk_force_release(&subject), RLK_E_WAIT);
+    lock_calls_expect(&subject, rows, COUNT_OF(rows));
     harness_expect_quiet(&h, 0);
     assert_result(rlk_acquire_start(&subject, RLK_TRY), RLK_PENDING); /* the started forms work */
 }
 
-/* Whoever serves other locks within env.wait may pull the events of this one, too. */
+/* A program that serves other locks within env.wait may pull the events of this one, too. */
 static int pull_events(harness *self)
 {
     rlk_event event;

@@ -54,7 +54,7 @@ static void test_blocking_interrupted(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK); /* it ended one call */
 
-    harness_start(&h, 1); /* a SET out */
+    harness_start(&h, 1); /* a SET is under way */
     harness_lock(&h, &subject, 30000);
     calls = 0;
     h.on_wait = interrupt_at_third_and_serve;
@@ -63,7 +63,7 @@ static void test_blocking_interrupted(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 1);
     harness_expect_no_event(&h);
 
-    harness_start(&h, 1); /* one that comes while it is undone is the same */
+    harness_start(&h, 1); /* an interrupt during the undo has no further effect */
     harness_lock(&h, &subject, 30000);
     calls = 0;
     h.on_wait = interrupt_always;
@@ -72,7 +72,7 @@ static void test_blocking_interrupted(void **state)
     assert_int_equal(calls, 5);
 }
 
-/* Nobody answers the undo: it is bounded, and the result says so. */
+/* The undo is not answered: the wait for it is bounded, and the result is UNKNOWN. */
 static void test_blocking_interrupted_before_a_silent_server(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void test_blocking_interrupted_before_a_silent_server(void **state)
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_UNKNOWN);
     assert_between(h.now_ms, HARNESS_START,
                    HARNESS_START + RLK_NODE_TIMEOUT_MAX_MS + RLK_SETTLE_TIMEOUT_MS);
-    /* one that comes now says no more of the token than is known */
+    /* an interrupt now reports no more of the token than is known */
     h.client->interrupted = true;
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_UNKNOWN);
     h.on_wait = NULL;
@@ -93,7 +93,7 @@ static void test_blocking_interrupted_before_a_silent_server(void **state)
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_CANCELLED);
 }
 
-/* The other calls: the lock is what their contract says of rlk_cancel. */
+/* The other calls: the lock is in the state after rlk_cancel. */
 static void test_blocking_interrupts_each_call(void **state)
 {
     static const struct {
@@ -109,7 +109,7 @@ static void test_blocking_interrupts_each_call(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         harness_start(&h, 1);
         harness_held(&h, &subject, 30000);
         calls = 2;
@@ -129,14 +129,14 @@ static void test_blocking_interrupts_each_call(void **state)
     calls = 2;
     assert_result(rlk_query(&subject, holders, RLK_MAX_NODES), RLK_CANCELLED);
     harness_advance(&h, 12000);
-    calls = 1; /* of a lock that is held it looks first */
+    calls = 1; /* it first reads what the server sent */
     assert_result(rlk_keep_alive(&subject), RLK_OK);
     assert_int_equal(calls, 3);
     assert_true(rlk_is_held(&subject));
 }
 
-/* A wait that brings the result and the interrupt: the result counts, and the interrupt stays for
- * the next acquire, whatever is called before. */
+/* A wait that brings the result and the interrupt: the result counts. The interrupt stays for the
+ * next acquire, whatever is called before. */
 static int serve_and_interrupt(harness *self)
 {
     calls++;
@@ -156,11 +156,11 @@ static void test_blocking_interrupt_is_kept(void **state)
     calls = 0;
     h.on_wait = serve_and_interrupt;
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK);
-    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* and takes it not */
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* which keeps it */
     assert_result(rlk_check(&subject), RLK_OK);
     assert_result(rlk_release(&subject), RLK_OK);
     assert_result(rlk_query_start(&subject, &holder, 1), RLK_PENDING);
-    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* refused: nor does this one */
+    assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_E_STATE); /* refused: keeps it too */
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
     sets = h.servers[0].count[HARNESS_SET];
@@ -171,8 +171,8 @@ static void test_blocking_interrupt_is_kept(void **state)
     assert_result(rlk_acquire(&subject, RLK_FOREVER), RLK_OK);
 }
 
-/* An interrupt between two calls ends the acquire that follows before it sends anything, where the
- * driver may have one to tell of or nobody has served the client for long. */
+/* An interrupt between two calls ends the acquire that follows before it sends anything. That is so
+ * where the driver may have an interrupt to report, or the client was idle for a second. */
 static int interrupt_at_first(harness *self)
 {
     (void)self;
@@ -184,12 +184,12 @@ static void test_blocking_interrupt_between_calls(void **state)
     static const struct {
         bool interruptible;
         int64_t idle_ms;
-        unsigned sets; /* it is looked at before, or in the first wait */
+        unsigned sets; /* the client reads it before, or in the first wait */
     } cases[] = {{true, 0, 0}, {false, 1000, 0}, {false, 999, 1}};
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         harness_start_automatic(&h, 1);
         h.client->interruptible = cases[i].interruptible;
         harness_lock(&h, &subject, 30000);

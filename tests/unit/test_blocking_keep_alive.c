@@ -35,7 +35,7 @@ static void test_blocking_keep_alive_of_a_closed_lock(void **state)
 
 static int reads_left;
 
-/* The lease of 3 s ends at one look at the clock. */
+/* The lease of 3 s ends when the clock is read for the last time. */
 static int64_t clock_that_jumps(void *context)
 {
     (void)context;
@@ -50,22 +50,24 @@ static int wait_fails(harness *self)
     return -1;
 }
 
-/* Whichever look at the clock within the call it is at which the lease turns out to be over, and
- * whether the renewal was not due, done or in doubt: not kept. */
+/* The lease is over at any reading of the clock within the call, and the renewal was not due, done
+ * or in doubt: the lock is not kept alive. */
 static void test_blocking_keep_alive_at_the_end_of_the_lease(void **state)
 {
     static const struct {
         int64_t age_ms;
         int (*on_wait)(harness *);
-    } cases[] = {{0, NULL}, {1500, NULL}, {1500, wait_fails}};
+        const char *name;
+    } cases[] = {{0, NULL, "not due"}, {1500, NULL, "renewed"}, {1500, wait_fails, "in doubt"}};
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         unsigned lost = 0;
-        int looks;
+        int reads;
 
-        for (looks = 0; looks < 10; looks++) {
+        support_row_name("%s", cases[i].name);
+        for (reads = 0; reads < 10; reads++) {
             rlk_result result;
 
             harness_start_automatic(&h, 1);
@@ -74,7 +76,7 @@ static void test_blocking_keep_alive_at_the_end_of_the_lease(void **state)
             harness_advance(&h, cases[i].age_ms);
             h.servers[0].automatic = cases[i].on_wait == NULL;
             h.on_wait = cases[i].on_wait;
-            reads_left = looks;
+            reads_left = reads;
             h.client->env.now_ms = clock_that_jumps;
             result = rlk_keep_alive(&subject);
             reads_left = -1;
@@ -89,50 +91,6 @@ static void test_blocking_keep_alive_at_the_end_of_the_lease(void **state)
 }
 
 #ifndef RLK_RESP2_ONLY
-static int64_t held_ms;  /* when `hold` was done, */
-static int64_t lease_ms; /* ... and what was left of the lease */
-
-static void start(unsigned n)
-{
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, n, 1);
-}
-
-static void take(rlk_lock *lock, const char *key, const rlk_lock_config *config)
-{
-    unsigned i;
-
-    assert_result(rlk_lock_init(lock, h.client, key, config), RLK_OK);
-    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    for (i = 0; i < h.nodes; i++)
-        harness_serve(&h, i);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* Held on n nodes, watched there, and all is answered. */
-static void hold(rlk_lock *lock, unsigned n)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-    unsigned i;
-
-    config.watch_after_ms = 1;
-    start(n);
-    take(lock, HARNESS_KEY, &config);
-    tracked_watch(&h, 1);
-    for (i = 0; i < n; i++)
-        h.servers[i].count[HARNESS_CHECK] = 0;
-    harness_expect_quiet(&h, n);
-    held_ms = h.now_ms;
-    lease_ms = rlk_remaining_ms(lock);
-}
-
-static void expect_lost(rlk_lock *lock)
-{
-    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-    harness_expect_no_event(&h);
-    assert_false(rlk_is_held(lock));
-}
-
 static unsigned answer_at; /* wait at which the server answers; 0: never */
 
 static int answer_late(harness *own)
@@ -142,17 +100,17 @@ static int answer_late(harness *own)
     return 0;
 }
 
-/* It looks for what came, and waits for the look that this causes. */
+/* It reads what the server sent, and waits for the compare that a push causes. */
 static void test_blocking_keep_alive_waits_for_the_check(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    hold(&lock, 1);
+    (void)tracked_hold(&h, &lock, 1);
     h.on_wait = answer_late;
     answer_at = 2;
     assert_result(rlk_keep_alive(&lock), RLK_OK);
-    assert_int_equal(h.waits, 1); /* a look, and nothing had come */
+    assert_int_equal(h.waits, 1); /* it reads, and nothing has come */
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     h.waits = 0;
     assert_result(rlk_keep_alive(&lock), RLK_OK);
@@ -161,22 +119,23 @@ static void test_blocking_keep_alive_waits_for_the_check(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     h.waits = 0;
     assert_result(rlk_keep_alive(&lock), RLK_NOT_OWNER);
-    expect_lost(&lock);
+    tracked_expect_lost(&h, &lock);
     assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
-/* ... for no longer than one try takes; the lease lasts. */
+/* It waits no longer than one attempt takes. The lease lasts. */
 static void test_blocking_keep_alive_without_an_answer(void **state)
 {
     rlk_lock lock;
+    tracked_lease lease;
 
     (void)state;
-    hold(&lock, 1);
+    lease = tracked_hold(&h, &lock, 1);
     h.on_wait = answer_late;
     answer_at = 0;
     harness_delete(&h, 0, HARNESS_KEY);
     assert_result(rlk_keep_alive(&lock), RLK_OK);
-    assert_int_equal(h.now_ms - held_ms, RLK_NODE_TIMEOUT_MAX_MS);
+    assert_int_equal(h.now_ms - lease.held_ms, RLK_NODE_TIMEOUT_MAX_MS);
     assert_true(rlk_is_held(&lock));
 }
 
@@ -192,20 +151,19 @@ static int serve_others(harness *own)
     return 0;
 }
 
-/* A node of three told of a change, and then says nothing any more, or is gone: what it owes does
- * not keep the others from being renewed. */
-static void test_blocking_keep_alive_while_a_node_owes_a_check(void **state)
+/* A node of three notifies of a change, and then is silent, or gone: the compare that is due there
+ * does not prevent renewals on the others. */
+static void test_blocking_keep_alive_beside_a_silent_node(void **state)
 {
     unsigned way;
 
     (void)state;
-    for (way = 0; way < 2; way++) {
+    for (way = 0; support_row(way, 2); way++) {
         rlk_lock lock;
         int64_t begin_ms;
 
         silent = 3;
-        memset(&h.config, 0, sizeof h.config);
-        tracked_start(&h, 3, 1);
+        tracked_open(&h, 3);
         assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
         (void)serve_others(&h);
@@ -216,6 +174,7 @@ static void test_blocking_keep_alive_while_a_node_owes_a_check(void **state)
         while (harness_deliver(harness_link_of(&h, 2))) {
         }
         (void)harness_expect(&h, 2, HARNESS_CHECK);
+        support_row_name(way == 0 ? "silent" : "gone");
         if (way == 1) {
             h.servers[2].refuses = true;
             harness_cut(&h, 2);
@@ -239,7 +198,7 @@ int main(void)
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_blocking_keep_alive_waits_for_the_check),
         cmocka_unit_test(test_blocking_keep_alive_without_an_answer),
-        cmocka_unit_test(test_blocking_keep_alive_while_a_node_owes_a_check),
+        cmocka_unit_test(test_blocking_keep_alive_beside_a_silent_node),
 #endif
     };
 

@@ -30,7 +30,7 @@ static void test_blocking_scope_releases(void **state)
     assert_true(rlk_client_deadline(h.client) == RLK_NEVER);
 }
 
-/* In a child its end does nothing: the operation belongs to the parent. */
+/* In a child its end has no effect: the operation belongs to the parent. */
 static void test_blocking_scope_in_a_child(void **state)
 {
     (void)state;
@@ -48,7 +48,7 @@ static void test_blocking_scope_in_a_child(void **state)
 
 static int pulled_answer; /* of the wait in which it is pulled */
 
-/* Serves, and pulls what comes of it. */
+/* Serves, and pulls the events. */
 static int pull_at_second(harness *own)
 {
     rlk_event event;
@@ -70,8 +70,8 @@ static void start_leading(rlk_lock *lead)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* The loss of a leader and the result of its query are pulled while the query blocks: then it
- * follows again, which is not what the query waits for, nor what a wait that fails ends. */
+/* The loss of a leader and the result of its query are pulled while the query blocks. Then the lock
+ * follows again. The query does not wait for that, and a wait that fails does not end it. */
 static void test_blocking_query_of_a_leader_that_is_lost(void **state)
 {
     static rlk_lock lead;
@@ -88,11 +88,11 @@ static void test_blocking_query_of_a_leader_that_is_lost(void **state)
         h.on_wait = NULL;
         assert_string_equal(holder.token, "foreign");
         assert_int_equal(rlk_lock_operation(&lead), RLK_OP_ACQUIRE);
-        harness_expect_no_event(&h); /* it goes on */
+        harness_expect_no_event(&h); /* it still campaigns */
     }
 }
 
-/* Only the loss is pulled while the query blocks: it follows again when that has its result. */
+/* Only the loss is pulled while the query blocks: the lock follows again after the result. */
 static int pull_the_loss(harness *own)
 {
     rlk_event event;
@@ -126,7 +126,7 @@ static void test_blocking_query_of_a_leader_whose_loss_is_pulled(void **state)
     harness_expect_no_event(&h);
 }
 
-/* A leader's scope ends while it is lost and asks: it does not follow again. */
+/* A leader's scope ends when it is lost and a query is under way: it does not follow again. */
 static void test_blocking_scope_of_a_leader_that_is_lost(void **state)
 {
     static rlk_lock lead;
@@ -135,7 +135,7 @@ static void test_blocking_scope_of_a_leader_that_is_lost(void **state)
     (void)state;
     start_leading(&lead);
     harness_advance(&h, 11000);
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     assert_result(rlk_query_start(&lead, &holder, 1), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NOT_OURS);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);

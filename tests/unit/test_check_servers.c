@@ -28,7 +28,7 @@ static void open_nodes(unsigned nodes)
     harness_open(&h, nodes, 1);
 }
 
-/* Ready, with what does not work in words. */
+/* Ready: the text names what does not work. */
 static void test_check_names_limits(void **state)
 {
     static const struct {
@@ -51,7 +51,7 @@ static void test_check_names_limits(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         open_nodes(1);
         h.servers[0] = rows[i].server;
         assert_result(rlk_client_check(h.client), RLK_OK);
@@ -67,7 +67,7 @@ static void test_check_names_limits(void **state)
                 "not notify waiters: they ask again after pauses");
 }
 
-/* A replica is asked anew, since it may have been promoted. */
+/* A replica is asked again, since it may have been promoted. */
 static void test_check_of_a_replica(void **state)
 {
     unsigned streams;
@@ -106,7 +106,7 @@ static void test_check_of_nodes_that_fail(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         open_nodes(3);
         h.servers[1] = rows[i].server;
         assert_result(rlk_client_check(h.client), rows[i].result);
@@ -128,7 +128,7 @@ static int take_a_while(harness *self)
 }
 
 /* operation_timeout_ms ends it before the attempt ends. */
-static void test_check_takes_its_time_at_most(void **state)
+static void test_check_ends_after_operation_timeout_ms(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -137,7 +137,7 @@ static void test_check_takes_its_time_at_most(void **state)
     h.servers[0].mute = true;
     h.on_wait = take_a_while;
     assert_result(rlk_client_check(h.client), RLK_E_NOT_CONNECTED);
-    assert_int_equal(h.now_ms, HARNESS_START + 80); /* 20 ms to look at it, and three times that */
+    assert_int_equal(h.now_ms, HARNESS_START + 80); /* 20 ms to read, and three times that */
     h.servers[0].mute = false;
     assert_result(rlk_client_check(h.client), RLK_OK);
 }
@@ -207,7 +207,7 @@ static void test_check_that_cannot_begin(void **state)
     assert_int_equal(h.waits, 0);
 }
 
-/* What fails later is said instead of what was found at the start. */
+/* A later error replaces the result of the check. */
 static void test_check_is_replaced_by_a_later_error(void **state)
 {
     rlk_lock lock;
@@ -235,7 +235,7 @@ int main(void)
         cmocka_unit_test(test_check_names_limits),
         cmocka_unit_test(test_check_of_a_replica),
         cmocka_unit_test(test_check_of_nodes_that_fail),
-        cmocka_unit_test(test_check_takes_its_time_at_most),
+        cmocka_unit_test(test_check_ends_after_operation_timeout_ms),
         cmocka_unit_test(test_check_ends_when_the_wait_does),
         cmocka_unit_test(test_check_that_cannot_begin),
         cmocka_unit_test(test_check_is_replaced_by_a_later_error),

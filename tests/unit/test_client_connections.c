@@ -8,8 +8,8 @@
 
 static harness h;
 
-/* A connection that was shut down by hand does not come back, and is no reason to say that all is
- * well. */
+/* A connection that the caller closed does not come back: without a quorum of others each call
+ * fails at once. */
 static void test_client_connection_is_closed(void **state)
 {
     rlk_lock lock;
@@ -31,7 +31,7 @@ static void test_client_connection_is_closed(void **state)
     assert_result(rlk_release(&lock), RLK_OK);
 }
 
-/* More locks than the ring and the buffer have room for: full only delays. */
+/* More locks than the ring and the transmit buffer have room for: full buffers only delay. */
 static void test_client_more_locks_than_ring_entries(void **state)
 {
     rlk_lock locks[40];

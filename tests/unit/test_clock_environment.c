@@ -3,6 +3,7 @@
  * A client's environment: a process that forked, and a clock that goes back.
  */
 #include "harness.h"
+#include "lock_calls.h"
 
 #include <string.h>
 
@@ -11,6 +12,16 @@ static harness h;
 /* fault 45: the child of a fork is refused in every call */
 static void test_fault_45_child_is_refused(void **state)
 {
+    static const lock_call rows[] = {
+        {"acquire", call_acquire_start, RLK_E_FORKED},
+        {"release", rlk_release_start, RLK_E_FORKED},
+        {"extend", call_extend_start, RLK_E_FORKED},
+        {"renew", call_renew_start, RLK_E_FORKED},
+        {"check", rlk_check_start, RLK_E_FORKED},
+        {"force_release", rlk_force_release_start, RLK_E_FORKED},
+        {"keep_alive", rlk_keep_alive, RLK_E_FORKED},
+        {"cancel", rlk_cancel, RLK_E_FORKED},
+    };
     rlk_lock lock;
     rlk_lock fresh;
     rlk_holder holders[1];
@@ -25,15 +36,8 @@ static void test_fault_45_child_is_refused(void **state)
     assert_false(rlk_is_held(&lock));
     assert_false(rlk_is_held_at(&lock, h.now_ms));
     assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_FORKED);
-    assert_result(rlk_release_start(&lock), RLK_E_FORKED);
-    assert_result(rlk_extend_start(&lock, 1), RLK_E_FORKED);
-    assert_result(rlk_renew_start(&lock, RLK_DEFAULT), RLK_E_FORKED);
-    assert_result(rlk_check_start(&lock), RLK_E_FORKED);
+    lock_calls_expect(&lock, rows, COUNT_OF(rows));
     assert_result(rlk_query_start(&lock, holders, 1), RLK_E_FORKED);
-    assert_result(rlk_force_release_start(&lock), RLK_E_FORKED);
-    assert_result(rlk_keep_alive(&lock), RLK_E_FORKED);
-    assert_result(rlk_cancel(&lock), RLK_E_FORKED);
     assert_result(rlk_lock_init(&fresh, h.client, "x", NULL), RLK_E_FORKED);
     assert_result(rlk_client_reset(h.client), RLK_E_FORKED);
     assert_false(rlk_client_next_event(h.client, &event));
@@ -65,7 +69,7 @@ static void test_fault_87_backward_clock(void **state)
     assert_int_equal(rlk_remaining_ms(&lock), 30000 - 303);
 }
 
-/* In a child a lock is closed, its memory goes, and then the client is. */
+/* A child closes the lock, overwrites its memory, and closes the client. */
 static void test_fault_45_child_closes_all(void **state)
 {
     static rlk_lock lock;

@@ -11,7 +11,7 @@ static void test_command_reply_to_set(void **state)
     static const struct {
         const char *reply;
         rlk_result expected; /* of one attempt */
-        bool undone;         /* it can't be known that it was not executed */
+        bool undone;         /* it may have been executed */
         bool final;          /* ends a longer wait too */
     } cases[] = {
         {HARNESS_OK, RLK_OK, false, true},
@@ -41,7 +41,7 @@ static void test_command_reply_to_set(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         rlk_lock lock;
         rlk_event event;
 
@@ -71,7 +71,7 @@ static void test_command_reply_to_set(void **state)
     }
 }
 
-/* What a raise may answer to an acquire that lost its SET. */
+/* What a server may reply to the compare of a SET that was lost. */
 static void test_command_reply_to_a_compare(void **state)
 {
     static const struct {
@@ -80,16 +80,16 @@ static void test_command_reply_to_a_compare(void **state)
         bool ends_stream;
     } cases[] = {
         {HARNESS_NOT_OURS, HARNESS_SET, false},    /* again */
-        {HARNESS_WRONGTYPE, HARNESS_OTHER, false}, /* no use: nothing of ours is there */
-        {HARNESS_MISCONF, HARNESS_RELEASE, false}, /* ends the round */
-        {":-7\r\n", HARNESS_RELEASE, true},        /* not what the script says */
+        {HARNESS_WRONGTYPE, HARNESS_OTHER, false}, /* no token of ours is there */
+        {HARNESS_MISCONF, HARNESS_RELEASE, false}, /* ends the attempt */
+        {":-7\r\n", HARNESS_RELEASE, true},        /* no reply of the script */
         {"+OK\r\n", HARNESS_RELEASE, true},        {":29000\r\n", HARNESS_OTHER, false}, /* ours */
-        {":0\r\n", HARNESS_RELEASE, false}, /* ours, but with no time left of it */
+        {":0\r\n", HARNESS_RELEASE, false}, /* ours, but no time is left */
     };
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         rlk_lock lock;
 
         harness_start(&h, 1);
@@ -126,7 +126,7 @@ static void test_command_noscript_to_an_undo(void **state)
     (void)harness_expect(&h, 0, HARNESS_RELEASE); /* once more, at once */
     harness_reply(&h, 0, HARNESS_NOSCRIPT);
     assert_int_equal(h.servers[0].loads, loads + 1);
-    harness_expect_quiet(&h, 0); /* not in a storm */
+    harness_expect_quiet(&h, 0); /* after a pause */
     harness_advance(&h, RLK_RETRY_MAX_MS);
     harness_reply(&h, 0, HARNESS_NOSCRIPT);
     harness_reply(&h, 0, ":0\r\n");

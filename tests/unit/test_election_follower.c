@@ -150,6 +150,54 @@ static void test_election_follower_knows_who_leads(void **state)
     }
 }
 
+/* Executes the oldest command at a node, and delivers its reply. */
+static void answer(unsigned node)
+{
+    harness_run(&h);
+    assert_true(harness_execute(harness_link_of(&h, node)));
+    assert_true(harness_deliver(harness_link_of(&h, node)));
+}
+
+/* Behind a nil GET and PTTL are one question: who holds the key, for how long, and the server
+ * notifies from then on. */
+static void test_election_follower_asks_once_an_attempt(void **state)
+{
+    rlk_lock lock;
+    unsigned i;
+
+    (void)state;
+    begin(1, 60000);
+    campaign(&lock, memory[0]);
+    for (i = 1; i <= 4; i++) {
+        serve();
+        harness_expect_quiet(&h, 0);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], i);
+        assert_int_equal(h.servers[0].count[HARNESS_GET], i);
+        assert_int_equal(h.servers[0].count[HARNESS_PTTL], i);
+        expect_leader(&lock, ANNA, HARNESS_START, h.now_ms + 60000);
+        harness_advance(&h, 1000);
+        put_by_another(ANNA, 60000); /* it renews */
+    }
+}
+
+/* The key changes hands between GET and PTTL: who has it now is asked again, and nothing else. */
+static void test_election_follower_sees_a_change_between_token_and_ttl(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    begin(1, 60000);
+    campaign(&lock, memory[0]);
+    answer(0); /* SET */
+    answer(0); /* GET */
+    put_by_another(BERT, 30000);
+    serve();
+    expect_leader(&lock, BERT, HARNESS_START, HARNESS_START + 30000);
+    harness_expect_quiet(&h, 0);
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
+    assert_int_equal(h.servers[0].count[HARNESS_GET], 2);
+}
+
 /* What is known stays while the same question is under way again, in two halves or not at all. */
 static void test_election_follower_does_not_forget(void **state)
 {
@@ -163,10 +211,8 @@ static void test_election_follower_does_not_forget(void **state)
     expect_leader(&lock, ANNA, HARNESS_START, HARNESS_START + 60000);
     harness_advance(&h, 100);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
-    for (i = 0; i < 4; i++) { /* SET, PTTL; GET, PTTL */
-        harness_run(&h);
-        assert_true(harness_execute(harness_link_of(&h, 0)));
-        assert_true(harness_deliver(harness_link_of(&h, 0)));
+    for (i = 0; i < 3; i++) { /* SET; GET, PTTL */
+        answer(0);
         expect_leader(&lock, ANNA, HARNESS_START, HARNESS_START + 60000);
     }
     harness_expect_quiet(&h, 0);
@@ -193,6 +239,36 @@ static void test_election_follower_does_not_believe_an_old_answer(void **state)
     expect_leader(&lock, ANNA, HARNESS_START, HARNESS_START + 5000);
     harness_advance(&h, 101);
     expect_nobody(&lock);
+}
+
+/* Where no server notifies, each attempt asks anew. */
+static void test_election_follower_without_tracking(void **state)
+{
+    static const unsigned sizes[] = {1, 3};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+        rlk_lock lock;
+        unsigned n;
+
+        memset(&h.config, 0, sizeof h.config);
+        memset(&leader, 0, sizeof leader);
+        harness_open(&h, sizes[i], 1);
+        harness_advance(&h, 0);
+        assert_false(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
+        for (n = 0; n < h.nodes; n++)
+            harness_put(&h, n, HARNESS_KEY, ANNA, -1);
+        campaign(&lock, memory[0]);
+        serve();
+        expect_leader(&lock, ANNA, HARNESS_START, RLK_NEVER);
+        for (n = 0; n < h.nodes; n++)
+            harness_put(&h, n, HARNESS_KEY, BERT, -1);
+        tracked_automatic(&h, true);
+        harness_advance(&h, 2 * RLK_RETRY_MAX_MS);
+        assert_result(rlk_leader(&lock, &leader), RLK_OK);
+        assert_string_equal(leader.token, BERT);
+    }
 }
 
 /* A follower without memory sends what any waiter sends. */
@@ -235,45 +311,50 @@ static void test_election_waiter_asks_nothing(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_GET], 0);
 }
 
-/* The key comes free while the question is under way: the SET does not wait for the answer. */
+/* The key comes free before GET, between GET and PTTL, or behind both: the SET follows at once. */
 static void test_election_follower_hand_over_is_not_delayed(void **state)
 {
-    rlk_lock lock;
-    unsigned i;
+    unsigned answers;
 
     (void)state;
-    begin(1, -1);
-    campaign(&lock, memory[0]);
-    for (i = 0; i < 2; i++) { /* SET, PTTL */
+    for (answers = 1; answers <= 3; answers++) {
+        rlk_lock lock;
+        unsigned i;
+
+        begin(1, -1);
+        campaign(&lock, memory[0]);
+        for (i = 0; i < answers; i++) /* SET; GET, PTTL */
+            answer(0);
         harness_run(&h);
-        assert_true(harness_execute(harness_link_of(&h, 0)));
-        assert_true(harness_deliver(harness_link_of(&h, 0)));
+        harness_delete(&h, 0, HARNESS_KEY);
+        serve();
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_int_equal(h.now_ms, HARNESS_START);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
+        assert_int_equal(h.servers[0].count[HARNESS_PTTL], 1);
+        assert_result(rlk_leader(&lock, &leader), RLK_OK);
+        assert_true(leader.ours);
     }
-    harness_run(&h);
-    (void)harness_expect(&h, 0, HARNESS_GET);
-    harness_delete(&h, 0, HARNESS_KEY);
-    harness_run(&h);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-    serve();
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* The stream ends before the answer: the next one has it. */
+/* The stream ends before the answer, or between its halves: the next one has it. */
 static void test_election_follower_asks_the_next_stream(void **state)
 {
     static const unsigned sizes[] = {1, 3};
     size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
+    for (i = 0; support_row(i, 2 * COUNT_OF(sizes)); i++) {
+        bool half = i % 2 != 0;
         rlk_lock lock;
         unsigned n;
 
-        begin(sizes[i], -1);
+        begin(sizes[i / 2], -1);
         campaign(&lock, memory[0]);
         for (n = 0; n < h.nodes; n++) {
-            harness_reply(&h, n, HARNESS_NIL);
-            harness_reply(&h, n, ":-1\r\n");
+            answer(n); /* SET */
+            if (half)
+                answer(n); /* GET */
         }
         harness_run(&h);
         for (n = 0; n < h.nodes; n++)
@@ -295,7 +376,6 @@ static void test_election_follower_of_a_refused_question(void **state)
     begin(1, -1);
     campaign(&lock, memory[0]);
     harness_reply(&h, 0, HARNESS_NIL);
-    harness_reply(&h, 0, ":-1\r\n");
     harness_run(&h);
     harness_reply(&h, 0, HARNESS_NOPERM);
     harness_reply(&h, 0, ":-1\r\n");
@@ -336,19 +416,52 @@ static void test_election_follower_in_a_queue(void **state)
     assert_int_equal(leader.since_ms, first.as.hold.since_ms);
 }
 
+/* The next in the queue asks all nodes, and an attempt at the gate takes a question back: what the
+ * server notified meanwhile is not forgotten with it (seed 425 of the simulator's calm). */
+static void test_election_follower_keeps_what_was_notified_behind_a_question(void **state)
+{
+    rlk_lock first;
+    rlk_lock second;
+
+    (void)state;
+    begin(3, -1);
+    campaign(&first, memory[0]);
+    campaign(&second, memory[1]);
+    serve();
+    assert_result(rlk_cancel(&first), RLK_OK);
+    harness_run(&h);
+    (void)harness_expect(&h, 2, HARNESS_GET);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_delete(&h, 1, HARNESS_KEY);
+    harness_push(harness_link_of(&h, 2), HARNESS_KEY);
+    harness_run(&h);
+    harness_serve(&h, 1);
+    answer(0); /* GET */
+    answer(0); /* PTTL */
+    harness_run(&h);
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    assert_int_equal(second.nodes[2].request.tag, 0); /* nothing is under way */
+    assert_int_equal(second.as.wait.recheck_cause[2], RLK_CAUSE_PUSH);
+    assert_int_equal(second.as.wait.recheck_at_ms[2], (uint32_t)h.now_ms);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_election_follower_knows_who_leads),
         cmocka_unit_test(test_election_follower_value_that_is_no_token),
+        cmocka_unit_test(test_election_follower_asks_once_an_attempt),
+        cmocka_unit_test(test_election_follower_sees_a_change_between_token_and_ttl),
         cmocka_unit_test(test_election_follower_does_not_forget),
         cmocka_unit_test(test_election_follower_does_not_believe_an_old_answer),
+        cmocka_unit_test(test_election_follower_without_tracking),
         cmocka_unit_test(test_election_follower_without_memory_asks_nothing),
         cmocka_unit_test(test_election_waiter_asks_nothing),
         cmocka_unit_test(test_election_follower_hand_over_is_not_delayed),
         cmocka_unit_test(test_election_follower_asks_the_next_stream),
         cmocka_unit_test(test_election_follower_of_a_refused_question),
         cmocka_unit_test(test_election_follower_in_a_queue),
+        cmocka_unit_test(test_election_follower_keeps_what_was_notified_behind_a_question),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,7 @@ static void test_election_leader_name(void **state)
         rlk_holder holder;
         rlk_leader_info leader;
 
+        support_row_name("%s", rows[i].token);
         memset(&leader, 0, sizeof leader);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
@@ -251,6 +252,7 @@ static void test_election_leader_by_several_nodes(void **state)
         rlk_leader_info leader;
         unsigned k;
 
+        support_row_name("%s", rows[i].tokens);
         memset(&leader, 0, sizeof leader);
         harness_start(&h, n);
         harness_lock(&h, &lock, 30000);

@@ -333,6 +333,7 @@ static void test_error_text_masks_the_token(void **state)
         char reply[256];
         char token[RLK_TOKEN_MAX + 1];
 
+        support_row_name("%s", words[i][0]);
         harness_start(&h, 1);
         assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
         assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);

@@ -114,6 +114,7 @@ static void test_fault_128_numbers_of_a_lock(void **state)
     (void)state;
     harness_start(&h, 1);
     for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        support_row_name("%s", rows[i].text);
         config.ttl_ms = rows[i].ttl_ms;
         config.node_timeout_ms = rows[i].node_timeout_ms;
         assert_result(rlk_lock_init(&lock, h.client, "k", &config), rows[i].result);

@@ -9,48 +9,38 @@
 static harness h;
 
 /* Nobody answers a lock, held or not, until the operation gives up. */
-static void text_unanswered(rlk_operation operation, const char *text)
-{
-    rlk_lock lock;
-    rlk_event event;
-
-    harness_start(&h, 1);
-    if (operation == RLK_OP_FORCE_RELEASE)
-        harness_lock(&h, &lock, 30000);
-    else
-        harness_held(&h, &lock, 30000);
-    switch (operation) {
-    case RLK_OP_RELEASE:
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        break;
-    case RLK_OP_EXTEND:
-        assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-        break;
-    case RLK_OP_RENEW:
-        assert_result(rlk_renew_start(&lock, 60000), RLK_PENDING);
-        break;
-    default:
-        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        break;
-    }
-    harness_run(&h);
-    assert_true(harness_next_event(&h, &event, 2 * RLK_OPERATION_TIMEOUT_MS));
-    assert_int_equal(event.operation, operation);
-    assert_result(event.result, RLK_UNKNOWN);
-    assert_contains(rlk_lock_error(&lock), text);
-}
-
 static void test_error_text_of_what_was_not_answered(void **state)
 {
+    static const struct {
+        rlk_operation operation;
+        bool held;
+        const char *text;
+    } rows[] = {
+        {RLK_OP_RELEASE, true, "release \"k\": UNKNOWN: not answered in time: the key may stay"},
+        {RLK_OP_EXTEND, true, "extend \"k\": UNKNOWN: sent, but not answered in time: held until"},
+        {RLK_OP_RENEW, true, "renew \"k\": UNKNOWN: sent, but not answered in time: held until"},
+        {RLK_OP_FORCE_RELEASE, false,
+         "force_release \"k\": UNKNOWN: sent, but not answered in time: perhaps the key is "
+         "deleted"},
+    };
+    size_t i;
+
     (void)state;
-    text_unanswered(RLK_OP_RELEASE,
-                    "release \"k\": UNKNOWN: not answered in time: the key may stay");
-    text_unanswered(RLK_OP_EXTEND,
-                    "extend \"k\": UNKNOWN: sent, but not answered in time: held until");
-    text_unanswered(RLK_OP_RENEW,
-                    "renew \"k\": UNKNOWN: sent, but not answered in time: held until");
-    text_unanswered(RLK_OP_FORCE_RELEASE, "force_release \"k\": UNKNOWN: sent, but not answered in "
-                                          "time: perhaps the key is deleted");
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        rlk_lock lock;
+        rlk_event event;
+
+        harness_start(&h, 1);
+        if (rows[i].held)
+            harness_held(&h, &lock, 30000);
+        else
+            harness_lock(&h, &lock, 30000);
+        assert_result(harness_begin(&lock, rows[i].operation), RLK_PENDING);
+        harness_run(&h);
+        assert_true(harness_next_event(&h, &event, 2 * RLK_OPERATION_TIMEOUT_MS));
+        assert_end(&event, rows[i].operation, RLK_UNKNOWN);
+        assert_contains(rlk_lock_error(&lock), rows[i].text);
+    }
 }
 
 /* The text says what the result means to all. */

@@ -42,7 +42,7 @@ static void test_events_of_a_closed_lock_are_dropped(void **state)
     unsigned closed;
 
     (void)state;
-    for (closed = 0; closed < 3; closed++) {
+    for (closed = 0; support_row(closed, 3); closed++) {
         rlk_lock locks[3];
         rlk_event event;
         unsigned i;
@@ -130,7 +130,7 @@ static void test_events_survive_a_call_that_fails(void **state)
     harness_expect_no_event(&h);
 }
 
-/* ... one that begins something does: who starts the next has no use for it */
+/* A call that begins an operation drops the result of the one before. */
 static void test_events_give_way_to_the_next_operation(void **state)
 {
     rlk_lock lock;

@@ -13,104 +13,80 @@ static int64_t deadline_of(const rlk_lock *lock)
     return h.now_ms + rlk_remaining_ms(lock);
 }
 
-/* A raise that answers less than we thought (an older snapshot, fault 74): what it says counts. */
-static void test_fault_74_restored_snapshot(void **state)
+/* A check of a lease of 30 s on one node. */
+typedef struct check_row {
+    const char *name;
+    bool reconnects; /* first */
+    int64_t before_ms;
+    int64_t during_ms; /* until the answer */
+    const char *reply;
+    rlk_result result; /* not RLK_OK: the lock is lost */
+    int64_t least_ms;  /* of rlk_remaining_ms after it */
+    int64_t most_ms;
+} check_row;
+
+static void expect_answered(const check_row *row)
 {
     rlk_lock lock;
 
-    (void)state;
+    support_row_name("%s", row->name);
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000);
-    harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    if (row->reconnects)
+        harness_cut(&h, 0);
+    harness_advance(&h, row->before_ms);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, ":5000\r\n");
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-    assert_int_equal(rlk_remaining_ms(&lock), 5000 - DRIFT(5000));
-
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    harness_cut(&h, 0);
-    harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_NOT_OURS); /* fault 20: without data */
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_NOT_OWNER);
-    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_run(&h);
+    harness_advance(&h, row->during_ms);
+    harness_reply(&h, 0, row->reply);
+    assert_int_equal(rlk_is_held(&lock), row->result == RLK_OK);
+    harness_expect_result(&h, RLK_OP_CHECK, row->result);
+    if (row->result != RLK_OK)
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_expect_no_event(&h);
+    assert_between(rlk_remaining_ms(&lock), row->least_ms, row->most_ms);
+    if (row->result == RLK_LOST)
+        (void)harness_expect(&h, 0, HARNESS_RELEASE);
 }
 
-/* On the same stream a check confirms what is known: the deadline does not move. */
-static void test_extend_check_moves_nothing(void **state)
+#define LEFT(ttl_ms) (ttl_ms) - DRIFT(ttl_ms), (ttl_ms)-DRIFT(ttl_ms)
+/* Of a lease of 30 s; a shorter horizon has less drift, by a hundredth of the time that is gone. */
+#define LEFT_AFTER(ms) 30000 - DRIFT(30000) - (ms)-1, 30000 - DRIFT(30000) - (ms) + 10
+
+/* After a reconnect what the server says counts: the key may be of an older snapshot (fault 74), or
+ * gone with all data (fault 20). */
+static void test_fault_74_restored_snapshot(void **state)
 {
-    static const char *const replies[] = {":28999\r\n", ":29000\r\n", ":-1\r\n"};
+    static const check_row rows[] = {
+        {"an older TTL", true, RLK_BACKOFF_MIN_MS, 0, ":5000\r\n", RLK_OK, LEFT(5000)},
+        {"no data", true, RLK_BACKOFF_MIN_MS, 0, HARNESS_NOT_OURS, RLK_NOT_OWNER, 0, 0},
+    };
     size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(replies)); i++) {
-        rlk_lock lock;
-        int64_t remaining_ms;
-
-        harness_start(&h, 1);
-        harness_held(&h, &lock, 30000);
-        harness_advance(&h, 1000);
-        remaining_ms = rlk_remaining_ms(&lock);
-        assert_result(rlk_check_start(&lock), RLK_PENDING);
-        harness_advance(&h, 5);
-        harness_reply(&h, 0, replies[i]);
-        harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-        /* drift is of the shorter horizon now: a hundredth of a second that was gone */
-        assert_between(rlk_remaining_ms(&lock), remaining_ms - 6, remaining_ms - 5 + 10);
-    }
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++)
+        expect_answered(&rows[i]);
 }
 
-/* A check to which so little is left that it is over by now. */
-static void test_extend_check_ends_the_lease(void **state)
+/* On the same stream a check confirms what is known, or shortens it. Rule 2: "each counts less
+ * drift over its own horizon". A slow check allows what is known, but the clocks have drifted since
+ * it was asked for: the deadline does not move. */
+static void test_extend_check_on_the_same_stream(void **state)
 {
-    rlk_lock lock;
+    static const check_row rows[] = {
+        {"a little less", false, 1000, 5, ":28999\r\n", RLK_OK, LEFT_AFTER(1005)},
+        {"as known", false, 1000, 5, ":29000\r\n", RLK_OK, LEFT_AFTER(1005)},
+        {"without expiry", false, 1000, 5, ":-1\r\n", RLK_OK, LEFT_AFTER(1005)},
+        {"slow: the known 10000 lies between 9700 and 10100", false, 20000, 400, ":9700\r\n",
+         RLK_OK, 30000 - DRIFT(30000) - 20400, 30000 - DRIFT(30000) - 20400},
+        {"less", false, 0, 0, ":5000\r\n", RLK_OK, LEFT(5000)},
+        {"so little that it is over by now", false, 0, 5, ":1\r\n", RLK_LOST, 0, 0},
+    };
+    size_t i;
 
     (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_advance(&h, 5);
-    harness_reply(&h, 0, ":1\r\n");
-    assert_false(rlk_is_held(&lock));
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_LOST);
-    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-    (void)harness_expect(&h, 0, HARNESS_RELEASE);
-}
-
-/* Rule 2: "each counts less drift over its own horizon". A slow check that allows what is known
- * confirms it, but the clocks have drifted since it was asked for: the deadline must not move. */
-static void test_extend_slow_check_keeps_the_drift(void **state)
-{
-    rlk_lock lock;
-    int64_t deadline_ms;
-
-    (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    deadline_ms = deadline_of(&lock);
-    harness_advance(&h, 20000);
-    assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_run(&h);
-    harness_advance(&h, 400);
-    harness_reply(&h, 0, ":9700\r\n"); /* the known 10000 at t0 lies between 9700 and 10100 */
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-    assert_int_equal(deadline_of(&lock), deadline_ms);
-}
-
-/* Less than was known is believed at once. */
-static void test_extend_check_shortens(void **state)
-{
-    rlk_lock lock;
-
-    (void)state;
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 30000);
-    assert_result(rlk_check_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, ":5000\r\n");
-    harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-    assert_between(rlk_remaining_ms(&lock), 5000 - 53, 5000);
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++)
+        expect_answered(&rows[i]);
 }
 
 /* Fault 26: the server's clock goes back an hour: the client's deadline stands. */
@@ -161,10 +137,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_74_restored_snapshot),
-        cmocka_unit_test(test_extend_check_moves_nothing),
-        cmocka_unit_test(test_extend_check_ends_the_lease),
-        cmocka_unit_test(test_extend_slow_check_keeps_the_drift),
-        cmocka_unit_test(test_extend_check_shortens),
+        cmocka_unit_test(test_extend_check_on_the_same_stream),
         cmocka_unit_test(test_fault_26_server_clock_back),
         cmocka_unit_test(test_extend_unknown_is_not_claimed_by_a_check),
     };

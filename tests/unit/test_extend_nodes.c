@@ -65,7 +65,7 @@ static void test_extend_minority_says_not_owner(void **state)
     }
 }
 
-/* ... and NOT_OWNER only when N - q + 1 nodes are known not to have it: a node whose SET is not
+/* NOT_OWNER only when N - q + 1 nodes are known not to have it: a node whose SET is not
  * answered yet may (simulator, seed 285) */
 static void test_extend_minority_says_not_owner_before_a_late_node(void **state)
 {
@@ -112,7 +112,7 @@ static void test_extend_minority_renewed_adds_up(void **state)
     assert_between(rlk_remaining_ms(&lock), 34900 - 352, 34900);
 }
 
-/* ... within one operation too: what a node answered stays answered while the others are tried
+/* Within one operation too: what a node answered stays answered while the others are tried
  * again */
 static void test_extend_minority_renewed_adds_up_within_a_renewal(void **state)
 {

@@ -10,16 +10,6 @@ static harness h;
 
 #define DRIFT(horizon_ms) ((horizon_ms) / 100 + 3)
 
-/* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(&h, nodes, 1);
-    memset(&h.config, 0, sizeof h.config);
-    harness_advance(&h, 0);
-}
-
 static void test_extend_replies(void **state)
 {
     static const struct {
@@ -47,6 +37,7 @@ static void test_extend_replies(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].reply);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_renew_start(&lock, 40000), RLK_PENDING);
@@ -161,10 +152,7 @@ static void test_extend_answer_in_the_tick_of_the_deadline(void **state)
     for (i = 0; i < 2; i++) {
         rlk_lock lock;
 
-        memset(&h.config, 0, sizeof h.config);
-        h.config.operation_timeout_ms = 1000; /* before the response time */
-        harness_open(&h, 1, 1);
-        harness_advance(&h, 0);
+        harness_start_impatient(&h, 1, 1000); /* before the response time */
         harness_held(&h, &lock, 30000);
         assert_result(rlk_extend_start(&lock, 60000), RLK_PENDING);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
@@ -200,7 +188,7 @@ static void test_extend_fatal_connection(void **state)
     (void)harness_expect(&h, 0, HARNESS_RELEASE); /* the undo has waited for that */
 }
 
-/* ... and so is one that can't be attempted: a name without resolver. */
+/* A connection that can't be attempted is final as well: a name without resolver. */
 static void test_extend_final_error_of_a_connection(void **state)
 {
     rlk_lock lock;
@@ -246,7 +234,7 @@ static void test_fault_110_check_is_no_raise(void **state)
     rlk_event event;
 
     (void)state;
-    start_impatient(3, 500);
+    harness_start_impatient(&h, 3, 500);
     harness_held(&h, &lock, 30000);
     h.servers[1].refuses = h.servers[2].refuses = true;
     harness_cut(&h, 1);

@@ -139,18 +139,22 @@ static void test_fault_70_renew_does_not_cut_an_extend_at_the_server(void **stat
 
 static void test_extend_refuses_numbers(void **state)
 {
+    static const struct {
+        rlk_result (*start)(rlk_lock *lock, int64_t ms);
+        int64_t ms;
+    } rows[] = {
+        {rlk_extend_start, 0},   {rlk_extend_start, -1}, {rlk_extend_start, RLK_TTL_MAX + 1},
+        {rlk_renew_start, 0},    {rlk_renew_start, -2},  {rlk_renew_start, RLK_TTL_MAX + 1},
+        {rlk_renew_start, 1000}, /* within drift and one try's time */
+    };
     rlk_lock lock;
+    size_t i;
 
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 3000);
-    assert_result(rlk_extend_start(&lock, 0), RLK_E_TTL);
-    assert_result(rlk_extend_start(&lock, -1), RLK_E_TTL);
-    assert_result(rlk_extend_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
-    assert_result(rlk_renew_start(&lock, 0), RLK_E_TTL);
-    assert_result(rlk_renew_start(&lock, -2), RLK_E_TTL);
-    assert_result(rlk_renew_start(&lock, RLK_TTL_MAX + 1), RLK_E_TTL);
-    assert_result(rlk_renew_start(&lock, 1000), RLK_E_TTL); /* within drift and one try's time */
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++)
+        assert_result(rows[i].start(&lock, rows[i].ms), RLK_E_TTL);
     harness_expect_quiet(&h, 0);
     assert_true(rlk_is_held(&lock));
 }

@@ -49,36 +49,68 @@ static void expect_refused(rlk_result result, const char *text)
     assert_text_contains(rlk_lock_error(event.lock), text);
 }
 
+/* Another token has the key, or another type, or it is gone. */
+typedef enum change {
+    DELETED,
+    OVERWRITTEN,
+    RETYPED
+} change;
+
+static void change_key(unsigned node, change what)
+{
+    if (what == DELETED)
+        harness_delete(&h, node, HARNESS_KEY);
+    else if (what == OVERWRITTEN)
+        harness_put(&h, node, HARNESS_KEY, "foreign", -1);
+    else
+        harness_find(&h, &h.servers[node], HARNESS_KEY)->wrong_type = true;
+}
+
 static void test_fault_111_cause_of_a_loss(void **state)
 {
-    rlk_lock lock;
-    unsigned i;
+    static const struct {
+        change what;
+        rlk_result result;   /* of the renewal that finds it */
+        const char *refusal; /* in words */
+        rlk_lost_cause cause;
+        const char *loss;
+    } rows[] = {
+        {DELETED, RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key is gone", RLK_LOST_DELETED,
+         "the key is gone"},
+        {OVERWRITTEN, RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key has another value",
+         RLK_LOST_OVERWRITTEN, "the key has another value"},
+        {RETYPED, RLK_E_WRONGTYPE, "last error E_WRONGTYPE", RLK_LOST_WRONG_TYPE, "not a string"},
+    };
+    size_t i;
+    size_t k;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        for (k = 0; k < COUNT_OF(sizes); k++) {
+            rlk_lock lock;
+            unsigned n;
+
+            renewing(&lock, sizes[k]);
+            for (n = 0; n < sizes[k]; n++)
+                change_key(n, rows[i].what);
+            expect_refused(rows[i].result, rows[i].refusal);
+            expect_lost(&lock, rows[i].cause, rows[i].loss);
+        }
+    }
+}
+
+/* Nobody renews it. */
+static void test_fault_111_cause_of_an_expiry(void **state)
+{
+    size_t i;
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
-        unsigned n;
+        rlk_lock lock;
 
         harness_start(&h, sizes[i]);
         harness_held(&h, &lock, 3000);
         expect_lost(&lock, RLK_LOST_EXPIRED, "lock \"k\": LOST: the lease ran out");
-
-        renewing(&lock, sizes[i]);
-        for (n = 0; n < sizes[i]; n++)
-            harness_delete(&h, n, HARNESS_KEY);
-        expect_refused(RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key is gone");
-        expect_lost(&lock, RLK_LOST_DELETED, "the key is gone");
-
-        renewing(&lock, sizes[i]);
-        for (n = 0; n < sizes[i]; n++)
-            harness_put(&h, n, HARNESS_KEY, "foreign", -1);
-        expect_refused(RLK_NOT_OWNER, "renew \"k\": NOT_OWNER: the key has another value");
-        expect_lost(&lock, RLK_LOST_OVERWRITTEN, "the key has another value");
-
-        renewing(&lock, sizes[i]);
-        for (n = 0; n < sizes[i]; n++)
-            harness_find(&h, &h.servers[n], HARNESS_KEY)->wrong_type = true;
-        expect_refused(RLK_E_WRONGTYPE, "last error E_WRONGTYPE");
-        expect_lost(&lock, RLK_LOST_WRONG_TYPE, "not a string");
     }
 }
 
@@ -172,16 +204,16 @@ static void test_fault_111_nodes_that_differ(void **state)
 
 static void test_fault_111_names(void **state)
 {
-    (void)state;
 #ifndef RLK_NO_TEXT
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_NOT), "NOT");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_EXPIRED), "EXPIRED");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_REFUSED), "REFUSED");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_DELETED), "DELETED");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_OVERWRITTEN), "OVERWRITTEN");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_WRONG_TYPE), "WRONG_TYPE");
-    assert_string_equal(rlk_lost_cause_name(RLK_LOST_CAUSES), "?");
+    static const char *const names[] = {"NOT",         "EXPIRED",    "REFUSED", "DELETED",
+                                        "OVERWRITTEN", "WRONG_TYPE", "?"};
+    size_t i;
+
+    for (i = 0; support_row(i, COUNT_OF(names)); i++)
+        assert_string_equal(rlk_lost_cause_name((rlk_lost_cause)i), names[i]);
+    assert_int_equal(COUNT_OF(names), RLK_LOST_CAUSES + 1);
 #endif
+    (void)state;
     assert_int_equal(rlk_lock_lost_cause(NULL), RLK_LOST_NOT);
 }
 
@@ -210,6 +242,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_111_cause_of_a_loss),
+        cmocka_unit_test(test_fault_111_cause_of_an_expiry),
         cmocka_unit_test(test_fault_111_refused_renewals),
         cmocka_unit_test(test_fault_111_minority_is_not_the_cause),
         cmocka_unit_test(test_fault_111_nodes_that_differ),

@@ -11,46 +11,10 @@
 
 static harness h;
 
-static void start(unsigned n)
-{
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, n, 1);
-}
-
-static void serve_all(void)
-{
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        harness_serve(&h, i);
-}
-
-static unsigned commands(void)
-{
-    unsigned count = 0;
-    unsigned kind;
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        for (kind = HARNESS_SET; kind < HARNESS_KINDS; kind++)
-            count += h.servers[i].count[kind];
-    return count;
-}
-
-static unsigned checks(void)
-{
-    unsigned count = 0;
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        count += h.servers[i].count[HARNESS_CHECK];
-    return count;
-}
-
 static void acquire(rlk_lock *lock, int64_t wait_ms)
 {
     assert_result(rlk_acquire_start(lock, wait_ms), RLK_PENDING);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     harness_expect_quiet(&h, h.nodes);
 }
@@ -63,7 +27,7 @@ static void hold(rlk_lock *lock, unsigned n, int64_t watch_after_ms)
     config.ttl_ms = TTL;
     if (watch_after_ms > 0)
         config.watch_after_ms = watch_after_ms;
-    start(n);
+    tracked_open(&h, n);
     assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
     acquire(lock, RLK_TRY);
 }
@@ -71,13 +35,8 @@ static void hold(rlk_lock *lock, unsigned n, int64_t watch_after_ms)
 static void release(rlk_lock *lock)
 {
     assert_result(rlk_release_start(lock), RLK_PENDING);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-}
-
-static void delete_silently(unsigned node)
-{
-    harness_find(&h, &h.servers[node], HARNESS_KEY)->key[0] = '\0';
 }
 
 /* SET, EVALSHA, and nothing else, whichever acquire it is. */
@@ -87,21 +46,21 @@ static void test_held_watch_short_cycle_is_two_commands(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(waits); i++) {
+    for (i = 0; support_row(i, COUNT_OF(waits)); i++) {
         rlk_lock lock;
         unsigned cycle;
 
-        start(1);
+        tracked_open(&h, 1);
         harness_lock(&h, &lock, TTL);
         for (cycle = 1; cycle <= 10; cycle++) {
             acquire(&lock, waits[i]);
             harness_advance(&h, RLK_WATCH_AFTER_MS - 1);
             release(&lock);
-            assert_int_equal(commands(), 2 * cycle);
+            assert_int_equal(harness_commands(&h), 2 * cycle);
         }
         harness_advance(&h, TTL);
         harness_expect_quiet(&h, 0);
-        assert_int_equal(commands(), 20);
+        assert_int_equal(harness_commands(&h), 20);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 10);
         assert_int_equal(h.servers[0].count[HARNESS_RELEASE], 10);
     }
@@ -114,7 +73,7 @@ static void test_held_watch_compares_once(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(sizes); i++) {
+    for (i = 0; support_row(i, COUNT_OF(sizes)); i++) {
         rlk_lock lock;
         int64_t valid_ms;
 
@@ -125,7 +84,7 @@ static void test_held_watch_compares_once(void **state)
         tracked_watch(&h, 1);
         assert_between(h.now_ms + rlk_remaining_ms(&lock), valid_ms, valid_ms + 1);
         harness_advance(&h, TTL / 2);
-        assert_int_equal(checks(), sizes[i]);
+        assert_int_equal(harness_count(&h, HARNESS_CHECK), sizes[i]);
         assert_true(rlk_is_held(&lock));
         harness_expect_no_event(&h);
     }
@@ -175,14 +134,14 @@ static void test_held_watch_time_is_configured(void **state)
 
     (void)state;
     assert_int_equal(config.watch_after_ms, RLK_WATCH_AFTER_MS);
-    for (i = 0; i < COUNT_OF(times); i++) {
+    for (i = 0; support_row(i, COUNT_OF(times)); i++) {
         hold(&lock, 1, times[i]);
         harness_advance(&h, times[i] - 1);
         harness_expect_quiet(&h, 0);
         tracked_watch(&h, 1);
         assert_true(rlk_is_held(&lock));
     }
-    for (i = 0; i < COUNT_OF(refused); i++) {
+    for (i = 0; support_row(i, COUNT_OF(refused)); i++) {
         rlk_lock other;
 
         config.watch_after_ms = refused[i];
@@ -201,7 +160,7 @@ static void test_held_watch_without_tracking(void **state)
     acquire(&lock, RLK_FOREVER);
     harness_advance(&h, TTL / 2);
     harness_expect_quiet(&h, 0);
-    assert_int_equal(commands(), 1);
+    assert_int_equal(harness_commands(&h), 1);
 }
 
 /* A node that others have is not compared; one whose SET is answered late is, when it is. */
@@ -210,7 +169,7 @@ static void test_held_watch_on_a_quorum(void **state)
     rlk_lock lock;
 
     (void)state;
-    start(5);
+    tracked_open(&h, 5);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
     harness_lock(&h, &lock, TTL);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
@@ -223,12 +182,12 @@ static void test_held_watch_on_a_quorum(void **state)
     harness_expect_all(&h, 1, 4, HARNESS_CHECK);
     harness_expect_quiet(&h, 0);
     (void)harness_expect(&h, 4, HARNESS_SET);
-    serve_all();
+    harness_serve_all(&h);
     assert_int_equal(h.servers[4].count[HARNESS_CHECK], 1);
-    assert_int_equal(checks(), 4);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 4);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_delete(&h, 4, HARNESS_KEY);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     assert_int_equal(h.now_ms, HARNESS_START + RLK_WATCH_AFTER_MS);
     /* late, but before it is watched: compared with the others */
@@ -254,27 +213,27 @@ static void test_held_watch_beside_other_commands(void **state)
     hold(&lock, 1, 0);
     harness_advance(&h, 50);
     assert_result(rlk_extend_start(&lock, 2 * TTL), RLK_PENDING);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
     tracked_watch(&h, RLK_WATCH_AFTER_MS - 50);
-    assert_int_equal(commands(), 3); /* SET, the raise, and the compare */
+    assert_int_equal(harness_commands(&h), 3); /* SET, the raise, and the compare */
     assert_true(rlk_remaining_ms(&lock) > TTL);
 
     hold(&lock, 1, 0);
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
     harness_advance(&h, RLK_WATCH_AFTER_MS);
-    assert_int_equal(checks(), 0);
-    serve_all();
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 0);
+    harness_serve_all(&h);
     harness_expect_result(&h, RLK_OP_QUERY, RLK_OK);
-    assert_int_equal(checks(), 1);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 1);
 
     hold(&lock, 1, 0); /* a compare of the caller's makes the server notify as well */
     harness_advance(&h, RLK_WATCH_AFTER_MS - 1);
     assert_result(rlk_check_start(&lock), RLK_PENDING);
     harness_advance(&h, 1);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_result(&h, RLK_OP_CHECK, RLK_OK);
-    assert_int_equal(checks(), 1);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 1);
 }
 
 /* Renewed in the background before the watch begins. */
@@ -287,16 +246,16 @@ static void test_held_watch_behind_a_renewal(void **state)
     config.ttl_ms = 200;
     config.node_timeout_ms = 20;
     config.auto_renew = true;
-    start(1);
+    tracked_open(&h, 1);
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     acquire(&lock, RLK_TRY);
     assert_between(tracked_until(&h, 0, HARNESS_RAISE, 200), 50, 70);
-    serve_all();
-    assert_int_equal(checks(), 0);
+    harness_serve_all(&h);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 0);
     h.servers[0].automatic = true;
     harness_advance(&h, 1000);
     assert_true(rlk_is_held(&lock));
-    assert_int_equal(checks(), 1);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 1);
     harness_expect_event(&h, RLK_EV_RENEWED, RLK_OK);
     harness_expect_no_event(&h);
 }
@@ -315,20 +274,20 @@ static void test_held_watch_not_when_it_is_over(void **state)
     harness_expect_quiet(&h, 0);
     acquire(&lock, RLK_FOREVER);
     harness_advance(&h, RLK_WATCH_AFTER_MS - 1);
-    assert_int_equal(checks(), 0);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 0);
     tracked_watch(&h, 1);
 
     config.ttl_ms = 1000;
     config.watch_after_ms = 2000;
-    start(1);
+    tracked_open(&h, 1);
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     acquire(&lock, RLK_TRY);
     harness_advance(&h, 1000);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-    serve_all();
+    harness_serve_all(&h);
     harness_advance(&h, 2000);
     harness_expect_quiet(&h, 0);
-    assert_int_equal(checks(), 0);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 0);
 }
 
 /* A lease that moves is compared at once by the lock that has it now, and not again. */
@@ -346,9 +305,9 @@ static void test_held_watch_when_the_lease_moves(void **state)
     tracked_watch(&h, 0);
     harness_advance(&h, TTL / 2);
     harness_expect_quiet(&h, 0);
-    assert_int_equal(checks(), 1);
+    assert_int_equal(harness_count(&h, HARNESS_CHECK), 1);
     harness_delete(&h, 0, HARNESS_KEY);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
@@ -362,10 +321,10 @@ static void test_held_watch_without_a_stream(void **state)
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     harness_advance(&h, 2 * RLK_WATCH_AFTER_MS);
-    delete_silently(0);
+    harness_remove(&h, 0, HARNESS_KEY);
     h.servers[0].refuses = false;
     assert_int_not_equal(tracked_until(&h, 0, HARNESS_CHECK, RLK_BACKOFF_MAX_MS), -1);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
 }
 
@@ -380,7 +339,7 @@ static void test_held_watch_not_yet_is_no_fault_of_the_server(void **state)
     (void)state;
     config.recheck_max_ms = 250;
     config.watch_after_ms = 2000;
-    start(1);
+    tracked_open(&h, 1);
     for (turn = 0; turn < 2; turn++)
         assert_result(rlk_lock_init(&locks[turn], h.client, HARNESS_KEY, &config), RLK_OK);
     for (turn = 0; turn < 4; turn++) {
@@ -388,19 +347,19 @@ static void test_held_watch_not_yet_is_no_fault_of_the_server(void **state)
         harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
         assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
         assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
-        serve_all();
+        harness_serve_all(&h);
         harness_delete(&h, 0, HARNESS_KEY);
-        serve_all();
+        harness_serve_all(&h);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_is_held(&locks[0]));
-        delete_silently(0);
+        harness_remove(&h, 0, HARNESS_KEY);
         assert_between(tracked_until(&h, 0, HARNESS_SET, 250), 50, 250);
         assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
-        serve_all();
+        harness_serve_all(&h);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_true(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
         assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
-        serve_all();
+        harness_serve_all(&h);
         harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
         release(&locks[1]);
     }
@@ -416,21 +375,21 @@ static void test_held_watch_not_answered_is_no_fault_of_the_server(void **state)
     (void)state;
     config.recheck_max_ms = 250;
     config.watch_after_ms = 10;
-    start(1);
+    tracked_open(&h, 1);
     for (i = 0; i < 2; i++)
         assert_result(rlk_lock_init(&locks[i], h.client, HARNESS_KEY, &config), RLK_OK);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
     for (i = 0; i < 2; i++)
         assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
-    serve_all();
+    harness_serve_all(&h);
     harness_delete(&h, 0, HARNESS_KEY);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    delete_silently(0);
+    harness_remove(&h, 0, HARNESS_KEY);
     harness_advance(&h, 250);
     assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
     (void)harness_expect(&h, 0, HARNESS_CHECK);
-    serve_all();
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(harness_link_of(&h, 0)->conn.missed, 0);

@@ -8,12 +8,32 @@
 
 static harness h;
 
+typedef struct reply_row {
+    const char *reply;
+    rlk_result result;
+} reply_row;
+
+/* The reply of each node ends the operation at once. */
+static void expect_results(unsigned nodes, const reply_row *rows, size_t len)
+{
+    size_t i;
+
+    for (i = 0; support_row(i, len); i++) {
+        rlk_lock lock;
+
+        support_row_name("%s", rows[i].reply);
+        harness_start(&h, nodes);
+        harness_lock(&h, &lock, 3000);
+        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+        harness_expect_all(&h, 0, nodes, HARNESS_DEL);
+        harness_reply_all(&h, 0, nodes, rows[i].reply);
+        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, rows[i].result);
+    }
+}
+
 static void test_inspect_force_release_replies(void **state)
 {
-    static const struct {
-        const char *reply;
-        rlk_result expected;
-    } cases[] = {
+    static const reply_row rows[] = {
         {":1\r\n", RLK_OK},
         {":0\r\n", RLK_OK},
         {HARNESS_MISCONF, RLK_E_MISCONF},
@@ -21,19 +41,20 @@ static void test_inspect_force_release_replies(void **state)
         {"+OK\r\n", RLK_UNKNOWN}, /* no answer to a DEL: executed or not */
         {":-1\r\n", RLK_UNKNOWN},
     };
-    size_t i;
 
     (void)state;
-    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
-        rlk_lock lock;
+    expect_results(3, rows, COUNT_OF(rows));
+}
 
-        harness_start(&h, 3);
-        harness_lock(&h, &lock, 3000);
-        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        harness_expect_all(&h, 0, 3, HARNESS_DEL);
-        harness_reply_all(&h, 0, 3, cases[i].reply);
-        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, cases[i].expected);
-    }
+static void test_fault_114_del_is_done_by_0_and_1(void **state)
+{
+    static const reply_row rows[] = {
+        {":0\r\n", RLK_OK},       {":1\r\n", RLK_OK},       {":2\r\n", RLK_UNKNOWN},
+        {":-3\r\n", RLK_UNKNOWN}, {"+OK\r\n", RLK_UNKNOWN},
+    };
+
+    (void)state;
+    expect_results(1, rows, COUNT_OF(rows));
 }
 
 /* Sent and not answered: UNKNOWN, however it ends. */
@@ -51,10 +72,7 @@ static void test_inspect_force_release_unanswered(void **state)
     harness_cut(&h, 0);
     harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
 
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = 500;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
+    harness_start_impatient(&h, 1, 500);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));
@@ -111,31 +129,6 @@ static void test_inspect_force_release_encoded_and_not_sent(void **state)
     harness_cut(&h, 0);
     harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_E_EOF);
     assert_int_equal(h.servers[0].count[HARNESS_DEL], 0);
-}
-
-static void test_fault_114_del_is_done_by_0_and_1(void **state)
-{
-    static const struct {
-        const char *answer;
-        rlk_result result;
-    } cases[] = {{":0\r\n", RLK_OK},
-                 {":1\r\n", RLK_OK},
-                 {":2\r\n", RLK_UNKNOWN},
-                 {":-3\r\n", RLK_UNKNOWN},
-                 {"+OK\r\n", RLK_UNKNOWN}};
-    size_t i;
-    rlk_lock lock;
-    rlk_event event;
-
-    (void)state;
-    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
-        harness_start(&h, 1);
-        harness_lock(&h, &lock, 3000);
-        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        harness_reply(&h, 0, cases[i].answer);
-        assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
-        assert_result(event.result, cases[i].result);
-    }
 }
 
 int main(void)

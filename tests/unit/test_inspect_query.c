@@ -22,16 +22,6 @@ static void answer_query(unsigned node, const char *token, int ttl_ms)
     harness_reply(&h, node, reply);
 }
 
-/* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(&h, nodes, 1);
-    memset(&h.config, 0, sizeof h.config);
-    harness_advance(&h, 0);
-}
-
 static void test_inspect_query_majority(void **state)
 {
     /* one letter a node: whose token; - none */
@@ -54,6 +44,7 @@ static void test_inspect_query_majority(void **state)
         rlk_lock lock;
         unsigned node;
 
+        support_row_name("%s", cases[i].holders);
         harness_start(&h, n);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
@@ -153,6 +144,7 @@ static void test_inspect_query_errors(void **state)
         rlk_lock lock;
         rlk_holder holders[1];
 
+        support_row_name("%s", cases[i].get);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
@@ -263,10 +255,7 @@ static void test_inspect_query_deadline(void **state)
     assert_result(rlk_query_start(&lock, holders, 2), RLK_E_ARGUMENT);
     assert_result(rlk_query_start(&lock, NULL, 3), RLK_E_ARGUMENT);
 
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = 500; /* before any time limit of the connection */
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
+    harness_start_impatient(&h, 1, 500); /* before any time limit of the connection */
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));
@@ -343,6 +332,7 @@ static void test_inspect_query_between_two_answers(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].get);
         harness_start(&h, 1);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
@@ -364,7 +354,7 @@ static void test_fault_109_query(void **state)
     rlk_event event;
 
     (void)state;
-    start_impatient(1, 500);
+    harness_start_impatient(&h, 1, 500);
     harness_lock(&h, &lock, 3000);
     assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 500));

@@ -10,38 +10,46 @@ static harness h;
 
 static const unsigned sizes[] = {1, 3, 5};
 
+/* RLK_UNKNOWN: the key may still have the token. */
 static void test_lock_close_says_whether_an_orphan_is_possible(void **state)
 {
-    rlk_lock lock;
-    rlk_holder holders[1];
+    static const struct {
+        bool held;
+        rlk_operation operation; /* under way */
+        rlk_result result;
+    } rows[] = {
+        {false, RLK_OP_NONE, RLK_OK}, /* never used */
+        {true, RLK_OP_NONE, RLK_UNKNOWN},
+        {true, RLK_OP_RELEASE, RLK_UNKNOWN},
+        {false, RLK_OP_QUERY, RLK_OK},
+    };
+    size_t i;
 
     (void)state;
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_lock_close(&lock), RLK_OK); /* never used */
-    assert_result(rlk_lock_close(&lock), RLK_E_CLOSED);
-    assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_CLOSED);
-    assert_result(rlk_cancel(&lock), RLK_E_CLOSED);
-    assert_false(rlk_is_held(&lock));
-    assert_int_equal(rlk_remaining_ms(&lock), 0);
-    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        rlk_lock lock;
 
-    harness_held(&h, &lock, 3000);
-    assert_result(rlk_lock_close(&lock), RLK_UNKNOWN); /* still in the key */
-    harness_expect_quiet(&h, 0);
-
-    harness_start(&h, 1);
-    harness_held(&h, &lock, 3000);
-    assert_result(rlk_release_start(&lock), RLK_PENDING);
-    assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
-
-    harness_start(&h, 1);
-    harness_lock(&h, &lock, 3000);
-    assert_result(rlk_query_start(&lock, holders, 1), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_GET);
-    assert_result(rlk_lock_close(&lock), RLK_OK);
-    harness_serve(&h, 0);
-    harness_expect_no_event(&h);
+        harness_start(&h, 1);
+        if (rows[i].held)
+            harness_held(&h, &lock, 3000);
+        else
+            harness_lock(&h, &lock, 3000);
+        if (rows[i].operation != RLK_OP_NONE) {
+            assert_result(harness_begin(&lock, rows[i].operation), RLK_PENDING);
+            harness_run(&h);
+        }
+        assert_result(rlk_lock_close(&lock), rows[i].result);
+        assert_result(rlk_lock_close(&lock), RLK_E_CLOSED);
+        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_CLOSED);
+        assert_result(rlk_cancel(&lock), RLK_E_CLOSED);
+        assert_false(rlk_is_held(&lock));
+        assert_int_equal(rlk_remaining_ms(&lock), 0);
+        assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
+        if (rows[i].operation == RLK_OP_NONE)
+            harness_expect_quiet(&h, 0);
+        harness_serve(&h, 0);
+        harness_expect_no_event(&h);
+    }
 }
 
 /* destroy while unknown: entries become ownerless; the possible orphan is reported */
@@ -73,7 +81,7 @@ static void test_lock_close_while_unknown(void **state)
     }
 }
 
-/* ... fewer than q unknown: no orphan can hold the lock */
+/* Fewer than q nodes are unknown: no orphan can hold the lock. */
 static void test_lock_close_while_a_minority_is_unknown(void **state)
 {
     rlk_lock lock;
@@ -86,8 +94,8 @@ static void test_lock_close_while_a_minority_is_unknown(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* ... by a token of an earlier attempt, of which no result has said anything: on one node it is not
- * undone yet, on another a SET that nothing fences may still bring it. */
+/* Unknown by a token of an earlier attempt, of which no result has said anything: on one node it is
+ * not undone yet, on another a SET that nothing fences may still bring it. */
 static void test_lock_close_while_an_earlier_attempt_is_unknown(void **state)
 {
     rlk_lock_config config = rlk_lock_config_default();

@@ -23,60 +23,61 @@ static int no_random(void *context, void *buf, size_t len)
     return -1;
 }
 
-static void test_lock_init_arguments(void **state)
+static void test_lock_init_configuration(void **state)
 {
     static const struct {
         rlk_lock_config config;
         rlk_result expected;
     } cases[] = {
-        {{0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{-1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
-        {{RLK_TTL_MAX, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{RLK_TTL_MAX + 1, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL},
-        {{3, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TTL}, /* within drift */
-        {{30000, 0, 29697, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false},
-         RLK_E_TTL}, /* fault 57: drift + one try */
-        {{30000, 0, 29696, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{0, -1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, RLK_TIME_LIMIT_MAX + 1, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, -1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, -1, 0, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, -1, 0, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, -1, 0, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, -1, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX + 1, 0, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX, 0, 0, NULL, NULL, NULL, false}, RLK_OK},
-        {{0, 0, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, 0, 29999, 0, NULL, NULL, NULL, false}, RLK_E_TIMES}, /* below the TTL */
-        {{0, 0, 0, 0, 0, 0, 0, 30000, 0, NULL, NULL, NULL, true}, RLK_OK},
-        {{0, 0, 0, 0, 0, 0, 0, 0, -1, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 0, 0, 0, 0, 0, RLK_TIME_LIMIT_MAX + 1, NULL, NULL, NULL, false}, RLK_E_TIMES},
-        {{0, 0, 0, 1000, 0, 0, 0, 0, 0, NULL, NULL, NULL, false},
-         RLK_OK}, /* above the default of the other */
-        {{0, 0, 0, 0, 0, 0, 0, 0, 0,
-          "0123456789012345678901234567890123456789012345678901234567890123", NULL, NULL, false},
+        {{.ttl_ms = 0}, RLK_OK},
+        {{.ttl_ms = -1}, RLK_E_TTL},
+        {{.ttl_ms = RLK_TTL_MAX}, RLK_OK},
+        {{.ttl_ms = RLK_TTL_MAX + 1}, RLK_E_TTL},
+        {{.ttl_ms = 3}, RLK_E_TTL}, /* within the drift */
+        {{.ttl_ms = 30000, .node_timeout_ms = 29697},
+         RLK_E_TTL}, /* fault 57: drift and one attempt */
+        {{.ttl_ms = 30000, .node_timeout_ms = 29696}, RLK_OK},
+        {{.wait_ms = -1}, RLK_E_TIMES},
+        {{.wait_ms = RLK_TIME_LIMIT_MAX + 1}, RLK_E_TIMES},
+        {{.node_timeout_ms = -1}, RLK_E_TIMES},
+        {{.retry_min_ms = -1}, RLK_E_TIMES},
+        {{.retry_max_ms = -1}, RLK_E_TIMES},
+        {{.recheck_max_ms = -1}, RLK_E_TIMES},
+        {{.watch_after_ms = -1}, RLK_E_TIMES},
+        {{.watch_after_ms = RLK_TIME_LIMIT_MAX + 1}, RLK_E_TIMES},
+        {{.watch_after_ms = RLK_TIME_LIMIT_MAX}, RLK_OK},
+        {{.max_hold_ms = -1}, RLK_E_TIMES},
+        {{.max_hold_ms = 29999}, RLK_E_TIMES}, /* below the TTL */
+        {{.max_hold_ms = 30000, .auto_renew = true}, RLK_OK},
+        {{.report_ms = -1}, RLK_E_TIMES},
+        {{.report_ms = RLK_TIME_LIMIT_MAX + 1}, RLK_E_TIMES},
+        {{.retry_min_ms = 1000}, RLK_OK}, /* above the default of retry_max_ms */
+        {{.token_prefix = "0123456789012345678901234567890123456789012345678901234567890123"},
          RLK_OK},
-        {{0, 0, 0, 0, 0, 0, 0, 0, 0,
-          "01234567890123456789012345678901234567890123456789012345678901234", NULL, NULL, false},
+        {{.token_prefix = "01234567890123456789012345678901234567890123456789012345678901234"},
          RLK_E_PREFIX},
     };
-    static char key[1024];
     rlk_lock lock;
     size_t i;
 
     (void)state;
     harness_start(&h, 1);
-    for (i = 0; i < COUNT_OF(cases); i++) {
+    for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &cases[i].config),
                       cases[i].expected);
         assert_result(rlk_lock_close(&lock), cases[i].expected == RLK_OK ? RLK_OK : RLK_E_CLOSED);
     }
-    assert_result(rlk_lock_init(NULL, h.client, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, NULL, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
-    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
-    assert_result(rlk_acquire(NULL, RLK_TRY), RLK_E_ARGUMENT);
-    assert_result(rlk_lock_init(&lock, h.client, "", NULL), RLK_E_KEY); /* faults 60, 61 */
+}
+
+/* Faults 60 and 61: a key of any bytes, but not of any length. */
+static void test_lock_init_keys(void **state)
+{
+    static char key[1024];
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init(&lock, h.client, "", NULL), RLK_E_KEY);
     assert_result(rlk_lock_init_n(&lock, h.client, "\0\r\n ", 4, NULL), RLK_OK);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     memset(key, 'k', sizeof key);
@@ -86,18 +87,27 @@ static void test_lock_init_arguments(void **state)
     assert_result(rlk_lock_init_n(&lock, h.client, key, (1024 - 160) / 2 + 1, NULL), RLK_E_KEY);
     assert_text_contains(rlk_client_error(h.client),
                          "; its length is 433, and must be from 1 to 432");
-    /* a number that is none: the text leaves it out */
+    /* a length that is no number: the text leaves it out */
     assert_result(rlk_lock_init_n(&lock, h.client, key, SIZE_MAX, NULL), RLK_E_KEY);
     assert_text_contains(rlk_client_error(h.client), "; its length must be from 1 to 432");
+}
+
+/* A lock without an argument, of another layout, or of a client that is closed. */
+static void test_lock_init_arguments(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 1);
+    assert_result(rlk_lock_init(NULL, h.client, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, NULL, HARNESS_KEY, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
+    assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_CLOSED);
     assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock, RLK_LAYOUT + 1),
                   RLK_E_LAYOUT);
     assert_result(rlki_lock_init(&lock, h.client, HARNESS_KEY, NULL, sizeof lock - 8, RLK_LAYOUT),
                   RLK_E_LAYOUT);
-    assert_false(rlk_is_held(NULL));
-    assert_false(rlk_is_held_at(NULL, 0));
-    assert_int_equal(rlk_remaining_ms(NULL), 0);
-    assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
-    rlk_client_close(h.client); /* no key is wrong use, whatever the client is */
+    rlk_client_close(h.client); /* a missing key is wrong use, whatever the client is */
     assert_result(rlk_lock_init(&lock, h.client, NULL, NULL), RLK_E_ARGUMENT);
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_E_CLOSED);
 }
@@ -105,7 +115,7 @@ static void test_lock_init_arguments(void **state)
 /* A transmit buffer that is enough for the connection, but not for a token with a prefix. */
 static void test_lock_init_least_buffer(void **state)
 {
-    static const rlk_lock_config prefixed = {0, 0, 0, 0, 0, 0, 0, 0, 0, "p", NULL, NULL, false};
+    static const rlk_lock_config prefixed = {.token_prefix = "p"};
     rlk_conn *conns[1];
     rlk_conn_config config;
     rlk_client_config environment;
@@ -118,7 +128,7 @@ static void test_lock_init_least_buffer(void **state)
 
     (void)state;
     memset(&config, 0, sizeof config);
-    memset(&client, 1, sizeof client); /* as it may lie there */
+    memset(&client, 1, sizeof client); /* any bytes */
     assert_result(rlk_url_parse(&config.url, "redis://h"), RLK_OK);
     rlk_client_conn_config(&client, &config);
     config.ring = ring;
@@ -128,7 +138,7 @@ static void test_lock_init_least_buffer(void **state)
     config.rx = rx;
     config.rx_cap = sizeof rx;
     assert_result(rlk_conn_init(&conn, &config, 0), RLK_OK);
-    /* that something becomes of it before there is a client does no harm */
+    /* its events before there is a client have no effect */
     rlk_conn_connecting(&conn, 0);
     rlk_conn_closed(&conn, RLK_E_CONNECT, 111, 0);
     memset(&environment, 0, sizeof environment);
@@ -141,7 +151,7 @@ static void test_lock_init_least_buffer(void **state)
     assert_result(rlk_lock_init(&lock, &client, "k", &prefixed), RLK_E_KEY);
 }
 
-/* Locks leave the client's list from any place. */
+/* Locks leave the client's list from any position. */
 static void test_lock_close_in_any_order(void **state)
 {
     static const unsigned orders[][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}, {1, 2, 0}};
@@ -150,14 +160,14 @@ static void test_lock_close_in_any_order(void **state)
 
     (void)state;
     harness_start(&h, 1);
-    for (i = 0; i < COUNT_OF(orders); i++) {
+    for (i = 0; support_row(i, COUNT_OF(orders)); i++) {
         rlk_lock locks[3];
 
         for (k = 0; k < 3; k++)
             assert_result(rlk_lock_init(&locks[k], h.client, HARNESS_KEY, NULL), RLK_OK);
         for (k = 0; k < 3; k++)
             assert_result(rlk_lock_close(&locks[orders[i][k]]), RLK_OK);
-        harness_cut(&h, 0); /* tells every lock that is left: none */
+        harness_cut(&h, 0); /* notifies each lock that is left: none */
         harness_advance(&h, RLK_BACKOFF_MIN_MS);
     }
 }
@@ -167,12 +177,18 @@ static void test_lock_null_arguments(void **state)
     (void)state;
     assert_true(rlk_client_deadline(NULL) == RLK_NEVER);
     rlk_client_tick(NULL);
+    assert_result(rlk_acquire(NULL, RLK_TRY), RLK_E_ARGUMENT);
     assert_result(rlk_acquire_start(NULL, RLK_TRY), RLK_E_ARGUMENT);
     assert_result(rlk_lock_close(NULL), RLK_E_ARGUMENT);
     assert_result(rlk_keep_alive(NULL), RLK_E_ARGUMENT);
+    assert_false(rlk_is_held(NULL));
+    assert_false(rlk_is_held_at(NULL, 0));
+    assert_false(rlk_is_held_at(NULL, HARNESS_START));
+    assert_int_equal(rlk_remaining_ms(NULL), 0);
+    assert_int_equal(rlk_lock_operation(NULL), RLK_OP_NONE);
 }
 
-/* Questions to a lock that is no lock yet, or free. */
+/* Questions to a lock that is not initialised, or free. */
 static void test_lock_questions_before_an_acquire(void **state)
 {
     rlk_lock lock;
@@ -180,7 +196,6 @@ static void test_lock_questions_before_an_acquire(void **state)
 
     (void)state;
     memset(&lock, 0, sizeof lock);
-    assert_false(rlk_is_held_at(NULL, HARNESS_START));
     assert_false(rlk_is_held_at(&lock, HARNESS_START));
     assert_int_equal(rlk_lock_token(&lock, token, sizeof token), 0);
     harness_start(&h, 1);
@@ -192,6 +207,8 @@ static void test_lock_questions_before_an_acquire(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_init_configuration),
+        cmocka_unit_test(test_lock_init_keys),
         cmocka_unit_test(test_lock_init_arguments),
         cmocka_unit_test(test_lock_init_least_buffer),
         cmocka_unit_test(test_lock_close_in_any_order),

@@ -3,16 +3,12 @@
  * Commands that an operation abandoned, and replies that come when another operation is under way:
  * a reply answers nothing that was asked later.
  */
-#include "harness.h"
-
-#include <string.h>
-
-#define TTL 30000
+#include "lock_slow_retry.h"
 
 static harness h;
 
-/* A node whose SET was lost in the round that the others won is compared when it is back; that
- * must not raise to the target of an extend of long ago. */
+/* The others are a quorum, and the node whose SET was lost is compared when it is back. That must
+ * not raise to the target of an earlier lease's extend. */
 static void test_node_lock_late_compare_only_checks(void **state)
 {
     rlk_lock lock;
@@ -37,7 +33,7 @@ static void test_node_lock_late_compare_only_checks(void **state)
     harness_reply(&h, 2, "-LOADING loading\r\n"); /* sent again, though nothing waits for it */
     harness_advance(&h, RLK_RETRY_MAX_MS);
     (void)harness_expect(&h, 2, HARNESS_CHECK);
-    /* and its answer is none to an extend that begins meanwhile */
+    /* its reply is none to an extend that begins meanwhile */
     assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
     harness_reply(&h, 0, ":30950\r\n");
     harness_reply(&h, 2, ":29950\r\n");
@@ -47,16 +43,21 @@ static void test_node_lock_late_compare_only_checks(void **state)
     harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
 }
 
-/* A compare of a SET that was lost is under way when the others are a quorum: its answer counts for
- * the lease; or, where an extend begins meanwhile, the extend's own follows. */
+/* A compare of a SET that was lost is under way when the others are a quorum. Its reply counts for
+ * the lease. Where an extend begins meanwhile, a raise of its own follows. */
 static void test_node_lock_late_compare_counts(void **state)
 {
-    unsigned extends;
+    static const struct {
+        const char *name;
+        bool extends;
+    } rows[] = {{"alone", false}, {"an extend begins", true}};
+    size_t i;
 
     (void)state;
-    for (extends = 0; extends < 2; extends++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
+        support_row_name("%s", rows[i].name);
         harness_start(&h, 3);
         harness_lock(&h, &lock, 30000);
         assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
@@ -66,11 +67,11 @@ static void test_node_lock_late_compare_counts(void **state)
         (void)harness_expect(&h, 2, HARNESS_RAISE);
         harness_reply_all(&h, 0, 2, HARNESS_OK);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-        if (extends == 1)
+        if (rows[i].extends)
             assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
         harness_reply(&h, 2, ":30000\r\n");
         assert_true(rlk_is_held(&lock));
-        if (extends == 0) {
+        if (!rows[i].extends) {
             harness_expect_quiet(&h, 3);
             continue;
         }
@@ -81,7 +82,7 @@ static void test_node_lock_late_compare_counts(void **state)
     }
 }
 
-/* An undo of another round's token that is answered "deleted" says nothing of the token that is
+/* An undo of another attempt's token that is answered "deleted" is no vote about the token that is
  * released. */
 static void test_node_lock_late_undo_is_no_answer_to_a_release(void **state)
 {
@@ -102,76 +103,23 @@ static void test_node_lock_late_undo_is_no_answer_to_a_release(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, ":1\r\n");
-    harness_reply(&h, 2, HARNESS_OK); /* to the SET of the first round, */
+    harness_reply(&h, 2, HARNESS_OK); /* to the SET of the first attempt, */
     harness_reply(&h, 2, ":1\r\n");   /* and to its undo */
     harness_expect_no_event(&h);      /* one of three, not two */
     harness_reply(&h, 1, ":0\r\n");
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
 }
 
-static rlk_lock_config slow_retry(bool renewing)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-
-    config.ttl_ms = TTL;
-    config.retry_min_ms = 400;
-    config.retry_max_ms = 500;
-    config.auto_renew = renewing;
-    return config;
-}
-
-static void start(void)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.max_handoffs = 1;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
-}
-
-/* A lock that has been acquired. */
-static void take(rlk_lock *lock, bool renewing)
-{
-    rlk_lock_config config = slow_retry(renewing);
-
-    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
-    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* A lock that waits, and knows it. */
-static void await(rlk_lock *lock)
-{
-    rlk_lock_config config = slow_retry(false);
-
-    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
-    assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_no_event(&h);
-}
-
-/* Answers the oldest command, and no more. */
-static void answer_one(void)
-{
-    harness_run(&h);
-    assert_true(harness_execute(harness_link_of(&h, 0)));
-    assert_true(harness_deliver(harness_link_of(&h, 0)));
-    harness_run(&h);
-}
-
-/* ... and is lost with its stream: nothing is told, and nobody waits for it. */
+/* The DEL of a cancelled force_release is lost with its stream: it has no event, and no lock waits
+ * for it. */
 static void test_node_lock_abandoned_del_is_lost(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    start();
+    slow_open(&h);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_DEL);
-    assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
+    slow_abandon_del(&h, &lock);
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_expect_quiet(&h, 0);
@@ -180,28 +128,24 @@ static void test_node_lock_abandoned_del_is_lost(void **state)
     (void)harness_expect(&h, 0, HARNESS_SET);
 }
 
-/* A second force_release has a DEL of its own. */
+/* A second force_release sends a DEL of its own. */
 static void test_node_lock_abandoned_del_is_no_answer_to_the_next(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    start();
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_DEL);
-    assert_result(rlk_cancel(&lock), RLK_OK);
-    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
+    slow_open(&h);
+    slow_abandon_del(&h, &lock);
     assert_result(rlk_force_release_start(&lock), RLK_PENDING);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_DEL], 2);
-    answer_one();
+    slow_answer_one(&h);
     harness_expect_no_event(&h);
-    answer_one();
+    slow_answer_one(&h);
     harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_OK);
 }
 
-/* A waiter whose own old release is repeated while it yields to other processes: it goes on
+/* A waiter repeats its own cancelled release while it yields to other processes. It goes on
  * yielding when that is answered. */
 static void test_node_lock_abandoned_release_of_a_yielding_waiter(void **state)
 {
@@ -212,15 +156,15 @@ static void test_node_lock_abandoned_release_of_a_yielding_waiter(void **state)
     int64_t yields_ms;
 
     (void)state;
-    start();
-    take(&waiter, false);
+    slow_open(&h);
+    slow_hold(&h, &waiter, false);
     assert_result(rlk_release_start(&waiter), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_MISCONF); /* repeated in 400 ms at the earliest */
     assert_result(rlk_cancel(&waiter), RLK_OK);
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_UNKNOWN);
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
-    take(&first, false);
-    await(&second);
+    harness_remove(&h, 0, HARNESS_KEY);
+    slow_hold(&h, &first, false);
+    slow_wait(&h, &second);
     assert_result(rlk_acquire_start(&waiter, RLK_FOREVER), RLK_PENDING);
     assert_result(rlk_release_start(&first), RLK_PENDING);
     harness_serve(&h, 0);
@@ -241,17 +185,19 @@ static void test_node_lock_abandoned_release_of_a_yielding_waiter(void **state)
     assert_true(harness_next_event(&h, &event, 1000));
     assert_int_equal(event.type, RLK_EV_ACQUIRED);
     assert_int_equal(waiter.cause, RLK_CAUSE_YIELD);
-    assert_between(h.now_ms - yields_ms, 150 + 400, 150 + 500); /* it begins again */
+    assert_between(h.now_ms - yields_ms, 150 + SLOW_RETRY_MIN,
+                   150 + SLOW_RETRY_MAX); /* the pause begins again */
 }
 
-/* ... whose undo finds what stood in its way: it is there at once. */
+/* A waiter whose own cancelled release deletes the token behind which it waits: it acquires at
+ * once. */
 static void test_node_lock_abandoned_release_of_the_waiter(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    start();
-    take(&lock, false);
+    slow_open(&h);
+    slow_hold(&h, &lock, false);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     (void)harness_expect(&h, 0, HARNESS_RELEASE);
     assert_result(rlk_cancel(&lock), RLK_OK);

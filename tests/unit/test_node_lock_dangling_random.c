@@ -3,44 +3,14 @@
  * Memory of a key that something else overwrites at any moment (fault 119): no command leaves with
  * another key, and the lock works again when the memory is as it was.
  */
-#include "harness.h"
-
-#include <string.h>
-
-#define TTL   10000
-#define OTHER "o" /* what stands in the memory of the key then, a lock of somebody */
-#define TOKEN "token of somebody"
+#include "lock_dangling.h"
 
 static harness h;
-static char key[] = HARNESS_KEY;
-static char prefix[] = "host-7:";
-
-static void set_key(const char *to)
-{
-    memcpy(key, to, sizeof key);
-}
-
-static void init_lock(rlk_lock *lock, const char *token_prefix)
-{
-    rlk_lock_config config;
-
-    set_key(HARNESS_KEY);
-    memcpy(prefix, "host-7:", sizeof prefix);
-    memset(&config, 0, sizeof config);
-    config.ttl_ms = TTL;
-    config.token_prefix = token_prefix;
-    assert_result(rlk_lock_init(lock, h.client, key, &config), RLK_OK);
-}
-
-/* The key of somebody is as it was, and nobody even asked for it. */
-static void assert_other_untouched(unsigned nodes)
-{
-    assert_int_equal(harness_holding(&h, OTHER, TOKEN), nodes);
-}
+static dangling memory;
 
 static uint32_t random_state;
-static unsigned told;   /* results that say it */
-static unsigned worked; /* acquires */
+static unsigned reported; /* results E_DANGLING */
+static unsigned acquired;
 
 static uint32_t random_below(uint32_t n)
 {
@@ -50,7 +20,7 @@ static uint32_t random_below(uint32_t n)
     return random_state % n;
 }
 
-/* One thing that a program, a network or a server may do. */
+/* One random act of a program, a network or a server. */
 static void act(rlk_lock *lock, rlk_holder *holders, unsigned nodes)
 {
     unsigned node = random_below(nodes);
@@ -93,8 +63,8 @@ static void act(rlk_lock *lock, rlk_holder *holders, unsigned nodes)
         break;
     case 12:
         while (rlk_client_next_event(h.client, &event)) {
-            told += event.result == RLK_E_DANGLING;
-            worked += event.type == RLK_EV_ACQUIRED;
+            reported += event.result == RLK_E_DANGLING;
+            acquired += event.type == RLK_EV_ACQUIRED;
         }
         break;
     default:
@@ -103,8 +73,8 @@ static void act(rlk_lock *lock, rlk_holder *holders, unsigned nodes)
     }
 }
 
-/* No command with another key, whatever is under way when the memory changes, and changes back; and
- * the lock works again in the end. */
+/* No command leaves with another key, whatever is under way when the memory changes and changes
+ * back; the lock works again in the end. */
 static void test_fault_119_at_any_moment(void **state)
 {
     uint32_t seed;
@@ -119,18 +89,17 @@ static void test_fault_119_at_any_moment(void **state)
 
         random_state = seed * UINT32_C(2654435761);
         harness_start_automatic(&h, nodes);
-        for (i = 0; i < nodes; i++)
-            harness_put(&h, i, OTHER, TOKEN, -1);
-        init_lock(&locks[0], NULL);
-        init_lock(&locks[1], NULL);
+        dangling_put_other(&h);
+        dangling_init(&h, &memory, &locks[0], false);
+        dangling_init(&h, &memory, &locks[1], false);
         for (i = 0; i < 80; i++) {
             if (random_below(4) == 0)
-                set_key(random_below(2) != 0 ? OTHER : HARNESS_KEY);
+                dangling_set_key(&memory, random_below(2) != 0 ? OTHER : HARNESS_KEY);
             act(&locks[random_below(2)], holders, nodes);
             harness_run(&h);
-            assert_other_untouched(nodes);
+            dangling_expect_other(&h);
         }
-        set_key(HARNESS_KEY);
+        dangling_set_key(&memory, HARNESS_KEY);
         for (i = 0; i < nodes; i++)
             h.servers[i].automatic = true;
         for (i = 0; i < 2; i++) {
@@ -149,8 +118,8 @@ static void test_fault_119_at_any_moment(void **state)
         (void)rlk_lock_close(&locks[0]);
         (void)rlk_lock_close(&locks[1]);
     }
-    assert_true(told > 100); /* else this shows nothing */
-    assert_true(worked > 100);
+    assert_true(reported > 100); /* else this test shows nothing */
+    assert_true(acquired > 100);
 }
 
 int main(void)

@@ -4,14 +4,16 @@
  * before the call (fault 115).
  */
 #include "harness.h"
+#include "lock_calls.h"
 
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 
 static harness h;
+/* What a server says that condemns its stream, and the result. */
 static const char *const words[] = {HARNESS_READONLY, NOAUTH};
 static const rlk_result results[] = {RLK_E_READONLY, RLK_E_NOAUTH};
 
-/* The server refuses, and its stream ends; the next one is up. */
+/* The server refuses, and its stream ends. The next one is ready. */
 static void condemn(const char *reply)
 {
     uint32_t before = rlk_conn_generation(&harness_link_of(&h, 0)->conn);
@@ -21,13 +23,13 @@ static void condemn(const char *reply)
     assert_int_equal(rlk_conn_generation(&harness_link_of(&h, 0)->conn), before + 1);
 }
 
-/* One attempt goes on once; then the refusal is the answer. */
+/* A single attempt goes on once. Then the refusal is its result. */
 static void test_node_lock_condemned_stream_and_one_attempt(void **state)
 {
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(words); i++) {
+    for (i = 0; support_row(i, COUNT_OF(words)); i++) {
         rlk_lock lock;
 
         harness_start(&h, 1);
@@ -57,7 +59,7 @@ static void test_node_lock_condemned_stream_and_a_waiter(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(words); i++) {
+    for (i = 0; support_row(i, COUNT_OF(words)); i++) {
         rlk_lock lock;
 
         harness_start(&h, 1);
@@ -70,79 +72,97 @@ static void test_node_lock_condemned_stream_and_a_waiter(void **state)
     }
 }
 
-/* Raised anew; and a release that was refused is no earlier release. */
+/* A raise is repeated, and the key is never made again. A release that was refused does not count
+ * as an earlier release. */
 static void test_node_lock_condemned_stream_while_held(void **state)
 {
+    static const struct {
+        const char *name;
+        rlk_result (*start)(rlk_lock *lock);
+        rlk_operation operation;
+        harness_kind repeated;
+        const char *reply;
+        rlk_result expected;
+        bool lost;
+    } rows[] = {
+        {"extend, ours", call_extend_start, RLK_OP_EXTEND, HARNESS_RAISE, ":31000\r\n", RLK_OK,
+         false},
+        {"extend, not ours", call_extend_start, RLK_OP_EXTEND, HARNESS_RAISE, HARNESS_NOT_OURS,
+         RLK_NOT_OWNER, true},
+        {"release, not ours", rlk_release_start, RLK_OP_RELEASE, HARNESS_RELEASE, HARNESS_NOT_OURS,
+         RLK_NOT_OWNER, false},
+    };
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(words); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows) * COUNT_OF(words)); i++) {
+        size_t row = i / COUNT_OF(words);
         rlk_lock lock;
 
+        support_row_name("%s, %s", rows[row].name, words[i % COUNT_OF(words)]);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
-        assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-        condemn(words[i]);
-        (void)harness_expect(&h, 0, HARNESS_RAISE);
-        harness_reply(&h, 0, ":31000\r\n");
-        harness_expect_result(&h, RLK_OP_EXTEND, RLK_OK);
-
-        harness_start(&h, 1);
-        harness_held(&h, &lock, 30000);
-        assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-        condemn(words[i]);
-        harness_reply(&h, 0, HARNESS_NOT_OURS);
-        harness_expect_result(&h, RLK_OP_EXTEND, RLK_NOT_OWNER);
-        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 1); /* never made again */
-
-        harness_start(&h, 1);
-        harness_held(&h, &lock, 30000);
-        assert_result(rlk_release_start(&lock), RLK_PENDING);
-        condemn(words[i]);
-        (void)harness_expect(&h, 0, HARNESS_RELEASE);
-        harness_reply(&h, 0, HARNESS_NOT_OURS);
-        harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
+        assert_result(rows[row].start(&lock), RLK_PENDING);
+        condemn(words[i % COUNT_OF(words)]);
+        (void)harness_expect(&h, 0, rows[row].repeated);
+        harness_reply(&h, 0, rows[row].reply);
+        harness_expect_result(&h, rows[row].operation, rows[row].expected);
+        if (rows[row].lost)
+            harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     }
 }
 
-/* Every lock that is held is compared, also where nobody renews it or notifies of its loss: after a
- * refusal that another lock met, and after rlk_client_reset; not after any other end. */
+static void refuse(void)
+{
+    condemn(HARNESS_READONLY);
+}
+
+static void reset(void)
+{
+    assert_result(rlk_client_reset(h.client), RLK_OK);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+}
+
+static void cut(void)
+{
+    harness_cut(&h, 0);
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+}
+
+/* Each lock that is held is compared, also where nothing renews it or notifies of its loss. That
+ * follows a refusal of another lock's command, and rlk_client_reset, but no other end. */
 static void test_node_lock_condemned_stream_compares_what_is_held(void **state)
 {
-    int how;
+    static const struct {
+        const char *name;
+        void (*end_stream)(void);
+        unsigned compares;
+    } rows[] = {{"refused", refuse, 1}, {"reset", reset, 1}, {"cut", cut, 0}};
+    size_t i;
 
     (void)state;
-    for (how = 0; how < 3; how++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
         rlk_lock other;
         rlk_holder holder;
 
+        support_row_name("%s", rows[i].name);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_lock_init(&other, h.client, "other", NULL), RLK_OK);
         assert_result(rlk_query_start(&other, &holder, 1), RLK_PENDING);
-        if (how == 0) {
-            condemn(HARNESS_READONLY);
-        } else {
-            if (how == 1)
-                assert_result(rlk_client_reset(h.client), RLK_OK);
-            else
-                harness_cut(&h, 0);
-            harness_advance(&h, RLK_BACKOFF_MIN_MS);
-        }
-        if (how == 2) {
-            assert_int_equal(h.servers[0].count[HARNESS_CHECK], 0);
+        rows[i].end_stream();
+        assert_int_equal(h.servers[0].count[HARNESS_CHECK], rows[i].compares);
+        if (rows[i].compares == 0)
             continue;
-        }
-        assert_int_equal(h.servers[0].count[HARNESS_CHECK], 1);
-        harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0'; /* not there */
+        harness_remove(&h, 0, HARNESS_KEY); /* not there */
         harness_serve(&h, 0);
         assert_false(rlk_is_held_at(&lock, h.now_ms));
     }
 }
 
-/* On several nodes: each has one more try of its own. */
+/* On several nodes: each is compared on its next stream. */
 static void test_node_lock_dead_stream_of_each_node(void **state)
 {
     rlk_lock lock;
@@ -165,7 +185,7 @@ static void test_node_lock_dead_stream_of_each_node(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* A connection that was down when the call began has none: its failure is the answer (fault 27). */
+/* A connection that was down when the call began: its failure is the result (fault 27). */
 static void test_node_lock_no_stream_before_the_call(void **state)
 {
     rlk_lock lock;

@@ -2,118 +2,88 @@
  *
  * A key that this client itself may have deleted: its other locks are notified, as by the server.
  */
-#include "harness.h"
-
-#include <string.h>
-
-#define TTL 30000
+#include "lock_slow_retry.h"
 
 static harness h;
 
-static rlk_lock_config slow_retry(bool renewing)
-{
-    rlk_lock_config config = rlk_lock_config_default();
+/* ---- What follows a cancelled force_release ---- */
 
-    config.ttl_ms = TTL;
-    config.retry_min_ms = 400;
-    config.retry_max_ms = 500;
-    config.auto_renew = renewing;
-    return config;
+static void del_is_answered(rlk_lock *lock)
+{
+    (void)lock;
+    slow_answer_one(&h);
 }
 
-static void start(void)
+static rlk_holder holder;
+
+static void query_begins(rlk_lock *lock)
 {
-    memset(&h.config, 0, sizeof h.config);
-    h.config.max_handoffs = 1;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
+    assert_result(rlk_query_start(lock, &holder, 1), RLK_PENDING);
 }
 
-/* A lock that has been acquired. */
-static void take(rlk_lock *lock, bool renewing)
+static void acquire_begins_and_ends(rlk_lock *lock)
 {
-    rlk_lock_config config = slow_retry(renewing);
-
-    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
-    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* A lock that waits, and knows it. */
-static void await(rlk_lock *lock)
-{
-    rlk_lock_config config = slow_retry(false);
-
-    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(lock, RLK_FOREVER), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_no_event(&h);
+    assert_result(rlk_cancel(lock), RLK_OK);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
 }
 
-/* Answers the oldest command, and no more. */
-static void answer_one(void)
-{
-    harness_run(&h);
-    assert_true(harness_execute(harness_link_of(&h, 0)));
-    assert_true(harness_deliver(harness_link_of(&h, 0)));
-    harness_run(&h);
-}
-
-/* force_release is cancelled, or given up: a DEL that was sent deletes, and who waits in this
- * client is told by its answer, for the server tells nobody; or now, if the lock has something else
- * to do, so that its answer is nobody's. */
+/* A DEL that was sent deletes, also when its force_release is cancelled. The server notifies nobody
+ * of it. Its reply notifies the waiter of this client; or the next operation of the lock does,
+ * which takes that reply away. */
 static void test_notify_del_of_a_cancelled_force_release(void **state)
 {
-    unsigned way;
+    static const struct {
+        const char *name;
+        void (*then)(rlk_lock *lock);
+        bool query; /* it is answered before the waiter's SET */
+    } rows[] = {{"the DEL is answered", del_is_answered, false},
+                {"a query begins", query_begins, true},
+                {"an acquire begins and ends", acquire_begins_and_ends, false}};
+    size_t i;
 
     (void)state;
-    for (way = 0; way < 3; way++) {
-        rlk_holder holder;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock waiter;
         rlk_lock lock;
 
-        start();
+        support_row_name("%s", rows[i].name);
+        slow_open(&h);
         harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-        await(&waiter);
-        harness_lock(&h, &lock, TTL);
-        assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-        (void)harness_expect(&h, 0, HARNESS_DEL);
-        assert_result(rlk_cancel(&lock), RLK_OK);
-        harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
-        if (way == 0) {
-            answer_one();
-        } else if (way == 1) {
-            assert_result(rlk_query_start(&lock, &holder, 1), RLK_PENDING);
-        } else {
-            assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
-            assert_result(rlk_cancel(&lock), RLK_OK);
-            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
-        }
+        slow_wait(&h, &waiter);
+        slow_abandon_del(&h, &lock);
+        rows[i].then(&lock);
         harness_run(&h);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
         assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
         harness_serve(&h, 0);
-        if (way == 1) /* it asks before the waiter does */
+        if (rows[i].query)
             harness_expect_result(&h, RLK_OP_QUERY, RLK_NOT_HELD);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         harness_expect_no_event(&h);
     }
 }
 
-/* Closed while a DEL is under way: who waits in this client is told now, since the answer will be
- * nobody's; its SET goes behind it. One that never left deletes nothing. */
+/* ---- A lock that is closed ---- */
+
+static void force_release_begins(rlk_lock *lock)
+{
+    harness_lock(&h, lock, SLOW_TTL);
+    assert_result(rlk_force_release_start(lock), RLK_PENDING);
+}
+
+/* Closed behind a DEL that is under way: the waiter is notified now, since no lock receives the
+ * reply. Its SET follows the DEL. A DEL that never left deletes nothing. */
 static void test_notify_del_of_a_closed_lock(void **state)
 {
     rlk_lock waiter;
     rlk_lock lock;
 
     (void)state;
-    start();
+    slow_open(&h);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-    await(&waiter);
-    harness_lock(&h, &lock, TTL);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    slow_wait(&h, &waiter);
+    force_release_begins(&lock);
     (void)harness_expect(&h, 0, HARNESS_DEL);
     assert_result(rlk_lock_close(&lock), RLK_OK);
     harness_run(&h);
@@ -122,32 +92,55 @@ static void test_notify_del_of_a_closed_lock(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_true(rlk_is_held(&waiter));
 
-    start();
+    slow_open(&h);
     harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-    await(&waiter);
+    slow_wait(&h, &waiter);
     h.servers[0].swallows = true;
     harness_cut(&h, 0);
-    harness_lock(&h, &lock, TTL);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    force_release_begins(&lock);
     assert_result(rlk_lock_close(&lock), RLK_OK);
-    assert_int_equal(waiter.as.wait.recheck_cause[0], RLK_CAUSE_RETRY); /* not told */
+    assert_int_equal(waiter.as.wait.recheck_cause[0], RLK_CAUSE_RETRY); /* not notified */
 }
 
-/* Closed while it is held, or while its release is under way: the same. */
-static void test_notify_holder_is_closed(void **state)
+/* The same under a lock of this client that holds the key. */
+static void test_notify_del_of_a_closed_lock_under_a_holder(void **state)
 {
-    unsigned way;
+    static rlk_lock held;
+    static rlk_lock other;
 
     (void)state;
-    for (way = 0; way < 2; way++) {
+    slow_open(&h);
+    harness_held(&h, &held, SLOW_TTL);
+    force_release_begins(&other);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
+    assert_result(rlk_lock_close(&other), RLK_OK);
+    h.servers[0].automatic = true;
+    harness_serve(&h, 0);
+    harness_advance(&h, 100);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    assert_false(rlk_is_held(&held));
+}
+
+/* Closed while it holds the key, or while its release is under way: the same. */
+static void test_notify_holder_is_closed(void **state)
+{
+    static const struct {
+        const char *name;
+        bool releases;
+    } rows[] = {{"held", false}, {"releasing", true}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
         rlk_lock waiter;
 
-        start();
-        take(&lock, false);
-        await(&waiter);
-        if (way == 1)
+        support_row_name("%s", rows[i].name);
+        slow_open(&h);
+        slow_hold(&h, &lock, false);
+        slow_wait(&h, &waiter);
+        if (rows[i].releases)
             assert_result(rlk_release_start(&lock), RLK_PENDING);
         harness_run(&h);
         assert_result(rlk_lock_close(&lock), RLK_UNKNOWN);
@@ -155,37 +148,17 @@ static void test_notify_holder_is_closed(void **state)
         assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
         assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
         harness_serve(&h, 0);
-        assert_int_equal(rlk_is_held(&waiter), way == 1);
+        assert_int_equal(rlk_is_held(&waiter), rows[i].releases);
     }
-}
-
-/* A lock that is closed tells those of this client that hold the key, too. */
-static void test_notify_del_of_a_closed_lock_under_a_holder(void **state)
-{
-    static rlk_lock holder;
-    static rlk_lock other;
-
-    (void)state;
-    start();
-    harness_held(&h, &holder, TTL);
-    harness_lock(&h, &other, TTL);
-    assert_result(rlk_force_release_start(&other), RLK_PENDING);
-    (void)harness_expect(&h, 0, HARNESS_DEL);
-    assert_result(rlk_lock_close(&other), RLK_OK);
-    h.servers[0].automatic = true;
-    harness_serve(&h, 0);
-    harness_advance(&h, 100);
-    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
-    assert_false(rlk_is_held(&holder));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notify_del_of_a_cancelled_force_release),
         cmocka_unit_test(test_notify_del_of_a_closed_lock),
-        cmocka_unit_test(test_notify_holder_is_closed),
         cmocka_unit_test(test_notify_del_of_a_closed_lock_under_a_holder),
+        cmocka_unit_test(test_notify_holder_is_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

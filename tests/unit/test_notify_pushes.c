@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
-
 static harness h;
 
 static void test_notify_push_is_followed_by_an_attempt(void **state)
@@ -17,7 +15,7 @@ static void test_notify_push_is_followed_by_an_attempt(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(ttls); i++) {
+    for (i = 0; support_row(i, COUNT_OF(ttls)); i++) {
         rlk_lock lock;
 
         tracked_behind(&h, &lock, ttls[i]);
@@ -33,7 +31,7 @@ static void test_notify_push_is_followed_by_an_attempt(void **state)
     }
 }
 
-/* In one read with the answer that has the server notify. */
+/* A push in one read with the reply to PTTL, after which the server notifies. */
 static void test_notify_push_in_one_read_with_the_ttl(void **state)
 {
     rlk_lock lock;
@@ -51,8 +49,8 @@ static void test_notify_push_in_one_read_with_the_ttl(void **state)
     assert_int_equal(h.now_ms, HARNESS_START);
 }
 
-/* Faults 76, 85: the table of the server is full, or the same name changed in another database. The
- * attempt that it causes makes the server tell again. */
+/* Faults 76, 85: the table of the server is full, or the same name changed in another database.
+ * After the attempt that follows the server notifies again. */
 static void test_fault_76_85_push_for_nothing(void **state)
 {
     rlk_lock lock;
@@ -61,7 +59,7 @@ static void test_fault_76_85_push_for_nothing(void **state)
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     for (push = 0; push < 4; push++) {
-        harness_link_of(&h, 0)->watched[0][0] = '\0'; /* its interest ends with it */
+        harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the server forgets the key with its push */
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_serve(&h, 0);
@@ -75,7 +73,7 @@ static void test_fault_76_85_push_for_nothing(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* A push of another key is none of ours. */
+/* A push of another key has no effect. */
 static void test_notify_push_of_another_key(void **state)
 {
     rlk_lock lock;
@@ -86,14 +84,14 @@ static void test_notify_push_of_another_key(void **state)
     harness_expect_quiet(&h, 0);
 }
 
-/* What is told before PTTL is answered happened before PTTL saw the key. */
+/* A push before the reply to PTTL is about a change before PTTL read the key. */
 static void test_notify_push_before_pttl_is_ignored(void **state)
 {
     static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(keys); i++) {
+    for (i = 0; support_row(i, COUNT_OF(keys)); i++) {
         rlk_lock lock;
 
         tracked_unanswered(&h, &lock);
@@ -115,7 +113,7 @@ static void test_notify_push_before_pttl_is_ignored(void **state)
     }
 }
 
-/* Two pushes for one attempt, and one for an attempt that is under way, are one attempt. */
+/* Several pushes at once, and one during the attempt that follows, are one attempt. */
 static void test_notify_pushes_do_not_add_up(void **state)
 {
     rlk_lock lock;
@@ -133,7 +131,7 @@ static void test_notify_pushes_do_not_add_up(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
-/* A null push: any key may have changed. All that wait are woken, and nobody else. */
+/* A null push: any key may have changed. It notifies all waiters, and no other lock. */
 static void test_notify_flush_reaches_all_waiters(void **state)
 {
     static const char *const keys[] = {"a", "b", "c"};
@@ -142,8 +140,7 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     size_t i;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 1, 1);
+    tracked_open(&h, 1);
     assert_result(rlk_lock_init(&idle, h.client, "idle", NULL), RLK_OK);
     for (i = 0; i < 3; i++) {
         harness_put(&h, 0, keys[i], FOREIGN, -1);
@@ -152,7 +149,7 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     }
     harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
-        harness_find(&h, &h.servers[0], keys[i])->key[0] = '\0'; /* of a FLUSHALL */
+        harness_remove(&h, 0, keys[i]); /* of a FLUSHALL */
     harness_push(harness_link_of(&h, 0), NULL);
     harness_run(&h);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
@@ -164,8 +161,7 @@ static void test_notify_flush_reaches_all_waiters(void **state)
     assert_result(rlk_lock_close(&idle), RLK_OK);
 }
 
-/* What is told before there is a client over the connection, or when there is none any more, is
- * nobody's. */
+/* A push before there is a client over the connection, or after its end, has no effect. */
 static void test_notify_push_without_a_client(void **state)
 {
     rlk_client_config config;
@@ -201,8 +197,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     rlk_lock lock;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 1, 1);
+    tracked_open(&h, 1);
     harness_lock(&h, &held, 30000);
     assert_result(rlk_acquire_start(&held, RLK_TRY), RLK_PENDING);
     harness_serve(&h, 0);
@@ -219,7 +214,7 @@ static void test_fault_77_own_renewal_then_a_foreign_delete(void **state)
     assert_int_equal(lock.cause, RLK_CAUSE_PUSH);
     harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
-    assert_false(rlk_is_held(&held)); /* which was told, too */
+    assert_false(rlk_is_held(&held)); /* it was notified too */
 }
 
 int main(void)

@@ -6,55 +6,41 @@
 
 static harness h;
 
+/* Beside any operation no other begins. rlk_keep_alive is content with one that compares the key.
+ */
 static void test_operation_second_is_refused(void **state)
 {
-    rlk_lock lock;
-    rlk_holder holders[RLK_MAX_NODES];
-    unsigned i;
+    static const struct {
+        rlk_operation operation;
+        bool held; /* before it */
+        rlk_result keep_alive;
+    } rows[] = {
+        {RLK_OP_ACQUIRE, false, RLK_E_STATE},
+        {RLK_OP_RELEASE, true, RLK_E_STATE},
+        {RLK_OP_EXTEND, true, RLK_OK},
+        {RLK_OP_RENEW, true, RLK_OK},
+        {RLK_OP_CHECK, true, RLK_OK},
+        {RLK_OP_QUERY, false, RLK_E_STATE},
+        {RLK_OP_FORCE_RELEASE, false, RLK_E_STATE},
+    };
+    size_t i;
 
     (void)state;
-    for (i = 0; i < 7; i++) {
-        rlk_operation operation;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        rlk_lock lock;
+        size_t second;
 
         harness_start(&h, 1);
-        if (i < 5 && i > 0)
+        if (rows[i].held)
             harness_held(&h, &lock, 3000);
         else
             harness_lock(&h, &lock, 3000);
-        switch (i) {
-        case 0:
-            assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-            break;
-        case 1:
-            assert_result(rlk_release_start(&lock), RLK_PENDING);
-            break;
-        case 2:
-            assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
-            break;
-        case 3:
-            assert_result(rlk_renew_start(&lock, 6000), RLK_PENDING);
-            break;
-        case 4:
-            assert_result(rlk_check_start(&lock), RLK_PENDING);
-            break;
-        case 5:
-            assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_PENDING);
-            break;
-        default:
-            assert_result(rlk_force_release_start(&lock), RLK_PENDING);
-            break;
-        }
-        operation = rlk_lock_operation(&lock);
-        assert_int_not_equal(operation, RLK_OP_NONE);
-        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_E_STATE);
-        assert_result(rlk_release_start(&lock), RLK_E_STATE);
-        assert_result(rlk_extend_start(&lock, 1000), RLK_E_STATE);
-        assert_result(rlk_renew_start(&lock, 6000), RLK_E_STATE);
-        assert_result(rlk_check_start(&lock), RLK_E_STATE);
-        assert_result(rlk_query_start(&lock, holders, RLK_MAX_NODES), RLK_E_STATE);
-        assert_result(rlk_force_release_start(&lock), RLK_E_STATE);
-        assert_result(rlk_keep_alive(&lock), i >= 2 && i <= 4 ? RLK_OK : RLK_E_STATE);
-        assert_int_equal(rlk_lock_operation(&lock), operation);
+        assert_result(harness_begin(&lock, rows[i].operation), RLK_PENDING);
+        assert_int_equal(rlk_lock_operation(&lock), rows[i].operation);
+        for (second = 0; second < COUNT_OF(rows); second++)
+            assert_result(harness_begin(&lock, rows[second].operation), RLK_E_STATE);
+        assert_result(rlk_keep_alive(&lock), rows[i].keep_alive);
+        assert_int_equal(rlk_lock_operation(&lock), rows[i].operation);
         harness_serve(&h, 0);
         assert_int_equal(rlk_lock_operation(&lock), RLK_OP_NONE);
     }

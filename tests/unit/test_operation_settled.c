@@ -44,6 +44,24 @@ static void release_unknown(rlk_lock *lock, unsigned nodes, int64_t ttl_ms)
     assert_end(&event, RLK_OP_RELEASE, RLK_UNKNOWN);
 }
 
+/* Of expect_settled: the event is there, without time passing. */
+#define AT_ONCE (-1)
+
+/* The next event is SETTLED with this result, and no other follows it. */
+static void expect_settled(rlk_result result, int64_t within_ms)
+{
+    rlk_event event;
+
+    if (within_ms == AT_ONCE)
+        assert_true(rlk_client_next_event(h.client, &event));
+    else
+        assert_true(harness_next_event(&h, &event, within_ms));
+    assert_int_equal(event.type, RLK_EV_SETTLED);
+    assert_int_equal(event.operation, RLK_OP_NONE);
+    assert_result(event.result, result);
+    harness_expect_no_event(&h);
+}
+
 /* ---- It is known at last ------------------------------------------------------------------ */
 
 /* The undo is answered: our token is not there, and never will be. */
@@ -78,8 +96,7 @@ static void test_operation_settled_after_a_release(void **state)
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
     harness_expect_no_event(&h);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
-    harness_expect_no_event(&h);
+    expect_settled(RLK_OK, AT_ONCE);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 
@@ -100,9 +117,7 @@ static void test_operation_settled_after_a_refused_release(void **state)
     assert_end(&event, RLK_OP_RELEASE, RLK_E_MISCONF);
     assert_false(harness_next_event(&h, &event, 1000));
     h.servers[0].fails = NULL;
-    assert_true(harness_next_event(&h, &event, RLK_RETRY_MAX_MS));
-    assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_result(event.result, RLK_OK);
+    expect_settled(RLK_OK, RLK_RETRY_MAX_MS);
 }
 
 /* Fewer than a quorum of nodes are open: that settles it. */
@@ -116,7 +131,7 @@ static void test_operation_settled_by_a_quorum(void **state)
     harness_serve(&h, 0);
     harness_expect_no_event(&h);
     harness_serve(&h, 2);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
+    expect_settled(RLK_OK, AT_ONCE);
     harness_serve(&h, 1);
     harness_serve(&h, 3);
     harness_expect_no_event(&h);
@@ -154,14 +169,12 @@ static void test_operation_settled_unknown_when_the_ttl_has_passed(void **state)
     acquire_unknown(&lock, 1, 4000);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
-    assert_true(harness_next_event(&h, &event, 10000));
-    assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_result(event.result, RLK_UNKNOWN);
+    expect_settled(RLK_UNKNOWN, 10000);
     assert_int_equal(h.now_ms, HARNESS_START + 300 + 4000); /* from the undo on */
     assert_false(harness_next_event(&h, &event, 10000));
 }
 
-/* ... or that of an extended lease. */
+/* The TTL may be that of an extended lease. */
 static void test_operation_settled_unknown_after_an_extended_lease(void **state)
 {
     rlk_lock lock;
@@ -178,9 +191,7 @@ static void test_operation_settled_unknown_after_an_extended_lease(void **state)
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, RLK_OPERATION_TIMEOUT_MS));
     assert_result(event.result, RLK_UNKNOWN);
-    assert_true(harness_next_event(&h, &event, 60000));
-    assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_result(event.result, RLK_UNKNOWN);
+    expect_settled(RLK_UNKNOWN, 60000);
     assert_int_equal(h.now_ms, HARNESS_START + 24000);
 }
 
@@ -204,8 +215,7 @@ static void test_operation_settled_unknown_where_an_orphan_is_possible(void **st
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_serve(&h, 0);
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_UNKNOWN);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_UNKNOWN);
-    harness_expect_no_event(&h);
+    expect_settled(RLK_UNKNOWN, AT_ONCE);
     assert_true(harness_execute_loose(harness_link_of(&h, 0)));
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 1); /* and rightly so */
 }
@@ -221,8 +231,7 @@ static void test_operation_settled_unknown_where_nothing_can_be_done(void **stat
     assert_result(rlk_release_start(&lock), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NOPERM);
     harness_expect_result(&h, RLK_OP_RELEASE, RLK_E_NOPERM);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_UNKNOWN);
-    harness_expect_no_event(&h);
+    expect_settled(RLK_UNKNOWN, AT_ONCE);
 }
 
 /* A quorum of nodes that are in doubt does; fewer are no quorum. */
@@ -236,7 +245,7 @@ static void test_operation_settled_unknown_by_a_quorum(void **state)
     harness_reply(&h, 0, HARNESS_NOPERM);
     harness_expect_no_event(&h);
     harness_reply(&h, 1, HARNESS_NOPERM);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_UNKNOWN);
+    expect_settled(RLK_UNKNOWN, AT_ONCE);
     harness_serve(&h, 2);
     harness_expect_no_event(&h);
 }
@@ -315,7 +324,7 @@ static void test_operation_settled_and_released_twice(void **state)
     assert_result(rlk_release_start(&lock), RLK_NOT_HELD);
     harness_advance(&h, RLK_BACKOFF_MAX_MS);
     harness_serve(&h, 0);
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
+    expect_settled(RLK_OK, AT_ONCE);
 }
 
 /* ---- Beside an operation ------------------------------------------------------------------ */
@@ -336,8 +345,7 @@ static void test_operation_settled_behind_a_query(void **state)
     harness_serve(&h, 0);
     assert_true(rlk_lock_operation(&lock) == RLK_OP_NONE);
     harness_expect_result(&h, RLK_OP_QUERY, RLK_OK); /* the entry is still in the store */
-    harness_expect_event(&h, RLK_EV_SETTLED, RLK_OK);
-    harness_expect_no_event(&h);
+    expect_settled(RLK_OK, AT_ONCE);
 }
 
 /* The TTL passes while an operation is under way: that is waited for, and not by spinning. */
@@ -374,7 +382,6 @@ static void test_operation_settled_when_the_ttl_passes_in_a_query(void **state)
 static void test_operation_settled_after_a_blocking_call(void **state)
 {
     rlk_lock lock;
-    rlk_event event;
 
     (void)state;
     start(1);
@@ -382,9 +389,7 @@ static void test_operation_settled_after_a_blocking_call(void **state)
     assert_result(rlk_acquire(&lock, 300), RLK_UNKNOWN);
     harness_expect_no_event(&h);
     h.servers[0].automatic = true;
-    assert_true(harness_next_event(&h, &event, RLK_RESPONSE_TIMEOUT_MS));
-    assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_result(event.result, RLK_OK);
+    expect_settled(RLK_OK, RLK_RESPONSE_TIMEOUT_MS);
 }
 
 static int cannot_wait(harness *own)
@@ -396,7 +401,6 @@ static int cannot_wait(harness *own)
 static void test_operation_settled_after_a_wait_that_failed(void **state)
 {
     rlk_lock lock;
-    rlk_event event;
 
     (void)state;
     start(1);
@@ -405,9 +409,7 @@ static void test_operation_settled_after_a_wait_that_failed(void **state)
     assert_result(rlk_acquire(&lock, RLK_FOREVER), RLK_UNKNOWN);
     h.on_wait = NULL;
     h.servers[0].automatic = true;
-    assert_true(harness_next_event(&h, &event, 0));
-    assert_int_equal(event.type, RLK_EV_SETTLED);
-    assert_result(event.result, RLK_OK);
+    expect_settled(RLK_OK, 0);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), 0);
 }
 

@@ -7,108 +7,57 @@
 
 #include <string.h>
 
-#define DAY_MS  (INT64_C(24) * 3600 * 1000)
-#define WATCH   2 /* RLKI_PHASE_WATCH: nothing is under way */
-#define ATTEMPT 3
-#define PAUSE   4
-
 static harness h;
 
-/* Executes and answers all that waits, node by node. */
-static void serve_all(void)
-{
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        harness_serve(&h, i);
-}
-
-/* Behind a foreign key on `held` of n nodes. The pause after the failed round is over, and nodes
- * that the round did not wait for have been asked. */
-static void wait_behind(rlk_lock *lock, unsigned n, unsigned held, int64_t ttl_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, n, 1);
-    tracked_wait(&h, lock, NULL, held, ttl_ms);
-    harness_advance(&h, RLK_RETRY_MAX_MS);
-    serve_all();
-    assert_int_equal(lock->phase, WATCH);
-    harness_expect_quiet(&h, n);
-    assert_int_equal(harness_holding(&h, HARNESS_KEY, NULL), held); /* what was ours is undone */
-}
-
-static unsigned sets(void)
-{
-    unsigned count = 0;
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        count += h.servers[i].count[HARNESS_SET];
-    return count;
-}
-
-/* A round comes, at once, or, where the first node is held, after a short pause; and is won. cause
- * RLK_CAUSES: any. */
-static void expect_attempt(rlk_lock *lock, rlk_cause cause)
-{
-    if (lock->phase == PAUSE)
-        harness_advance(&h, RLK_RETRY_MIN_MS / 5);
-    assert_int_equal(lock->phase, ATTEMPT);
-    if (cause != RLK_CAUSES)
-        assert_int_equal(lock->cause, cause);
-    serve_all();
-    serve_all();
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-}
-
-/* One of two holders' nodes came free: it is asked, and with the one that was free it is a quorum.
- * Nobody but it is asked before. */
+/* One of two busy nodes comes free: it is probed, and no other. With the free one it is a quorum.
+ */
 static void test_recheck_push_is_followed_by_a_probe(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     harness_expect_quiet(&h, 1);
     harness_expect_quiet(&h, 2);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
-    assert_int_equal(h.servers[1].count[HARNESS_PTTL], 2); /* its own, behind each nil */
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
+    assert_int_equal(h.servers[1].count[HARNESS_PTTL], 2); /* one after each nil */
 }
 
-/* A push at one node of three that are held makes no round. */
+/* A push at one node of three busy ones starts no attempt. */
 static void test_recheck_push_at_one_node_starts_no_attempt(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 3, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 3, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
-    assert_int_equal(lock.phase, WATCH);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     harness_advance(&h,
-                    RLK_RECHECK_MAX_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before the safety check */
+                    RLK_RECHECK_MAX_MS / 5 - RLK_RETRY_MAX_MS - 1); /* before a recheck is due */
     harness_expect_quiet(&h, 3);
-    assert_int_equal(sets(), 3);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 3);
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     harness_delete(&h, 2, HARNESS_KEY);
     harness_serve(&h, 2);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
 }
 
-/* ... nor one that tells nothing: the node is held, and asked again when its time comes. */
+/* A push without a change starts no attempt: the node is probed, and again when its time has come.
+ */
 static void test_recheck_probe_finds_it_held(void **state)
 {
     rlk_lock lock;
     unsigned i;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     harness_serve(&h, 0);
-    assert_int_equal(lock.phase, WATCH);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     for (i = 3; i < 8; i++) {
         assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_RECHECK_MAX_MS),
@@ -117,61 +66,61 @@ static void test_recheck_probe_finds_it_held(void **state)
         harness_serve(&h, 0);
         harness_serve(&h, 1);
     }
-    assert_int_equal(sets(), 3);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 3);
 }
 
-/* Both come free at one moment: two questions, one round. */
+/* Both come free at once: two probes, one attempt. */
 static void test_recheck_two_pushes_make_one_attempt(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_delete(&h, 1, HARNESS_KEY);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
     assert_int_equal(h.servers[0].count[HARNESS_PTTL], 2);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
-/* The TTL of the holder ends: nodes are asked, and it is that which caused the round. */
+/* The holder's TTL ends: nodes are probed, and the cause of the attempt is the expiry. */
 static void test_recheck_nodes_when_the_ttl_is_over(void **state)
 {
     rlk_lock lock;
     int64_t ms;
 
     (void)state;
-    wait_behind(&lock, 3, 2, 900);
+    tracked_wait_behind(&h, &lock, 3, 2, 900);
     ms = tracked_until(&h, 0, HARNESS_PTTL, 1000);
     assert_between(ms, 901 - RLK_RETRY_MAX_MS, 901 + RLK_RETRY_MIN_MS - RLK_RETRY_MAX_MS);
-    harness_find(&h, &h.servers[0], HARNESS_KEY); /* expired: nobody was told */
+    harness_find(&h, &h.servers[0], HARNESS_KEY); /* expired, without a push */
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_EXPIRY);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_EXPIRY);
 }
 
-/* ... and a safety check that finds it gone is a safety check. */
+/* The push is lost: a recheck finds the key gone, and is the cause of the attempt. */
 static void test_recheck_nodes_without_a_push(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, -1);
+    tracked_wait_behind(&h, &lock, 3, 2, -1);
     harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost */
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     assert_between(tracked_until(&h, 0, HARNESS_PTTL, RLK_RECHECK_MAX_MS), 1, RLK_RECHECK_MAX_MS);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_RECHECK);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_RECHECK);
 }
 
-/* An error to the question: asked again, with jitter. */
+/* An error to a probe: it is repeated, with jitter. */
 static void test_recheck_error_to_a_probe(void **state)
 {
     rlk_lock lock;
     unsigned i;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_push(harness_link_of(&h, 0), HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     for (i = 0; i < 5; i++) {
@@ -179,82 +128,82 @@ static void test_recheck_error_to_a_probe(void **state)
         assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), RLK_RETRY_MIN_MS,
                        RLK_RETRY_MAX_MS);
     }
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_RETRY);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_RETRY);
 }
 
-/* The question is lost with its stream: asked again on the next one. */
+/* A probe is lost with its stream: it is repeated on the next one. */
 static void test_recheck_probe_is_lost(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_delete(&h, 0, HARNESS_KEY);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     harness_cut(&h, 0);
     harness_expect_quiet(&h, 3);
     assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
     harness_serve(&h, 0);
-    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3); /* the first one behind a nil */
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    assert_int_equal(h.servers[0].count[HARNESS_PTTL], 3); /* the first one after a nil */
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
 }
 
-/* A reconnect asks a node that is known to be held, and leaves others alone. */
+/* A busy node is probed after a reconnect, and no other node. */
 static void test_recheck_nodes_after_a_reconnect(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_cut(&h, 2); /* free, as far as is known */
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
     harness_expect_quiet(&h, 3);
     harness_cut(&h, 0);
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     assert_between(tracked_until(&h, 0, HARNESS_PTTL, 1000), 0, RLK_BACKOFF_MIN_MS);
     harness_expect_quiet(&h, 1);
     harness_serve(&h, 0);
-    expect_attempt(&lock, RLK_CAUSE_RECONNECT);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_RECONNECT);
 }
 
-/* A node that is down has no part; when it is back, its word is enough for a quorum. */
+/* A node that is down has no part. When it comes back, it completes a quorum. */
 static void test_recheck_quorum_with_a_node_that_comes_back(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     h.servers[2].refuses = true;
     harness_cut(&h, 2);
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_advance(&h, 500);
-    assert_int_equal(sets(), 3);
+    assert_int_equal(harness_count(&h, HARNESS_SET), 3);
     h.servers[2].refuses = false;
     while (rlk_conn_get_state(&harness_link_of(&h, 2)->conn) != RLK_CONN_READY)
         harness_advance(&h, 1);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
 }
 
-/* A question that is still unanswered when a round begins is given up: the SET tells as much. */
+/* A probe that is not answered when an attempt begins is abandoned: the SET follows it. */
 static void test_recheck_attempt_takes_over_a_probe(void **state)
 {
     rlk_lock lock;
     unsigned i;
 
     (void)state;
-    wait_behind(&lock, 3, 3, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 3, DAY_MS);
     for (i = 0; i < 3; i++)
         harness_delete(&h, i, HARNESS_KEY);
     harness_expect_all(&h, 0, 3, HARNESS_PTTL);
     harness_serve(&h, 1);
     harness_serve(&h, 2);
-    assert_int_equal(lock.phase, PAUSE);
+    assert_int_equal(lock.phase, RLKI_PHASE_PAUSE);
     harness_advance(&h, RLK_RETRY_MIN_MS);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2); /* behind it */
-    harness_reply(&h, 0, ":77777\r\n");                   /* to the question: nobody's any more */
+    harness_reply(&h, 0, ":77777\r\n");                   /* to the probe, without effect */
     (void)harness_expect(&h, 0, HARNESS_SET);
     harness_reply(&h, 1, HARNESS_NIL);
     harness_reply(&h, 1, ":-1\r\n");
@@ -263,14 +212,13 @@ static void test_recheck_attempt_takes_over_a_probe(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* Told in the middle of a round that a node said no to: it is asked when that is over. */
+/* A push during an attempt, of a node that answered nil: it is probed after the attempt. */
 static void test_recheck_push_during_an_attempt(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 3, 1);
+    tracked_open(&h, 3);
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NIL);
@@ -283,22 +231,21 @@ static void test_recheck_push_during_an_attempt(void **state)
     harness_run(&h);
     harness_reply(&h, 1, ":-1\r\n");
     harness_serve(&h, 2);
-    assert_int_equal(lock.phase, WATCH);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     (void)harness_expect(&h, 0, HARNESS_PTTL);
     harness_expect_quiet(&h, 1);
-    harness_serve(&h, 2); /* not waited for, so it is asked too */
+    harness_serve(&h, 2); /* the attempt did not wait for it, so it is probed too */
     harness_reply(&h, 0, ":-2\r\n");
-    expect_attempt(&lock, RLK_CAUSES);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSES);
 }
 
-/* Gone between the nil and the PTTL on one node of a round: that one is free in the next. */
+/* The key is deleted between SET and PTTL on one node: that one is free in the next attempt. */
 static void test_recheck_node_gone_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 3, 1);
+    tracked_open(&h, 3);
     harness_lock(&h, &lock, 30000);
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_reply(&h, 0, HARNESS_NIL);
@@ -306,13 +253,13 @@ static void test_recheck_node_gone_between_set_and_pttl(void **state)
     harness_reply(&h, 1, HARNESS_NIL);
     harness_reply(&h, 1, ":-1\r\n");
     harness_serve(&h, 2); /* ours, and undone */
-    serve_all();
-    serve_all();
+    harness_serve_all(&h);
+    harness_serve_all(&h);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* Pushes that come again and again, and always in vain, are asked about with pauses; one of a node
- * that is taken for free is asked about at once. */
+/* Pushes that come again and again and are always spurious are followed by probes with pauses. A
+ * push of a node that counts as free is followed by a probe at once. */
 static void test_recheck_nodes_restraint(void **state)
 {
     rlk_lock lock;
@@ -320,7 +267,7 @@ static void test_recheck_nodes_restraint(void **state)
     int64_t begin_ms;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     for (push = 0; push < 8; push++) {
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_PTTL);
@@ -330,11 +277,11 @@ static void test_recheck_nodes_restraint(void **state)
     for (push = 0; push < 100; push++) {
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         harness_expect_quiet(&h, 0);
-        /* an attempt, at the first node alone: it may be free, and another is */
+        /* an attempt, at the gate alone: it may be free, and another node is */
         assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 15);
         harness_serve(&h, 0);
-        serve_all();                                       /* those that it did not ask */
-        harness_push(harness_link_of(&h, 0), HARNESS_KEY); /* and a question at once */
+        harness_serve_all(&h);                             /* the nodes that it did not ask */
+        harness_push(harness_link_of(&h, 0), HARNESS_KEY); /* and a probe at once */
         (void)harness_expect(&h, 0, HARNESS_PTTL);
         harness_serve(&h, 0);
     }
@@ -346,13 +293,13 @@ static void test_recheck_nodes_restraint(void **state)
     assert_between(tracked_until(&h, 2, HARNESS_PTTL, 100), 0, RLK_RETRY_MIN_MS);
 }
 
-/* A node that is not known to be held tells of a change: it is asked, too. */
+/* A push of a node that counts as free: it is probed, too. */
 static void test_recheck_push_at_a_free_node(void **state)
 {
     rlk_lock lock;
 
     (void)state;
-    wait_behind(&lock, 3, 2, DAY_MS);
+    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
     harness_put(&h, 2, HARNESS_KEY, "another", DAY_MS);
     harness_push(harness_link_of(&h, 2), HARNESS_KEY);
     (void)harness_expect(&h, 2, HARNESS_PTTL);
@@ -360,13 +307,13 @@ static void test_recheck_push_at_a_free_node(void **state)
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_quiet(&h, 3); /* one of three is free now */
-    assert_int_equal(lock.phase, WATCH);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     harness_delete(&h, 2, HARNESS_KEY);
     harness_serve(&h, 2);
-    expect_attempt(&lock, RLK_CAUSE_PUSH);
+    tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
 }
 
-/* Five nodes: three are held, and one of them is enough. */
+/* Five nodes, three of them busy: one that comes free is enough. */
 static void test_recheck_nodes_of_five(void **state)
 {
     unsigned node;
@@ -375,18 +322,18 @@ static void test_recheck_nodes_of_five(void **state)
     for (node = 0; node < 3; node++) {
         rlk_lock lock;
 
-        wait_behind(&lock, 5, 3, DAY_MS);
+        tracked_wait_behind(&h, &lock, 5, 3, DAY_MS);
         harness_push(harness_link_of(&h, (node + 1) % 3), HARNESS_KEY);
-        harness_serve(&h, (node + 1) % 3); /* for nothing */
-        assert_int_equal(lock.phase, WATCH);
+        harness_serve(&h, (node + 1) % 3); /* without a change */
+        assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
         harness_delete(&h, node, HARNESS_KEY);
         harness_serve(&h, node);
-        expect_attempt(&lock, RLK_CAUSE_PUSH);
+        tracked_expect_attempt(&h, &lock, RLK_CAUSE_PUSH);
     }
 }
 
-/* Fault 82: three waiters, a holder on two of three nodes. One round each, then questions only;
- * when it is released, one of them has it soon. */
+/* Fault 82: three waiters, a holder on two of three nodes. One attempt each, then probes only. When
+ * the holder releases, one of them acquires soon. */
 static void test_fault_82_waiters_behind_a_minority_that_blocks(void **state)
 {
     rlk_lock locks[3];

@@ -4,18 +4,16 @@
  */
 #include "lock_tracked.h"
 
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
-
 static harness h;
 
-/* A key that changes all the time makes no storm: at once for eight times, then with pauses. */
+/* A key that changes all the time: eight attempts at once, then attempts with pauses. */
 static void test_recheck_restraint_after_spurious_wake_ups(void **state)
 {
     static const char *const keys[] = {HARNESS_KEY, NULL};
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(keys); i++) {
+    for (i = 0; support_row(i, COUNT_OF(keys)); i++) {
         rlk_lock lock;
         unsigned push;
         int64_t begin_ms;
@@ -32,7 +30,7 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
             harness_expect_quiet(&h, 0);
             assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 15);
             harness_serve(&h, 0);
-            if (keys[i] != NULL) { /* and one more at once: it is ready for it now */
+            if (keys[i] != NULL) { /* and one more at once: the pause made up for it */
                 harness_push(harness_link_of(&h, 0), keys[i]);
                 (void)harness_expect(&h, 0, HARNESS_SET);
                 harness_serve(&h, 0);
@@ -40,7 +38,7 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
         }
         assert_between(h.now_ms - begin_ms, 200 * 5, 200 * 16); /* half of 16 on average */
         harness_expect_no_event(&h);
-        /* forgotten after some time, one in 16 ms */
+        /* the count falls, by one in 16 ms */
         harness_advance(&h, 500);
         for (push = 0; push < 7; push++) {
             harness_push(harness_link_of(&h, 0), keys[i]);
@@ -54,8 +52,8 @@ static void test_recheck_restraint_after_spurious_wake_ups(void **state)
     }
 }
 
-/* More pushes while it pauses don't put the attempt off, nor does the pause a time that is sooner.
- */
+/* More pushes during the pause do not delay the attempt. The pause does not delay a recheck that is
+ * due earlier. */
 static void test_recheck_restraint_is_not_put_off(void **state)
 {
     rlk_lock lock;
@@ -83,23 +81,23 @@ static void test_recheck_restraint_is_not_put_off(void **state)
     assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
 }
 
-/* A key that is gone at each look and there at the next SET is the same. */
+/* A key that is gone at each PTTL and held at each SET counts the same. */
 static void test_recheck_restraint_when_it_is_gone_each_time(void **state)
 {
     rlk_lock lock;
-    unsigned look;
+    unsigned recheck;
     int64_t begin_ms;
 
     (void)state;
     tracked_unanswered(&h, &lock);
-    for (look = 1; look < 9; look++) {
+    for (recheck = 1; recheck < 9; recheck++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-2\r\n");
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + look);
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 1 + recheck);
     }
     assert_int_equal(h.now_ms, HARNESS_START);
     begin_ms = h.now_ms;
-    for (look = 0; look < 200; look++) {
+    for (recheck = 0; recheck < 200; recheck++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":-2\r\n");
         if (harness_head(harness_link_of(&h, 0)) ==
@@ -110,22 +108,22 @@ static void test_recheck_restraint_when_it_is_gone_each_time(void **state)
     assert_between(h.now_ms - begin_ms, 50, 200 * 2); /* it changes hands */
 }
 
-/* What comes of other causes is not counted. */
+/* Attempts for other causes are not counted. */
 static void test_recheck_restraint_is_for_notifications(void **state)
 {
     rlk_lock lock;
-    unsigned look;
+    unsigned recheck;
 
     (void)state;
     tracked_unanswered(&h, &lock);
-    for (look = 0; look < 20; look++) {
+    for (recheck = 0; recheck < 20; recheck++) {
         harness_reply(&h, 0, HARNESS_NIL);
         harness_reply(&h, 0, ":0\r\n");
         assert_between(tracked_until(&h, 0, HARNESS_SET, 100), 1, 1 + RLK_RETRY_MIN_MS);
     }
     harness_reply(&h, 0, HARNESS_NIL);
     harness_reply(&h, 0, ":-1\r\n");
-    for (look = 0; look < 8; look++) {
+    for (recheck = 0; recheck < 8; recheck++) {
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_reply(&h, 0, HARNESS_NIL);

@@ -4,11 +4,9 @@
  */
 #include "lock_tracked.h"
 
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
-
 static harness h;
 
-/* What happened while there was no stream nobody will tell. */
+/* The server does not notify of changes while there was no stream: the waiter rechecks. */
 static void test_recheck_after_a_reconnect(void **state)
 {
     rlk_lock lock;
@@ -25,7 +23,7 @@ static void test_recheck_after_a_reconnect(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* A server that no longer tells of changes: from its stream on the waiter polls. */
+/* A server that no longer notifies: from its stream on the waiter polls. */
 static void test_recheck_after_a_reconnect_without_tracking(void **state)
 {
     rlk_lock lock;
@@ -40,7 +38,7 @@ static void test_recheck_after_a_reconnect_without_tracking(void **state)
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), RLK_RETRY_MIN_MS, RLK_RETRY_MAX_MS);
 }
 
-/* The look that comes due while there is no stream is taken when there is one, and once. */
+/* A recheck that is due while there is no stream follows when there is one, and once. */
 static void test_recheck_due_without_a_stream(void **state)
 {
     rlk_lock lock;
@@ -57,7 +55,7 @@ static void test_recheck_due_without_a_stream(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
 }
 
-/* Cut between the reply to SET and that to PTTL: nobody knows how long, and the new stream asks. */
+/* Cut between the reply to SET and that to PTTL: the waiter asks again on the new stream. */
 static void test_recheck_stream_lost_between_set_and_pttl(void **state)
 {
     rlk_lock lock;
@@ -67,17 +65,17 @@ static void test_recheck_stream_lost_between_set_and_pttl(void **state)
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
     harness_reply(&h, 0, HARNESS_NIL);
     harness_cut(&h, 0);
-    assert_int_equal(lock.phase, 2 /* RLKI_PHASE_WATCH */);
+    assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 0, RLK_RETRY_MAX_MS);
     harness_serve(&h, 0);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0); /* nothing of ours can be there */
+    assert_int_equal(h.servers[0].count[HARNESS_RAISE], 0); /* no token of ours can be there */
     harness_delete(&h, 0, HARNESS_KEY);
     harness_serve(&h, 0);
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
-/* Cut behind the OK: held, and compared on the next stream. */
+/* Cut after the OK: held, and compared on the next stream. */
 static void test_recheck_stream_lost_behind_the_ok(void **state)
 {
     rlk_lock lock;
@@ -90,13 +88,13 @@ static void test_recheck_stream_lost_behind_the_ok(void **state)
     harness_cut(&h, 0);
     assert_true(rlk_is_held(&lock));
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
-    (void)harness_expect(&h, 0, HARNESS_CHECK); /* of what happened meanwhile nobody told */
+    (void)harness_expect(&h, 0, HARNESS_CHECK); /* the server did not notify meanwhile */
     harness_serve(&h, 0);
     assert_true(rlk_is_held(&lock));
     harness_expect_no_event(&h);
 }
 
-/* Cut before the reply to SET: it is found out what became of it, as always. */
+/* Cut before the reply to SET: a compare finds out its result. */
 static void test_recheck_stream_lost_before_set_is_answered(void **state)
 {
     rlk_lock lock;
@@ -113,8 +111,8 @@ static void test_recheck_stream_lost_before_set_is_answered(void **state)
     assert_between(tracked_until(&h, 0, HARNESS_SET, 1000), 500, 700 + 1 + RLK_RETRY_MIN_MS);
 }
 
-/* Fault 81: half-open behind a TTL of a day. The safety check notices, and what was missed is made
- * up for. */
+/* Fault 81: half-open behind a TTL of a day. A recheck ends the stream, and the waiter acquires on
+ * the next. */
 static void test_fault_81_half_open_behind_a_long_ttl(void **state)
 {
     rlk_lock lock;
@@ -124,7 +122,7 @@ static void test_fault_81_half_open_behind_a_long_ttl(void **state)
     (void)state;
     tracked_behind(&h, &lock, DAY_MS);
     harness_link_of(&h, 0)->watched[0][0] = '\0'; /* the push is lost on its way */
-    harness_find(&h, &h.servers[0], HARNESS_KEY)->key[0] = '\0';
+    harness_remove(&h, 0, HARNESS_KEY);
     noticed_ms = tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS);
     assert_between(noticed_ms, RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
     harness_advance(&h, RLK_RESPONSE_TIMEOUT_MS +

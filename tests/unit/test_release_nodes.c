@@ -44,6 +44,7 @@ static void test_release_on_n_nodes(void **state)
         rlk_event event;
         unsigned node;
 
+        support_row_name("%s", cases[i].answers);
         harness_start(&h, n);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -72,7 +73,7 @@ static void test_release_on_n_nodes(void **state)
     }
 }
 
-/* ... to the TTL, and no longer */
+/* A node that does not answer is asked until the TTL ends, and no longer. */
 static void test_release_stragglers_are_given_up_at_the_ttl(void **state)
 {
     rlk_lock lock;
@@ -94,7 +95,7 @@ static void test_release_stragglers_are_given_up_at_the_ttl(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_RELEASE], count);
 }
 
-/* ... also when the release is called before the late OK comes: behind the SET */
+/* Acquired x late OK of the minority: a release called before it follows the SET. */
 static void test_release_follows_a_late_ok(void **state)
 {
     rlk_lock lock;
@@ -196,7 +197,7 @@ static void test_release_with_an_unfenced_earlier_set(void **state)
     }
 }
 
-/* ... a fenced one is settled */
+/* A fenced earlier SET is settled. */
 static void test_release_with_a_fenced_earlier_set(void **state)
 {
     rlk_lock lock;
@@ -245,7 +246,7 @@ static void test_release_undo_outlives_an_extended_key(void **state)
     assert_result(rlk_lock_close(&lock), RLK_OK);
 }
 
-/* ... and no longer: then the key has expired, and nothing more is sent. */
+/* An undo that is refused ends with the TTL: then the key has expired, and nothing more is sent. */
 static void test_release_undo_ends_with_the_key(void **state)
 {
     rlk_lock lock;

@@ -6,7 +6,7 @@
 
 static harness h;
 
-/* Refused until the deadline by every node that is open: the refusal, not UNKNOWN. */
+/* Each node that is open refuses until the deadline: the refusal is the result, not UNKNOWN. */
 static void test_release_refused_to_the_deadline(void **state)
 {
     unsigned n;
@@ -31,8 +31,8 @@ static void test_release_refused_to_the_deadline(void **state)
     }
 }
 
-/* A driver tells that the stream has ended, and has not ticked yet: what is due is done at the next
- * tick, and is no deadline that stays in the past. */
+/* A driver reports the end of the stream before its tick. What is due follows at the next tick, and
+ * the deadline does not stay in the past. */
 static void test_release_repeated_when_the_stream_ends_before_the_tick(void **state)
 {
     rlk_lock lock;
@@ -42,7 +42,7 @@ static void test_release_repeated_when_the_stream_ends_before_the_tick(void **st
     harness_start(&h, 1);
     harness_held(&h, &lock, 30000);
     assert_result(rlk_release_start(&lock), RLK_PENDING);
-    harness_reply(&h, 0, HARNESS_MISCONF); /* again in a while */
+    harness_reply(&h, 0, HARNESS_MISCONF); /* repeated after a pause */
     h.now_ms += RLK_RETRY_MAX_MS;
     harness_cut(&h, 0);
     assert_true(rlk_client_deadline(h.client) > h.now_ms);

@@ -10,16 +10,6 @@ static harness h;
 
 static const unsigned sizes[] = {1, 3, 5};
 
-/* Operations end before any time limit of a connection. */
-static void start_impatient(unsigned nodes, int64_t operation_timeout_ms)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(&h, nodes, 1);
-    memset(&h.config, 0, sizeof h.config);
-    harness_advance(&h, 0);
-}
-
 static void test_release_replies(void **state)
 {
     static const struct {
@@ -43,6 +33,7 @@ static void test_release_replies(void **state)
         rlk_lock lock;
         rlk_event event;
 
+        support_row_name("%s", cases[i].reply);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -132,7 +123,7 @@ static void test_release_zero_after_an_unanswered_release(void **state)
     }
 }
 
-/* ... nor was one answered that got an error which does not say whether it was executed, such as a
+/* A release was not answered either if its error does not say whether it was executed, such as a
  * proxy's; one that says that it was not is no earlier release (simulator, seed 82) */
 static void test_release_zero_after_an_error(void **state)
 {
@@ -146,6 +137,7 @@ static void test_release_zero_after_an_error(void **state)
     for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
+        support_row_name("%s", rows[i].error);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
@@ -158,7 +150,7 @@ static void test_release_zero_after_an_error(void **state)
     }
 }
 
-/* ... a release that did not leave before the stream ended is no earlier release */
+/* A release that did not leave before the stream ended is no earlier release. */
 static void test_release_zero_after_an_unsent_release(void **state)
 {
     rlk_lock lock;
@@ -213,7 +205,7 @@ static void test_fault_124_retry_of_a_cancelled_extend(void **state)
     rlk_event event;
 
     (void)state;
-    start_impatient(1, 30);
+    harness_start_impatient(&h, 1, 30);
     config.retry_min_ms = config.retry_max_ms = 50;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);

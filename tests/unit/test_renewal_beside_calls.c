@@ -32,7 +32,7 @@ static void test_renewal_raise_under_way_still_counts(void **state)
     unsigned way;
 
     (void)state;
-    for (way = 0; way < 2; way++) {
+    for (way = 0; support_row(way, 2); way++) {
         rlk_lock lock;
         rlk_holder holder;
 
@@ -60,7 +60,7 @@ static void test_renewal_raise_under_way_still_counts(void **state)
     }
 }
 
-/* ... and says "not ours" for all. */
+/* The raise under way says "not ours" for all. */
 static void test_renewal_raise_under_way_is_refused(void **state)
 {
     rlk_lock lock;
@@ -90,7 +90,7 @@ static void test_renewal_raise_beside_a_check_is_lost(void **state)
     unsigned way;
 
     (void)state;
-    for (way = 0; way < 2; way++) {
+    for (way = 0; support_row(way, 2); way++) {
         rlk_lock lock;
         rlk_event event;
 

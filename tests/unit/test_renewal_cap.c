@@ -78,19 +78,25 @@ static void test_renewal_cap_is_not_for_calls(void **state)
 
 static void test_renewal_cap_is_checked(void **state)
 {
+    static const struct {
+        int64_t max_hold_ms;
+        rlk_result result;
+    } rows[] = {
+        {TTL - 1, RLK_E_TIMES},
+        {-1, RLK_E_TIMES},
+        {RLK_TTL_MAX + 1, RLK_E_TIMES},
+        {RLK_TTL_MAX, RLK_OK},
+    };
     rlk_lock_config config = renewing();
     rlk_lock lock;
+    size_t i;
 
     (void)state;
     harness_start(&h, 1);
-    config.max_hold_ms = TTL - 1;
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
-    config.max_hold_ms = -1;
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
-    config.max_hold_ms = RLK_TTL_MAX + 1;
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_E_TIMES);
-    config.max_hold_ms = RLK_TTL_MAX;
-    assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        config.max_hold_ms = rows[i].max_hold_ms;
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), rows[i].result);
+    }
 }
 
 /* The last renewal, up to max_hold_ms, is tried again like any other. */

@@ -71,6 +71,7 @@ static void test_renewal_refused(void **state)
     for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
+        support_row_name("%s", rows[i].reply);
         hold(&lock, 1);
         renewal_comes(1);
         harness_reply(&h, 0, rows[i].reply);
@@ -216,7 +217,7 @@ static void test_fault_43_44_renewing_lock_after_a_standstill(void **state)
     unsigned way;
 
     (void)state;
-    for (way = 0; way < 3; way++) {
+    for (way = 0; support_row(way, 3); way++) {
         rlk_lock lock;
 
         hold(&lock, 1);

@@ -389,7 +389,7 @@ static void test_resp_parser_deep_nesting(void **state)
     }
 }
 
-/* hiredis, libvalkey take two bytes for CRLF without a look */
+/* hiredis, libvalkey take two bytes for CRLF without a check */
 static void test_resp_parser_bulk_terminator_unchecked(void **state)
 {
     (void)state;
@@ -409,8 +409,8 @@ static void test_resp_parser_negative_map(void **state)
     check_bad("*1\r\n%-1\r\n", RLK_RESP_FAULT_NUMBER);
 }
 
-/* libvalkey 02c21b2: an error shorter than the prefix looked for. resp_feed shows it in memory of
- * exactly its size. */
+/* libvalkey 02c21b2: an error shorter than the prefix that it compares. resp_feed shows it in
+ * memory of exactly its size. */
 static void test_resp_parser_short_error_over_read(void **state)
 {
     (void)state;

@@ -121,7 +121,7 @@ static void check_long(const char *head, size_t len, const char *tail, char fill
     free(bytes);
 }
 
-/* any length passes through a fixed window: 51 bytes, or what is to come whole */
+/* any length passes through a fixed window: 51 bytes, or what must come whole */
 static void test_resp_stream_long_strings_in_a_small_window(void **state)
 {
     (void)state;

@@ -24,18 +24,6 @@ static void start(bool no_load, bool no_getex)
     assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 0)->conn), RLK_CONN_READY);
 }
 
-static rlk_result begin(rlk_operation operation)
-{
-    switch (operation) {
-    case RLK_OP_EXTEND:
-        return rlk_extend_start(&subject, 1000);
-    case RLK_OP_CHECK:
-        return rlk_check_start(&subject);
-    default:
-        return rlk_release_start(&subject);
-    }
-}
-
 static const struct {
     rlk_operation operation;
     harness_kind kind;
@@ -47,7 +35,8 @@ static const struct {
 static void expect_call(size_t i, bool eval, bool by_get)
 {
     const harness_command *command;
-    assert_result(begin(calls[i].operation), RLK_PENDING);
+
+    assert_result(harness_begin(&subject, calls[i].operation), RLK_PENDING);
     command = harness_expect(&h, 0, calls[i].kind);
     assert_int_equal(command->by_text, eval);
     assert_int_equal(command->by_get, by_get);
@@ -61,8 +50,9 @@ static void test_fault_106_get_from_the_second_call_on(void **state)
 {
     size_t first;
     size_t i;
+
     (void)state;
-    for (first = 0; first < COUNT_OF(calls); first++) {
+    for (first = 0; support_row(first, COUNT_OF(calls)); first++) {
         start(false, true);
         harness_held(&h, &subject, TTL);
         expect_call(first, false, false);
@@ -92,9 +82,12 @@ static void test_fault_106_replies_by_get(void **state)
         {":-96\r\n", RLK_PENDING, true},
     };
     size_t i;
+
     (void)state;
-    for (i = 0; i < COUNT_OF(rows); i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_event event;
+
+        support_row_name("%s", rows[i].reply);
         start(false, true);
         harness_held(&h, &subject, TTL);
         assert_result(rlk_check_start(&subject), RLK_PENDING);
@@ -116,11 +109,12 @@ static void test_fault_102_script_leaves_with_each_call(void **state)
 {
     size_t first;
     size_t i;
+
     (void)state;
-    for (first = 0; first < COUNT_OF(calls); first++) {
+    for (first = 0; support_row(first, COUNT_OF(calls)); first++) {
         start(true, false);
         harness_held(&h, &subject, TTL);
-        assert_result(begin(calls[first].operation), RLK_PENDING);
+        assert_result(harness_begin(&subject, calls[first].operation), RLK_PENDING);
         assert_false(harness_expect(&h, 0, calls[first].kind)->by_text);
         h.servers[0].script = false;
         assert_true(harness_execute(harness_link_of(&h, 0)));
@@ -143,5 +137,6 @@ int main(void)
         cmocka_unit_test(test_fault_106_replies_by_get),
         cmocka_unit_test(test_fault_102_script_leaves_with_each_call),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

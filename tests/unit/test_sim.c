@@ -60,7 +60,7 @@ static void test_sim_is_deterministic(void **state)
 
 /* The first seed from `seed` on in which the profile shows what it is there for. One of them breaks
  * no assumption of the library's, but one of the judge's: that pushes arrive. It shows that a
- * waiter that is not woken is found, though it looks by itself in the end. */
+ * waiter that is not notified is found, though it rechecks in the end. */
 static uint64_t first_found(const sim_profile *profile, uint64_t seed)
 {
     sim_options options = {.profile = profile};

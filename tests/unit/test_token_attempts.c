@@ -26,7 +26,7 @@ static void test_token_of_each_acquire(void **state)
     assert_int_equal(strncmp(first, "host-7:", 7), 0);
     assert_int_equal(strspn(first + 7, "0123456789abcdef"), RLK_TOKEN_DIGITS);
     assert_int_equal(harness_holding(&h, HARNESS_KEY, first), 1);
-    text[0] = 'x'; /* no room: not written, but counted */
+    text[0] = 'x'; /* too short: not written, but counted */
     assert_int_equal(rlk_lock_token(&lock, text, 7 + RLK_TOKEN_DIGITS), 7 + RLK_TOKEN_DIGITS);
     assert_int_equal(text[0], 'x');
     assert_int_equal(rlk_lock_token(&lock, NULL, 0), 7 + RLK_TOKEN_DIGITS);
@@ -53,8 +53,8 @@ static void test_fault_49_without_entropy_nothing_is_sent(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
 }
 
-/* The number of a token stands for it at a node that has not settled it: while there is such, the
- * random part stays. */
+/* A node lock remembers an unsettled token by its number. While there is one, the random part
+ * stays. */
 static void test_token_keeps_the_random_part_while_a_node_is_unresolved(void **state)
 {
     rlk_lock lock;
@@ -71,7 +71,7 @@ static void test_token_keeps_the_random_part_while_a_node_is_unresolved(void **s
     assert_true(harness_next_event(&h, &event, 100));
     assert_result(event.result, RLK_TIMED_OUT);
     assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-    harness_advance(&h, 1000); /* node 2 is waited for */
+    harness_advance(&h, 1000); /* the attempt waits for node 2 */
     command = harness_expect(&h, 0, HARNESS_SET);
     assert_int_equal(strncmp(command->token, old, 32), 0);
     assert_string_not_equal(command->token, old);

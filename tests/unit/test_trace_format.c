@@ -56,6 +56,7 @@ static void test_trace_format(void **state)
     for (i = 0; support_row(i, COUNT_OF(cases)); i++) {
         size_t len;
 
+        support_row_name("%s", cases[i].text);
         trace.kind = cases[i].kind;
         trace.now_ms = 12345;
         trace.client = h.client;

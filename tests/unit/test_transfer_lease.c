@@ -52,7 +52,7 @@ static void test_transfer_moves_the_lease(void **state)
     }
 }
 
-/* And back, as it is now. */
+/* A lease moves back as it is then. */
 static void test_transfer_moves_back(void **state)
 {
     char token[RLK_TOKEN_MAX + 1];

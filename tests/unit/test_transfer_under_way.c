@@ -62,7 +62,7 @@ static void test_transfer_leaves_a_late_set(void **state)
     assert_result(rlk_acquire(&from, RLK_TRY), RLK_OK);
 }
 
-/* ... and that does not keep the lease from coming back to him. */
+/* A late SET does not keep the lease from coming back to its sender. */
 static void test_transfer_back_beside_a_late_set(void **state)
 {
     (void)state;
@@ -184,7 +184,7 @@ static void test_transfer_to_a_lock_that_is_unsettled(void **state)
     assert_true(rlk_is_held(&to));
 }
 
-/* Nor does the lock that gave it away, if it has a token on those nodes by now. */
+/* The lock that gave the lease away takes it not, if it has a token on those nodes by now. */
 static void test_transfer_back_to_a_lock_that_is_unsettled(void **state)
 {
     (void)state;

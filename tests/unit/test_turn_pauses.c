@@ -32,7 +32,7 @@ static void free_it(const char *key)
     }
 }
 
-/* Acquired behind somebody who had that key on all nodes. */
+/* Acquires after another client that held that key on all nodes. */
 static void acquire_key_behind_another(rlk_lock *lock, const char *key)
 {
     rlk_event event;
@@ -57,7 +57,7 @@ static void release(rlk_lock *lock)
     assert_result(rlk_release(lock), RLK_OK);
 }
 
-/* How long an acquire of a lock that is free takes. */
+/* Returns how long an acquire of a free lock takes. */
 static int64_t acquire_ms(rlk_lock *lock)
 {
     int64_t begin_ms = h.now_ms;
@@ -111,7 +111,8 @@ static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
 }
 
 #ifndef RLK_RESP2_ONLY
-/* One holds it, one waits, again and again: who waits alone is woken at once, each time. */
+/* One client holds the lock and one waits, again and again: the lone waiter acquires at once, each
+ * time. */
 static void test_fault_121_a_lone_waiter_never_pauses(void **state)
 {
     rlk_lock lock;
@@ -119,8 +120,7 @@ static void test_fault_121_a_lone_waiter_never_pauses(void **state)
     unsigned i;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    tracked_start(&h, 1, 1);
+    tracked_open(&h, 1);
     h.servers[0].automatic = true;
     harness_lock(&h, &lock, 30000);
     for (i = 0; i < 20; i++) {
@@ -141,7 +141,7 @@ static void test_fault_121_a_lone_waiter_never_pauses(void **state)
 }
 #endif
 
-/* The others have gone: some pauses, and then none. */
+/* The others are gone: some pauses, and then none. */
 static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
 {
     rlk_lock lock;
@@ -160,7 +160,7 @@ static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
     assert_int_equal(pauses, ALONE);
 }
 
-/* What is remembered is of the client and the key: a lock that is made anew is the same. */
+/* The client remembers by key: a lock that is initialised anew has the same turn. */
 static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
 {
     rlk_lock lock;
@@ -183,8 +183,8 @@ static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
     assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
 }
 
-/* One place for two keys: what is remembered there of one is not taken for the other's, and gives
- * way when others want that one. */
+/* Two keys with one entry: what it remembers of one key does not count for the other. It is
+ * replaced when others want the other key. */
 static void test_fault_121_two_keys_in_one_place(void **state)
 {
     char key[2] = "a";
@@ -204,9 +204,9 @@ static void test_fault_121_two_keys_in_one_place(void **state)
     acquire_behind_another(&lock);
     harness_advance(&h, TURN_MS);
     release(&lock);
-    assert_int_equal(acquire_ms(&other), 0); /* it is alone */
+    assert_int_equal(acquire_ms(&other), 0); /* nobody else wants it */
     release(&other);
-    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX); /* and forgets nothing of the other */
+    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX); /* and the entry stays */
     release(&lock);
     acquire_key_behind_another(&other, key);
     harness_advance(&h, TURN_MS);
@@ -216,7 +216,7 @@ static void test_fault_121_two_keys_in_one_place(void **state)
     assert_between(acquire_ms(&other), PAUSE_MIN, PAUSE_MAX);
 }
 
-/* A short wait is not spent on the pause. */
+/* The pause is at most half of a short wait. */
 static void test_fault_121_a_pause_leaves_time_to_try(void **state)
 {
     rlk_lock lock;
@@ -237,7 +237,8 @@ static void test_fault_121_a_pause_leaves_time_to_try(void **state)
     }
 }
 
-/* A node says no when the lock is held already: that is how who always wins learns of others. */
+/* A node answers nil when the lock is held already: so a client that always acquires learns of
+ * others. */
 static void test_fault_121_a_late_refusal_is_a_sign(void **state)
 {
     rlk_lock lock;

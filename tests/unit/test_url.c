@@ -44,7 +44,7 @@ static const good_url good_urls[] = {
     {"redis://:secret@", "localhost", NULL, NULL, "secret", 6379, 0},
     {"redis://user:secret@:1/0", "localhost", NULL, "user", "secret", 1, 0},
 
-    /* fault 126: what else stands in environments */
+    /* fault 126: what else environments have */
     {"valkey://h:1/2", "h", NULL, NULL, NULL, 1, 2},
     {"VALKEY://", "localhost", NULL, NULL, NULL, 6379, 0},
     {"redis://h:", "h", NULL, NULL, NULL, 6379, 0},

@@ -2,54 +2,14 @@
  *
  * The index of keys: keys that share a bucket or a hash share nothing else.
  */
-#include "lock_tracked.h"
+#include "lock_queue.h"
 
 #include <string.h>
-
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 static harness h;
 static rlk_lock locks[8];
 
-static void start(unsigned clients, unsigned max_handoffs, rlk_lock **buckets, size_t buckets_len)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.max_handoffs = max_handoffs;
-    h.config.buckets = buckets;
-    h.config.buckets_len = buckets_len;
-#ifdef RLK_RESP2_ONLY
-    harness_open(&h, 1, clients);
-    harness_advance(&h, 0);
-#else
-    tracked_start(&h, 1, clients);
-#endif
-}
-
-static void enqueue(unsigned i, unsigned client, const char *key)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-
-    config.retry_min_ms = 400; /* to be told from the rest */
-    config.retry_max_ms = 500;
-    config.recheck_max_ms = 1000;
-    config.watch_after_ms = RLK_TIME_LIMIT_MAX; /* never: some keys go, and nobody is told */
-    assert_result(rlk_lock_init(&locks[i], &h.members[client].client, key, &config), RLK_OK);
-    assert_result(rlk_acquire_start(&locks[i], RLK_FOREVER), RLK_PENDING);
-}
-
-/* Releases; the next has it at once, or (false) does not. */
-static bool hands_over(unsigned i, unsigned next)
-{
-    assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    if (!rlk_is_held(&locks[next]))
-        return false;
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    return true;
-}
-
-/* Many keys in one bucket, some waiting, some held; each has its own row. */
+/* Many keys in one bucket, some waiting, some held: each has its own wait queue. */
 static void test_wait_queue_keys_in_one_bucket(void **state)
 {
     static const char *const keys[] = {"a", "b", "c"};
@@ -57,19 +17,22 @@ static void test_wait_queue_keys_in_one_bucket(void **state)
     unsigned i;
 
     (void)state;
-    start(1, 0, bucket, 1);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.buckets = bucket;
+    h.config.buckets_len = COUNT_OF(bucket);
+    queue_connect(&h, 1, 1, QUEUE_TRACKS);
     for (i = 0; i < 3; i++) {
-        enqueue(i, 0, keys[i]);     /* acquires */
-        enqueue(3 + i, 0, keys[i]); /* waits for it */
+        queue_add_unwatched(h.client, &locks[i], keys[i]);     /* acquires */
+        queue_add_unwatched(h.client, &locks[3 + i], keys[i]); /* waits for it */
     }
     harness_serve(&h, 0);
     for (i = 0; i < 3; i++)
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
-    assert_true(hands_over(1, 4));
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* nobody else was woken */
-    assert_true(hands_over(2, 5));
-    assert_true(hands_over(0, 3));
+    assert_true(queue_hands_off(&h, &locks[1], &locks[4]));
+    assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* no other waiter was notified */
+    assert_true(queue_hands_off(&h, &locks[2], &locks[5]));
+    assert_true(queue_hands_off(&h, &locks[0], &locks[3]));
     assert_int_equal(h.servers[0].count[HARNESS_SET], 6);
     /* holders leave the bucket from its middle and its ends */
     for (i = 3; i < 6; i++) {
@@ -80,32 +43,32 @@ static void test_wait_queue_keys_in_one_bucket(void **state)
     assert_null(bucket[0]);
 }
 
-/* One hash: what is told of one wakes the other too, which costs an attempt; but they are two rows,
- * and nobody takes the one for the other. */
+/* One hash: a notification of one key reaches the waiter of the other too, which costs an attempt.
+ * But they are two wait queues, and no lock takes the one for the other. */
 static void test_wait_queue_keys_with_one_hash(void **state)
 {
     static const char *const twins[][2] = {{"costarring", "liquid"}, {"declinate", "macallums"}};
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT_OF(twins); i++) {
+    for (i = 0; support_row(i, COUNT_OF(twins)); i++) {
         const char *one = twins[i][0];
         const char *two = twins[i][1];
 
         assert_int_equal(rlk_key_hash(RLK_KEY_HASH, one, strlen(one)),
                          rlk_key_hash(RLK_KEY_HASH, two, strlen(two)));
-        start(1, 0, NULL, 0);
+        queue_open(&h, 1, QUEUE_TRACKS, 0);
         harness_put(&h, 0, two, FOREIGN, DAY_MS);
-        enqueue(0, 0, one);
-        enqueue(1, 0, two);
-        enqueue(2, 0, one);
+        queue_add_unwatched(h.client, &locks[0], one);
+        queue_add_unwatched(h.client, &locks[1], two);
+        queue_add_unwatched(h.client, &locks[2], one);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 2);
-        assert_true(hands_over(0, 2));
-        assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them in vain */
+        assert_true(queue_hands_off(&h, &locks[0], &locks[2]));
+        assert_int_equal(h.servers[0].count[HARNESS_SET], 4); /* one of them spurious */
         assert_false(rlk_is_held(&locks[1]));
-        harness_find(&h, &h.servers[0], two)->key[0] = '\0';
+        harness_remove(&h, 0, two);
         assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, 1000), -1);
         harness_serve(&h, 0);
         harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
@@ -114,11 +77,37 @@ static void test_wait_queue_keys_with_one_hash(void **state)
     }
 }
 
+/* Buckets of the caller are cleared, whatever is in them. */
+static void test_wait_queue_clears_the_buckets(void **state)
+{
+    rlk_lock *buckets[64];
+    unsigned used = 0;
+    unsigned i;
+
+    (void)state;
+    memset(buckets, 0x5a, sizeof buckets);
+    memset(&h.config, 0, sizeof h.config);
+    h.config.buckets = buckets;
+    h.config.buckets_len = COUNT_OF(buckets);
+    queue_connect(&h, 1, 1, QUEUE_TRACKS);
+    for (i = 0; i < 64; i++)
+        assert_null(buckets[i]);
+    queue_add_unwatched(h.client, &locks[0], HARNESS_KEY);
+    queue_add_unwatched(h.client, &locks[1], "another");
+    harness_serve(&h, 0);
+    for (i = 0; i < 64; i++)
+        used += buckets[i] != NULL;
+    assert_int_equal(used, 2);
+    for (i = 0; i < COUNT_OF(h.client->own_buckets); i++)
+        assert_true(h.client->own_buckets[i] != &locks[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wait_queue_keys_in_one_bucket),
         cmocka_unit_test(test_wait_queue_keys_with_one_hash),
+        cmocka_unit_test(test_wait_queue_clears_the_buckets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,117 +2,26 @@
  *
  * The locks of one client that wait for one key: their order, and the first that leaves (fault 78).
  */
-#include "lock_tracked.h"
-
-#include <string.h>
-
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
+#include "lock_queue.h"
 
 static harness h;
 static rlk_lock locks[6];
 
-/* Whether the server tells of changes makes no difference to what is handed over in the client. */
-static const bool kinds[] = {
-    false,
-#ifndef RLK_RESP2_ONLY
-    true,
-#endif
-};
-
-#define FOR_EACH_KIND(i) for (i = 0; i < COUNT_OF(kinds); i++)
-
-static void start(unsigned nodes, bool tracking, unsigned max_handoffs)
-{
-    memset(&h.config, 0, sizeof h.config);
-    h.config.max_handoffs = max_handoffs;
-    if (tracking) {
-        tracked_start(&h, nodes, 1);
-    } else {
-        harness_open(&h, nodes, 1);
-        harness_advance(&h, 0);
-    }
-}
-
-static int64_t recheck_max_ms; /* of locks that enqueue in the queue from now on; 0: the default */
-
-static void enqueue(unsigned i, const char *key, int64_t wait_ms)
-{
-    rlk_lock_config config = rlk_lock_config_default();
-
-    config.user = &locks[i];
-    config.retry_min_ms = 400; /* to be told from the rest */
-    config.retry_max_ms = 500;
-    config.recheck_max_ms = recheck_max_ms;
-    config.report_ms = RLK_TIME_LIMIT_MAX;
-    assert_result(rlk_lock_init(&locks[i], h.client, key, &config), RLK_OK);
-    assert_result(rlk_acquire_start(&locks[i], wait_ms), RLK_PENDING);
-}
-
-static void serve_all(void)
-{
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        harness_serve(&h, i);
-}
-
-/* locks[0..n) enqueue in a queue, in this order, behind a foreign key. */
-static void queue(unsigned n)
-{
-    unsigned i;
-
-    for (i = 0; i < h.nodes; i++)
-        harness_put(&h, i, HARNESS_KEY, FOREIGN, DAY_MS);
-    for (i = 0; i < n; i++)
-        enqueue(i, HARNESS_KEY, RLK_FOREVER);
-    serve_all();
-    assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
-}
-
-/* The foreign key goes, and the first waiter has it at its next look. */
-static void first_acquires(unsigned i)
-{
-    unsigned n;
-
-    for (n = 0; n < h.nodes; n++)
-        harness_find(&h, &h.servers[n], HARNESS_KEY)->key[0] = '\0';
-    assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
-    serve_all();
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    assert_true(rlk_is_held(&locks[i]));
-}
-
-/* locks[i] releases; locks[next] has it without a moment between, by one SET. */
-static void hands_over(unsigned i, unsigned next)
-{
-    unsigned sets = h.servers[0].count[HARNESS_SET];
-    int64_t now_ms = h.now_ms;
-
-    assert_result(rlk_release_start(&locks[i]), RLK_PENDING);
-    harness_serve(&h, 0);
-    harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
-    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
-    harness_expect_no_event(&h);
-    assert_true(rlk_is_held(&locks[next]));
-    assert_int_equal(locks[next].cause, RLK_CAUSE_LOCAL);
-    assert_int_equal(h.servers[0].count[HARNESS_SET], sets + 1);
-    assert_int_equal(h.now_ms, now_ms);
-}
-
-/* Five waiters cost the server one, and have the lock in their order. */
+/* Five waiters are one to the server, and acquire in their order. */
 static void test_fault_78_queue_in_order(void **state)
 {
     size_t k;
     unsigned i;
 
     (void)state;
-    FOR_EACH_KIND(k)
-    {
-        start(1, kinds[k], 0);
-        queue(5);
-        first_acquires(0);
+    for (k = 0; support_row(k, QUEUE_KINDS); k++) {
+        bool tracking = k == 1;
+
+        queue_open(&h, 1, tracking, 0);
+        queue_fill(&h, locks, 5);
+        queue_first_acquires(&h, &locks[0]);
         for (i = 0; i < 4; i++)
-            hands_over(i, i + 1);
+            queue_expect_hand_off(&h, &locks[i], &locks[i + 1]);
         assert_result(rlk_release_start(&locks[4]), RLK_PENDING);
         harness_serve(&h, 0);
         harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
@@ -121,49 +30,49 @@ static void test_fault_78_queue_in_order(void **state)
     }
 }
 
-/* Whoever comes back stands at the end. */
+/* A lock that acquires again is the last of the queue. */
 static void test_wait_queue_returning_lock_is_last(void **state)
 {
     (void)state;
-    start(1, false, 0);
-    queue(3);
-    first_acquires(0);
-    hands_over(0, 1);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 3);
+    queue_first_acquires(&h, &locks[0]);
+    queue_expect_hand_off(&h, &locks[0], &locks[1]);
     assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
-    hands_over(1, 2);
-    hands_over(2, 0);
+    queue_expect_hand_off(&h, &locks[1], &locks[2]);
+    queue_expect_hand_off(&h, &locks[2], &locks[0]);
 }
 
-/* The first has it: the next knows as much, and does not ask before its end is told here. */
+/* The first acquires. The next knows that, and asks the server only after its recheck time. */
 static void test_wait_queue_next_knows_that_it_is_held_here(void **state)
 {
     size_t k;
 
     (void)state;
-    FOR_EACH_KIND(k)
-    {
-        int64_t watch_ms = kinds[k] ? RLK_WATCH_AFTER_MS : 0;
+    for (k = 0; support_row(k, QUEUE_KINDS); k++) {
+        bool tracking = k == 1;
+        int64_t watch_ms = tracking ? RLK_WATCH_AFTER_MS : 0;
 
-        start(1, kinds[k], 0);
-        queue(2);
-        first_acquires(0);
-        if (kinds[k])
-            tracked_watch(&h, watch_ms); /* that is compared, and asks nothing for the next */
+        queue_open(&h, 1, tracking, 0);
+        queue_fill(&h, locks, 2);
+        queue_first_acquires(&h, &locks[0]);
+        if (tracking)
+            tracked_watch(&h, watch_ms); /* the compare sends nothing for the next */
         assert_between(watch_ms + tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS),
                        RLK_RECHECK_MAX_MS / 5, RLK_RECHECK_MAX_MS);
         assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
     }
 }
 
-/* Those in the middle and at the end leave, by each way out; the others keep their order. */
+/* Locks in the middle and at the end leave, in each way. The others keep their order. */
 static void test_wait_queue_others_leave(void **state)
 {
     unsigned i;
 
     (void)state;
     for (i = 0; i < 2; i++) {
-        start(1, false, 0);
-        queue(6);
+        queue_open(&h, 1, false, 0);
+        queue_fill(&h, locks, 6);
         if (i == 0) {
             assert_result(rlk_cancel(&locks[1]), RLK_OK); /* next to the first */
             harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
@@ -176,39 +85,39 @@ static void test_wait_queue_others_leave(void **state)
             assert_result(rlk_lock_close(&locks[3]), RLK_OK);
         }
         harness_expect_quiet(&h, 0);
-        enqueue(1, HARNESS_KEY, RLK_FOREVER); /* comes again, behind 4 */
-        first_acquires(0);
-        hands_over(0, 2);
-        hands_over(2, 4);
-        hands_over(4, 1);
+        queue_add(&h, &locks[1], RLK_FOREVER); /* comes again, behind 4 */
+        queue_first_acquires(&h, &locks[0]);
+        queue_expect_hand_off(&h, &locks[0], &locks[2]);
+        queue_expect_hand_off(&h, &locks[2], &locks[4]);
+        queue_expect_hand_off(&h, &locks[4], &locks[1]);
     }
 }
 
-/* The only one behind the first leaves, and another comes. */
+/* The only one behind the first leaves, and others come. */
 static void test_wait_queue_is_empty_and_filled_again(void **state)
 {
     (void)state;
-    start(1, false, 0);
-    queue(2);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 2);
     assert_result(rlk_cancel(&locks[1]), RLK_OK);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
-    enqueue(2, HARNESS_KEY, RLK_FOREVER);
-    enqueue(3, HARNESS_KEY, RLK_FOREVER);
-    first_acquires(0);
-    hands_over(0, 2);
-    hands_over(2, 3);
+    queue_add(&h, &locks[2], RLK_FOREVER);
+    queue_add(&h, &locks[3], RLK_FOREVER);
+    queue_first_acquires(&h, &locks[0]);
+    queue_expect_hand_off(&h, &locks[0], &locks[2]);
+    queue_expect_hand_off(&h, &locks[2], &locks[3]);
 }
 
-/* In the queue a deadline is as good as at its head. */
+/* A deadline holds in the queue as well as at its head. */
 static void test_wait_queue_deadline(void **state)
 {
     rlk_event event;
 
     (void)state;
-    start(1, false, 0);
-    queue(1);
-    enqueue(1, HARNESS_KEY, 300);
-    enqueue(2, HARNESS_KEY, 200);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 1);
+    queue_add(&h, &locks[1], 300);
+    queue_add(&h, &locks[2], 200);
     h.servers[0].automatic = true;
     assert_true(harness_next_event(&h, &event, 1000));
     assert_ptr_equal(event.user, &locks[2]);
@@ -220,54 +129,65 @@ static void test_wait_queue_deadline(void **state)
     assert_int_equal(h.now_ms, HARNESS_START + 300);
 }
 
-/* What it knew is passed on: the next asks nobody, and looks when it would have looked. */
+static rlk_result wait_300_ms(rlk_lock *lock)
+{
+    (void)lock;
+    harness_advance(&h, 300);
+    return RLK_OK;
+}
+
+/* The next inherits what the first knew: it sends nothing now, and rechecks when the first would
+ * have rechecked. */
 static void test_wait_queue_next_inherits_what_the_first_knew(void **state)
 {
-    size_t k;
-    unsigned way;
+    static const struct {
+        const char *name;
+        int64_t wait_ms; /* of the first */
+        rlk_result (*leave)(rlk_lock *lock);
+        rlk_result result; /* RLK_PENDING: no event */
+    } ways[] = {{"timed out", 300, wait_300_ms, RLK_TIMED_OUT},
+                {"cancelled", RLK_FOREVER, rlk_cancel, RLK_CANCELLED},
+                {"closed", RLK_FOREVER, rlk_lock_close, RLK_PENDING}};
+    size_t i;
 
     (void)state;
-    FOR_EACH_KIND(k)
-    {
-        for (way = 0; way < 3; way++) {
-            uint32_t look_ms;
+    for (i = 0; support_row(i, QUEUE_KINDS * COUNT_OF(ways)); i++) {
+        size_t way = i % COUNT_OF(ways);
+        bool tracking = i >= COUNT_OF(ways);
+        uint32_t recheck_ms;
 
-            start(1, kinds[k], 0);
-            harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
-            enqueue(0, HARNESS_KEY, way == 0 ? 300 : RLK_FOREVER);
-            enqueue(1, HARNESS_KEY, RLK_FOREVER);
-            harness_serve(&h, 0);
-            look_ms = locks[0].as.wait.recheck_at_ms[0];
-            if (way == 0)
-                harness_advance(&h, 300);
-            else if (way == 1)
-                assert_result(rlk_cancel(&locks[0]), RLK_OK);
-            else
-                assert_result(rlk_lock_close(&locks[0]), RLK_OK);
-            if (way < 2)
-                harness_expect_result(&h, RLK_OP_ACQUIRE, way == 0 ? RLK_TIMED_OUT : RLK_CANCELLED);
-            harness_expect_quiet(&h, 0);
-            assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
-            assert_int_equal((uint32_t)h.now_ms, look_ms);
-            assert_int_equal(locks[1].cause, kinds[k] ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
-            harness_serve(&h, 0);
-            first_acquires(1);
-        }
+        support_row_name("%s, %s", ways[way].name, tracking ? "tracking" : "no tracking");
+        queue_open(&h, 1, tracking, 0);
+        harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
+        queue_add(&h, &locks[0], ways[way].wait_ms);
+        queue_add(&h, &locks[1], RLK_FOREVER);
+        harness_serve(&h, 0);
+        recheck_ms = locks[0].as.wait.recheck_at_ms[0];
+        assert_result(ways[way].leave(&locks[0]), RLK_OK);
+        if (ways[way].result != RLK_PENDING)
+            harness_expect_result(&h, RLK_OP_ACQUIRE, ways[way].result);
+        harness_expect_quiet(&h, 0);
+        assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
+        assert_int_equal((uint32_t)h.now_ms, recheck_ms);
+        assert_int_equal(locks[1].cause, tracking ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
+        harness_serve(&h, 0);
+        queue_first_acquires(&h, &locks[1]);
     }
 }
 
 #ifndef RLK_RESP2_ONLY
-/* ... unless that is later than the next would look by itself. */
+/* The recheck time of the next is earlier than that of the first: it counts. */
 static void test_wait_queue_next_has_a_recheck_time_of_its_own(void **state)
 {
+    rlk_lock_config config = queue_config();
+
     (void)state;
-    start(1, true, 0);
+    queue_open(&h, 1, true, 0);
     harness_put(&h, 0, HARNESS_KEY, FOREIGN, DAY_MS);
-    recheck_max_ms = 100000;
-    enqueue(0, HARNESS_KEY, RLK_FOREVER);
-    recheck_max_ms = 500;
-    enqueue(1, HARNESS_KEY, RLK_FOREVER);
-    recheck_max_ms = 0;
+    config.recheck_max_ms = 100000;
+    queue_begin(h.client, &locks[0], HARNESS_KEY, RLK_FOREVER, &config);
+    config.recheck_max_ms = 500;
+    queue_begin(h.client, &locks[1], HARNESS_KEY, RLK_FOREVER, &config);
     harness_serve(&h, 0);
     assert_result(rlk_cancel(&locks[0]), RLK_OK);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
@@ -276,17 +196,19 @@ static void test_wait_queue_next_has_a_recheck_time_of_its_own(void **state)
 }
 #endif
 
-/* It knew nothing yet: the next tries at once, behind the undo. */
+/* The first leaves before its SET is answered: the next begins an attempt at once, after the undo.
+ */
 static void test_wait_queue_first_leaves_during_its_attempt(void **state)
 {
     size_t k;
 
     (void)state;
-    FOR_EACH_KIND(k)
-    {
-        start(1, kinds[k], 0);
-        enqueue(0, HARNESS_KEY, RLK_FOREVER);
-        enqueue(1, HARNESS_KEY, RLK_FOREVER);
+    for (k = 0; support_row(k, QUEUE_KINDS); k++) {
+        bool tracking = k == 1;
+
+        queue_open(&h, 1, tracking, 0);
+        queue_add(&h, &locks[0], RLK_FOREVER);
+        queue_add(&h, &locks[1], RLK_FOREVER);
         (void)harness_expect(&h, 0, HARNESS_SET);
         assert_result(rlk_cancel(&locks[0]), RLK_OK);
         harness_advance(&h, 1);
@@ -299,13 +221,13 @@ static void test_wait_queue_first_leaves_during_its_attempt(void **state)
     }
 }
 
-/* ... closed in the middle of it: its SET is nobody's, and takes its time. */
+/* The first is closed before its SET is answered: its token is an orphan, and the next retries. */
 static void test_wait_queue_first_is_closed_during_its_attempt(void **state)
 {
     (void)state;
-    start(1, false, 0);
-    enqueue(0, HARNESS_KEY, RLK_FOREVER);
-    enqueue(1, HARNESS_KEY, RLK_FOREVER);
+    queue_open(&h, 1, false, 0);
+    queue_add(&h, &locks[0], RLK_FOREVER);
+    queue_add(&h, &locks[1], RLK_FOREVER);
     (void)harness_expect(&h, 0, HARNESS_SET);
     assert_result(rlk_lock_close(&locks[0]), RLK_UNKNOWN);
     harness_advance(&h, 1);
@@ -316,14 +238,14 @@ static void test_wait_queue_first_is_closed_during_its_attempt(void **state)
     assert_int_equal(h.servers[0].count[HARNESS_SET], 3);
 }
 
-/* What is hopeless for the first is for all. */
+/* A fatal error ends each lock of the queue. */
 static void test_wait_queue_fatal_error_ends_all(void **state)
 {
     unsigned i;
 
     (void)state;
-    start(1, false, 0);
-    queue(4);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 4);
     h.servers[0].hello = HARNESS_WRONGPASS;
     harness_cut(&h, 0);
     harness_advance(&h, RLK_BACKOFF_MIN_MS);
@@ -334,19 +256,19 @@ static void test_wait_queue_fatal_error_ends_all(void **state)
     harness_expect_no_event(&h);
 }
 
-/* A connection that comes and goes is ridden out by all of them. */
+/* Each lock of the queue survives a connection that is lost and comes back. */
 static void test_wait_queue_survives_a_reconnect(void **state)
 {
     (void)state;
-    start(1, false, 0);
-    queue(2);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 2);
     h.servers[0].refuses = true;
     harness_cut(&h, 0);
     harness_advance(&h, 3000);
     harness_expect_no_event(&h);
     h.servers[0].refuses = false;
-    first_acquires(0);
-    hands_over(0, 1);
+    queue_first_acquires(&h, &locks[0]);
+    queue_expect_hand_off(&h, &locks[0], &locks[1]);
 }
 
 /* Held, waiting and in the queue when the client ends: each is closed. */
@@ -355,9 +277,9 @@ static void test_wait_queue_ends_with_the_client(void **state)
     unsigned i;
 
     (void)state;
-    start(1, false, 0);
-    queue(4);
-    first_acquires(0);
+    queue_open(&h, 1, false, 0);
+    queue_fill(&h, locks, 4);
+    queue_first_acquires(&h, &locks[0]);
     rlk_client_close(h.client);
     for (i = 0; i < 4; i++) {
         assert_result(rlk_cancel(&locks[i]), RLK_E_CLOSED);

@@ -89,23 +89,23 @@ rlk_result rlk_keeper_keep(rlk_keeper *keeper, rlk_kept *kept, rlk_lock *lock);
  */
 rlk_result rlk_keeper_give_back(rlk_keeper *keeper, rlk_kept *kept, rlk_lock *lock);
 
-/* True while the lease is valid. Any thread, no network; false in a forked child. */
+/* Returns true while the lease is valid. Any thread, no network; false in a forked child. */
 bool rlk_keeper_is_held(rlk_keeper *keeper, const rlk_kept *kept);
 
-/* Until when it is valid as far as is known now, in milliseconds of rlk_system_now_ms; 0: it is
- * not. Any thread. */
+/* Returns until when it is valid as far as is known now, in milliseconds of rlk_system_now_ms; 0:
+ * it is not. Any thread. */
 int64_t rlk_keeper_until_ms(rlk_keeper *keeper, const rlk_kept *kept);
 
-/* RLK_OK: kept. RLK_LOST. RLK_NOT_HELD: nothing is. An error: the keeper's client could not take it
- * over (RLK_E_KEY: too long for its buffers); it is valid until its end, and not renewed. Any
- * thread. */
+/* Returns RLK_OK: kept; RLK_LOST; RLK_NOT_HELD: nothing is; or an error: the keeper's client could
+ * not take it over (RLK_E_KEY: too long for its buffers). Then it is valid until its end, and not
+ * renewed. Any thread. */
 rlk_result rlk_keeper_result(rlk_keeper *keeper, const rlk_kept *kept);
 
-/* A descriptor for poll, readable while rlk_keeper_next_lost has a loss to return. */
+/* Returns a descriptor for poll, readable while rlk_keeper_next_lost has a loss to return. */
 int rlk_keeper_fd(const rlk_keeper *keeper);
 
-/* The next lease that was lost or could not be taken over, once each; NULL: none. It is still to be
- * ended by rlk_keeper_give_back. Any thread. */
+/* Returns the next lease that was lost or could not be taken over, once each; NULL: none. You still
+ * have to end it by rlk_keeper_give_back. Any thread. */
 rlk_kept *rlk_keeper_next_lost(rlk_keeper *keeper);
 
 /*
