@@ -9943,16 +9943,6 @@ const char *rlki_operation_name(unsigned id)
 #ifndef RLKI_LOCK_ACQUIRE_H
 #define RLKI_LOCK_ACQUIRE_H
 
-/* What keeps a waiter from the lock. */
-typedef struct rlki_reason {
-    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
-    uint8_t node;      /* of the error */
-    uint8_t command;
-} rlki_reason;
-
-/* Returns what keeps a lock that is trying from success. */
-RLKI_API rlki_reason rlki_acquire_reason(const rlk_lock *lock);
-
 /* Returns true while it tries: not any more once its outcome is decided. */
 static inline bool rlki_acquire_is_trying(const rlk_lock *lock)
 {
@@ -11049,6 +11039,126 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
     return tally;
 }
 
+/* ==== src/lock/waiting.h ====
+ *
+ * Reports of a wait: that it goes on, and why.
+ */
+#ifndef RLKI_LOCK_WAITING_H
+#define RLKI_LOCK_WAITING_H
+
+/* What keeps a waiter from the lock. */
+typedef struct rlki_reason {
+    rlk_result result; /* RLK_BUSY: somebody has it; else an error */
+    uint8_t node;      /* of the error */
+    uint8_t command;
+} rlki_reason;
+
+/* Returns what keeps a lock that is trying from success. */
+RLKI_API rlki_reason rlki_waiting_reason(const rlk_lock *lock);
+
+/* Begins the reports of an acquire that makes more than one attempt. */
+RLKI_API void rlki_waiting_begin(rlk_lock *lock);
+
+/* Reports if a report is due. */
+RLKI_API void rlki_waiting_report(rlk_lock *lock);
+
+/* The reason may be another one: if it is, the next report comes soon. */
+RLKI_API void rlki_waiting_changed(rlk_lock *lock);
+
+#endif
+
+/* ==== src/lock/waiting.c ====
+ *
+ * An acquire that waits without end reports every report_ms that it goes on, and why; with a
+ * deadline it does if report_ms is configured:
+ *
+ *            report_ms later             reported
+ *     begin -----------------> due ---------------------+
+ *              ^    ^                                    |
+ *              |    | a tenth of report_ms later         |
+ *              |  another reason (a connection comes or goes, an attempt ends otherwise)
+ *              +-----------------------------------------+
+ *
+ * A report changes nothing: the acquire goes on in its phase. It ends with the trying.
+ */
+
+static uint32_t waiting_interval(const rlk_lock *lock)
+{
+    return lock->report_interval_ms > 0 ? lock->report_interval_ms : RLK_REPORT_MS;
+}
+
+/* Returns the first node whose connection is not ready, if the others are no quorum; else
+ * RLK_MAX_NODES. */
+static unsigned waiting_down(const rlk_lock *lock)
+{
+    unsigned down = RLK_MAX_NODES;
+    unsigned ready = 0;
+    unsigned i = rlki_nodes(lock->client);
+
+    while (i-- > 0) {
+        if (rlki_conn_is_ready(rlki_route(lock, i)))
+            ready++;
+        else
+            down = i;
+    }
+    return ready >= rlki_needed(lock->client) ? RLK_MAX_NODES : down;
+}
+
+rlki_reason rlki_waiting_reason(const rlk_lock *lock)
+{
+    const rlk_lock *asker = rlki_queue_asker(lock);
+    unsigned down = waiting_down(lock);
+    rlki_reason reason;
+
+    reason.node = 0;
+    reason.command = RLKI_NO_COMMAND;
+    if (down < RLK_MAX_NODES) {
+        reason.result = rlk_conn_result(rlki_route(lock, down));
+        reason.node = (uint8_t)down;
+        return reason;
+    }
+    /* all can be asked, and none has answered (yet) */
+    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
+                        ? RLK_PENDING
+                        : RLK_E_RESPONSE_TIMEOUT;
+    if (asker->error < 0) {
+        reason.result = (rlk_result)asker->error;
+        reason.node = asker->error_node;
+        reason.command = asker->error_command;
+    }
+    if (asker->as.wait.busy != 0 || (asker->error >= 0 && (asker->flags & RLKI_LOCK_HOLDER) != 0))
+        reason.result = RLK_BUSY;
+    return reason;
+}
+
+void rlki_waiting_begin(rlk_lock *lock)
+{
+    lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
+    if (lock->report_interval_ms > 0 || lock->deadline_ms == RLK_NEVER)
+        lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
+}
+
+void rlki_waiting_report(rlk_lock *lock)
+{
+    if (lock->client->now_ms < lock->as.wait.report_ms)
+        return;
+    lock->as.wait.reported = (int16_t)rlki_waiting_reason(lock).result;
+    lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
+    rlki_event_raise(lock, RLKI_EVENT_WAITING);
+}
+
+void rlki_waiting_changed(rlk_lock *lock)
+{
+    int64_t soon_ms = rlki_from_now(lock, waiting_interval(lock) / 10);
+    rlk_result why = rlki_waiting_reason(lock).result;
+
+    if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
+        return; /* or about to be: the wait is for the first connection */
+    lock->as.wait.reported = (int16_t)why;
+    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
+        lock->as.wait.report_ms = soon_ms;
+}
+
 /* ==== src/lock/acquire.c ====
  *
  * Acquire. An attempt is one token tried on all nodes at once:
@@ -11082,10 +11192,6 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
  *
  * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
  * lease before was lost at once.
- *
- * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
- * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
- * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
  *
  * Each phase checks the deadline before anything else: an OK read at the deadline is too late, and
  * is undone. A node whose undo is not answered yet has no part in the next attempt.
@@ -11128,68 +11234,6 @@ static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
     }
     lock->cause = RLK_CAUSE_YIELD;
     acquire_pause_begin(lock, pause_ms);
-}
-
-/* ---- Reports of the waiting ---- */
-
-static uint32_t acquire_report_interval(const rlk_lock *lock)
-{
-    return lock->report_interval_ms > 0 ? lock->report_interval_ms : RLK_REPORT_MS;
-}
-
-rlki_reason rlki_acquire_reason(const rlk_lock *lock)
-{
-    const rlk_lock *asker = rlki_queue_asker(lock);
-    rlki_reason reason;
-    unsigned ready = 0;
-    unsigned i;
-
-    /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
-                        ? RLK_PENDING
-                        : RLK_E_RESPONSE_TIMEOUT;
-    reason.node = 0;
-    reason.command = RLKI_NO_COMMAND;
-    if (asker->error < 0) {
-        reason.result = (rlk_result)asker->error;
-        reason.node = asker->error_node;
-        reason.command = asker->error_command;
-    } else if ((asker->flags & RLKI_LOCK_HOLDER) != 0) {
-        reason.result = RLK_BUSY;
-    }
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        ready += rlki_conn_is_ready(rlki_route(lock, i));
-    if (ready >= rlki_needed(lock->client)) {
-        if (asker->as.wait.busy != 0)
-            reason.result = RLK_BUSY;
-        return reason;
-    }
-    for (i = 0; rlki_conn_is_ready(rlki_route(lock, i)); i++) {
-    }
-    reason.result = rlk_conn_result(rlki_route(lock, i));
-    reason.node = (uint8_t)i;
-    reason.command = RLKI_NO_COMMAND;
-    return reason;
-}
-
-/* The reason may be another one now: then it is reported soon. */
-static void acquire_reason_changed(rlk_lock *lock)
-{
-    int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
-    rlk_result why = rlki_acquire_reason(lock).result;
-
-    if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
-        return; /* or about to be: it is the first connection that is waited for */
-    lock->as.wait.reported = (int16_t)why;
-    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
-        lock->as.wait.report_ms = soon_ms;
-}
-
-static void acquire_report_waiting(rlk_lock *lock)
-{
-    lock->as.wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
-    rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Outcome ---- */
@@ -11451,7 +11495,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
-    acquire_reason_changed(lock);
+    rlki_waiting_changed(lock);
     rlki_node_locks_undo(lock, 0);
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
@@ -11524,8 +11568,7 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    if (lock->client->now_ms >= lock->as.wait.report_ms)
-        acquire_report_waiting(lock);
+    rlki_waiting_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
         return acquire_settle_hopeless(lock);
@@ -11642,7 +11685,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
         node->vote = ready ? RLKI_VOTE_NONE : RLKI_VOTE_ERROR;
     if (lock->phase != RLKI_PHASE_SETTLE)
-        acquire_reason_changed(lock);
+        rlki_waiting_changed(lock);
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
@@ -11706,20 +11749,19 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->as.wait.began_ms = now_ms;
     lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate_ms = RLK_NEVER;
-    lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
     lock->as.wait.report_ms = RLK_NEVER;
-    if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);
-    } else if (rlki_queue_wait(lock)) {
-        acquire_first_begin(lock, acquire_first_pause(lock, fell));
-    } else {
-        rlki_recheck_phase(lock, RLKI_PHASE_QUEUE);
+        return;
     }
+    rlki_waiting_begin(lock);
+    if (rlki_queue_wait(lock))
+        acquire_first_begin(lock, acquire_first_pause(lock, fell));
+    else
+        rlki_recheck_phase(lock, RLKI_PHASE_QUEUE);
 }
 
 static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *holders)
@@ -13912,7 +13954,7 @@ static bool blocking_report(rlk_lock *lock)
         return true;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
-        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+        env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
                      client->now_ms - lock->as.wait.began_ms);
     return lock->client == client;
 }
@@ -14824,7 +14866,7 @@ static bool text_waiter(const rlk_client *client, rlki_reason *reason)
     for (lock = client->locks; lock != NULL; lock = lock->next) {
         if (!rlki_acquire_is_trying(lock))
             continue;
-        *reason = rlki_acquire_reason(lock);
+        *reason = rlki_waiting_reason(lock);
         if (reason->result < 0)
             return true;
     }
@@ -14883,7 +14925,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 /* What an acquire that goes on waits for. */
 static void text_still_waits(text_out *out, const rlk_lock *lock)
 {
-    rlki_reason reason = rlki_acquire_reason(lock);
+    rlki_reason reason = rlki_waiting_reason(lock);
 
     text_lock(out, lock, RLK_OP_ACQUIRE);
     text_waiting(out, lock);

@@ -32,10 +32,6 @@
  * An acquire begins with a PAUSE where the last turn of the client is over (turn.c), or where the
  * lease before was lost at once.
  *
- * In every phase before SETTLE a wait without end reports every report_ms that it goes on, and why;
- * when the reason changes (a connection comes or goes, an attempt ends otherwise than the one
- * before), after a tenth of that. A report changes nothing: the acquire goes on in its phase.
- *
  * Each phase checks the deadline before anything else: an OK read at the deadline is too late, and
  * is undone. A node whose undo is not answered yet has no part in the next attempt.
  */
@@ -50,6 +46,7 @@
 #include "trace.h"
 #include "turn.h"
 #include "wait_queue.h"
+#include "waiting.h"
 
 #include <string.h>
 
@@ -88,68 +85,6 @@ static void acquire_first_begin(rlk_lock *lock, uint32_t pause_ms)
     }
     lock->cause = RLK_CAUSE_YIELD;
     acquire_pause_begin(lock, pause_ms);
-}
-
-/* ---- Reports of the waiting ---- */
-
-static uint32_t acquire_report_interval(const rlk_lock *lock)
-{
-    return lock->report_interval_ms > 0 ? lock->report_interval_ms : RLK_REPORT_MS;
-}
-
-rlki_reason rlki_acquire_reason(const rlk_lock *lock)
-{
-    const rlk_lock *asker = rlki_queue_asker(lock);
-    rlki_reason reason;
-    unsigned ready = 0;
-    unsigned i;
-
-    /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
-                        ? RLK_PENDING
-                        : RLK_E_RESPONSE_TIMEOUT;
-    reason.node = 0;
-    reason.command = RLKI_NO_COMMAND;
-    if (asker->error < 0) {
-        reason.result = (rlk_result)asker->error;
-        reason.node = asker->error_node;
-        reason.command = asker->error_command;
-    } else if ((asker->flags & RLKI_LOCK_HOLDER) != 0) {
-        reason.result = RLK_BUSY;
-    }
-    for (i = 0; i < rlki_nodes(lock->client); i++)
-        ready += rlki_conn_is_ready(rlki_route(lock, i));
-    if (ready >= rlki_needed(lock->client)) {
-        if (asker->as.wait.busy != 0)
-            reason.result = RLK_BUSY;
-        return reason;
-    }
-    for (i = 0; rlki_conn_is_ready(rlki_route(lock, i)); i++) {
-    }
-    reason.result = rlk_conn_result(rlki_route(lock, i));
-    reason.node = (uint8_t)i;
-    reason.command = RLKI_NO_COMMAND;
-    return reason;
-}
-
-/* The reason may be another one now: then it is reported soon. */
-static void acquire_reason_changed(rlk_lock *lock)
-{
-    int64_t soon_ms = rlki_from_now(lock, acquire_report_interval(lock) / 10);
-    rlk_result why = rlki_acquire_reason(lock).result;
-
-    if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
-        return; /* or about to be: it is the first connection that is waited for */
-    lock->as.wait.reported = (int16_t)why;
-    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
-        lock->as.wait.report_ms = soon_ms;
-}
-
-static void acquire_report_waiting(rlk_lock *lock)
-{
-    lock->as.wait.reported = (int16_t)rlki_acquire_reason(lock).result;
-    lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
-    rlki_event_raise(lock, RLKI_EVENT_WAITING);
 }
 
 /* ---- Outcome ---- */
@@ -411,7 +346,7 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         acquire_settle(lock, final ? (rlk_result)lock->error : acquire_outcome(lock));
         return;
     }
-    acquire_reason_changed(lock);
+    rlki_waiting_changed(lock);
     rlki_node_locks_undo(lock, 0);
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
@@ -484,8 +419,7 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    if (lock->client->now_ms >= lock->as.wait.report_ms)
-        acquire_report_waiting(lock);
+    rlki_waiting_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
         return acquire_settle_hopeless(lock);
@@ -602,7 +536,7 @@ static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
     if (lock->phase == RLKI_PHASE_WATCH || lock->phase == RLKI_PHASE_QUEUE)
         node->vote = ready ? RLKI_VOTE_NONE : RLKI_VOTE_ERROR;
     if (lock->phase != RLKI_PHASE_SETTLE)
-        acquire_reason_changed(lock);
+        rlki_waiting_changed(lock);
     if (lock->phase != RLKI_PHASE_ATTEMPT || (ready && !unfenced) || node->vote != RLKI_VOTE_NONE)
         return;
     /* Nor is a node that would have been asked later. */
@@ -666,20 +600,19 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     lock->as.wait.began_ms = now_ms;
     lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate_ms = RLK_NEVER;
-    lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
     lock->as.wait.report_ms = RLK_NEVER;
-    if (!one_try && (lock->report_interval_ms > 0 || deadline_ms == RLK_NEVER))
-        lock->as.wait.report_ms = rlki_from_now(lock, acquire_report_interval(lock));
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);
-    } else if (rlki_queue_wait(lock)) {
-        acquire_first_begin(lock, acquire_first_pause(lock, fell));
-    } else {
-        rlki_recheck_phase(lock, RLKI_PHASE_QUEUE);
+        return;
     }
+    rlki_waiting_begin(lock);
+    if (rlki_queue_wait(lock))
+        acquire_first_begin(lock, acquire_first_pause(lock, fell));
+    else
+        rlki_recheck_phase(lock, RLKI_PHASE_QUEUE);
 }
 
 static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *holders)

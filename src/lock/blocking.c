@@ -23,6 +23,7 @@
 #include "events.h"
 #include "machine.h"
 #include "tally.h"
+#include "waiting.h"
 #include "resplock/election.h"
 #include "resplock/scoped.h"
 
@@ -54,7 +55,7 @@ static bool blocking_report(rlk_lock *lock)
         return true;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
-        env->waiting(env->context, lock, rlki_acquire_reason(lock).result,
+        env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
                      client->now_ms - lock->as.wait.began_ms);
     return lock->client == client;
 }

@@ -8,6 +8,7 @@
 #include "refusal.h"
 #include "node_lock.h"
 #include "text_out.h"
+#include "waiting.h"
 
 #include <string.h>
 
@@ -379,7 +380,7 @@ static bool text_waiter(const rlk_client *client, rlki_reason *reason)
     for (lock = client->locks; lock != NULL; lock = lock->next) {
         if (!rlki_acquire_is_trying(lock))
             continue;
-        *reason = rlki_acquire_reason(lock);
+        *reason = rlki_waiting_reason(lock);
         if (reason->result < 0)
             return true;
     }
@@ -438,7 +439,7 @@ static rlk_result text_outcome(const rlk_lock *lock, unsigned *operation)
 /* What an acquire that goes on waits for. */
 static void text_still_waits(text_out *out, const rlk_lock *lock)
 {
-    rlki_reason reason = rlki_acquire_reason(lock);
+    rlki_reason reason = rlki_waiting_reason(lock);
 
     text_lock(out, lock, RLK_OP_ACQUIRE);
     text_waiting(out, lock);

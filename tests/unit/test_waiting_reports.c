@@ -52,7 +52,7 @@ static void expect_report(rlk_result why, int64_t from_ms, int64_t to_ms)
 
 /* ---- When ---- */
 
-static void test_acquire_reports_at_intervals(void **state)
+static void test_waiting_reports_at_intervals(void **state)
 {
     static const int64_t intervals_ms[] = {0, 10000, 1, 700, 60000};
     size_t i;
@@ -77,7 +77,7 @@ static void test_acquire_reports_at_intervals(void **state)
 }
 
 /* Nobody pulls: one event is pending, not many. */
-static void test_acquire_reports_once_pending(void **state)
+static void test_waiting_reports_once_pending(void **state)
 {
     (void)state;
     start(1, 1, 0);
@@ -88,7 +88,7 @@ static void test_acquire_reports_once_pending(void **state)
 }
 
 /* A report that was not pulled goes with the wait. */
-static void test_acquire_reports_end_with_the_wait(void **state)
+static void test_waiting_reports_end_with_the_wait(void **state)
 {
     (void)state;
     start(1, 1, 0);
@@ -107,7 +107,7 @@ static void test_acquire_reports_end_with_the_wait(void **state)
 }
 
 /* A deadline says why when it has come. Reports on the way are for who asks. */
-static void test_acquire_reports_of_a_wait_with_a_deadline(void **state)
+static void test_waiting_reports_of_a_wait_with_a_deadline(void **state)
 {
     (void)state;
     start(1, 1, 0);
@@ -126,7 +126,7 @@ static void test_acquire_reports_of_a_wait_with_a_deadline(void **state)
     expect_report(RLK_BUSY, 30000, 30000);
 }
 
-static void test_acquire_reports_of_no_single_attempt(void **state)
+static void test_waiting_reports_of_no_single_attempt(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -142,7 +142,7 @@ static void test_acquire_reports_of_no_single_attempt(void **state)
 /* ---- Why ---- */
 
 /* The first error is reported after a tenth of the time, and so is its end. */
-static void test_acquire_reports_a_new_reason_soon(void **state)
+static void test_waiting_reports_a_new_reason_soon(void **state)
 {
     (void)state;
     start(1, 1, 0);
@@ -156,7 +156,7 @@ static void test_acquire_reports_a_new_reason_soon(void **state)
 }
 
 /* What the server says to every command. */
-static void test_acquire_reports_the_server_s_error(void **state)
+static void test_waiting_reports_the_server_s_error(void **state)
 {
     (void)state;
     start(1, 0, 100000);
@@ -181,7 +181,7 @@ static void test_acquire_reports_the_server_s_error(void **state)
     assert_string_equal(rlk_client_error(h.client), "");
 }
 
-static void test_acquire_reports_in_words(void **state)
+static void test_waiting_reports_in_words(void **state)
 {
     (void)state;
     start(1, 1, 0);
@@ -197,7 +197,7 @@ static void test_acquire_reports_in_words(void **state)
 
 /* It was cancelled, and its undo is not answered: it waits for the lock no more, nor does what it
  * met keep the client's locks waiting. */
-static void test_acquire_reports_nothing_of_an_undo(void **state)
+static void test_waiting_reports_nothing_of_an_undo(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -220,7 +220,7 @@ static void test_acquire_reports_nothing_of_an_undo(void **state)
 
 /* A quorum that answers and is held is no error, whatever the others do; one that is out of reach
  * is. */
-static void test_acquire_reports_of_a_quorum(void **state)
+static void test_waiting_reports_of_a_quorum(void **state)
 {
     (void)state;
     start(3, 3, 0);
@@ -236,7 +236,7 @@ static void test_acquire_reports_of_a_quorum(void **state)
 }
 
 /* All can be asked, and none answers. */
-static void test_acquire_reports_silence(void **state)
+static void test_waiting_reports_silence(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -249,7 +249,7 @@ static void test_acquire_reports_silence(void **state)
 }
 
 /* Behind another lock of the client: what that one meets keeps both. */
-static void test_acquire_reports_in_a_wait_queue(void **state)
+static void test_waiting_reports_in_a_wait_queue(void **state)
 {
     rlk_event event;
 
@@ -271,7 +271,7 @@ static void test_acquire_reports_in_a_wait_queue(void **state)
 }
 
 /* A follower of an election waits as well. */
-static void test_acquire_reports_of_a_follower(void **state)
+static void test_waiting_reports_of_a_follower(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -318,7 +318,7 @@ static void block(unsigned at, rlk_result (*what)(rlk_lock *lock), int64_t wait_
     harness_expect_no_event(&h);
 }
 
-static void test_acquire_reports_to_the_hook(void **state)
+static void test_waiting_reports_to_the_hook(void **state)
 {
     (void)state;
     block(0, NULL, 35000, RLK_TIMED_OUT);
@@ -330,7 +330,7 @@ static void test_acquire_reports_to_the_hook(void **state)
 }
 
 /* Without one the call is as before, and leaves no event behind. */
-static void test_acquire_reports_without_a_hook(void **state)
+static void test_waiting_reports_without_a_hook(void **state)
 {
     (void)state;
     memset(&h.config, 0, sizeof h.config);
@@ -344,21 +344,21 @@ static void test_acquire_reports_without_a_hook(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_acquire_reports_at_intervals),
-        cmocka_unit_test(test_acquire_reports_once_pending),
-        cmocka_unit_test(test_acquire_reports_end_with_the_wait),
-        cmocka_unit_test(test_acquire_reports_of_a_wait_with_a_deadline),
-        cmocka_unit_test(test_acquire_reports_of_no_single_attempt),
-        cmocka_unit_test(test_acquire_reports_a_new_reason_soon),
-        cmocka_unit_test(test_acquire_reports_the_server_s_error),
-        cmocka_unit_test(test_acquire_reports_in_words),
-        cmocka_unit_test(test_acquire_reports_nothing_of_an_undo),
-        cmocka_unit_test(test_acquire_reports_of_a_quorum),
-        cmocka_unit_test(test_acquire_reports_silence),
-        cmocka_unit_test(test_acquire_reports_in_a_wait_queue),
-        cmocka_unit_test(test_acquire_reports_of_a_follower),
-        cmocka_unit_test(test_acquire_reports_to_the_hook),
-        cmocka_unit_test(test_acquire_reports_without_a_hook),
+        cmocka_unit_test(test_waiting_reports_at_intervals),
+        cmocka_unit_test(test_waiting_reports_once_pending),
+        cmocka_unit_test(test_waiting_reports_end_with_the_wait),
+        cmocka_unit_test(test_waiting_reports_of_a_wait_with_a_deadline),
+        cmocka_unit_test(test_waiting_reports_of_no_single_attempt),
+        cmocka_unit_test(test_waiting_reports_a_new_reason_soon),
+        cmocka_unit_test(test_waiting_reports_the_server_s_error),
+        cmocka_unit_test(test_waiting_reports_in_words),
+        cmocka_unit_test(test_waiting_reports_nothing_of_an_undo),
+        cmocka_unit_test(test_waiting_reports_of_a_quorum),
+        cmocka_unit_test(test_waiting_reports_silence),
+        cmocka_unit_test(test_waiting_reports_in_a_wait_queue),
+        cmocka_unit_test(test_waiting_reports_of_a_follower),
+        cmocka_unit_test(test_waiting_reports_to_the_hook),
+        cmocka_unit_test(test_waiting_reports_without_a_hook),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
