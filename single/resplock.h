@@ -8688,10 +8688,10 @@ RLKI_API void rlki_node_lock_resend(rlk_node_lock *node);
  * in the flags: an abandoned SET leaves the token POSSIBLE. */
 RLKI_API bool rlki_node_lock_abandon(rlk_node_lock *node);
 
-/* Undoes every node: sends the compare-and-delete behind whatever was sent, if there is anything to
- * undo. The token is retired. expiry_ms: the latest that an operation asked for; the undo goes on
- * until the key has expired. */
-RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms);
+/* Undoes every node but those of `except`: sends the compare-and-delete behind whatever was sent,
+ * if there is anything to undo. The token is retired. expiry_ms: the latest that an operation asked
+ * for; the undo goes on until the key has expired. */
+RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
 RLKI_API unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer);
@@ -9245,7 +9245,7 @@ static void node_lock_undo(rlk_node_lock *node)
         rlki_node_lock_send(node, RLKI_RELEASE);
 }
 
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
+void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except)
 {
     int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
@@ -9257,7 +9257,8 @@ void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
             until_ms = lock->nodes[i].expiry_ms;
     lock->cleanup_ms = until_ms;
     for (i = 0; i < rlki_nodes(lock->client); i++)
-        node_lock_undo(&lock->nodes[i]);
+        if ((except & rlki_bit(i)) == 0)
+            node_lock_undo(&lock->nodes[i]);
 }
 
 /* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */
@@ -11243,7 +11244,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 {
     lock->outcome = (int16_t)outcome;
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
-    rlki_node_locks_undo(lock, 0);
+    rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
     lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
@@ -11466,6 +11467,21 @@ static bool acquire_is_final(const rlk_lock *lock, const rlki_tally *tally)
            tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
+/* Somebody has it: nodes that are being asked for how long yet are asked on. */
+static rlk_node_mask acquire_asked(rlk_lock *lock)
+{
+    rlk_node_mask asked = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (!rlki_is_question(lock->nodes[i].request.tag))
+            continue;
+        asked |= rlki_bit(i);
+        rlki_recheck_later(lock, &lock->nodes[i], 0, RLK_CAUSE_RETRY);
+    }
+    return asked;
+}
+
 /* Somebody has it: nodes that did not answer in this attempt are asked before they count as free.
  * Where an undo is under way, that is answered first: rlki_recheck_undone. */
 static void acquire_ask_others(rlk_lock *lock)
@@ -11485,6 +11501,7 @@ static void acquire_ask_others(rlk_lock *lock)
 static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 {
     bool final = !shut && acquire_is_final(lock, tally);
+    rlk_node_mask asked = 0;
     uint32_t pause_ms;
 
     if (tally->no > 0) { /* not for errors alone: somebody else has it */
@@ -11496,7 +11513,9 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         return;
     }
     rlki_waiting_changed(lock);
-    rlki_node_locks_undo(lock, 0);
+    if (tally->no > 0 && rlki_nodes(lock->client) > 1)
+        asked = acquire_asked(lock);
+    rlki_node_locks_undo(lock, 0, asked);
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {
@@ -11880,7 +11899,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, rlki_lease_target(lock));
+    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
@@ -12709,7 +12728,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock));
+    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -15364,7 +15383,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock)); /* the other nodes */
+    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);

@@ -94,7 +94,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 {
     lock->outcome = (int16_t)outcome;
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
-    rlki_node_locks_undo(lock, 0);
+    rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
     lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
@@ -317,6 +317,21 @@ static bool acquire_is_final(const rlk_lock *lock, const rlki_tally *tally)
            tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
+/* Somebody has it: nodes that are being asked for how long yet are asked on. */
+static rlk_node_mask acquire_asked(rlk_lock *lock)
+{
+    rlk_node_mask asked = 0;
+    unsigned i;
+
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        if (!rlki_is_question(lock->nodes[i].request.tag))
+            continue;
+        asked |= rlki_bit(i);
+        rlki_recheck_later(lock, &lock->nodes[i], 0, RLK_CAUSE_RETRY);
+    }
+    return asked;
+}
+
 /* Somebody has it: nodes that did not answer in this attempt are asked before they count as free.
  * Where an undo is under way, that is answered first: rlki_recheck_undone. */
 static void acquire_ask_others(rlk_lock *lock)
@@ -336,6 +351,7 @@ static void acquire_ask_others(rlk_lock *lock)
 static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
 {
     bool final = !shut && acquire_is_final(lock, tally);
+    rlk_node_mask asked = 0;
     uint32_t pause_ms;
 
     if (tally->no > 0) { /* not for errors alone: somebody else has it */
@@ -347,7 +363,9 @@ static void acquire_failed(rlk_lock *lock, const rlki_tally *tally, bool shut)
         return;
     }
     rlki_waiting_changed(lock);
-    rlki_node_locks_undo(lock, 0);
+    if (tally->no > 0 && rlki_nodes(lock->client) > 1)
+        asked = acquire_asked(lock);
+    rlki_node_locks_undo(lock, 0, asked);
     if (tally->no > 0 && rlki_nodes(lock->client) > 1)
         acquire_ask_others(lock);
     if (shut || tally->no > rlki_nodes(lock->client) - rlki_needed(lock->client)) {

@@ -36,7 +36,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, rlki_lease_target(lock));
+    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);

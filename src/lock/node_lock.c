@@ -143,7 +143,7 @@ static void node_lock_undo(rlk_node_lock *node)
         rlki_node_lock_send(node, RLKI_RELEASE);
 }
 
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
+void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except)
 {
     int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
@@ -155,7 +155,8 @@ void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms)
             until_ms = lock->nodes[i].expiry_ms;
     lock->cleanup_ms = until_ms;
     for (i = 0; i < rlki_nodes(lock->client); i++)
-        node_lock_undo(&lock->nodes[i]);
+        if ((except & rlki_bit(i)) == 0)
+            node_lock_undo(&lock->nodes[i]);
 }
 
 /* The first command after an unanswered SET: is that settled by the stream, by a fence, or not? */

@@ -96,10 +96,10 @@ void rlki_node_lock_resend(rlk_node_lock *node);
  * in the flags: an abandoned SET leaves the token POSSIBLE. */
 bool rlki_node_lock_abandon(rlk_node_lock *node);
 
-/* Undoes every node: sends the compare-and-delete behind whatever was sent, if there is anything to
- * undo. The token is retired. expiry_ms: the latest that an operation asked for; the undo goes on
- * until the key has expired. */
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms);
+/* Undoes every node but those of `except`: sends the compare-and-delete behind whatever was sent,
+ * if there is anything to undo. The token is retired. expiry_ms: the latest that an operation asked
+ * for; the undo goes on until the key has expired. */
+void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
 unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer);

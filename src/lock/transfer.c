@@ -109,7 +109,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock)); /* the other nodes */
+    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
