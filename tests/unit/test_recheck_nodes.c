@@ -364,7 +364,7 @@ static void test_recheck_nodes_question_outlives_the_attempt(void **state)
         harness_run(&h);
         for (i = 0; i < last; i++)
             harness_serve(&h, i);
-        assert_int_equal(lock.phase, WATCH);
+        assert_int_equal(lock.phase, RLKI_PHASE_WATCH);
         if (rows[r].cut) {
             harness_cut(&h, last);
             (void)tracked_until(&h, last, HARNESS_PTTL, 1000);
