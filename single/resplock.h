@@ -14247,10 +14247,11 @@ RLKI_API void rlki_renewal_begin(rlk_client *client);
 static void renewal_schedule(rlk_lock *lock, bool anew)
 {
     int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms = lock->as.hold.valid_ms - now_ms;
+    int64_t left_ms;
 
     if (lock->state != RLKI_HELD)
-        return;
+        return; /* it waits, perhaps, and has no lease */
+    left_ms = lock->as.hold.valid_ms - now_ms;
     lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLK_NEVER;
     if (anew && lock->as.hold.renew_ms <= now_ms)
         lock->as.hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
