@@ -570,8 +570,7 @@ typedef struct rlk_resp_parser {
     uint8_t depth;
     uint8_t attribute_depth; /* where the attribute under way began, plus 1 */
     uint8_t fault;
-    uint8_t kind[RLK_RESP_MAX_DEPTH];
-    uint32_t left[RLK_RESP_MAX_DEPTH]; /* elements still to come */
+    uint32_t left[RLK_RESP_MAX_DEPTH]; /* elements still to come, and what the aggregate is */
 } rlk_resp_parser;
 
 /*
@@ -699,7 +698,7 @@ struct rlk_credentials;
 /* One command, or a few that belong together, on its way. It is part of its owner. */
 typedef struct rlk_request {
     struct rlk_request *next; /* send list */
-    struct rlk_request *prev;
+    struct rlk_request *prev; /* of the first one: the last */
     uint16_t slot; /* ring entry while SENT */
     uint8_t state;
     uint8_t tag; /* the owner's, untouched here */
@@ -719,15 +718,20 @@ typedef struct rlk_conn_entry {
     uint8_t kind;       /* a request, or a step of the handshake */
 } rlk_conn_entry;
 
-/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
-#define RLK_CONN_LOCAL 48
+/* Longest "ip:port" is 47 bytes: an IPv6 address in brackets. With its terminator, in whole words. */
+#define RLK_CONN_LOCAL 49
+
+/* Our own address as CLIENT KILL writes it, packed: local.c. All zero: not known. */
+typedef struct rlk_conn_local {
+    uint32_t words[RLK_CONN_LOCAL / 7];
+} rlk_conn_local;
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
-    uint64_t client_id;         /* 0: not known */
-    uint64_t run_id;            /* of the server (INFO server), its last 64 bits; 0: not known */
-    uint64_t peer;              /* the driver's number for the address that it reached */
-    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
+    uint64_t client_id; /* 0: not known */
+    uint64_t run_id;    /* of the server (INFO server), its last 64 bits; 0: not known */
+    uint32_t peer;      /* number of the address that it reached: rlki_condemn_number */
+    rlk_conn_local local;
 } rlk_conn_identity;
 
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
@@ -772,8 +776,8 @@ struct rlk_conn {
         uint32_t cap;
         uint32_t begin; /* bytes[begin..end) waits to be sent */
         uint32_t end;
-        uint32_t position; /* stream position of `begin`, modulo 2^32 */
-        uint32_t handed;   /* stream position behind the last byte shown to the driver */
+        uint32_t position; /* bytes of all streams that have left, modulo 2^32: that of `begin` */
+        uint32_t handed;   /* position behind the last byte shown to the driver */
         uint32_t needed;   /* by credentials that did not fit; 0: they did */
     } tx;
 
@@ -786,11 +790,7 @@ struct rlk_conn {
                               not known; of a push the hash of the key so far */
     } rx;
 
-    struct { /* requests that are QUEUED */
-        rlk_request *head;
-        rlk_request *tail;
-    } send;
-
+    rlk_request *send; /* list of requests that are QUEUED */
     const struct rlk_conn_calls *calls;
     void *calls_context;
     uint32_t connect_timeout_ms; /* configuration, as rlk_conn_config has it */
@@ -815,8 +815,7 @@ struct rlk_conn {
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
 #ifndef RLK_NO_TRACE
-    uint32_t bytes_sent; /* modulo 2^32 */
-    uint32_t bytes_received;
+    uint32_t bytes_received; /* modulo 2^32 */
 #endif
 
     struct {
@@ -1135,8 +1134,8 @@ RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 
 /*
  * The stream is up. `peer`: a number that differs for different server addresses (a hash), 0 if
- * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, NULL
- * for a Unix socket or where it is not known; without it, and without run_id, an old connection
+ * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, in lower
+ * case; NULL for a Unix socket or where it is not known; without it, and without run_id, an old connection
  * can't be fenced.
  */
 RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
@@ -2782,7 +2781,7 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 
 #include <string.h>
 
-#if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
+#if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 1073741823
 #error "a bound of RESP beyond what the parser's fields hold"
 #endif
 
@@ -2831,8 +2830,12 @@ typedef struct parser_input {
     const uint8_t *end;
 } parser_input;
 
-/* Beside the type in `kind`: a streamed aggregate. Its `left` counts down from the bound. */
-#define PARSER_STREAMED 0x80u
+/* Beside the count in `left`, what the aggregate is. That of a streamed one counts down from the
+ * bound. */
+#define PARSER_STREAMED     UINT32_C(0x80000000)
+#define PARSER_ATTRIBUTE    UINT32_C(0x40000000)
+#define PARSER_STREAMED_MAP (PARSER_STREAMED | PARSER_ATTRIBUTE) /* attributes are not streamed */
+#define PARSER_COUNT        UINT32_C(0x3FFFFFFF)
 
 /* A little above INT64_MAX / 10, and easy to compare with on 32 bits. Another digit can't wrap 64
  * bits below it, and what is not below it exceeds every bound with that digit. */
@@ -2927,14 +2930,13 @@ static unsigned parser_complete(rlk_resp_parser *parser)
 
     parser->state = PARSER_START;
     while (level != 0) {
-        uint8_t kind = parser->kind[--level];
+        uint32_t left = --parser->left[--level];
 
         parser->flags |= RLK_RESP_FIRST;
-        parser->left[level]--;
-        if (parser->left[level] > 0 || (PARSER_RESP3 && (kind & PARSER_STREAMED) != 0))
+        if ((left & (PARSER_COUNT | PARSER_STREAMED)) != 0)
             return 0;
         parser->depth = (uint8_t)level;
-        if (PARSER_RESP3 && kind == RLK_RESP_ATTRIBUTE) { /* no element of what is around it */
+        if (PARSER_RESP3 && left == PARSER_ATTRIBUTE) { /* no element of what is around it */
             parser->state = PARSER_VALUE;
             if (parser->attribute_depth == level + 1u) {
                 parser->attribute_depth = 0;
@@ -3027,9 +3029,9 @@ static int parser_scalar(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         break;
     case RLK_RESP_END:
         if (parser->state == PARSER_VALUE || parser->depth == 0 ||
-            (parser->kind[level] & PARSER_STREAMED) == 0 ||
+            (parser->left[level] & PARSER_STREAMED) == 0 ||
             /* a key without its value */
-            (parser->kind[level] == (RLK_RESP_MAP | PARSER_STREAMED) &&
+            (parser->left[level] >= PARSER_STREAMED_MAP &&
              ((RLK_RESP_MAX_COUNT - parser->left[level]) & 1u) != 0))
             return parser_fail(RLK_RESP_FAULT_TYPE);
         break;
@@ -3054,6 +3056,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 {
     unsigned level = parser->depth;
     unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
+    int step = PARSER_STEP_OPEN;
 
     if (count > RLK_RESP_MAX_COUNT >> shift)
         return parser_fail(RLK_RESP_FAULT_RANGE);
@@ -3072,13 +3075,17 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
-    parser->kind[level] = (uint8_t)(is_streamed ? type | PARSER_STREAMED : type);
-    parser->left[level] = is_streamed ? RLK_RESP_MAX_COUNT : count;
-    if (parser->left[level] == 0) { /* complete, as behind the only element of a longer one */
-        parser->left[level] = 1;
-        return PARSER_STEP_EMPTY;
+    if (is_streamed)
+        count = RLK_RESP_MAX_COUNT |
+                (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
+    else if (count == 0) { /* complete, as behind the only element of a longer one */
+        step = PARSER_STEP_EMPTY;
+        count = 1;
     }
-    return PARSER_STEP_OPEN;
+    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE)
+        count |= PARSER_ATTRIBUTE;
+    parser->left[level] = count;
+    return step;
 }
 
 /* A length: `$`, `!`, `=` begin a string, `;` goes on with one. */
@@ -3192,7 +3199,7 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     } else if (PARSER_RESP3 && parser->depth > 0) {
         if (type == RLK_RESP_PUSH)
             return parser_fail(RLK_RESP_FAULT_TYPE);
-        if (parser->left[parser->depth - 1u] == 0 && type != RLK_RESP_END)
+        if ((parser->left[parser->depth - 1u] & PARSER_COUNT) == 0 && type != RLK_RESP_END)
             return parser_fail(RLK_RESP_FAULT_RANGE); /* a streamed one at its bound */
     }
     if ((traits & PARSER_TEXT) != 0) {
@@ -3382,7 +3389,7 @@ void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
     parser->depth = 0;
     parser->attribute_depth = 0;
     parser->fault = RLK_RESP_FAULT_NONE;
-    /* `kind` and `left` are written before they are read: an aggregate opens */
+    /* `left` is written before it is read: an aggregate opens */
 }
 
 bool rlk_resp_parser_idle(const rlk_resp_parser *parser)
@@ -3679,7 +3686,7 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
  */
-static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
+RLKI_APART_FOR_SIZE static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
 {
     size_t at = writer->len;
 
@@ -3846,6 +3853,9 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
  */
 #ifndef RLKI_NET_CONDEMN_H
 #define RLKI_NET_CONDEMN_H
+
+/* Returns the number of an address in 32 bits, which is not 0; `peer` is the driver's. */
+RLKI_API uint32_t rlki_condemn_number(uint64_t peer);
 
 /* True of an error that can condemn a stream. */
 RLKI_API bool rlki_condemn_is_for(rlk_result error);
@@ -4062,7 +4072,7 @@ static int error_inside(const uint8_t *text, size_t len)
     return result;
 }
 
-rlk_result rlk_server_error(const uint8_t *text, size_t len)
+RLKI_APART_FOR_SIZE rlk_result rlk_server_error(const uint8_t *text, size_t len)
 {
     size_t n = error_word(text, len);
     int meaning;
@@ -4122,10 +4132,9 @@ static bool condemn_is_past(const rlk_conn *conn, uint32_t since)
     return condemn_stamp(conn) - since >= RLK_CONDEMN_MS;
 }
 
-/* Of an address in 32 bits, and not 0. */
-static uint32_t condemn_number(uint64_t peer)
+uint32_t rlki_condemn_number(uint64_t peer)
 {
-    return (uint32_t)peer << 1 | 1u;
+    return (uint32_t)(peer ^ peer >> 32) << 1 | 1u;
 }
 
 /* The server serves: connecting to it is no storm, unless it went from address to address. */
@@ -4149,7 +4158,7 @@ static bool condemn_lasts(rlk_conn *conn)
 /* True if a round may go on, or begin, with the address of this stream. */
 static bool condemn_in_round(rlk_conn *conn)
 {
-    uint32_t number = condemn_number(conn->identity.peer);
+    uint32_t number = conn->identity.peer;
 
     if (conn->condemn.round_ms != 0 && !condemn_is_past(conn, conn->condemn.round_ms))
         return number != conn->condemn.round_first && number != conn->condemn.address;
@@ -4177,7 +4186,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
         return false;
     if (!condemn_in_round(conn))
         return false;
-    conn->condemn.address = condemn_number(conn->identity.peer);
+    conn->condemn.address = conn->identity.peer;
     conn->flags |= CONN_REPLACED;
     return true;
 }
@@ -4185,7 +4194,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
 void rlki_condemn_address(rlk_conn *conn, rlk_result error)
 {
     if (rlki_condemn_is_for(error))
-        conn->condemn.address = condemn_number(conn->identity.peer);
+        conn->condemn.address = conn->identity.peer;
 }
 
 void rlki_condemn_forget(rlk_conn *conn)
@@ -4201,7 +4210,7 @@ bool rlki_condemn_was_replaced(const rlk_conn *conn)
 
 bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
 {
-    return conn->condemn.address == condemn_number(peer);
+    return conn->condemn.address == rlki_condemn_number(peer);
 }
 
 /* ==== src/net/conn_config.h ====
@@ -4697,6 +4706,83 @@ RLKI_API rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_co
 
 #endif
 
+/* ==== src/net/local.h ====
+ *
+ * Internal: our address at the server, in little memory.
+ */
+#ifndef RLKI_NET_LOCAL_H
+#define RLKI_NET_LOCAL_H
+
+/* Packs "ip:port" into what is all zero. So it stays where the text is longer than an address, or
+ * has a letter that no address has. */
+RLKI_API void rlki_local_pack(rlk_conn_local *local, const char *text);
+
+/* Unpacks it, terminated. */
+RLKI_API void rlki_local_text(const rlk_conn_local *local, char text[RLK_CONN_LOCAL]);
+
+static inline bool rlki_local_is_known(const rlk_conn_local *local)
+{
+    return local->words[0] != 0;
+}
+
+#endif
+
+/* ==== src/net/local.c ====
+ *
+ * Our address at the server is kept twice, of this stream and of the one before, and only CLIENT
+ * KILL needs it. So it is packed: each word has seven letters, as digits of base 21.
+ */
+
+#include <string.h>
+
+#define LOCAL_BASE      21u /* 21^7 is less than 2^32 */
+#define LOCAL_WORD_LEN  7u
+#define LOCAL_WORDS_LEN (RLK_CONN_LOCAL / LOCAL_WORD_LEN)
+
+/* The digit of a letter is its place here. Zero ends the text. */
+static const char local_letters[] = "\0000123456789abcdef.:[]";
+
+/* Returns the digit of a letter, LOCAL_BASE if it has none. */
+static uint32_t local_digit(char letter)
+{
+    uint32_t digit = 0;
+
+    while (digit < LOCAL_BASE && local_letters[digit] != letter)
+        digit++;
+    return digit;
+}
+
+void rlki_local_pack(rlk_conn_local *local, const char *text)
+{
+    unsigned i;
+
+    for (i = 0; i < RLK_CONN_LOCAL; i++) {
+        uint32_t *word = &local->words[i / LOCAL_WORD_LEN];
+        uint32_t digit = local_digit(*text);
+
+        if (digit == LOCAL_BASE)
+            break;
+        *word = *word * LOCAL_BASE + digit;
+        if (digit != 0)
+            text++;
+    }
+    if (*text != '\0') /* too long, or no address */
+        memset(local, 0, sizeof *local);
+}
+
+void rlki_local_text(const rlk_conn_local *local, char text[RLK_CONN_LOCAL])
+{
+    unsigned i;
+    unsigned k;
+
+    for (i = 0; i < LOCAL_WORDS_LEN; i++) {
+        uint32_t word = local->words[i];
+
+        for (k = LOCAL_WORD_LEN; k-- > 0; word /= LOCAL_BASE)
+            text[i * LOCAL_WORD_LEN + k] = local_letters[word % LOCAL_BASE];
+    }
+}
+
 /* ==== src/net/server_text.h ====
  *
  * Internal: the text of a server's error, as a connection keeps it.
@@ -4988,14 +5074,17 @@ void rlki_text_mask(rlk_conn *conn, rlk_result error, bool secret)
 
 rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
 {
-    if (old->run_id != 0 && fresh->run_id != 0) {
-        if (old->run_id == fresh->run_id)
-            return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
-        /* Another address: the old instance may live on there (fault 91). */
+    bool known = old->run_id != 0 && fresh->run_id != 0;
+
+    /* Another address: the old instance may live on there (fault 91). */
+    if (known && old->run_id != fresh->run_id)
         return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;
-    }
+    if (old->client_id == 0)
+        return RLKI_FENCE_NONE;
+    if (known)
+        return RLKI_FENCE_KILL;
     /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
-    return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
+    return rlki_local_is_known(&old->local) ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
 }
 
 static void fence_done(rlk_conn *conn)
@@ -5027,8 +5116,11 @@ static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
         rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
     }
     if (fence == RLKI_FENCE_KILL_ADDR) {
+        char text[RLK_CONN_LOCAL];
+
+        rlki_local_text(&conn->old.local, text);
         rlki_step_word(writer, "ADDR");
-        rlki_step_word(writer, conn->old.local);
+        rlki_step_word(writer, text);
     }
     return RLK_OK;
 }
@@ -5675,7 +5767,7 @@ RLKI_API const conn_step rlki_step_eval = {
 /* True if a script or a request waits. */
 static inline bool rlki_send_waits(const rlk_conn *conn)
 {
-    return conn->send.head != NULL || conn->scripts.next < conn->scripts.count;
+    return conn->send != NULL || conn->scripts.next < conn->scripts.count;
 }
 
 /* Encodes scripts, and in READY requests, while there is room. */
@@ -5739,8 +5831,7 @@ void rlki_transmit_begin(rlk_conn *conn)
 {
     conn->tx.begin = 0;
     conn->tx.end = 0;
-    conn->tx.position = 0;
-    conn->tx.handed = 0;
+    conn->tx.handed = conn->tx.position;
 }
 
 /* ---- In ---------------------------------------------------------------------------------- */
@@ -5827,7 +5918,6 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
     if (!conn_is_up(conn) || acked == 0)
         return false;
     conn->tx.position += acked;
-    CONN_COUNT(conn, bytes_sent, acked);
     if (transmit_segment_is_next(conn)) {
         conn->scripts.segment += acked;
         conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
@@ -5858,22 +5948,22 @@ void rlki_transmit_drop(rlk_conn *conn)
 
 static void send_unlink(rlk_conn *conn, rlk_request *request)
 {
-    if (request->prev != NULL)
-        request->prev->next = request->next;
+    rlk_request *next = request->next;
+
+    if (request == conn->send)
+        conn->send = next;
     else
-        conn->send.head = request->next;
-    if (request->next != NULL)
-        request->next->prev = request->prev;
-    else
-        conn->send.tail = request->prev;
-    request->next = NULL;
-    request->prev = NULL;
+        request->prev->next = next;
+    if (next == NULL)
+        next = conn->send;
+    if (next != NULL)
+        next->prev = request->prev;
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
 static bool send_next(rlk_conn *conn)
 {
-    rlk_request *request = conn->send.head;
+    rlk_request *request = conn->send;
     rlk_resp_writer writer;
     unsigned replies;
 
@@ -5901,7 +5991,7 @@ void rlki_send_flush(rlk_conn *conn)
             rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
             conn->scripts.next++;
             conn->ring.loads++;
-        } else if (conn->state != RLK_CONN_READY || conn->send.head == NULL || !send_next(conn)) {
+        } else if (conn->state != RLK_CONN_READY || conn->send == NULL || !send_next(conn)) {
             return;
         }
     }
@@ -5909,21 +5999,22 @@ void rlki_send_flush(rlk_conn *conn)
 
 void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
 {
-    bool alone = conn->send.head == NULL;
+    rlk_request *first = conn->send;
 
     conn->now_ms = now_ms;
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
     request->next = NULL;
-    request->prev = conn->send.tail;
-    if (alone)
-        conn->send.head = request;
-    else
-        conn->send.tail->next = request;
-    conn->send.tail = request;
-    /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
-    if (alone && conn->state == RLK_CONN_READY)
+    if (first != NULL) { /* whatever it waits for flushes the list when it comes */
+        request->prev = first->prev;
+        first->prev->next = request;
+        first->prev = request;
+        return;
+    }
+    request->prev = request;
+    conn->send = request;
+    if (conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);
 }
 
@@ -6788,16 +6879,6 @@ static void conn_pump(rlk_conn *conn)
         rlki_send_flush(conn);
 }
 
-static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
-{
-    size_t len = local != NULL ? strlen(local) : 0;
-
-    memset(&conn->identity, 0, sizeof conn->identity);
-    conn->identity.peer = peer;
-    if (len < sizeof conn->identity.local)
-        memcpy(conn->identity.local, local != NULL ? local : "", len);
-}
-
 void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
 {
     conn->now_ms = now_ms;
@@ -6814,7 +6895,10 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->tx.needed = 0;
     conn->missed = 0;
     conn->step = 0;
-    conn_identify(conn, peer, local);
+    memset(&conn->identity, 0, sizeof conn->identity);
+    conn->identity.peer = rlki_condemn_number(peer);
+    if (local != NULL)
+        rlki_local_pack(&conn->identity.local, local);
     rlki_transmit_begin(conn);
     rlki_receive_begin(conn);
     if (!conn_dangles(conn)) /* credentials and name leave now */
@@ -7007,7 +7091,7 @@ rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
     rlk_traffic traffic;
 
     traffic.fences = conn->fences;
-    traffic.bytes_sent = conn->bytes_sent;
+    traffic.bytes_sent = conn->tx.position;
     traffic.bytes_received = conn->bytes_received;
     return traffic;
 }

@@ -285,9 +285,9 @@ RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 
 /*
  * The stream is up. `peer`: a number that differs for different server addresses (a hash), 0 if
- * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, NULL
- * for a Unix socket or where it is not known; without it, and without run_id, an old connection
- * can't be fenced.
+ * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, in lower
+ * case; NULL for a Unix socket or where it is not known; without it, and without run_id, an old
+ * connection can't be fenced.
  */
 RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
 

@@ -24,8 +24,8 @@ struct rlk_credentials;
 /* One command, or a few that belong together, on its way. It is part of its owner. */
 typedef struct rlk_request {
     struct rlk_request *next; /* send list */
-    struct rlk_request *prev;
-    uint16_t slot; /* ring entry while SENT */
+    struct rlk_request *prev; /* of the first one: the last */
+    uint16_t slot;            /* ring entry while SENT */
     uint8_t state;
     uint8_t tag; /* the owner's, untouched here */
 } rlk_request;
@@ -44,15 +44,21 @@ typedef struct rlk_conn_entry {
     uint8_t kind;       /* a request, or a step of the handshake */
 } rlk_conn_entry;
 
-/* Longest "ip:port" with its terminator: an IPv6 address in brackets. */
-#define RLK_CONN_LOCAL 48
+/* Longest "ip:port" is 47 bytes: an IPv6 address in brackets. With its terminator, in whole words.
+ */
+#define RLK_CONN_LOCAL 49
+
+/* Our own address as CLIENT KILL writes it, packed: local.c. All zero: not known. */
+typedef struct rlk_conn_local {
+    uint32_t words[RLK_CONN_LOCAL / 7];
+} rlk_conn_local;
 
 /* What identifies a connection at its server: for the fence. */
 typedef struct rlk_conn_identity {
-    uint64_t client_id;         /* 0: not known */
-    uint64_t run_id;            /* of the server (INFO server), its last 64 bits; 0: not known */
-    uint64_t peer;              /* the driver's number for the address that it reached */
-    char local[RLK_CONN_LOCAL]; /* our address as CLIENT KILL writes it, "ip:port"; empty: none */
+    uint64_t client_id; /* 0: not known */
+    uint64_t run_id;    /* of the server (INFO server), its last 64 bits; 0: not known */
+    uint32_t peer;      /* number of the address that it reached: rlki_condemn_number */
+    rlk_conn_local local;
 } rlk_conn_identity;
 
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
@@ -97,8 +103,8 @@ struct rlk_conn {
         uint32_t cap;
         uint32_t begin; /* bytes[begin..end) waits to be sent */
         uint32_t end;
-        uint32_t position; /* stream position of `begin`, modulo 2^32 */
-        uint32_t handed;   /* stream position behind the last byte shown to the driver */
+        uint32_t position; /* bytes of all streams that have left, modulo 2^32: that of `begin` */
+        uint32_t handed;   /* position behind the last byte shown to the driver */
         uint32_t needed;   /* by credentials that did not fit; 0: they did */
     } tx;
 
@@ -111,11 +117,7 @@ struct rlk_conn {
                               not known; of a push the hash of the key so far */
     } rx;
 
-    struct { /* requests that are QUEUED */
-        rlk_request *head;
-        rlk_request *tail;
-    } send;
-
+    rlk_request *send; /* list of requests that are QUEUED */
     const struct rlk_conn_calls *calls;
     void *calls_context;
     uint32_t connect_timeout_ms; /* configuration, as rlk_conn_config has it */
@@ -140,8 +142,7 @@ struct rlk_conn {
     uint32_t generation; /* connections that became ready, counted */
     uint32_t failures;   /* attempts and connections that ended, counted */
 #ifndef RLK_NO_TRACE
-    uint32_t bytes_sent; /* modulo 2^32 */
-    uint32_t bytes_received;
+    uint32_t bytes_received; /* modulo 2^32 */
 #endif
 
     struct {

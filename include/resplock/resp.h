@@ -145,8 +145,7 @@ typedef struct rlk_resp_parser {
     uint8_t depth;
     uint8_t attribute_depth; /* where the attribute under way began, plus 1 */
     uint8_t fault;
-    uint8_t kind[RLK_RESP_MAX_DEPTH];
-    uint32_t left[RLK_RESP_MAX_DEPTH]; /* elements still to come */
+    uint32_t left[RLK_RESP_MAX_DEPTH]; /* elements still to come, and what the aggregate is */
 } rlk_resp_parser;
 
 /*

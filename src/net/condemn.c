@@ -40,10 +40,9 @@ static bool condemn_is_past(const rlk_conn *conn, uint32_t since)
     return condemn_stamp(conn) - since >= RLK_CONDEMN_MS;
 }
 
-/* Of an address in 32 bits, and not 0. */
-static uint32_t condemn_number(uint64_t peer)
+uint32_t rlki_condemn_number(uint64_t peer)
 {
-    return (uint32_t)peer << 1 | 1u;
+    return (uint32_t)(peer ^ peer >> 32) << 1 | 1u;
 }
 
 /* The server serves: connecting to it is no storm, unless it went from address to address. */
@@ -67,7 +66,7 @@ static bool condemn_lasts(rlk_conn *conn)
 /* True if a round may go on, or begin, with the address of this stream. */
 static bool condemn_in_round(rlk_conn *conn)
 {
-    uint32_t number = condemn_number(conn->identity.peer);
+    uint32_t number = conn->identity.peer;
 
     if (conn->condemn.round_ms != 0 && !condemn_is_past(conn, conn->condemn.round_ms))
         return number != conn->condemn.round_first && number != conn->condemn.address;
@@ -95,7 +94,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
         return false;
     if (!condemn_in_round(conn))
         return false;
-    conn->condemn.address = condemn_number(conn->identity.peer);
+    conn->condemn.address = conn->identity.peer;
     conn->flags |= CONN_REPLACED;
     return true;
 }
@@ -103,7 +102,7 @@ bool rlki_condemn(rlk_conn *conn, rlk_result error)
 void rlki_condemn_address(rlk_conn *conn, rlk_result error)
 {
     if (rlki_condemn_is_for(error))
-        conn->condemn.address = condemn_number(conn->identity.peer);
+        conn->condemn.address = conn->identity.peer;
 }
 
 void rlki_condemn_forget(rlk_conn *conn)
@@ -119,5 +118,5 @@ bool rlki_condemn_was_replaced(const rlk_conn *conn)
 
 bool rlk_conn_is_condemned(const rlk_conn *conn, uint64_t peer)
 {
-    return conn->condemn.address == condemn_number(peer);
+    return conn->condemn.address == rlki_condemn_number(peer);
 }

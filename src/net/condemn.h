@@ -7,6 +7,9 @@
 
 #include "resplock/net.h"
 
+/* Returns the number of an address in 32 bits, which is not 0; `peer` is the driver's. */
+uint32_t rlki_condemn_number(uint64_t peer);
+
 /* True of an error that can condemn a stream. */
 bool rlki_condemn_is_for(rlk_result error);
 

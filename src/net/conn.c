@@ -32,6 +32,7 @@
 #include "conn_trace.h"
 #include "fence.h"
 #include "handshake.h"
+#include "local.h"
 #include "receive.h"
 #include "ring.h"
 #include "script_steps.h"
@@ -335,16 +336,6 @@ static void conn_pump(rlk_conn *conn)
         rlki_send_flush(conn);
 }
 
-static void conn_identify(rlk_conn *conn, uint64_t peer, const char *local)
-{
-    size_t len = local != NULL ? strlen(local) : 0;
-
-    memset(&conn->identity, 0, sizeof conn->identity);
-    conn->identity.peer = peer;
-    if (len < sizeof conn->identity.local)
-        memcpy(conn->identity.local, local != NULL ? local : "", len);
-}
-
 void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms)
 {
     conn->now_ms = now_ms;
@@ -361,7 +352,10 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
     conn->tx.needed = 0;
     conn->missed = 0;
     conn->step = 0;
-    conn_identify(conn, peer, local);
+    memset(&conn->identity, 0, sizeof conn->identity);
+    conn->identity.peer = rlki_condemn_number(peer);
+    if (local != NULL)
+        rlki_local_pack(&conn->identity.local, local);
     rlki_transmit_begin(conn);
     rlki_receive_begin(conn);
     if (!conn_dangles(conn)) /* credentials and name leave now */

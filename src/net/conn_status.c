@@ -63,7 +63,7 @@ rlk_traffic rlk_conn_traffic(const rlk_conn *conn)
     rlk_traffic traffic;
 
     traffic.fences = conn->fences;
-    traffic.bytes_sent = conn->bytes_sent;
+    traffic.bytes_sent = conn->tx.position;
     traffic.bytes_received = conn->bytes_received;
     return traffic;
 }

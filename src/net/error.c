@@ -4,6 +4,8 @@
  */
 #include "error.h"
 
+#include "../resp/apart.h"
+
 #include <string.h>
 
 /* A row of the tables. The length of a code is that of its word: none is needed. */
@@ -87,7 +89,7 @@ static int error_inside(const uint8_t *text, size_t len)
     return result;
 }
 
-rlk_result rlk_server_error(const uint8_t *text, size_t len)
+RLKI_APART_FOR_SIZE rlk_result rlk_server_error(const uint8_t *text, size_t len)
 {
     size_t n = error_word(text, len);
     int meaning;

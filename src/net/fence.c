@@ -16,20 +16,24 @@
 #include "fence.h"
 
 #include "conn_flags.h"
+#include "local.h"
 #include "server_text.h"
 
 #include <string.h>
 
 rlki_fence rlki_fence_decide(const rlk_conn_identity *old, const rlk_conn_identity *fresh)
 {
-    if (old->run_id != 0 && fresh->run_id != 0) {
-        if (old->run_id == fresh->run_id)
-            return old->client_id != 0 ? RLKI_FENCE_KILL : RLKI_FENCE_NONE;
-        /* Another address: the old instance may live on there (fault 91). */
+    bool known = old->run_id != 0 && fresh->run_id != 0;
+
+    /* Another address: the old instance may live on there (fault 91). */
+    if (known && old->run_id != fresh->run_id)
         return old->peer == fresh->peer ? RLKI_FENCE_GONE : RLKI_FENCE_NONE;
-    }
+    if (old->client_id == 0)
+        return RLKI_FENCE_NONE;
+    if (known)
+        return RLKI_FENCE_KILL;
     /* The id alone could be an innocent client's by now (fault 71), id and address hardly. */
-    return old->client_id != 0 && old->local[0] != '\0' ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
+    return rlki_local_is_known(&old->local) ? RLKI_FENCE_KILL_ADDR : RLKI_FENCE_NONE;
 }
 
 static void fence_done(rlk_conn *conn)
@@ -61,8 +65,11 @@ static rlk_result fence_encode(rlk_conn *conn, rlk_resp_writer *writer)
         rlk_resp_put_integer(writer, (int64_t)conn->old.client_id);
     }
     if (fence == RLKI_FENCE_KILL_ADDR) {
+        char text[RLK_CONN_LOCAL];
+
+        rlki_local_text(&conn->old.local, text);
         rlki_step_word(writer, "ADDR");
-        rlki_step_word(writer, conn->old.local);
+        rlki_step_word(writer, text);
     }
     return RLK_OK;
 }

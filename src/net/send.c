@@ -18,22 +18,22 @@
 
 static void send_unlink(rlk_conn *conn, rlk_request *request)
 {
-    if (request->prev != NULL)
-        request->prev->next = request->next;
+    rlk_request *next = request->next;
+
+    if (request == conn->send)
+        conn->send = next;
     else
-        conn->send.head = request->next;
-    if (request->next != NULL)
-        request->next->prev = request->prev;
-    else
-        conn->send.tail = request->prev;
-    request->next = NULL;
-    request->prev = NULL;
+        request->prev->next = next;
+    if (next == NULL)
+        next = conn->send;
+    if (next != NULL)
+        next->prev = request->prev;
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
 static bool send_next(rlk_conn *conn)
 {
-    rlk_request *request = conn->send.head;
+    rlk_request *request = conn->send;
     rlk_resp_writer writer;
     unsigned replies;
 
@@ -61,7 +61,7 @@ void rlki_send_flush(rlk_conn *conn)
             rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
             conn->scripts.next++;
             conn->ring.loads++;
-        } else if (conn->state != RLK_CONN_READY || conn->send.head == NULL || !send_next(conn)) {
+        } else if (conn->state != RLK_CONN_READY || conn->send == NULL || !send_next(conn)) {
             return;
         }
     }
@@ -69,21 +69,22 @@ void rlki_send_flush(rlk_conn *conn)
 
 void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
 {
-    bool alone = conn->send.head == NULL;
+    rlk_request *first = conn->send;
 
     conn->now_ms = now_ms;
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
     request->next = NULL;
-    request->prev = conn->send.tail;
-    if (alone)
-        conn->send.head = request;
-    else
-        conn->send.tail->next = request;
-    conn->send.tail = request;
-    /* Behind others it can't go yet: whatever they wait for flushes the list when it comes. */
-    if (alone && conn->state == RLK_CONN_READY)
+    if (first != NULL) { /* whatever it waits for flushes the list when it comes */
+        request->prev = first->prev;
+        first->prev->next = request;
+        first->prev = request;
+        return;
+    }
+    request->prev = request;
+    conn->send = request;
+    if (conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);
 }
 

@@ -10,7 +10,7 @@
 /* True if a script or a request waits. */
 static inline bool rlki_send_waits(const rlk_conn *conn)
 {
-    return conn->send.head != NULL || conn->scripts.next < conn->scripts.count;
+    return conn->send != NULL || conn->scripts.next < conn->scripts.count;
 }
 
 /* Encodes scripts, and in READY requests, while there is room. */

@@ -11,15 +11,13 @@
 #include "transmit.h"
 
 #include "conn_flags.h"
-#include "conn_trace.h"
 #include "wipe.h"
 
 void rlki_transmit_begin(rlk_conn *conn)
 {
     conn->tx.begin = 0;
     conn->tx.end = 0;
-    conn->tx.position = 0;
-    conn->tx.handed = 0;
+    conn->tx.handed = conn->tx.position;
 }
 
 /* ---- In ---------------------------------------------------------------------------------- */
@@ -106,7 +104,6 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
     if (!conn_is_up(conn) || acked == 0)
         return false;
     conn->tx.position += acked;
-    CONN_COUNT(conn, bytes_sent, acked);
     if (transmit_segment_is_next(conn)) {
         conn->scripts.segment += acked;
         conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);

@@ -28,7 +28,7 @@
 
 #include <string.h>
 
-#if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 2147483647
+#if RLK_RESP_MAX_LEN > 2147483647 || RLK_RESP_MAX_COUNT > 1073741823
 #error "a bound of RESP beyond what the parser's fields hold"
 #endif
 
@@ -77,8 +77,12 @@ typedef struct parser_input {
     const uint8_t *end;
 } parser_input;
 
-/* Beside the type in `kind`: a streamed aggregate. Its `left` counts down from the bound. */
-#define PARSER_STREAMED 0x80u
+/* Beside the count in `left`, what the aggregate is. That of a streamed one counts down from the
+ * bound. */
+#define PARSER_STREAMED     UINT32_C(0x80000000)
+#define PARSER_ATTRIBUTE    UINT32_C(0x40000000)
+#define PARSER_STREAMED_MAP (PARSER_STREAMED | PARSER_ATTRIBUTE) /* attributes are not streamed */
+#define PARSER_COUNT        UINT32_C(0x3FFFFFFF)
 
 /* A little above INT64_MAX / 10, and easy to compare with on 32 bits. Another digit can't wrap 64
  * bits below it, and what is not below it exceeds every bound with that digit. */
@@ -173,14 +177,13 @@ static unsigned parser_complete(rlk_resp_parser *parser)
 
     parser->state = PARSER_START;
     while (level != 0) {
-        uint8_t kind = parser->kind[--level];
+        uint32_t left = --parser->left[--level];
 
         parser->flags |= RLK_RESP_FIRST;
-        parser->left[level]--;
-        if (parser->left[level] > 0 || (PARSER_RESP3 && (kind & PARSER_STREAMED) != 0))
+        if ((left & (PARSER_COUNT | PARSER_STREAMED)) != 0)
             return 0;
         parser->depth = (uint8_t)level;
-        if (PARSER_RESP3 && kind == RLK_RESP_ATTRIBUTE) { /* no element of what is around it */
+        if (PARSER_RESP3 && left == PARSER_ATTRIBUTE) { /* no element of what is around it */
             parser->state = PARSER_VALUE;
             if (parser->attribute_depth == level + 1u) {
                 parser->attribute_depth = 0;
@@ -273,9 +276,9 @@ static int parser_scalar(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
         break;
     case RLK_RESP_END:
         if (parser->state == PARSER_VALUE || parser->depth == 0 ||
-            (parser->kind[level] & PARSER_STREAMED) == 0 ||
+            (parser->left[level] & PARSER_STREAMED) == 0 ||
             /* a key without its value */
-            (parser->kind[level] == (RLK_RESP_MAP | PARSER_STREAMED) &&
+            (parser->left[level] >= PARSER_STREAMED_MAP &&
              ((RLK_RESP_MAX_COUNT - parser->left[level]) & 1u) != 0))
             return parser_fail(RLK_RESP_FAULT_TYPE);
         break;
@@ -300,6 +303,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 {
     unsigned level = parser->depth;
     unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
+    int step = PARSER_STEP_OPEN;
 
     if (count > RLK_RESP_MAX_COUNT >> shift)
         return parser_fail(RLK_RESP_FAULT_RANGE);
@@ -318,13 +322,16 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
-    parser->kind[level] = (uint8_t)(is_streamed ? type | PARSER_STREAMED : type);
-    parser->left[level] = is_streamed ? RLK_RESP_MAX_COUNT : count;
-    if (parser->left[level] == 0) { /* complete, as behind the only element of a longer one */
-        parser->left[level] = 1;
-        return PARSER_STEP_EMPTY;
+    if (is_streamed)
+        count = RLK_RESP_MAX_COUNT | (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
+    else if (count == 0) { /* complete, as behind the only element of a longer one */
+        step = PARSER_STEP_EMPTY;
+        count = 1;
     }
-    return PARSER_STEP_OPEN;
+    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE)
+        count |= PARSER_ATTRIBUTE;
+    parser->left[level] = count;
+    return step;
 }
 
 /* A length: `$`, `!`, `=` begin a string, `;` goes on with one. */
@@ -438,7 +445,7 @@ static int parser_head(rlk_resp_parser *parser, parser_input *in, rlk_resp_token
     } else if (PARSER_RESP3 && parser->depth > 0) {
         if (type == RLK_RESP_PUSH)
             return parser_fail(RLK_RESP_FAULT_TYPE);
-        if (parser->left[parser->depth - 1u] == 0 && type != RLK_RESP_END)
+        if ((parser->left[parser->depth - 1u] & PARSER_COUNT) == 0 && type != RLK_RESP_END)
             return parser_fail(RLK_RESP_FAULT_RANGE); /* a streamed one at its bound */
     }
     if ((traits & PARSER_TEXT) != 0) {
@@ -628,7 +635,7 @@ void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max)
     parser->depth = 0;
     parser->attribute_depth = 0;
     parser->fault = RLK_RESP_FAULT_NONE;
-    /* `kind` and `left` are written before they are read: an aggregate opens */
+    /* `left` is written before it is read: an aggregate opens */
 }
 
 bool rlk_resp_parser_idle(const rlk_resp_parser *parser)

@@ -6,6 +6,9 @@
 #include "conn_world.h"
 #include "resp_reader.h"
 
+#include "net/condemn.h"
+#include "net/local.h"
+
 #include <string.h>
 
 /* ---- What the server said ---------------------------------------------------------------- */
@@ -150,19 +153,24 @@ static unsigned server_bits(const handshake *s)
 
 static void check_identity(const world *w, const handshake *s)
 {
+    char local[RLK_CONN_LOCAL];
+
     FUZZ_REQUIRE(w->conn.identity.client_id == s->self.id);
-    FUZZ_REQUIRE(w->conn.identity.peer == s->self.address);
-    FUZZ_REQUIRE(strcmp(w->conn.identity.local, s->self.local) == 0);
+    FUZZ_REQUIRE(w->conn.identity.peer == rlki_condemn_number(s->self.address));
+    rlki_local_text(&w->conn.identity.local, local);
+    FUZZ_REQUIRE(strcmp(local, s->self.local) == 0);
     FUZZ_REQUIRE(rlk_conn_run_id(&w->conn) == s->self.run_id);
     FUZZ_REQUIRE(rlk_conn_server(&w->conn) == server_bits(s));
 }
 
 /* Where the judge could see it, it is right (check_identity). */
-static void note_peer(peer *p, const rlk_conn_identity *identity)
+static void note_peer(peer *p, const world *w)
 {
+    const rlk_conn_identity *identity = &w->conn.identity;
+
     p->id = identity->client_id;
-    p->address = identity->peer;
-    memcpy(p->local, identity->local, sizeof p->local);
+    p->address = w->address;
+    rlki_local_text(&identity->local, p->local);
     p->run_id = identity->run_id;
 }
 
@@ -189,7 +197,7 @@ static void check_ready(world *w)
     w->open = false; /* from here on it is the generation that says what is not fenced */
     w->ready = true;
     w->greeted = w->said_len - (conn->rx.end - conn->rx.begin);
-    note_peer(&w->old, &conn->identity);
+    note_peer(&w->old, w);
 }
 
 /* Something of the stream that ends may still execute. */

@@ -4,6 +4,9 @@
  */
 #include "socket_places.h"
 
+#include "net/condemn.h"
+#include "net/local.h"
+
 #include <net/if.h>
 
 /* ---- Literals ---------------------------------------------------------------------------- */
@@ -14,11 +17,13 @@ static void assert_local(const client *c, int server_fd, const char *format)
     struct sockaddr_in6 name;
     socklen_t len = sizeof name;
     char expected[64];
+    char text[RLK_CONN_LOCAL];
 
     assert_int_equal(getpeername(server_fd, (struct sockaddr *)&name, &len), 0);
     /* the port has one place in both families */
     (void)snprintf(expected, sizeof expected, format, (unsigned)ntohs(name.sin6_port));
-    assert_string_equal(c->conn.identity.local, expected);
+    rlki_local_text(&c->conn.identity.local, text);
+    assert_string_equal(text, expected);
 }
 
 static void test_socket_connect_takes_literals(void **state)
@@ -70,8 +75,8 @@ static void test_socket_connect_does_without_its_own_address(void **state)
     socket_init(&c, &server);
     fault.getsockname = ENOBUFS;
     client_ready(&c);
-    assert_string_equal(c.conn.identity.local, "");
-    assert_true(c.conn.identity.peer != 0);
+    assert_false(rlki_local_is_known(&c.conn.identity.local));
+    assert_true(c.conn.identity.peer != rlki_condemn_number(0));
     socket_end(&c, &server);
 }
 
@@ -175,8 +180,8 @@ static void test_socket_connect_unix_is_optimistic(void **state)
     assert_true(peer_read(&server));
     assert_true(server.input_len > 0);
     client_ready(&c);
-    assert_true(c.conn.identity.peer == 0);
-    assert_string_equal(c.conn.identity.local, "");
+    assert_true(c.conn.identity.peer == rlki_condemn_number(0));
+    assert_false(rlki_local_is_known(&c.conn.identity.local));
     assert_int_equal(fcntl(rlk_socket_fd(&c.sock), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     client_exchange(&c, "hello");
     socket_end(&c, &server);

@@ -115,7 +115,7 @@ void decision_drive(const sim_process *process)
     unsigned i;
 
     for (i = 0; i < sim.nodes; i++)
-        if (process->links[i].conn.send.head != NULL &&
+        if (process->links[i].conn.send != NULL &&
             rlk_conn_get_state(&process->links[i].conn) == RLK_CONN_READY)
             MET(FULL);
 }

@@ -5,6 +5,7 @@
  */
 #include "fake.h"
 #include "net/fence.h"
+#include "net/local.h"
 
 #include <string.h>
 
@@ -31,9 +32,9 @@ static void identity_set(rlk_conn_identity *identity, const fence_side *side)
 {
     memset(identity, 0, sizeof *identity);
     identity->client_id = side->client_id;
-    identity->peer = side->peer;
+    identity->peer = (uint32_t)side->peer;
     identity->run_id = (uint8_t)side->run;
-    strcpy(identity->local, side->local);
+    rlki_local_pack(&identity->local, side->local);
 }
 
 static void test_conn_fence_decision(void **state)
@@ -44,24 +45,24 @@ static void test_conn_fence_decision(void **state)
         rlki_fence fence;
     } rows[] = {
         /* the same instance */
-        {{7, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_KILL},
+        {{7, 1, 'a', "1.1:1"}, {8, 1, 'a', "1.1:2"}, RLKI_FENCE_KILL},
         {{7, 1, 'a', ""}, {0, 1, 'a', ""}, RLKI_FENCE_KILL},
-        {{7, 1, 'a', "l:1"}, {8, 2, 'a', "l:2"}, RLKI_FENCE_KILL}, /* by another address */
-        {{0, 1, 'a', "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_NONE}, /* the id is not known */
+        {{7, 1, 'a', "1.1:1"}, {8, 2, 'a', "1.1:2"}, RLKI_FENCE_KILL}, /* by another address */
+        {{0, 1, 'a', "1.1:1"}, {8, 1, 'a', "1.1:2"}, RLKI_FENCE_NONE}, /* the id is not known */
         /* fault 71: restarted, so that the id may be another's by now */
-        {{7, 1, 'a', "l:1"}, {8, 1, 'b', "l:2"}, RLKI_FENCE_GONE},
+        {{7, 1, 'a', "1.1:1"}, {8, 1, 'b', "1.1:2"}, RLKI_FENCE_GONE},
         {{0, 1, 'a', ""}, {0, 1, 'b', ""}, RLKI_FENCE_GONE},
         {{0, 0, 'a', ""}, {0, 0, 'b', ""}, RLKI_FENCE_GONE},
         /* fault 91: another address, where the old instance doesn't live */
-        {{7, 1, 'a', "l:1"}, {8, 2, 'b', "l:2"}, RLKI_FENCE_NONE},
+        {{7, 1, 'a', "1.1:1"}, {8, 2, 'b', "1.1:2"}, RLKI_FENCE_NONE},
         /* no run_id on one side or on both */
-        {{7, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
-        {{7, 1, 'a', "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
-        {{7, 1, 0, "l:1"}, {8, 1, 'a', "l:2"}, RLKI_FENCE_KILL_ADDR},
-        {{7, 1, 0, "l:1"}, {8, 2, 0, "l:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, "1.1:1"}, {8, 1, 0, "1.1:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 'a', "1.1:1"}, {8, 1, 0, "1.1:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, "1.1:1"}, {8, 1, 'a', "1.1:2"}, RLKI_FENCE_KILL_ADDR},
+        {{7, 1, 0, "1.1:1"}, {8, 2, 0, "1.1:2"}, RLKI_FENCE_KILL_ADDR},
         {{7, 1, 0, ""}, {8, 1, 0, ""}, RLKI_FENCE_NONE}, /* a Unix socket */
         {{7, 1, 'a', ""}, {8, 1, 0, ""}, RLKI_FENCE_NONE},
-        {{0, 1, 0, "l:1"}, {8, 1, 0, "l:2"}, RLKI_FENCE_NONE},
+        {{0, 1, 0, "1.1:1"}, {8, 1, 0, "1.1:2"}, RLKI_FENCE_NONE},
     };
     size_t i;
 
@@ -102,96 +103,96 @@ static void test_conn_fence_is_sent_and_understood(void **state)
         {{{"INFO", RUN_A}},
          {{"INFO", RUN_A}},
          0,
-         "l:1",
+         "1.1:1",
          "HELLO 3;INFO server;CLIENT KILL ID 77;",
          true},
-        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", ":0\r\n"}}, 0, "l:1", NULL, true},
-        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", ":2\r\n"}}, 0, "l:1", NULL, false},
+        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", ":0\r\n"}}, 0, "1.1:1", NULL, true},
+        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", ":2\r\n"}}, 0, "1.1:1", NULL, false},
         {{{"INFO", RUN_A}},
          {{"INFO", RUN_A}, {"CLIENT KILL", "-ERR No such client\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          true},
         {{{"INFO", RUN_A}},
          {{"INFO", RUN_A}, {"CLIENT KILL", "-NOPERM no\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         {{{"INFO", RUN_A}},
          {{"INFO", RUN_A}, {"CLIENT KILL", "-ERR syntax error, ...\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         {{{"INFO", RUN_A}},
          {{"INFO", RUN_A}, {"CLIENT KILL", "-ERR No\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
-        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", "+OK\r\n"}}, 0, "l:1", NULL, false},
+        {{{"INFO", RUN_A}}, {{"INFO", RUN_A}, {"CLIENT KILL", "+OK\r\n"}}, 0, "1.1:1", NULL, false},
         /* an id that is not known */
         {{{"INFO", RUN_A}, {"HELLO", NO_ID}, {"CLIENT ID", "-NOPERM no\r\n"}},
          {{"INFO", RUN_A}},
          0,
-         "l:1",
+         "1.1:1",
          "HELLO 3;INFO server;",
          false},
         /* the id of CLIENT ID */
         {{{"INFO", RUN_A}, {"HELLO", NO_ID}},
          {{"INFO", RUN_A}},
          0,
-         "l:1",
+         "1.1:1",
          "HELLO 3;INFO server;CLIENT KILL ID 78;",
          true},
         /* ids have 64 bits */
         {{{"INFO", RUN_A}, {"HELLO", NO_ID}, {"CLIENT ID", ":9007199254740993\r\n"}},
          {{"INFO", RUN_A}},
          0,
-         "l:1",
+         "1.1:1",
          "HELLO 3;INFO server;CLIENT KILL ID 9007199254740993;",
          true},
         /* restarted; elsewhere */
-        {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 0, "l:1", "HELLO 3;INFO server;", true},
-        {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 9, "l:1", "HELLO 3;INFO server;", false},
+        {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 0, "1.1:1", "HELLO 3;INFO server;", true},
+        {{{"INFO", RUN_A}}, {{"INFO", RUN_B}}, 9, "1.1:1", "HELLO 3;INFO server;", false},
         /* fault 99: a yes in the shape of a proxy: ids and run_id may be anybody's */
         {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
          {{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
          0,
-         "l:1",
-         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR l:1;",
+         "1.1:1",
+         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR 1.1:1;",
          true},
         {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
          {{"INFO", RUN_A}, {"HELLO", ARRAY_ID}, {"CLIENT KILL", ":0\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         {{{"INFO", RUN_A}, {"HELLO", ARRAY_ID}},
          {{"INFO", RUN_B}, {"HELLO", ARRAY_ID}, {"CLIENT KILL", ":0\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         {{{"INFO", RUN_LONG}, {"HELLO", ARRAY_ID}},
          {{"INFO", RUN_LONG}, {"HELLO", ARRAY_ID}},
          0,
-         "l:1",
-         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR l:1;",
+         "1.1:1",
+         "HELLO 3;INFO server;CLIENT KILL ID 5 ADDR 1.1:1;",
          true},
         /* Dragonfly has no run_id, and takes one filter */
         {{{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
          {{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
          0,
-         "l:1",
-         "HELLO 3;INFO server;CLIENT KILL ADDR l:1;",
+         "1.1:1",
+         "HELLO 3;INFO server;CLIENT KILL ADDR 1.1:1;",
          true},
         {{{"INFO", NO_RUN}, {"HELLO", FLY_ID}},
          {{"INFO", NO_RUN}, {"HELLO", FLY_ID}, {"CLIENT KILL", ":0\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         /* no run_id */
@@ -201,15 +202,21 @@ static void test_conn_fence_is_sent_and_understood(void **state)
          "[::1]:40000",
          "HELLO 3;INFO server;CLIENT KILL ID 77 ADDR [::1]:40000;",
          true},
-        {{{"INFO", NO_RUN}}, {{"INFO", NO_RUN}, {"CLIENT KILL", ":0\r\n"}}, 0, "l:1", NULL, false},
+        {{{"INFO", NO_RUN}},
+         {{"INFO", NO_RUN}, {"CLIENT KILL", ":0\r\n"}},
+         0,
+         "1.1:1",
+         NULL,
+         false},
         {{{"INFO", NO_RUN}},
          {{"INFO", NO_RUN}, {"CLIENT KILL", "-ERR No such client\r\n"}},
          0,
-         "l:1",
+         "1.1:1",
          NULL,
          false},
         {{{"INFO", NO_RUN}}, {{"INFO", NO_RUN}}, 0, NULL, "HELLO 3;INFO server;", false},
         {{{"INFO", NO_RUN}}, {{"INFO", NO_RUN}}, 0, "", "HELLO 3;INFO server;", false},
+        {{{"INFO", NO_RUN}}, {{"INFO", NO_RUN}}, 0, "1.1.1.1%1", "HELLO 3;INFO server;", false},
         {{{"INFO", NO_RUN}},
          {{"INFO", NO_RUN}},
          0,
@@ -220,7 +227,7 @@ static void test_conn_fence_is_sent_and_understood(void **state)
         {{{"INFO", NO_RUN}},
          {{"INFO", NO_RUN}},
          0,
-         "[aaaa:bbbb:cccc:dddd:eeee:ffff:1111:2222]:655350",
+         "[aaaa:bbbb:cccc:dddd:eeee:ffff:1111:2222]:6553500",
          "HELLO 3;INFO server;",
          false},
     };
