@@ -699,7 +699,7 @@ struct rlk_credentials;
 typedef struct rlk_request {
     struct rlk_request *next; /* send list */
     struct rlk_request *prev; /* of the first one: the last */
-    uint16_t slot; /* ring entry while SENT */
+    uint16_t slot;            /* ring entry while SENT */
     uint8_t state;
     uint8_t tag; /* the owner's, untouched here */
 } rlk_request;
@@ -718,7 +718,8 @@ typedef struct rlk_conn_entry {
     uint8_t kind;       /* a request, or a step of the handshake */
 } rlk_conn_entry;
 
-/* Longest "ip:port" is 47 bytes: an IPv6 address in brackets. With its terminator, in whole words. */
+/* Longest "ip:port" is 47 bytes: an IPv6 address in brackets. With its terminator, in whole words.
+ */
 #define RLK_CONN_LOCAL 49
 
 /* Our own address as CLIENT KILL writes it, packed: local.c. All zero: not known. */
@@ -1135,8 +1136,8 @@ RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 /*
  * The stream is up. `peer`: a number that differs for different server addresses (a hash), 0 if
  * it is always the same. `local`: our own address as "ip:port" in the form of CLIENT LIST, in lower
- * case; NULL for a Unix socket or where it is not known; without it, and without run_id, an old connection
- * can't be fenced.
+ * case; NULL for a Unix socket or where it is not known; without it, and without run_id, an old
+ * connection can't be fenced.
  */
 RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
 
@@ -3076,8 +3077,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
     if (is_streamed)
-        count = RLK_RESP_MAX_COUNT |
-                (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
+        count = RLK_RESP_MAX_COUNT | (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
     else if (count == 0) { /* complete, as behind the only element of a longer one */
         step = PARSER_STEP_EMPTY;
         count = 1;
@@ -3686,7 +3686,8 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
  */
-RLKI_APART_FOR_SIZE static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
+RLKI_APART_FOR_SIZE static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
+                                                   size_t len)
 {
     size_t at = writer->len;
 
@@ -4760,13 +4761,13 @@ void rlki_local_pack(rlk_conn_local *local, const char *text)
         uint32_t *word = &local->words[i / LOCAL_WORD_LEN];
         uint32_t digit = local_digit(*text);
 
-        if (digit == LOCAL_BASE)
-            break;
+        if (digit == LOCAL_BASE || (digit != 0 && i == RLK_CONN_LOCAL - 1))
+            break; /* no address */
         *word = *word * LOCAL_BASE + digit;
         if (digit != 0)
             text++;
     }
-    if (*text != '\0') /* too long, or no address */
+    if (*text != '\0')
         memset(local, 0, sizeof *local);
 }
 
