@@ -27,6 +27,11 @@
 
 #include "resplock.h"
 
+#ifdef RLK_NO_POSIX
+#error "RLK_NO_POSIX is defined: do not include resplock/adapters/keeper.h, and do not compile \
+src/adapters/keeper.c"
+#elif defined(RLKI_POSIX) /* else socket.h has the error: no other follows */
+
 #include <pthread.h>
 
 #ifdef __cplusplus
@@ -119,5 +124,7 @@ void rlk_keeper_stop(rlk_keeper *keeper);
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* RLKI_POSIX */
 
 #endif
