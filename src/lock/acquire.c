@@ -317,7 +317,7 @@ static bool acquire_is_final(const rlk_lock *lock, const rlki_tally *tally)
            tally->error > rlki_nodes(lock->client) - rlki_needed(lock->client);
 }
 
-/* Somebody has it: nodes that are being asked for how long yet are asked on. */
+/* Somebody has it: a node whose remaining time is being asked for is asked on. */
 static rlk_node_mask acquire_asked(rlk_lock *lock)
 {
     rlk_node_mask asked = 0;

@@ -161,7 +161,7 @@ void rlki_recheck_failed(rlk_lock *lock)
 /* ---- What nodes answer ---- */
 
 /*
- * The server has broken its word if the node was asked for safety only, that is: this stream read
+ * The server has broken its word if the node was asked by time only, that is: this stream read
  * the key under tracking; its TTL, if any, was longer than the time until now, so it did not
  * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
  * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
@@ -367,7 +367,7 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
     bool busy = recheck_is_busy(lock, index);
 
     if (lock->as.wait.recheck_cause[index] == RLK_CAUSE_RECHECK)
-        lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not for safety only now */
+        lock->as.wait.recheck_cause[index] = (uint8_t)cause; /* it is not by time only now */
     /* behind the nil: PTTL will not find the key, and it is from us that this one takes it over */
     if (cause == RLK_CAUSE_LOCAL && lock->phase == RLKI_PHASE_ATTEMPT &&
         rlki_is_question(node->request.tag))

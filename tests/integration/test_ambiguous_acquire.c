@@ -96,7 +96,7 @@ static void late_in_between_body(void)
         server_do(world.set.servers[i], "SET " KEY " %s NX PX 30000", token_of(&lock));
     proxied_release(&world);
     assert_event(&world.set.posix, RLK_EV_ACQUIRED, RLK_OK);
-    assert_string_equal(token_of(&lock), token); /* the same round */
+    assert_string_equal(token_of(&lock), token); /* the same attempt */
     assert_result(rlk_check(&lock), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK); /* all of its SETs are accounted for */
     proxied_calm(&world);
@@ -247,7 +247,7 @@ static void test_close_reports_the_possible_orphan(void **state)
 
 /* ---- The retired token ---- */
 
-/* A round that came to nothing was undone; what it sent comes late, release and all. The next round
+/* An attempt that failed was undone; what it sent comes late, release and all. The next attempt
  * has another token, which the late release does not delete. */
 static void retired_body(void)
 {
@@ -263,7 +263,7 @@ static void retired_body(void)
     serve_until(&world.set.posix, proxied_count(&world, "SET " KEY) == nodes_count());
 
     strcpy(first, token_of(&other));
-    /* the round's time is over: its undo is behind the SET */
+    /* the time of the attempt is over: its undo is behind the SET */
     loop_quiet(&world.set.posix, 200);
     for (i = 0; i < world.set.count; i++)
         proxy_cut_client(world.proxies[i], PROXY_FIN);

@@ -27,9 +27,9 @@
 
 /*
  * One wake-up: up to RLK_RETRY_MIN_MS after the key has lapsed, so 51 ms. With several servers two
- * that wake at once can keep each other from a quorum, and one that answers nothing costs a round a
- * third of the TTL: up to two more rounds, and as many pauses of RLK_RETRY_MAX_MS. The rest is for
- * processes to start and for connections to come back, on a busy machine.
+ * that wake at once can keep each other from a quorum, and one that answers nothing costs an
+ * attempt a third of the TTL: up to two more attempts, and as many pauses of RLK_RETRY_MAX_MS. The
+ * rest is for processes to start and for connections to come back, on a busy machine.
  */
 #define WAKE_MS ((world.count == 1 ? 350 : 1000) * (int64_t)support_time_factor())
 #define TTL_MS  (INT64_C(1000) * support_time_factor())

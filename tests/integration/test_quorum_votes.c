@@ -194,7 +194,7 @@ static void test_nodes_minorities_add_up(void **state)
     end();
 }
 
-/* ---- held x a minority renewed: kept per node, adds up across rounds ---- */
+/* ---- held x a minority renewed: kept per node, adds up across attempts ---- */
 
 static void test_nodes_minorities_renewed_add_up(void **state)
 {

@@ -228,7 +228,7 @@ static void test_tracking_100_waiters_have_it_in_turn(void **state)
 }
 
 /* Who had it wants it again: the same, a few hundred times. */
-static void test_tracking_hand_overs_go_on(void **state)
+static void test_tracking_hand_offs_go_on(void **state)
 {
     const uint32_t rounds = 300;
     const size_t waiters = 10;
@@ -420,7 +420,7 @@ int main(void)
         support_test(test_tracking_100_waiters_two_commands_for_a_renewal),
         support_test(test_tracking_100_waiters_quick_renewals),
         support_test(test_tracking_100_waiters_have_it_in_turn),
-        support_test(test_tracking_hand_overs_go_on),
+        support_test(test_tracking_hand_offs_go_on),
         support_test(test_tracking_other_keys_wake_nobody),
         support_test(test_tracking_a_key_that_changes_all_the_time),
         support_test(test_fault_76_table_of_one_key),

@@ -57,7 +57,7 @@ static void hold_on_two(void)
     assert_result(rlk_check(&held), RLK_OK);
 }
 
-/* Everybody had a round, and the pause after it. */
+/* Everybody had an attempt, and the pause after it. */
 static void wait_behind_the_holder(void)
 {
     crowd_wait(&many);
@@ -90,7 +90,7 @@ static void test_fault_82_nothing_without_a_cause(void **state)
     before = crowd_calls(&many);
     wait_behind_the_holder();
     after = since(before);
-    /* one round each, and what it was undone by */
+    /* one attempt each, and its undo */
     assert_int_equal(crowd_stats(&many).attempts, WAITERS);
     assert_between(after.sets, 2 * WAITERS, NODES * WAITERS);
     assert_between(after.scripts, 0, 2 * NODES * WAITERS); /* one of each handshake */
@@ -181,7 +181,7 @@ static void test_fault_82_released(void **state)
 
 /* ---- Held on all ---- */
 
-/* It came free at one: that is no reason for a round. At two it is. */
+/* It came free at one: that is no reason for an attempt. At two it is. */
 static void test_tracking_nodes_wake_at_one_is_no_attempt(void **state)
 {
     crowd_count before;
@@ -210,7 +210,7 @@ static void test_tracking_nodes_wake_at_one_is_no_attempt(void **state)
     end();
 }
 
-/* A change at one node, again and again: a PTTL each, and no round. */
+/* A change at one node, again and again: a PTTL each, and no attempt. */
 static void test_tracking_nodes_changes_at_one(void **state)
 {
     const int64_t changes = 10;

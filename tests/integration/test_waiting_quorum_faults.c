@@ -58,7 +58,7 @@ static void start_waiting(void)
         serve_until(&world.set.posix, proxy_count(world.proxies[i], "PTTL") > 0);
 
     proxied_calm(&world);
-    assert_between(proxied_count(&world, "SET"), 2, NODES); /* one round */
+    assert_between(proxied_count(&world, "SET"), 2, NODES); /* one attempt */
 }
 
 static void assert_acquired_since(int64_t start, int64_t least_ms, int64_t most_ms)

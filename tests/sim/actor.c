@@ -41,7 +41,7 @@ static void actor_refused(const sim_lock *lock, rlk_result result)
 }
 
 /* wait_ms: RLK_FOREVER of a campaign, too. */
-static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
+static void actor_wait(sim_lock *lock, int64_t wait_ms, bool campaigns)
 {
     sim_process *process = lock->process;
     int64_t settle_timeout_ms = SIM_SETTLE_MS;
@@ -54,13 +54,13 @@ static void actor_wait(sim_lock *lock, int64_t wait_ms, bool lead)
     queue_begins(lock, time_ms, serial, attempt);
     lock->once = wait_ms == RLK_TRY;
     process->drawing = lock;
-    result = lead ? rlk_campaign_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
+    result = campaigns ? rlk_campaign_start(&lock->lock) : rlk_acquire_start(&lock->lock, wait_ms);
     process->drawing = NULL;
     if (result != RLK_E_STATE) {
         lock->tainted = false;
         lock->owed = false;
         lock->unsettled = false;
-        lock->leads = lead;
+        lock->leads = campaigns;
         lock->again = false;
     }
     actor_called(lock, RLK_OP_ACQUIRE, result,

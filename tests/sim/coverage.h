@@ -45,7 +45,7 @@
     X(RENEW_UNKNOWN, "RENEW_FAILED: unknown")                                                      \
     X(RENEW_REFUSED, "RENEW_FAILED: refused")                                                      \
     X(LED, "elected")                                                                              \
-    X(FOLLOWS_AGAIN, "lost its lead, and follows again")                                           \
+    X(FOLLOWS_AGAIN, "lost, and follows again")                                                    \
     X(STEPPED_DOWN, "stepped down")                                                                \
     X(RESIGNED_FOLLOWER, "resigned, and only followed")                                            \
     /* what attempts that succeeded were due to */                                                 \

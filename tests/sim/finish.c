@@ -44,7 +44,7 @@ static bool finish_any(bool (*is)(const sim_lock *lock))
 static void finish_let_go(sim_lock *lock)
 {
     if (lock->leads && lock->pending == RLK_OP_ACQUIRE)
-        actor_resign(lock); /* while something else was under way it lost its lead */
+        actor_resign(lock); /* it lost while something else was under way */
     else if (lock->pending == RLK_OP_NONE)
         actor_release(lock); /* where nothing is held, it says so */
 }

@@ -49,7 +49,7 @@ void judge_step(sim_process *process);
 
 /* An event that is no result of an operation. */
 void event_come(sim_lock *lock, const rlk_event *event);
-/* Who lost its lead follows again. */
+/* A leader that lost follows again. */
 void event_follow(sim_lock *lock);
 /* SETTLED is due for an operation that ended so, or isn't. */
 void event_expect(sim_lock *lock, rlk_operation operation, rlk_result result);

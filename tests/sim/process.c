@@ -461,7 +461,7 @@ static void process_events(sim_process *process)
 
         if (next == NULL)
             return;
-        process->drawing = (sim_lock *)next->user; /* who lost its lead may stand again */
+        process->drawing = (sim_lock *)next->user; /* a leader that lost may campaign again */
         (void)check_token_of(process->drawing, &serial, &attempt);
         any = rlk_client_next_event(&process->client, &event);
         if (any && (event.type == RLK_EV_LOST || process->drawing->again))

@@ -332,8 +332,8 @@ static void test_recheck_nodes_of_five(void **state)
     }
 }
 
-/* An attempt fails when a quorum is out of reach. Nodes that are being asked then for how long yet
- * are not asked twice; one whose stream ends meanwhile is asked on the next. */
+/* An attempt fails when a quorum is out of reach. Nodes that are being asked then for the remaining
+ * time are not asked twice; one whose stream ends meanwhile is asked on the next. */
 static void test_recheck_nodes_question_outlives_the_attempt(void **state)
 {
     static const struct {

@@ -212,7 +212,7 @@ static void lead_and_follow(bool both)
  * servers, each is asked before whether the key is gone: a third, and the pause in which one of
  * many would be first.
  */
-static void test_campaign_handover_takes_three_round_trips(void **state)
+static void test_campaign_hand_off_takes_three_round_trips(void **state)
 {
     static const size_t sizes[] = {1, 3};
     size_t i;
@@ -238,7 +238,7 @@ static void test_campaign_handover_takes_three_round_trips(void **state)
 }
 
 /* One EVALSHA, one push, one SET, and nothing more. */
-static void test_campaign_handover_takes_two_commands(void **state)
+static void test_campaign_hand_off_takes_two_commands(void **state)
 {
     rlk_stats first;
     rlk_stats last;
@@ -269,7 +269,7 @@ static void test_campaign_handover_takes_two_commands(void **state)
 }
 
 /* Of two that follow each is notified, and each asks once. */
-static void test_campaign_handover_to_one_of_two(void **state)
+static void test_campaign_hand_off_to_one_of_two(void **state)
 {
     (void)state;
     begin(1, TTL_MS);
@@ -288,7 +288,7 @@ static void test_campaign_handover_to_one_of_two(void **state)
 
 /* Each server of three is asked whether the key is gone, and then for it; not the third any more if
  * two have said so, and again where the release came after the question. */
-static void test_campaign_handover_on_three_servers(void **state)
+static void test_campaign_hand_off_on_three_servers(void **state)
 {
     (void)state;
     begin(3, TTL_MS);
@@ -338,7 +338,7 @@ static void after_a_death(size_t count, bool active)
     end();
 }
 
-static void test_campaign_handover_after_a_death(void **state)
+static void test_campaign_hand_off_after_a_death(void **state)
 {
     (void)state;
     after_a_death(1, false);
@@ -350,11 +350,11 @@ static void test_campaign_handover_after_a_death(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_campaign_handover_takes_three_round_trips),
-        support_test(test_campaign_handover_takes_two_commands),
-        support_test(test_campaign_handover_to_one_of_two),
-        support_test(test_campaign_handover_on_three_servers),
-        support_test(test_campaign_handover_after_a_death),
+        support_test(test_campaign_hand_off_takes_three_round_trips),
+        support_test(test_campaign_hand_off_takes_two_commands),
+        support_test(test_campaign_hand_off_to_one_of_two),
+        support_test(test_campaign_hand_off_on_three_servers),
+        support_test(test_campaign_hand_off_after_a_death),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
