@@ -111,7 +111,7 @@
 /* Random bytes that a client draws at once, for tokens of 16 bytes; below 32 each token draws its
  * own. With RLK_NO_POSIX a client always does: there, entropy is no system call. */
 #ifndef RLK_RANDOM_BLOCK
-#define RLK_RANDOM_BLOCK 512
+#define RLK_RANDOM_BLOCK 128
 #endif
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
@@ -3632,7 +3632,7 @@ const char *rlk_version(void)
 #include <string.h>
 
 /* Part of each of its callers, unless bytes count. */
-#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define WRITER_INTO_CALLERS static inline __attribute__((always_inline))
 #else
 #define WRITER_INTO_CALLERS static

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Part of each of its callers, unless bytes count. */
-#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define WRITER_INTO_CALLERS static inline __attribute__((always_inline))
 #else
 #define WRITER_INTO_CALLERS static
