@@ -3448,12 +3448,10 @@ static const result_row result_rows[] = {
      "one node (node_timeout_ms)"},
     {RLK_E_KEY, "E_KEY",
      "the key is empty, or too long for the transmit buffer: rlk_posix_open_nodes takes larger "
-     "ones "
-     "(tx_cap), also for one node"},
+     "ones (tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
-     "valkey://... "
-     "or unix:///path, without quotes or spaces"},
+     "valkey://... or unix:///path, without quotes or spaces"},
     {RLK_E_URL_SCHEME, "E_URL_SCHEME",
      "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
      "socket"},
@@ -3461,30 +3459,26 @@ static const result_row result_rows[] = {
      "rediss:// and valkeys:// are TLS, which the library leaves to a driver: write redis://, and "
      "connect as examples/tls.c does"},
     {RLK_E_URL_HOST, "E_URL_HOST",
-     "the URL's host is malformed: it names one server; an IPv6 address stands in brackets, and "
-     "its "
+     "the URL's host is malformed: it names one server; an IPv6 address is in brackets, and its "
      "zone behind %25: redis://[fe80::1%25eth0]"},
     {RLK_E_URL_PORT, "E_URL_PORT",
      "the URL's port is not a number from 1 to 65535; an @ ends a password: "
      "redis://:password@host"},
     {RLK_E_URL_DB, "E_URL_DB",
      "the URL's database is not a number from 0 to 2147483647, or it names two; the path of a "
-     "socket "
-     "is unix:///path"},
+     "socket is unix:///path"},
     {RLK_E_URL_ESCAPE, "E_URL_ESCAPE",
      "the URL has a character that must be escaped: in user, password and path write @ : / ? # % + "
-     "& "
-     "as %40 %3A %2F %3F %23 %25 %2B %26"},
+     "& as %40 %3A %2F %3F %23 %25 %2B %26"},
     {RLK_E_URL_PATH, "E_URL_PATH",
      "the URL's socket path is missing, too long, or has a NUL; it begins with a third slash: "
      "unix:///path"},
     {RLK_E_URL_QUERY, "E_URL_QUERY",
      "the URL has a parameter other than db, username and password, or credentials twice; settings "
-     "stand in rlk_posix_options"},
+     "are in rlk_posix_options"},
     {RLK_E_BUFFER, "E_BUFFER",
      "a buffer is too small for the connection, or for its credentials: rlk_posix_open_nodes "
-     "takes "
-     "larger ones (tx_cap, rx_cap, ring_len), also for one node"},
+     "takes larger ones (tx_cap, rx_cap, ring_len), also for one node"},
     {RLK_E_LAYOUT, "E_LAYOUT",
      "compiled against another layout of the structs: use the headers of this library"},
     {RLK_E_STATE, "E_STATE", "another operation of this lock is under way, or it is held already"},
@@ -3503,8 +3497,7 @@ static const result_row result_rows[] = {
      "long"},
     {RLK_E_CREDENTIALS, "E_CREDENTIALS",
      "the credentials hook gave none, or they do not fit the transmit buffer: "
-     "rlk_posix_open_nodes "
-     "takes larger ones (tx_cap), also for one node"},
+     "rlk_posix_open_nodes takes larger ones (tx_cap), also for one node"},
     {RLK_E_WAIT, "E_WAIT",
      "the environment can't wait: use the started forms, or give it a wait function"},
     {RLK_E_CLOCK, "E_CLOCK", "the system's clock can't be read"},
@@ -3555,7 +3548,7 @@ static const result_row result_rows[] = {
     {RLK_E_WRONGTYPE, "E_WRONGTYPE",
      "the key holds something that is not a string: it is used for something else"},
     {RLK_E_NOAUTH, "E_NOAUTH",
-     "the server wants a connection to authenticate that had done so; it does at the next one"},
+     "the server asks for a password again on this connection; the next connection sends it"},
     {RLK_E_AUTH, "E_AUTH",
      "wrong or missing user or password; in a URL a password alone is redis://:password@host"},
     {RLK_E_NOPERM, "E_NOPERM",
@@ -14639,7 +14632,7 @@ static const char *text_lost_cause(unsigned cause)
     static const char *const causes[RLK_LOST_CAUSES] = {
         NULL,
         "the lease ran out before it was renewed",
-        "the lease ran out, for the server refused to renew it",
+        "the lease ran out, because the server refused to renew it",
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};
@@ -14666,7 +14659,7 @@ static const char *text_of_operation(unsigned operation, rlk_result result)
                                      : NULL;
     case RLK_OP_RELEASE:
         return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
-                                       "over; the deleting goes on while the client is served"
+                                       "over; the delete is repeated while the client is served"
                                      : NULL;
     case RLK_OP_FORCE_RELEASE:
         return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"

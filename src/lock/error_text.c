@@ -48,7 +48,7 @@ static const char *text_lost_cause(unsigned cause)
     static const char *const causes[RLK_LOST_CAUSES] = {
         NULL,
         "the lease ran out before it was renewed",
-        "the lease ran out, for the server refused to renew it",
+        "the lease ran out, because the server refused to renew it",
         "the key is gone: deleted, evicted, expired, or lost with the server's data",
         "the key has another value: somebody wrote it, or deleted and acquired it",
         "the key has something that is not a string"};
@@ -75,7 +75,7 @@ static const char *text_of_operation(unsigned operation, rlk_result result)
                                      : NULL;
     case RLK_OP_RELEASE:
         return result == RLK_UNKNOWN ? "not answered in time: the key may stay until its TTL is "
-                                       "over; the deleting goes on while the client is served"
+                                       "over; the delete is repeated while the client is served"
                                      : NULL;
     case RLK_OP_FORCE_RELEASE:
         return result == RLK_UNKNOWN ? "sent, but not answered in time: perhaps the key is deleted"
