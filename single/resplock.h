@@ -1437,7 +1437,7 @@ extern "C" {
 #endif
 
 /* Lists of a client's timers: see timers.c. Fields are private. */
-#define RLK_TIMERS_LISTS 17
+#define RLK_TIMERS_LISTS 13
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
@@ -1457,8 +1457,8 @@ typedef struct rlk_timers {
 
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
-    uint32_t key_hash;
     uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint16_t key_hash;     /* upper half of the key's */
     uint16_t waited_ms;    /* for it; 0: nothing is remembered */
     uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;         /* consecutive turns in which nobody else was seen */
@@ -1567,7 +1567,6 @@ typedef struct rlk_waiter {
     uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
     int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
     int64_t attempt_ms; /* begin of the last attempt or probe */
     int64_t began_ms;
@@ -1638,10 +1637,11 @@ struct rlk_lock {
     rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
     rlk_lock *event_next;
     rlk_lock *event_prev;
-    rlk_lock *queue_next; /* in a bucket, or behind the first waiter */
-    rlk_lock *queue_prev;
-    rlk_lock *behind_head; /* of the first waiter: those behind it */
-    rlk_lock *behind_tail;
+    rlk_lock *queue_next; /* in a bucket; in the ring of those behind the first waiter */
+    union {
+        rlk_lock *last; /* of the first waiter: the last of those behind it; NULL: nobody is */
+        rlk_lock *prev; /* of one behind the first */
+    } queue;
     const struct rlki_campaign *campaign; /* NULL: in no election */
     struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;
@@ -10113,6 +10113,9 @@ typedef struct rlki_recheck_count {
 /* Asks the nodes whose time has come, and counts. */
 RLKI_API rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock);
 
+/* Returns when the next node is asked again, or RLK_NEVER. */
+RLKI_API int64_t rlki_recheck_next(const rlk_lock *lock);
+
 /* The lock waits no longer, or holds the key from now on: the next in the queue asks. */
 RLKI_API void rlki_recheck_leave(rlk_lock *lock);
 RLKI_API void rlki_recheck_hold(rlk_lock *lock);
@@ -10190,14 +10193,14 @@ bool rlki_turn_contended(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
 
-    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
+    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash >> 16;
 }
 
 static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
 {
     rlk_turn *turn = turn_of(lock);
 
-    turn->key_hash = lock->key_hash;
+    turn->key_hash = (uint16_t)(lock->key_hash >> 16);
     turn->began_ms = (uint32_t)lock->client->now_ms;
     if (turn->crowd > 0)
         turn->crowd--;
@@ -10346,8 +10349,8 @@ RLKI_API rlk_lock *rlki_queue_leave(rlk_lock *lock);
  * nothing.
  *
  *    bucket --> held --> first waiter --> held (another key) ...
- *                         | behind_head  behind_tail |
- *                         +--> waiter <--> waiter <--+
+ *                         | queue.last
+ *             waiter <--> waiter          (a ring: behind the last comes the next to be first)
  *
  *                   waits: first of its key             acquired
  *         NONE ------------------------------> FIRST -----------------> HOLDER
@@ -10384,21 +10387,18 @@ static void queue_put(rlk_lock *lock, unsigned position)
     rlk_lock **bucket = queue_head(lock->client, lock->key_hash);
 
     lock->position = (uint8_t)position;
-    lock->queue_prev = NULL;
     lock->queue_next = *bucket;
-    if (*bucket != NULL)
-        (*bucket)->queue_prev = lock;
     *bucket = lock;
 }
 
+/* By a walk through the bucket, as short as those of queue_first. */
 static void queue_take(rlk_lock *lock)
 {
-    if (lock->queue_prev != NULL)
-        lock->queue_prev->queue_next = lock->queue_next;
-    else
-        *queue_head(lock->client, lock->key_hash) = lock->queue_next;
-    if (lock->queue_next != NULL)
-        lock->queue_next->queue_prev = lock->queue_prev;
+    rlk_lock **link = queue_head(lock->client, lock->key_hash);
+
+    while (*link != lock)
+        link = &(*link)->queue_next;
+    *link = lock->queue_next;
     lock->position = RLKI_POSITION_NONE;
 }
 
@@ -10472,35 +10472,40 @@ void rlki_queue_recount(rlk_lock *lock)
             rlki_queue_count(lock, other, true);
 }
 
+/* Those behind the first are a ring: the next of the last one is the one that came first. */
+static void queue_append(rlk_lock *first, rlk_lock *lock)
+{
+    rlk_lock *last = first->queue.last != NULL ? first->queue.last : lock;
+
+    lock->queue.prev = last;
+    lock->queue_next = last != lock ? last->queue_next : lock;
+    last->queue_next = lock;
+    lock->queue_next->queue.prev = lock;
+    first->queue.last = lock;
+}
+
 bool rlki_queue_wait(rlk_lock *lock)
 {
     rlk_lock *first = queue_first(lock);
 
     if (first == NULL) {
         rlki_queue_recount(lock);
-        lock->behind_head = NULL;
-        lock->behind_tail = NULL;
+        lock->queue.last = NULL;
         queue_put(lock, RLKI_POSITION_FIRST);
         return true;
     }
     lock->position = RLKI_POSITION_BEHIND;
-    lock->queue_next = NULL;
-    lock->queue_prev = first->behind_tail;
-    if (first->behind_tail != NULL)
-        first->behind_tail->queue_next = lock;
-    else
-        first->behind_head = lock;
-    first->behind_tail = lock;
+    queue_append(first, lock);
     return false;
 }
 
-/* The first of a queue that the lock is at an end of. Not by the key: that may have changed. */
+/* The first waiter of a queue of which the lock is the last, or NULL. Not by the key: that may have
+ * changed. */
 static rlk_lock *queue_first_of(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
-    while (other != NULL && (other->position != RLKI_POSITION_FIRST ||
-                             (other->behind_head != lock && other->behind_tail != lock)))
+    while (other != NULL && (other->position != RLKI_POSITION_FIRST || other->queue.last != lock))
         other = other->queue_next;
     return other;
 }
@@ -10509,29 +10514,26 @@ static void queue_leave_behind(rlk_lock *lock)
 {
     rlk_lock *first = queue_first_of(lock);
 
-    if (lock->queue_prev != NULL)
-        lock->queue_prev->queue_next = lock->queue_next;
-    else
-        first->behind_head = lock->queue_next;
-    if (lock->queue_next != NULL)
-        lock->queue_next->queue_prev = lock->queue_prev;
-    else
-        first->behind_tail = lock->queue_prev;
+    if (first != NULL)
+        first->queue.last = lock->queue_next != lock ? lock->queue.prev : NULL;
+    lock->queue.prev->queue_next = lock->queue_next;
+    lock->queue_next->queue.prev = lock->queue.prev;
     lock->position = RLKI_POSITION_NONE;
 }
 
 /* The first leaves, and the next one is the first. */
 static rlk_lock *queue_leave_first(rlk_lock *lock)
 {
-    rlk_lock *next = lock->behind_head;
+    rlk_lock *last = lock->queue.last;
+    rlk_lock *next;
 
     queue_take(lock);
-    if (next == NULL)
+    if (last == NULL)
         return NULL;
-    next->behind_head = next->queue_next;
-    next->behind_tail = next->behind_head != NULL ? lock->behind_tail : NULL;
-    if (next->behind_head != NULL)
-        next->behind_head->queue_prev = NULL;
+    next = last->queue_next;
+    last->queue_next = next->queue_next;
+    last->queue_next->queue.prev = last;
+    next->queue.last = next != last ? last : NULL;
     queue_put(next, RLKI_POSITION_FIRST);
     return next;
 }
@@ -10972,16 +10974,34 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_send(node, rlki_recheck_question(lock));
 }
 
-/* Rechecks a busy node if its time has come, or takes note of that time. */
+/* The node is busy, and nothing but its time is waited for. */
+static bool recheck_waits(const rlk_lock *lock, unsigned node)
+{
+    return recheck_is_busy(lock, node) && recheck_is_idle(&lock->nodes[node]) &&
+           rlki_conn_is_ready(rlki_route(lock, node));
+}
+
+/* Rechecks a node if its time has come. */
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
-    int64_t now_ms = lock->client->now_ms;
     int32_t left_ms = recheck_left(lock, rlki_index(node));
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);
-    else if (now_ms + left_ms < lock->as.wait.recheck_ms)
-        lock->as.wait.recheck_ms = now_ms + left_ms;
+}
+
+int64_t rlki_recheck_next(const rlk_lock *lock)
+{
+    int64_t next_ms = RLK_NEVER;
+    unsigned i;
+
+    for (i = 0; lock->phase == RLKI_PHASE_WATCH && i < rlki_nodes(lock->client); i++) {
+        int64_t at_ms = lock->client->now_ms + recheck_left(lock, i);
+
+        if (recheck_waits(lock, i) && at_ms < next_ms)
+            next_ms = at_ms;
+    }
+    return next_ms;
 }
 
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
@@ -10989,13 +11009,12 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
     rlki_recheck_count count = {0, 0, 0};
     unsigned i;
 
-    lock->as.wait.recheck_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
         if (!rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        if (recheck_is_busy(lock, i) && recheck_is_idle(node))
+        if (recheck_waits(lock, i))
             recheck_when_due(lock, node);
         if (recheck_is_busy(lock, i))
             count.changed += recheck_is_changed(lock, node);
@@ -11289,7 +11308,6 @@ static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
     lock->phase_ms = rlki_from_now(lock, pause_ms);
-    lock->as.wait.recheck_ms = RLK_NEVER;
 }
 
 /* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
@@ -11324,7 +11342,6 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
@@ -11439,7 +11456,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate = 0;
     lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.compared = 0;
@@ -11844,7 +11860,6 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
     lock->as.wait.began_ms = now_ms;
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
@@ -12913,13 +12928,15 @@ RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
  *
  * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
  * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
- * no list above that of the highest digit of 32 bits. It has all timers beyond too, and keeps them
- * when now_ms goes on.
+ * no list above that of the highest digit of TIMERS_SPAN. It has all timers beyond too, and keeps
+ * them when now_ms goes on: they are moved once in 70 minutes.
  *
  * A list's link points at what points at the timer, so that unlinking needs no head.
  */
 
 #define TIMERS_BITS 2
+/* The digits that are told apart: 4.6 hours. */
+#define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
 /* Most timers of a list that are compared one by one. Of a longer list only the begin is known. */
 #define TIMERS_FEW 16
 
@@ -12927,7 +12944,7 @@ RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
 static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
     uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
-    uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : (uint32_t)differs;
 
 #ifdef __GNUC__
     return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
@@ -13089,7 +13106,7 @@ static void machine_arm(rlk_lock *lock)
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
         deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.recheck_ms);
+        deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Lists of a client's timers: see timers.c. Fields are private. */
-#define RLK_TIMERS_LISTS 17
+#define RLK_TIMERS_LISTS 13
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
@@ -49,8 +49,8 @@ typedef struct rlk_timers {
 
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
-    uint32_t key_hash;
     uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint16_t key_hash;     /* upper half of the key's */
     uint16_t waited_ms;    /* for it; 0: nothing is remembered */
     uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
     uint8_t alone;         /* consecutive turns in which nobody else was seen */
@@ -159,7 +159,6 @@ typedef struct rlk_waiter {
     uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
     int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    int64_t recheck_ms;                    /* the earliest of these, or RLK_NEVER */
     int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
     int64_t attempt_ms; /* begin of the last attempt or probe */
     int64_t began_ms;
@@ -230,10 +229,11 @@ struct rlk_lock {
     rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
     rlk_lock *event_next;
     rlk_lock *event_prev;
-    rlk_lock *queue_next; /* in a bucket, or behind the first waiter */
-    rlk_lock *queue_prev;
-    rlk_lock *behind_head; /* of the first waiter: those behind it */
-    rlk_lock *behind_tail;
+    rlk_lock *queue_next; /* in a bucket; in the ring of those behind the first waiter */
+    union {
+        rlk_lock *last; /* of the first waiter: the last of those behind it; NULL: nobody is */
+        rlk_lock *prev; /* of one behind the first */
+    } queue;
     const struct rlki_campaign *campaign; /* NULL: in no election */
     struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;

@@ -61,7 +61,6 @@ static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
     lock->phase_ms = rlki_from_now(lock, pause_ms);
-    lock->as.wait.recheck_ms = RLK_NEVER;
 }
 
 /* How long the first attempt waits, after a lease that was lost at once or at the end of a turn. */
@@ -96,7 +95,6 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     lock->deadline_ms = RLK_NEVER;
@@ -211,7 +209,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_attempt(lock);
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate = 0;
     lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.compared = 0;
@@ -616,7 +613,6 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
     lock->as.wait.began_ms = now_ms;
-    lock->as.wait.recheck_ms = RLK_NEVER;
     lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);

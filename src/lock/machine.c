@@ -24,6 +24,7 @@
 #include "lease.h"
 #include "notify.h"
 #include "operation.h"
+#include "recheck.h"
 #include "tally.h"
 #include "token.h"
 #include "timers.h"
@@ -52,7 +53,7 @@ static void machine_arm(rlk_lock *lock)
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
         deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.recheck_ms);
+        deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }

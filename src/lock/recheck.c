@@ -415,16 +415,34 @@ static void recheck_node(rlk_lock *lock, rlk_node_lock *node)
     rlki_node_lock_send(node, rlki_recheck_question(lock));
 }
 
-/* Rechecks a busy node if its time has come, or takes note of that time. */
+/* The node is busy, and nothing but its time is waited for. */
+static bool recheck_waits(const rlk_lock *lock, unsigned node)
+{
+    return recheck_is_busy(lock, node) && recheck_is_idle(&lock->nodes[node]) &&
+           rlki_conn_is_ready(rlki_route(lock, node));
+}
+
+/* Rechecks a node if its time has come. */
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
-    int64_t now_ms = lock->client->now_ms;
     int32_t left_ms = recheck_left(lock, rlki_index(node));
 
     if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
         recheck_node(lock, node);
-    else if (now_ms + left_ms < lock->as.wait.recheck_ms)
-        lock->as.wait.recheck_ms = now_ms + left_ms;
+}
+
+int64_t rlki_recheck_next(const rlk_lock *lock)
+{
+    int64_t next_ms = RLK_NEVER;
+    unsigned i;
+
+    for (i = 0; lock->phase == RLKI_PHASE_WATCH && i < rlki_nodes(lock->client); i++) {
+        int64_t at_ms = lock->client->now_ms + recheck_left(lock, i);
+
+        if (recheck_waits(lock, i) && at_ms < next_ms)
+            next_ms = at_ms;
+    }
+    return next_ms;
 }
 
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
@@ -432,13 +450,12 @@ rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock)
     rlki_recheck_count count = {0, 0, 0};
     unsigned i;
 
-    lock->as.wait.recheck_ms = RLK_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
         if (!rlki_conn_is_ready(rlki_route(lock, i)))
             continue;
-        if (recheck_is_busy(lock, i) && recheck_is_idle(node))
+        if (recheck_waits(lock, i))
             recheck_when_due(lock, node);
         if (recheck_is_busy(lock, i))
             count.changed += recheck_is_changed(lock, node);

@@ -61,6 +61,9 @@ typedef struct rlki_recheck_count {
 /* Asks the nodes whose time has come, and counts. */
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock);
 
+/* Returns when the next node is asked again, or RLK_NEVER. */
+int64_t rlki_recheck_next(const rlk_lock *lock);
+
 /* The lock waits no longer, or holds the key from now on: the next in the queue asks. */
 void rlki_recheck_leave(rlk_lock *lock);
 void rlki_recheck_hold(rlk_lock *lock);

@@ -7,14 +7,16 @@
  *
  * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
  * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
- * no list above that of the highest digit of 32 bits. It has all timers beyond too, and keeps them
- * when now_ms goes on.
+ * no list above that of the highest digit of TIMERS_SPAN. It has all timers beyond too, and keeps
+ * them when now_ms goes on: they are moved once in 70 minutes.
  *
  * A list's link points at what points at the timer, so that unlinking needs no head.
  */
 #include "timers.h"
 
 #define TIMERS_BITS 2
+/* The digits that are told apart: 4.6 hours. */
+#define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
 /* Most timers of a list that are compared one by one. Of a longer list only the begin is known. */
 #define TIMERS_FEW 16
 
@@ -22,7 +24,7 @@
 static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 {
     uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
-    uint32_t rest = differs > UINT32_MAX ? UINT32_MAX : (uint32_t)differs;
+    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : (uint32_t)differs;
 
 #ifdef __GNUC__
     return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;

@@ -44,14 +44,14 @@ bool rlki_turn_contended(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
 
-    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash;
+    return turn->waited_ms > 0 && turn->key_hash == lock->key_hash >> 16;
 }
 
 static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
 {
     rlk_turn *turn = turn_of(lock);
 
-    turn->key_hash = lock->key_hash;
+    turn->key_hash = (uint16_t)(lock->key_hash >> 16);
     turn->began_ms = (uint32_t)lock->client->now_ms;
     if (turn->crowd > 0)
         turn->crowd--;

@@ -5,8 +5,8 @@
  * nothing.
  *
  *    bucket --> held --> first waiter --> held (another key) ...
- *                         | behind_head  behind_tail |
- *                         +--> waiter <--> waiter <--+
+ *                         | queue.last
+ *             waiter <--> waiter          (a ring: behind the last comes the next to be first)
  *
  *                   waits: first of its key             acquired
  *         NONE ------------------------------> FIRST -----------------> HOLDER
@@ -45,21 +45,18 @@ static void queue_put(rlk_lock *lock, unsigned position)
     rlk_lock **bucket = queue_head(lock->client, lock->key_hash);
 
     lock->position = (uint8_t)position;
-    lock->queue_prev = NULL;
     lock->queue_next = *bucket;
-    if (*bucket != NULL)
-        (*bucket)->queue_prev = lock;
     *bucket = lock;
 }
 
+/* By a walk through the bucket, as short as those of queue_first. */
 static void queue_take(rlk_lock *lock)
 {
-    if (lock->queue_prev != NULL)
-        lock->queue_prev->queue_next = lock->queue_next;
-    else
-        *queue_head(lock->client, lock->key_hash) = lock->queue_next;
-    if (lock->queue_next != NULL)
-        lock->queue_next->queue_prev = lock->queue_prev;
+    rlk_lock **link = queue_head(lock->client, lock->key_hash);
+
+    while (*link != lock)
+        link = &(*link)->queue_next;
+    *link = lock->queue_next;
     lock->position = RLKI_POSITION_NONE;
 }
 
@@ -133,35 +130,40 @@ void rlki_queue_recount(rlk_lock *lock)
             rlki_queue_count(lock, other, true);
 }
 
+/* Those behind the first are a ring: the next of the last one is the one that came first. */
+static void queue_append(rlk_lock *first, rlk_lock *lock)
+{
+    rlk_lock *last = first->queue.last != NULL ? first->queue.last : lock;
+
+    lock->queue.prev = last;
+    lock->queue_next = last != lock ? last->queue_next : lock;
+    last->queue_next = lock;
+    lock->queue_next->queue.prev = lock;
+    first->queue.last = lock;
+}
+
 bool rlki_queue_wait(rlk_lock *lock)
 {
     rlk_lock *first = queue_first(lock);
 
     if (first == NULL) {
         rlki_queue_recount(lock);
-        lock->behind_head = NULL;
-        lock->behind_tail = NULL;
+        lock->queue.last = NULL;
         queue_put(lock, RLKI_POSITION_FIRST);
         return true;
     }
     lock->position = RLKI_POSITION_BEHIND;
-    lock->queue_next = NULL;
-    lock->queue_prev = first->behind_tail;
-    if (first->behind_tail != NULL)
-        first->behind_tail->queue_next = lock;
-    else
-        first->behind_head = lock;
-    first->behind_tail = lock;
+    queue_append(first, lock);
     return false;
 }
 
-/* The first of a queue that the lock is at an end of. Not by the key: that may have changed. */
+/* The first waiter of a queue of which the lock is the last, or NULL. Not by the key: that may have
+ * changed. */
 static rlk_lock *queue_first_of(const rlk_lock *lock)
 {
     rlk_lock *other = rlki_queue_bucket(lock->client, lock->key_hash);
 
-    while (other != NULL && (other->position != RLKI_POSITION_FIRST ||
-                             (other->behind_head != lock && other->behind_tail != lock)))
+    while (other != NULL && (other->position != RLKI_POSITION_FIRST || other->queue.last != lock))
         other = other->queue_next;
     return other;
 }
@@ -170,29 +172,26 @@ static void queue_leave_behind(rlk_lock *lock)
 {
     rlk_lock *first = queue_first_of(lock);
 
-    if (lock->queue_prev != NULL)
-        lock->queue_prev->queue_next = lock->queue_next;
-    else
-        first->behind_head = lock->queue_next;
-    if (lock->queue_next != NULL)
-        lock->queue_next->queue_prev = lock->queue_prev;
-    else
-        first->behind_tail = lock->queue_prev;
+    if (first != NULL)
+        first->queue.last = lock->queue_next != lock ? lock->queue.prev : NULL;
+    lock->queue.prev->queue_next = lock->queue_next;
+    lock->queue_next->queue.prev = lock->queue.prev;
     lock->position = RLKI_POSITION_NONE;
 }
 
 /* The first leaves, and the next one is the first. */
 static rlk_lock *queue_leave_first(rlk_lock *lock)
 {
-    rlk_lock *next = lock->behind_head;
+    rlk_lock *last = lock->queue.last;
+    rlk_lock *next;
 
     queue_take(lock);
-    if (next == NULL)
+    if (last == NULL)
         return NULL;
-    next->behind_head = next->queue_next;
-    next->behind_tail = next->behind_head != NULL ? lock->behind_tail : NULL;
-    if (next->behind_head != NULL)
-        next->behind_head->queue_prev = NULL;
+    next = last->queue_next;
+    last->queue_next = next->queue_next;
+    last->queue_next->queue.prev = last;
+    next->queue.last = next != last ? last : NULL;
     queue_put(next, RLKI_POSITION_FIRST);
     return next;
 }
