@@ -1582,6 +1582,7 @@ typedef struct rlk_waiter {
  */
 typedef struct rlk_hold {
     rlk_node_mask dirty; /* nodes where somebody changed the key */
+    rlk_node_mask read;  /* nodes where a raise or a compare found our token: they notify */
     bool watched;        /* the time until the key is watched is over */
     uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
     uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */
@@ -8187,6 +8188,7 @@ void rlki_lease_begin(rlk_lock *lock)
     rlk_hold *hold = &lock->as.hold;
 
     hold->dirty = 0;
+    hold->read = 0;
     hold->watched = false;
     hold->since_ms = lock->client->now_ms;
     hold->renew_ms = RLK_NEVER;
@@ -12010,10 +12012,11 @@ bool rlki_held_is_absent(const rlk_lock *lock)
     return absent > rlki_nodes(client) - rlki_needed(client);
 }
 
-/* Where the server notifies of changes, a compare makes it do so. */
+/* Where the server notifies of changes, a compare makes it do so; unless one has, or a raise. */
 static void held_watch(rlk_lock *lock, const rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_PRESENT) != 0 &&
+        (lock->as.hold.read & rlki_bit(rlki_index(node))) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node))))
         lock->as.hold.dirty |= rlki_bit(rlki_index(node));
 }
@@ -12068,6 +12071,9 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         rlki_turn_contend(lock); /* late: the other nodes have it held */
     if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->as.hold.watched)
         held_watch(lock, node); /* late, too: the others are watched already */
+    /* a change, or another stream, makes the node dirty, so that it is compared all the same */
+    if (compared && report->kind == RLKI_REPORT_DONE)
+        lock->as.hold.read |= rlki_bit(rlki_index(node));
     if (compared && !report->votes && report->kind == RLKI_REPORT_REFUSED)
         held_refused(lock, node, report);
     if (compared && node->request.tag == RLKI_NO_COMMAND &&

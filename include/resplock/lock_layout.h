@@ -174,6 +174,7 @@ typedef struct rlk_waiter {
  */
 typedef struct rlk_hold {
     rlk_node_mask dirty; /* nodes where somebody changed the key */
+    rlk_node_mask read;  /* nodes where a raise or a compare found our token: they notify */
     bool watched;        /* the time until the key is watched is over */
     uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
     uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */

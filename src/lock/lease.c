@@ -176,6 +176,7 @@ void rlki_lease_begin(rlk_lock *lock)
     rlk_hold *hold = &lock->as.hold;
 
     hold->dirty = 0;
+    hold->read = 0;
     hold->watched = false;
     hold->since_ms = lock->client->now_ms;
     hold->renew_ms = RLK_NEVER;
