@@ -166,23 +166,23 @@ static void test_acquire_loose_set_is_not_used_up_by_a_fenced_one(void **state)
  * (fault 115), if the first is fenced. After that it is undone before the result. */
 static void test_acquire_once_and_lost(void **state)
 {
-    static const bool fenced[] = {true, false};
+    static const struct {
+        const char *name;
+        bool fenced;
+        rlk_result expected;
+    } rows[] = {{"fenced", true, RLK_E_EOF}, {"not fenced", false, RLK_UNKNOWN}};
     size_t i;
 
     (void)state;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
-        harness_start(&h, 1);
-        if (!fenced[i])
-            make_unfenced(0);
-        harness_lock(&h, &lock, 30000);
-        assert_result(rlk_acquire_start(&lock, RLK_TRY), RLK_PENDING);
-        (void)harness_expect(&h, 0, HARNESS_SET);
+        support_row_name("%s", rows[i].name);
+        send_set(&lock, rows[i].fenced, RLK_TRY);
         harness_cut(&h, 0);
         harness_expect_no_event(&h);
         harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
-        if (fenced[i]) {
+        if (rows[i].fenced) {
             (void)harness_expect(&h, 0, HARNESS_RAISE);
             harness_cut(&h, 0);
             harness_expect_no_event(&h);
@@ -190,10 +190,7 @@ static void test_acquire_once_and_lost(void **state)
         }
         (void)harness_expect(&h, 0, HARNESS_RELEASE);
         harness_serve(&h, 0);
-        if (fenced[i])
-            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_EOF);
-        else
-            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_UNKNOWN);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, rows[i].expected);
         assert_int_equal(h.servers[0].count[HARNESS_SET], 1);
     }
 }

@@ -155,13 +155,18 @@ static int serve_others(harness *own)
  * does not prevent renewals on the others. */
 static void test_blocking_keep_alive_beside_a_silent_node(void **state)
 {
-    unsigned way;
+    static const struct {
+        const char *name;
+        bool gone;
+    } rows[] = {{"silent", false}, {"gone", true}};
+    size_t i;
 
     (void)state;
-    for (way = 0; support_row(way, 2); way++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
         int64_t begin_ms;
 
+        support_row_name("%s", rows[i].name);
         silent = 3;
         tracked_open(&h, 3);
         assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, NULL), RLK_OK);
@@ -174,8 +179,7 @@ static void test_blocking_keep_alive_beside_a_silent_node(void **state)
         while (harness_deliver(harness_link_of(&h, 2))) {
         }
         (void)harness_expect(&h, 2, HARNESS_CHECK);
-        support_row_name(way == 0 ? "silent" : "gone");
-        if (way == 1) {
+        if (rows[i].gone) {
             h.servers[2].refuses = true;
             harness_cut(&h, 2);
         }

@@ -12,6 +12,7 @@
 #define DRIFT(ms) ((ms) / 100 + 3)
 
 static harness h;
+
 /* Fault 23, where the server notifies: at once, without a call. */
 static void test_fault_23_deleted_key_is_noticed_at_once(void **state)
 {
@@ -219,17 +220,20 @@ static void test_held_compares_after_a_reconnect(void **state)
 /* A compare that is not answered yet suffices for a push that came before its reply. */
 static void test_held_notified_while_it_compares(void **state)
 {
-    unsigned way;
+    static const struct {
+        const char *name;
+        rlk_operation operation; /* RLK_OP_NONE: the compare after a push */
+    } rows[] = {{"check", RLK_OP_CHECK}, {"extend", RLK_OP_EXTEND}, {"push", RLK_OP_NONE}};
+    size_t i;
 
     (void)state;
-    for (way = 0; support_row(way, 3); way++) {
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
         rlk_lock lock;
 
+        support_row_name("%s", rows[i].name);
         (void)tracked_hold(&h, &lock, 1);
-        if (way == 0)
-            assert_result(rlk_check_start(&lock), RLK_PENDING);
-        else if (way == 1)
-            assert_result(rlk_extend_start(&lock, 1000), RLK_PENDING);
+        if (rows[i].operation != RLK_OP_NONE)
+            assert_result(harness_begin(&lock, rows[i].operation), RLK_PENDING);
         else
             harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         harness_run(&h);
@@ -238,8 +242,8 @@ static void test_held_notified_while_it_compares(void **state)
         assert_int_equal(h.servers[0].count[HARNESS_CHECK] + h.servers[0].count[HARNESS_RAISE], 1);
         harness_serve(&h, 0);
         assert_int_equal(h.servers[0].count[HARNESS_CHECK] + h.servers[0].count[HARNESS_RAISE], 1);
-        if (way < 2)
-            harness_expect_result(&h, way == 0 ? RLK_OP_CHECK : RLK_OP_EXTEND, RLK_NOT_OWNER);
+        if (rows[i].operation != RLK_OP_NONE)
+            harness_expect_result(&h, rows[i].operation, RLK_NOT_OWNER);
         tracked_expect_lost(&h, &lock);
     }
 }

@@ -3,7 +3,6 @@
  * Memory of a key or a prefix that something else overwrote (fault 119): an error says so, and no
  * command leaves with another key.
  */
-#include "lock_calls.h"
 #include "lock_dangling.h"
 
 #include <string.h>
@@ -207,11 +206,8 @@ static void test_fault_119_extend_renew_and_check_keep_the_lease(void **state)
 {
     static const struct {
         const char *name;
-        rlk_result (*start)(rlk_lock *lock);
         rlk_operation operation;
-    } rows[] = {{"extend", call_extend_start, RLK_OP_EXTEND},
-                {"renew", call_renew_start, RLK_OP_RENEW},
-                {"check", rlk_check_start, RLK_OP_CHECK}};
+    } rows[] = {{"extend", RLK_OP_EXTEND}, {"renew", RLK_OP_RENEW}, {"check", RLK_OP_CHECK}};
     size_t i;
 
     (void)state;
@@ -223,7 +219,7 @@ static void test_fault_119_extend_renew_and_check_keep_the_lease(void **state)
         hold_and_overwrite(&lock, 1);
         before = harness_commands(&h);
         harness_advance(&h, 1000);
-        assert_result(rows[i].start(&lock), RLK_PENDING);
+        assert_result(harness_begin(&lock, rows[i].operation), RLK_PENDING);
         dangling_expect_soon(&h, rows[i].operation, RLK_E_DANGLING);
         assert_true(rlk_is_held(&lock)); /* the key has its token until then */
         harness_advance(&h, TTL);

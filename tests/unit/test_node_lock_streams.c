@@ -4,7 +4,6 @@
  * before the call (fault 115).
  */
 #include "harness.h"
-#include "lock_calls.h"
 
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 
@@ -78,19 +77,16 @@ static void test_node_lock_condemned_stream_while_held(void **state)
 {
     static const struct {
         const char *name;
-        rlk_result (*start)(rlk_lock *lock);
         rlk_operation operation;
         harness_kind repeated;
         const char *reply;
         rlk_result expected;
         bool lost;
     } rows[] = {
-        {"extend, ours", call_extend_start, RLK_OP_EXTEND, HARNESS_RAISE, ":31000\r\n", RLK_OK,
+        {"extend, ours", RLK_OP_EXTEND, HARNESS_RAISE, ":31000\r\n", RLK_OK, false},
+        {"extend, not ours", RLK_OP_EXTEND, HARNESS_RAISE, HARNESS_NOT_OURS, RLK_NOT_OWNER, true},
+        {"release, not ours", RLK_OP_RELEASE, HARNESS_RELEASE, HARNESS_NOT_OURS, RLK_NOT_OWNER,
          false},
-        {"extend, not ours", call_extend_start, RLK_OP_EXTEND, HARNESS_RAISE, HARNESS_NOT_OURS,
-         RLK_NOT_OWNER, true},
-        {"release, not ours", rlk_release_start, RLK_OP_RELEASE, HARNESS_RELEASE, HARNESS_NOT_OURS,
-         RLK_NOT_OWNER, false},
     };
     size_t i;
 
@@ -102,7 +98,7 @@ static void test_node_lock_condemned_stream_while_held(void **state)
         support_row_name("%s, %s", rows[row].name, words[i % COUNT_OF(words)]);
         harness_start(&h, 1);
         harness_held(&h, &lock, 30000);
-        assert_result(rows[row].start(&lock), RLK_PENDING);
+        assert_result(harness_begin(&lock, rows[row].operation), RLK_PENDING);
         condemn(words[i % COUNT_OF(words)]);
         (void)harness_expect(&h, 0, rows[row].repeated);
         harness_reply(&h, 0, rows[row].reply);
