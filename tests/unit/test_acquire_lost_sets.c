@@ -253,7 +253,7 @@ static void test_acquire_more_loose_sets_than_are_counted(void **state)
         (void)harness_expect(&h, 0, HARNESS_SET);
         harness_cut(&h, 0);
         harness_link_of(&h, 0)->loose.len = 0; /* the harness has room for few */
-        harness_advance(&h, RLK_BACKOFF_MIN_MS);
+        harness_advance(&h, 4 * RLK_BACKOFF_MIN_MS);
         (void)harness_expect(&h, 0, HARNESS_RAISE);
         harness_reply(&h, 0, HARNESS_NOT_OURS);
     }
