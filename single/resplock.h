@@ -3320,7 +3320,7 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
 
 /* Up to a token, or to the end of the bytes, of which there is at least one. Apart: all in one
  * function needs more registers than Thumb has. */
-RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
+static RLKI_APART_FOR_SIZE int parser_run(rlk_resp_parser *parser, parser_input *in,
                                           rlk_resp_token *token)
 {
     do {
@@ -3345,7 +3345,7 @@ RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input 
 }
 
 /* Apart from rlk_resp_next, whose most frequent call ends before it: that one needs no frame. */
-RLKI_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
+static RLKI_APART rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
                                                size_t len, size_t *consumed, rlk_resp_token *token)
 {
     parser_input in;
@@ -3680,7 +3680,7 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
  */
-RLKI_APART_FOR_SIZE static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
+static RLKI_APART_FOR_SIZE uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
                                                    size_t len)
 {
     size_t at = writer->len;
@@ -4305,6 +4305,9 @@ RLKI_API void rlki_step_command(rlk_resp_writer *writer, const char *words, uint
 /* Writes one argument of a command. */
 RLKI_API void rlki_step_word(rlk_resp_writer *writer, const char *word);
 
+/* True of an error that says nothing of the command: any other would meet it too. */
+RLKI_API bool rlki_step_is_refused(rlk_result error);
+
 /* RLK_OK if the reply is a simple string, else what it says instead. */
 RLKI_API rlk_result rlki_step_simple(const rlk_reply *reply);
 
@@ -4345,6 +4348,20 @@ void rlki_step_word(rlk_resp_writer *writer, const char *word)
     rlk_resp_put_bulk(writer, word, strlen(word));
 }
 
+bool rlki_step_is_refused(rlk_result error)
+{
+    switch (error) {
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+    case RLK_E_PROTECTED:
+    case RLK_E_SERVER_FULL:
+        return true;
+    default:
+        return false;
+    }
+}
+
 rlk_result rlki_step_simple(const rlk_reply *reply)
 {
     if (reply->error != RLK_OK)
@@ -4369,9 +4386,8 @@ typedef struct rlki_login {
 /* Asks for them: the hook, or the URL. RLK_OK, RLK_E_CREDENTIALS, RLK_E_DANGLING. */
 RLKI_API rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login);
 
-/* Write one argument of a command. */
-RLKI_API void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login);
-RLKI_API void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login);
+/* Writes the user, if it has one, and the password: an argument of a command each. */
+RLKI_API void rlki_login_put(rlk_resp_writer *writer, const rlki_login *login);
 
 /* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
 RLKI_API size_t rlki_login_room(const rlk_url *url);
@@ -4388,7 +4404,7 @@ RLKI_API size_t rlki_login_room(const rlk_url *url);
 /* ---- Credentials ------------------------------------------------------------------------- */
 
 /* Those of the URL. A user alone has an empty password; ":@" is nobody. */
-RLKI_APART_FOR_SIZE static void login_of_url(const rlk_url *url, rlki_login *login)
+static RLKI_APART_FOR_SIZE void login_of_url(const rlk_url *url, rlki_login *login)
 {
     login->texts.user = url->user;
     login->texts.user_len = url->user != NULL ? url->user_len : 0;
@@ -4448,13 +4464,10 @@ static void login_put(rlk_resp_writer *writer, const char *text, size_t len, boo
         memcpy(hole, text, len);
 }
 
-void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login)
+void rlki_login_put(rlk_resp_writer *writer, const rlki_login *login)
 {
-    login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
-}
-
-void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login)
-{
+    if (login->texts.user_len != 0)
+        login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
     login_put(writer, login->texts.password, login->texts.password_len, login->escaped);
 }
 
@@ -4471,20 +4484,12 @@ size_t rlki_login_room(const rlk_url *url)
 
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
-/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
- * too (fault 101). */
-static bool login_has_name(const rlki_login *login)
-{
-    return login->texts.user_len != 0 &&
-           !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
-}
-
-/* Unless HELLO did it: while that is not known, it waits. */
+/* Unless HELLO did it: while that is not known, it waits. The default user is who gives no name: so
+ * servers before Redis 6, which know no names, take him too (fault 101). */
 static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
     rlk_result result;
-    bool named;
 
     if ((conn->server & RLK_SERVER_HELLO) != 0)
         return RLK_OK;
@@ -4493,13 +4498,12 @@ static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
     result = rlki_login_ask(conn, &login);
     if (result != RLK_OK || !login.wanted)
         return result;
-    named = login_has_name(&login);
-    rlki_step_command(writer, "AUTH", named ? 2 : 1);
-    if (named) {
-        rlki_login_put_user(writer, &login);
+    if (login.texts.user_len == 7 && memcmp(login.texts.user, "default", 7) == 0)
+        login.texts.user_len = 0;
+    if (login.texts.user_len != 0)
         conn->server |= RLK_SERVER_NAMED;
-    }
-    rlki_login_put_password(writer, &login);
+    rlki_step_command(writer, "AUTH", login.texts.user_len != 0 ? 2 : 1);
+    rlki_login_put(writer, &login);
     return RLK_OK;
 }
 
@@ -4596,7 +4600,7 @@ const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, si
 }
 
 /* Of all except the time limits. */
-static rlk_result config_check(const rlk_conn_config *config)
+static RLKI_APART_FOR_SIZE rlk_result config_check(const rlk_conn_config *config)
 {
     const rlk_conn_calls *calls = config->calls;
     size_t size;
@@ -5373,11 +5377,9 @@ static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
                       (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
     if (login.wanted) {
         rlki_step_word(writer, "AUTH");
-        if (login.texts.user_len != 0)
-            rlki_login_put_user(writer, &login);
-        else
+        if (login.texts.user_len == 0)
             rlki_step_word(writer, "default");
-        rlki_login_put_password(writer, &login);
+        rlki_login_put(writer, &login);
     }
     if (conn->client_name != NULL) {
         rlki_step_word(writer, "SETNAME");
@@ -5412,16 +5414,8 @@ static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
  * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
 static bool hello_refused(const rlk_reply *reply)
 {
-    switch (reply->error) {
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-    case RLK_E_PROTECTED:
-    case RLK_E_SERVER_FULL:
-        return true;
-    default:
-        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
-    }
+    return rlki_step_is_refused(reply->error) ||
+           (reply->error == RLK_E_AUTH && reply->data[0] == 'W'); /* WRONGPASS */
 }
 
 /*
@@ -5685,26 +5679,17 @@ static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 /* An error in words that nobody knows is no answer: proxies want keys. */
 static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    switch (reply->error) {
-    case RLK_OK:
+    bool no_load = (conn->server & RLK_SERVER_NO_LOAD) != 0;
+    bool denied = reply->error == RLK_E_UNSUPPORTED || reply->error == RLK_E_NOPERM;
+
+    if ((denied && !no_load) || rlki_step_is_refused(reply->error))
+        return reply->error;
+    if (reply->error == RLK_OK) {
         conn->server |= RLK_SERVER_EVALSHA;
         return RLK_OK;
-    case RLK_E_UNSUPPORTED:
-    case RLK_E_NOPERM:
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            break;
-        return reply->error;
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-        return reply->error;
-    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            conn->server |= RLK_SERVER_EVAL;
-        break;
-    default:
-        break;
     }
+    if (reply->error == RLK_E_NOSCRIPT && no_load) /* EVALSHA is known, keys are not asked for */
+        conn->server |= RLK_SERVER_EVAL;
     rlki_text_forget(conn);
     return RLK_OK;
 }
@@ -5922,7 +5907,7 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
     return true;
 }
 
-void rlki_transmit_drop(rlk_conn *conn)
+RLKI_APART_FOR_SIZE void rlki_transmit_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
         rlki_wipe(conn->tx.bytes + conn->tx.begin, conn->tx.end - conn->tx.begin);
@@ -5941,7 +5926,7 @@ void rlki_transmit_drop(rlk_conn *conn)
  *         owner writes nothing
  */
 
-static void send_unlink(rlk_conn *conn, rlk_request *request)
+static RLKI_APART_FOR_SIZE void send_unlink(rlk_conn *conn, rlk_request *request)
 {
     rlk_request *next = request->next;
 
@@ -6707,7 +6692,6 @@ static void conn_begin_anew(rlk_conn *conn)
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
-    conn->flags &= (uint16_t)~CONN_OPEN;
     conn->hung = 0;
     if ((conn->flags & CONN_RESET) != 0) {
         conn_begin_anew(conn);
@@ -6748,21 +6732,13 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
         conn_make_due(conn);
         return;
     }
-    switch (conn->state) {
-    case RLK_CONN_CONNECTING:
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
+    if (conn->state == RLK_CONN_CONNECTING || conn_is_up(conn)) {
         conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
         conn_end(conn, RLK_CONN_CLOSING, false);
-        conn_settle(conn);
-        break;
-    case RLK_CONN_CLOSING:
-        conn_settle(conn);
-        break;
-    default:
-        conn->flags &= (uint16_t)~CONN_OPEN;
-        break;
     }
+    conn->flags &= (uint16_t)~CONN_OPEN;
+    if (conn->state == RLK_CONN_CLOSING)
+        conn_settle(conn);
 }
 
 /* The same where what was answered must be fenced too: replies and requests did not match, or the

@@ -169,7 +169,6 @@ static void conn_begin_anew(rlk_conn *conn)
 /* After a failure, with no stream any more. */
 static void conn_settle(rlk_conn *conn)
 {
-    conn->flags &= (uint16_t)~CONN_OPEN;
     conn->hung = 0;
     if ((conn->flags & CONN_RESET) != 0) {
         conn_begin_anew(conn);
@@ -210,21 +209,13 @@ void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_
         conn_make_due(conn);
         return;
     }
-    switch (conn->state) {
-    case RLK_CONN_CONNECTING:
-    case RLK_CONN_HANDSHAKE:
-    case RLK_CONN_READY:
+    if (conn->state == RLK_CONN_CONNECTING || conn_is_up(conn)) {
         conn_note_failure(conn, why < 0 ? why : RLK_E_EOF, sys_errno);
         conn_end(conn, RLK_CONN_CLOSING, false);
-        conn_settle(conn);
-        break;
-    case RLK_CONN_CLOSING:
-        conn_settle(conn);
-        break;
-    default:
-        conn->flags &= (uint16_t)~CONN_OPEN;
-        break;
     }
+    conn->flags &= (uint16_t)~CONN_OPEN;
+    if (conn->state == RLK_CONN_CLOSING)
+        conn_settle(conn);
 }
 
 /* The same where what was answered must be fenced too: replies and requests did not match, or the

@@ -5,6 +5,8 @@
  */
 #include "conn_config.h"
 
+#include "../resp/apart.h"
+
 #include "conn_flags.h"
 #include "limit.h"
 #include "login.h"
@@ -80,7 +82,7 @@ const char *rlki_conn_bad_buffer(const rlk_conn_config *config, size_t *size, si
 }
 
 /* Of all except the time limits. */
-static rlk_result config_check(const rlk_conn_config *config)
+static RLKI_APART_FOR_SIZE rlk_result config_check(const rlk_conn_config *config)
 {
     const rlk_conn_calls *calls = config->calls;
     size_t size;

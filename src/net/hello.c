@@ -36,11 +36,9 @@ static rlk_result hello_encode(rlk_conn *conn, rlk_resp_writer *writer)
                       (login.wanted ? 3u : 0u) + (conn->client_name != NULL ? 2u : 0u));
     if (login.wanted) {
         rlki_step_word(writer, "AUTH");
-        if (login.texts.user_len != 0)
-            rlki_login_put_user(writer, &login);
-        else
+        if (login.texts.user_len == 0)
             rlki_step_word(writer, "default");
-        rlki_login_put_password(writer, &login);
+        rlki_login_put(writer, &login);
     }
     if (conn->client_name != NULL) {
         rlki_step_word(writer, "SETNAME");
@@ -75,16 +73,8 @@ static void hello_token(rlk_conn *conn, const rlk_resp_token *token)
  * them too. NOAUTH is none of them: proxies answer it to a HELLO that had AUTH. */
 static bool hello_refused(const rlk_reply *reply)
 {
-    switch (reply->error) {
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-    case RLK_E_PROTECTED:
-    case RLK_E_SERVER_FULL:
-        return true;
-    default:
-        return reply->error == RLK_E_AUTH && reply->data[0] == 'W'; /* WRONGPASS */
-    }
+    return rlki_step_is_refused(reply->error) ||
+           (reply->error == RLK_E_AUTH && reply->data[0] == 'W'); /* WRONGPASS */
 }
 
 /*

@@ -11,7 +11,7 @@
 /* ---- Credentials ------------------------------------------------------------------------- */
 
 /* Those of the URL. A user alone has an empty password; ":@" is nobody. */
-RLKI_APART_FOR_SIZE static void login_of_url(const rlk_url *url, rlki_login *login)
+static RLKI_APART_FOR_SIZE void login_of_url(const rlk_url *url, rlki_login *login)
 {
     login->texts.user = url->user;
     login->texts.user_len = url->user != NULL ? url->user_len : 0;
@@ -71,13 +71,10 @@ static void login_put(rlk_resp_writer *writer, const char *text, size_t len, boo
         memcpy(hole, text, len);
 }
 
-void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login)
+void rlki_login_put(rlk_resp_writer *writer, const rlki_login *login)
 {
-    login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
-}
-
-void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login)
-{
+    if (login->texts.user_len != 0)
+        login_put(writer, login->texts.user, login->texts.user_len, login->escaped);
     login_put(writer, login->texts.password, login->texts.password_len, login->escaped);
 }
 
@@ -94,20 +91,12 @@ size_t rlki_login_room(const rlk_url *url)
 
 /* ---- AUTH -------------------------------------------------------------------------------- */
 
-/* The default user is who gives no name: so servers before Redis 6, which know no names, take him
- * too (fault 101). */
-static bool login_has_name(const rlki_login *login)
-{
-    return login->texts.user_len != 0 &&
-           !(login->texts.user_len == 7 && memcmp(login->texts.user, "default", 7) == 0);
-}
-
-/* Unless HELLO did it: while that is not known, it waits. */
+/* Unless HELLO did it: while that is not known, it waits. The default user is who gives no name: so
+ * servers before Redis 6, which know no names, take him too (fault 101). */
 static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
     rlki_login login;
     rlk_result result;
-    bool named;
 
     if ((conn->server & RLK_SERVER_HELLO) != 0)
         return RLK_OK;
@@ -116,13 +105,12 @@ static rlk_result login_encode(rlk_conn *conn, rlk_resp_writer *writer)
     result = rlki_login_ask(conn, &login);
     if (result != RLK_OK || !login.wanted)
         return result;
-    named = login_has_name(&login);
-    rlki_step_command(writer, "AUTH", named ? 2 : 1);
-    if (named) {
-        rlki_login_put_user(writer, &login);
+    if (login.texts.user_len == 7 && memcmp(login.texts.user, "default", 7) == 0)
+        login.texts.user_len = 0;
+    if (login.texts.user_len != 0)
         conn->server |= RLK_SERVER_NAMED;
-    }
-    rlki_login_put_password(writer, &login);
+    rlki_step_command(writer, "AUTH", login.texts.user_len != 0 ? 2 : 1);
+    rlki_login_put(writer, &login);
     return RLK_OK;
 }
 

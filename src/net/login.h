@@ -19,9 +19,8 @@ typedef struct rlki_login {
 /* Asks for them: the hook, or the URL. RLK_OK, RLK_E_CREDENTIALS, RLK_E_DANGLING. */
 rlk_result rlki_login_ask(rlk_conn *conn, rlki_login *login);
 
-/* Write one argument of a command. */
-void rlki_login_put_user(rlk_resp_writer *writer, const rlki_login *login);
-void rlki_login_put_password(rlk_resp_writer *writer, const rlki_login *login);
+/* Writes the user, if it has one, and the password: an argument of a command each. */
+void rlki_login_put(rlk_resp_writer *writer, const rlki_login *login);
 
 /* Room in tx that the URL's credentials need, RLK_CONN_TX_MIN without any. */
 size_t rlki_login_room(const rlk_url *url);

@@ -59,26 +59,17 @@ static rlk_result script_probe_encode(rlk_conn *conn, rlk_resp_writer *writer)
 /* An error in words that nobody knows is no answer: proxies want keys. */
 static rlk_result script_probe_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    switch (reply->error) {
-    case RLK_OK:
+    bool no_load = (conn->server & RLK_SERVER_NO_LOAD) != 0;
+    bool denied = reply->error == RLK_E_UNSUPPORTED || reply->error == RLK_E_NOPERM;
+
+    if ((denied && !no_load) || rlki_step_is_refused(reply->error))
+        return reply->error;
+    if (reply->error == RLK_OK) {
         conn->server |= RLK_SERVER_EVALSHA;
         return RLK_OK;
-    case RLK_E_UNSUPPORTED:
-    case RLK_E_NOPERM:
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            break;
-        return reply->error;
-    case RLK_E_LOADING:
-    case RLK_E_SCRIPT_BUSY:
-    case RLK_E_MASTERDOWN:
-        return reply->error;
-    case RLK_E_NOSCRIPT: /* EVALSHA is known, keys are not asked for */
-        if ((conn->server & RLK_SERVER_NO_LOAD) != 0)
-            conn->server |= RLK_SERVER_EVAL;
-        break;
-    default:
-        break;
     }
+    if (reply->error == RLK_E_NOSCRIPT && no_load) /* EVALSHA is known, keys are not asked for */
+        conn->server |= RLK_SERVER_EVAL;
     rlki_text_forget(conn);
     return RLK_OK;
 }

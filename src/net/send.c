@@ -11,12 +11,14 @@
  */
 #include "send.h"
 
+#include "../resp/apart.h"
+
 #include "conn_trace.h"
 #include "ring.h"
 #include "steps.h"
 #include "transmit.h"
 
-static void send_unlink(rlk_conn *conn, rlk_request *request)
+static RLKI_APART_FOR_SIZE void send_unlink(rlk_conn *conn, rlk_request *request)
 {
     rlk_request *next = request->next;
 

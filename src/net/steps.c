@@ -34,6 +34,20 @@ void rlki_step_word(rlk_resp_writer *writer, const char *word)
     rlk_resp_put_bulk(writer, word, strlen(word));
 }
 
+bool rlki_step_is_refused(rlk_result error)
+{
+    switch (error) {
+    case RLK_E_LOADING:
+    case RLK_E_SCRIPT_BUSY:
+    case RLK_E_MASTERDOWN:
+    case RLK_E_PROTECTED:
+    case RLK_E_SERVER_FULL:
+        return true;
+    default:
+        return false;
+    }
+}
+
 rlk_result rlki_step_simple(const rlk_reply *reply)
 {
     if (reply->error != RLK_OK)

@@ -54,6 +54,9 @@ void rlki_step_command(rlk_resp_writer *writer, const char *words, uint32_t more
 /* Writes one argument of a command. */
 void rlki_step_word(rlk_resp_writer *writer, const char *word);
 
+/* True of an error that says nothing of the command: any other would meet it too. */
+bool rlki_step_is_refused(rlk_result error);
+
 /* RLK_OK if the reply is a simple string, else what it says instead. */
 rlk_result rlki_step_simple(const rlk_reply *reply);
 

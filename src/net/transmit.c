@@ -10,6 +10,8 @@
  */
 #include "transmit.h"
 
+#include "../resp/apart.h"
+
 #include "conn_flags.h"
 #include "wipe.h"
 
@@ -113,7 +115,7 @@ bool rlki_transmit_ack(rlk_conn *conn, size_t len)
     return true;
 }
 
-void rlki_transmit_drop(rlk_conn *conn)
+RLKI_APART_FOR_SIZE void rlki_transmit_drop(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE)
         rlki_wipe(conn->tx.bytes + conn->tx.begin, conn->tx.end - conn->tx.begin);

@@ -565,7 +565,7 @@ static int parser_string(rlk_resp_parser *parser, parser_input *in, rlk_resp_tok
 
 /* Up to a token, or to the end of the bytes, of which there is at least one. Apart: all in one
  * function needs more registers than Thumb has. */
-RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input *in,
+static RLKI_APART_FOR_SIZE int parser_run(rlk_resp_parser *parser, parser_input *in,
                                           rlk_resp_token *token)
 {
     do {
@@ -590,7 +590,7 @@ RLKI_APART_FOR_SIZE static int parser_run(rlk_resp_parser *parser, parser_input 
 }
 
 /* Apart from rlk_resp_next, whose most frequent call ends before it: that one needs no frame. */
-RLKI_APART static rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
+static RLKI_APART rlk_resp_status parser_token(rlk_resp_parser *parser, const uint8_t *buf,
                                                size_t len, size_t *consumed, rlk_resp_token *token)
 {
     parser_input in;

@@ -63,7 +63,7 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
  * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
  * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
  */
-RLKI_APART_FOR_SIZE static uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
+static RLKI_APART_FOR_SIZE uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
                                                    size_t len)
 {
     size_t at = writer->len;
