@@ -12917,9 +12917,9 @@ RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
  */
 
 #define TIMERS_BITS 2
-/* The digits that are told apart: 4.6 hours. */
+/* The digits that are compared: 4.6 hours. */
 #define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
-/* Most timers of a list that are compared one by one. Of a longer list only the begin is known. */
+/* Most timers of a list that are compared one by one. Of a longer list only the beginning is known. */
 #define TIMERS_FEW 16
 
 /* List of a time, when now_ms is another. */
