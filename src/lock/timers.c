@@ -17,7 +17,7 @@
 #define TIMERS_BITS 2
 /* The digits that are compared: 4.6 hours. */
 #define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
-/* Most timers of a list that are compared one by one. Of a longer list only the beginning is known. */
+/* Most timers of a list that are compared one by one. Of a longer one the beginning is known. */
 #define TIMERS_FEW 16
 
 /* List of a time, when now_ms is another. */
