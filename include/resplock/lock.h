@@ -319,7 +319,7 @@ RLK_API rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const 
 RLK_API void rlki_lock_auto_renew(rlk_lock *lock);
 
 /* Inline, so that a program whose configurations have no auto_renew does not link the renewals in
- * the background. The compiler knows a configuration that is constant, or of the same function. */
+ * the background. The compiler knows a configuration that is constant, or made in the call. */
 static inline rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
                                         const rlk_lock_config *config, size_t size, uint32_t layout)
 {

@@ -11,6 +11,12 @@
 #define TTL_MS  1500
 #define WAIT_MS 5000
 
+#ifdef PROGRAM_AUTO_RENEW
+#define AUTO_RENEW true
+#else
+#define AUTO_RENEW false
+#endif
+
 static rlk_conn_entry ring[RLK_CONN_RING_MIN];
 static uint8_t tx[256];
 static uint8_t rx[256];
@@ -97,12 +103,6 @@ static rlk_result program_init(void)
     };
     rlk_client_config client_config = {
         .env = {.now_ms = program_now_ms, .random = program_random, .wait = program_wait}};
-    rlk_lock_config lock_config = {
-        .ttl_ms = TTL_MS,
-#ifdef PROGRAM_AUTO_RENEW
-        .auto_renew = true,
-#endif
-    };
     rlk_result result;
 
     rlk_ticks_init(&ticks, BOARD_HZ, BOARD_BITS, board_ticks());
@@ -113,7 +113,8 @@ static rlk_result program_init(void)
     if (result == RLK_OK)
         result = rlk_client_init(&client, conns, 1, &client_config);
     if (result == RLK_OK)
-        result = rlk_lock_init(&lock, &client, "pump", &lock_config);
+        result = rlk_lock_init(&lock, &client, "pump",
+                               &(rlk_lock_config){.ttl_ms = TTL_MS, .auto_renew = AUTO_RENEW});
     return result;
 }
 
