@@ -125,6 +125,8 @@ static rlk_result program_more(void)
     return rlk_extend(&lock, TTL_MS);
 #elif defined(PROGRAM_CHECK)
     return rlk_check(&lock);
+#elif defined(PROGRAM_RENEW)
+    return rlk_renew(&lock, TTL_MS);
 #elif defined(PROGRAM_QUERY)
     static rlk_holder holders[1];
     return rlk_query(&lock, holders, 1);
@@ -135,6 +137,14 @@ static rlk_result program_more(void)
     while (rlk_client_next_event(&client, &event))
         board_print("event");
     return rlk_campaign_start(&lock);
+#elif defined(PROGRAM_TRANSFER)
+    rlk_lease lease;
+    rlk_result result = rlk_lock_detach(&lock, &lease);
+    return result == RLK_OK ? rlk_lock_attach(&lock, &lease) : result;
+#elif defined(PROGRAM_CLOSE)
+    (void)rlk_lock_close(&lock);
+    rlk_client_close(&client);
+    return RLK_NOT_HELD;
 #elif defined(PROGRAM_STARTED)
     rlk_event event;
     while (rlk_client_next_event(&client, &event))
