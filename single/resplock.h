@@ -1984,7 +1984,7 @@ RLK_API rlk_result rlki_lock_create_n(rlk_lock *lock, rlk_client *client, const 
 RLK_API void rlki_lock_auto_renew(rlk_lock *lock);
 
 /* Inline, so that a program whose configurations have no auto_renew does not link the renewals in
- * the background. The compiler knows a configuration that is constant, or of the same function. */
+ * the background. The compiler knows a configuration that is constant, or made in the call. */
 static inline rlk_result rlki_lock_init(rlk_lock *lock, rlk_client *client, const char *key,
                                         const rlk_lock_config *config, size_t size, uint32_t layout)
 {
@@ -13075,7 +13075,6 @@ static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
 static void machine_arm(rlk_lock *lock)
 {
     int64_t deadline_ms = lock->retry_ms;
-    rlk_timers *timers = &lock->client->timers;
 
     if (lock->op != NULL) {
         deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
@@ -13089,15 +13088,18 @@ static void machine_arm(rlk_lock *lock)
         deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
         deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
-        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
+        if (RLK_MAX_NODES > 1)
+            deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }
-    if (deadline_ms == RLK_NEVER)
+    if (deadline_ms == RLK_NEVER) {
         rlki_timers_cancel(&lock->timer);
-    else if (deadline_ms > lock->client->now_ms)
-        rlki_timers_set(timers, &lock->timer, deadline_ms);
-    else /* a retry, where a driver reports that a stream ended before it ticks: at the next tick */
-        rlki_timers_set(timers, &lock->timer, lock->client->now_ms + 1);
+        return;
+    }
+    /* a retry, where a driver reports that a stream ended before it ticks: at the next tick */
+    if (deadline_ms <= lock->client->now_ms)
+        deadline_ms = lock->client->now_ms + 1;
+    rlki_timers_set(&lock->client->timers, &lock->timer, deadline_ms);
 }
 
 static bool machine_is_due(const rlk_lock *lock)
