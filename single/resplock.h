@@ -1567,8 +1567,9 @@ typedef struct rlk_waiter {
     uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
     int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
-    int64_t attempt_ms; /* begin of the last attempt or probe */
+    uint32_t attempt_ms; /* begin of the last attempt or probe; low half: it lengthens or shortens
+                            pauses of milliseconds, and decides nothing else */
+    int64_t gate_ms;     /* when the gate alone is asked no longer, or RLK_NEVER */
     int64_t began_ms;
     int64_t report_ms; /* next report that it waits, or RLK_NEVER */
 } rlk_waiter;
@@ -10222,7 +10223,8 @@ void rlki_turn_acquired(rlk_lock *lock)
     if (contended && lock->cause == RLK_CAUSE_START)
         return; /* in its turn */
     waited_ms = now_ms - lock->as.wait.began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->as.wait.attempt_ms);
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms,
+               (uint32_t)now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }
@@ -10641,11 +10643,11 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    int64_t since_ms = lock->client->now_ms - lock->as.wait.attempt_ms;
+    uint32_t since_ms = (uint32_t)lock->client->now_ms - lock->as.wait.attempt_ms;
 
-    if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
+    if (since_ms >= RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
-    return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
+    return since_ms / RECHECK_SPURIOUS_MS;
 }
 
 /* What woke the lock last is the server's word. */
@@ -10683,7 +10685,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
     lock->as.wait.spurious =
         (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
-    lock->as.wait.attempt_ms = lock->client->now_ms;
+    lock->as.wait.attempt_ms = (uint32_t)lock->client->now_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)

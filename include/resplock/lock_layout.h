@@ -159,8 +159,9 @@ typedef struct rlk_waiter {
     uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
     int16_t reported;                      /* reason that the last report gave, or the next gives */
     uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    int64_t gate_ms;    /* when the gate alone is asked no longer, or RLK_NEVER */
-    int64_t attempt_ms; /* begin of the last attempt or probe */
+    uint32_t attempt_ms; /* begin of the last attempt or probe; low half: it lengthens or shortens
+                            pauses of milliseconds, and decides nothing else */
+    int64_t gate_ms;     /* when the gate alone is asked no longer, or RLK_NEVER */
     int64_t began_ms;
     int64_t report_ms; /* next report that it waits, or RLK_NEVER */
 } rlk_waiter;

@@ -104,11 +104,11 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    int64_t since_ms = lock->client->now_ms - lock->as.wait.attempt_ms;
+    uint32_t since_ms = (uint32_t)lock->client->now_ms - lock->as.wait.attempt_ms;
 
-    if (since_ms >= (int64_t)RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
+    if (since_ms >= RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
-    return (uint32_t)since_ms / RECHECK_SPURIOUS_MS;
+    return since_ms / RECHECK_SPURIOUS_MS;
 }
 
 /* What woke the lock last is the server's word. */
@@ -146,7 +146,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
     lock->as.wait.spurious =
         (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
-    lock->as.wait.attempt_ms = lock->client->now_ms;
+    lock->as.wait.attempt_ms = (uint32_t)lock->client->now_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)

@@ -95,7 +95,8 @@ void rlki_turn_acquired(rlk_lock *lock)
     if (contended && lock->cause == RLK_CAUSE_START)
         return; /* in its turn */
     waited_ms = now_ms - lock->as.wait.began_ms;
-    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms, now_ms - lock->as.wait.attempt_ms);
+    turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms,
+               (uint32_t)now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
 }

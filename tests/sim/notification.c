@@ -314,7 +314,7 @@ static void notify_cause(const sim_lock *own, const sim_watch *watch)
                                before, and leaves only now */
         wrong = watch->gone.is && watch->gone.arrived && !watch->missed && !watch->restrained &&
                 queue_recheck_ms(own) > NOTIFY_SOON_MS &&
-                lock->as.wait.attempt_ms == process_now_ms(own->process);
+                lock->as.wait.attempt_ms == (uint32_t)process_now_ms(own->process);
         break;
     case RLK_CAUSE_RETRY:
         /* not where the attempt before had to wait for its turn to be sent, and never was */
