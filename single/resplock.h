@@ -10873,12 +10873,13 @@ unsigned rlki_recheck_gate(const rlk_lock *lock)
     return i;
 }
 
-/* Another node than the gate, and that is held: the change there can wait. */
+/* Another node than the gate, and that is held: the change there can wait. Without a gate no bit is
+ * set. */
 static bool recheck_waits_for_gate(const rlk_lock *lock, unsigned node)
 {
     unsigned gate = rlki_recheck_gate(lock);
 
-    return gate != node && gate < rlki_nodes(lock->client) && recheck_is_busy(lock, gate);
+    return gate != node && recheck_is_busy(lock, gate);
 }
 
 /* The node is asked at the moment: PTTL will see what happened before. What a busy node is asked
