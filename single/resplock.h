@@ -11138,7 +11138,7 @@ RLKI_API rlki_reason rlki_waiting_reason(const rlk_lock *lock);
 /* Begins the reports of an acquire that makes more than one attempt. */
 RLKI_API void rlki_waiting_begin(rlk_lock *lock);
 
-/* Reports if a report is due. */
+/* Reports now, and again when the next report is due. */
 RLKI_API void rlki_waiting_report(rlk_lock *lock);
 
 /* The reason may be another one: if it is, the next report comes soon. */
@@ -11219,8 +11219,6 @@ void rlki_waiting_begin(rlk_lock *lock)
 
 void rlki_waiting_report(rlk_lock *lock)
 {
-    if (lock->client->now_ms < lock->as.wait.report_ms)
-        return;
     lock->as.wait.reported = (int16_t)rlki_waiting_reason(lock).result;
     lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);
@@ -11662,7 +11660,8 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    rlki_waiting_report(lock);
+    if (lock->client->now_ms >= lock->as.wait.report_ms)
+        rlki_waiting_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
         return acquire_settle_hopeless(lock);

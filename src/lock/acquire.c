@@ -434,7 +434,8 @@ static bool acquire_step(rlk_lock *lock)
         acquire_settle(lock, acquire_outcome(lock));
         return true;
     }
-    rlki_waiting_report(lock);
+    if (lock->client->now_ms >= lock->as.wait.report_ms)
+        rlki_waiting_report(lock);
     switch (lock->phase) {
     case RLKI_PHASE_QUEUE: /* nobody but the first asks; but what is hopeless for it is for all */
         return acquire_settle_hopeless(lock);

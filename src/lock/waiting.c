@@ -76,8 +76,6 @@ void rlki_waiting_begin(rlk_lock *lock)
 
 void rlki_waiting_report(rlk_lock *lock)
 {
-    if (lock->client->now_ms < lock->as.wait.report_ms)
-        return;
     lock->as.wait.reported = (int16_t)rlki_waiting_reason(lock).result;
     lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
     rlki_event_raise(lock, RLKI_EVENT_WAITING);

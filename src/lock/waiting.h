@@ -20,7 +20,7 @@ rlki_reason rlki_waiting_reason(const rlk_lock *lock);
 /* Begins the reports of an acquire that makes more than one attempt. */
 void rlki_waiting_begin(rlk_lock *lock);
 
-/* Reports if a report is due. */
+/* Reports now, and again when the next report is due. */
 void rlki_waiting_report(rlk_lock *lock);
 
 /* The reason may be another one: if it is, the next report comes soon. */
