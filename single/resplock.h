@@ -3059,6 +3059,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 {
     unsigned level = parser->depth;
     unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
+    uint32_t kind = 0;
     int step = PARSER_STEP_OPEN;
 
     if (count > RLK_RESP_MAX_COUNT >> shift)
@@ -3068,9 +3069,12 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     count <<= shift;
     if (PARSER_RESP3 && type == RLK_RESP_PUSH)
         parser->flags |= RLK_RESP_IN_PUSH;
-    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
-        parser->attribute_depth = (uint8_t)(level + 1u);
-        parser->flags |= RLK_RESP_IN_ATTRIBUTE;
+    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE) {
+        kind = PARSER_ATTRIBUTE;
+        if (parser->attribute_depth == 0) {
+            parser->attribute_depth = (uint8_t)(level + 1u);
+            parser->flags |= RLK_RESP_IN_ATTRIBUTE;
+        }
     }
     token->type = (rlk_resp_type)type;
     token->depth = (uint8_t)level;
@@ -3078,15 +3082,13 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
-    if (is_streamed)
+    if (is_streamed) {
         count = RLK_RESP_MAX_COUNT | (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
-    else if (count == 0) { /* complete, as behind the only element of a longer one */
+    } else if (count == 0) { /* complete, as behind the only element of a longer one */
         step = PARSER_STEP_EMPTY;
         count = 1;
     }
-    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE)
-        count |= PARSER_ATTRIBUTE;
-    parser->left[level] = count;
+    parser->left[level] = count | kind;
     return step;
 }
 
@@ -6192,7 +6194,7 @@ static const conn_step *const handshake_steps[CONN_STEPS] = {
 
 const char *rlki_handshake_name(unsigned kind)
 {
-    /* Behind the last step: only the driver's word is awaited that the last script has left. */
+    /* Behind the last step: only the driver's word is awaited that the last bytes have left. */
     return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS]->name;
 }
 
@@ -6238,12 +6240,11 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
     return result < 0 ? result : RLK_OK;
 }
 
-/* What was not acknowledged yet is not wiped yet: a driver may report a reply before it
- * reports that the last bytes have left. */
+/* The last steps have waited until all scripts have left. What was not acknowledged yet is not
+ * wiped yet: a driver may report a reply before it reports that the last bytes have left. */
 bool rlki_handshake_is_over(const rlk_conn *conn)
 {
-    return conn->step == CONN_STEPS && conn->ring.used == 0 &&
-           conn->scripts.next == conn->scripts.count && conn->tx.end == conn->tx.begin;
+    return conn->step == CONN_STEPS && conn->ring.used == 0 && conn->tx.end == conn->tx.begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)

@@ -41,7 +41,7 @@ static const conn_step *const handshake_steps[CONN_STEPS] = {
 
 const char *rlki_handshake_name(unsigned kind)
 {
-    /* Behind the last step: only the driver's word is awaited that the last script has left. */
+    /* Behind the last step: only the driver's word is awaited that the last bytes have left. */
     return handshake_steps[kind < CONN_STEPS ? kind : (unsigned)CONN_STEP_SCRIPTS]->name;
 }
 
@@ -87,12 +87,11 @@ rlk_result rlki_handshake_pump(rlk_conn *conn)
     return result < 0 ? result : RLK_OK;
 }
 
-/* What was not acknowledged yet is not wiped yet: a driver may report a reply before it
- * reports that the last bytes have left. */
+/* The last steps have waited until all scripts have left. What was not acknowledged yet is not
+ * wiped yet: a driver may report a reply before it reports that the last bytes have left. */
 bool rlki_handshake_is_over(const rlk_conn *conn)
 {
-    return conn->step == CONN_STEPS && conn->ring.used == 0 &&
-           conn->scripts.next == conn->scripts.count && conn->tx.end == conn->tx.begin;
+    return conn->step == CONN_STEPS && conn->ring.used == 0 && conn->tx.end == conn->tx.begin;
 }
 
 void rlki_handshake_token(rlk_conn *conn, unsigned kind, const rlk_resp_token *token)

@@ -303,6 +303,7 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
 {
     unsigned level = parser->depth;
     unsigned shift = (traits & PARSER_PAIRS) != 0 ? 1u : 0u;
+    uint32_t kind = 0;
     int step = PARSER_STEP_OPEN;
 
     if (count > RLK_RESP_MAX_COUNT >> shift)
@@ -312,9 +313,12 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     count <<= shift;
     if (PARSER_RESP3 && type == RLK_RESP_PUSH)
         parser->flags |= RLK_RESP_IN_PUSH;
-    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE && parser->attribute_depth == 0) {
-        parser->attribute_depth = (uint8_t)(level + 1u);
-        parser->flags |= RLK_RESP_IN_ATTRIBUTE;
+    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE) {
+        kind = PARSER_ATTRIBUTE;
+        if (parser->attribute_depth == 0) {
+            parser->attribute_depth = (uint8_t)(level + 1u);
+            parser->flags |= RLK_RESP_IN_ATTRIBUTE;
+        }
     }
     token->type = (rlk_resp_type)type;
     token->depth = (uint8_t)level;
@@ -322,15 +326,13 @@ static int parser_open(rlk_resp_parser *parser, rlk_resp_token *token, uint8_t t
     token->flags = (uint8_t)(parser->flags | RLK_RESP_LAST);
     parser->state = PARSER_START;
     parser->depth = (uint8_t)(level + 1u);
-    if (is_streamed)
+    if (is_streamed) {
         count = RLK_RESP_MAX_COUNT | (type == RLK_RESP_MAP ? PARSER_STREAMED_MAP : PARSER_STREAMED);
-    else if (count == 0) { /* complete, as behind the only element of a longer one */
+    } else if (count == 0) { /* complete, as behind the only element of a longer one */
         step = PARSER_STEP_EMPTY;
         count = 1;
     }
-    if (PARSER_RESP3 && type == RLK_RESP_ATTRIBUTE)
-        count |= PARSER_ATTRIBUTE;
-    parser->left[level] = count;
+    parser->left[level] = count | kind;
     return step;
 }
 

@@ -301,6 +301,31 @@ static void test_conn_handshake_with_late_acknowledgement(void **state)
     fake_free(&server);
 }
 
+/* All is answered, and the driver has not said that it has left: a password in it is not wiped. */
+static void test_conn_handshake_waits_for_the_last_acknowledgement(void **state)
+{
+    static const char *const answers[] = {HELLO_UNKNOWN, ":1\r\n+info\r\n"};
+    fake server;
+    size_t i;
+    size_t len;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    fake_start(&server);
+    fake_open(&server);
+    for (i = 0; i < COUNT_OF(answers); i++) {
+        assert_non_null(rlk_conn_tx_buf(&server.conn, &len));
+        fake_say(&server, answers[i]);
+        while (fake_give(&server))
+            ;
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_HANDSHAKE);
+        assert_string_equal(rlk_conn_step(&server.conn), i == 0 ? "CLIENT ID" : "SCRIPT LOAD");
+        rlk_conn_tx_ack(&server.conn, len, server.now_ms);
+    }
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    fake_free(&server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -311,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_conn_handshake_surplus_reply),
         cmocka_unit_test(test_conn_handshake_waits_for_room),
         cmocka_unit_test(test_conn_handshake_with_late_acknowledgement),
+        cmocka_unit_test(test_conn_handshake_waits_for_the_last_acknowledgement),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
