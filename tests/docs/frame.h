@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a sample of README.md or docs/guide.md may use without declaring it. samples.py, in this
- * folder, puts it before each sample that is marked "body" or "functions". It is compiled only,
- * never linked, so nothing here has a definition.
+ * What a sample of README.md, docs/guide.md or lock.h may use without declaring it. samples.py, in
+ * this folder, puts it before each sample that is marked "body" or "functions". It is compiled
+ * only, never linked, so nothing here has a definition.
  */
 #ifndef TEST_DOCS_FRAME_H
 #define TEST_DOCS_FRAME_H
@@ -31,5 +31,6 @@ void stop_work(void);
 void work(void);
 bool more_work(void);
 void lead_for_less_than_a_third_of_the_ttl(void);
+void work_for_less_than_a_third_of_the_ttl(void);
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The samples of README.md and docs/guide.md: all compile, and whole programs run.
+"""The samples of README.md, docs/guide.md and lock.h: all compile, and whole programs run.
 
 A comment in the line before a fence, which a reader does not see, says what a C sample is:
 
@@ -7,6 +7,8 @@ A comment in the line before a fence, which a reader does not see, says what a C
     <!-- sample: file -->        a whole source file, compiled as it stands
     <!-- sample: functions -->   declarations and functions, behind frame.h
     <!-- sample: body -->        statements, in a function behind frame.h; may end with a return
+
+The program at the top of lock.h is a body, too, with a client and a lock of its own.
 
 C samples are C99. With ", c++" in the comment they are C++17 as well. Samples in ```cpp are C++17
 only. The shell parses each ```sh, and the scripts that it calls exist. scripts/check-packaging
@@ -24,6 +26,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 README = "README.md"
 GUIDE = "docs/guide.md"
+HEADER = "include/resplock/lock.h"
 README_LINES = 200
 WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror".split()
 KINDS = ("program", "file", "functions", "body")
@@ -57,6 +60,33 @@ class Sample:
             return (f'#include "frame.h"\nint sample(void);\nint sample(void)\n{{\n{at}{self.code}'
                     "return 0;\n}\n")
         return at + self.code
+
+
+# What the program at the top of lock.h has of its own, and frame.h too.
+OWN = "#define redis redis_of_frame\n#define lock lock_of_frame\n", "#undef redis\n#undef lock\n"
+
+
+# It is indented behind the star of its comment.
+HEADER_PROGRAM = re.compile(r"^ \*     rlk_posix_client \w+;\n"
+                            r"(?: \*(?:     .*)?\n)*?"
+                            r" \*     rlk_posix_close\(.*\n", re.M)
+
+
+class HeaderSample:
+    """The program at the top of lock.h."""
+    languages = ("c", "cpp")
+
+    def __init__(self, text):
+        match = HEADER_PROGRAM.search(text)
+        self.line = text.count("\n", 0, match.start()) + 1 if match else 0
+        self.code = re.sub(r"^ \*(?:     )?", "", match[0], flags=re.M) if match else ""
+
+    def __str__(self):
+        return f"{HEADER}:{self.line}"
+
+    def source(self):
+        return (f'{OWN[0]}#include "frame.h"\n{OWN[1]}int sample(void);\nint sample(void)\n{{\n'
+                f'#line {self.line} "{HEADER}"\n{self.code}return 0;\n}}\n')
 
 
 def samples_of(name, text):
@@ -217,8 +247,17 @@ def programs(readme):
 
 # ---- All ----------------------------------------------------------------------------------------
 
+def header(text):
+    """What is wrong with the program at the top of lock.h."""
+    sample = HeaderSample(text)
+    if not sample.code:
+        yield f"{HEADER}: no program at the top"
+    else:
+        yield from filter(None, (compiled(sample, language) for language in sample.languages))
+
+
 def wrong():
-    """What is wrong with README and guide."""
+    """What is wrong with README, guide and lock.h."""
     texts = {name: (TOP / name).read_text() for name in (README, GUIDE)}
     packaging = packaging_patterns((TOP / "scripts/check-packaging").read_text())
     yield from length(texts[README])
@@ -226,6 +265,7 @@ def wrong():
     yield from builds(texts[README], texts[GUIDE])
     yield from samples(texts, packaging)
     yield from programs(texts[README])
+    yield from header((TOP / HEADER).read_text())
     count = sum(len(samples_of(name, text)) for name, text in texts.items())
     if count < 15:
         yield f"only {count} samples found"
@@ -270,6 +310,7 @@ def self_test():
             yield f"wanted one complaint {begin!r} of\n{text}got {said}"
     readme = (TOP / README).read_text()
     guide = (TOP / GUIDE).read_text()
+    top = (TOP / HEADER).read_text()
     for what, said in (
             ("a README that is too long", length("\n" * (README_LINES + 1))),
             ("a file that is missing", links({README: readme.replace("LICENSE)", "COPYING)")})),
@@ -280,6 +321,9 @@ def self_test():
             ("a program that keeps its lock",
              programs(readme.replace("rlk_release(&lock)", "RLK_OK"))),
             ("a program that is silent",
-             programs(readme.replace('"%s\\n", rlk_lock_error', '"", rlk_lock_error')))):
+             programs(readme.replace('"%s\\n", rlk_lock_error', '"", rlk_lock_error'))),
+            ("a header without a program", header(top.replace("rlk_posix_client redis", ""))),
+            ("a header whose program is wrong", header(top.replace(" *     rlk_lock lock;", " *"))),
+            ("a remark in a header's program", header(top.replace("// posix.h", "(posix.h)")))):
         if not list(said):
             yield f"misses {what}"
