@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * On bare metal: no operating system, no heap, no sockets; needs of C what a freestanding compiler
- * has. One of several boards at a time may run a pump. The main loop never waits but in
- * board_sleep, so that there is room in it for all else that the board does.
+ * has. One of several boards at a time may run a pump. The main loop waits only in
+ * board_sleep. So it has time for all else that the board does.
  *
  * The engine, this and the board are compiled with -DRLK_NO_POSIX: see docs/porting.md.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The board of lwip.c and freertos.c (BOARD_FREERTOS) as a process: lwIP with one interface that
- * leads back to itself, and behind a port of it the real server, reached through a socket of the
+ * leads back to itself. Behind a port of it is the real server, reached through a socket of the
  * system.
  *     lwip 127.0.0.1 6379
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader election in an event loop: start it several times; one leads, the others follow and say
- * whom. When the leader ends, the next one leads at once; when it dies, after the TTL at the
- * latest. SIGTERM and SIGINT end it in good order. Its name, or the address where it can be
- * reached, goes into the token, where the others find it:
+ * Leader election in an event loop. Start it several times: one leads, and the others follow and
+ * print whom. When the leader ends, the next one leads at once. When it dies, the next one leads
+ * after the TTL at the latest. SIGTERM and SIGINT end it in good order. Its name, or the address
+ * where others reach it, goes into the token, where they find it:
  *     election redis://127.0.0.1 my-service 10.0.0.7:8080
  */
 #define _POSIX_C_SOURCE 200809L

@@ -31,11 +31,13 @@ static void work(int seconds)
 int main(int argc, char **argv)
 {
     rlk_lock_config config = {.ttl_ms = 1500};
-    const char *url = argv[1];
+    const char *url = argc > 1 ? argv[1] : NULL;
     rlk_result result;
 
-    if (argc != 4)
-        return fail("usage: keeper URL KEY SECONDS");
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s URL KEY SECONDS\n", argv[0]);
+        return 2;
+    }
     if (rlk_posix_open(&redis, url, NULL) != RLK_OK ||
         rlk_lock_init(&lock, &redis.client, argv[2], &config) != RLK_OK)
         return fail(rlk_client_error(&redis.client));

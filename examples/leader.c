@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leader and followers: start it several times; one leads, and when it ends another one takes over,
- * at the latest after the TTL when it dies. SIGTERM and SIGINT end it in good order.
+ * Leader and followers. Start it several times: one leads. When it ends, another one leads at once.
+ * When it dies, another one leads after the TTL at the latest. SIGTERM and SIGINT end it in good
+ * order.
  *     leader redis://localhost my-service my-name
  */
 #define _POSIX_C_SOURCE 200809L

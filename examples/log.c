@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * All that the library does goes to stderr, and a wait says why it goes on. Ctrl-C ends it.
+ * All that the library does goes to stderr, and a wait reports why it goes on. Ctrl-C ends it.
  *     log redis://localhost my-key
  */
 #define _POSIX_C_SOURCE 200809L

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * On the raw interface of lwIP: all of it runs in the callbacks of the stack, with an RTOS (in the
- * thread of lwIP) or without one (in the main loop). Not compiled with sockets: -DRLK_NO_POSIX.
+ * On the raw interface of lwIP: all of it runs in the callbacks of the stack. With an RTOS that is
+ * the thread of lwIP, without one the main loop. Compiled without sockets: -DRLK_NO_POSIX.
  */
 #include "resplock.h"
 
