@@ -1670,28 +1670,28 @@ struct rlk_lock {
  *
  * resplock/lock.h: the client (connections, timers, events) and the lock.
  *
- * A lock is a key with a random token and an expiry (`SET key token NX PX ttl`), on one server or
- * on a quorum of independent ones (Redlock). redis-py, redsync, node-redlock and aioredis-lock
- * follow the same convention. They exclude resplock, and resplock excludes them.
+ * A lock is a key with a random token and an expiry: `SET key token NX PX ttl`. It is on one
+ * server, or on a quorum of independent ones (Redlock). redis-py, redsync, node-redlock and
+ * aioredis-lock follow the same convention. They exclude resplock, and resplock excludes them.
  *
  *     rlk_posix_client redis;
  *     rlk_lock lock;
  *
- *     if (rlk_posix_open(&redis, "redis://localhost", NULL) != RLK_OK ||    (posix.h)
+ *     if (rlk_posix_open(&redis, "redis://localhost", NULL) != RLK_OK ||  // posix.h
  *         rlk_lock_init(&lock, &redis.client, "reports:nightly", NULL) != RLK_OK)
  *         return fail(rlk_client_error(&redis.client));
- *     if (rlk_acquire(&lock, 5000) == RLK_OK) {                  waits for up to 5 s
- *         while (more_work() && rlk_keep_alive(&lock) == RLK_OK)  renews when it is due
+ *     if (rlk_acquire(&lock, 5000) == RLK_OK) {                   // waits for up to 5 s
+ *         while (more_work() && rlk_keep_alive(&lock) == RLK_OK)  // renews when it is due
  *             work_for_less_than_a_third_of_the_ttl();
  *         rlk_release(&lock);
  *     } else {
- *         report(rlk_lock_error(&lock));              who has it, or what is wrong, and the remedy
+ *         report(rlk_lock_error(&lock));  // what is wrong, and the remedy
  *     }
  *     rlk_lock_close(&lock);
  *     rlk_posix_close(&redis);
  *
- * You hold the lock while rlk_is_held() is true, and no longer. That time begins before the first
- * byte of the attempt leaves, counts on your own clock, and allows for the drift of clocks.
+ * You hold the lock while rlk_is_held() is true, and no longer. That time counts on your own clock,
+ * from before the first byte of the attempt leaves. It allows for the drift of clocks.
  *
  *   blocking            started                   what it does
  *   rlk_acquire         rlk_acquire_start         A  makes one attempt, or waits for the lock
@@ -1755,8 +1755,8 @@ extern "C" {
  * `no_tracking`), or after an error: a random time between these. */
 #define RLK_RETRY_MIN_MS 50
 #define RLK_RETRY_MAX_MS 250
-/* A waiter rechecks the key after a random time, from a fifth of this up to it, even though no
- * notification came: a push can get lost. */
+/* A push can get lost. So a waiter without a notification rechecks the key after a random time,
+ * from a fifth of this up to it. */
 #define RLK_RECHECK_MAX_MS 5000
 /* A lock that is held for this time is watched: the library compares the key once. From then on the
  * server notifies of a deletion at once, where it notifies of changes. The compare finds an earlier
@@ -1777,7 +1777,7 @@ extern "C" {
 
 /* Locks of one client that wait for one key form a wait queue. Only its first asks the server. A
  * release hands the key to the next at once. After this number of consecutive local hand-offs the
- * queue pauses for a retry time, so that other processes have their turn. */
+ * queue pauses for a retry time. Then other processes have their turn. */
 #define RLK_MAX_HANDOFFS 16
 
 /* ---- Events ------------------------------------------------------------------------------ */
@@ -1901,8 +1901,9 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
  *   RLK_CANCELLED  interrupted
  *   an error       of the first node that is not ready: unreachable, password, a missing command
  *                  (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica where HELLO says so
- * On a quorum a lock may work although one node has an error. A command that the ACL user may not
- * run within the script shows at its first use (RLK_E_NOPERM), because a check needs no key.
+ * On a quorum a lock may work although one node has an error. A check
+ * needs no key. So a command that the ACL user may not run within the script shows at its first use
+ * (RLK_E_NOPERM).
  */
 RLK_API rlk_result rlk_client_check(rlk_client *client);
 
@@ -2009,8 +2010,8 @@ static inline rlk_result rlki_lock_init_n(rlk_lock *lock, rlk_client *client, co
     return result;
 }
 
-/* Unties the lock, in any state; O(nodes). An operation under way ends without an event, pending
- * events are dropped, and nothing is sent that is not encoded yet. It does not release. RLK_OK: the
+/* Unties the lock, in any state; O(nodes). An operation under way ends without an event. Pending
+ * events are dropped. Nothing is sent that is not encoded yet. It does not release. RLK_OK: the
  * token is not on a quorum, and never will be. RLK_UNKNOWN: an orphan is possible, which blocks
  * others until its TTL ends; also of a held lock. RLK_E_FORKED: in a child, and untied there. */
 RLK_API rlk_result rlk_lock_close(rlk_lock *lock);
