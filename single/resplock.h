@@ -116,8 +116,9 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_posix_open. resplock.h then includes neither socket.h nor posix.h, and
- * you compile neither src/net/posix nor src/lock/posix.c: the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open: what is left is the engine, for bare ports. resplock.h
+ * then includes neither socket.h nor posix.h. Compile neither src/net/posix nor src/lock/posix.c.
+ */
 /* #define RLK_NO_POSIX */
 
 /* rlk_url_parse: you fill in an rlk_url by hand. Needs RLK_NO_POSIX. */
@@ -295,9 +296,9 @@ typedef struct rlki_layout {
  *   positive  an outcome that a correct program meets in normal operation
  *   negative  an error, in ranges: rlk_result_class() returns which
  *
- * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
- * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the
- * result is RLK_UNKNOWN.
+ * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, claim something: the lock's
+ * token is not in the key, and never will be. On several nodes it is not on a quorum of them. Where
+ * that can't be known, the result is RLK_UNKNOWN.
  */
 typedef enum rlk_result {
     RLK_OK = 0,
@@ -574,10 +575,10 @@ typedef struct rlk_resp_parser {
 } rlk_resp_parser;
 
 /*
- * Begins at the start of a stream. Strings of up to `whole_max` bytes are always handed over in
- * one piece (FIRST and LAST both set), which asks of the caller that he can show whole_max + 2
- * bytes in one buffer, and at least RLK_RESP_MAX_NUMBER + 3; longer ones come in fragments as
- * their bytes arrive, of any length in a constant memory. whole_max may be 0.
+ * Begins at the start of a stream. Strings of up to `whole_max` bytes always come in one piece
+ * (FIRST and LAST both set). Longer ones come in fragments, as their bytes arrive: any length in a
+ * constant memory. The caller must be able to show whole_max + 2 bytes in one buffer, and at least
+ * RLK_RESP_MAX_NUMBER + 3. whole_max may be 0.
  */
 RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
 
@@ -856,9 +857,9 @@ struct rlk_conn {
  *
  * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
  * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
- * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
- * request that it answers and to no other, and says when to connect, to close, and to be called
- * again. Nothing here calls the operating system.
+ * The engine does the handshake, and keeps the ring of requests in flight. It gives each reply to
+ * the request that it answers, and to no other. It asks the driver to connect, to close, and to
+ * call again at a time. Nothing here calls the operating system.
  *
  * rlk_conn_init checks pointers. The other functions take what it has initialised, and NULL only
  * where they say so.
@@ -884,8 +885,8 @@ extern "C" {
 #define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
 #define RLK_BACKOFF_MAX_MS      2000 /* doubles up to this */
-/* The time from one visit to all addresses of a server to the next, where each was left because of
- * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
+/* If all addresses of a server were left because of its words (READONLY, ...): the time from one
+ * visit to them to the next. Also the time that LOADING or MASTERDOWN lasts before an address is
  * left: see rlk_conn_is_condemned. */
 #define RLK_CONDEMN_MS     3000
 #define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
@@ -903,9 +904,9 @@ typedef struct rlk_reply {
 } rlk_reply;
 
 /*
- * What the connection reports to the layer above. Called in the middle of an engine
- * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
- * loaded, on any connection, and reject the reply that it is given; nothing else.
+ * What the connection reports to the layer above. Called in the middle of an engine call, whose
+ * time is rlk_conn_now. The callee may submit and withdraw requests, and have scripts loaded, on
+ * any connection. It may reject the reply that it is given. It may do nothing else.
  */
 typedef struct rlk_conn_calls {
     /*
@@ -1097,8 +1098,8 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
 /*
- * Notes that a key that was read under CLIENT TRACKING has changed, and that no push said so before
- * the reply that shows it. The second time on a stream, the stream counts as not tracking
+ * Notes a change that no push reported: a reply shows that a key has changed that was read under
+ * CLIENT TRACKING. The second time on a stream, the stream counts as not tracking
  * (RLK_SERVER_SILENT). Returns true that second time.
  */
 RLK_API bool rlk_conn_missed(rlk_conn *conn);
@@ -1211,12 +1212,12 @@ typedef struct rlk_traffic {
 RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
 #endif
 
-/* In READY: returns true if no command of the connection before this one can execute any more,
- * because all were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+/* In READY: returns true if no command of the stream before this one can execute any more. Each was
+ * answered, or never sent, or fenced (by CLIENT KILL, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: returns true if the server has promised to notify of changes to the keys that this
- * stream has read, and did not break that twice. */
+/* In READY: returns true if the server has promised to notify of changes to keys that this stream
+ * read. False once it has broken that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* Returns the last 64 bits of the server's run_id, which differ for each instance of a server. 0
@@ -1230,8 +1231,8 @@ RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 /* Returns the bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
-/* Returns the bytes of the transmit buffer that the last handshake needed and did not have, which
- * ended it with RLK_E_CREDENTIALS; else 0. */
+/* If the last handshake ended with RLK_E_CREDENTIALS: returns the bytes of the transmit buffer that
+ * it needed. Else 0. */
 RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
 /* Returns 3 or 2; 0 before the handshake. */
@@ -2169,8 +2170,8 @@ extern "C" {
 #endif
 
 /*
- * Campaigns: acquires without a deadline, renews with or without auto_renew, and follows again
- * after a loss, once you have pulled its RLK_EV_LOST. The campaign ends with rlk_resign,
+ * Campaigns: acquires without a deadline, and renews, with or without auto_renew. After a loss it
+ * follows again, once you have pulled its RLK_EV_LOST. The campaign ends with rlk_resign,
  * rlk_release of a leader, rlk_cancel of a follower, or an RLK_EV_RESULT of the acquire: start
  * again when that is mended. Call the library (rlk_posix_service, or a blocking call on the client)
  * at least every third of the TTL: it sends renewals and reads their answers there. Results as of
@@ -2196,9 +2197,9 @@ typedef struct rlk_leader_info {
 
 /*
  * Finds the leader, without the network: a lock of this client that holds the key, or what a quorum
- * of nodes said last. A follower has nodes say it each time that it finds the key held, if its
- * configuration has memory for that: `holders`. So does an rlk_query into the same memory, by a
- * lock that does not campaign. Without that memory only leaders of this client are found.
+ * of nodes said last. A follower asks them each time that it finds the key held, if its
+ * configuration has memory for the answers: `holders`. So does an rlk_query into the same memory,
+ * by a lock that does not campaign. Without that memory only leaders of this client are found.
  * RLK_NOT_HELD: nobody leads, as far as is known, or the key has more than a token can be. Else
  * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
@@ -2277,8 +2278,8 @@ struct rlk_scoped : rlk_lock {
 
 /* ==== include/resplock/transfer.h ====
  *
- * resplock/transfer.h: the lease of a lock that is held moves to a lock of another client, which
- * goes on to renew and to release it. One lock owns a lease at any time.
+ * resplock/transfer.h: the lease of a lock that is held moves to a lock of another client. That
+ * lock goes on to renew and to release it. One lock owns a lease at any time.
  */
 #ifndef RESPLOCK_TRANSFER_H
 #define RESPLOCK_TRANSFER_H
@@ -2312,16 +2313,16 @@ typedef struct rlk_lease {
  * has another token. Sends nothing to the nodes that hold the key; on other nodes, where a SET of
  * the acquire may still be executed, it is undone in the background. A renewal in the background is
  * abandoned. Without an attach the key stays until its TTL.
- * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way, or fewer than a quorum of
- * nodes have answered that they hold the key, or some of these may get it again, from a SET that
- * was lost with its stream; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way; or fewer than a quorum of
+ * nodes have answered that they hold the key; or one of these may get it again, from a SET that was
+ * lost with its stream. RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
 RLK_API rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease);
 
 /*
  * Hands the lease to a lock, which holds it from then on: for as long as it was valid before, and
- * no longer until a renewal is answered. The lock has the same key and token_prefix, and its client
- * has the same servers in the same order, and the same clock. It asks them at once whether the key
+ * no longer until a renewal is answered. The lock has the same key and token_prefix. Its client has
+ * the same servers in the same order, and the same clock. It asks them at once whether the key
  * is still there. Both clients may belong to different threads: then the caller orders the two
  * calls. RLK_OK; RLK_LOST: attached, and over already: it is undone, and RLK_EV_LOST follows;
  * RLK_E_STATE: the lock is held, busy, or owns tokens of its own whose undo goes on; RLK_E_KEY:
@@ -2435,7 +2436,7 @@ compile neither src/net/posix nor src/lock/posix.c"
 extern "C" {
 #endif
 
-/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
+/* Most reads, and most writes, of one call of rlk_socket_service. So one busy connection can't
  * starve the others of its loop. */
 #ifndef RLK_SOCKET_ROUNDS
 #define RLK_SOCKET_ROUNDS 16
@@ -2450,8 +2451,8 @@ typedef struct rlk_address {
 } rlk_address;
 
 /*
- * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
- * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
+ * Resolves a name, without blocking the loop that calls it: from a cache, a hosts file, a resolver
+ * of the application. Fills up to `cap` addresses, port included, and returns their number; 0:
  * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
  */
 typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
@@ -2509,9 +2510,8 @@ RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
 
-/* Returns milliseconds of a clock that never goes back and, where the system has such a clock, goes
- * on in suspend (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be
- * read. `context` is ignored. */
+/* Returns milliseconds of a clock that never goes back: CLOCK_BOOTTIME of Linux, which goes on in
+ * suspend, else CLOCK_MONOTONIC. RLK_NO_CLOCK_MS if neither can be read. `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -2525,8 +2525,8 @@ RLK_API const char *rlk_system_errno_text(void *context, int number);
 #endif
 
 /*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so that
- * a check costs no system call. Where the system has none, a check compares the process id.
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK). So a
+ * check costs no system call. Where the system has none, a check compares the process id.
  */
 typedef struct rlk_system_fork {
     volatile uint32_t *mark; /* NULL: compare process ids */
@@ -2606,10 +2606,10 @@ typedef struct rlk_posix_options {
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
-    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
-     * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
-     * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
-     * on. */
+    /* A signal handler that interrupts the wait of a blocking call (EINTR) ends the call, as
+     * rlk_posix_interrupt does, once it has undone what it sent. A signal that comes between two
+     * waits is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call
+     * goes on. */
     bool return_on_signal;
     uint32_t max_handoffs; /* as in rlk_client_config */
     rlk_lock **buckets;    /* as in rlk_client_config */
@@ -2670,8 +2670,8 @@ RLK_API rlk_result rlki_posix_open(rlk_posix_client *posix, const char *url,
 /*
  *     rlk_posix_open_nodes(posix, urls, memory, nodes, options)
  *
- * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
- * with its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
+ * Opens a client for a quorum of `nodes` independent servers: not replicas of each other. Each has
+ * its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
  * RLK_E_SAME_NODE. An even number works but is warned of (rlk_client_warnings). For one server with
  * buffers of another size: nodes 1.
  */
@@ -2694,10 +2694,10 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * is async-signal-safe and that any thread may make while another uses the client; it keeps errno.
  * The client was opened with `interrupts`, and stays open during the call.
  *
- * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
- * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within
- * settle_timeout_ms); release and force_release return RLK_UNKNOWN if sent; extend and renew
- * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held; rlk_keep_alive returns RLK_OK while it is.
+ * The blocking call that waits ends as by rlk_cancel. An acquire, also one with RLK_FOREVER, is
+ * undone, and returns RLK_CANCELLED. It returns RLK_UNKNOWN where that is not answered within
+ * settle_timeout_ms. Release and force_release return RLK_UNKNOWN if sent. Extend and renew return
+ * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held. rlk_keep_alive returns RLK_OK while it is.
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
@@ -2712,8 +2712,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
  * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
  * past or an event is there, -1 if there is none. timeout_ms may be NULL. Returns the number of
- * descriptors, at most RLK_MAX_FDS. If the client is not open, in a forked child, and with a `cap`
- * below rlk_client_nodes(), these are 0 and -1.
+ * descriptors, at most RLK_MAX_FDS. These are 0 and -1 if the client is not open, in a forked
+ * child, and with a `cap` below rlk_client_nodes().
  */
 RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
                                  int *timeout_ms);

@@ -62,9 +62,9 @@ typedef struct rlki_layout {
  *   positive  an outcome that a correct program meets in normal operation
  *   negative  an error, in ranges: rlk_result_class() returns which
  *
- * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, mean that our token is not in
- * the key and never will be (on N nodes: not on a quorum of them). Where that can't be known, the
- * result is RLK_UNKNOWN.
+ * BUSY, TIMED_OUT and CANCELLED of an acquire, and OK of a release, claim something: the lock's
+ * token is not in the key, and never will be. On several nodes it is not on a quorum of them. Where
+ * that can't be known, the result is RLK_UNKNOWN.
  */
 typedef enum rlk_result {
     RLK_OK = 0,

@@ -67,8 +67,9 @@
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
 
-/* Sockets, system clock, rlk_posix_open. resplock.h then includes neither socket.h nor posix.h, and
- * you compile neither src/net/posix nor src/lock/posix.c: the engine alone, for bare ports. */
+/* Sockets, system clock, rlk_posix_open: what is left is the engine, for bare ports. resplock.h
+ * then includes neither socket.h nor posix.h. Compile neither src/net/posix nor src/lock/posix.c.
+ */
 /* #define RLK_NO_POSIX */
 
 /* rlk_url_parse: you fill in an rlk_url by hand. Needs RLK_NO_POSIX. */

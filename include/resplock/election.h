@@ -20,8 +20,8 @@ extern "C" {
 #endif
 
 /*
- * Campaigns: acquires without a deadline, renews with or without auto_renew, and follows again
- * after a loss, once you have pulled its RLK_EV_LOST. The campaign ends with rlk_resign,
+ * Campaigns: acquires without a deadline, and renews, with or without auto_renew. After a loss it
+ * follows again, once you have pulled its RLK_EV_LOST. The campaign ends with rlk_resign,
  * rlk_release of a leader, rlk_cancel of a follower, or an RLK_EV_RESULT of the acquire: start
  * again when that is mended. Call the library (rlk_posix_service, or a blocking call on the client)
  * at least every third of the TTL: it sends renewals and reads their answers there. Results as of
@@ -47,9 +47,9 @@ typedef struct rlk_leader_info {
 
 /*
  * Finds the leader, without the network: a lock of this client that holds the key, or what a quorum
- * of nodes said last. A follower has nodes say it each time that it finds the key held, if its
- * configuration has memory for that: `holders`. So does an rlk_query into the same memory, by a
- * lock that does not campaign. Without that memory only leaders of this client are found.
+ * of nodes said last. A follower asks them each time that it finds the key held, if its
+ * configuration has memory for the answers: `holders`. So does an rlk_query into the same memory,
+ * by a lock that does not campaign. Without that memory only leaders of this client are found.
  * RLK_NOT_HELD: nobody leads, as far as is known, or the key has more than a token can be. Else
  * RLK_OK, RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */

@@ -4,9 +4,9 @@
  *
  * Bytes go in and out through ports (rlk_conn_tx_buf, rlk_conn_rx_buf ...), time comes as an
  * argument, memory is the caller's. A driver (resplock/socket.h, or your own) moves the bytes.
- * The engine does the handshake, keeps the ring of requests in flight, gives each reply to the
- * request that it answers and to no other, and says when to connect, to close, and to be called
- * again. Nothing here calls the operating system.
+ * The engine does the handshake, and keeps the ring of requests in flight. It gives each reply to
+ * the request that it answers, and to no other. It asks the driver to connect, to close, and to
+ * call again at a time. Nothing here calls the operating system.
  *
  * rlk_conn_init checks pointers. The other functions take what it has initialised, and NULL only
  * where they say so.
@@ -34,8 +34,8 @@ extern "C" {
 #define RLK_RESPONSE_TIMEOUT_MS 2000 /* without any progress of a reply that is due: close */
 #define RLK_BACKOFF_MIN_MS      50   /* first reconnect: a random time up to this (full jitter) */
 #define RLK_BACKOFF_MAX_MS      2000 /* doubles up to this */
-/* The time from one visit to all addresses of a server to the next, where each was left because of
- * what its server said (READONLY, ...), and the time that LOADING or MASTERDOWN lasts before it is
+/* If all addresses of a server were left because of its words (READONLY, ...): the time from one
+ * visit to them to the next. Also the time that LOADING or MASTERDOWN lasts before an address is
  * left: see rlk_conn_is_condemned. */
 #define RLK_CONDEMN_MS     3000
 #define RLK_TIME_LIMIT_MAX INT64_C(86400000) /* greatest of any time limit: a day */
@@ -53,9 +53,9 @@ typedef struct rlk_reply {
 } rlk_reply;
 
 /*
- * What the connection reports to the layer above. Called in the middle of an engine
- * call (whose time is rlk_conn_now): the callee may submit and withdraw requests and have scripts
- * loaded, on any connection, and reject the reply that it is given; nothing else.
+ * What the connection reports to the layer above. Called in the middle of an engine call, whose
+ * time is rlk_conn_now. The callee may submit and withdraw requests, and have scripts loaded, on
+ * any connection. It may reject the reply that it is given. It may do nothing else.
  */
 typedef struct rlk_conn_calls {
     /*
@@ -247,8 +247,8 @@ RLK_API void rlk_conn_load_scripts(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer);
 
 /*
- * Notes that a key that was read under CLIENT TRACKING has changed, and that no push said so before
- * the reply that shows it. The second time on a stream, the stream counts as not tracking
+ * Notes a change that no push reported: a reply shows that a key has changed that was read under
+ * CLIENT TRACKING. The second time on a stream, the stream counts as not tracking
  * (RLK_SERVER_SILENT). Returns true that second time.
  */
 RLK_API bool rlk_conn_missed(rlk_conn *conn);
@@ -361,12 +361,12 @@ typedef struct rlk_traffic {
 RLK_API rlk_traffic rlk_conn_traffic(const rlk_conn *conn);
 #endif
 
-/* In READY: returns true if no command of the connection before this one can execute any more,
- * because all were answered, or never sent, or fenced (CLIENT KILL ID, or its server is gone). */
+/* In READY: returns true if no command of the stream before this one can execute any more. Each was
+ * answered, or never sent, or fenced (by CLIENT KILL, or its server is gone). */
 RLK_API bool rlk_conn_fenced(const rlk_conn *conn);
 
-/* In READY: returns true if the server has promised to notify of changes to the keys that this
- * stream has read, and did not break that twice. */
+/* In READY: returns true if the server has promised to notify of changes to keys that this stream
+ * read. False once it has broken that twice. */
 RLK_API bool rlk_conn_is_tracking(const rlk_conn *conn);
 
 /* Returns the last 64 bits of the server's run_id, which differ for each instance of a server. 0
@@ -380,8 +380,8 @@ RLK_API unsigned rlk_conn_server(const rlk_conn *conn);
 /* Returns the bytes of the transmit buffer: no command can be longer. */
 RLK_API size_t rlk_conn_tx_cap(const rlk_conn *conn);
 
-/* Returns the bytes of the transmit buffer that the last handshake needed and did not have, which
- * ended it with RLK_E_CREDENTIALS; else 0. */
+/* If the last handshake ended with RLK_E_CREDENTIALS: returns the bytes of the transmit buffer that
+ * it needed. Else 0. */
 RLK_API size_t rlk_conn_tx_needed(const rlk_conn *conn);
 
 /* Returns 3 or 2; 0 before the handshake. */

@@ -55,10 +55,10 @@ typedef struct rlk_posix_options {
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
-    /* A blocking call whose wait a signal handler interrupts (EINTR) ends as by
-     * rlk_posix_interrupt, once it has undone what it sent. A signal that comes between two waits
-     * is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call goes
-     * on. */
+    /* A signal handler that interrupts the wait of a blocking call (EINTR) ends the call, as
+     * rlk_posix_interrupt does, once it has undone what it sent. A signal that comes between two
+     * waits is missed: where none may be, call rlk_posix_interrupt in the handler. False: the call
+     * goes on. */
     bool return_on_signal;
     uint32_t max_handoffs; /* as in rlk_client_config */
     rlk_lock **buckets;    /* as in rlk_client_config */
@@ -119,8 +119,8 @@ RLK_API rlk_result rlki_posix_open(rlk_posix_client *posix, const char *url,
 /*
  *     rlk_posix_open_nodes(posix, urls, memory, nodes, options)
  *
- * Opens a client for a quorum of `nodes` independent servers (not replicas of each other), each
- * with its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
+ * Opens a client for a quorum of `nodes` independent servers: not replicas of each other. Each has
+ * its own memory. The texts of `urls` and `memory` outlive the client. Also RLK_E_NODES,
  * RLK_E_SAME_NODE. An even number works but is warned of (rlk_client_warnings). For one server with
  * buffers of another size: nodes 1.
  */
@@ -143,10 +143,10 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * is async-signal-safe and that any thread may make while another uses the client; it keeps errno.
  * The client was opened with `interrupts`, and stays open during the call.
  *
- * The blocking call that waits ends as by rlk_cancel: an acquire, also one with RLK_FOREVER, is
- * undone, and returns RLK_CANCELLED (RLK_UNKNOWN where that is not answered within
- * settle_timeout_ms); release and force_release return RLK_UNKNOWN if sent; extend and renew
- * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held; rlk_keep_alive returns RLK_OK while it is.
+ * The blocking call that waits ends as by rlk_cancel. An acquire, also one with RLK_FOREVER, is
+ * undone, and returns RLK_CANCELLED. It returns RLK_UNKNOWN where that is not answered within
+ * settle_timeout_ms. Release and force_release return RLK_UNKNOWN if sent. Extend and renew return
+ * RLK_UNKNOWN or RLK_CANCELLED, and the lock stays held. rlk_keep_alive returns RLK_OK while it is.
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
@@ -161,8 +161,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
  * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
  * past or an event is there, -1 if there is none. timeout_ms may be NULL. Returns the number of
- * descriptors, at most RLK_MAX_FDS. If the client is not open, in a forked child, and with a `cap`
- * below rlk_client_nodes(), these are 0 and -1.
+ * descriptors, at most RLK_MAX_FDS. These are 0 and -1 if the client is not open, in a forked
+ * child, and with a `cap` below rlk_client_nodes().
  */
 RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
                                  int *timeout_ms);

@@ -149,10 +149,10 @@ typedef struct rlk_resp_parser {
 } rlk_resp_parser;
 
 /*
- * Begins at the start of a stream. Strings of up to `whole_max` bytes are always handed over in
- * one piece (FIRST and LAST both set), which asks of the caller that he can show whole_max + 2
- * bytes in one buffer, and at least RLK_RESP_MAX_NUMBER + 3; longer ones come in fragments as
- * their bytes arrive, of any length in a constant memory. whole_max may be 0.
+ * Begins at the start of a stream. Strings of up to `whole_max` bytes always come in one piece
+ * (FIRST and LAST both set). Longer ones come in fragments, as their bytes arrive: any length in a
+ * constant memory. The caller must be able to show whole_max + 2 bytes in one buffer, and at least
+ * RLK_RESP_MAX_NUMBER + 3. whole_max may be 0.
  */
 RLK_API void rlk_resp_parser_init(rlk_resp_parser *parser, uint32_t whole_max);
 

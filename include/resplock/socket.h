@@ -20,7 +20,7 @@ compile neither src/net/posix nor src/lock/posix.c"
 extern "C" {
 #endif
 
-/* Most reads, and most writes, of one call of rlk_socket_service, so that one busy connection can't
+/* Most reads, and most writes, of one call of rlk_socket_service. So one busy connection can't
  * starve the others of its loop. */
 #ifndef RLK_SOCKET_ROUNDS
 #define RLK_SOCKET_ROUNDS 16
@@ -35,8 +35,8 @@ typedef struct rlk_address {
 } rlk_address;
 
 /*
- * Resolves a name without blocking the loop that calls it (from a cache, a hosts file, a resolver
- * of the application). Fills up to `cap` addresses, port included, and returns their number; 0:
+ * Resolves a name, without blocking the loop that calls it: from a cache, a hosts file, a resolver
+ * of the application. Fills up to `cap` addresses, port included, and returns their number; 0:
  * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
  */
 typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
@@ -94,9 +94,8 @@ RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
 
-/* Returns milliseconds of a clock that never goes back and, where the system has such a clock, goes
- * on in suspend (Linux: CLOCK_BOOTTIME; else CLOCK_MONOTONIC); RLK_NO_CLOCK_MS if neither can be
- * read. `context` is ignored. */
+/* Returns milliseconds of a clock that never goes back: CLOCK_BOOTTIME of Linux, which goes on in
+ * suspend, else CLOCK_MONOTONIC. RLK_NO_CLOCK_MS if neither can be read. `context` is ignored. */
 RLK_API int64_t rlk_system_now_ms(void *context);
 
 /* Fills `buf` with `len` bytes of the system's CSPRNG (getrandom, else /dev/urandom). 0, or -1: no
@@ -110,8 +109,8 @@ RLK_API const char *rlk_system_errno_text(void *context, int number);
 #endif
 
 /*
- * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK), so that
- * a check costs no system call. Where the system has none, a check compares the process id.
+ * Notices fork. The mark is one page that the kernel empties in a child (MADV_WIPEONFORK). So a
+ * check costs no system call. Where the system has none, a check compares the process id.
  */
 typedef struct rlk_system_fork {
     volatile uint32_t *mark; /* NULL: compare process ids */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * resplock/transfer.h: the lease of a lock that is held moves to a lock of another client, which
- * goes on to renew and to release it. One lock owns a lease at any time.
+ * resplock/transfer.h: the lease of a lock that is held moves to a lock of another client. That
+ * lock goes on to renew and to release it. One lock owns a lease at any time.
  */
 #ifndef RESPLOCK_TRANSFER_H
 #define RESPLOCK_TRANSFER_H
@@ -37,16 +37,16 @@ typedef struct rlk_lease {
  * has another token. Sends nothing to the nodes that hold the key; on other nodes, where a SET of
  * the acquire may still be executed, it is undone in the background. A renewal in the background is
  * abandoned. Without an attach the key stays until its TTL.
- * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way, or fewer than a quorum of
- * nodes have answered that they hold the key, or some of these may get it again, from a SET that
- * was lost with its stream; RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
+ * RLK_OK; RLK_NOT_HELD, RLK_LOST; RLK_E_STATE: an operation is under way; or fewer than a quorum of
+ * nodes have answered that they hold the key; or one of these may get it again, from a SET that was
+ * lost with its stream. RLK_E_ARGUMENT, RLK_E_CLOSED, RLK_E_FORKED.
  */
 RLK_API rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease);
 
 /*
  * Hands the lease to a lock, which holds it from then on: for as long as it was valid before, and
- * no longer until a renewal is answered. The lock has the same key and token_prefix, and its client
- * has the same servers in the same order, and the same clock. It asks them at once whether the key
+ * no longer until a renewal is answered. The lock has the same key and token_prefix. Its client has
+ * the same servers in the same order, and the same clock. It asks them at once whether the key
  * is still there. Both clients may belong to different threads: then the caller orders the two
  * calls. RLK_OK; RLK_LOST: attached, and over already: it is undone, and RLK_EV_LOST follows;
  * RLK_E_STATE: the lock is held, busy, or owns tokens of its own whose undo goes on; RLK_E_KEY:
