@@ -23,9 +23,9 @@ sim() {
 }
 
 part_sim() {
-    local before=$failed profile twentieth=$((histories / 20 + 2)) all_met=()
+    local before=$failed profile twentieth=$((histories / 20 + 2)) all_met=() seed
     title "simulator, $histories histories"
-    check "gcc: build" build_targets gcc sim "${gcc_build[@]}"
+    check "gcc: build" build_targets gcc "sim unit_tests" "${gcc_build[@]}"
     check "asan: build" build_targets asan sim "${asan_build[@]}"
     [ "$failed" -eq "$before" ] || return 0
     # The rarest state decisions come once in twenty histories.
@@ -39,6 +39,10 @@ part_sim() {
     for profile in drift lossy-restart rolling-restarts old-data failover clock-jump eviction deaf \
         node-lists; do
         sim gcc "$profile" 500
+    done
+    for ((seed = first_seed; seed < first_seed + 5; seed++)); do
+        TEST_RANDOM=$seed run_tests gcc "gcc: unit tests, random numbers $seed" "$jobs" -L unit \
+            -LE 'posix|fuzz|interposing'
     done
 }
 

@@ -228,7 +228,7 @@ static int64_t harness_env_now(void *context)
     return ((const harness_client *)context)->harness->now_ms;
 }
 
-/* splitmix64: the same numbers in every run. */
+/* splitmix64: the same numbers in every run with the same TEST_RANDOM. */
 static int harness_env_random(void *context, void *buf, size_t len)
 {
     harness *h = ((harness_client *)context)->harness;
@@ -348,6 +348,8 @@ void harness_open(harness *h, unsigned nodes, unsigned clients)
     h->clients = clients;
     h->client = &h->members[0].client;
     h->now_ms = HARNESS_START;
+    if (h->random == 0)
+        h->random = support_random_seed();
     h->no_entropy = false;
     h->forked = false;
     h->on_wait = NULL;
@@ -429,6 +431,12 @@ void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms)
     assert_result(rlk_acquire(lock, RLK_TRY), RLK_OK);
     harness_automatic(h, false);
     harness_expect_quiet(h, h->nodes);
+}
+
+void harness_steady_pauses(rlk_lock *lock)
+{
+    lock->retry_min_ms = 240;
+    lock->retry_max_ms = 240;
 }
 
 /* ---- Expectations ------------------------------------------------------------------------ */

@@ -152,6 +152,10 @@ harness_link *harness_link_of(harness *h, unsigned node);
 /* No random bytes from now on, none of those that clients have drawn either. */
 void harness_end_entropy(harness *h);
 
+/* Lets the lock pause as long between its tries whatever the random numbers are, and so that no try
+ * is due at the very end of an operation: it would be unanswered then. */
+void harness_steady_pauses(rlk_lock *lock);
+
 /* Moves bytes until none moves any more. */
 void harness_run(harness *h);
 

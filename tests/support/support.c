@@ -83,6 +83,13 @@ int support_time_factor(void)
     return factor > 0 ? factor : 1;
 }
 
+uint32_t support_random_seed(void)
+{
+    const char *text = getenv("TEST_RANDOM");
+
+    return text != NULL ? (uint32_t)strtoul(text, NULL, 10) : 0;
+}
+
 int64_t scaled(int64_t ms)
 {
     return ms * support_time_factor();

@@ -74,6 +74,9 @@ int support_time_factor(void);
 /* A time of a test, multiplied by it. */
 int64_t scaled(int64_t ms);
 
+/* Where the random numbers of a test begin: TEST_RANDOM, a number, 0 by default. */
+uint32_t support_random_seed(void);
+
 /* What follows is in posix/: not for the tests in unit/, which have no system around them. */
 
 /* ---- Time -------------------------------------------------------------------------------- */

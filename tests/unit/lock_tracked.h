@@ -127,18 +127,36 @@ static inline void tracked_expect_lost(harness *h, const rlk_lock *lock)
     assert_false(rlk_is_held(lock));
 }
 
-/* A lock that waits behind a foreign key on `held` of n nodes. The pause after its failed attempt
- * is over. The nodes that the attempt did not wait for have been asked. Its own tokens are gone. */
-static inline void tracked_wait_behind(harness *h, rlk_lock *lock, unsigned n, unsigned held,
-                                       int64_t ttl_ms)
+/* A lock of this configuration that waits behind a foreign key on `held` of n nodes. The pause
+ * after its failed attempt is over. The nodes that the attempt did not wait for have been asked.
+ * Its own tokens are gone. */
+static inline void tracked_wait_behind_by(harness *h, rlk_lock *lock, const rlk_lock_config *config,
+                                          unsigned n, unsigned held, int64_t ttl_ms)
 {
     tracked_open(h, n);
-    tracked_wait(h, lock, NULL, held, ttl_ms);
+    tracked_wait(h, lock, config, held, ttl_ms);
     harness_advance(h, RLK_RETRY_MAX_MS);
     harness_serve_all(h);
     assert_int_equal(lock->phase, RLKI_PHASE_WATCH);
     harness_expect_quiet(h, n);
     assert_int_equal(harness_holding(h, HARNESS_KEY, NULL), held);
+}
+
+/* The same with the configuration of tracked_wait. */
+static inline void tracked_wait_behind(harness *h, rlk_lock *lock, unsigned n, unsigned held,
+                                       int64_t ttl_ms)
+{
+    tracked_wait_behind_by(h, lock, NULL, n, held, ttl_ms);
+}
+
+/* The same of a lock that is notified by pushes alone: no node is rechecked in between. */
+static inline void tracked_wait_for_pushes(harness *h, rlk_lock *lock, unsigned n, unsigned held)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+
+    config.report_ms = RLK_TIME_LIMIT_MAX;
+    config.recheck_max_ms = RLK_TIME_LIMIT_MAX;
+    tracked_wait_behind_by(h, lock, &config, n, held, DAY_MS);
 }
 
 /* An attempt of that waiter begins, at once or, where the gate is held, after a short pause. It

@@ -78,6 +78,7 @@ static void test_extend_failure_keeps_the_old_deadline(void **state)
 
             harness_start(&h, n);
             harness_held(&h, &lock, 30000);
+            harness_steady_pauses(&lock);
             for (node = 0; node < n; node++) {
                 h.servers[node].automatic = cases[i].reply != NULL;
                 h.servers[node].fails = cases[i].reply;

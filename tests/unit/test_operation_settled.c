@@ -110,6 +110,7 @@ static void test_operation_settled_after_a_refused_release(void **state)
     (void)state;
     start(1);
     harness_held(&h, &lock, 30000);
+    harness_steady_pauses(&lock);
     h.servers[0].automatic = true;
     h.servers[0].fails = HARNESS_MISCONF;
     assert_result(rlk_release_start(&lock), RLK_PENDING);

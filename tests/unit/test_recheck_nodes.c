@@ -174,7 +174,7 @@ static void test_recheck_quorum_with_a_node_that_comes_back(void **state)
     rlk_lock lock;
 
     (void)state;
-    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
+    tracked_wait_for_pushes(&h, &lock, 3, 2);
     h.servers[2].refuses = true;
     harness_cut(&h, 2);
     harness_delete(&h, 0, HARNESS_KEY);
@@ -267,7 +267,7 @@ static void test_recheck_nodes_restraint(void **state)
     int64_t begin_ms;
 
     (void)state;
-    tracked_wait_behind(&h, &lock, 3, 2, DAY_MS);
+    tracked_wait_for_pushes(&h, &lock, 3, 2);
     for (push = 0; push < 8; push++) {
         harness_push(harness_link_of(&h, 0), HARNESS_KEY);
         (void)harness_expect(&h, 0, HARNESS_PTTL);

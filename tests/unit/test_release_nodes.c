@@ -230,6 +230,7 @@ static void test_release_undo_outlives_an_extended_key(void **state)
     (void)state;
     harness_start(&h, 1);
     harness_held(&h, &lock, 3000);
+    harness_steady_pauses(&lock);
     h.servers[0].automatic = true;
     assert_result(rlk_extend_start(&lock, 3600000), RLK_PENDING);
     assert_true(harness_next_event(&h, &event, 1000));

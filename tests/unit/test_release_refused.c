@@ -19,6 +19,7 @@ static void test_release_refused_to_the_deadline(void **state)
 
         harness_start(&h, n);
         harness_held(&h, &lock, 30000);
+        harness_steady_pauses(&lock);
         assert_result(rlk_release_start(&lock), RLK_PENDING);
         for (node = 0; node < n; node++) {
             h.servers[node].fails = HARNESS_MISCONF;
