@@ -111,7 +111,7 @@
 /* Random bytes that a client draws at once, for tokens of 16 bytes; below 32 each token draws its
  * own. With RLK_NO_POSIX a client always does: there, entropy is no system call. */
 #ifndef RLK_RANDOM_BLOCK
-#define RLK_RANDOM_BLOCK 128
+#define RLK_RANDOM_BLOCK 512
 #endif
 
 /* ---- Switches: what is left out when they are defined ------------------------------------- */
