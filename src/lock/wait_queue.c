@@ -73,7 +73,9 @@ static rlk_lock *queue_first(const rlk_lock *lock)
 
 const rlk_lock *rlki_queue_asker(const rlk_lock *lock)
 {
-    return lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : lock;
+    const rlk_lock *first = lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : NULL;
+
+    return first != NULL ? first : lock;
 }
 
 const rlk_lock *rlki_queue_holder(const rlk_lock *lock)

@@ -40,7 +40,8 @@ void rlki_queue_recount(rlk_lock *lock);
 /* Waits in the queue of the key; true if the lock is the first. */
 bool rlki_queue_wait(rlk_lock *lock);
 
-/* Returns the lock that asks the server for this waiter: itself, or the first of its queue. */
+/* Returns the lock that asks the server for this waiter: itself, or the first of its queue. Itself
+ * too where the key of one of them has changed in the caller's memory. */
 const rlk_lock *rlki_queue_asker(const rlk_lock *lock);
 
 /* The lock is held from now on. Returns the next in the queue, which is the first now; NULL: none

@@ -177,6 +177,39 @@ static void test_fault_119_queue_behind_a_waiter(void **state)
     assert_result(rlk_lock_close(&behind[1]), RLK_UNKNOWN);
 }
 
+/* The key of a waiter, or of the one behind it, is another's memory now: what keeps the second one
+ * waiting can be asked for all the same. */
+static void test_fault_119_question_behind_a_waiter(void **state)
+{
+    static const bool of_first[] = {true, false};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(of_first)); i++) {
+        rlk_lock locks[2];
+        rlk_lock *behind = &locks[1];
+
+        harness_start_automatic(&h, 1);
+        harness_put(&h, 0, HARNESS_KEY, TOKEN, 60000);
+        if (of_first[i])
+            dangling_init(&h, &memory, &locks[0], false);
+        else
+            harness_lock(&h, &locks[0], TTL);
+        assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
+        if (of_first[i])
+            harness_lock(&h, behind, TTL);
+        else
+            dangling_init(&h, &memory, behind, false);
+        assert_result(rlk_acquire_start(behind, RLK_FOREVER), RLK_PENDING);
+        harness_advance(&h, 10);
+        dangling_set_key(&memory, OTHER);
+        assert_text_contains(rlk_lock_error(behind), "still waiting");
+        assert_string_equal(rlk_client_error(h.client), "");
+        assert_result(rlk_lock_close(behind), RLK_OK);
+        assert_result(rlk_lock_close(&locks[0]), RLK_OK);
+    }
+}
+
 static void test_fault_119_release_leaves_the_key_to_its_ttl(void **state)
 {
     unsigned nodes;
@@ -324,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_fault_119_waiter_ends),
         cmocka_unit_test(test_fault_119_undo_is_unknown),
         cmocka_unit_test(test_fault_119_queue_behind_a_waiter),
+        cmocka_unit_test(test_fault_119_question_behind_a_waiter),
         cmocka_unit_test(test_fault_119_release_leaves_the_key_to_its_ttl),
         cmocka_unit_test(test_fault_119_extend_renew_and_check_keep_the_lease),
         cmocka_unit_test(test_fault_119_renewal_fails),
