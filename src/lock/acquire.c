@@ -210,7 +210,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->as.wait.gate = 0;
-    lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.compared = 0;
     lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
     RLKI_COUNT(lock->client, attempts);
@@ -614,7 +613,6 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
     lock->as.wait.began_ms = now_ms;
-    lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;

@@ -42,6 +42,8 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
+    if (RLK_MAX_NODES > 1)
+        lock->as.wait.gate_ms = RLK_NEVER; /* it ends with its attempt */
 }
 
 void rlki_recheck_begin(rlk_lock *lock)

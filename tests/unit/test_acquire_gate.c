@@ -225,6 +225,30 @@ static void test_acquire_quorum_beside_a_refused_undo(void **state)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
+/* The time of the gate ends with its attempt: the pause after it does not wake for it. */
+static void test_acquire_gate_ends_with_its_attempt(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock lock;
+
+    (void)state;
+    config.node_timeout_ms = RLK_RETRY_MIN_MS / 2;
+    config.retry_max_ms = 4000;
+    config.report_ms = RLK_TIME_LIMIT_MAX;
+    tracked_open(&h, 3);
+    tracked_wait(&h, &lock, &config, 2, DAY_MS);
+    harness_advance(&h, config.retry_max_ms);
+    harness_serve_all(&h);
+    harness_delete(&h, 0, HARNESS_KEY);
+    harness_reply(&h, 0, ":-2\r\n");
+    (void)harness_expect(&h, 0, HARNESS_SET);
+    harness_advance(&h, config.node_timeout_ms);
+    assert_int_equal(lock.phase, RLKI_PHASE_PAUSE);
+    harness_advance(&h, RLK_RETRY_MIN_MS + 1);
+    assert_int_equal(lock.phase, RLKI_PHASE_PAUSE);
+    assert_true(rlk_client_deadline(h.client) > h.now_ms + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_fault_121_a_node_held_back_is_lost),
         cmocka_unit_test(test_acquire_gate_is_probed_slowly),
         cmocka_unit_test(test_acquire_gate_is_taken_by_another),
+        cmocka_unit_test(test_acquire_gate_ends_with_its_attempt),
         cmocka_unit_test(test_acquire_quorum_beside_a_refused_undo),
     };
 
