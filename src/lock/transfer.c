@@ -156,6 +156,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->as.hold.target_ms = (uint32_t)lease->target_ms;
     lock->as.hold.claim_ms = lease->claim_ms;
     lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
+    lock->as.hold.read = 0;
     lock->as.hold.watched = true;
     lock->as.hold.renew_ms = RLK_NEVER;
     lock->as.hold.dirty =

@@ -184,6 +184,24 @@ static void test_transfer_to_a_lock_that_is_unsettled(void **state)
     assert_true(rlk_is_held(&to));
 }
 
+/* What the lock knew as a waiter, in the same memory, is nothing of the lease. */
+static void test_transfer_back_to_a_lock_that_has_waited(void **state)
+{
+    (void)state;
+    start_held(1);
+    assert_result(rlk_lock_detach(&from, &lease), RLK_OK);
+    automatic(false);
+    assert_result(rlk_acquire_start(&from, RLK_FOREVER), RLK_PENDING);
+    harness_run(&h);
+    harness_reply(&h, 0, "-LOADING data\r\n");
+    assert_true(from.as.wait.failures > 0);
+    assert_result(rlk_cancel(&from), RLK_OK);
+    harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
+    assert_result(rlk_lock_attach(&from, &lease), RLK_OK);
+    assert_int_equal(from.as.hold.read, 0);
+    assert_true(rlk_is_held(&from));
+}
+
 /* The lock that gave the lease away takes it not, if it has a token on those nodes by now. */
 static void test_transfer_back_to_a_lock_that_is_unsettled(void **state)
 {
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_transfer_leaves_an_earlier_token),
         cmocka_unit_test(test_transfer_abandons_a_renewal),
         cmocka_unit_test(test_transfer_to_a_lock_that_is_unsettled),
+        cmocka_unit_test(test_transfer_back_to_a_lock_that_has_waited),
         cmocka_unit_test(test_transfer_back_to_a_lock_that_is_unsettled),
         cmocka_unit_test(test_transfer_of_a_lock_in_doubt),
         cmocka_unit_test(test_transfer_of_a_token_that_may_come_again),
