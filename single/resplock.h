@@ -7800,7 +7800,7 @@ static inline rlk_node_mask rlki_bit(unsigned node)
 /* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
+    return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
 }
 
 /* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody
@@ -10312,7 +10312,8 @@ RLKI_API void rlki_queue_recount(rlk_lock *lock);
 /* Waits in the queue of the key; true if the lock is the first. */
 RLKI_API bool rlki_queue_wait(rlk_lock *lock);
 
-/* Returns the lock that asks the server for this waiter: itself, or the first of its queue. */
+/* Returns the lock that asks the server for this waiter: itself, or the first of its queue. Itself
+ * too where the key of one of them has changed in the caller's memory. */
 RLKI_API const rlk_lock *rlki_queue_asker(const rlk_lock *lock);
 
 /* The lock is held from now on. Returns the next in the queue, which is the first now; NULL: none
@@ -10397,7 +10398,9 @@ static rlk_lock *queue_first(const rlk_lock *lock)
 
 const rlk_lock *rlki_queue_asker(const rlk_lock *lock)
 {
-    return lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : lock;
+    const rlk_lock *first = lock->position == RLKI_POSITION_BEHIND ? queue_first(lock) : NULL;
+
+    return first != NULL ? first : lock;
 }
 
 const rlk_lock *rlki_queue_holder(const rlk_lock *lock)
@@ -10583,6 +10586,8 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
+    if (RLK_MAX_NODES > 1)
+        lock->as.wait.gate_ms = RLK_NEVER; /* it ends with its attempt */
 }
 
 void rlki_recheck_begin(rlk_lock *lock)
@@ -11438,7 +11443,6 @@ static void acquire_attempt_begin(rlk_lock *lock, bool gated)
     rlki_recheck_phase(lock, RLKI_PHASE_ATTEMPT);
     lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->as.wait.gate = 0;
-    lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.compared = 0;
     lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
     RLKI_COUNT(lock->client, attempts);
@@ -11842,7 +11846,6 @@ static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
     lock->as.wait.began_ms = now_ms;
-    lock->as.wait.gate_ms = RLK_NEVER;
     lock->as.wait.report_ms = RLK_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
@@ -12635,11 +12638,9 @@ static const rlki_operation inspect_force = {
 
 static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
 {
-    int64_t now_ms = lock->client->now_ms;
-
     rlki_notify_forget(lock); /* an earlier DEL is no answer to this one */
-    rlki_operation_begin(lock, op, now_ms + (int64_t)lock->client->operation_timeout_ms);
-    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
+    rlki_operation_begin(lock, op, rlki_from_now(lock, lock->client->operation_timeout_ms));
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
 }
 
 static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *holders)
@@ -14521,7 +14522,7 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
 
     if (holders == NULL)
         return NULL;
-    do { /* one at least, as in lock_expiry */
+    do { /* one at least, as in rlki_lease_expiry */
         times_ms[i] = RLKI_EXPIRED;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
@@ -15410,7 +15411,7 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
 
-    do { /* one at least, as in rlki_lock_expiry */
+    do { /* one at least, as in rlki_lease_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
         bool moves = transfer_moves(lock, node);
 
@@ -15514,6 +15515,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     lock->as.hold.target_ms = (uint32_t)lease->target_ms;
     lock->as.hold.claim_ms = lease->claim_ms;
     lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
+    lock->as.hold.read = 0;
     lock->as.hold.watched = true;
     lock->as.hold.renew_ms = RLK_NEVER;
     lock->as.hold.dirty =

@@ -128,7 +128,7 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
 
     if (holders == NULL)
         return NULL;
-    do { /* one at least, as in lock_expiry */
+    do { /* one at least, as in rlki_lease_expiry */
         times_ms[i] = RLKI_EXPIRED;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;

@@ -281,11 +281,9 @@ static const rlki_operation inspect_force = {
 
 static void inspect_begin(rlk_lock *lock, const rlki_operation *op)
 {
-    int64_t now_ms = lock->client->now_ms;
-
     rlki_notify_forget(lock); /* an earlier DEL is no answer to this one */
-    rlki_operation_begin(lock, op, now_ms + (int64_t)lock->client->operation_timeout_ms);
-    lock->phase_ms = now_ms + (int64_t)lock->node_timeout_ms;
+    rlki_operation_begin(lock, op, rlki_from_now(lock, lock->client->operation_timeout_ms));
+    lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
 }
 
 static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *holders)

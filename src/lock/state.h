@@ -90,7 +90,7 @@ static inline rlk_node_mask rlki_bit(unsigned node)
 /* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return lock->options & RLKI_OPTION_RENEW || lock->campaign != NULL;
+    return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
 }
 
 /* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody

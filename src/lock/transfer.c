@@ -52,7 +52,7 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
     int64_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
 
-    do { /* one at least, as in rlki_lock_expiry */
+    do { /* one at least, as in rlki_lease_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
         bool moves = transfer_moves(lock, node);
 
