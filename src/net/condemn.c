@@ -42,7 +42,7 @@ static bool condemn_is_past(const rlk_conn *conn, uint32_t since)
 
 uint32_t rlki_condemn_number(uint64_t peer)
 {
-    return (uint32_t)(peer ^ peer >> 32) << 1 | 1u;
+    return rlk_key_hash(RLK_KEY_HASH, &peer, sizeof peer) | 1u;
 }
 
 /* The server serves: connecting to it is no storm, unless it went from address to address. */

@@ -7,7 +7,8 @@
 
 #include "resplock/net.h"
 
-/* Returns the number of an address in 32 bits, which is not 0; `peer` is the driver's. */
+/* Returns the number of an address in 32 bits, which is not 0. `peer` is the driver's, and may
+ * differ in any of its bits. */
 uint32_t rlki_condemn_number(uint64_t peer);
 
 /* True of an error that can condemn a stream. */

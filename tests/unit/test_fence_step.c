@@ -265,6 +265,45 @@ static void test_conn_fence_is_sent_and_understood(void **state)
     }
 }
 
+/* Two addresses of a server are two, in whatever bits a driver's numbers for them differ: the old
+ * instance may live on at the other (fault 91). */
+static void test_conn_fence_knows_addresses_apart(void **state)
+{
+    static const fake_rule run_a[] = {{"INFO", RUN_A}, {NULL, NULL}};
+    static const fake_rule run_b[] = {{"INFO", RUN_B}, {NULL, NULL}};
+    static const struct {
+        uint64_t old;
+        uint64_t fresh;
+    } rows[] = {
+        {1, 2},
+        {0, UINT64_C(0x80000000)},
+        {0x0101a8c0, 0x8101a8c0}, /* 192.168.1.1 and .129, as lwIP has them */
+        {1, UINT64_C(0x8000000000000001)},
+        {UINT64_C(0x0a00000100001900), UINT64_C(0x0a00000200001903)}, /* address, port */
+        {UINT64_C(0x0a00000118eb), UINT64_C(0x0a00800118eb)},
+        {0, UINT64_C(0x100000001)},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(rows); i++) {
+        fake server;
+
+        fake_init(&server, 0, 0, 0);
+        server.rules = run_a;
+        server.peer = rows[i].old;
+        fake_start(&server);
+        fake_connect(&server);
+        lose_one(&server, true);
+        server.rules = run_b;
+        server.peer = rows[i].fresh;
+        fake_connect(&server);
+        assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+        assert_false(rlk_conn_fenced(&server.conn));
+        fake_free(&server);
+    }
+}
+
 /* Nothing to fence: all answered, or never shown. */
 static void test_conn_fence_is_not_needed(void **state)
 {
@@ -418,6 +457,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_fence_decision),
         cmocka_unit_test(test_conn_fence_is_sent_and_understood),
+        cmocka_unit_test(test_conn_fence_knows_addresses_apart),
         cmocka_unit_test(test_conn_fence_is_not_needed),
         cmocka_unit_test(test_conn_fence_of_a_stream_that_answered_wrongly),
         cmocka_unit_test(test_conn_fence_waits_for_info_and_requests_for_it),
