@@ -246,7 +246,9 @@ static void take_info_line(handshake *s, const uint8_t *line, size_t len)
     size_t n = sizeof run_id - 1;
 
     s->cluster |= is_line(line, len, "redis_mode:cluster");
+    s->cluster |= is_line(line, len, "server_mode:cluster");
     s->sentinel |= is_line(line, len, "redis_mode:sentinel");
+    s->sentinel |= is_line(line, len, "server_mode:sentinel");
     if (!foreign && len >= n && memcmp(line, run_id, n) == 0)
         s->self.run_id = read_run_id(line + n, len - n);
 }

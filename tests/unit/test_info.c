@@ -96,6 +96,14 @@ static void test_conn_handshake_learns_what_the_server_is(void **state)
         {HELLO_UNKNOWN, "$46\r\nredis_version:5.0.7\r\nredis_mode:cluster\r\nx:1\r\n\r\n",
          RLK_SERVER_CLUSTER, 2},
         {HELLO_UNKNOWN, "$48\r\nredis_version:5.0.7\r\nredis_mode:dedicated\r\nx:1\r\n\r\n", 0, 2},
+        /* Valkey, where HELLO is not permitted */
+        {"-NOPERM no\r\n", "$50\r\nvalkey_version:9.0.0\r\nserver_mode:cluster\r\nhz:10\r\n\r\n",
+         RLK_SERVER_CLUSTER, 2},
+        {HELLO_UNKNOWN, "$35\r\nserver_modes:cluster\nmode:cluster\r\n\r\n", 0, 2},
+        {HELLO_UNKNOWN, "$35\r\nredis_mode:cluster:\nmodecluster:1\r\n\r\n", 0, 2},
+        /* lines whose hashes are those of redis_mode:cluster and redis_mode:sentinel */
+        {HELLO_UNKNOWN, "$32\r\nuptime_in_seconds:847545568313\r\n\r\n", 0, 2},
+        {HELLO_UNKNOWN, "$32\r\nuptime_in_seconds:165113125358\r\n\r\n", 0, 2},
     };
     size_t i;
     size_t chunk;
@@ -135,7 +143,10 @@ static void test_conn_info_hashes_are_those_of_their_texts(void **state)
         uint32_t hash;
     } rows[] = {RLKI_INFO_FACTS(INFO_HASH){"id", RLKI_INFO_ID},
                 {"proto", RLKI_INFO_PROTO},
-                {"run_id", RLKI_INFO_RUN_ID}};
+                {"mode", RLKI_INFO_MODE},
+                {"run_id", RLKI_INFO_RUN_ID},
+                {"redis_mode", RLKI_INFO_REDIS_MODE},
+                {"server_mode", RLKI_INFO_SERVER_MODE}};
     size_t i;
 
     (void)state;
