@@ -139,17 +139,23 @@ bool rlki_handshake_is_secret(unsigned kind)
 }
 
 /* Errors that say the same at any step; HELLO sees to them itself. */
-static bool handshake_is_final(const conn_step *step, rlk_result error)
+static bool handshake_is_final(unsigned kind, rlk_result error)
 {
-    return step != handshake_steps[0] && (error == RLK_E_AUTH || error == RLK_E_NOAUTH ||
-                                          error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
+#ifdef RLK_RESP2_ONLY
+    (void)kind;
+#else
+    if (kind == CONN_STEP_HELLO)
+        return false;
+#endif
+    return error == RLK_E_AUTH || error == RLK_E_NOAUTH || error == RLK_E_PROTECTED ||
+           error == RLK_E_SERVER_FULL;
 }
 
 rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const conn_step *step = handshake_steps[kind];
 
-    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
+    if (handshake_is_final(kind, reply->error)) /* NOAUTH is the credentials' fault here */
         return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
     if (reply->error != RLK_OK && (step->flags & CONN_STEP_OPTIONAL) != 0) {
         rlki_text_forget(conn);
