@@ -3853,7 +3853,8 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
 #ifndef RLKI_NET_CONDEMN_H
 #define RLKI_NET_CONDEMN_H
 
-/* Returns the number of an address in 32 bits, which is not 0; `peer` is the driver's. */
+/* Returns the number of an address in 32 bits, which is not 0. `peer` is the driver's, and may
+ * differ in any of its bits. */
 RLKI_API uint32_t rlki_condemn_number(uint64_t peer);
 
 /* True of an error that can condemn a stream. */
@@ -4133,7 +4134,7 @@ static bool condemn_is_past(const rlk_conn *conn, uint32_t since)
 
 uint32_t rlki_condemn_number(uint64_t peer)
 {
-    return (uint32_t)(peer ^ peer >> 32) << 1 | 1u;
+    return rlk_key_hash(RLK_KEY_HASH, &peer, sizeof peer) | 1u;
 }
 
 /* The server serves: connecting to it is no storm, unless it went from address to address. */
@@ -5214,8 +5215,8 @@ RLKI_API const char *rlki_handshake_name(unsigned kind);
 #define RLKI_NET_INFO_H
 
 /*
- * What is noted: a key of HELLO, a key and its value in one, or a line of INFO. The library holds
- * its rlk_key_hash alone: test_info compares each one with its text.
+ * What is noted: a key of HELLO, or a key and its value in one. The mode of INFO is noted as
+ * HELLO's. The library holds its rlk_key_hash alone: test_info compares each one with its text.
  */
 #define RLKI_INFO_FACTS(X)                                                                         \
     X("modecluster", 0x4fb10994, RLK_SERVER_CLUSTER)                                               \
@@ -5223,14 +5224,15 @@ RLKI_API const char *rlki_handshake_name(unsigned kind);
     X("rolereplica", 0x06ca5533, RLK_SERVER_REPLICA)                                               \
     X("roleslave", 0x5f8cc6d4, RLK_SERVER_REPLICA)                                                 \
     X("dragonfly_version", 0x79f77ddc, RLK_SERVER_DRAGONFLY)                                       \
-    X("dfly_version", 0x33dfc29f, RLK_SERVER_DRAGONFLY)                                            \
-    X("redis_mode:cluster", 0x268ac1b6, RLK_SERVER_CLUSTER)                                        \
-    X("redis_mode:sentinel", 0xa7f742ec, RLK_SERVER_SENTINEL)
+    X("dfly_version", 0x33dfc29f, RLK_SERVER_DRAGONFLY)
 
-/* The same of keys that have a value of another kind. */
-#define RLKI_INFO_ID     UINT32_C(0x37386ae0) /* "id" */
-#define RLKI_INFO_PROTO  UINT32_C(0x73c00bb1) /* "proto" */
-#define RLKI_INFO_RUN_ID UINT32_C(0x16ce6bc2) /* "run_id" */
+/* The same of other keys. */
+#define RLKI_INFO_ID          UINT32_C(0x37386ae0) /* "id" */
+#define RLKI_INFO_PROTO       UINT32_C(0x73c00bb1) /* "proto" */
+#define RLKI_INFO_MODE        UINT32_C(0xec6ee012) /* "mode", of HELLO */
+#define RLKI_INFO_RUN_ID      UINT32_C(0x16ce6bc2) /* "run_id", of INFO like those below */
+#define RLKI_INFO_REDIS_MODE  UINT32_C(0x7683b62e) /* "redis_mode" */
+#define RLKI_INFO_SERVER_MODE UINT32_C(0x88ea5410) /* "server_mode": Valkey's */
 
 /* Notes the fact whose hash is handshake.words. */
 RLKI_API void rlki_info_note(rlk_conn *conn);
@@ -5243,7 +5245,8 @@ RLKI_API rlk_result rlki_info_result(const rlk_conn *conn);
 /* ==== src/net/info.c ====
  *
  * The step INFO server, of which two lines are read: the run id, which differs for each
- * instance of a server, and the mode.
+ * instance of a server, and the mode. Lines are known by their keys: the values of others change
+ * from one moment to the next, and the hash of any text is one that is noted, once in a while.
  */
 
 typedef struct info_fact {
@@ -5269,8 +5272,14 @@ rlk_result rlki_info_result(const rlk_conn *conn)
     return (conn->server & RLK_SERVER_SENTINEL) != 0 ? RLK_E_SENTINEL : RLK_OK;
 }
 
-/* match: the digit of the run id that comes next, 1 for the first; 0: none. */
-#define INFO_DIGITS 40u
+/* match: what the next byte of a line is. */
+enum {
+    INFO_KEY,
+    INFO_DIGIT, /* the first one of the run id; up to the last one */
+    INFO_DIGIT_LAST = INFO_DIGIT + 39,
+    INFO_MODE, /* of its value */
+    INFO_OTHER /* of what is not read */
+};
 
 static rlk_result info_encode(rlk_conn *conn, rlk_resp_writer *writer)
 {
@@ -5292,32 +5301,47 @@ static int info_digit(uint8_t byte)
 static void info_take_digit(rlk_conn *conn, int digit)
 {
     if (digit < 0) {
-        conn->match = 0;
+        conn->match = INFO_OTHER;
         conn->identity.run_id = 0;
         return;
     }
     conn->identity.run_id = conn->identity.run_id << 4 | (unsigned)digit;
-    conn->match = conn->match < INFO_DIGITS ? conn->match + 1u : 0;
+    conn->match = conn->match < INFO_DIGIT_LAST ? conn->match + 1u : INFO_OTHER;
 }
 
-static void info_end_line(rlk_conn *conn)
-{
-    rlki_info_note(conn);
-    conn->phase.handshake.words = RLK_KEY_HASH;
-}
-
-static void info_byte(rlk_conn *conn, uint8_t byte)
+/* Returns what the key that has ended says of its value. */
+static uint8_t info_value(rlk_conn *conn)
 {
     /* A proxy's run_id says nothing of the server behind it. */
     bool foreign = (conn->server & RLK_SERVER_HELLO) != 0 && conn->protocol == 2;
     uint32_t *words = &conn->phase.handshake.words;
 
-    if (conn->match != 0)
+    if (*words == RLKI_INFO_RUN_ID && !foreign)
+        return INFO_DIGIT;
+    if (*words != RLKI_INFO_REDIS_MODE && *words != RLKI_INFO_SERVER_MODE)
+        return INFO_OTHER;
+    *words = RLKI_INFO_MODE;
+    return INFO_MODE;
+}
+
+static void info_end_line(rlk_conn *conn)
+{
+    if (conn->match == INFO_MODE)
+        rlki_info_note(conn);
+    conn->match = INFO_KEY;
+    conn->phase.handshake.words = RLK_KEY_HASH;
+}
+
+static void info_byte(rlk_conn *conn, uint8_t byte)
+{
+    uint32_t *words = &conn->phase.handshake.words;
+
+    if (conn->match >= INFO_DIGIT && conn->match <= INFO_DIGIT_LAST)
         info_take_digit(conn, info_digit(byte));
-    else if (byte == ':' && *words == RLKI_INFO_RUN_ID && !foreign)
-        conn->match = 1;
     if (byte < ' ')
         info_end_line(conn);
+    else if (conn->match == INFO_KEY && byte == ':')
+        conn->match = info_value(conn);
     else
         *words = rlk_key_hash(*words, &byte, 1);
 }
@@ -5330,7 +5354,7 @@ static void info_token(rlk_conn *conn, const rlk_resp_token *token)
     if (token->depth != 0 || (token->type != RLK_RESP_BULK && token->type != RLK_RESP_VERBATIM))
         return;
     if ((token->flags & RLK_RESP_FIRST) != 0) {
-        conn->match = 0;
+        conn->match = INFO_KEY;
         conn->phase.handshake.words = RLK_KEY_HASH;
     }
     for (i = 0; i < token->len; i++)
@@ -6293,17 +6317,23 @@ bool rlki_handshake_is_secret(unsigned kind)
 }
 
 /* Errors that say the same at any step; HELLO sees to them itself. */
-static bool handshake_is_final(const conn_step *step, rlk_result error)
+static bool handshake_is_final(unsigned kind, rlk_result error)
 {
-    return step != handshake_steps[0] && (error == RLK_E_AUTH || error == RLK_E_NOAUTH ||
-                                          error == RLK_E_PROTECTED || error == RLK_E_SERVER_FULL);
+#ifdef RLK_RESP2_ONLY
+    (void)kind;
+#else
+    if (kind == CONN_STEP_HELLO)
+        return false;
+#endif
+    return error == RLK_E_AUTH || error == RLK_E_NOAUTH || error == RLK_E_PROTECTED ||
+           error == RLK_E_SERVER_FULL;
 }
 
 rlk_result rlki_handshake_reply(rlk_conn *conn, unsigned kind, const rlk_reply *reply)
 {
     const conn_step *step = handshake_steps[kind];
 
-    if (handshake_is_final(step, reply->error)) /* NOAUTH is the credentials' fault here */
+    if (handshake_is_final(kind, reply->error)) /* NOAUTH is the credentials' fault here */
         return reply->error == RLK_E_NOAUTH ? RLK_E_AUTH : reply->error;
     if (reply->error != RLK_OK && (step->flags & CONN_STEP_OPTIONAL) != 0) {
         rlki_text_forget(conn);

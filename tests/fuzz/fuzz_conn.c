@@ -450,7 +450,11 @@ static void configure(world *w)
 
     FUZZ_REQUIRE(rlk_url_parse(&config->url, urls[url]) == RLK_OK);
     config->client_name = (flags & 4u) != 0 ? "fuzzer" : NULL;
+#ifdef RLK_RESP2_ONLY
+    config->resp2_only = true; /* what the connection does without being asked */
+#else
     config->resp2_only = (flags & 8u) != 0;
+#endif
     config->no_tracking = (sizes & 0xc0u) == 0xc0;
     w->secret = url == 1 || url == 2 || url == 4 ? PLAIN : NULL;
     w->user = url == 2 ? "user" : NULL; /* `default` is nobody's name */

@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The protocol that the library has: its types, and what a length is beside a number. */
+#ifdef RLK_RESP2_ONLY
+#define READER_TYPES    "+-:$*"
+#define READER_STREAMED ""
+#else
+#define READER_TYPES    "+-:$*_#,(!=%~|>"
+#define READER_STREAMED "?"
+#endif
+
 /* Every function returns false when the bytes end or can't go on: log->outcome has which. */
 typedef struct reader {
     resp_log *log;
@@ -206,7 +215,7 @@ static bool reader_blob(reader *r, rlk_resp_type type, unsigned flags, unsigned 
     int64_t len;
     int64_t total = 0;
 
-    if (!reader_line(r, reader_number_rule, type == RLK_RESP_BULK ? "-?" : "", text))
+    if (!reader_line(r, reader_number_rule, type == RLK_RESP_BULK ? "-" READER_STREAMED : "", text))
         return false;
     if (*text == '-') {
         if (strtoll(text, NULL, 10) != -1)
@@ -241,7 +250,7 @@ static bool reader_value(reader *r, unsigned flags, unsigned depth);
 
 static bool reader_aggregate(reader *r, rlk_resp_type type, unsigned flags, unsigned depth)
 {
-    const char *allowed = type == RLK_RESP_ARRAY                         ? "-?"
+    const char *allowed = type == RLK_RESP_ARRAY                         ? "-" READER_STREAMED
                           : type == RLK_RESP_MAP || type == RLK_RESP_SET ? "?"
                                                                          : "";
     int64_t factor = type == RLK_RESP_MAP || type == RLK_RESP_ATTRIBUTE ? 2 : 1;
@@ -299,6 +308,8 @@ static bool reader_value(reader *r, unsigned flags, unsigned depth)
 
     if (!reader_byte(r, &type))
         return false;
+    if (type == '\0' || strchr(READER_TYPES, type) == NULL)
+        return reader_malformed(r);
     while (type == '|') {
         if (!reader_aggregate(r, RLK_RESP_ATTRIBUTE, flags, depth) || !reader_byte(r, &type))
             return false;
