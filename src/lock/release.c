@@ -17,6 +17,7 @@
 #include "release.h"
 #include "events.h"
 #include "lease.h"
+#include "notify.h"
 #include "recheck.h"
 #include "tally.h"
 #include "trace.h"
@@ -126,6 +127,8 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     lock->state = RLKI_FREE;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
+    if (lost) /* a lock that is held has sent no DEL */
+        rlki_notify_forget(lock);
     rlki_operation_begin(
         lock, &release_operation,
         rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));

@@ -64,6 +64,32 @@ static void test_notify_del_of_a_cancelled_force_release(void **state)
     }
 }
 
+/* So does the release of a lock that was lost before. */
+static void test_notify_del_of_a_lost_lock_that_is_released(void **state)
+{
+    rlk_lock waiter;
+    rlk_lock lock;
+
+    (void)state;
+    slow_open(&h);
+    slow_hold(&h, &lock, false);
+    harness_advance(&h, SLOW_TTL);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    slow_wait(&h, &waiter);
+    assert_result(rlk_force_release_start(&lock), RLK_PENDING);
+    (void)harness_expect(&h, 0, HARNESS_DEL);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    harness_expect_result(&h, RLK_OP_FORCE_RELEASE, RLK_UNKNOWN);
+    assert_result(rlk_release_start(&lock), RLK_LOST);
+    harness_run(&h);
+    assert_int_equal(waiter.cause, RLK_CAUSE_LOCAL);
+    harness_serve(&h, 0);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+    harness_expect_no_event(&h);
+}
+
 /* ---- A lock that is closed ---- */
 
 static void force_release_begins(rlk_lock *lock)
@@ -156,6 +182,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notify_del_of_a_cancelled_force_release),
+        cmocka_unit_test(test_notify_del_of_a_lost_lock_that_is_released),
         cmocka_unit_test(test_notify_del_of_a_closed_lock),
         cmocka_unit_test(test_notify_del_of_a_closed_lock_under_a_holder),
         cmocka_unit_test(test_notify_holder_is_closed),
