@@ -63,7 +63,7 @@ static void info_take_digit(rlk_conn *conn, int digit)
         return;
     }
     conn->identity.run_id = conn->identity.run_id << 4 | (unsigned)digit;
-    conn->match = conn->match < INFO_DIGIT_LAST ? conn->match + 1u : INFO_OTHER;
+    conn->match = conn->match < INFO_DIGIT_LAST ? conn->match + 1u : (unsigned)INFO_OTHER;
 }
 
 /* Returns what the key that has ended says of its value. */
