@@ -123,6 +123,47 @@ static void test_blocking_keep_alive_waits_for_the_check(void **state)
     assert_result(rlk_keep_alive(&lock), RLK_LOST);
 }
 
+static int answer_at_once(harness *own)
+{
+    harness_run(own);
+    harness_serve(own, 0);
+    return 0;
+}
+
+/* The notification, the compare and its answer come in the first wait of a call: it has the result
+ * that it has when they come later. */
+static void test_blocking_keep_alive_loses_in_its_first_wait(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *value; /* that somebody wrote; NULL: the key was deleted */
+        rlk_lost_cause cause;
+    } rows[] = {{"deleted", NULL, RLK_LOST_DELETED},
+                {"overwritten", "usurper", RLK_LOST_OVERWRITTEN}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        rlk_lock lock;
+
+        support_row_name("%s", rows[i].name);
+        (void)tracked_hold(&h, &lock, 1);
+        h.on_wait = answer_at_once;
+        if (rows[i].value == NULL) {
+            harness_delete(&h, 0, HARNESS_KEY);
+        } else {
+            harness_put(&h, 0, HARNESS_KEY, rows[i].value, -1);
+            harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+        }
+        h.waits = 0;
+        assert_result(rlk_keep_alive(&lock), RLK_NOT_OWNER);
+        assert_int_equal(h.waits, 1);
+        assert_int_equal(rlk_lock_lost_cause(&lock), rows[i].cause);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        assert_result(rlk_keep_alive(&lock), RLK_LOST);
+    }
+}
+
 /* It waits no longer than one attempt takes. The lease lasts. */
 static void test_blocking_keep_alive_without_an_answer(void **state)
 {
@@ -201,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_blocking_keep_alive_at_the_end_of_the_lease),
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_blocking_keep_alive_waits_for_the_check),
+        cmocka_unit_test(test_blocking_keep_alive_loses_in_its_first_wait),
         cmocka_unit_test(test_blocking_keep_alive_without_an_answer),
         cmocka_unit_test(test_blocking_keep_alive_beside_a_silent_node),
 #endif
