@@ -14174,6 +14174,15 @@ static rlk_result blocking_take_interrupt(rlk_lock *lock)
     return rlki_tally_of(lock).unclean < rlki_needed(client) ? RLK_CANCELLED : RLK_UNKNOWN;
 }
 
+/* A lease may be lost while the call begins. Whether that comes in its first wait or in a later one
+ * must not change its result: RLK_NOT_OWNER where the nodes said so. held: before the call. */
+static rlk_result blocking_take_loss(const rlk_lock *lock, bool held)
+{
+    bool lost = held && lock->state == RLKI_LOST;
+
+    return lost && lock->lost_cause >= RLK_LOST_DELETED ? RLK_NOT_OWNER : RLK_OK;
+}
+
 static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t argument,
                                 rlk_holder *holders)
 {
@@ -14181,15 +14190,17 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t a
      * twice, so a stream that is known to be dead must not take it (fault 115). */
     rlk_result entered;
     rlk_result result;
-    bool serves;
+    bool held;
+    bool lease = (call->op->flags & RLKI_OP_LEASE) != 0;
 
     if (lock == NULL)
         return RLK_E_ARGUMENT;
-    serves = (call->flags & RLKI_CALL_SERVED) != 0 &&
-             ((call->op->flags & RLKI_OP_LEASE) == 0 || lock->state == RLKI_HELD);
-    entered = blocking_enter(lock, serves);
+    held = lock->state == RLKI_HELD;
+    entered = blocking_enter(lock, (call->flags & RLKI_CALL_SERVED) != 0 && (!lease || held));
     if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
+    if (entered == RLK_OK && lease)
+        entered = blocking_take_loss(lock, held);
     result = rlki_api_begin(lock, entered, call, argument, holders);
     return result == RLK_PENDING ? blocking_wait(lock) : result;
 }

@@ -62,17 +62,23 @@ static void test_bare_acquires_renews_and_releases(void **state)
     on_each(acquires_renews_and_releases);
 }
 
+/* Returns how often the board asked when the key is free. Without notifications it only tries. */
+static int64_t bare_questions(const char *name, server *redis)
+{
+    return server_calls(redis, strcmp(name, "bare_small") == 0 ? "set" : "pttl");
+}
+
 static void waits_for_the_holder(const char *name, server *redis)
 {
     program *run;
 
     server_do(redis, "SET pump somebody PX 60000");
     run = bare_start(name, redis);
-    wait_until(server_calls(redis, "pttl") >= 1);
+    wait_until(bare_questions(name, redis) >= 1);
 
     assert_int_equal(server_integer(redis, "PEXPIRE pump 60000"),
                      1); /* a change, which is notified */
-    wait_until(server_calls(redis, "pttl") >= 2);
+    wait_until(bare_questions(name, redis) >= 2);
 
     assert_string_equal(server_text(redis, "GET pump"), "somebody");
     assert_string_equal(program_output(run), "");
@@ -156,10 +162,10 @@ static void fences_a_connection_that_went_dead(const char *name, server *redis)
 
     server_do(redis, "SET pump somebody PX 60000");
     run = bare_start(name, redis);
-    wait_until(server_calls(redis, "pttl") >= 1);
+    wait_until(bare_questions(name, redis) >= 1);
 
     assert_int_equal(server_integer(redis, "PEXPIRE pump %d", ttl_ms), 1);
-    wait_until(server_calls(redis, "pttl") >= 2);
+    wait_until(bare_questions(name, redis) >= 2);
 
     server_pause(redis); /* it asks when the TTL is over, and gets no answer */
     support_sleep_ms(ttl_ms + 2 * RLK_RESPONSE_TIMEOUT_MS);
