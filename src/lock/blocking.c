@@ -45,7 +45,8 @@ static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
     return op != NULL && lock->op == op;
 }
 
-/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. The
+ * next wait reckons with the time that the hook took. */
 static bool blocking_report(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
@@ -57,7 +58,10 @@ static bool blocking_report(rlk_lock *lock)
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
                      client->now_ms - lock->as.wait.began_ms);
-    return lock->client == client;
+    if (lock->client != client)
+        return false;
+    (void)rlki_client_now(client);
+    return true;
 }
 
 /* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.

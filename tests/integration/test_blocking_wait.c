@@ -131,12 +131,48 @@ static void test_wait_ends_with_the_lease(void **state)
     rlk_posix_close(&posix);
 }
 
+/* A report that takes long is part of the time that the call has. */
+static void slow_report(void *context, rlk_lock *lock, rlk_result reason, int64_t waited_ms)
+{
+    (void)context;
+    (void)lock;
+    (void)reason;
+    (void)waited_ms;
+    support_sleep_ms(1000);
+}
+
+static void test_wait_reckons_with_slow_reports(void **state)
+{
+    server *redis = server_start(NULL);
+    rlk_posix_client holder;
+    rlk_posix_options options = {0};
+    rlk_lock_config config = {0};
+    rlk_lock held;
+    rlk_lock lock;
+    int64_t start;
+
+    (void)state;
+    assert_result(rlk_posix_open(&holder, server_url(redis), NULL), RLK_OK);
+    assert_result(rlk_lock_init(&held, &holder.client, "foobar", NULL), RLK_OK);
+    assert_result(rlk_acquire(&held, RLK_TRY), RLK_OK);
+    options.env.waiting = slow_report;
+    assert_result(rlk_posix_open(&posix, server_url(redis), &options), RLK_OK);
+    config.report_ms = 2000;
+    assert_result(rlk_lock_init(&lock, &posix.client, "foobar", &config), RLK_OK);
+    start = support_now_ms();
+    assert_result(rlk_acquire(&lock, 3200), RLK_TIMED_OUT);
+    assert_between(support_now_ms() - start, 3200, 3200 + 300 * support_time_factor());
+    rlk_posix_close(&posix);
+    rlk_posix_close(&holder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_wait_leaves_loops_unblocked),
         support_test(test_wait_ends_at_the_deadline_among_signals),
         support_test(test_wait_ends_with_the_lease),
+        support_test(test_wait_reckons_with_slow_reports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
