@@ -443,12 +443,12 @@ RLK_API const char *rlk_version(void);
 extern "C" {
 #endif
 
-/* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). */
+/* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). At most 2147483647. */
 #ifndef RLK_RESP_MAX_LEN
 #define RLK_RESP_MAX_LEN UINT32_C(536870912)
 #endif
 
-/* Most elements of one aggregate; a map or attribute of n pairs has 2n. */
+/* Most elements of one aggregate; a map or attribute of n pairs has 2n. At most 1073741823. */
 #ifndef RLK_RESP_MAX_COUNT
 #define RLK_RESP_MAX_COUNT UINT32_C(1048576)
 #endif
@@ -14079,7 +14079,8 @@ static bool blocking_is_on(const rlk_lock *lock, const rlki_operation *op)
     return op != NULL && lock->op == op;
 }
 
-/* What started forms learn by an event is passed to the hook. False: which closed the lock. */
+/* What started forms learn by an event is passed to the hook. False: which closed the lock. The
+ * next wait reckons with the time that the hook took. */
 static bool blocking_report(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
@@ -14091,7 +14092,10 @@ static bool blocking_report(rlk_lock *lock)
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
                      client->now_ms - lock->as.wait.began_ms);
-    return lock->client == client;
+    if (lock->client != client)
+        return false;
+    (void)rlki_client_now(client);
+    return true;
 }
 
 /* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.

@@ -17,12 +17,12 @@
 extern "C" {
 #endif
 
-/* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). */
+/* Longest string, in bytes (Redis: proto-max-bulk-len, 512 MiB). At most 2147483647. */
 #ifndef RLK_RESP_MAX_LEN
 #define RLK_RESP_MAX_LEN UINT32_C(536870912)
 #endif
 
-/* Most elements of one aggregate; a map or attribute of n pairs has 2n. */
+/* Most elements of one aggregate; a map or attribute of n pairs has 2n. At most 1073741823. */
 #ifndef RLK_RESP_MAX_COUNT
 #define RLK_RESP_MAX_COUNT UINT32_C(1048576)
 #endif
