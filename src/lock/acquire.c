@@ -197,7 +197,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
 
 static bool acquire_can_use(const rlk_conn *conn)
 {
-    rlk_conn_state state = rlk_conn_get_state(conn);
+    rlk_conn_state state = rlki_conn_state(conn);
 
     return state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
 }
@@ -277,9 +277,10 @@ static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlk_node_mask busy = lock->as.wait.busy;
+    int64_t valid_ms = rlki_lease_until(lock);
     unsigned i;
 
-    if (client->now_ms >= rlki_lease_until(lock))
+    if (client->now_ms >= valid_ms)
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
@@ -291,10 +292,9 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_COUNT(lock->client, acquired);
     if (rlki_nodes(client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               rlki_lease_until(lock) - client->now_ms);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
-    rlki_lease_begin(lock);
+    rlki_lease_begin(lock, valid_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 

@@ -26,7 +26,7 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = client->conns[i];
 
-        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+        if ((rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
             rlk_conn_reset(conn, client->now_ms);
         rlk_conn_hurry(conn, client->now_ms);
         failures[i] = rlk_conn_failures(conn);
@@ -41,7 +41,7 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
 
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
+        if (rlki_conn_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
             rlk_conn_failures(conn) == failures[i])
             return false;
     }
@@ -71,7 +71,7 @@ static rlk_result check_node(const rlk_conn *conn)
 {
     rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
 
-    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+    if (result == RLK_OK && (rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
         return RLK_E_READONLY;
     return result;
 }

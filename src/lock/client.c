@@ -21,7 +21,7 @@
 static void client_note_fence(rlk_client *client, unsigned node)
 {
     const rlk_conn *conn = client->conns[node];
-    uint32_t generation = rlk_conn_generation(conn);
+    uint32_t generation = rlki_conn_generation(conn);
 
     if (generation > 0 && !rlk_conn_fenced(conn))
         client->unfenced[node] = generation - 1;
@@ -89,7 +89,7 @@ static void client_changed(void *context, rlk_conn *conn)
         return;
     (void)rlki_client_advance(client, rlk_conn_now(conn));
     node = client_node(client, conn);
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+    if (rlki_conn_state(conn) == RLK_CONN_READY) {
         rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
         client_note_fence(client, node);
         client_find_alias(client, node);
@@ -98,7 +98,7 @@ static void client_changed(void *context, rlk_conn *conn)
         rlki_machine_changed(lock, node);
     /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
      * stream has not read. */
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+    if (rlki_conn_state(conn) == RLK_CONN_READY)
         rlki_notify_all(client, node, RLK_CAUSE_RECONNECT);
     rlki_machine_drain(client);
 }

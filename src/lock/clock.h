@@ -8,16 +8,29 @@
 #include "state.h"
 
 /* True unless this process inherited the client by fork. */
-bool rlki_client_same_process(const rlk_client *client);
+inline bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+
+    return env->same_process == NULL || env->same_process(env->context, client);
+}
 
 /* RLK_OK of a client that is open, in the process that opened it. */
 rlk_result rlki_client_enter(const rlk_client *client);
 
-/* Samples the clock; never goes back. */
-int64_t rlki_client_now(rlk_client *client);
+/* Takes the time that a connection was given; never goes back. */
+inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
+{
+    if (now_ms > client->now_ms)
+        client->now_ms = now_ms;
+    return client->now_ms;
+}
 
-/* The same by the time that a connection was given. */
-int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
+/* Samples the clock; never goes back. */
+inline int64_t rlki_client_now(rlk_client *client)
+{
+    return rlki_client_advance(client, client->env.now_ms(client->env.context));
+}
 
 /* Returns a random number from min to max, for pauses: not secret. */
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
@@ -27,8 +40,32 @@ uint32_t rlki_lock_pause(const rlk_lock *lock);
 
 /* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
  * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
-void rlki_ready(rlk_lock *lock);
+inline void rlki_ready(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if (lock->ready_next != NULL)
+        return;
+    lock->ready_next = lock;
+    if (client->ready_tail != NULL)
+        client->ready_tail->ready_next = lock;
+    else
+        client->ready_head = lock;
+    client->ready_tail = lock;
+}
+
 /* Takes the first lock off it; NULL: there is none. */
-rlk_lock *rlki_ready_take(rlk_client *client);
+inline rlk_lock *rlki_ready_take(rlk_client *client)
+{
+    rlk_lock *lock = client->ready_head;
+
+    if (lock == NULL)
+        return NULL;
+    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
+    if (client->ready_head == NULL)
+        client->ready_tail = NULL;
+    lock->ready_next = NULL;
+    return lock;
+}
 
 #endif

@@ -21,7 +21,7 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
 {
     size_t begin = writer->len;
 
-    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
+    if ((rlki_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
         COMMAND_PUT(writer, "*5\r\n");
         rlk_conn_put_script(conn, writer);
         COMMAND_PUT(writer, "$1\r\n1\r\n");
@@ -72,7 +72,7 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
                           rlk_resp_writer *writer)
 {
     unsigned command = node->request.tag;
-    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
+    bool by_get = (rlki_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
 
     switch (command) {
     case RLKI_SET:

@@ -136,7 +136,7 @@ static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigne
 {
     unsigned vote = lock != NULL ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
 
-    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
+    if (rlki_conn_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
     return lock == NULL || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
@@ -345,7 +345,7 @@ static void text_limits(text_out *out, const rlk_client *client)
 
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
-        unsigned server = rlk_conn_server(conn);
+        unsigned server = rlki_conn_server(conn);
 
         if (!rlk_conn_is_tracking(conn))
             text_limit(out, client, i, "does not notify waiters: they ask again after pauses");

@@ -45,11 +45,11 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
     lock->events = (uint8_t)(lock->events | event);
 }
 
-void rlki_event_drop(rlk_lock *lock, unsigned event)
+extern inline void rlki_event_drop(rlk_lock *lock, unsigned events);
+
+void rlki_event_drop_these(rlk_lock *lock, unsigned events)
 {
-    if ((lock->events & event) == 0)
-        return;
-    lock->events = (uint8_t)(lock->events & ~event);
+    lock->events = (uint8_t)(lock->events & ~events);
     if (lock->events == RLKI_EVENT_LINKED)
         events_unlink(lock);
 }

@@ -19,6 +19,11 @@
 void rlki_event_raise(rlk_lock *lock, unsigned event);
 
 /* Takes events away without showing them (a blocking call returns them). */
-void rlki_event_drop(rlk_lock *lock, unsigned event);
+void rlki_event_drop_these(rlk_lock *lock, unsigned events);
+inline void rlki_event_drop(rlk_lock *lock, unsigned events)
+{
+    if ((lock->events & events) != 0)
+        rlki_event_drop_these(lock, events);
+}
 
 #endif

@@ -71,14 +71,8 @@ int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
     return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
 }
 
-void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
-{
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-
-    node->expiry_ms = expiry_ms;
-    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
-    node->generation = generation;
-}
+extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+                                     uint32_t generation);
 
 /*
  * What was known stays with its own horizon: the drift that it counts with runs from when it was
@@ -156,22 +150,12 @@ void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
     lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 }
 
-int64_t rlki_lease_target(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
+extern inline int64_t rlki_lease_target(const rlk_lock *lock);
 
-    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
-}
-
-int64_t rlki_lease_watch_at(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
-}
+extern inline int64_t rlki_lease_watch_at(const rlk_lock *lock);
 
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
-void rlki_lease_begin(rlk_lock *lock)
+void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms)
 {
     rlk_hold *hold = &lock->as.hold;
 
@@ -183,7 +167,7 @@ void rlki_lease_begin(rlk_lock *lock)
     rlki_lease_ask(lock, hold->since_ms);
     hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
     hold->drift_ms = 0;
-    rlki_lease_validate(lock);
+    hold->valid_ms = valid_ms;
 }
 
 /* ---- Renewal ---- */

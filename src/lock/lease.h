@@ -47,7 +47,15 @@ int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
 
 /* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
-void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation);
+inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+                              uint32_t generation)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+
+    node->expiry_ms = expiry_ms;
+    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->generation = generation;
+}
 
 /*
  * The script says that p_ms remain. No more is believed than was known before or is asked for
@@ -62,8 +70,9 @@ void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64
 /* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
 int64_t rlki_lease_until(const rlk_lock *lock);
 
-/* Begins the lease of a lock that was acquired now: it takes the place of what the acquire knew. */
-void rlki_lease_begin(rlk_lock *lock);
+/* Begins the lease of a lock that was acquired now, and lasts until valid_ms: it takes the place of
+ * what the acquire knew. */
+void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms);
 
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 void rlki_lease_validate(rlk_lock *lock);
@@ -77,10 +86,20 @@ void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms);
 
 /* Sets, or returns, the expiry that the last extend or renew asks for. */
 void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
-int64_t rlki_lease_target(const rlk_lock *lock);
+inline int64_t rlki_lease_target(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
+}
 
 /* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
-int64_t rlki_lease_watch_at(const rlk_lock *lock);
+inline int64_t rlki_lease_watch_at(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
+}
 
 /* ---- Renewal ---- */
 

@@ -274,7 +274,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
 /* A connection that can't be had answers, in its way, what waits for it. */
 static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
 {
-    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
+    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlki_conn_state(conn) == RLK_CONN_FATAL ||
            rlki_is_final(rlk_conn_result(conn));
 }
 

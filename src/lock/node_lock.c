@@ -185,14 +185,14 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         rlki_ready(lock);
         return 0;
     }
-    node_lock_settle_stream(lock, node, rlk_conn_generation(conn));
+    node_lock_settle_stream(lock, node, rlki_conn_generation(conn));
     node->sent_ms = (uint32_t)lock->client->now_ms;
     replies = rlki_command_put(lock, node, conn, writer);
     if (rlk_resp_writer_result(writer) != RLK_OK)
         return replies;
     if (node->request.tag == RLKI_SET) {
         node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);
-        node->generation = rlk_conn_generation(conn);
+        node->generation = rlki_conn_generation(conn);
     }
     RLKI_TRACE(lock, RLK_TRACE_COMMAND, rlki_index(node), rlki_command_name(node->request.tag),
                replies);
@@ -279,7 +279,7 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
         rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
-                          rlk_conn_generation(node_lock_conn(node)));
+                          rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     }
 }
@@ -314,7 +314,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
         if (value >= 0) /* else somebody took its expiry away: what is known stands */
             rlki_node_confirm_left(lock->client, node,
                                    node_lock_asked(lock, report->command, t0_ms), t0_ms, value,
-                                   rlk_conn_generation(node_lock_conn(node)));
+                                   rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     } else if (report->error == RLK_OK || report->error == RLK_E_WRONGTYPE) {
         node_lock_absent(node);

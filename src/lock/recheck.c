@@ -57,10 +57,7 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
     return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
-bool rlki_recheck_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
-}
+extern inline bool rlki_recheck_is_observed(const rlk_lock *lock);
 
 unsigned rlki_recheck_question(const rlk_lock *lock)
 {

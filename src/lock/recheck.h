@@ -15,7 +15,10 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
 void rlki_recheck_begin(rlk_lock *lock);
 
 /* Returns true of a follower that can say who leads. */
-bool rlki_recheck_is_observed(const rlk_lock *lock);
+inline bool rlki_recheck_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
+}
 
 /* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
  * it. */

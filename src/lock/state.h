@@ -6,6 +6,7 @@
 #ifndef RLKI_LOCK_STATE_H
 #define RLKI_LOCK_STATE_H
 
+#include "../net/conn_flags.h"
 #include "../resp/apart.h"
 #include "resplock/lock.h"
 
@@ -112,13 +113,13 @@ static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
 
 static inline bool rlki_conn_is_ready(const rlk_conn *conn)
 {
-    return rlk_conn_get_state(conn) == RLK_CONN_READY;
+    return rlki_conn_state(conn) == RLK_CONN_READY;
 }
 
 /* Returns true if the connection will not come back until it is reset. */
 static inline bool rlki_conn_is_over(const rlk_conn *conn)
 {
-    rlk_conn_state state = rlk_conn_get_state(conn);
+    rlk_conn_state state = rlki_conn_state(conn);
 
     return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
 }

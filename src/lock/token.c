@@ -68,10 +68,7 @@ bool rlki_token_draw(rlk_lock *lock)
     return token_random(lock->client, lock->base);
 }
 
-size_t rlki_token_len(const rlk_lock *lock)
-{
-    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
-}
+extern inline size_t rlki_token_len(const rlk_lock *lock);
 
 /* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
  */

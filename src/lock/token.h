@@ -21,7 +21,10 @@ static inline void rlki_token_forget(rlk_client *client)
 #endif
 
 /* Length of a lock's tokens. */
-size_t rlki_token_len(const rlk_lock *lock);
+inline size_t rlki_token_len(const rlk_lock *lock)
+{
+    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
+}
 
 /* Writes the token with this number: rlki_token_len bytes. */
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);

@@ -79,7 +79,7 @@ void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
     for (i = 0; i < client->nodes; i++) {
         rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
 
-        stats->connects += rlk_conn_generation(client->conns[i]);
+        stats->connects += rlki_conn_generation(client->conns[i]);
         stats->fences += traffic.fences;
         stats->bytes_sent += traffic.bytes_sent;
         stats->bytes_received += traffic.bytes_received;

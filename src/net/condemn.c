@@ -82,10 +82,10 @@ bool rlki_condemn_is_for(rlk_result error)
     return scope == RLKI_SCOPE_STREAM || scope == RLKI_SCOPE_LASTING;
 }
 
-bool rlki_condemn(rlk_conn *conn, rlk_result error)
+extern inline bool rlki_condemn(rlk_conn *conn, rlk_result error);
+
+bool rlki_condemn_by(rlk_conn *conn, rlk_result error)
 {
-    if (error == RLK_OK && (conn->flags & CONN_SERVED) != 0)
-        return false;
     if (!rlki_condemn_is_for(error)) {
         condemn_served(conn);
         return false;

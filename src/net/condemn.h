@@ -5,7 +5,7 @@
 #ifndef RLKI_NET_CONDEMN_H
 #define RLKI_NET_CONDEMN_H
 
-#include "resplock/net.h"
+#include "conn_flags.h"
 
 /* Returns the number of an address in 32 bits, which is not 0. `peer` is the driver's, and may
  * differ in any of its bits. */
@@ -16,7 +16,13 @@ bool rlki_condemn_is_for(rlk_result error);
 
 /* Takes note of what a request was answered (RLK_OK: no error). True: the stream must end for it.
  */
-bool rlki_condemn(rlk_conn *conn, rlk_result error);
+bool rlki_condemn_by(rlk_conn *conn, rlk_result error);
+inline bool rlki_condemn(rlk_conn *conn, rlk_result error)
+{
+    if (error == RLK_OK && (conn->flags & CONN_SERVED) != 0)
+        return false;
+    return rlki_condemn_by(conn, error);
+}
 
 /* The same of an error that ends a handshake: the next attempt begins behind this address. */
 void rlki_condemn_address(rlk_conn *conn, rlk_result error);

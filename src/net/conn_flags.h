@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal: rlk_conn.flags.
+ * Internal: rlk_conn.flags, and what is asked of a connection all the time.
  */
 #ifndef RLKI_NET_CONN_FLAGS_H
 #define RLKI_NET_CONN_FLAGS_H
@@ -27,6 +27,22 @@
 static inline bool conn_is_up(const rlk_conn *conn)
 {
     return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
+}
+
+/* What rlk_conn_get_state and the like return, as parts of their callers. */
+static inline rlk_conn_state rlki_conn_state(const rlk_conn *conn)
+{
+    return (rlk_conn_state)conn->state;
+}
+
+static inline uint32_t rlki_conn_generation(const rlk_conn *conn)
+{
+    return conn->generation;
+}
+
+static inline unsigned rlki_conn_server(const rlk_conn *conn)
+{
+    return conn->server;
 }
 
 /* HELLO is left out: the stream begins as RESP2. */

@@ -33,10 +33,7 @@ void rlki_receive_drop(rlk_conn *conn)
         rlki_wipe(conn->rx.bytes, conn->rx.end);
 }
 
-bool rlki_receive_is_error(const rlk_conn *conn)
-{
-    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
-}
+extern inline bool rlki_receive_is_error(const rlk_conn *conn);
 
 void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
 {
@@ -170,13 +167,4 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
         receive_compact(conn);
     *cap = conn->rx.cap - conn->rx.end;
     return conn->rx.bytes + conn->rx.end;
-}
-
-bool rlki_receive_add(rlk_conn *conn, size_t len)
-{
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
-        return false;
-    conn->rx.end += (uint32_t)len;
-    CONN_COUNT(conn, bytes_received, len);
-    return true;
 }

@@ -5,7 +5,8 @@
 #ifndef RLKI_NET_RECEIVE_H
 #define RLKI_NET_RECEIVE_H
 
-#include "resplock/net.h"
+#include "conn_flags.h"
+#include "conn_trace.h"
 
 /* Begins a stream. */
 void rlki_receive_begin(rlk_conn *conn);
@@ -14,7 +15,14 @@ void rlki_receive_begin(rlk_conn *conn);
 void rlki_receive_drop(rlk_conn *conn);
 
 /* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
-bool rlki_receive_add(rlk_conn *conn, size_t len);
+static inline bool rlki_receive_add(rlk_conn *conn, size_t len)
+{
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
+        return false;
+    conn->rx.end += (uint32_t)len;
+    CONN_COUNT(conn, bytes_received, len);
+    return true;
+}
 
 /* True in READY if all that was received is taken: then the buffer begins anew. */
 static inline bool rlki_receive_is_over(rlk_conn *conn)
@@ -31,7 +39,10 @@ static inline bool rlki_receive_is_over(rlk_conn *conn)
 rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
 
 /* True if the reply of the last token is an error. */
-bool rlki_receive_is_error(const rlk_conn *conn);
+inline bool rlki_receive_is_error(const rlk_conn *conn)
+{
+    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
+}
 
 /* Makes the reply of its last token. What came in fragments is not in one place any more. */
 void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);

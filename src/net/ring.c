@@ -17,24 +17,12 @@
 
 #include "steps.h"
 
-static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
-{
-    uint32_t slot = (uint32_t)conn->ring.head + offset;
-
-    if (slot >= conn->ring.len)
-        slot -= conn->ring.len;
-    return &conn->ring.entries[slot];
-}
-
-static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
-{
-    /* modulo 2^32: what is in flight is never near half of that */
-    return (int32_t)(entry->begin - conn->tx.handed) < 0;
-}
+extern inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset);
+extern inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry);
 
 static void ring_pop(rlk_conn *conn)
 {
-    rlk_conn_entry *entry = ring_at(conn, 0);
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
 
     if (entry->owner != NULL)
         entry->owner->state = RLK_REQUEST_IDLE;
@@ -44,33 +32,14 @@ static void ring_pop(rlk_conn *conn)
     conn->ring.used--;
 }
 
-void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
-{
-    rlk_conn_entry *entry = ring_at(conn, conn->ring.used);
+extern inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind,
+                                  unsigned replies);
 
-    entry->owner = owner;
-    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
-    entry->replies = (uint8_t)replies;
-    entry->kind = (uint8_t)kind;
-    if (owner != NULL) {
-        owner->state = RLK_REQUEST_SENT;
-        owner->slot = (uint16_t)(entry - conn->ring.entries);
-    }
-    if (conn->ring.used == 0)
-        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    conn->ring.used++;
-}
-
-rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
-{
-    rlk_conn_entry *entry = ring_at(conn, 0);
-
-    return conn->ring.used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
-}
+extern inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
 
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    rlk_conn_entry *entry = ring_at(conn, 0);
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
     rlk_request *owner = entry->owner;
     unsigned left;
 
@@ -86,12 +55,12 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
-    ring_at(conn, 0)->begin = conn->tx.handed;
+    rlki_ring_at(conn, 0)->begin = conn->tx.handed;
 }
 
 unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
 {
-    return ring_at(conn, before)->kind;
+    return rlki_ring_at(conn, before)->kind;
 }
 
 void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
@@ -104,9 +73,9 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
     uint32_t i;
 
     for (i = 0; i < conn->ring.used; i++) {
-        const rlk_conn_entry *entry = ring_at(conn, i);
+        const rlk_conn_entry *entry = rlki_ring_at(conn, i);
 
-        if (entry->kind == CONN_REQUEST && ring_was_handed(conn, entry))
+        if (entry->kind == CONN_REQUEST && rlki_ring_was_handed(conn, entry))
             return false;
     }
     return true;
@@ -115,11 +84,11 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
 void rlki_ring_lose(rlk_conn *conn)
 {
     while (conn->ring.used != 0) {
-        rlk_conn_entry entry = *ring_at(conn, 0);
+        rlk_conn_entry entry = *rlki_ring_at(conn, 0);
 
         ring_pop(conn);
         if (entry.owner != NULL)
             conn->calls->lost(conn->calls_context, conn, entry.owner,
-                              ring_was_handed(conn, &entry));
+                              rlki_ring_was_handed(conn, &entry));
     }
 }

@@ -12,8 +12,40 @@ static inline bool rlki_ring_is_full(const rlk_conn *conn)
     return conn->ring.used == conn->ring.len;
 }
 
+/* The entry that has `offset` older ones. */
+inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset)
+{
+    uint32_t slot = (uint32_t)conn->ring.head + offset;
+
+    if (slot >= conn->ring.len)
+        slot -= conn->ring.len;
+    return &conn->ring.entries[slot];
+}
+
+/* True if the driver was shown a byte of it. */
+inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
+{
+    /* modulo 2^32: what is in flight is never near half of that */
+    return (int32_t)(entry->begin - conn->tx.handed) < 0;
+}
+
 /* Enters what begins at the end of tx: `replies` will come for it. The ring is not full. */
-void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
+inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, conn->ring.used);
+
+    entry->owner = owner;
+    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
+    entry->replies = (uint8_t)replies;
+    entry->kind = (uint8_t)kind;
+    if (owner != NULL) {
+        owner->state = RLK_REQUEST_SENT;
+        owner->slot = (uint16_t)(entry - conn->ring.entries);
+    }
+    if (conn->ring.used == 0)
+        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
+    conn->ring.used++;
+}
 
 /* What the entry is that has `before` older ones: a step of the handshake, or a request. */
 unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before);
@@ -21,8 +53,13 @@ unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before);
 /* Takes the owner from the entry of a request that is SENT. */
 void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request);
 
-/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
-rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
+/* The oldest entry, if a reply to it is due. Else NULL. */
+inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+
+    return conn->ring.used != 0 && rlki_ring_was_handed(conn, entry) ? entry : NULL;
+}
 
 /* Gives a whole reply to the oldest entry. */
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);

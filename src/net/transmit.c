@@ -39,12 +39,7 @@ void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
     conn->scripts.segment_at = conn->tx.end + (uint32_t)writer->len;
 }
 
-void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    conn->scripts.segment_at =
-        0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
-}
+extern inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
 
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {

@@ -23,7 +23,12 @@ static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
 void rlki_transmit_begin(rlk_conn *conn);
 
 /* A writer into the free end. */
-void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
+inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->scripts.segment_at =
+        0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
+}
 
 /* Takes the `written` bytes that it wrote. The script begins to leave that rlk_conn_put_script
  * asked for. */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal: functions that stay apart from their callers.
+ * Internal: functions that stay apart from their callers, or become part of them.
+ *
+ * A function that is `inline` in a header has one copy, where a file says `extern inline`. The
+ * compiler makes it part of a caller where it finds that this pays: at -Os rarely.
  */
 #ifndef RLKI_APART_H
 #define RLKI_APART_H
