@@ -46,7 +46,7 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 
@@ -54,7 +54,7 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_lost(client_node_lock(request), maybe_sent);
     rlki_machine_drain(client);
 }
@@ -87,7 +87,7 @@ static void client_changed(void *context, rlk_conn *conn)
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     node = client_node(client, conn);
     if (rlki_conn_state(conn) == RLK_CONN_READY) {
         rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
@@ -109,7 +109,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     if (all)
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
@@ -308,7 +308,7 @@ int64_t rlki_client_deadline(const rlk_client *client)
         return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
-        int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+        int64_t conn_ms = rlki_conn_deadline(client->conns[i]);
 
         if (conn_ms < deadline_ms)
             deadline_ms = conn_ms;

@@ -4,11 +4,25 @@
  * piece.
  */
 #include "command.h"
+#include "../net/transmit.h"
 #include "lease.h"
 #include "script.h"
 #include "token.h"
 
-#define COMMAND_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+#include "../resp/writer.h"
+
+#include <string.h>
+
+/* Where the compiler knows `len`, it copies in a few words. */
+static inline void command_put(rlk_resp_writer *writer, const char *text, size_t len)
+{
+    uint8_t *at = rlki_writer_reserve(writer, 0, len);
+
+    if (at != NULL)
+        memcpy(at, text, len);
+}
+
+#define COMMAND_PUT(writer, text) command_put((writer), (text), sizeof(text) - 1)
 
 static bool command_is_script(unsigned command)
 {
@@ -28,7 +42,7 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
     } else {
         COMMAND_PUT(writer, "*5\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
     }
-    if (rlk_resp_writer_result(writer) == RLK_OK)
+    if (rlki_transmit_fits(writer))
         writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 

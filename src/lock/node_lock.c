@@ -32,6 +32,7 @@
 #include "node_lock.h"
 #include "../net/condemn.h"
 #include "../net/error.h"
+#include "../net/transmit.h"
 #include "clock.h"
 #include "lease.h"
 #include "script.h"
@@ -137,7 +138,8 @@ static void node_lock_undo(rlk_node_lock *node)
     if (releasing &&
         (node->request.state != RLK_REQUEST_IDLE || (node->flags & RLKI_NODE_RETRY) != 0))
         return;
-    (void)rlki_node_lock_abandon(node);
+    if (node->request.tag != RLKI_NO_COMMAND)
+        (void)rlki_node_lock_abandon(node);
     node->expiry_ms = RLKI_EXPIRED;
     if (!rlki_node_lock_is_clean(node))
         rlki_node_lock_send(node, RLKI_RELEASE);
@@ -188,7 +190,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
     node_lock_settle_stream(lock, node, rlki_conn_generation(conn));
     node->sent_ms = (uint32_t)lock->client->now_ms;
     replies = rlki_command_put(lock, node, conn, writer);
-    if (rlk_resp_writer_result(writer) != RLK_OK)
+    if (!rlki_transmit_fits(writer))
         return replies;
     if (node->request.tag == RLKI_SET) {
         node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);

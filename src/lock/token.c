@@ -115,31 +115,33 @@ bool rlki_token_dangles(const rlk_lock *lock)
 }
 
 /*
- * Writes four bytes as eight digits, in one word. It has a nibble in each byte, then '0' more, and
- * where the nibble is above 9, 39 more for a letter. A token is compared and never read, so the
- * order of the digits is the machine's: to sort them would cost as much again.
+ * Writes the nibbles of eight bytes as eight digits, in one word: '0' more, and where the nibble is
+ * above 9, 39 more for a letter.
  */
-static uint8_t *token_hex(uint8_t *out, const void *from)
+static uint8_t *token_hex(uint8_t *out, uint64_t word)
 {
-    uint32_t bytes;
-    uint64_t word;
-
-    memcpy(&bytes, from, sizeof bytes);
-    word = (uint64_t)(bytes & UINT32_C(0x0f0f0f0f)) << 32 | (bytes >> 4 & UINT32_C(0x0f0f0f0f));
+    word &= UINT64_C(0x0f0f0f0f0f0f0f0f);
     word += UINT64_C(0x3030303030303030) +
             ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
     memcpy(out, &word, sizeof word);
     return out + sizeof word;
 }
 
+/* A token is compared and never read, so the order of the digits is the machine's: to sort them
+ * would cost as much again. */
+
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
+    uint64_t word;
     unsigned i;
 
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
     out += lock->prefix_len;
-    for (i = 0; i < RLKI_TOKEN_BYTES; i += 4)
-        out = token_hex(out, lock->base + i);
-    (void)token_hex(out, &number);
+    for (i = 0; i < RLKI_TOKEN_BYTES; i += sizeof word) {
+        memcpy(&word, lock->base + i, sizeof word);
+        out = token_hex(out, word >> 4);
+        out = token_hex(out, word);
+    }
+    (void)token_hex(out, (uint64_t)number << 32 | number >> 4);
 }

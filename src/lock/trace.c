@@ -60,7 +60,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
     rlk_trace trace;
 
     trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
-    trace.now_ms = rlk_conn_now(conn);
+    trace.now_ms = rlki_conn_now(conn);
     trace.lock = NULL;
     trace.node = (int)node;
     trace.what = what;

@@ -313,7 +313,7 @@ static void conn_become_ready(rlk_conn *conn)
 }
 
 /* Sends what can be sent: steps of the handshake, scripts, requests. */
-static void conn_pump(rlk_conn *conn)
+static inline void conn_pump(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE) {
         rlk_result result = rlki_handshake_pump(conn);

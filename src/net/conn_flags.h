@@ -35,6 +35,16 @@ static inline rlk_conn_state rlki_conn_state(const rlk_conn *conn)
     return (rlk_conn_state)conn->state;
 }
 
+static inline int64_t rlki_conn_now(const rlk_conn *conn)
+{
+    return conn->now_ms;
+}
+
+static inline int64_t rlki_conn_deadline(const rlk_conn *conn)
+{
+    return conn->deadline_ms;
+}
+
 static inline uint32_t rlki_conn_generation(const rlk_conn *conn)
 {
     return conn->generation;

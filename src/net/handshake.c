@@ -58,7 +58,7 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     rlki_transmit_writer(conn, &writer);
     if (!plain || (step->flags & CONN_STEP_EXTRA) == 0)
         *result = step->encode(conn, &writer);
-    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+    if (*result == RLK_OK && !rlki_transmit_fits(&writer)) {
         rlki_wipe(writer.buf, writer.cap);
         if (conn->tx.end != 0)
             return false;

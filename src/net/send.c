@@ -41,7 +41,7 @@ static bool send_next(rlk_conn *conn)
 
     rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
-    if (rlk_resp_writer_result(&writer) != RLK_OK)
+    if (!rlki_transmit_fits(&writer))
         return false;
     send_unlink(conn, request);
     if (replies == 0) {

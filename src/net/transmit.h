@@ -30,6 +30,12 @@ inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
     rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
 }
 
+/* True if all fitted that was written to it. */
+static inline bool rlki_transmit_fits(const rlk_resp_writer *writer)
+{
+    return writer->len <= writer->cap;
+}
+
 /* Takes the `written` bytes that it wrote. The script begins to leave that rlk_conn_put_script
  * asked for. */
 void rlki_transmit_take(rlk_conn *conn, size_t written);

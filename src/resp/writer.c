@@ -2,9 +2,7 @@
  *
  * Commands to bytes: arrays of bulk strings, written straight into the caller's memory.
  */
-#include "resplock/resp.h"
-
-#include "apart.h"
+#include "writer.h"
 
 #include <string.h>
 
@@ -17,9 +15,6 @@
 
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
-
-/* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
-#define WRITER_COUNT_MAX (SIZE_MAX / 4)
 
 #define WRITER_CRLF_LEN 2
 
@@ -59,22 +54,7 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     return end;
 }
 
-/*
- * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
- * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
- */
-static RLKI_APART_FOR_SIZE uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
-                                                   size_t len)
-{
-    size_t at = writer->len;
-
-    if (at > WRITER_COUNT_MAX || len > WRITER_COUNT_MAX) {
-        writer->len = SIZE_MAX;
-        return NULL;
-    }
-    writer->len = at + frame + len;
-    return writer->len <= writer->cap ? writer->buf + at : NULL;
-}
+extern inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len);
 
 void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 {
@@ -85,7 +65,7 @@ void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 
 void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = writer_reserve(writer, 0, len);
+    uint8_t *at = rlki_writer_reserve(writer, 0, len);
 
     if (at != NULL && len != 0)
         memcpy(at, data, len);
@@ -109,8 +89,8 @@ WRITER_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type t
 
     for (rest = number; rest >= 10u; rest /= 10u)
         width++;
-    at = writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
-                        is_bulk ? number : 0);
+    at = rlki_writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
+                             is_bulk ? number : 0);
     if (at == NULL)
         return NULL;
     *at++ = (uint8_t)type;

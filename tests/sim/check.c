@@ -26,14 +26,15 @@ uint32_t check_new_serial(sim_lock *lock)
     return (uint32_t)(serial - sim.serials);
 }
 
-/* Of the four bytes of a number, the upper halves come first. */
-static bool check_hex(const char *digits, uint32_t *value)
+/* Of the bytes that are written together, the upper halves come first, and the lower ones `apart`
+ * digits behind them. */
+static bool check_hex(const char *digits, unsigned apart, uint32_t *value)
 {
     unsigned i;
 
     *value = 0;
     for (i = 0; i < 8; i++) {
-        char c = digits[i / 2 + i % 2 * 4];
+        char c = digits[i / 2 + i % 2 * apart];
 
         if (c >= '0' && c <= '9')
             *value = *value << 4 | (uint32_t)(c - '0');
@@ -47,8 +48,8 @@ static bool check_hex(const char *digits, uint32_t *value)
 
 bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *attempt)
 {
-    return len == RLK_TOKEN_DIGITS && check_hex(token, serial) && *serial < sim.serials_len &&
-           check_hex(token + RLK_TOKEN_DIGITS - 8, attempt);
+    return len == RLK_TOKEN_DIGITS && check_hex(token, 8, serial) && *serial < sim.serials_len &&
+           check_hex(token + RLK_TOKEN_DIGITS - 8, 4, attempt);
 }
 
 bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *attempt)

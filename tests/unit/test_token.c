@@ -50,18 +50,14 @@ static void start(void)
     h.client->env.random = drawn_random;
 }
 
-/* Byte `i` of the random part: of four bytes the upper halves come first, or the lower ones where
- * the machine's words begin with their highest byte. */
+/* Byte `i` of the random part: of eight bytes the upper halves come first. */
 static uint8_t token_byte(const char *text, size_t i)
 {
     static const char digits[] = "0123456789abcdef";
-    const uint16_t one = 1;
-    bool lowest_first = *(const uint8_t *)&one == 1;
-    size_t upper = i / 4 * 8 + i % 4 + (lowest_first ? 0 : 4);
-    size_t lower = i / 4 * 8 + i % 4 + (lowest_first ? 4 : 0);
+    const char *upper = text + i / 8 * 16 + i % 8;
 
-    return (uint8_t)((strchr(digits, text[upper]) - digits) << 4 |
-                     (strchr(digits, text[lower]) - digits));
+    return (uint8_t)((strchr(digits, upper[0]) - digits) << 4 |
+                     (strchr(digits, upper[8]) - digits));
 }
 
 /* Acquires and releases; returns where the token's bytes are in what was drawn. They are in no
