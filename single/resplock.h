@@ -2737,7 +2737,10 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 
 /* ==== src/resp/apart.h ====
  *
- * Internal: functions that stay apart from their callers.
+ * Internal: functions that stay apart from their callers, or become part of them.
+ *
+ * A function that is `inline` in a header has one copy, where a file says `extern inline`. The
+ * compiler makes it part of a caller where it finds that this pays: at -Os rarely.
  */
 #ifndef RLKI_APART_H
 #define RLKI_APART_H
@@ -3622,6 +3625,34 @@ const char *rlk_version(void)
     return RLK_VERSION_STRING;
 }
 
+/* ==== src/resp/writer.h ====
+ *
+ * Internal: room for what a writer writes.
+ */
+#ifndef RLKI_RESP_WRITER_H
+#define RLKI_RESP_WRITER_H
+
+/* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
+#define WRITER_COUNT_MAX (SIZE_MAX / 4)
+
+/*
+ * Counts `frame` + `len` bytes more, and returns where they go: NULL when they don't fit. Once they
+ * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
+ */
+RLKI_API inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len)
+{
+    size_t at = writer->len;
+
+    if (at > WRITER_COUNT_MAX || len > WRITER_COUNT_MAX) {
+        writer->len = SIZE_MAX;
+        return NULL;
+    }
+    writer->len = at + frame + len;
+    return writer->len <= writer->cap ? writer->buf + at : NULL;
+}
+
+#endif
+
 /* ==== src/resp/writer.c ====
  *
  * Commands to bytes: arrays of bulk strings, written straight into the caller's memory.
@@ -3638,9 +3669,6 @@ const char *rlk_version(void)
 
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
-
-/* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
-#define WRITER_COUNT_MAX (SIZE_MAX / 4)
 
 #define WRITER_CRLF_LEN 2
 
@@ -3680,22 +3708,7 @@ static uint8_t *writer_digits(uint8_t *end, uint64_t value)
     return end;
 }
 
-/*
- * Counts `frame` + `len` bytes more, and says where they go: NULL when they don't fit. Once they
- * didn't, nothing later can: the count stays beyond the room. It saturates rather than wrap.
- */
-static RLKI_APART_FOR_SIZE uint8_t *writer_reserve(rlk_resp_writer *writer, size_t frame,
-                                                   size_t len)
-{
-    size_t at = writer->len;
-
-    if (at > WRITER_COUNT_MAX || len > WRITER_COUNT_MAX) {
-        writer->len = SIZE_MAX;
-        return NULL;
-    }
-    writer->len = at + frame + len;
-    return writer->len <= writer->cap ? writer->buf + at : NULL;
-}
+extern inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t frame, size_t len);
 
 void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 {
@@ -3706,7 +3719,7 @@ void rlk_resp_writer_init(rlk_resp_writer *writer, uint8_t *buf, size_t cap)
 
 void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = writer_reserve(writer, 0, len);
+    uint8_t *at = rlki_writer_reserve(writer, 0, len);
 
     if (at != NULL && len != 0)
         memcpy(at, data, len);
@@ -3730,8 +3743,8 @@ WRITER_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type t
 
     for (rest = number; rest >= 10u; rest /= 10u)
         width++;
-    at = writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
-                        is_bulk ? number : 0);
+    at = rlki_writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
+                             is_bulk ? number : 0);
     if (at == NULL)
         return NULL;
     *at++ = (uint8_t)type;
@@ -3846,39 +3859,9 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
     return delay + 1;
 }
 
-/* ==== src/net/condemn.h ====
- *
- * Internal: streams that are ended because of what the server says.
- */
-#ifndef RLKI_NET_CONDEMN_H
-#define RLKI_NET_CONDEMN_H
-
-/* Returns the number of an address in 32 bits, which is not 0. `peer` is the driver's, and may
- * differ in any of its bits. */
-RLKI_API uint32_t rlki_condemn_number(uint64_t peer);
-
-/* True of an error that can condemn a stream. */
-RLKI_API bool rlki_condemn_is_for(rlk_result error);
-
-/* Takes note of what a request was answered (RLK_OK: no error). True: the stream must end for it.
- */
-RLKI_API bool rlki_condemn(rlk_conn *conn, rlk_result error);
-
-/* The same of an error that ends a handshake: the next attempt begins behind this address. */
-RLKI_API void rlki_condemn_address(rlk_conn *conn, rlk_result error);
-
-/* Forgets all streams that were condemned. */
-RLKI_API void rlki_condemn_forget(rlk_conn *conn);
-
-/* From within `changed` that reports READY: true if this stream takes the place of one that was
- * condemned, or that rlk_conn_reset ended. */
-RLKI_API bool rlki_condemn_was_replaced(const rlk_conn *conn);
-
-#endif
-
 /* ==== src/net/conn_flags.h ====
  *
- * Internal: rlk_conn.flags.
+ * Internal: rlk_conn.flags, and what is asked of a connection all the time.
  */
 #ifndef RLKI_NET_CONN_FLAGS_H
 #define RLKI_NET_CONN_FLAGS_H
@@ -3905,6 +3888,32 @@ static inline bool conn_is_up(const rlk_conn *conn)
     return conn->state == RLK_CONN_HANDSHAKE || conn->state == RLK_CONN_READY;
 }
 
+/* What rlk_conn_get_state and the like return, as parts of their callers. */
+static inline rlk_conn_state rlki_conn_state(const rlk_conn *conn)
+{
+    return (rlk_conn_state)conn->state;
+}
+
+static inline int64_t rlki_conn_now(const rlk_conn *conn)
+{
+    return conn->now_ms;
+}
+
+static inline int64_t rlki_conn_deadline(const rlk_conn *conn)
+{
+    return conn->deadline_ms;
+}
+
+static inline uint32_t rlki_conn_generation(const rlk_conn *conn)
+{
+    return conn->generation;
+}
+
+static inline unsigned rlki_conn_server(const rlk_conn *conn)
+{
+    return conn->server;
+}
+
 /* HELLO is left out: the stream begins as RESP2. */
 static inline bool conn_is_resp2_only(const rlk_conn *conn)
 {
@@ -3915,6 +3924,42 @@ static inline bool conn_is_resp2_only(const rlk_conn *conn)
     return (conn->flags & CONN_RESP2_ONLY) != 0;
 #endif
 }
+
+#endif
+
+/* ==== src/net/condemn.h ====
+ *
+ * Internal: streams that are ended because of what the server says.
+ */
+#ifndef RLKI_NET_CONDEMN_H
+#define RLKI_NET_CONDEMN_H
+
+/* Returns the number of an address in 32 bits, which is not 0. `peer` is the driver's, and may
+ * differ in any of its bits. */
+RLKI_API uint32_t rlki_condemn_number(uint64_t peer);
+
+/* True of an error that can condemn a stream. */
+RLKI_API bool rlki_condemn_is_for(rlk_result error);
+
+/* Takes note of what a request was answered (RLK_OK: no error). True: the stream must end for it.
+ */
+RLKI_API bool rlki_condemn_by(rlk_conn *conn, rlk_result error);
+RLKI_API inline bool rlki_condemn(rlk_conn *conn, rlk_result error)
+{
+    if (error == RLK_OK && (conn->flags & CONN_SERVED) != 0)
+        return false;
+    return rlki_condemn_by(conn, error);
+}
+
+/* The same of an error that ends a handshake: the next attempt begins behind this address. */
+RLKI_API void rlki_condemn_address(rlk_conn *conn, rlk_result error);
+
+/* Forgets all streams that were condemned. */
+RLKI_API void rlki_condemn_forget(rlk_conn *conn);
+
+/* From within `changed` that reports READY: true if this stream takes the place of one that was
+ * condemned, or that rlk_conn_reset ended. */
+RLKI_API bool rlki_condemn_was_replaced(const rlk_conn *conn);
 
 #endif
 
@@ -4174,10 +4219,10 @@ bool rlki_condemn_is_for(rlk_result error)
     return scope == RLKI_SCOPE_STREAM || scope == RLKI_SCOPE_LASTING;
 }
 
-bool rlki_condemn(rlk_conn *conn, rlk_result error)
+extern inline bool rlki_condemn(rlk_conn *conn, rlk_result error);
+
+bool rlki_condemn_by(rlk_conn *conn, rlk_result error)
 {
-    if (error == RLK_OK && (conn->flags & CONN_SERVED) != 0)
-        return false;
     if (!rlki_condemn_is_for(error)) {
         condemn_served(conn);
         return false;
@@ -5488,8 +5533,40 @@ static inline bool rlki_ring_is_full(const rlk_conn *conn)
     return conn->ring.used == conn->ring.len;
 }
 
+/* The entry that has `offset` older ones. */
+RLKI_API inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset)
+{
+    uint32_t slot = (uint32_t)conn->ring.head + offset;
+
+    if (slot >= conn->ring.len)
+        slot -= conn->ring.len;
+    return &conn->ring.entries[slot];
+}
+
+/* True if the driver was shown a byte of it. */
+RLKI_API inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
+{
+    /* modulo 2^32: what is in flight is never near half of that */
+    return (int32_t)(entry->begin - conn->tx.handed) < 0;
+}
+
 /* Enters what begins at the end of tx: `replies` will come for it. The ring is not full. */
-RLKI_API void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies);
+RLKI_API inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, conn->ring.used);
+
+    entry->owner = owner;
+    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
+    entry->replies = (uint8_t)replies;
+    entry->kind = (uint8_t)kind;
+    if (owner != NULL) {
+        owner->state = RLK_REQUEST_SENT;
+        owner->slot = (uint16_t)(entry - conn->ring.entries);
+    }
+    if (conn->ring.used == 0)
+        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
+    conn->ring.used++;
+}
 
 /* What the entry is that has `before` older ones: a step of the handshake, or a request. */
 RLKI_API unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before);
@@ -5497,8 +5574,13 @@ RLKI_API unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before);
 /* Takes the owner from the entry of a request that is SENT. */
 RLKI_API void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request);
 
-/* The oldest entry, if a reply to it is due: the driver was shown a byte of it. Else NULL. */
-RLKI_API rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
+/* The oldest entry, if a reply to it is due. Else NULL. */
+RLKI_API inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+
+    return conn->ring.used != 0 && rlki_ring_was_handed(conn, entry) ? entry : NULL;
+}
 
 /* Gives a whole reply to the oldest entry. */
 RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
@@ -5530,24 +5612,12 @@ RLKI_API void rlki_ring_lose(rlk_conn *conn);
  * reply from another's request, and so does that no entry leaves before its last reply.
  */
 
-static rlk_conn_entry *ring_at(const rlk_conn *conn, uint32_t offset)
-{
-    uint32_t slot = (uint32_t)conn->ring.head + offset;
-
-    if (slot >= conn->ring.len)
-        slot -= conn->ring.len;
-    return &conn->ring.entries[slot];
-}
-
-static bool ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry)
-{
-    /* modulo 2^32: what is in flight is never near half of that */
-    return (int32_t)(entry->begin - conn->tx.handed) < 0;
-}
+extern inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset);
+extern inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry);
 
 static void ring_pop(rlk_conn *conn)
 {
-    rlk_conn_entry *entry = ring_at(conn, 0);
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
 
     if (entry->owner != NULL)
         entry->owner->state = RLK_REQUEST_IDLE;
@@ -5557,33 +5627,14 @@ static void ring_pop(rlk_conn *conn)
     conn->ring.used--;
 }
 
-void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind, unsigned replies)
-{
-    rlk_conn_entry *entry = ring_at(conn, conn->ring.used);
+extern inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind,
+                                  unsigned replies);
 
-    entry->owner = owner;
-    entry->begin = conn->tx.position + (conn->tx.end - conn->tx.begin);
-    entry->replies = (uint8_t)replies;
-    entry->kind = (uint8_t)kind;
-    if (owner != NULL) {
-        owner->state = RLK_REQUEST_SENT;
-        owner->slot = (uint16_t)(entry - conn->ring.entries);
-    }
-    if (conn->ring.used == 0)
-        conn->deadline_ms = conn->now_ms + conn->response_timeout_ms;
-    conn->ring.used++;
-}
-
-rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
-{
-    rlk_conn_entry *entry = ring_at(conn, 0);
-
-    return conn->ring.used != 0 && ring_was_handed(conn, entry) ? entry : NULL;
-}
+extern inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
 
 void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 {
-    rlk_conn_entry *entry = ring_at(conn, 0);
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
     rlk_request *owner = entry->owner;
     unsigned left;
 
@@ -5599,12 +5650,12 @@ void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
-    ring_at(conn, 0)->begin = conn->tx.handed;
+    rlki_ring_at(conn, 0)->begin = conn->tx.handed;
 }
 
 unsigned rlki_ring_kind(const rlk_conn *conn, uint32_t before)
 {
-    return ring_at(conn, before)->kind;
+    return rlki_ring_at(conn, before)->kind;
 }
 
 void rlki_ring_abandon(rlk_conn *conn, const rlk_request *request)
@@ -5617,9 +5668,9 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
     uint32_t i;
 
     for (i = 0; i < conn->ring.used; i++) {
-        const rlk_conn_entry *entry = ring_at(conn, i);
+        const rlk_conn_entry *entry = rlki_ring_at(conn, i);
 
-        if (entry->kind == CONN_REQUEST && ring_was_handed(conn, entry))
+        if (entry->kind == CONN_REQUEST && rlki_ring_was_handed(conn, entry))
             return false;
     }
     return true;
@@ -5628,12 +5679,12 @@ bool rlki_ring_was_answered(const rlk_conn *conn)
 void rlki_ring_lose(rlk_conn *conn)
 {
     while (conn->ring.used != 0) {
-        rlk_conn_entry entry = *ring_at(conn, 0);
+        rlk_conn_entry entry = *rlki_ring_at(conn, 0);
 
         ring_pop(conn);
         if (entry.owner != NULL)
             conn->calls->lost(conn->calls_context, conn, entry.owner,
-                              ring_was_handed(conn, &entry));
+                              rlki_ring_was_handed(conn, &entry));
     }
 }
 
@@ -5806,7 +5857,18 @@ static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
 RLKI_API void rlki_transmit_begin(rlk_conn *conn);
 
 /* A writer into the free end. */
-RLKI_API void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
+RLKI_API inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
+{
+    conn->scripts.segment_at =
+        0; /* no script is asked for; it would have a command's header before it */
+    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
+}
+
+/* True if all fitted that was written to it. */
+static inline bool rlki_transmit_fits(const rlk_resp_writer *writer)
+{
+    return writer->len <= writer->cap;
+}
 
 /* Takes the `written` bytes that it wrote. The script begins to leave that rlk_conn_put_script
  * asked for. */
@@ -5859,12 +5921,7 @@ void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
     conn->scripts.segment_at = conn->tx.end + (uint32_t)writer->len;
 }
 
-void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
-{
-    conn->scripts.segment_at =
-        0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
-}
+extern inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer);
 
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
@@ -5977,7 +6034,7 @@ static bool send_next(rlk_conn *conn)
 
     rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
-    if (rlk_resp_writer_result(&writer) != RLK_OK)
+    if (!rlki_transmit_fits(&writer))
         return false;
     send_unlink(conn, request);
     if (replies == 0) {
@@ -6236,7 +6293,7 @@ static bool handshake_send(rlk_conn *conn, rlk_result *result)
     rlki_transmit_writer(conn, &writer);
     if (!plain || (step->flags & CONN_STEP_EXTRA) == 0)
         *result = step->encode(conn, &writer);
-    if (*result == RLK_OK && rlk_resp_writer_result(&writer) != RLK_OK) {
+    if (*result == RLK_OK && !rlki_transmit_fits(&writer)) {
         rlki_wipe(writer.buf, writer.cap);
         if (conn->tx.end != 0)
             return false;
@@ -6368,7 +6425,14 @@ RLKI_API void rlki_receive_begin(rlk_conn *conn);
 RLKI_API void rlki_receive_drop(rlk_conn *conn);
 
 /* Takes note of `len` bytes that were received. False: there was no room for as many, or none. */
-RLKI_API bool rlki_receive_add(rlk_conn *conn, size_t len);
+static inline bool rlki_receive_add(rlk_conn *conn, size_t len)
+{
+    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
+        return false;
+    conn->rx.end += (uint32_t)len;
+    CONN_COUNT(conn, bytes_received, len);
+    return true;
+}
 
 /* True in READY if all that was received is taken: then the buffer begins anew. */
 static inline bool rlki_receive_is_over(rlk_conn *conn)
@@ -6385,7 +6449,10 @@ static inline bool rlki_receive_is_over(rlk_conn *conn)
 RLKI_API rlk_resp_status rlki_receive_next(rlk_conn *conn, rlk_resp_token *token);
 
 /* True if the reply of the last token is an error. */
-RLKI_API bool rlki_receive_is_error(const rlk_conn *conn);
+RLKI_API inline bool rlki_receive_is_error(const rlk_conn *conn)
+{
+    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
+}
 
 /* Makes the reply of its last token. What came in fragments is not in one place any more. */
 RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
@@ -6421,10 +6488,7 @@ void rlki_receive_drop(rlk_conn *conn)
         rlki_wipe(conn->rx.bytes, conn->rx.end);
 }
 
-bool rlki_receive_is_error(const rlk_conn *conn)
-{
-    return conn->reply_type == RLK_RESP_ERROR || conn->reply_type == RLK_RESP_BLOB_ERROR;
-}
+extern inline bool rlki_receive_is_error(const rlk_conn *conn);
 
 void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
 {
@@ -6558,15 +6622,6 @@ uint8_t *rlk_conn_rx_buf(rlk_conn *conn, size_t *cap)
         receive_compact(conn);
     *cap = conn->rx.cap - conn->rx.end;
     return conn->rx.bytes + conn->rx.end;
-}
-
-bool rlki_receive_add(rlk_conn *conn, size_t len)
-{
-    if (!conn_is_up(conn) || len == 0 || len > conn->rx.cap - conn->rx.end)
-        return false;
-    conn->rx.end += (uint32_t)len;
-    CONN_COUNT(conn, bytes_received, len);
-    return true;
 }
 
 /* ==== src/net/conn.c ====
@@ -6869,7 +6924,7 @@ static void conn_become_ready(rlk_conn *conn)
 }
 
 /* Sends what can be sent: steps of the handshake, scripts, requests. */
-static void conn_pump(rlk_conn *conn)
+static inline void conn_pump(rlk_conn *conn)
 {
     if (conn->state == RLK_CONN_HANDSHAKE) {
         rlk_result result = rlki_handshake_pump(conn);
@@ -7852,13 +7907,13 @@ static inline rlk_conn *rlki_route(const rlk_lock *lock, unsigned node)
 
 static inline bool rlki_conn_is_ready(const rlk_conn *conn)
 {
-    return rlk_conn_get_state(conn) == RLK_CONN_READY;
+    return rlki_conn_state(conn) == RLK_CONN_READY;
 }
 
 /* Returns true if the connection will not come back until it is reset. */
 static inline bool rlki_conn_is_over(const rlk_conn *conn)
 {
-    rlk_conn_state state = rlk_conn_get_state(conn);
+    rlk_conn_state state = rlki_conn_state(conn);
 
     return state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED;
 }
@@ -7970,7 +8025,15 @@ RLKI_API int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 RLKI_API int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
 
 /* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
-RLKI_API void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation);
+RLKI_API inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+                              uint32_t generation)
+{
+    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
+
+    node->expiry_ms = expiry_ms;
+    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->generation = generation;
+}
 
 /*
  * The script says that p_ms remain. No more is believed than was known before or is asked for
@@ -7985,8 +8048,9 @@ RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *no
 /* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
 RLKI_API int64_t rlki_lease_until(const rlk_lock *lock);
 
-/* Begins the lease of a lock that was acquired now: it takes the place of what the acquire knew. */
-RLKI_API void rlki_lease_begin(rlk_lock *lock);
+/* Begins the lease of a lock that was acquired now, and lasts until valid_ms: it takes the place of
+ * what the acquire knew. */
+RLKI_API void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms);
 
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 RLKI_API void rlki_lease_validate(rlk_lock *lock);
@@ -8000,10 +8064,20 @@ RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horiz
 
 /* Sets, or returns, the expiry that the last extend or renew asks for. */
 RLKI_API void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
-RLKI_API int64_t rlki_lease_target(const rlk_lock *lock);
+RLKI_API inline int64_t rlki_lease_target(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
+}
 
 /* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
-RLKI_API int64_t rlki_lease_watch_at(const rlk_lock *lock);
+RLKI_API inline int64_t rlki_lease_watch_at(const rlk_lock *lock)
+{
+    const rlk_hold *hold = &lock->as.hold;
+
+    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
+}
 
 /* ---- Renewal ---- */
 
@@ -8092,14 +8166,8 @@ int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
     return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
 }
 
-void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms, uint32_t generation)
-{
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-
-    node->expiry_ms = expiry_ms;
-    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
-    node->generation = generation;
-}
+extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+                                     uint32_t generation);
 
 /*
  * What was known stays with its own horizon: the drift that it counts with runs from when it was
@@ -8177,22 +8245,12 @@ void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
     lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 }
 
-int64_t rlki_lease_target(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
+extern inline int64_t rlki_lease_target(const rlk_lock *lock);
 
-    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
-}
-
-int64_t rlki_lease_watch_at(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
-}
+extern inline int64_t rlki_lease_watch_at(const rlk_lock *lock);
 
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
-void rlki_lease_begin(rlk_lock *lock)
+void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms)
 {
     rlk_hold *hold = &lock->as.hold;
 
@@ -8204,7 +8262,7 @@ void rlki_lease_begin(rlk_lock *lock)
     rlki_lease_ask(lock, hold->since_ms);
     hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
     hold->drift_ms = 0;
-    rlki_lease_validate(lock);
+    hold->valid_ms = valid_ms;
 }
 
 /* ---- Renewal ---- */
@@ -8348,7 +8406,10 @@ static inline void rlki_token_forget(rlk_client *client)
 #endif
 
 /* Length of a lock's tokens. */
-RLKI_API size_t rlki_token_len(const rlk_lock *lock);
+RLKI_API inline size_t rlki_token_len(const rlk_lock *lock)
+{
+    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
+}
 
 /* Writes the token with this number: rlki_token_len bytes. */
 RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);
@@ -8431,10 +8492,7 @@ bool rlki_token_draw(rlk_lock *lock)
     return token_random(lock->client, lock->base);
 }
 
-size_t rlki_token_len(const rlk_lock *lock)
-{
-    return (size_t)lock->prefix_len + RLK_TOKEN_DIGITS;
-}
+extern inline size_t rlki_token_len(const rlk_lock *lock);
 
 /* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
  */
@@ -8481,33 +8539,35 @@ bool rlki_token_dangles(const rlk_lock *lock)
 }
 
 /*
- * Writes four bytes as eight digits, in one word. It has a nibble in each byte, then '0' more, and
- * where the nibble is above 9, 39 more for a letter. A token is compared and never read, so the
- * order of the digits is the machine's: to sort them would cost as much again.
+ * Writes the nibbles of eight bytes as eight digits, in one word: '0' more, and where the nibble is
+ * above 9, 39 more for a letter.
  */
-static uint8_t *token_hex(uint8_t *out, const void *from)
+static uint8_t *token_hex(uint8_t *out, uint64_t word)
 {
-    uint32_t bytes;
-    uint64_t word;
-
-    memcpy(&bytes, from, sizeof bytes);
-    word = (uint64_t)(bytes & UINT32_C(0x0f0f0f0f)) << 32 | (bytes >> 4 & UINT32_C(0x0f0f0f0f));
+    word &= UINT64_C(0x0f0f0f0f0f0f0f0f);
     word += UINT64_C(0x3030303030303030) +
             ((word + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101)) * 39;
     memcpy(out, &word, sizeof word);
     return out + sizeof word;
 }
 
+/* A token is compared and never read, so the order of the digits is the machine's: to sort them
+ * would cost as much again. */
+
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
+    uint64_t word;
     unsigned i;
 
     if (lock->prefix_len > 0)
         memcpy(out, lock->prefix, lock->prefix_len);
     out += lock->prefix_len;
-    for (i = 0; i < RLKI_TOKEN_BYTES; i += 4)
-        out = token_hex(out, lock->base + i);
-    (void)token_hex(out, &number);
+    for (i = 0; i < RLKI_TOKEN_BYTES; i += sizeof word) {
+        memcpy(&word, lock->base + i, sizeof word);
+        out = token_hex(out, word >> 4);
+        out = token_hex(out, word);
+    }
+    (void)token_hex(out, (uint64_t)number << 32 | number >> 4);
 }
 
 /* ==== src/lock/command.c ====
@@ -8516,7 +8576,18 @@ void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
  * piece.
  */
 
-#define COMMAND_PUT(writer, text) rlk_resp_put_raw((writer), (text), sizeof(text) - 1)
+#include <string.h>
+
+/* Where the compiler knows `len`, it copies in a few words. */
+static inline void command_put(rlk_resp_writer *writer, const char *text, size_t len)
+{
+    uint8_t *at = rlki_writer_reserve(writer, 0, len);
+
+    if (at != NULL)
+        memcpy(at, text, len);
+}
+
+#define COMMAND_PUT(writer, text) command_put((writer), (text), sizeof(text) - 1)
 
 static bool command_is_script(unsigned command)
 {
@@ -8529,14 +8600,14 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
 {
     size_t begin = writer->len;
 
-    if ((rlk_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
+    if ((rlki_conn_server(conn) & RLK_SERVER_EVAL) != 0) {
         COMMAND_PUT(writer, "*5\r\n");
         rlk_conn_put_script(conn, writer);
         COMMAND_PUT(writer, "$1\r\n1\r\n");
     } else {
         COMMAND_PUT(writer, "*5\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n1\r\n");
     }
-    if (rlk_resp_writer_result(writer) == RLK_OK)
+    if (rlki_transmit_fits(writer))
         writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 
@@ -8580,7 +8651,7 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
                           rlk_resp_writer *writer)
 {
     unsigned command = node->request.tag;
-    bool by_get = (rlk_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
+    bool by_get = (rlki_conn_server(conn) & RLK_SERVER_NO_GETEX) != 0;
 
     switch (command) {
     case RLKI_SET:
@@ -8813,16 +8884,29 @@ RLKI_API bool rlki_is_final(rlk_result result);
 #define RLKI_LOCK_CLOCK_H
 
 /* True unless this process inherited the client by fork. */
-RLKI_API bool rlki_client_same_process(const rlk_client *client);
+RLKI_API inline bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+
+    return env->same_process == NULL || env->same_process(env->context, client);
+}
 
 /* RLK_OK of a client that is open, in the process that opened it. */
 RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
 
-/* Samples the clock; never goes back. */
-RLKI_API int64_t rlki_client_now(rlk_client *client);
+/* Takes the time that a connection was given; never goes back. */
+RLKI_API inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
+{
+    if (now_ms > client->now_ms)
+        client->now_ms = now_ms;
+    return client->now_ms;
+}
 
-/* The same by the time that a connection was given. */
-RLKI_API int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
+/* Samples the clock; never goes back. */
+RLKI_API inline int64_t rlki_client_now(rlk_client *client)
+{
+    return rlki_client_advance(client, client->env.now_ms(client->env.context));
+}
 
 /* Returns a random number from min to max, for pauses: not secret. */
 RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
@@ -8832,20 +8916,39 @@ RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
 
 /* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
  * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
-RLKI_API void rlki_ready(rlk_lock *lock);
+RLKI_API inline void rlki_ready(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if (lock->ready_next != NULL)
+        return;
+    lock->ready_next = lock;
+    if (client->ready_tail != NULL)
+        client->ready_tail->ready_next = lock;
+    else
+        client->ready_head = lock;
+    client->ready_tail = lock;
+}
+
 /* Takes the first lock off it; NULL: there is none. */
-RLKI_API rlk_lock *rlki_ready_take(rlk_client *client);
+RLKI_API inline rlk_lock *rlki_ready_take(rlk_client *client)
+{
+    rlk_lock *lock = client->ready_head;
+
+    if (lock == NULL)
+        return NULL;
+    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
+    if (client->ready_head == NULL)
+        client->ready_tail = NULL;
+    lock->ready_next = NULL;
+    return lock;
+}
 
 #endif
 
 /* ==== src/lock/clock.c ==== */
 
-bool rlki_client_same_process(const rlk_client *client)
-{
-    const rlk_env *env = &client->env;
-
-    return env->same_process == NULL || env->same_process(env->context, client);
-}
+extern inline bool rlki_client_same_process(const rlk_client *client);
 
 rlk_result rlki_client_enter(const rlk_client *client)
 {
@@ -8856,17 +8959,9 @@ rlk_result rlki_client_enter(const rlk_client *client)
     return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
 }
 
-int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
-{
-    if (now_ms > client->now_ms)
-        client->now_ms = now_ms;
-    return client->now_ms;
-}
+extern inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
 
-int64_t rlki_client_now(rlk_client *client)
-{
-    return rlki_client_advance(client, client->env.now_ms(client->env.context));
-}
+extern inline int64_t rlki_client_now(rlk_client *client);
 
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
 {
@@ -8884,32 +8979,9 @@ uint32_t rlki_lock_pause(const rlk_lock *lock)
     return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
 }
 
-void rlki_ready(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
+extern inline void rlki_ready(rlk_lock *lock);
 
-    if (lock->ready_next != NULL)
-        return;
-    lock->ready_next = lock;
-    if (client->ready_tail != NULL)
-        client->ready_tail->ready_next = lock;
-    else
-        client->ready_head = lock;
-    client->ready_tail = lock;
-}
-
-rlk_lock *rlki_ready_take(rlk_client *client)
-{
-    rlk_lock *lock = client->ready_head;
-
-    if (lock == NULL)
-        return NULL;
-    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
-    if (client->ready_head == NULL)
-        client->ready_tail = NULL;
-    lock->ready_next = NULL;
-    return lock;
-}
+extern inline rlk_lock *rlki_ready_take(rlk_client *client);
 
 /* ==== src/lock/trace.h ====
  *
@@ -9003,7 +9075,7 @@ void rlki_trace_conn(const rlk_client *client, const rlk_conn *conn, unsigned no
     rlk_trace trace;
 
     trace.kind = step ? RLK_TRACE_STEP : RLK_TRACE_CONN;
-    trace.now_ms = rlk_conn_now(conn);
+    trace.now_ms = rlki_conn_now(conn);
     trace.lock = NULL;
     trace.node = (int)node;
     trace.what = what;
@@ -9022,7 +9094,7 @@ void rlk_client_stats(const rlk_client *client, rlk_stats *stats)
     for (i = 0; i < client->nodes; i++) {
         rlk_traffic traffic = rlk_conn_traffic(client->conns[i]);
 
-        stats->connects += rlk_conn_generation(client->conns[i]);
+        stats->connects += rlki_conn_generation(client->conns[i]);
         stats->fences += traffic.fences;
         stats->bytes_sent += traffic.bytes_sent;
         stats->bytes_received += traffic.bytes_received;
@@ -9328,7 +9400,8 @@ static void node_lock_undo(rlk_node_lock *node)
     if (releasing &&
         (node->request.state != RLK_REQUEST_IDLE || (node->flags & RLKI_NODE_RETRY) != 0))
         return;
-    (void)rlki_node_lock_abandon(node);
+    if (node->request.tag != RLKI_NO_COMMAND)
+        (void)rlki_node_lock_abandon(node);
     node->expiry_ms = RLKI_EXPIRED;
     if (!rlki_node_lock_is_clean(node))
         rlki_node_lock_send(node, RLKI_RELEASE);
@@ -9376,14 +9449,14 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         rlki_ready(lock);
         return 0;
     }
-    node_lock_settle_stream(lock, node, rlk_conn_generation(conn));
+    node_lock_settle_stream(lock, node, rlki_conn_generation(conn));
     node->sent_ms = (uint32_t)lock->client->now_ms;
     replies = rlki_command_put(lock, node, conn, writer);
-    if (rlk_resp_writer_result(writer) != RLK_OK)
+    if (!rlki_transmit_fits(writer))
         return replies;
     if (node->request.tag == RLKI_SET) {
         node_lock_set(node, RLKI_NODE_POSSIBLE | RLKI_NODE_FENCE);
-        node->generation = rlk_conn_generation(conn);
+        node->generation = rlki_conn_generation(conn);
     }
     RLKI_TRACE(lock, RLK_TRACE_COMMAND, rlki_index(node), rlki_command_name(node->request.tag),
                replies);
@@ -9470,7 +9543,7 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
         rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
-                          rlk_conn_generation(node_lock_conn(node)));
+                          rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     }
 }
@@ -9505,7 +9578,7 @@ static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t
         if (value >= 0) /* else somebody took its expiry away: what is known stands */
             rlki_node_confirm_left(lock->client, node,
                                    node_lock_asked(lock, report->command, t0_ms), t0_ms, value,
-                                   rlk_conn_generation(node_lock_conn(node)));
+                                   rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     } else if (report->error == RLK_OK || report->error == RLK_E_WRONGTYPE) {
         node_lock_absent(node);
@@ -9787,7 +9860,12 @@ RLKI_API const char *rlki_operation_name(unsigned id);
 RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
 
 /* Takes events away without showing them (a blocking call returns them). */
-RLKI_API void rlki_event_drop(rlk_lock *lock, unsigned event);
+RLKI_API void rlki_event_drop_these(rlk_lock *lock, unsigned events);
+RLKI_API inline void rlki_event_drop(rlk_lock *lock, unsigned events)
+{
+    if ((lock->events & events) != 0)
+        rlki_event_drop_these(lock, events);
+}
 
 #endif
 
@@ -9836,11 +9914,11 @@ void rlki_event_raise(rlk_lock *lock, unsigned event)
     lock->events = (uint8_t)(lock->events | event);
 }
 
-void rlki_event_drop(rlk_lock *lock, unsigned event)
+extern inline void rlki_event_drop(rlk_lock *lock, unsigned events);
+
+void rlki_event_drop_these(rlk_lock *lock, unsigned events)
 {
-    if ((lock->events & event) == 0)
-        return;
-    lock->events = (uint8_t)(lock->events & ~event);
+    lock->events = (uint8_t)(lock->events & ~events);
     if (lock->events == RLKI_EVENT_LINKED)
         events_unlink(lock);
 }
@@ -10078,7 +10156,10 @@ RLKI_API void rlki_recheck_phase(rlk_lock *lock, unsigned phase);
 RLKI_API void rlki_recheck_begin(rlk_lock *lock);
 
 /* Returns true of a follower that can say who leads. */
-RLKI_API bool rlki_recheck_is_observed(const rlk_lock *lock);
+RLKI_API inline bool rlki_recheck_is_observed(const rlk_lock *lock)
+{
+    return lock->campaign != NULL && lock->holders != NULL;
+}
 
 /* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
  * it. */
@@ -10631,10 +10712,7 @@ static bool recheck_is_busy(const rlk_lock *lock, unsigned node)
     return (lock->as.wait.busy & rlki_bit(node)) != 0;
 }
 
-bool rlki_recheck_is_observed(const rlk_lock *lock)
-{
-    return lock->campaign != NULL && lock->holders != NULL;
-}
+extern inline bool rlki_recheck_is_observed(const rlk_lock *lock);
 
 unsigned rlki_recheck_question(const rlk_lock *lock)
 {
@@ -11460,7 +11538,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
 
 static bool acquire_can_use(const rlk_conn *conn)
 {
-    rlk_conn_state state = rlk_conn_get_state(conn);
+    rlk_conn_state state = rlki_conn_state(conn);
 
     return state == RLK_CONN_READY || state == RLK_CONN_HANDSHAKE || state == RLK_CONN_CONNECTING;
 }
@@ -11540,9 +11618,10 @@ static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlk_node_mask busy = lock->as.wait.busy;
+    int64_t valid_ms = rlki_lease_until(lock);
     unsigned i;
 
-    if (client->now_ms >= rlki_lease_until(lock))
+    if (client->now_ms >= valid_ms)
         return false;
     /* SETs that are under way, or wait for their node to come up, still count when answered: they
      * make the lease outlive more failures. A release takes them back. */
@@ -11554,10 +11633,9 @@ static bool acquire_win(rlk_lock *lock)
     RLKI_COUNT(lock->client, acquired);
     if (rlki_nodes(client) == 1 && lock->cause == RLK_CAUSE_RECHECK)
         rlki_recheck_missed(lock, &lock->nodes[0]); /* of several nodes the probe has said it */
-    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               rlki_lease_until(lock) - client->now_ms);
+    RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"), valid_ms - client->now_ms);
     rlki_recheck_hold(lock); /* the next of the queue gets what was known of the other nodes */
-    rlki_lease_begin(lock);
+    rlki_lease_begin(lock, valid_ms);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -13346,7 +13424,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
 /* A connection that can't be had answers, in its way, what waits for it. */
 static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
 {
-    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlk_conn_get_state(conn) == RLK_CONN_FATAL ||
+    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlki_conn_state(conn) == RLK_CONN_FATAL ||
            rlki_is_final(rlk_conn_result(conn));
 }
 
@@ -13695,7 +13773,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
 static void client_note_fence(rlk_client *client, unsigned node)
 {
     const rlk_conn *conn = client->conns[node];
-    uint32_t generation = rlk_conn_generation(conn);
+    uint32_t generation = rlki_conn_generation(conn);
 
     if (generation > 0 && !rlk_conn_fenced(conn))
         client->unfenced[node] = generation - 1;
@@ -13720,7 +13798,7 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 
@@ -13728,7 +13806,7 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_lost(client_node_lock(request), maybe_sent);
     rlki_machine_drain(client);
 }
@@ -13761,9 +13839,9 @@ static void client_changed(void *context, rlk_conn *conn)
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     node = client_node(client, conn);
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY) {
+    if (rlki_conn_state(conn) == RLK_CONN_READY) {
         rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
         client_note_fence(client, node);
         client_find_alias(client, node);
@@ -13772,7 +13850,7 @@ static void client_changed(void *context, rlk_conn *conn)
         rlki_machine_changed(lock, node);
     /* Of what happened meanwhile nobody notifies; nor of anything from now on of keys that this
      * stream has not read. */
-    if (rlk_conn_get_state(conn) == RLK_CONN_READY)
+    if (rlki_conn_state(conn) == RLK_CONN_READY)
         rlki_notify_all(client, node, RLK_CAUSE_RECONNECT);
     rlki_machine_drain(client);
 }
@@ -13783,7 +13861,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlk_conn_now(conn));
+    (void)rlki_client_advance(client, rlki_conn_now(conn));
     if (all)
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
@@ -13982,7 +14060,7 @@ int64_t rlki_client_deadline(const rlk_client *client)
         return client->now_ms + 1;
     deadline_ms = rlki_timers_deadline(&client->timers);
     for (i = 0; i < rlki_nodes(client); i++) {
-        int64_t conn_ms = rlk_conn_deadline(client->conns[i]);
+        int64_t conn_ms = rlki_conn_deadline(client->conns[i]);
 
         if (conn_ms < deadline_ms)
             deadline_ms = conn_ms;
@@ -14271,7 +14349,7 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_conn *conn = client->conns[i];
 
-        if ((rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+        if ((rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
             rlk_conn_reset(conn, client->now_ms);
         rlk_conn_hurry(conn, client->now_ms);
         failures[i] = rlk_conn_failures(conn);
@@ -14286,7 +14364,7 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
 
-        if (rlk_conn_get_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
+        if (rlki_conn_state(conn) != RLK_CONN_READY && !rlki_conn_is_over(conn) &&
             rlk_conn_failures(conn) == failures[i])
             return false;
     }
@@ -14316,7 +14394,7 @@ static rlk_result check_node(const rlk_conn *conn)
 {
     rlk_result result = rlk_conn_result(conn); /* RLK_OK: it is ready */
 
-    if (result == RLK_OK && (rlk_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
+    if (result == RLK_OK && (rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
         return RLK_E_READONLY;
     return result;
 }
@@ -14773,7 +14851,7 @@ static bool text_answers(const rlk_client *client, const rlk_lock *lock, unsigne
 {
     unsigned vote = lock != NULL ? lock->nodes[node].vote : (unsigned)RLKI_VOTE_NONE;
 
-    if (rlk_conn_get_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
+    if (rlki_conn_state(client->conns[node]) != RLK_CONN_READY || vote == RLKI_VOTE_ERROR)
         return false;
     return lock == NULL || vote != RLKI_VOTE_NONE || lock->error != RLK_E_RESPONSE_TIMEOUT;
 }
@@ -14982,7 +15060,7 @@ static void text_limits(text_out *out, const rlk_client *client)
 
     for (i = 0; i < rlki_nodes(client); i++) {
         const rlk_conn *conn = client->conns[i];
-        unsigned server = rlk_conn_server(conn);
+        unsigned server = rlki_conn_server(conn);
 
         if (!rlk_conn_is_tracking(conn))
             text_limit(out, client, i, "does not notify waiters: they ask again after pauses");

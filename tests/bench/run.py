@@ -35,9 +35,9 @@ FLOOR, HIREDIS, REDIS_PY, RESPLOCK = "floor", "hiredis", "redis-py", "resplock"
 # Targets that are missed: name -> (what is reached instead, why).
 EXCEPTIONS = {
     "cycle, instructions": (
-        6500, "some 120 functions of a few dozen instructions; docs/benchmarks.md says which"),
+        5850, "some 110 functions of a few dozen instructions; docs/benchmarks.md says which"),
     "cycle, Unix socket, time of the floor": (1.25, "it differs by load"),
-    "1000 in flight, client CPU of hiredis": (0.65, "0.56 to 0.61, by load"),
+    "1000 in flight, client CPU of hiredis": (0.6, "it differs by load"),
     "1000 in flight, time of the floor": (1.25, "it differs by load"),
     "hand-off, 1 waiter, p50 of client tracking by hand": (1.15, "1.03 to 1.12, by machine"),
 }
@@ -368,7 +368,7 @@ def part_flight(bench):
                      "instructions vs floor", "allocations"), rows)
         if locks == "1000":
             bench.target("1000 in flight, instructions of hiredis",
-                         counted[RESPLOCK] / counted[HIREDIS], 0.45)
+                         counted[RESPLOCK] / counted[HIREDIS], 0.41)
             bench.target("1000 in flight, client CPU of hiredis",
                          ratio(costs[RESPLOCK], costs[HIREDIS], "cpu"), 0.55, timed=True)
             bench.target("1000 in flight, time of the floor",
