@@ -462,15 +462,15 @@ static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 
 #define SOCKET_WAIT_MAX_MS 3600000
 
-/* Has recv wait, at most timeout_ms and at least half of that. What was set the last time is most
- * often right again. */
+/* Has recv wait, at most timeout_ms and at least a quarter of that. What was set the last time is
+ * most often right again, also where waits of two lengths take turns. */
 static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 {
 #ifdef MSG_DONTWAIT
     struct timeval limit;
     int wait_ms = timeout_ms - timeout_ms / 4;
 
-    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 2) {
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 4) {
         return true;
     }
     limit.tv_sec = wait_ms / 1000;
