@@ -61,12 +61,14 @@
  *
  * Threads: a client, with its connections and locks, belongs to one thread at a time.
  *
- * Other headers: posix.h opens clients on sockets. election.h elects a leader. trace.h counts and
- * traces. scoped.h ends a lock with its block. transfer.h moves a lease to another client.
+ * Other headers: event.h has the events. posix.h opens clients on sockets. election.h elects a
+ * leader. trace.h counts and traces. scoped.h ends a lock with its block. transfer.h moves a lease
+ * to another client.
  */
 #ifndef RESPLOCK_LOCK_H
 #define RESPLOCK_LOCK_H
 
+#include "resplock/event.h"
 #include "resplock/lock_layout.h"
 
 #ifdef __cplusplus
@@ -113,58 +115,6 @@ extern "C" {
  * release hands the key to the next at once. After this number of consecutive local hand-offs the
  * queue pauses for a retry time. Then other processes have their turn. */
 #define RLK_MAX_HANDOFFS 16
-
-/* ---- Events ------------------------------------------------------------------------------ */
-
-typedef enum rlk_operation {
-    RLK_OP_NONE,
-    RLK_OP_ACQUIRE,
-    RLK_OP_RELEASE,
-    RLK_OP_EXTEND,
-    RLK_OP_RENEW,
-    RLK_OP_CHECK,
-    RLK_OP_QUERY,
-    RLK_OP_FORCE_RELEASE
-} rlk_operation;
-
-/* Of one lock, rlk_client_next_event returns them in this order. The first two end an operation. */
-typedef enum rlk_event_type {
-    RLK_EV_ACQUIRED = 1, /* an acquire ends with RLK_OK */
-    RLK_EV_RESULT,       /* any other end of an operation: see `operation` and `result` */
-    RLK_EV_SETTLED,      /* after an acquire that ended with RLK_UNKNOWN, or a release that ended
-                            with RLK_UNKNOWN or an error. RLK_OK: the token is not in the key, and
-                            never will be. RLK_UNKNOWN: an orphan is possible, or nobody answered
-                            until the TTL had passed */
-    RLK_EV_RENEWED,      /* auto_renew: RLK_OK. Of renewals that were not pulled the last counts. A
-                            renewal that a call of this lock overtook is not reported */
-    RLK_EV_RENEW_FAILED, /* auto_renew. RLK_NOT_OWNER, RLK_E_WRONGTYPE: RLK_EV_LOST follows.
-                            RLK_UNKNOWN or another error: still held, and tried again */
-    RLK_EV_LOST,         /* the lease ended without a release: lost_cause says why */
-    RLK_EV_WAITING       /* an acquire goes on waiting. RLK_BUSY: another has the lock. RLK_PENDING:
-                            no answer yet. An error: why no attempt succeeds. Comes every report_ms,
-                            and after a tenth of it where the reason is new. Never after a result */
-} rlk_event_type;
-
-/* Why a lease ended without a release: what was seen, and no more. */
-typedef enum rlk_lost_cause {
-    RLK_LOST_NOT,         /* it did not */
-    RLK_LOST_EXPIRED,     /* the client's own deadline came: not renewed in time */
-    RLK_LOST_REFUSED,     /* the same, and the last answer to a renewal was an error of a server */
-    RLK_LOST_DELETED,     /* the key was not there: deleted, evicted, expired by the server's clock,
-                             or gone with the server's data */
-    RLK_LOST_OVERWRITTEN, /* the key had another value, on at least one node */
-    RLK_LOST_WRONG_TYPE,  /* the key had something that is not a string */
-    RLK_LOST_CAUSES
-} rlk_lost_cause;
-
-typedef struct rlk_event {
-    rlk_event_type type;
-    rlk_operation operation; /* that ends; else RLK_OP_NONE */
-    rlk_result result;
-    rlk_lost_cause lost_cause; /* of RLK_EV_LOST; else RLK_LOST_NOT */
-    rlk_lock *lock;
-    void *user; /* of the lock's configuration */
-} rlk_event;
 
 /* ---- Client ------------------------------------------------------------------------------ */
 
@@ -235,9 +185,8 @@ RLK_API rlk_result rlk_client_reset(rlk_client *client);
  *   RLK_CANCELLED  interrupted
  *   an error       of the first node that is not ready: unreachable, password, a missing command
  *                  (RLK_E_UNSUPPORTED names it), RLK_E_READONLY of a replica where HELLO says so
- * On a quorum a lock may work although one node has an error. A check
- * needs no key. So a command that the ACL user may not run within the script shows at its first use
- * (RLK_E_NOPERM).
+ * On a quorum a lock may work although one node has an error. A check needs no key. So a command
+ * that the ACL user may not run within the script shows at its first use (RLK_E_NOPERM).
  */
 RLK_API rlk_result rlk_client_check(rlk_client *client);
 
