@@ -8566,8 +8566,21 @@ static uint8_t *token_hex(uint8_t *out, uint64_t word)
     return out + sizeof word;
 }
 
-/* A token is compared and never read, so the order of the digits is the machine's: to sort them
- * would cost as much again. */
+/*
+ * Puts the halves of a number's four bytes into one word. In memory they are in the same order on
+ * every machine: the lowest byte first, and all upper halves before the lower ones. A token is only
+ * compared: the order of a reader would cost as much again.
+ */
+static uint64_t token_halves(uint32_t number)
+{
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    number = number >> 24 | (number >> 8 & UINT32_C(0xff00)) | (number & UINT32_C(0xff00)) << 8 |
+             number << 24;
+    return (uint64_t)(number >> 4) << 32 | number;
+#else
+    return (uint64_t)number << 32 | number >> 4;
+#endif
+}
 
 void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
 {
@@ -8582,7 +8595,7 @@ void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out)
         out = token_hex(out, word >> 4);
         out = token_hex(out, word);
     }
-    (void)token_hex(out, (uint64_t)number << 32 | number >> 4);
+    (void)token_hex(out, token_halves(number));
 }
 
 /* ==== src/lock/command.c ====

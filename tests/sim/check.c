@@ -26,30 +26,38 @@ uint32_t check_new_serial(sim_lock *lock)
     return (uint32_t)(serial - sim.serials);
 }
 
-/* Of the bytes that are written together, the upper halves come first, and the lower ones `apart`
- * digits behind them. */
-static bool check_hex(const char *digits, unsigned apart, uint32_t *value)
+/* Reads four bytes. The upper halves come first, and the lower ones `apart` digits behind them. */
+static bool check_hex(const char *digits, unsigned apart, uint8_t *bytes)
 {
     unsigned i;
 
-    *value = 0;
     for (i = 0; i < 8; i++) {
         char c = digits[i / 2 + i % 2 * apart];
+        uint8_t *byte = &bytes[i / 2];
 
         if (c >= '0' && c <= '9')
-            *value = *value << 4 | (uint32_t)(c - '0');
+            *byte = (uint8_t)(*byte << 4 | (c - '0'));
         else if (c >= 'a' && c <= 'f')
-            *value = *value << 4 | (uint32_t)(c - 'a' + 10);
+            *byte = (uint8_t)(*byte << 4 | (c - 'a' + 10));
         else
             return false;
     }
     return true;
 }
 
+/* The random part begins with the highest byte of the serial, see process.c. The library writes the
+ * lowest byte of the attempt first. */
 bool check_parse(const char *token, size_t len, uint32_t *serial, uint32_t *attempt)
 {
-    return len == RLK_TOKEN_DIGITS && check_hex(token, 8, serial) && *serial < sim.serials_len &&
-           check_hex(token + RLK_TOKEN_DIGITS - 8, 4, attempt);
+    uint8_t high[4] = {0};
+    uint8_t low[4] = {0};
+
+    if (len != RLK_TOKEN_DIGITS || !check_hex(token, 8, high) ||
+        !check_hex(token + RLK_TOKEN_DIGITS - 8, 4, low))
+        return false;
+    *serial = (uint32_t)high[0] << 24 | (uint32_t)high[1] << 16 | (uint32_t)high[2] << 8 | high[3];
+    *attempt = (uint32_t)low[3] << 24 | (uint32_t)low[2] << 16 | (uint32_t)low[1] << 8 | low[0];
+    return *serial < sim.serials_len;
 }
 
 bool check_token_of(const sim_lock *lock, uint32_t *serial, uint32_t *attempt)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the random bytes of tokens come from, and that no two tokens share any.
+ * Where the random bytes of tokens come from, that no two tokens share any, and what their text is.
  */
 #include "harness.h"
 
@@ -185,6 +185,28 @@ static void test_token_entropy_ends_with_the_block(void **state)
     (void)take_token(&lock);
 }
 
+/* On machines of both byte orders: all parts of the text, and the digits 0 to f. */
+static void test_token_has_one_text_on_every_machine(void **state)
+{
+    rlk_lock lock;
+    char text[RLK_TOKEN_MAX + 1];
+    unsigned i;
+
+    (void)state;
+    start();
+    harness_lock(&h, &lock, 3000);
+    for (i = 0; i < sizeof lock.base; i++)
+        lock.base[i] = (uint8_t)(0x1f + 0x11 * i);
+    lock.token = UINT32_C(0x12c4e6f8);
+    assert_int_equal(rlk_lock_token(&lock, text, sizeof text), RLK_TOKEN_DIGITS);
+    assert_string_equal(text, "13456789f0123456abcdef01789abcdefec18642");
+    lock.prefix = "host:";
+    lock.prefix_len = 5;
+    lock.token = 16;
+    assert_int_equal(rlk_lock_token(&lock, text, sizeof text), 5 + RLK_TOKEN_DIGITS);
+    assert_string_equal(text, "host:13456789f0123456abcdef01789abcde10000000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_token_bytes_are_dropped_at_ready),
         cmocka_unit_test(test_token_bytes_are_not_shared_with_a_child),
         cmocka_unit_test(test_token_entropy_ends_with_the_block),
+        cmocka_unit_test(test_token_has_one_text_on_every_machine),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
