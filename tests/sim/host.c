@@ -217,7 +217,8 @@ void host_serve_all(sim_host *host)
 
 static uint64_t host_instance(const sim_host *host)
 {
-    return sim.seed << 8 | (uint64_t)host->index << 5 | (host->instance & 31u);
+    /* never 0: a run_id of zeros is none */
+    return UINT64_C(1) << 63 | sim.seed << 8 | (uint64_t)host->index << 5 | (host->instance & 31u);
 }
 
 void host_start(unsigned server)
