@@ -391,13 +391,19 @@ void harness_start(harness *h, unsigned nodes)
         assert_int_equal(rlk_conn_get_state(&harness_link_of(h, i)->conn), RLK_CONN_READY);
 }
 
+/* Opens one client with h->config, and forgets that. */
+static void harness_open_configured(harness *h, unsigned nodes)
+{
+    harness_open(h, nodes, 1);
+    memset(&h->config, 0, sizeof h->config);
+    harness_advance(h, 0);
+}
+
 void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms)
 {
     memset(&h->config, 0, sizeof h->config);
     h->config.operation_timeout_ms = operation_timeout_ms;
-    harness_open(h, nodes, 1);
-    memset(&h->config, 0, sizeof h->config);
-    harness_advance(h, 0);
+    harness_open_configured(h, nodes);
 }
 
 static void harness_automatic(harness *h, bool automatic)
@@ -406,6 +412,14 @@ static void harness_automatic(harness *h, bool automatic)
 
     for (i = 0; i < h->nodes; i++)
         h->servers[i].automatic = automatic;
+}
+
+void harness_start_drifting(harness *h, int64_t drift_ms)
+{
+    memset(&h->config, 0, sizeof h->config);
+    h->config.drift_ms = drift_ms;
+    harness_open_configured(h, 1);
+    harness_automatic(h, true);
 }
 
 void harness_start_automatic(harness *h, unsigned nodes)
@@ -422,6 +436,31 @@ void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms)
     config.report_ms = RLK_TIME_LIMIT_MAX;
     config.user = h;
     assert_result(rlk_lock_init(lock, h->client, HARNESS_KEY, &config), RLK_OK);
+}
+
+void harness_acquire_foreign(harness *h, rlk_lock *lock, int (*on_wait)(harness *),
+                             rlk_result expected)
+{
+    harness_start_automatic(h, 1);
+    harness_put(h, 0, HARNESS_KEY, "foreign", -1);
+    harness_lock(h, lock, 30000);
+    h->on_wait = on_wait;
+    assert_result(rlk_acquire(lock, RLK_FOREVER), expected);
+    harness_expect_no_event(h);
+}
+
+int64_t harness_no_time(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+int harness_no_random(void *context, void *buf, size_t len)
+{
+    (void)context;
+    (void)buf;
+    (void)len;
+    return -1;
 }
 
 void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms)

@@ -147,6 +147,9 @@ void harness_start_automatic(harness *h, unsigned nodes);
 /* As harness_start, of a client whose operations end before any time limit of a connection. */
 void harness_start_impatient(harness *h, unsigned nodes, int64_t operation_timeout_ms);
 
+/* As harness_start_automatic with one node, of a client that reckons with so much drift. */
+void harness_start_drifting(harness *h, int64_t drift_ms);
+
 harness_link *harness_link_of(harness *h, unsigned node);
 
 /* No random bytes from now on, none of those that clients have drawn either. */
@@ -235,6 +238,22 @@ unsigned harness_holding(harness *h, const char *key, const char *token);
 
 /* A lock on HARNESS_KEY of the first client. It does not report that it waits. */
 void harness_lock(harness *h, rlk_lock *lock, int64_t ttl_ms);
+
+/* Starts anew, and acquires a lock that somebody else holds, with a hook at each wait. Expects the
+ * result, and no event. */
+void harness_acquire_foreign(harness *h, rlk_lock *lock, int (*on_wait)(harness *),
+                             rlk_result expected);
+
+/* Functions of an environment that is refused: a clock that stands at 0, and no randomness. */
+int64_t harness_no_time(void *context);
+int harness_no_random(void *context, void *buf, size_t len);
+
+/* A word of a trace, as the library has it. */
+#ifdef RLK_NO_TEXT
+#define HARNESS_WORD(word) ((void)(word), "")
+#else
+#define HARNESS_WORD(word) (word)
+#endif
 
 /* The same, held: automatic servers, for a moment. */
 void harness_held(harness *h, rlk_lock *lock, int64_t ttl_ms);

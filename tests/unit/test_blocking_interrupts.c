@@ -10,13 +10,8 @@ static unsigned calls;
 
 static void wait_for_foreign(int (*on_wait)(harness *), rlk_result expected)
 {
-    harness_start_automatic(&h, 1);
-    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
-    harness_lock(&h, &subject, 30000);
     calls = 0;
-    h.on_wait = on_wait;
-    assert_result(rlk_acquire(&subject, RLK_FOREVER), expected);
-    harness_expect_no_event(&h);
+    harness_acquire_foreign(&h, &subject, on_wait, expected);
 }
 
 static int interrupt_at_third(harness *self)

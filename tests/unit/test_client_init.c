@@ -8,20 +8,6 @@
 
 static harness h;
 
-static int64_t now_never_asked(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static int no_random(void *context, void *buf, size_t len)
-{
-    (void)context;
-    (void)buf;
-    (void)len;
-    return -1;
-}
-
 static int64_t no_clock(void *context)
 {
     (void)context;
@@ -34,8 +20,8 @@ static rlk_client_config good_config(void)
     rlk_client_config config;
 
     memset(&config, 0, sizeof config);
-    config.env.now_ms = now_never_asked;
-    config.env.random = no_random;
+    config.env.now_ms = harness_no_time;
+    config.env.random = harness_no_random;
     return config;
 }
 
@@ -121,9 +107,9 @@ static void test_client_init_environment(void **state)
         int64_t (*now_ms)(void *context);
         int (*random)(void *context, void *buf, size_t len);
         rlk_result expected;
-    } rows[] = {{"no now_ms", NULL, no_random, RLK_E_ARGUMENT},
-                {"no clock", no_clock, no_random, RLK_E_CLOCK},
-                {"no random", now_never_asked, NULL, RLK_E_ARGUMENT}};
+    } rows[] = {{"no now_ms", NULL, harness_no_random, RLK_E_ARGUMENT},
+                {"no clock", no_clock, harness_no_random, RLK_E_CLOCK},
+                {"no random", harness_no_time, NULL, RLK_E_ARGUMENT}};
     size_t i;
 
     (void)state;
@@ -162,8 +148,8 @@ static void test_client_init_times(void **state)
         rlk_client client;
 
         support_row_name("%s", rows[i].name);
-        config.env.now_ms = now_never_asked;
-        config.env.random = no_random;
+        config.env.now_ms = harness_no_time;
+        config.env.random = harness_no_random;
         assert_result(rlk_client_init(&client, conns, 1, &config), RLK_E_TIMES);
     }
 }

@@ -4,8 +4,6 @@
  */
 #include "lock_renewing.h"
 
-#include <string.h>
-
 /* After a long extend drift is more than a TTL. Still the lease goes on as soon as it is due: the
  * server says anew what is left, whether its answer took longer than the first one or not. */
 static int64_t latency_ms;
@@ -193,11 +191,7 @@ static void test_extend_keep_alive_with_much_drift(void **state)
     unsigned i;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    h.config.drift_ms = 400;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
-    h.servers[0].automatic = true;
+    harness_start_drifting(&h, 400);
     config.ttl_ms = 1000;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);

@@ -9,20 +9,6 @@
 
 static harness h;
 
-static int64_t now_never_asked(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static int no_random(void *context, void *buf, size_t len)
-{
-    (void)context;
-    (void)buf;
-    (void)len;
-    return -1;
-}
-
 static void test_lock_init_configuration(void **state)
 {
     static const struct {
@@ -142,8 +128,8 @@ static void test_lock_init_least_buffer(void **state)
     rlk_conn_connecting(&conn, 0);
     rlk_conn_closed(&conn, RLK_E_CONNECT, 111, 0);
     memset(&environment, 0, sizeof environment);
-    environment.env.now_ms = now_never_asked;
-    environment.env.random = no_random;
+    environment.env.now_ms = harness_no_time;
+    environment.env.random = harness_no_random;
     conns[0] = &conn;
     assert_result(rlk_client_init(&client, conns, 1, &environment), RLK_OK);
     assert_int_equal(RLK_TX_MIN(0), RLK_CONN_TX_MIN);

@@ -133,11 +133,7 @@ static void test_renewal_with_much_drift_after_an_extend(void **state)
     rlk_event event;
 
     (void)state;
-    memset(&h.config, 0, sizeof h.config);
-    h.config.drift_ms = 400;
-    harness_open(&h, 1, 1);
-    harness_advance(&h, 0);
-    h.servers[0].automatic = true;
+    harness_start_drifting(&h, 400);
     config.ttl_ms = 1000;
     config.node_timeout_ms = 0;
     assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
@@ -260,7 +256,7 @@ static void test_fault_70_renewal_after_an_extend_by_days(void **state)
     }
 }
 
-/* A shortening renew is the caller's word for now; his configuration renews it by the TTL. */
+/* A renew that shortens the lease counts until the next renewal, which is by the TTL again. */
 static void test_renewal_after_a_shortening(void **state)
 {
     rlk_lock_config config = renewing();

@@ -7,14 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#ifdef RLK_NO_TEXT
-#define WORD(word) ((void)(word), "")
-#endif
-
-#ifndef RLK_NO_TEXT
-#define WORD(word) (word)
-#endif
-
 static harness h;
 
 static void test_trace_format(void **state)
@@ -62,7 +54,7 @@ static void test_trace_format(void **state)
         trace.client = h.client;
         trace.lock = cases[i].lock ? &lock : NULL;
         trace.node = cases[i].node;
-        trace.what = WORD(cases[i].what);
+        trace.what = HARNESS_WORD(cases[i].what);
         trace.number = cases[i].number;
         len = rlk_trace_format(&trace, line, sizeof line);
         assert_int_equal(len, strlen(line));
@@ -111,7 +103,7 @@ static void test_trace_format_extremes(void **state)
     trace.kind = RLK_TRACE_REPLY;
     trace.lock = &lock;
     trace.node = 7;
-    trace.what = WORD("EVALSHA (release)");
+    trace.what = HARNESS_WORD("EVALSHA (release)");
     for (i = 0; support_row(i, COUNT_OF(times_ms)); i++) {
         char expected[RLK_TRACE_CAP];
 
@@ -142,8 +134,8 @@ static void test_trace_cause_names(void **state)
 
     (void)state;
     for (cause = 0; cause < RLK_CAUSES; cause++)
-        assert_string_equal(rlk_cause_name((rlk_cause)cause), WORD(names[cause]));
-    assert_string_equal(rlk_cause_name(RLK_CAUSES), WORD("?"));
+        assert_string_equal(rlk_cause_name((rlk_cause)cause), HARNESS_WORD(names[cause]));
+    assert_string_equal(rlk_cause_name(RLK_CAUSES), HARNESS_WORD("?"));
 }
 
 int main(void)

@@ -10,14 +10,6 @@
 #define USER     "arthur"
 #define FOREIGN  "foreign-token"
 
-#ifdef RLK_NO_TEXT
-#define WORD(word) ((void)(word), "")
-#endif
-
-#ifndef RLK_NO_TEXT
-#define WORD(word) (word)
-#endif
-
 static harness h;
 
 typedef struct seen {
@@ -43,7 +35,8 @@ static void expect_at(rlk_trace_kind kind, const rlk_lock *lock, int node, const
                       int64_t number, int line)
 {
     const seen *one = &traces[checked];
-    const char *word = kind == RLK_TRACE_STEP ? what : WORD(what); /* steps have names anyway */
+    const char *word =
+        kind == RLK_TRACE_STEP ? what : HARNESS_WORD(what); /* steps have names anyway */
 
     if (checked == traced)
         support_fail_at(__FILE__, line, "nothing was traced, expected %d \"%s\"", (int)kind, what);
@@ -266,7 +259,7 @@ static void test_trace_of_waiting(void **state)
     expect(RLK_TRACE_REPLY, &lock, 0, "SET", 0); /* nil */
     expect(RLK_TRACE_COMMAND, &lock, 0, "PTTL", 1);
     assert_int_equal(traces[checked].kind, RLK_TRACE_REPLY);
-    assert_string_equal(traces[checked].what, WORD("PTTL"));
+    assert_string_equal(traces[checked].what, HARNESS_WORD("PTTL"));
     assert_int_equal(traces[checked++].number, 60000);
     expect(RLK_TRACE_PHASE, &lock, -1, "WATCH", RLK_CAUSE_START);
     expect_no_more();
@@ -318,10 +311,11 @@ static void test_trace_of_several_nodes(void **state)
     expect(RLK_TRACE_REPLY, &lock, 1, "PTTL", -2);
     expect(RLK_TRACE_PHASE, &lock, -1, "PAUSE", RLK_CAUSE_PUSH);
     for (i = 0; i < traced; i++) {
-        pauses += traces[i].kind == RLK_TRACE_PHASE && strcmp(traces[i].what, WORD("PAUSE")) == 0;
+        pauses +=
+            traces[i].kind == RLK_TRACE_PHASE && strcmp(traces[i].what, HARNESS_WORD("PAUSE")) == 0;
         probes += i > 0 && traces[i].kind == RLK_TRACE_COMMAND &&
-                  strcmp(traces[i].what, WORD("PTTL")) == 0 &&
-                  strcmp(traces[i - 1].what, WORD("SET")) != 0; /* not behind its nil */
+                  strcmp(traces[i].what, HARNESS_WORD("PTTL")) == 0 &&
+                  strcmp(traces[i - 1].what, HARNESS_WORD("SET")) != 0; /* not behind its nil */
     }
 #ifndef RLK_NO_TEXT
     assert_int_equal(pauses, 1);
@@ -379,7 +373,7 @@ static void test_trace_has_no_secrets(void **state)
         assert_null(strstr(traces[i].what, token));
         assert_true(strlen(traces[i].what) < 24);
     }
-    assert_non_null(strstr(lines, WORD("sends SET")));
+    assert_non_null(strstr(lines, HARNESS_WORD("sends SET")));
     assert_null(strstr(lines, PASSWORD));
     assert_null(strstr(lines, USER));
     assert_null(strstr(lines, FOREIGN));
