@@ -8790,7 +8790,7 @@ const char *rlki_command_name(unsigned command)
 #ifndef RLKI_LOCK_NODE_LOCK_H
 #define RLKI_LOCK_NODE_LOCK_H
 
-/* What a node has said in the operation under way. */
+/* What a node has said in the operation under way. rlki_tally counts them in this order. */
 enum {
     RLKI_VOTE_NONE,     /* nothing yet */
     RLKI_VOTE_YES,      /* done */

@@ -9,7 +9,7 @@
 #include "command.h"
 #include "state.h"
 
-/* What a node has said in the operation under way. */
+/* What a node has said in the operation under way. rlki_tally counts them in this order. */
 enum {
     RLKI_VOTE_NONE,     /* nothing yet */
     RLKI_VOTE_YES,      /* done */
