@@ -2,70 +2,26 @@
  *
  * TLS on the ports: examples/tls.c against a real server with a certificate made for this test.
  */
+#include "certificates.h"
 #include "program.h"
 #include "server.h"
 #include "support.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static char *folder; /* of certificates */
-
-static void tls_shell(const char *command)
-{
-    char line[1024];
-    program *run;
-
-    snprintf(line, sizeof line, "cd %s && %s", folder, command);
-    run = program_start("/bin/sh", "-c", line, NULL);
-    if (program_wait(run) != 0)
-        support_fail("%s: %s", command, program_output(run));
-}
-
-#define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-
-/* A CA, another one, and a server's certificate by the first for "localhost". */
-static int tls_setup(void **state)
-{
-    (void)state;
-    folder = support_folder_new();
-    tls_shell("openssl req -x509 " NEW_KEY " -keyout ca.key -out ca.crt -subj /CN=ca -days 2");
-    tls_shell("openssl req -x509 " NEW_KEY " -keyout other.key -out other.crt -subj /CN=o -days 2");
-    tls_shell("openssl req " NEW_KEY " -keyout server.key -out server.csr -subj /CN=server");
-    tls_shell(
-        "echo subjectAltName=DNS:localhost >san && openssl x509 -req -in server.csr -CA ca.crt"
-        " -CAkey ca.key -CAcreateserial -extfile san -days 2 -out server.crt");
-    support_teardown(NULL); /* the programs that made them */
-    return 0;
-}
-
-static int tls_teardown(void **state)
-{
-    (void)state;
-    support_folder_remove(folder);
-    free(folder);
-    return 0;
-}
-
-static const char *tls_file(const char *name)
-{
-    static char paths[4][512];
-    static unsigned next;
-    char *path = paths[next++ % COUNT_OF(paths)];
-
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
+/* With a certificate by the authority "ca" for "localhost". */
 static server *tls_server(void)
 {
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+    certificate cert;
     server_config config;
 
+    certificate_make(&cert, &spec);
     memset(&config, 0, sizeof config);
     config.tcp = true;
-    config.tls_cert = tls_file("server.crt");
-    config.tls_key = tls_file("server.key");
+    config.tls_cert = cert.file;
+    config.tls_key = cert.key_file;
     return server_start(&config);
 }
 
@@ -74,13 +30,13 @@ static program *tls_start(server *redis, const char *host, const char *ca)
     char port[16];
 
     snprintf(port, sizeof port, "%d", server_port(redis));
-    return program_start(program_example("tls"), host, port, tls_file(ca), "key", NULL);
+    return program_start(program_example("tls"), host, port, ca, "key", NULL);
 }
 
 static void test_tls_acquires_and_releases(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "localhost", "ca.crt");
+    program *run = tls_start(redis, "localhost", certificate_authority("ca"));
 
     (void)state;
     program_expect(run, "acquired, for 2");
@@ -97,7 +53,7 @@ static void test_tls_waits_for_the_holder(void **state)
 
     (void)state;
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", "ca.crt");
+    run = tls_start(redis, "localhost", certificate_authority("ca"));
     wait_until(server_calls(redis, "pttl") >= 1);
 
     assert_int_equal(server_integer(redis, "PEXPIRE key 60000"),
@@ -108,7 +64,7 @@ static void test_tls_waits_for_the_holder(void **state)
     assert_int_equal(program_wait(run), 0);
 
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", "ca.crt");
+    run = tls_start(redis, "localhost", certificate_authority("ca"));
     assert_int_equal(program_wait(run), 1);
     assert_contains(program_output(run), "TIMED_OUT");
     assert_string_equal(server_text(redis, "GET key"), "somebody");
@@ -121,7 +77,7 @@ static void test_tls_connects_again(void **state)
 
     (void)state;
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", "ca.crt");
+    run = tls_start(redis, "localhost", certificate_authority("ca"));
     wait_until(server_calls(redis, "pttl") >= 1);
 
     server_restart(redis, false);
@@ -133,7 +89,7 @@ static void test_tls_connects_again(void **state)
 static void test_tls_refuses_another_name(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "127.0.0.1", "ca.crt");
+    program *run = tls_start(redis, "127.0.0.1", certificate_authority("ca"));
 
     (void)state;
     assert_int_equal(program_wait(run), 1);
@@ -145,7 +101,7 @@ static void test_tls_refuses_another_name(void **state)
 static void test_tls_refuses_another_ca(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "localhost", "other.crt");
+    program *run = tls_start(redis, "localhost", certificate_authority("other"));
 
     (void)state;
     assert_int_equal(program_wait(run), 1);
@@ -164,7 +120,7 @@ static void test_tls_refuses_a_server_without_tls(void **state)
     memset(&config, 0, sizeof config);
     config.tcp = true;
     redis = server_start(&config);
-    run = tls_start(redis, "localhost", "ca.crt");
+    run = tls_start(redis, "localhost", certificate_authority("ca"));
     assert_int_equal(program_wait(run), 1);
     assert_int_equal(server_calls(redis, "set"), 0);
     run = tls_start(redis, "localhost", "no-such-file");
@@ -183,5 +139,5 @@ int main(void)
         support_test(test_tls_refuses_a_server_without_tls),
     };
 
-    return cmocka_run_group_tests(tests, tls_setup, tls_teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

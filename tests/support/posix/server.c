@@ -33,6 +33,7 @@ struct server {
     char url[SERVER_PATH_MAX];
     char tcp_url[SERVER_PATH_MAX];
     char tcp6_url[SERVER_PATH_MAX];
+    char tls_url[SERVER_PATH_MAX];
     pid_t pid;
     bool paused;
     int port;
@@ -109,8 +110,22 @@ static void server_reserve_both(server *redis)
         close(redis->reserved);
     }
     snprintf(redis->tcp_url, sizeof redis->tcp_url, "redis://127.0.0.1:%d", redis->port);
+    snprintf(redis->tls_url, sizeof redis->tls_url, "rediss://localhost:%d", redis->port);
     if (redis->reserved6 >= 0)
         snprintf(redis->tcp6_url, sizeof redis->tcp6_url, "redis://[::1]:%d", redis->port);
+}
+
+/* Old versions of TLS need a lower level of security than Debian's. */
+static void server_configure_tls(FILE *file, const server_config *config)
+{
+    bool of_clients = config->tls_clients != NULL;
+
+    fprintf(file, "tls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\ntls-auth-clients %s\n",
+            config->tls_cert, config->tls_key, of_clients ? config->tls_clients : config->tls_cert,
+            of_clients ? "yes" : "no");
+    if (config->tls_versions != NULL)
+        fprintf(file, "tls-protocols \"%s\"\ntls-ciphers DEFAULT:@SECLEVEL=0\n",
+                config->tls_versions);
 }
 
 static void server_configure(const server *redis, const server_config *config)
@@ -125,9 +140,7 @@ static void server_configure(const server *redis, const server_config *config)
         support_fail("%s: %s", name, strerror(errno));
     fprintf(file, "%s %d\n", config->tls_cert != NULL ? "port 0\ntls-port" : "port", redis->port);
     if (config->tls_cert != NULL)
-        fprintf(file,
-                "tls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\ntls-auth-clients no\n",
-                config->tls_cert, config->tls_key, config->tls_cert);
+        server_configure_tls(file, config);
     if (redis->port != 0)
         fprintf(file, "bind 127.0.0.1%s\n", redis->reserved6 >= 0 ? " ::1" : "");
     else if (redis->bus != 0)
@@ -579,6 +592,11 @@ const char *server_tcp_url(const server *redis)
 const char *server_tcp6_url(const server *redis)
 {
     return redis->tcp6_url;
+}
+
+const char *server_tls_url(const server *redis)
+{
+    return redis->tls_url;
 }
 
 const char *server_path(const server *redis)

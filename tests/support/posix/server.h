@@ -28,8 +28,11 @@ typedef struct server_config {
     bool tcp;                 /* also on 127.0.0.1 and, where there is IPv6, ::1; the port stays
                                  reserved over stops and restarts */
     bool cluster;             /* a cluster's node, with a bus port that is nobody's */
-    const char *tls_cert;     /* the TCP port speaks TLS, with these files, and asks for no */
-    const char *tls_key;      /* certificate of the client; for programs under test only */
+    const char *tls_cert;     /* the TCP port speaks TLS, with these files (certificates.h); the */
+    const char *tls_key;      /* administrator stays on the Unix socket */
+    const char *tls_clients;  /* authority whose certificates clients must have; NULL: they need
+                                 none */
+    const char *tls_versions; /* "TLSv1.2 TLSv1.3"; NULL: the server's choice */
     const char *password;     /* requirepass; the administrator uses it too */
     const char *const *lines; /* of redis.conf, ended by NULL: "maxclients 3", "user x on ..." */
     const char *user;         /* administrator's ACL user, where `lines` spoil the default one */
@@ -53,6 +56,7 @@ void server_free(server *redis);
 const char *server_url(const server *redis);      /* unix:///... */
 const char *server_tcp_url(const server *redis);  /* redis://127.0.0.1:port */
 const char *server_tcp6_url(const server *redis); /* redis://[::1]:port */
+const char *server_tls_url(const server *redis);  /* rediss://localhost:port */
 const char *server_path(const server *redis);     /* of the socket */
 const char *server_folder(const server *redis);
 int server_port(const server *redis);
