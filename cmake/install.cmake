@@ -20,14 +20,9 @@ install(TARGETS resplock EXPORT resplock-${resplock_kind}-targets
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     COMPONENT resplock_development
-    PATTERN config.h EXCLUDE)
+    PATTERN config.h EXCLUDE PATTERN tls EXCLUDE PATTERN adapters EXCLUDE) # these: with their parts
 install(FILES ${resplock_config_include}/resplock/config.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resplock COMPONENT resplock_development)
-if(resplock_keeper)
-    install(TARGETS resplock_keeper EXPORT resplock-keeper-targets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT resplock_development
-        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-endif()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
     DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT resplock_development)
 
@@ -38,11 +33,8 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/resplockConfigVersion.cma
     COMPATIBILITY SameMinorVersion) # as RLK_LAYOUT and SOVERSION
 install(EXPORT resplock-${resplock_kind}-targets NAMESPACE resplock::
     DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
-if(resplock_keeper)
-    install(EXPORT resplock-keeper-targets NAMESPACE resplock::
-        DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
-endif()
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/resplockConfig.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/resplockNeeds.cmake
               ${PROJECT_BINARY_DIR}/resplockConfigVersion.cmake
     DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
 
@@ -63,3 +55,67 @@ endforeach()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/resplock.pc.in ${PROJECT_BINARY_DIR}/resplock.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/resplock.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT resplock_development)
+
+# ---- Optional parts ----
+
+# Installs a part, its header, and its packages. Where pkg-config does not know what it needs, its .pc
+# file names the libraries.
+function(resplock_install_part part)
+    cmake_parse_arguments(needs "THREADS" "" "TARGET;PACKAGE;PKG_CONFIG;INCLUDE;LIBRARIES"
+        ${resplock_part_${part}_needs})
+    set(text "${resplock_part_${part}_text}")
+    set(requires resplock)
+    set(libs)
+    set(cflags)
+    if(resplock_part_${part}_source)
+        set(libs "-L\${libdir} -lresplock_${part}")
+    endif()
+    if(needs_THREADS)
+        string(APPEND libs " -pthread")
+        set(cflags -pthread)
+    endif()
+    set(known OFF)
+    if(needs_PKG_CONFIG)
+        find_package(PkgConfig QUIET)
+        if(PKG_CONFIG_FOUND)
+            execute_process(COMMAND ${PKG_CONFIG_EXECUTABLE} --exists ${needs_PKG_CONFIG}
+                RESULT_VARIABLE status)
+            if(status EQUAL 0)
+                set(known ON)
+            endif()
+        endif()
+    endif()
+    if(known)
+        string(REPLACE ";" ", " modules "${needs_PKG_CONFIG}")
+        string(APPEND requires ", ${modules}")
+    else()
+        foreach(library IN LISTS needs_LIBRARIES)
+            string(APPEND libs " -l${library}")
+        endforeach()
+    endif()
+    string(STRIP "${libs}" libs)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/part.pc.in
+        ${PROJECT_BINARY_DIR}/resplock-${part}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/resplock-${part}.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT resplock_development)
+
+    set(needs)
+    foreach(argument IN LISTS resplock_part_${part}_needs)
+        string(APPEND needs " \"${argument}\"")
+    endforeach()
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/part.cmake.in
+        ${PROJECT_BINARY_DIR}/resplock-${part}.cmake @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/resplock-${part}.cmake
+        DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+    install(TARGETS resplock_${part} EXPORT resplock-${part}-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT resplock_development
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(EXPORT resplock-${part}-targets NAMESPACE resplock::
+        DESTINATION ${resplock_package_dir} COMPONENT resplock_development)
+    get_filename_component(folder ${resplock_part_${part}_header} DIRECTORY)
+    install(FILES ${PROJECT_SOURCE_DIR}/include/${resplock_part_${part}_header}
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${folder} COMPONENT resplock_development)
+endfunction()
+foreach(part IN LISTS resplock_parts)
+    resplock_install_part(${part})
+endforeach()
