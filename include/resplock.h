@@ -19,6 +19,7 @@
 #include "resplock/scoped.h"
 #include "resplock/transfer.h"
 #include "resplock/ticks.h"
+#include "resplock/tls.h"
 #ifndef RLK_NO_POSIX
 #include "resplock/socket.h"
 #include "resplock/posix.h"

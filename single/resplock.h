@@ -320,7 +320,7 @@ typedef enum rlk_result {
     RLK_E_TTL = -2,      /* TTL of 0, negative, above RLK_TTL_MAX, or not above drift + node time */
     RLK_E_KEY = -3,      /* empty key, or one that can't fit the transmit buffer */
     RLK_E_URL = -4,      /* not a URL that resplock understands */
-    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, unix:// */
+    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, rediss://, valkeys://, unix:// */
     RLK_E_URL_HOST = -6,   /* host malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
     RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
@@ -341,9 +341,10 @@ typedef enum rlk_result {
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
-    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
+    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, and no TLS library was given */
     RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_posix_interrupt */
-    RLK_E_DANGLING = -28, /* a text of the caller has changed: key, prefix, URL, name, password */
+    RLK_E_DANGLING = -28,  /* a text of the caller has changed: key, prefix, URL, name, password */
+    RLK_E_URL_PLAIN = -29, /* redis:// or valkey://, and a TLS library was given */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -353,6 +354,8 @@ typedef enum rlk_result {
     RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */
     RLK_E_EOF = -106,              /* the server closed the connection */
     RLK_E_IO = -107,               /* reading or writing failed: rlk_conn_errno() */
+    RLK_E_TLS_CUT = -108,          /* the stream ended without TLS's close_notify */
+    RLK_E_TLS = -109,              /* TLS failed: rlk_conn_text() */
 
     /* protocol: what came is not what RESP allows here; the connection is closed */
     RLK_E_PROTOCOL = -201,    /* malformed RESP, or beyond a bound */
@@ -388,7 +391,9 @@ typedef enum rlk_result {
     RLK_E_DATABASE = -404,    /* SELECT refused: no such database, or no SELECT */
     RLK_E_UNSUPPORTED = -405, /* the server lacks a command that resplock needs */
     RLK_E_SENTINEL = -406,    /* this is Sentinel's port, which keeps no keys */
-    RLK_E_USER = -407 /* AUTH with a user's name refused: a server before Redis 6 knows none */
+    RLK_E_USER = -407, /* AUTH with a user's name refused: a server before Redis 6 knows none */
+    RLK_E_TLS_REFUSED = -408 /* TLS refused a certificate, the server's or ours, or the version:
+                                rlk_conn_text() */
 } rlk_result;
 
 /* Range of a result. */
@@ -645,7 +650,9 @@ typedef struct rlk_url {
  * Parses
  *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
  *     unix://[[user][:password]@]/path/of/socket[?parameters]
- * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
+ * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://. For
+ * rediss:// and valkeys://, which are the same over TLS, it returns RLK_E_URL_TLS and fills in all
+ * of `url`: a driver that has TLS goes on.
  *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone follows %25:
  *               [fe80::1%25eth0]. None: localhost. Without a port: 6379
  *   user        alone, as in user@host: with an empty password. A password alone: :password@host
@@ -1143,11 +1150,15 @@ RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
 
 /*
- * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_E_RESOLVE,
- * RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to RLK_WANT_CLOSE,
- * where `why` is ignored because the connection has its own reason.
+ * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_TLS_CUT, RLK_E_CONNECT,
+ * RLK_E_RESOLVE, RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to
+ * RLK_WANT_CLOSE, where `why` is ignored because the connection has its own reason.
  */
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
+
+/* Keeps a driver's own words for why the stream or the attempt fails, of which rlk_conn_closed then
+ * has the result: RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as they fit. */
+RLK_API void rlk_conn_explain(rlk_conn *conn, const char *text);
 
 /* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
  * acknowledged, and count as possibly sent from this call on. */
@@ -1187,8 +1198,8 @@ RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
 /* Returns what the server said when it refused (its last error, terminated, control bytes
- * replaced), else "". Passwords and digits of tokens that it repeats are masked: "***". Stays until
- * the next good handshake. */
+ * replaced), or what rlk_conn_explain was given, else "". Passwords and digits of tokens that it
+ * repeats are masked: "***". Stays until the next good handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
 /* Returns the command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else
@@ -2429,6 +2440,153 @@ static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 
 #endif
 
+/* ==== include/resplock/tls.h ====
+ *
+ * resplock/tls.h: what a TLS library does for a driver: the interface of all backends, and their
+ * configuration. Types only; nothing here needs a TLS library or an operating system.
+ *
+ * Programs include the header of a backend, such as resplock/tls/openssl.h, and give its `tls` to
+ * rlk_posix_open:
+ *     rlk_openssl tls;
+ *     rlk_openssl_init(&tls, &(rlk_tls_config){.ca_file = "ca.crt"});
+ *     rlk_posix_open(&redis, "rediss://example.com", &(rlk_posix_options){.tls = &tls.tls});
+ *
+ * What is below rlk_tls_config is for those who write a backend, or a driver.
+ */
+#ifndef RESPLOCK_TLS_H
+#define RESPLOCK_TLS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes of a pin: SHA-256. */
+#define RLK_TLS_PIN 32
+
+/*
+ * Configuration of a backend. All of it may be 0. A backend's init reads the files, and copies what
+ * it keeps: nothing here need outlive init, except server_name.
+ *
+ * Without insecure_any_certificate a server's certificate must have a chain to a trusted CA, be
+ * valid now, be for a server, and have the host of the URL among its subjectAltNames: a DNS name,
+ * where "*" may stand for the whole first label, or an IP address (RFC 9525, RFC 6125). The common
+ * name counts only where a certificate has no DNS name among them. TLS 1.2 is the least
+ * (RFC 8996); 1.3 is used where both sides have it (RFC 8446).
+ */
+typedef struct rlk_tls_config {
+    const char *ca_file;      /* trusted CAs, PEM */
+    const char *ca_dir;       /* folder of them. Neither ca_file nor ca_dir: the system's store */
+    const char *cert_file;    /* the client's certificate, then its chain, PEM; NULL: none */
+    const char *key_file;     /* its private key, PEM; NULL: in cert_file */
+    const char *key_password; /* of an encrypted key; NULL: it is not encrypted */
+    /* Name, or IP address as a text, that the certificate must have instead of the URL's host; a
+     * name is also sent as SNI (RFC 6066). Outlives the backend, unchanged. NULL: the URL's host.
+     */
+    const char *server_name;
+    /* RLK_TLS_PIN bytes: SHA-256 of the SubjectPublicKeyInfo (DER) of the server's certificate. It
+     * must match *besides* all else. NULL: none. */
+    const uint8_t *pin;
+    /* Takes any certificate, of anybody, so that anyone on the way can read and change all. Only
+     * `pin` is still compared. For experiments. */
+    bool insecure_any_certificate;
+} rlk_tls_config;
+
+/* ---- For backends and drivers ------------------------------------------------------------ */
+
+/* How one step ended. */
+typedef enum rlk_tls_status {
+    RLK_TLS_DONE,
+    RLK_TLS_WANT_READ,  /* repeat it when the stream is readable */
+    RLK_TLS_WANT_WRITE, /* repeat it when the stream can be written */
+    RLK_TLS_CLOSED,     /* the peer ended TLS as it should, by close_notify */
+    RLK_TLS_CUT,        /* the stream ended without close_notify: perhaps not by the peer */
+    RLK_TLS_FAILED,     /* it failed and may succeed the next time; `error` says why */
+    RLK_TLS_REFUSED     /* it failed and will fail again: certificate, version, client's certificate
+                           refused; `error` says why */
+} rlk_tls_status;
+
+/* Returned by rlk_tls_io; other values are numbers of bytes. */
+#define RLK_TLS_IO_AGAIN  (-1) /* would block: WANT_READ or WANT_WRITE */
+#define RLK_TLS_IO_FAILED (-2) /* the stream is broken; the driver keeps the reason: FAILED */
+
+/* The stream below TLS: the driver's. Neither call waits, except a recv by the driver's own wish,
+ * and neither raises SIGPIPE. Backends touch no descriptor. */
+typedef struct rlk_tls_io {
+    /* Returns how many of `len` > 0 bytes the system took, > 0; or RLK_TLS_IO_*. */
+    ptrdiff_t (*send)(void *context, const void *bytes, size_t len);
+    /* Returns how many of `cap` > 0 bytes came; 0 at the stream's end; or RLK_TLS_IO_*. */
+    ptrdiff_t (*recv)(void *context, void *room, size_t cap);
+    void *context;
+} rlk_tls_io;
+
+/* Whom the stream must lead to. Valid during `begin` only. */
+typedef struct rlk_tls_peer {
+    const char *name; /* terminated, without a dot at its end. Of an address: its text */
+    uint8_t ip[16];   /* of an address, in network order */
+    uint8_t ip_len;   /* 4, 16; 0: it is a name, which is sent as SNI */
+} rlk_tls_peer;
+
+typedef struct rlk_tls rlk_tls;
+
+/*
+ * What a backend does. A session is the memory of one node: its streams, one after the other, so
+ * that each can resume the TLS session of the one before.
+ *
+ *     open, then for each stream: begin, handshake until DONE, read and write, end; then close
+ *
+ * After CLOSED, CUT, FAILED or REFUSED only `error`, `end` and `close` follow on that stream. After
+ * WANT_* of a write, a read may come before the write is repeated, and the reverse. The calls for
+ * one rlk_tls and all its sessions come from one thread at a time. They leave nothing behind in
+ * per-thread state of the TLS library, such as an error queue.
+ */
+typedef struct rlk_tls_calls {
+    /* Returns a new session, in memory of the TLS library; NULL: there is none left. */
+    void *(*open)(const rlk_tls *tls);
+
+    /* Gives it back, in the middle of a stream too. Sends nothing: also called in a forked child.
+     */
+    void (*close)(void *session);
+
+    /* Begins a stream, whatever the one before came to. Copies `io`, and what it needs of `peer`.
+     * DONE, FAILED. */
+    rlk_tls_status (*begin)(void *session, const rlk_tls_io *io, const rlk_tls_peer *peer);
+
+    /* Does what it can of the handshake, verification included. Any status. */
+    rlk_tls_status (*handshake)(void *session);
+
+    /* Reads 1 to `cap` bytes, *len of them where DONE. Any status: a refusal of the client's
+     * certificate can come here (RFC 8446, 4.4.2.4). */
+    rlk_tls_status (*read)(void *session, void *room, size_t cap, size_t *len);
+
+    /* Writes 1 to `len` bytes, *done of them where DONE. After WANT_* the driver repeats it with
+     * the same bytes, at the same place or another, and the same length. */
+    rlk_tls_status (*write)(void *session, const void *bytes, size_t len, size_t *done);
+
+    /* Asked after a handshake or a read that returned DONE: returns true if the next read may have
+     * bytes that the descriptor doesn't show any more. */
+    bool (*pending)(const void *session);
+
+    /* Ends the stream. notify: sends close_notify, if that goes without waiting and no step has
+     * failed. Keeps what resumption needs. The stream's descriptor is still open. */
+    void (*end)(void *session, bool notify);
+
+    /* Returns why the last step FAILED or was REFUSED, in the caller's words: terminated, without
+     * a dot. What matters comes first: a connection keeps RLK_CONN_TEXT - 1 bytes of it. */
+    const char *(*error)(const void *session);
+} rlk_tls_calls;
+
+/* First member of each backend's struct. */
+struct rlk_tls {
+    const rlk_tls_calls *calls;
+    const char *server_name; /* of rlk_tls_config */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
 #ifndef RLK_NO_POSIX
 
 /* ==== include/resplock/socket.h ====
@@ -3480,8 +3638,8 @@ static const result_row result_rows[] = {
      "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
      "socket"},
     {RLK_E_URL_TLS, "E_URL_TLS",
-     "rediss:// and valkeys:// are TLS, which the library leaves to a driver: write redis://, and "
-     "connect as examples/tls.c does"},
+     "rediss:// and valkeys:// need a TLS library: with resplock/tls/openssl.h write "
+     "rlk_openssl_init(&tls, NULL); and set options.tls = &tls.tls;"},
     {RLK_E_URL_HOST, "E_URL_HOST",
      "the URL's host is malformed: it names one server; an IPv6 address is in brackets, and its "
      "zone behind %25: redis://[fe80::1%25eth0]"},
@@ -3531,6 +3689,8 @@ static const result_row result_rows[] = {
     {RLK_E_DANGLING, "E_DANGLING",
      "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
      "are while the lock or the client is in use"},
+    {RLK_E_URL_PLAIN, "E_URL_PLAIN",
+     "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
@@ -3541,6 +3701,9 @@ static const result_row result_rows[] = {
      "no answer in time: is the server stopped, overloaded, or another kind of server?"},
     {RLK_E_EOF, "E_EOF", "the server closed the connection"},
     {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
+    {RLK_E_TLS_CUT, "E_TLS_CUT",
+     "the stream ended without TLS's close_notify: the server died, or somebody cut it"},
+    {RLK_E_TLS, "E_TLS", "TLS with the server failed"},
     {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},
     {RLK_E_NOT_RESP, "E_NOT_RESP", "this is not a RESP server: is it an HTTP or a TLS port?"},
     {RLK_E_UNSOLICITED, "E_UNSOLICITED",
@@ -3586,6 +3749,8 @@ static const result_row result_rows[] = {
      "this is a Sentinel's port, which keeps no keys: connect to the primary that it names"},
     {RLK_E_USER, "E_USER",
      "the server takes no user's name (before Redis 6, or a proxy): give the password alone"},
+    {RLK_E_TLS_REFUSED, "E_TLS_REFUSED",
+     "TLS refused a certificate or the version: mend that, then rlk_client_reset"},
 };
 
 static const result_row *result_find(rlk_result result)
@@ -4932,6 +5097,17 @@ void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
         conn->text[conn->text_len] = (char)(byte < 0x20 || byte == 0x7f ? TEXT_CONTROL_MARK : byte);
         conn->text_len++;
     }
+}
+
+void rlk_conn_explain(rlk_conn *conn, const char *text)
+{
+    rlk_resp_token token;
+
+    memset(&token, 0, sizeof token);
+    token.flags = RLK_RESP_FIRST;
+    token.data = (const uint8_t *)text;
+    token.len = strlen(text);
+    rlki_text_keep(conn, &token);
 }
 
 #ifndef RLK_NO_TEXT
@@ -6829,7 +7005,7 @@ static bool conn_dangles(rlk_conn *conn)
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
+    if (conn->state == RLK_CONN_HANDSHAKE && why <= RLK_E_EOF && why >= RLK_E_TLS_CUT &&
         rlki_handshake_hung_up(conn)) {
         conn_end(conn, RLK_CONN_WAITING, false);
         conn->flags &= (uint16_t)~CONN_OPEN;
@@ -7774,6 +7950,8 @@ static rlk_result url_parse_text(rlk_url *url, const char *text)
     const char *end;
     const char *colon;
     bool is_unix;
+    bool is_tls;
+    rlk_result result;
 
     if (!url_trim(&text, &end)) {
         return RLK_E_URL;
@@ -7782,14 +7960,14 @@ static rlk_result url_parse_text(rlk_url *url, const char *text)
     if (end - colon < 3 || colon[1] != '/' || colon[2] != '/') {
         return RLK_E_URL;
     }
-    if (url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys")) {
-        return RLK_E_URL_TLS;
-    }
     is_unix = url_is_scheme(text, colon, "unix");
-    if (!is_unix && !url_is_scheme(text, colon, "redis") && !url_is_scheme(text, colon, "valkey")) {
+    is_tls = url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys");
+    if (!is_unix && !is_tls && !url_is_scheme(text, colon, "redis") &&
+        !url_is_scheme(text, colon, "valkey")) {
         return RLK_E_URL_SCHEME;
     }
-    return url_parse_rest(url, is_unix, colon + 3, end);
+    result = url_parse_rest(url, is_unix, colon + 3, end);
+    return result == RLK_OK && is_tls ? RLK_E_URL_TLS : result;
 }
 
 rlk_result rlk_url_parse(rlk_url *url, const char *text)
@@ -7804,7 +7982,7 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
         return RLK_E_ARGUMENT;
     }
     result = url_parse_text(url, text);
-    if (result != RLK_OK) {
+    if (result != RLK_OK && result != RLK_E_URL_TLS) {
         memset(url, 0, sizeof *url);
     }
     return result;
@@ -14936,8 +15114,10 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, ", ");
         rlki_text_string(out, command);
     }
-    if (said[0] != '\0' && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
-        rlki_text_string(out, "; the server said: ");
+    if (said[0] != '\0' &&
+        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || error == RLK_E_TLS)) {
+        rlki_text_string(
+            out, error == RLK_E_TLS || error == RLK_E_TLS_REFUSED ? "; " : "; the server said: ");
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */

@@ -86,7 +86,7 @@ typedef enum rlk_result {
     RLK_E_TTL = -2,      /* TTL of 0, negative, above RLK_TTL_MAX, or not above drift + node time */
     RLK_E_KEY = -3,      /* empty key, or one that can't fit the transmit buffer */
     RLK_E_URL = -4,      /* not a URL that resplock understands */
-    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, unix:// */
+    RLK_E_URL_SCHEME = -5, /* none of redis://, valkey://, rediss://, valkeys://, unix:// */
     RLK_E_URL_HOST = -6,   /* host malformed */
     RLK_E_URL_PORT = -7,   /* port not in 1..65535 */
     RLK_E_URL_DB = -8,     /* database not a number in 0..2147483647, or two of them */
@@ -107,9 +107,10 @@ typedef enum rlk_result {
     RLK_E_CREDENTIALS = -23, /* the credentials hook gave none, or they can't fit the buffer */
     RLK_E_WAIT = -24,        /* the environment can't wait: a blocking call without env.wait */
     RLK_E_CLOCK = -25,       /* no clock to be had, so no lease would ever end */
-    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, which rlk_url_parse leaves to a driver */
+    RLK_E_URL_TLS = -26,     /* rediss:// or valkeys://, and no TLS library was given */
     RLK_E_PIPE = -27,        /* no pipe to be had, for rlk_posix_interrupt */
-    RLK_E_DANGLING = -28, /* a text of the caller has changed: key, prefix, URL, name, password */
+    RLK_E_DANGLING = -28,  /* a text of the caller has changed: key, prefix, URL, name, password */
+    RLK_E_URL_PLAIN = -29, /* redis:// or valkey://, and a TLS library was given */
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
@@ -119,6 +120,8 @@ typedef enum rlk_result {
     RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */
     RLK_E_EOF = -106,              /* the server closed the connection */
     RLK_E_IO = -107,               /* reading or writing failed: rlk_conn_errno() */
+    RLK_E_TLS_CUT = -108,          /* the stream ended without TLS's close_notify */
+    RLK_E_TLS = -109,              /* TLS failed: rlk_conn_text() */
 
     /* protocol: what came is not what RESP allows here; the connection is closed */
     RLK_E_PROTOCOL = -201,    /* malformed RESP, or beyond a bound */
@@ -154,7 +157,9 @@ typedef enum rlk_result {
     RLK_E_DATABASE = -404,    /* SELECT refused: no such database, or no SELECT */
     RLK_E_UNSUPPORTED = -405, /* the server lacks a command that resplock needs */
     RLK_E_SENTINEL = -406,    /* this is Sentinel's port, which keeps no keys */
-    RLK_E_USER = -407 /* AUTH with a user's name refused: a server before Redis 6 knows none */
+    RLK_E_USER = -407, /* AUTH with a user's name refused: a server before Redis 6 knows none */
+    RLK_E_TLS_REFUSED = -408 /* TLS refused a certificate, the server's or ours, or the version:
+                                rlk_conn_text() */
 } rlk_result;
 
 /* Range of a result. */

@@ -292,11 +292,15 @@ RLK_API void rlk_conn_connecting(rlk_conn *conn, int64_t now_ms);
 RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_t now_ms);
 
 /*
- * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_CONNECT, RLK_E_RESOLVE,
- * RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to RLK_WANT_CLOSE,
- * where `why` is ignored because the connection has its own reason.
+ * The stream is gone, or never came: RLK_E_EOF, RLK_E_IO, RLK_E_TLS_CUT, RLK_E_CONNECT,
+ * RLK_E_RESOLVE, RLK_E_RESOLVER ... with errno where there is one, else 0. Also the answer to
+ * RLK_WANT_CLOSE, where `why` is ignored because the connection has its own reason.
  */
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
+
+/* Keeps a driver's own words for why the stream or the attempt fails, of which rlk_conn_closed then
+ * has the result: RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as they fit. */
+RLK_API void rlk_conn_explain(rlk_conn *conn, const char *text);
 
 /* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
  * acknowledged, and count as possibly sent from this call on. */
@@ -336,8 +340,8 @@ RLK_API rlk_result rlk_conn_result(const rlk_conn *conn);
 RLK_API int rlk_conn_errno(const rlk_conn *conn);
 
 /* Returns what the server said when it refused (its last error, terminated, control bytes
- * replaced), else "". Passwords and digits of tokens that it repeats are masked: "***". Stays until
- * the next good handshake. */
+ * replaced), or what rlk_conn_explain was given, else "". Passwords and digits of tokens that it
+ * repeats are masked: "***". Stays until the next good handshake. */
 RLK_API const char *rlk_conn_text(const rlk_conn *conn);
 
 /* Returns the command of the handshake under way, or that failed last: "HELLO", "AUTH" ...; else

@@ -32,7 +32,9 @@ typedef struct rlk_url {
  * Parses
  *     redis://[[user][:password]@][host][:[port]][/[db]][?parameters]
  *     unix://[[user][:password]@]/path/of/socket[?parameters]
- * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://.
+ * as the IANA registration of the redis scheme and redis-py have them; valkey:// is redis://. For
+ * rediss:// and valkeys://, which are the same over TLS, it returns RLK_E_URL_TLS and fills in all
+ * of `url`: a driver that has TLS goes on.
  *   host        a name, an IPv4 address, or an IPv6 address in brackets, where a zone follows %25:
  *               [fe80::1%25eth0]. None: localhost. Without a port: 6379
  *   user        alone, as in user@host: with an empty password. A password alone: :password@host

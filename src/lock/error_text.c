@@ -192,8 +192,10 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, ", ");
         rlki_text_string(out, command);
     }
-    if (said[0] != '\0' && (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL)) {
-        rlki_text_string(out, "; the server said: ");
+    if (said[0] != '\0' &&
+        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || error == RLK_E_TLS)) {
+        rlki_text_string(
+            out, error == RLK_E_TLS || error == RLK_E_TLS_REFUSED ? "; " : "; the server said: ");
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */

@@ -202,7 +202,7 @@ static bool conn_dangles(rlk_conn *conn)
 void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (conn->state == RLK_CONN_HANDSHAKE && (why == RLK_E_EOF || why == RLK_E_IO) &&
+    if (conn->state == RLK_CONN_HANDSHAKE && why <= RLK_E_EOF && why >= RLK_E_TLS_CUT &&
         rlki_handshake_hung_up(conn)) {
         conn_end(conn, RLK_CONN_WAITING, false);
         conn->flags &= (uint16_t)~CONN_OPEN;

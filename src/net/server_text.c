@@ -46,6 +46,17 @@ void rlki_text_keep(rlk_conn *conn, const rlk_resp_token *token)
     }
 }
 
+void rlk_conn_explain(rlk_conn *conn, const char *text)
+{
+    rlk_resp_token token;
+
+    memset(&token, 0, sizeof token);
+    token.flags = RLK_RESP_FIRST;
+    token.data = (const uint8_t *)text;
+    token.len = strlen(text);
+    rlki_text_keep(conn, &token);
+}
+
 #ifndef RLK_NO_TEXT
 
 /* That many hex digits are no word. A token has RLK_TOKEN_DIGITS. */

@@ -551,6 +551,8 @@ static rlk_result url_parse_text(rlk_url *url, const char *text)
     const char *end;
     const char *colon;
     bool is_unix;
+    bool is_tls;
+    rlk_result result;
 
     if (!url_trim(&text, &end)) {
         return RLK_E_URL;
@@ -559,14 +561,14 @@ static rlk_result url_parse_text(rlk_url *url, const char *text)
     if (end - colon < 3 || colon[1] != '/' || colon[2] != '/') {
         return RLK_E_URL;
     }
-    if (url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys")) {
-        return RLK_E_URL_TLS;
-    }
     is_unix = url_is_scheme(text, colon, "unix");
-    if (!is_unix && !url_is_scheme(text, colon, "redis") && !url_is_scheme(text, colon, "valkey")) {
+    is_tls = url_is_scheme(text, colon, "rediss") || url_is_scheme(text, colon, "valkeys");
+    if (!is_unix && !is_tls && !url_is_scheme(text, colon, "redis") &&
+        !url_is_scheme(text, colon, "valkey")) {
         return RLK_E_URL_SCHEME;
     }
-    return url_parse_rest(url, is_unix, colon + 3, end);
+    result = url_parse_rest(url, is_unix, colon + 3, end);
+    return result == RLK_OK && is_tls ? RLK_E_URL_TLS : result;
 }
 
 rlk_result rlk_url_parse(rlk_url *url, const char *text)
@@ -581,7 +583,7 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
         return RLK_E_ARGUMENT;
     }
     result = url_parse_text(url, text);
-    if (result != RLK_OK) {
+    if (result != RLK_OK && result != RLK_E_URL_TLS) {
         memset(url, 0, sizeof *url);
     }
     return result;

@@ -43,8 +43,8 @@ static const result_row result_rows[] = {
      "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
      "socket"},
     {RLK_E_URL_TLS, "E_URL_TLS",
-     "rediss:// and valkeys:// are TLS, which the library leaves to a driver: write redis://, and "
-     "connect as examples/tls.c does"},
+     "rediss:// and valkeys:// need a TLS library: with resplock/tls/openssl.h write "
+     "rlk_openssl_init(&tls, NULL); and set options.tls = &tls.tls;"},
     {RLK_E_URL_HOST, "E_URL_HOST",
      "the URL's host is malformed: it names one server; an IPv6 address is in brackets, and its "
      "zone behind %25: redis://[fe80::1%25eth0]"},
@@ -94,6 +94,8 @@ static const result_row result_rows[] = {
     {RLK_E_DANGLING, "E_DANGLING",
      "a text has changed since init: keep key, token prefix, URL and texts of the options as they "
      "are while the lock or the client is in use"},
+    {RLK_E_URL_PLAIN, "E_URL_PLAIN",
+     "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
     {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
@@ -104,6 +106,9 @@ static const result_row result_rows[] = {
      "no answer in time: is the server stopped, overloaded, or another kind of server?"},
     {RLK_E_EOF, "E_EOF", "the server closed the connection"},
     {RLK_E_IO, "E_IO", "reading from or writing to the server failed"},
+    {RLK_E_TLS_CUT, "E_TLS_CUT",
+     "the stream ended without TLS's close_notify: the server died, or somebody cut it"},
+    {RLK_E_TLS, "E_TLS", "TLS with the server failed"},
     {RLK_E_PROTOCOL, "E_PROTOCOL", "the server sent something that is not valid RESP"},
     {RLK_E_NOT_RESP, "E_NOT_RESP", "this is not a RESP server: is it an HTTP or a TLS port?"},
     {RLK_E_UNSOLICITED, "E_UNSOLICITED",
@@ -149,6 +154,8 @@ static const result_row result_rows[] = {
      "this is a Sentinel's port, which keeps no keys: connect to the primary that it names"},
     {RLK_E_USER, "E_USER",
      "the server takes no user's name (before Redis 6, or a proxy): give the password alone"},
+    {RLK_E_TLS_REFUSED, "E_TLS_REFUSED",
+     "TLS refused a certificate or the version: mend that, then rlk_client_reset"},
 };
 
 static const result_row *result_find(rlk_result result)

@@ -70,6 +70,38 @@ static void test_conn_hang_ups_are_learnt_from(void **state)
     fake_free(&server);
 }
 
+/* Fault 42: so over TLS, where a hang-up may come without close_notify. What TLS itself failed with
+ * is no hang-up. */
+static void test_conn_hang_ups_over_tls(void **state)
+{
+    static const fake_rule rules[] = {{"HELLO", NULL}, {"EVAL", ":0\r\n"}, {NULL, NULL}};
+    fake server;
+    int i;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    server.config.scripts = &probed;
+    server.config.scripts_len = 1;
+    server.rules = rules;
+    fake_start(&server);
+    for (i = 0; i < 2; i++) {
+        fake_connect(&server);
+        rlk_conn_closed(&server.conn, RLK_E_TLS_CUT, 0, server.now_ms);
+    }
+    assert_int_equal(rlk_conn_failures(&server.conn), 0);
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    rlk_conn_reset(&server.conn, server.now_ms);
+    fake_close(&server);
+
+    fake_connect(&server);
+    assert_string_equal(server.commands, "HELLO 3;");
+    rlk_conn_closed(&server.conn, RLK_E_TLS, 0, server.now_ms);
+    assert_int_equal(rlk_conn_failures(&server.conn), 2);
+    assert_result(rlk_conn_result(&server.conn), RLK_E_TLS);
+    fake_free(&server);
+}
+
 /* What a plain attempt is refused says little of the server: a full one follows. */
 static void test_conn_a_refusal_behind_hang_ups_is_not_fatal(void **state)
 {
@@ -133,6 +165,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_hang_ups_are_learnt_from),
+        cmocka_unit_test(test_conn_hang_ups_over_tls),
         cmocka_unit_test(test_conn_plain_without_a_probe),
         cmocka_unit_test(test_conn_a_refusal_behind_hang_ups_is_not_fatal),
     };

@@ -147,11 +147,38 @@ static void test_conn_mask_of_a_hooks_password(void **state)
     fake_free(&server);
 }
 
+/* A driver's words take the place of the server's, without control bytes, as far as they fit. */
+static void test_conn_explain_keeps_the_drivers_words(void **state)
+{
+    char longer[2 * RLK_CONN_TEXT];
+    fake server;
+
+    (void)state;
+    fake_init(&server, 0, 0, 0);
+    fake_start(&server);
+    rlk_conn_explain(&server.conn, "the server's certificate is\nfor another name");
+    assert_string_equal(rlk_conn_text(&server.conn),
+                        "the server's certificate is?for another name");
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    rlk_conn_explain(&server.conn, longer);
+    assert_int_equal(strlen(rlk_conn_text(&server.conn)), RLK_CONN_TEXT - 1);
+    rlk_conn_explain(&server.conn, "expired");
+    assert_string_equal(rlk_conn_text(&server.conn), "expired");
+
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    assert_string_equal(rlk_conn_text(&server.conn), "");
+    fake_close(&server);
+    fake_free(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_mask_of_what_is_repeated),
         cmocka_unit_test(test_conn_mask_of_a_hooks_password),
+        cmocka_unit_test(test_conn_explain_keeps_the_drivers_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

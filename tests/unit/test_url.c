@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,26 +116,52 @@ static const good_url good_urls[] = {
     {"unix://:secret@/a?db=0", NULL, "/a", NULL, "secret", 0, 0},
 };
 
+static void assert_parts(const good_url *good, const char *text, rlk_result result)
+{
+    rlk_url url;
+
+    memset(&url, 0xa5, sizeof url);
+    if (rlk_url_parse(&url, text) != result) {
+        support_fail("not %s: %s", rlk_result_name(result), text);
+    }
+    assert_span(text, url.host, url.host_len, good->host);
+    assert_span(text, url.path, url.path_len, good->path);
+    assert_span(text, url.user, url.user_len, good->user);
+    assert_span(text, url.password, url.password_len, good->password);
+    assert_int_equal(url.port, good->port);
+    assert_int_equal(url.db, good->db);
+}
+
 static void test_url_parse_finds_the_parts(void **state)
 {
     size_t i;
 
     (void)state;
     for (i = 0; i < COUNT_OF(good_urls); i++) {
-        const good_url *good = &good_urls[i];
-        rlk_url url;
-
-        memset(&url, 0xa5, sizeof url);
-        if (rlk_url_parse(&url, good->text) != RLK_OK) {
-            support_fail("refused: %s", good->text);
-        }
-        assert_span(good->text, url.host, url.host_len, good->host);
-        assert_span(good->text, url.path, url.path_len, good->path);
-        assert_span(good->text, url.user, url.user_len, good->user);
-        assert_span(good->text, url.password, url.password_len, good->password);
-        assert_int_equal(url.port, good->port);
-        assert_int_equal(url.db, good->db);
+        assert_parts(&good_urls[i], good_urls[i].text, RLK_OK);
     }
+}
+
+/* rediss:// and valkeys:// have the same parts as without the "s". */
+static void test_url_parse_finds_the_parts_of_tls(void **state)
+{
+    unsigned tried = 0;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(good_urls); i++) {
+        const char *colon = strchr(good_urls[i].text, ':');
+        char text[600];
+
+        if (good_urls[i].host == NULL || strlen(good_urls[i].text) + 2 > sizeof text) {
+            continue;
+        }
+        (void)snprintf(text, sizeof text, "%.*s%c%s", (int)(colon - good_urls[i].text),
+                       good_urls[i].text, i % 2 == 0 ? 's' : 'S', colon);
+        assert_parts(&good_urls[i], text, RLK_E_URL_TLS);
+        tried++;
+    }
+    assert_true(tried > 20);
 }
 
 typedef struct bad_url {
@@ -164,9 +191,11 @@ static const bad_url bad_urls[] = {
     {"redis://h\"", RLK_E_URL},
     {"'redis://h'", RLK_E_URL},
 
-    {"rediss://h", RLK_E_URL_TLS},
-    {"RedisS://", RLK_E_URL_TLS},
-    {"valkeys://h:1/2", RLK_E_URL_TLS},
+    {"redisss://h", RLK_E_URL_SCHEME},
+    {"unixs:///a", RLK_E_URL_SCHEME},
+    {"rediss://a,b", RLK_E_URL_HOST},
+    {"valkeys://h:0", RLK_E_URL_PORT},
+    {"rediss://h/x", RLK_E_URL_DB},
 
     {"://h", RLK_E_URL_SCHEME},
     {"tcp://h:6379", RLK_E_URL_SCHEME},
@@ -490,6 +519,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_url_parse_finds_the_parts),
+        cmocka_unit_test(test_url_parse_finds_the_parts_of_tls),
         cmocka_unit_test(test_url_parse_names_the_wrong_part),
         cmocka_unit_test(test_url_parse_refuses_null),
         cmocka_unit_test(test_url_parse_bounds_lengths),
