@@ -1303,6 +1303,13 @@ typedef struct rlk_env {
      * may call, rlk_lock_error (the reason in words) and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
+    /*
+     * Notifies a driver that a call of a lock, or rlk_client_reset, begins. What must be sent,
+     * the deadline and the events may be others when it ends. So the driver serves the connections
+     * soon. It may only note that, or wake its loop: it must not call the library. NULL: not
+     * notified. For an rlk_posix_client see rlk_posix_set_loop.
+     */
+    void (*changed)(void *context, rlk_client *client);
 #ifndef RLK_NO_TEXT
     /* Returns constant words for the number that a driver passed to rlk_conn_closed, or NULL: it
      * has none. NULL: texts have the number alone. */
@@ -2631,9 +2638,32 @@ typedef struct rlk_address {
 typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
                                  int cap);
 
+/*
+ * The event loop that polls descriptors of this library: first member of a struct of the caller.
+ * None of its functions may call the library. They only note what they are notified of, and change
+ * what the loop polls.
+ */
+typedef struct rlk_loop rlk_loop;
+typedef struct rlk_loop_calls {
+    /* A call of the application may have changed what must be sent, the events or the deadline:
+     * the loop serves the client in its next turn. At most once until the next
+     * rlk_posix_prepare. */
+    void (*changed)(rlk_loop *loop);
+    /* The descriptor of this slot is closed after this call. The loop stops polling it now, whether
+     * it does poll it or not. The next descriptor of the slot may have the same number. */
+    void (*closing)(rlk_loop *loop, unsigned slot, int fd);
+    /* The client is closed, and so are its descriptors. Its memory may go after the call of
+     * rlk_posix_close that this comes from, so the loop forgets it now. */
+    void (*closed)(rlk_loop *loop);
+} rlk_loop_calls;
+struct rlk_loop {
+    const rlk_loop_calls *calls; /* constant */
+};
+
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
     rlk_conn *conn;
+    rlk_loop *loop; /* NULL: nobody is notified */
     rlk_resolver_hook resolver;
     void *resolver_context;
     int64_t address_deadline_ms; /* for the address under way */
@@ -2643,6 +2673,7 @@ typedef struct rlk_socket {
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
+    uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
     rlk_address addresses[RLK_MAX_ADDRESSES];
 } rlk_socket;
@@ -2654,6 +2685,10 @@ typedef struct rlk_socket {
  */
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
+
+/* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
+ * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
+RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own. */
@@ -2788,7 +2823,8 @@ typedef struct rlk_posix_options {
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
-                    notice, words of an errno; context is theirs */
+                    notice, words of an errno; context is theirs. `changed` is not used: see
+                    rlk_posix_set_loop */
 } rlk_posix_options;
 
 /* One server of a client: connection and driver. Fields are private. */
@@ -2817,6 +2853,7 @@ typedef struct rlk_posix_client {
     /* These are private. */
     rlk_system_fork fork_mark;
     rlk_system_wakeup wakeup; /* of rlk_posix_interrupt */
+    rlk_loop *loop;           /* of rlk_posix_set_loop; NULL: none */
     bool return_on_signal;
     rlk_posix_node node; /* of rlk_posix_open */
     rlk_conn_entry ring[RLK_NODE_RING];
@@ -2882,6 +2919,48 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  */
 RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
+/* ---- Event loops ----
+ *
+ * resplock/adapters/ has adapters for loops: epoll.h, uv.h, libevent.h, glib.h, sdevent.h. With
+ * those, nothing below is called by the application. A loop around poll needs rlk_posix_prepare and
+ * rlk_posix_service alone: examples/loop.c.
+ *
+ * Rules for an adapter of your own (adapters/loop.h has what is the same in all):
+ * 1. A turn is rlk_posix_service, then events (rlk_client_next_event), then rlk_posix_prepare.
+ * After it, each slot (rlk_posix_fd) is compared with what the loop polls. A poller belongs to a
+ * slot AND a descriptor. Each attempt to connect has a descriptor of its own, often of the same
+ *    number, so a number that is the same says nothing.
+ * 2. In `closing` the poller goes at once. A loop that polls a closed descriptor polls the next
+ * file of that number, or, where a forked child has a copy, reports it forever.
+ * 3. An error or a hang-up of a descriptor is passed on, as POLLERR or POLLHUP: a connect that
+ * fails is one. Loops that report it apart, and stop polling, are passed POLLERR, and poll anew.
+ * 4. One timer has timeout_ms of the last rlk_posix_prepare, counted from that call and not from a
+ *    time that the loop has cached. It is set also where there is no descriptor: pauses between
+ *    attempts to connect, time-outs and leases end by it.
+ * 5. `changed` has the loop take a turn soon, and does nothing else. So nobody has to compare
+ *    descriptors after a call of the library, and events come from the loop's own turn.
+ * 6. Who handles an event may call all of this library, and may free client, lock and adapter. So
+ *    the adapter touches nothing of them after it, unless it knows that they are there.
+ * 7. A forked child calls rlk_posix_close and nothing else. That notifies by `closed` alone: an
+ * epoll instance is shared with the parent, whose polls go on.
+ * 8. Names are not resolved in a loop without a resolver, so that DNS never blocks it.
+ */
+
+/*
+ * Has a loop notified: see rlk_loop_calls. `loop` stays where it is until it is removed (NULL), or
+ * the client is closed. One client has one loop at most, and a loop may have many clients.
+ * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ */
+RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
+
+/* Returns the number of slots, at most RLK_MAX_FDS, and always the same while the client is open: a
+ * slot for each node, in their order. 0: the client is not open, or in a forked child. */
+RLK_API unsigned rlk_posix_slots(const rlk_posix_client *posix);
+
+/* Returns the descriptor of a slot, and in *events what to poll it for: POLLIN, POLLOUT or both.
+ * -1: it has none now. To be asked after rlk_posix_prepare. */
+RLK_API int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events);
+
 /*
  * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
  * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
@@ -2892,7 +2971,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
                                  int *timeout_ms);
 
-/* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
+/* After poll: deadlines, then input and output of the descriptors, of which those with fd -1 are
+ * left out. Never blocks (names need the
  * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
 RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 
@@ -9101,6 +9181,13 @@ RLKI_API inline bool rlki_client_same_process(const rlk_client *client)
 /* RLK_OK of a client that is open, in the process that opened it. */
 RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
 
+/* Notifies the driver that a call of the application begins. */
+RLKI_API inline void rlki_client_changing(rlk_client *client)
+{
+    if (client->env.changed != NULL)
+        client->env.changed(client->env.context, client);
+}
+
 /* Takes the time that a connection was given; never goes back. */
 RLKI_API inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
 {
@@ -9165,6 +9252,8 @@ rlk_result rlki_client_enter(const rlk_client *client)
         return RLK_E_CLOSED;
     return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
 }
+
+extern inline void rlki_client_changing(rlk_client *client);
 
 extern inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
 
@@ -13621,6 +13710,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
         return RLK_E_CLOSED;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
+    rlki_client_changing(client);
     (void)rlki_client_now(client);
     if (machine_is_due(lock))
         rlki_machine_tick(lock);
@@ -14306,6 +14396,7 @@ rlk_result rlk_client_reset(rlk_client *client)
 
     if (result != RLK_OK)
         return result;
+    rlki_client_changing(client);
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_reset(client->conns[i], client->now_ms);
@@ -14616,6 +14707,7 @@ rlk_result rlk_client_check(rlk_client *client)
         return result;
     if (client->env.wait == NULL)
         return RLK_E_WAIT;
+    rlki_client_changing(client);
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
@@ -16365,6 +16457,9 @@ static void socket_set_options(int fd, int family)
 void rlk_socket_close(rlk_socket *sock)
 {
     if (sock->fd >= 0) {
+        if (sock->loop != NULL) {
+            sock->loop->calls->closing(sock->loop, sock->slot, sock->fd);
+        }
         (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
         sock->fd = -1;
     }
@@ -16761,6 +16856,7 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
     if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
+        sock->loop != NULL || /* which may set O_NONBLOCK at any time */
         rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
@@ -16794,6 +16890,13 @@ void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolve
     sock->resolver = resolver;
     sock->resolver_context = resolver_context;
     sock->fd = -1;
+}
+
+void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot)
+{
+    sock->loop = loop;
+    sock->slot = (uint8_t)slot;
+    sock->wait_ms = 0; /* a recv that waits clears O_NONBLOCK, which loops set, anew */
 }
 
 int rlk_socket_fd(const rlk_socket *sock)
@@ -17276,6 +17379,7 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 static void posix_env(rlk_env *env, const rlk_env *own)
 {
     *env = *own;
+    env->changed = NULL;
     if (env->now_ms == NULL) {
         env->now_ms = rlk_system_now_ms;
     }
@@ -17438,9 +17542,20 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     return result;
 }
 
+/* env.changed, while a loop serves the client and is not notified yet. */
+static void posix_changed(void *context, rlk_client *client)
+{
+    rlk_loop *loop = posix_of(client)->loop;
+
+    (void)context;
+    client->env.changed = NULL; /* until the next rlk_posix_prepare */
+    loop->calls->changed(loop);
+}
+
 /* The pipe of rlk_posix_interrupt, where it is asked for. */
 static rlk_result posix_interrupts(rlk_posix_client *posix, const rlk_posix_options *options)
 {
+    posix->loop = NULL;
     posix->return_on_signal = options->return_on_signal;
     posix->client.interruptible = options->interrupts;
     posix->wakeup.fds[0] = -1;
@@ -17569,12 +17684,28 @@ rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *const *url
     return posix_start(posix, conns, nodes, options);
 }
 
+static void posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
+{
+    unsigned i;
+
+    posix->loop = loop;
+    posix->client.env.changed = loop != NULL ? posix_changed : NULL;
+    for (i = 0; i < posix->client.nodes; i++) {
+        rlk_socket_set_loop(&posix_node_of(posix, i)->socket, loop, i);
+    }
+}
+
 void rlk_posix_close(rlk_posix_client *posix)
 {
+    rlk_loop *loop;
     unsigned i;
 
     if (posix == NULL || posix->client.state != RLKI_CLIENT_OPEN) {
         return;
+    }
+    loop = posix->loop;
+    if (!rlki_client_same_process(&posix->client)) {
+        posix_set_loop(posix, NULL); /* an epoll descriptor is shared: the parent's polls go on */
     }
     for (i = 0; i < posix->client.nodes; i++) {
         rlk_socket_close(&posix_node_of(posix, i)->socket);
@@ -17582,6 +17713,10 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_client_close(&posix->client);
     rlki_wakeup_close(&posix->wakeup);
     rlk_system_fork_close(&posix->fork_mark);
+    if (loop != NULL) {
+        posix_set_loop(posix, NULL);
+        loop->calls->closed(loop);
+    }
 }
 
 /* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
@@ -17611,6 +17746,38 @@ static rlk_result posix_enter(const rlk_posix_client *posix)
     return posix == NULL ? RLK_E_ARGUMENT : rlki_client_enter(&posix->client);
 }
 
+rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
+{
+    rlk_result result = posix_enter(posix);
+
+    if (result != RLK_OK) {
+        return result;
+    }
+    if (loop != NULL && posix->loop != NULL) {
+        return RLK_E_STATE;
+    }
+    posix_set_loop(posix, loop);
+    return RLK_OK;
+}
+
+unsigned rlk_posix_slots(const rlk_posix_client *posix)
+{
+    return posix_enter(posix) == RLK_OK ? posix->client.nodes : 0;
+}
+
+int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events)
+{
+    const rlk_socket *sock;
+
+    *events = 0;
+    if (slot >= rlk_posix_slots(posix)) {
+        return -1;
+    }
+    sock = &posix_node_of(posix, slot)->socket;
+    *events = rlk_socket_events(sock);
+    return rlk_socket_fd(sock);
+}
+
 nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap, int *timeout_ms)
 {
     int ignored;
@@ -17624,6 +17791,9 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
         return 0;
     }
     client = &posix->client;
+    if (posix->loop != NULL) {
+        client->env.changed = posix_changed;
+    }
     rlki_client_now(client);
     posix_serve(posix, NULL, 0, false);
     if (client->event_head != NULL) {

@@ -44,6 +44,13 @@ typedef struct rlk_env {
      * may call, rlk_lock_error (the reason in words) and rlk_cancel. NULL: no report.
      */
     void (*waiting)(void *context, rlk_lock *lock, rlk_result why, int64_t waited_ms);
+    /*
+     * Notifies a driver that a call of a lock, or rlk_client_reset, begins. What must be sent,
+     * the deadline and the events may be others when it ends. So the driver serves the connections
+     * soon. It may only note that, or wake its loop: it must not call the library. NULL: not
+     * notified. For an rlk_posix_client see rlk_posix_set_loop.
+     */
+    void (*changed)(void *context, rlk_client *client);
 #ifndef RLK_NO_TEXT
     /* Returns constant words for the number that a driver passed to rlk_conn_closed, or NULL: it
      * has none. NULL: texts have the number alone. */

@@ -64,7 +64,8 @@ typedef struct rlk_posix_options {
     rlk_lock **buckets;    /* as in rlk_client_config */
     size_t buckets_len;
     rlk_env env; /* fields that are not NULL replace the system's clock, randomness, waiting, fork
-                    notice, words of an errno; context is theirs */
+                    notice, words of an errno; context is theirs. `changed` is not used: see
+                    rlk_posix_set_loop */
 } rlk_posix_options;
 
 /* One server of a client: connection and driver. Fields are private. */
@@ -93,6 +94,7 @@ typedef struct rlk_posix_client {
     /* These are private. */
     rlk_system_fork fork_mark;
     rlk_system_wakeup wakeup; /* of rlk_posix_interrupt */
+    rlk_loop *loop;           /* of rlk_posix_set_loop; NULL: none */
     bool return_on_signal;
     rlk_posix_node node; /* of rlk_posix_open */
     rlk_conn_entry ring[RLK_NODE_RING];
@@ -158,6 +160,48 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  */
 RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
+/* ---- Event loops ----
+ *
+ * resplock/adapters/ has adapters for loops: epoll.h, uv.h, libevent.h, glib.h, sdevent.h. With
+ * those, nothing below is called by the application. A loop around poll needs rlk_posix_prepare and
+ * rlk_posix_service alone: examples/loop.c.
+ *
+ * Rules for an adapter of your own (adapters/loop.h has what is the same in all):
+ * 1. A turn is rlk_posix_service, then events (rlk_client_next_event), then rlk_posix_prepare.
+ * After it, each slot (rlk_posix_fd) is compared with what the loop polls. A poller belongs to a
+ * slot AND a descriptor. Each attempt to connect has a descriptor of its own, often of the same
+ *    number, so a number that is the same says nothing.
+ * 2. In `closing` the poller goes at once. A loop that polls a closed descriptor polls the next
+ * file of that number, or, where a forked child has a copy, reports it forever.
+ * 3. An error or a hang-up of a descriptor is passed on, as POLLERR or POLLHUP: a connect that
+ * fails is one. Loops that report it apart, and stop polling, are passed POLLERR, and poll anew.
+ * 4. One timer has timeout_ms of the last rlk_posix_prepare, counted from that call and not from a
+ *    time that the loop has cached. It is set also where there is no descriptor: pauses between
+ *    attempts to connect, time-outs and leases end by it.
+ * 5. `changed` has the loop take a turn soon, and does nothing else. So nobody has to compare
+ *    descriptors after a call of the library, and events come from the loop's own turn.
+ * 6. Who handles an event may call all of this library, and may free client, lock and adapter. So
+ *    the adapter touches nothing of them after it, unless it knows that they are there.
+ * 7. A forked child calls rlk_posix_close and nothing else. That notifies by `closed` alone: an
+ * epoll instance is shared with the parent, whose polls go on.
+ * 8. Names are not resolved in a loop without a resolver, so that DNS never blocks it.
+ */
+
+/*
+ * Has a loop notified: see rlk_loop_calls. `loop` stays where it is until it is removed (NULL), or
+ * the client is closed. One client has one loop at most, and a loop may have many clients.
+ * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ */
+RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
+
+/* Returns the number of slots, at most RLK_MAX_FDS, and always the same while the client is open: a
+ * slot for each node, in their order. 0: the client is not open, or in a forked child. */
+RLK_API unsigned rlk_posix_slots(const rlk_posix_client *posix);
+
+/* Returns the descriptor of a slot, and in *events what to poll it for: POLLIN, POLLOUT or both.
+ * -1: it has none now. To be asked after rlk_posix_prepare. */
+RLK_API int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events);
+
 /*
  * For an event loop, before poll: connects, and sends what is ready, without waiting. Fills `fds`
  * with what you must poll for, and *timeout_ms with how long: until the next deadline, 0 if it is
@@ -168,7 +212,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap,
                                  int *timeout_ms);
 
-/* After poll: deadlines, then input and output of the descriptors. Never blocks (names need the
+/* After poll: deadlines, then input and output of the descriptors, of which those with fd -1 are
+ * left out. Never blocks (names need the
  * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
 RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 

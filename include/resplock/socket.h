@@ -42,9 +42,32 @@ typedef struct rlk_address {
 typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
                                  int cap);
 
+/*
+ * The event loop that polls descriptors of this library: first member of a struct of the caller.
+ * None of its functions may call the library. They only note what they are notified of, and change
+ * what the loop polls.
+ */
+typedef struct rlk_loop rlk_loop;
+typedef struct rlk_loop_calls {
+    /* A call of the application may have changed what must be sent, the events or the deadline:
+     * the loop serves the client in its next turn. At most once until the next
+     * rlk_posix_prepare. */
+    void (*changed)(rlk_loop *loop);
+    /* The descriptor of this slot is closed after this call. The loop stops polling it now, whether
+     * it does poll it or not. The next descriptor of the slot may have the same number. */
+    void (*closing)(rlk_loop *loop, unsigned slot, int fd);
+    /* The client is closed, and so are its descriptors. Its memory may go after the call of
+     * rlk_posix_close that this comes from, so the loop forgets it now. */
+    void (*closed)(rlk_loop *loop);
+} rlk_loop_calls;
+struct rlk_loop {
+    const rlk_loop_calls *calls; /* constant */
+};
+
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
     rlk_conn *conn;
+    rlk_loop *loop; /* NULL: nobody is notified */
     rlk_resolver_hook resolver;
     void *resolver_context;
     int64_t address_deadline_ms; /* for the address under way */
@@ -54,6 +77,7 @@ typedef struct rlk_socket {
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
+    uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
     rlk_address addresses[RLK_MAX_ADDRESSES];
 } rlk_socket;
@@ -65,6 +89,10 @@ typedef struct rlk_socket {
  */
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
                              void *resolver_context);
+
+/* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
+ * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
+RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own. */

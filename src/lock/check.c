@@ -86,6 +86,7 @@ rlk_result rlk_client_check(rlk_client *client)
         return result;
     if (client->env.wait == NULL)
         return RLK_E_WAIT;
+    rlki_client_changing(client);
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);

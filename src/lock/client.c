@@ -347,6 +347,7 @@ rlk_result rlk_client_reset(rlk_client *client)
 
     if (result != RLK_OK)
         return result;
+    rlki_client_changing(client);
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_reset(client->conns[i], client->now_ms);

@@ -12,6 +12,8 @@ rlk_result rlki_client_enter(const rlk_client *client)
     return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
 }
 
+extern inline void rlki_client_changing(rlk_client *client);
+
 extern inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
 
 extern inline int64_t rlki_client_now(rlk_client *client);

@@ -18,6 +18,13 @@ inline bool rlki_client_same_process(const rlk_client *client)
 /* RLK_OK of a client that is open, in the process that opened it. */
 rlk_result rlki_client_enter(const rlk_client *client);
 
+/* Notifies the driver that a call of the application begins. */
+inline void rlki_client_changing(rlk_client *client)
+{
+    if (client->env.changed != NULL)
+        client->env.changed(client->env.context, client);
+}
+
 /* Takes the time that a connection was given; never goes back. */
 inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
 {

@@ -264,6 +264,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
         return RLK_E_CLOSED;
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
+    rlki_client_changing(client);
     (void)rlki_client_now(client);
     if (machine_is_due(lock))
         rlki_machine_tick(lock);

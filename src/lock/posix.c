@@ -177,6 +177,7 @@ static int posix_wait(void *context, rlk_client *client, int64_t deadline_ms)
 static void posix_env(rlk_env *env, const rlk_env *own)
 {
     *env = *own;
+    env->changed = NULL;
     if (env->now_ms == NULL) {
         env->now_ms = rlk_system_now_ms;
     }
@@ -339,9 +340,20 @@ static rlk_result posix_refuse(rlk_client *client, rlk_result result, size_t nod
     return result;
 }
 
+/* env.changed, while a loop serves the client and is not notified yet. */
+static void posix_changed(void *context, rlk_client *client)
+{
+    rlk_loop *loop = posix_of(client)->loop;
+
+    (void)context;
+    client->env.changed = NULL; /* until the next rlk_posix_prepare */
+    loop->calls->changed(loop);
+}
+
 /* The pipe of rlk_posix_interrupt, where it is asked for. */
 static rlk_result posix_interrupts(rlk_posix_client *posix, const rlk_posix_options *options)
 {
+    posix->loop = NULL;
     posix->return_on_signal = options->return_on_signal;
     posix->client.interruptible = options->interrupts;
     posix->wakeup.fds[0] = -1;
@@ -470,12 +482,28 @@ rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *const *url
     return posix_start(posix, conns, nodes, options);
 }
 
+static void posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
+{
+    unsigned i;
+
+    posix->loop = loop;
+    posix->client.env.changed = loop != NULL ? posix_changed : NULL;
+    for (i = 0; i < posix->client.nodes; i++) {
+        rlk_socket_set_loop(&posix_node_of(posix, i)->socket, loop, i);
+    }
+}
+
 void rlk_posix_close(rlk_posix_client *posix)
 {
+    rlk_loop *loop;
     unsigned i;
 
     if (posix == NULL || posix->client.state != RLKI_CLIENT_OPEN) {
         return;
+    }
+    loop = posix->loop;
+    if (!rlki_client_same_process(&posix->client)) {
+        posix_set_loop(posix, NULL); /* an epoll descriptor is shared: the parent's polls go on */
     }
     for (i = 0; i < posix->client.nodes; i++) {
         rlk_socket_close(&posix_node_of(posix, i)->socket);
@@ -483,6 +511,10 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_client_close(&posix->client);
     rlki_wakeup_close(&posix->wakeup);
     rlk_system_fork_close(&posix->fork_mark);
+    if (loop != NULL) {
+        posix_set_loop(posix, NULL);
+        loop->calls->closed(loop);
+    }
 }
 
 /* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
@@ -512,6 +544,38 @@ static rlk_result posix_enter(const rlk_posix_client *posix)
     return posix == NULL ? RLK_E_ARGUMENT : rlki_client_enter(&posix->client);
 }
 
+rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
+{
+    rlk_result result = posix_enter(posix);
+
+    if (result != RLK_OK) {
+        return result;
+    }
+    if (loop != NULL && posix->loop != NULL) {
+        return RLK_E_STATE;
+    }
+    posix_set_loop(posix, loop);
+    return RLK_OK;
+}
+
+unsigned rlk_posix_slots(const rlk_posix_client *posix)
+{
+    return posix_enter(posix) == RLK_OK ? posix->client.nodes : 0;
+}
+
+int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events)
+{
+    const rlk_socket *sock;
+
+    *events = 0;
+    if (slot >= rlk_posix_slots(posix)) {
+        return -1;
+    }
+    sock = &posix_node_of(posix, slot)->socket;
+    *events = rlk_socket_events(sock);
+    return rlk_socket_fd(sock);
+}
+
 nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap, int *timeout_ms)
 {
     int ignored;
@@ -525,6 +589,9 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
         return 0;
     }
     client = &posix->client;
+    if (posix->loop != NULL) {
+        client->env.changed = posix_changed;
+    }
     rlki_client_now(client);
     posix_serve(posix, NULL, 0, false);
     if (client->event_head != NULL) {

@@ -93,6 +93,40 @@ static void test_clock_without_fork_check(void **state)
     assert_result(rlk_release(&lock), RLK_OK);
 }
 
+static int changes;
+
+static void count_change(void *context, rlk_client *client)
+{
+    assert_ptr_equal(context, h.client->env.context);
+    assert_ptr_equal(client, h.client);
+    changes++;
+}
+
+/* Each call of a lock notifies the driver; what the driver itself calls, and questions, do not. */
+static void test_clock_driver_is_notified_of_calls(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start(&h, 1);
+    h.client->env.changed = count_change;
+    changes = 0;
+    harness_held(&h, &lock, 30000);
+    assert_int_equal(changes, 1);
+    assert_result(rlk_release_start(&lock), RLK_PENDING);
+    assert_int_equal(changes, 2);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+    assert_int_equal(changes, 3);
+    assert_result(rlk_client_reset(h.client), RLK_OK);
+    assert_int_equal(changes, 4);
+    assert_false(rlk_is_held(&lock));
+    harness_serve(&h, 0);
+    assert_int_equal(changes, 4);
+    h.forked = true;
+    assert_result(rlk_release_start(&lock), RLK_E_FORKED);
+    assert_int_equal(changes, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_fault_87_backward_clock),
         cmocka_unit_test(test_fault_45_child_closes_all),
         cmocka_unit_test(test_clock_without_fork_check),
+        cmocka_unit_test(test_clock_driver_is_notified_of_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

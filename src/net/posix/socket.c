@@ -107,6 +107,9 @@ static void socket_set_options(int fd, int family)
 void rlk_socket_close(rlk_socket *sock)
 {
     if (sock->fd >= 0) {
+        if (sock->loop != NULL) {
+            sock->loop->calls->closing(sock->loop, sock->slot, sock->fd);
+        }
         (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
         sock->fd = -1;
     }
@@ -503,6 +506,7 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
     if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
+        sock->loop != NULL || /* which may set O_NONBLOCK at any time */
         rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
@@ -536,6 +540,13 @@ void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolve
     sock->resolver = resolver;
     sock->resolver_context = resolver_context;
     sock->fd = -1;
+}
+
+void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot)
+{
+    sock->loop = loop;
+    sock->slot = (uint8_t)slot;
+    sock->wait_ms = 0; /* a recv that waits clears O_NONBLOCK, which loops set, anew */
 }
 
 int rlk_socket_fd(const rlk_socket *sock)
