@@ -3,12 +3,13 @@
 #
 # Parts of scripts/test: the library built in several ways, and its tests run by ctest.
 
-# configure NAME CMAKE-ARGUMENTS...
+# configure NAME CMAKE-ARGUMENTS...: all optional parts, where the arguments say nothing else
 configure() {
     local name=$1 generator=()
     shift
     [ -e "$build/$name/CMakeCache.txt" ] || ! command -v ninja >/dev/null || generator=(-G Ninja)
-    cmake -S . -B "$build/$name" "${generator[@]}" -DRESPLOCK_WERROR=ON "$@"
+    cmake -S . -B "$build/$name" "${generator[@]}" -DRESPLOCK_WERROR=ON \
+        -DRESPLOCK_OPTIONAL=ON "$@"
 }
 
 # build_all NAME CMAKE-ARGUMENTS...
@@ -87,10 +88,11 @@ part_clang() {
         -DRESPLOCK_CHECKS=OFF -- -L "$differing"
 }
 
+# Without optional parts, as where none of their libraries is installed.
 part_shared() {
-    title "shared library"
-    build_and_test shared -DCMAKE_C_COMPILER=gcc -DBUILD_SHARED_LIBS=ON -DRESPLOCK_CHECKS=OFF -- \
-        -L 'builds|programs'
+    title "shared library, no optional parts"
+    build_and_test shared -DCMAKE_C_COMPILER=gcc -DBUILD_SHARED_LIBS=ON -DRESPLOCK_OPTIONAL=OFF \
+        -DRESPLOCK_CHECKS=OFF -- -L 'builds|programs'
 }
 
 part_single() {
@@ -109,7 +111,8 @@ switch_built() {
     *) targets="$targets test_switches" ;;
     esac
     check "$name: build" build_targets "$name" "$targets" -DCMAKE_C_COMPILER=gcc \
-        -DCMAKE_BUILD_TYPE=Debug -DRESPLOCK_EXAMPLES=OFF -DRESPLOCK_CHECKS=OFF "$@"
+        -DCMAKE_BUILD_TYPE=Debug -DRESPLOCK_EXAMPLES=OFF -DRESPLOCK_OPTIONAL=OFF \
+        -DRESPLOCK_CHECKS=OFF "$@"
     [ "$failed" -ne "$before" ] ||
         run_tests "$name" "$name" "$waiting_jobs" -L 'unit|switches' -LE 'posix|fuzz'
 }

@@ -10,7 +10,7 @@ unit_tests() {
     shift 2
     check "$name: build" build_targets "$name" unit_tests -DCMAKE_BUILD_TYPE=None \
         "-DCMAKE_C_FLAGS=-O1 $flags" -DRESPLOCK_TEST_SHIM=ON -DRESPLOCK_EXAMPLES=OFF \
-        -DRESPLOCK_CHECKS=OFF "$@"
+        -DRESPLOCK_OPTIONAL=OFF -DRESPLOCK_CHECKS=OFF "$@"
     [ "$failed" -ne "$before" ] || run_tests "$name" "$name" "$jobs" -L unit
 }
 
