@@ -2660,6 +2660,15 @@ struct rlk_loop {
     const rlk_loop_calls *calls; /* constant */
 };
 
+/* TLS of one driver. Fields are private. */
+typedef struct rlk_socket_tls {
+    const rlk_tls *backend; /* NULL: none */
+    void *session;          /* the backend's; NULL: none yet */
+    size_t unfinished;      /* bytes of a write that TLS wants repeated as it was; 0: none */
+    int error;              /* errno of the stream below; 0: it works */
+    uint8_t flags;
+} rlk_socket_tls;
+
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
     rlk_conn *conn;
@@ -2675,6 +2684,8 @@ typedef struct rlk_socket {
     uint8_t address_next;
     uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
+    int16_t why;  /* the attempt ends with, if no address is left */
+    rlk_socket_tls tls;
     rlk_address addresses[RLK_MAX_ADDRESSES];
 } rlk_socket;
 
@@ -2690,6 +2701,10 @@ RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook
  * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
 RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
+/* Has all streams over TCP speak TLS, by a backend that outlives the driver: after _init, before
+ * the first attempt. A Unix socket stays as it is. The handshake counts as connect time. */
+RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
+
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
@@ -2698,8 +2713,10 @@ RLK_API int rlk_socket_fd(const rlk_socket *sock);
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
 /* Returns when to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close: so
- * ask after rlk_conn_tick, and call _service after a submit. */
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close, or
+ * TLS has bytes that poll doesn't see: so ask after rlk_conn_tick, and call _service after a
+ * submit.
+ */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -2712,8 +2729,8 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor, and does not notify the connection. Harmless in a child after fork: the
- * parent's stream goes on. */
+/* Closes the descriptor and the TLS session, and does not notify the connection. Sends nothing, so
+ * it is harmless in a child after fork: the parent's stream goes on. */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
@@ -2803,6 +2820,10 @@ typedef struct rlk_posix_options {
     void *credentials_context;
     rlk_resolver_hook resolver;
     void *resolver_context;
+    /* TLS for rediss:// and valkeys://, of a backend (resplock/tls/openssl.h ...) that is not
+     * closed before the client. With it, a URL of redis:// or valkey:// is refused; unix:// stays
+     * plain. */
+    const rlk_tls *tls;
     int64_t connect_timeout_ms;
     int64_t response_timeout_ms;
     int64_t backoff_min_ms;
@@ -2868,7 +2889,8 @@ typedef struct rlk_posix_client {
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
- * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
+ * RLK_OK, RLK_E_URL_* (RLK_E_URL_TLS, RLK_E_URL_PLAIN: URL and options->tls don't agree),
+ * RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
  * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
  * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed. After
  * RLK_E_LAYOUT that text is empty: library and program do not agree where it is.
@@ -16342,8 +16364,9 @@ rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
 
 /* What recv came to. */
 typedef struct rlki_socket_got {
-    ssize_t len;
-    int error; /* errno, where len is negative */
+    size_t len;
+    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
+    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
 } rlki_socket_got;
 
 /* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
@@ -16354,6 +16377,407 @@ RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms,
 RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
 
 #endif
+
+/* ==== src/net/posix/tls_stream.h ====
+ *
+ * Internal: TLS between a connection and its descriptor.
+ */
+#ifndef RLKI_TLS_STREAM_H
+#define RLKI_TLS_STREAM_H
+
+#include <sys/types.h>
+
+/* rlk_socket_tls.flags */
+#define RLKI_TLS_BEGUN            0x01u /* the session has a stream */
+#define RLKI_TLS_UP               0x40u /* through the handshake, and nothing has failed since */
+#define RLKI_TLS_MORE             0x02u /* it has bytes that poll doesn't see any more */
+#define RLKI_TLS_WANTS_WRITE      0x04u /* handshake, or read: goes on when it can be written */
+#define RLKI_TLS_WRITE_WANTS_READ 0x08u /* write: goes on when there is something to read */
+#define RLKI_TLS_MAY_WAIT         0x10u /* the next recv waits */
+#define RLKI_TLS_INTERRUPTED      0x20u /* ... and a signal has ended that */
+
+static inline bool rlki_tls_is_on(const rlk_socket *sock)
+{
+    return sock->tls.backend != NULL;
+}
+
+/* Returns true if the stream goes on: DONE, or a wait. */
+static inline bool rlki_tls_goes_on(rlk_tls_status status)
+{
+    return status <= RLK_TLS_WANT_WRITE;
+}
+
+/* Begins TLS on the descriptor. FAILED: no memory is left. */
+RLKI_API rlk_tls_status rlki_tls_begin(rlk_socket *sock);
+
+/* Goes on with the handshake. */
+RLKI_API rlk_tls_status rlki_tls_handshake(rlk_socket *sock);
+
+/* Reads, then writes, what goes without waiting. */
+RLKI_API rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms);
+
+/* Reads at most `cap` bytes; its first recv waits. The bytes are for rlki_tls_take. */
+RLKI_API rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len);
+
+/* Ends TLS on the descriptor, which is open yet. notify: says so to the peer. */
+RLKI_API void rlki_tls_end(rlk_socket *sock, bool notify);
+
+/* Gives the session back, without a word to the peer. */
+RLKI_API void rlki_tls_close(rlk_socket *sock);
+
+/* Has the connection keep the words for how TLS has ended. Returns the result, and errno where that
+ * says more. */
+RLKI_API rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error);
+
+#endif
+
+/* ==== src/net/posix/tls_stream.c ====
+ *
+ * TLS between a connection and its descriptor. What TLS is, the backend knows (resplock/tls.h).
+ *
+ *     +------+  rlki_tls_begin   +-----------+  DONE   +----+
+ *     | NONE | ----------------> | HANDSHAKE | ------> | UP |
+ *     +------+                   +-----------+         +----+
+ *        ^                             |                  |
+ *        +-----------------------------+------------------+
+ *           rlki_tls_end: with close_notify only from UP, and only if nothing has failed
+ *
+ * NONE is without RLKI_TLS_BEGUN, UP is with RLKI_TLS_UP.
+ * The backend's session lives from the first begin to rlki_tls_close, so that it can be resumed.
+ *
+ * A send that fails is a send that would block, as far as the backend is concerned: so it can still
+ * read what the server said before it hung up, an alert above all. Then the stream ends.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Longest name of a peer. */
+#define TLS_NAME_MAX 255u
+
+#ifdef MSG_DONTWAIT
+#define TLS_RECEIVE_FLAGS MSG_DONTWAIT
+#else
+#define TLS_RECEIVE_FLAGS 0
+#endif
+
+#ifdef MSG_NOSIGNAL
+#define TLS_SEND_FLAGS (MSG_NOSIGNAL | TLS_RECEIVE_FLAGS)
+#else
+#define TLS_SEND_FLAGS TLS_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
+
+/* ---- The stream below TLS ---------------------------------------------------------------- */
+
+static bool tls_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN || error == EINTR; /* interrupted, it is tried again after a poll */
+}
+
+static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
+{
+    rlk_socket *sock = (rlk_socket *)context;
+    ssize_t n = send(sock->fd, bytes, len, TLS_SEND_FLAGS);
+
+    if (n >= 0) {
+        return n;
+    }
+    if (!tls_would_block(errno)) {
+        sock->tls.error = errno;
+    }
+    return RLK_TLS_IO_AGAIN;
+}
+
+static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
+{
+    rlk_socket *sock = (rlk_socket *)context;
+    bool waits = (sock->tls.flags & RLKI_TLS_MAY_WAIT) != 0;
+    ssize_t n;
+
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
+    n = recv(sock->fd, room, cap, waits ? 0 : TLS_RECEIVE_FLAGS);
+    if (n >= 0) {
+        return n;
+    }
+    if (waits && errno == EINTR) {
+        sock->tls.flags |= RLKI_TLS_INTERRUPTED;
+    }
+    if (tls_would_block(errno)) {
+        return RLK_TLS_IO_AGAIN;
+    }
+    sock->tls.error = errno;
+    return RLK_TLS_IO_FAILED;
+}
+
+/* ---- Begin and end ----------------------------------------------------------------------- */
+
+/* Whom the certificate must be for: the name of the configuration, or the URL's host, whose zone is
+ * this host's business alone. */
+static bool tls_peer(const rlk_socket *sock, rlk_tls_peer *peer, char name[TLS_NAME_MAX + 1])
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    const char *from = sock->tls.backend->server_name;
+    size_t len = from != NULL ? strlen(from) : url->host_len;
+    const char *percent;
+
+    if (from == NULL) {
+        from = url->host;
+    }
+    if (len == 0 || len > TLS_NAME_MAX) {
+        return false;
+    }
+    memset(peer, 0, sizeof *peer);
+    peer->name = name;
+    percent = (const char *)memchr(from, '%', len);
+    if (percent != NULL) {
+        len = (size_t)(percent - from);
+    }
+    if (len > 1 && from[len - 1] == '.') {
+        len--; /* of a name that is complete: RFC 6066, 3 */
+    }
+    memcpy(name, from, len);
+    name[len] = '\0';
+    if (inet_pton(AF_INET, name, peer->ip) == 1) {
+        peer->ip_len = 4;
+    } else if (inet_pton(AF_INET6, name, peer->ip) == 1) {
+        peer->ip_len = 16;
+    }
+    return true;
+}
+
+rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+    char name[TLS_NAME_MAX + 1];
+    rlk_tls_peer peer;
+    rlk_tls_io io;
+
+    if (sock->tls.session == NULL) {
+        sock->tls.session = calls->open(sock->tls.backend);
+    }
+    if (sock->tls.session == NULL || !tls_peer(sock, &peer, name)) {
+        return RLK_TLS_FAILED;
+    }
+    io.send = tls_io_send;
+    io.recv = tls_io_recv;
+    io.context = sock;
+    sock->tls.flags = RLKI_TLS_BEGUN;
+    sock->tls.unfinished = 0;
+    sock->tls.error = 0;
+    return calls->begin(sock->tls.session, &io, &peer);
+}
+
+void rlki_tls_end(rlk_socket *sock, bool notify)
+{
+    if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
+        bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
+
+        sock->tls.backend->calls->end(sock->tls.session, notify && up);
+    }
+    sock->tls.flags = 0;
+}
+
+void rlki_tls_close(rlk_socket *sock)
+{
+    rlki_tls_end(sock, false);
+    if (sock->tls.session != NULL) {
+        sock->tls.backend->calls->close(sock->tls.session);
+        sock->tls.session = NULL;
+    }
+}
+
+/* ---- Steps ------------------------------------------------------------------------------- */
+
+/* Behind a failure no close_notify may follow. */
+static rlk_tls_status tls_check(rlk_socket *sock, rlk_tls_status status)
+{
+    if (!rlki_tls_goes_on(status)) {
+        sock->tls.flags &= (uint8_t)~RLKI_TLS_UP;
+    }
+    return status;
+}
+
+/* The same of handshake and read: what they wait for is noted. */
+static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+
+    sock->tls.flags &= (uint8_t) ~(RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE);
+    if (status == RLK_TLS_DONE && calls->pending(sock->tls.session)) {
+        sock->tls.flags |= RLKI_TLS_MORE;
+    } else if (status == RLK_TLS_WANT_WRITE) {
+        sock->tls.flags |= RLKI_TLS_WANTS_WRITE;
+        if (sock->tls.error != 0) {
+            return RLK_TLS_FAILED;
+        }
+    }
+    return tls_check(sock, status);
+}
+
+rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+{
+    rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
+
+    if (status == RLK_TLS_DONE) {
+        sock->tls.flags |= RLKI_TLS_UP;
+    }
+    return status;
+}
+
+static rlk_tls_status tls_read(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+{
+    return tls_note(sock, sock->tls.backend->calls->read(sock->tls.session, room, cap, len));
+}
+
+/* Reads until TLS has no more, as poll would not say so; but one stream must not keep the others
+ * of its loop waiting. */
+static rlk_tls_status tls_receive(rlk_socket *sock, int64_t now_ms)
+{
+    rlk_tls_status status = RLK_TLS_DONE;
+    int round;
+
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t cap = 0;
+        size_t len = 0;
+        uint8_t *room = rlk_conn_rx_buf(sock->conn, &cap);
+
+        if (cap == 0) {
+            return RLK_TLS_DONE; /* the connection is about to close */
+        }
+        status = tls_read(sock, room, cap, &len);
+        if (status != RLK_TLS_DONE) {
+            return status;
+        }
+        rlk_conn_rx_ack(sock->conn, len, now_ms);
+        if ((sock->tls.flags & RLKI_TLS_MORE) == 0) {
+            return RLK_TLS_DONE;
+        }
+    }
+    return status;
+}
+
+/* Writes what TLS takes. What it did not take is repeated with as many bytes as before, even if
+ * there are more by now. */
+static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+    int round;
+
+    sock->blocked = false;
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_WRITE_WANTS_READ;
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t len = 0;
+        size_t done = 0;
+        const uint8_t *bytes = rlk_conn_tx_buf(sock->conn, &len);
+        rlk_tls_status status;
+
+        if (len == 0) {
+            return RLK_TLS_DONE;
+        }
+        if (sock->tls.unfinished != 0) {
+            len = sock->tls.unfinished;
+        }
+        status = calls->write(sock->tls.session, bytes, len, &done);
+        if (status != RLK_TLS_DONE) {
+            sock->blocked = true; /* until poll says otherwise */
+            sock->tls.unfinished = len;
+            if (status == RLK_TLS_WANT_READ) {
+                sock->tls.flags |= RLKI_TLS_WRITE_WANTS_READ;
+            }
+            return tls_check(sock, status);
+        }
+        sock->tls.unfinished = 0;
+        rlk_conn_tx_ack(sock->conn, done, now_ms);
+    }
+    return RLK_TLS_DONE;
+}
+
+/* Reads first, so that what the replies set off leaves in the same call. */
+rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+{
+    unsigned flags = sock->tls.flags;
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    if (readable || (flags & RLKI_TLS_MORE) != 0 ||
+        (writeable && (flags & RLKI_TLS_WANTS_WRITE) != 0)) {
+        status = tls_receive(sock, now_ms);
+    }
+    if (!rlki_tls_goes_on(status) ||
+        (sock->blocked && !writeable && !(readable && (flags & RLKI_TLS_WRITE_WANTS_READ) != 0))) {
+        return status;
+    }
+    status = tls_send(sock, now_ms);
+    if (sock->tls.error != 0 && rlki_tls_goes_on(status)) {
+        status = tls_receive(sock, now_ms); /* what it said before it hung up */
+        return rlki_tls_goes_on(status) ? RLK_TLS_FAILED : status;
+    }
+    return status;
+}
+
+rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+{
+    rlk_tls_status status;
+
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_INTERRUPTED;
+    sock->tls.flags |= RLKI_TLS_MAY_WAIT;
+    status = tls_read(sock, room, cap, len);
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT; /* TLS had bytes already */
+    return status;
+}
+
+/* ---- Why it ended ------------------------------------------------------------------------ */
+
+/* In the handshake: all of it is TLS's. */
+static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status status)
+{
+    if (sock->tls.session == NULL) {
+        return "no memory is left for TLS";
+    }
+    if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
+        return "the server's name is too long";
+    }
+    if (sock->tls.error != 0) {
+        return "the stream broke in the TLS handshake";
+    }
+    return status == RLK_TLS_FAILED || status == RLK_TLS_REFUSED
+               ? sock->tls.backend->calls->error(sock->tls.session)
+               : "the server hung up in the TLS handshake: is it a TLS port?";
+}
+
+rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
+{
+    bool up = rlk_conn_get_state(sock->conn) != RLK_CONN_CONNECTING;
+
+    *error = 0;
+    if (status == RLK_TLS_REFUSED) {
+        rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
+        return RLK_E_TLS_REFUSED;
+    }
+    if (!up) {
+        rlk_conn_explain(sock->conn, tls_handshake_words(sock, status));
+        *error = sock->tls.error;
+        return RLK_E_TLS;
+    }
+    if (status == RLK_TLS_CLOSED) {
+        return RLK_E_EOF;
+    }
+    if (status == RLK_TLS_CUT || sock->tls.error == EPIPE) {
+        return RLK_E_TLS_CUT;
+    }
+    if (sock->tls.error != 0) {
+        *error = sock->tls.error;
+        return RLK_E_IO;
+    }
+    rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
+    return RLK_E_TLS;
+}
 
 /* ==== src/net/posix/socket.c ====
  *
@@ -16372,6 +16796,10 @@ RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int
  *          |   error: RLK_E_IO        +----+                    | without an error
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
+ *
+ * With TLS, its handshake is between CONNECTING and UP (state TLS). It has the same time as the
+ * connect; it may fail like that, and the next address is tried. If it is refused for good, the
+ * attempt is over: RLK_E_TLS_REFUSED. tls_stream.c then moves the bytes of UP.
  *
  * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
  * attempt pauses. The first address is the one behind that which the connection has condemned.
@@ -16394,12 +16822,13 @@ RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int
 enum {
     SOCKET_IDLE,
     SOCKET_CONNECTING,
+    SOCKET_TLS,
     SOCKET_UP
 };
 
-/* How one connect() ended. */
+/* What one address came to, so far. */
 typedef enum socket_outcome {
-    SOCKET_FAILED,
+    SOCKET_FAILED, /* the next one is tried */
     SOCKET_UNDER_WAY,
     SOCKET_DONE
 } socket_outcome;
@@ -16454,8 +16883,10 @@ static void socket_set_options(int fd, int family)
     }
 }
 
-void rlk_socket_close(rlk_socket *sock)
+/* Ends the stream. notify: after a close_notify of TLS. */
+static void socket_shut(rlk_socket *sock, bool notify)
 {
+    rlki_tls_end(sock, notify);
     if (sock->fd >= 0) {
         if (sock->loop != NULL) {
             sock->loop->calls->closing(sock->loop, sock->slot, sock->fd);
@@ -16468,44 +16899,70 @@ void rlk_socket_close(rlk_socket *sock)
     sock->wait_ms = 0;
 }
 
+void rlk_socket_close(rlk_socket *sock)
+{
+    rlki_tls_close(sock);
+    socket_shut(sock, false);
+}
+
 /* The stream, or the attempt, is over. */
 static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
 {
-    rlk_socket_close(sock);
+    socket_shut(sock, why == RLK_OK && sock->state == SOCKET_UP);
     rlk_conn_closed(sock->conn, why, error, now_ms);
 }
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
 /* The address under way failed. A refusal by the server itself says more than a route or a
- * protocol that this host lacks. */
+ * protocol that this host lacks, and what TLS said more than both. */
 static void socket_address_failed(rlk_socket *sock, int error)
 {
-    rlk_socket_close(sock);
-    if (sock->last_errno != ECONNREFUSED) {
+    socket_shut(sock, false);
+    if (sock->last_errno != ECONNREFUSED && sock->why == RLK_E_CONNECT) {
         sock->last_errno = error;
     }
 }
 
-/*
- * Connected: says so to the connection. False: to itself. Where the server's port is one of those
- * that the system gives to clients, and nobody listens there, it can happen that the two ends
- * meet, and then the server can't have its port back.
- */
-static bool socket_connected(rlk_socket *sock, int64_t now_ms)
+/* Goes on with the TLS handshake. */
+static socket_outcome socket_secure(rlk_socket *sock)
 {
-    char local[RLKI_NAME_TEXT];
+    rlk_tls_status status = RLK_TLS_DONE;
+    rlk_result why;
+    int error;
+
+    if (sock->state != SOCKET_TLS) {
+        sock->state = SOCKET_TLS;
+        status = rlki_tls_begin(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        status = rlki_tls_handshake(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        return SOCKET_DONE;
+    }
+    if (rlki_tls_goes_on(status)) {
+        return SOCKET_UNDER_WAY;
+    }
+    why = rlki_tls_result(sock, status, &error);
+    if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
+        sock->address_next = sock->addresses_len;
+    }
+    sock->why = (int16_t)why;
+    sock->last_errno = error;
+    return SOCKET_FAILED;
+}
+
+/* Our own address. False: the server's as well. Where the server's port is one of those that the
+ * system gives to clients, and nobody listens there, it can happen that the two ends meet, and then
+ * the server can't have its port back. */
+static bool socket_local(const rlk_socket *sock, const rlk_address *address,
+                         char local[RLKI_NAME_TEXT])
+{
     char server[RLKI_NAME_TEXT];
     rlki_name name;
     socklen_t len = (socklen_t)sizeof name;
-    const rlk_address *address;
 
-    if (rlk_conn_url(sock->conn)->path != NULL) {
-        sock->state = SOCKET_UP;
-        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
-        return true;
-    }
-    address = &sock->addresses[sock->address_next - 1];
     memset(&name, 0, sizeof name);
     (void)rlki_name_of_address(&name, address);
     rlki_name_format(&name, server);
@@ -16514,13 +16971,35 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
     } else {
         rlki_name_format(&name, local);
     }
-    if (strcmp(local, server) == 0) {
-        return false;
+    return strcmp(local, server) != 0;
+}
+
+/* Connected: once TLS is through, where there is any, the connection is notified. */
+static socket_outcome socket_connected(rlk_socket *sock, int64_t now_ms)
+{
+    char local[RLKI_NAME_TEXT];
+    const rlk_address *address;
+    socket_outcome outcome = SOCKET_DONE;
+
+    if (rlk_conn_url(sock->conn)->path != NULL) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
+        return SOCKET_DONE;
     }
-    sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
-                       now_ms);
-    return true;
+    address = &sock->addresses[sock->address_next - 1];
+    if (!socket_local(sock, address, local)) {
+        errno = ECONNREFUSED;
+        return SOCKET_FAILED;
+    }
+    if (rlki_tls_is_on(sock)) {
+        outcome = socket_secure(sock);
+    }
+    if (outcome == SOCKET_DONE) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                           now_ms);
+    }
+    return outcome;
 }
 
 /* One socket() and connect() to the address sock->address_next. */
@@ -16574,7 +17053,7 @@ static bool socket_pause(rlk_socket *sock, int64_t now_ms)
     if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
         return false;
     }
-    rlk_socket_close(sock);
+    socket_shut(sock, false);
     sock->state = SOCKET_CONNECTING;
     sock->address_next = 0; /* the path, once more */
     sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
@@ -16586,28 +17065,25 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
     while (sock->address_next < sock->addresses_len) {
         socket_outcome outcome = socket_connect(sock);
+        int error = errno;
 
         sock->address_next++;
+        sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
         if (outcome == SOCKET_UNDER_WAY) {
             sock->state = SOCKET_CONNECTING;
-            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
+        } else if (outcome == SOCKET_DONE) {
+            outcome = socket_connected(sock, now_ms);
+            error = errno;
+        } else if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                   socket_pause(sock, now_ms)) {
             return;
         }
-        if (outcome == SOCKET_FAILED) {
-            int error = errno;
-
-            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
-                socket_pause(sock, now_ms)) {
-                return;
-            }
-            socket_address_failed(sock, error);
-        } else if (socket_connected(sock, now_ms)) {
+        if (outcome != SOCKET_FAILED) {
             return;
-        } else {
-            socket_address_failed(sock, ECONNREFUSED);
         }
+        socket_address_failed(sock, error);
     }
-    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+    socket_end(sock, (rlk_result)sock->why, sock->last_errno, now_ms);
 }
 
 /* Begins with the address behind the one that the connection has left for what its server said
@@ -16642,6 +17118,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
         socket_end(sock, RLK_E_CONNECT, 0, now_ms);
         return;
     }
+    sock->why = RLK_E_CONNECT;
     sock->last_errno = 0;
     sock->address_next = 0;
     if (url->path != NULL) {
@@ -16657,31 +17134,31 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     socket_try(sock, now_ms);
 }
 
-/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
-static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
+/* How the connect under way stands; of one that failed errno says why. */
+static socket_outcome socket_progress(const rlk_socket *sock, short revents)
 {
     rlki_name peer;
     socklen_t peer_len = (socklen_t)sizeof peer;
     int error = 0;
     socklen_t len = (socklen_t)sizeof error;
 
-    if ((revents & SOCKET_WRITEABLE) != 0) {
-        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-            return errno;
-        }
-        if (error != 0) {
-            return error;
-        }
-        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
-            return 0;
-        } /* else those were the events of an older descriptor */
+    if ((revents & SOCKET_WRITEABLE) == 0) {
+        return SOCKET_UNDER_WAY;
     }
-    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+        return SOCKET_FAILED;
+    }
+    if (error != 0) {
+        errno = error;
+        return SOCKET_FAILED;
+    }
+    /* else those were the events of an older descriptor */
+    return getpeername(sock->fd, &peer.any, &peer_len) == 0 ? SOCKET_DONE : SOCKET_UNDER_WAY;
 }
 
 static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 {
-    int error;
+    socket_outcome outcome = SOCKET_UNDER_WAY;
 
     if (sock->fd < 0) {
         if (now_ms >= sock->address_deadline_ms) {
@@ -16689,18 +17166,20 @@ static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
         }
         return;
     }
-    error = socket_progress(sock, revents, now_ms);
-    if (error == EINPROGRESS) {
-        return;
+    if (sock->state == SOCKET_CONNECTING) {
+        outcome = socket_progress(sock, revents);
     }
-    if (error == 0) {
-        if (socket_connected(sock, now_ms)) {
-            return;
-        }
-        error = ECONNREFUSED;
+    if (outcome == SOCKET_DONE || (sock->state == SOCKET_TLS && revents != 0)) {
+        outcome = socket_connected(sock, now_ms);
     }
-    socket_address_failed(sock, error);
-    socket_try(sock, now_ms);
+    if (outcome == SOCKET_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
+        outcome = SOCKET_FAILED;
+        errno = ETIMEDOUT;
+    }
+    if (outcome == SOCKET_FAILED) {
+        socket_address_failed(sock, errno);
+        socket_try(sock, now_ms);
+    }
 }
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
@@ -16780,19 +17259,17 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
     return true;
 }
 
-/* Reads first, so that what the replies set off leaves in the same call. Returns what the
- * connection wants after that. */
-static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+/* Reads first, so that what the replies set off leaves in the same call. RLK_OK, or how the stream
+ * ended. */
+static rlk_result socket_exchange(rlk_socket *sock, short revents, int *error, int64_t now_ms)
 {
     bool up = true;
-    int error = 0;
-    unsigned wants;
 
     if ((revents & SOCKET_READABLE) != 0) {
-        up = socket_receive(sock, &error, now_ms);
+        up = socket_receive(sock, error, now_ms);
     }
     if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
-        up = socket_send(sock, &error, now_ms);
+        up = socket_send(sock, error, now_ms);
         if (!up) {
             /* what it said before it hung up: "-ERR max number of clients reached" */
             int ignored;
@@ -16800,9 +17277,32 @@ static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
             (void)socket_receive(sock, &ignored, now_ms);
         }
     }
+    if (up) {
+        return RLK_OK;
+    }
+    return *error == 0 || *error == EPIPE ? RLK_E_EOF : RLK_E_IO;
+}
+
+/* The same over TLS. */
+static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *error, int64_t now_ms)
+{
+    rlk_tls_status status = rlki_tls_transfer(sock, (revents & SOCKET_READABLE) != 0,
+                                              (revents & SOCKET_WRITEABLE) != 0, now_ms);
+
+    return rlki_tls_goes_on(status) ? RLK_OK : rlki_tls_result(sock, status, error);
+}
+
+/* Moves what can be moved. Returns what the connection wants after that. */
+static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    int error = 0;
+    unsigned wants;
+    rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
+                                          : socket_exchange(sock, revents, &error, now_ms);
+
     wants = rlk_conn_wants(sock->conn);
-    if (!up || (wants & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+    if (why != RLK_OK || (wants & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, why, error, now_ms);
         wants = rlk_conn_wants(sock->conn);
     }
     return wants;
@@ -16847,6 +17347,24 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 #endif
 }
 
+static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
+    ssize_t n = recv(sock->fd, buf, cap, 0);
+
+    got->len = n > 0 ? (size_t)n : 0;
+    got->error = n < 0 ? errno : 0;
+    if (n > 0) {
+        got->status = RLK_TLS_DONE;
+    } else if (n == 0) {
+        got->status = RLK_TLS_CLOSED;
+    } else {
+        got->status = got->error == EINTR || socket_would_block(got->error) ? RLK_TLS_WANT_READ
+                                                                            : RLK_TLS_FAILED;
+    }
+}
+
 bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
     size_t cap = 0;
@@ -16861,21 +17379,36 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
+    if (!rlki_tls_is_on(sock)) {
+        socket_wait_plain(sock, got);
+        return true;
+    }
+    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
+        return false; /* no recv shows what it waits for */
+    }
     buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->len = recv(sock->fd, buf, cap, 0);
-    got->error = got->len < 0 ? errno : 0;
+    got->status = rlki_tls_wait(sock, buf, cap, &got->len);
+    got->error = (sock->tls.flags & RLKI_TLS_INTERRUPTED) != 0 ? EINTR : 0;
     return true;
 }
 
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
 {
-    if (got->len > 0) {
-        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
-    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
-        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+    rlk_result why = RLK_E_EOF;
+    int error = got->error;
+
+    if (got->status == RLK_TLS_DONE) {
+        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
+    } else if (!rlki_tls_goes_on(got->status)) {
+        if (rlki_tls_is_on(sock)) {
+            why = rlki_tls_result(sock, got->status, &error);
+        } else if (got->status == RLK_TLS_FAILED) {
+            why = RLK_E_IO;
+        }
+        socket_end(sock, why, error, now_ms);
         return;
     }
-    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);
     }
 }
@@ -16899,6 +17432,13 @@ void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot)
     sock->wait_ms = 0; /* a recv that waits clears O_NONBLOCK, which loops set, anew */
 }
 
+void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls)
+{
+    if (rlk_conn_url(sock->conn)->path == NULL) {
+        sock->tls.backend = tls;
+    }
+}
+
 int rlk_socket_fd(const rlk_socket *sock)
 {
     return sock->fd;
@@ -16906,11 +17446,17 @@ int rlk_socket_fd(const rlk_socket *sock)
 
 short rlk_socket_events(const rlk_socket *sock)
 {
+    bool wants_write = (sock->tls.flags & RLKI_TLS_WANTS_WRITE) != 0;
+
     switch (sock->state) {
     case SOCKET_CONNECTING:
         return POLLOUT;
+    case SOCKET_TLS:
+        return wants_write ? POLLOUT : POLLIN;
     case SOCKET_UP:
-        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
+        wants_write = wants_write || ((rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 &&
+                                      (sock->tls.flags & RLKI_TLS_WRITE_WANTS_READ) == 0);
+        return wants_write ? POLLIN | POLLOUT : POLLIN;
     default:
         return 0;
     }
@@ -16921,13 +17467,17 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
     if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
         return 0;
     }
-    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
+    if (sock->state == SOCKET_UP && (sock->tls.flags & RLKI_TLS_MORE) != 0) {
+        return 0;
+    }
+    return sock->state == SOCKET_CONNECTING || sock->state == SOCKET_TLS ? sock->address_deadline_ms
+                                                                         : RLK_NEVER;
 }
 
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, RLK_E_EOF, 0, now_ms);
+        socket_end(sock, RLK_OK, 0, now_ms);
         revents = 0;
     }
     switch (sock->state) {
@@ -16938,6 +17488,7 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         }
         break;
     case SOCKET_CONNECTING:
+    case SOCKET_TLS:
         socket_continue(sock, revents, now_ms);
         revents = 0;
         break;
@@ -17324,7 +17875,7 @@ static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *an
         !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
         return false;
     }
-    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(posix) : 0;
+    *answer = got.error == EINTR ? posix_signalled(posix) : 0;
     rlki_client_tick(client); /* deadlines before input */
     rlki_socket_take(sock, &got, client->now_ms);
     return true;
@@ -17457,7 +18008,10 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
 {
     rlk_result result = rlk_url_parse(&config->url, url);
 
-    if (result != RLK_OK) {
+    if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
+        return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */
+    }
+    if (result != RLK_OK && (result != RLK_E_URL_TLS || options->tls == NULL)) {
         return result;
     }
     if (options->db < 0) {
@@ -17525,6 +18079,7 @@ static rlk_result posix_node(rlk_client *client, rlk_posix_node *node, rlk_conn_
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK) {
         rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+        rlk_socket_use_tls(&node->socket, options->tls);
     } else {
         posix_explain(client, config, result);
     }
@@ -17708,7 +18263,10 @@ void rlk_posix_close(rlk_posix_client *posix)
         posix_set_loop(posix, NULL); /* an epoll descriptor is shared: the parent's polls go on */
     }
     for (i = 0; i < posix->client.nodes; i++) {
-        rlk_socket_close(&posix_node_of(posix, i)->socket);
+        rlk_socket *sock = &posix_node_of(posix, i)->socket;
+
+        rlki_tls_end(sock, rlk_system_fork_same(&posix->fork_mark)); /* a child sends nothing */
+        rlk_socket_close(sock);
     }
     rlk_client_close(&posix->client);
     rlki_wakeup_close(&posix->wakeup);

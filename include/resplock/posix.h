@@ -44,6 +44,10 @@ typedef struct rlk_posix_options {
     void *credentials_context;
     rlk_resolver_hook resolver;
     void *resolver_context;
+    /* TLS for rediss:// and valkeys://, of a backend (resplock/tls/openssl.h ...) that is not
+     * closed before the client. With it, a URL of redis:// or valkey:// is refused; unix:// stays
+     * plain. */
+    const rlk_tls *tls;
     int64_t connect_timeout_ms;
     int64_t response_timeout_ms;
     int64_t backoff_min_ms;
@@ -109,7 +113,8 @@ typedef struct rlk_posix_client {
  * connects. `url`, whose forms rlk_url_parse has, is not copied and outlives the client, unchanged:
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
- * RLK_OK, RLK_E_URL_*, RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
+ * RLK_OK, RLK_E_URL_* (RLK_E_URL_TLS, RLK_E_URL_PLAIN: URL and options->tls don't agree),
+ * RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
  * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
  * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed. After
  * RLK_E_LAYOUT that text is empty: library and program do not agree where it is.

@@ -7,6 +7,7 @@
 #define RESPLOCK_SOCKET_H
 
 #include "resplock/net.h"
+#include "resplock/tls.h"
 
 /* Nothing below needs what is missing then, so no other error follows. */
 #ifdef RLK_NO_POSIX
@@ -64,6 +65,15 @@ struct rlk_loop {
     const rlk_loop_calls *calls; /* constant */
 };
 
+/* TLS of one driver. Fields are private. */
+typedef struct rlk_socket_tls {
+    const rlk_tls *backend; /* NULL: none */
+    void *session;          /* the backend's; NULL: none yet */
+    size_t unfinished;      /* bytes of a write that TLS wants repeated as it was; 0: none */
+    int error;              /* errno of the stream below; 0: it works */
+    uint8_t flags;
+} rlk_socket_tls;
+
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
     rlk_conn *conn;
@@ -79,6 +89,8 @@ typedef struct rlk_socket {
     uint8_t address_next;
     uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
+    int16_t why;  /* the attempt ends with, if no address is left */
+    rlk_socket_tls tls;
     rlk_address addresses[RLK_MAX_ADDRESSES];
 } rlk_socket;
 
@@ -94,6 +106,10 @@ RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook
  * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
 RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
+/* Has all streams over TCP speak TLS, by a backend that outlives the driver: after _init, before
+ * the first attempt. A Unix socket stays as it is. The handshake counts as connect time. */
+RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
+
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
@@ -102,8 +118,10 @@ RLK_API int rlk_socket_fd(const rlk_socket *sock);
 RLK_API short rlk_socket_events(const rlk_socket *sock);
 
 /* Returns when to call rlk_socket_service even if nothing happened (the driver's own timer, not the
- * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close: so
- * ask after rlk_conn_tick, and call _service after a submit. */
+ * connection's), or RLK_NEVER. 0, so at once, where the connection wants to connect or to close, or
+ * TLS has bytes that poll doesn't see: so ask after rlk_conn_tick, and call _service after a
+ * submit.
+ */
 RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
@@ -116,8 +134,8 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor, and does not notify the connection. Harmless in a child after fork: the
- * parent's stream goes on. */
+/* Closes the descriptor and the TLS session, and does not notify the connection. Sends nothing, so
+ * it is harmless in a child after fork: the parent's stream goes on. */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */

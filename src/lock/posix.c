@@ -3,6 +3,7 @@
  * Clients on POSIX sockets: the glue between the engine and the drivers.
  */
 #include "../net/posix/socket_wait.h"
+#include "../net/posix/tls_stream.h"
 #include "../net/posix/wakeup.h"
 #include "client.h"
 #include "clock.h"
@@ -122,7 +123,7 @@ static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *an
         !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
         return false;
     }
-    *answer = got.len < 0 && got.error == EINTR ? posix_signalled(posix) : 0;
+    *answer = got.error == EINTR ? posix_signalled(posix) : 0;
     rlki_client_tick(client); /* deadlines before input */
     rlki_socket_take(sock, &got, client->now_ms);
     return true;
@@ -255,7 +256,10 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
 {
     rlk_result result = rlk_url_parse(&config->url, url);
 
-    if (result != RLK_OK) {
+    if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
+        return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */
+    }
+    if (result != RLK_OK && (result != RLK_E_URL_TLS || options->tls == NULL)) {
         return result;
     }
     if (options->db < 0) {
@@ -323,6 +327,7 @@ static rlk_result posix_node(rlk_client *client, rlk_posix_node *node, rlk_conn_
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK) {
         rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+        rlk_socket_use_tls(&node->socket, options->tls);
     } else {
         posix_explain(client, config, result);
     }
@@ -506,7 +511,10 @@ void rlk_posix_close(rlk_posix_client *posix)
         posix_set_loop(posix, NULL); /* an epoll descriptor is shared: the parent's polls go on */
     }
     for (i = 0; i < posix->client.nodes; i++) {
-        rlk_socket_close(&posix_node_of(posix, i)->socket);
+        rlk_socket *sock = &posix_node_of(posix, i)->socket;
+
+        rlki_tls_end(sock, rlk_system_fork_same(&posix->fork_mark)); /* a child sends nothing */
+        rlk_socket_close(sock);
     }
     rlk_client_close(&posix->client);
     rlki_wakeup_close(&posix->wakeup);

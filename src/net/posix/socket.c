@@ -16,6 +16,10 @@
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
  *
+ * With TLS, its handshake is between CONNECTING and UP (state TLS). It has the same time as the
+ * connect; it may fail like that, and the next address is tried. If it is refused for good, the
+ * attempt is over: RLK_E_TLS_REFUSED. tls_stream.c then moves the bytes of UP.
+ *
  * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
  * attempt pauses. The first address is the one behind that which the connection has condemned.
  *
@@ -30,6 +34,7 @@
 #include "name.h"
 #include "resolver.h"
 #include "socket_wait.h"
+#include "tls_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,12 +49,13 @@
 enum {
     SOCKET_IDLE,
     SOCKET_CONNECTING,
+    SOCKET_TLS,
     SOCKET_UP
 };
 
-/* How one connect() ended. */
+/* What one address came to, so far. */
 typedef enum socket_outcome {
-    SOCKET_FAILED,
+    SOCKET_FAILED, /* the next one is tried */
     SOCKET_UNDER_WAY,
     SOCKET_DONE
 } socket_outcome;
@@ -104,8 +110,10 @@ static void socket_set_options(int fd, int family)
     }
 }
 
-void rlk_socket_close(rlk_socket *sock)
+/* Ends the stream. notify: after a close_notify of TLS. */
+static void socket_shut(rlk_socket *sock, bool notify)
 {
+    rlki_tls_end(sock, notify);
     if (sock->fd >= 0) {
         if (sock->loop != NULL) {
             sock->loop->calls->closing(sock->loop, sock->slot, sock->fd);
@@ -118,44 +126,70 @@ void rlk_socket_close(rlk_socket *sock)
     sock->wait_ms = 0;
 }
 
+void rlk_socket_close(rlk_socket *sock)
+{
+    rlki_tls_close(sock);
+    socket_shut(sock, false);
+}
+
 /* The stream, or the attempt, is over. */
 static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
 {
-    rlk_socket_close(sock);
+    socket_shut(sock, why == RLK_OK && sock->state == SOCKET_UP);
     rlk_conn_closed(sock->conn, why, error, now_ms);
 }
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
 /* The address under way failed. A refusal by the server itself says more than a route or a
- * protocol that this host lacks. */
+ * protocol that this host lacks, and what TLS said more than both. */
 static void socket_address_failed(rlk_socket *sock, int error)
 {
-    rlk_socket_close(sock);
-    if (sock->last_errno != ECONNREFUSED) {
+    socket_shut(sock, false);
+    if (sock->last_errno != ECONNREFUSED && sock->why == RLK_E_CONNECT) {
         sock->last_errno = error;
     }
 }
 
-/*
- * Connected: says so to the connection. False: to itself. Where the server's port is one of those
- * that the system gives to clients, and nobody listens there, it can happen that the two ends
- * meet, and then the server can't have its port back.
- */
-static bool socket_connected(rlk_socket *sock, int64_t now_ms)
+/* Goes on with the TLS handshake. */
+static socket_outcome socket_secure(rlk_socket *sock)
 {
-    char local[RLKI_NAME_TEXT];
+    rlk_tls_status status = RLK_TLS_DONE;
+    rlk_result why;
+    int error;
+
+    if (sock->state != SOCKET_TLS) {
+        sock->state = SOCKET_TLS;
+        status = rlki_tls_begin(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        status = rlki_tls_handshake(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        return SOCKET_DONE;
+    }
+    if (rlki_tls_goes_on(status)) {
+        return SOCKET_UNDER_WAY;
+    }
+    why = rlki_tls_result(sock, status, &error);
+    if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
+        sock->address_next = sock->addresses_len;
+    }
+    sock->why = (int16_t)why;
+    sock->last_errno = error;
+    return SOCKET_FAILED;
+}
+
+/* Our own address. False: the server's as well. Where the server's port is one of those that the
+ * system gives to clients, and nobody listens there, it can happen that the two ends meet, and then
+ * the server can't have its port back. */
+static bool socket_local(const rlk_socket *sock, const rlk_address *address,
+                         char local[RLKI_NAME_TEXT])
+{
     char server[RLKI_NAME_TEXT];
     rlki_name name;
     socklen_t len = (socklen_t)sizeof name;
-    const rlk_address *address;
 
-    if (rlk_conn_url(sock->conn)->path != NULL) {
-        sock->state = SOCKET_UP;
-        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
-        return true;
-    }
-    address = &sock->addresses[sock->address_next - 1];
     memset(&name, 0, sizeof name);
     (void)rlki_name_of_address(&name, address);
     rlki_name_format(&name, server);
@@ -164,13 +198,35 @@ static bool socket_connected(rlk_socket *sock, int64_t now_ms)
     } else {
         rlki_name_format(&name, local);
     }
-    if (strcmp(local, server) == 0) {
-        return false;
+    return strcmp(local, server) != 0;
+}
+
+/* Connected: once TLS is through, where there is any, the connection is notified. */
+static socket_outcome socket_connected(rlk_socket *sock, int64_t now_ms)
+{
+    char local[RLKI_NAME_TEXT];
+    const rlk_address *address;
+    socket_outcome outcome = SOCKET_DONE;
+
+    if (rlk_conn_url(sock->conn)->path != NULL) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, 0, NULL, now_ms);
+        return SOCKET_DONE;
     }
-    sock->state = SOCKET_UP;
-    rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
-                       now_ms);
-    return true;
+    address = &sock->addresses[sock->address_next - 1];
+    if (!socket_local(sock, address, local)) {
+        errno = ECONNREFUSED;
+        return SOCKET_FAILED;
+    }
+    if (rlki_tls_is_on(sock)) {
+        outcome = socket_secure(sock);
+    }
+    if (outcome == SOCKET_DONE) {
+        sock->state = SOCKET_UP;
+        rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
+                           now_ms);
+    }
+    return outcome;
 }
 
 /* One socket() and connect() to the address sock->address_next. */
@@ -224,7 +280,7 @@ static bool socket_pause(rlk_socket *sock, int64_t now_ms)
     if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
         return false;
     }
-    rlk_socket_close(sock);
+    socket_shut(sock, false);
     sock->state = SOCKET_CONNECTING;
     sock->address_next = 0; /* the path, once more */
     sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
@@ -236,28 +292,25 @@ static void socket_try(rlk_socket *sock, int64_t now_ms)
 {
     while (sock->address_next < sock->addresses_len) {
         socket_outcome outcome = socket_connect(sock);
+        int error = errno;
 
         sock->address_next++;
+        sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
         if (outcome == SOCKET_UNDER_WAY) {
             sock->state = SOCKET_CONNECTING;
-            sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
+        } else if (outcome == SOCKET_DONE) {
+            outcome = socket_connected(sock, now_ms);
+            error = errno;
+        } else if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
+                   socket_pause(sock, now_ms)) {
             return;
         }
-        if (outcome == SOCKET_FAILED) {
-            int error = errno;
-
-            if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
-                socket_pause(sock, now_ms)) {
-                return;
-            }
-            socket_address_failed(sock, error);
-        } else if (socket_connected(sock, now_ms)) {
+        if (outcome != SOCKET_FAILED) {
             return;
-        } else {
-            socket_address_failed(sock, ECONNREFUSED);
         }
+        socket_address_failed(sock, error);
     }
-    socket_end(sock, RLK_E_CONNECT, sock->last_errno, now_ms);
+    socket_end(sock, (rlk_result)sock->why, sock->last_errno, now_ms);
 }
 
 /* Begins with the address behind the one that the connection has left for what its server said
@@ -292,6 +345,7 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
         socket_end(sock, RLK_E_CONNECT, 0, now_ms);
         return;
     }
+    sock->why = RLK_E_CONNECT;
     sock->last_errno = 0;
     sock->address_next = 0;
     if (url->path != NULL) {
@@ -307,31 +361,31 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     socket_try(sock, now_ms);
 }
 
-/* How the attempt under way stands: 0 it is through, EINPROGRESS it goes on, else why it failed. */
-static int socket_progress(const rlk_socket *sock, short revents, int64_t now_ms)
+/* How the connect under way stands; of one that failed errno says why. */
+static socket_outcome socket_progress(const rlk_socket *sock, short revents)
 {
     rlki_name peer;
     socklen_t peer_len = (socklen_t)sizeof peer;
     int error = 0;
     socklen_t len = (socklen_t)sizeof error;
 
-    if ((revents & SOCKET_WRITEABLE) != 0) {
-        if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-            return errno;
-        }
-        if (error != 0) {
-            return error;
-        }
-        if (getpeername(sock->fd, &peer.any, &peer_len) == 0) {
-            return 0;
-        } /* else those were the events of an older descriptor */
+    if ((revents & SOCKET_WRITEABLE) == 0) {
+        return SOCKET_UNDER_WAY;
     }
-    return now_ms < sock->address_deadline_ms ? EINPROGRESS : ETIMEDOUT;
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
+        return SOCKET_FAILED;
+    }
+    if (error != 0) {
+        errno = error;
+        return SOCKET_FAILED;
+    }
+    /* else those were the events of an older descriptor */
+    return getpeername(sock->fd, &peer.any, &peer_len) == 0 ? SOCKET_DONE : SOCKET_UNDER_WAY;
 }
 
 static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 {
-    int error;
+    socket_outcome outcome = SOCKET_UNDER_WAY;
 
     if (sock->fd < 0) {
         if (now_ms >= sock->address_deadline_ms) {
@@ -339,18 +393,20 @@ static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
         }
         return;
     }
-    error = socket_progress(sock, revents, now_ms);
-    if (error == EINPROGRESS) {
-        return;
+    if (sock->state == SOCKET_CONNECTING) {
+        outcome = socket_progress(sock, revents);
     }
-    if (error == 0) {
-        if (socket_connected(sock, now_ms)) {
-            return;
-        }
-        error = ECONNREFUSED;
+    if (outcome == SOCKET_DONE || (sock->state == SOCKET_TLS && revents != 0)) {
+        outcome = socket_connected(sock, now_ms);
     }
-    socket_address_failed(sock, error);
-    socket_try(sock, now_ms);
+    if (outcome == SOCKET_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
+        outcome = SOCKET_FAILED;
+        errno = ETIMEDOUT;
+    }
+    if (outcome == SOCKET_FAILED) {
+        socket_address_failed(sock, errno);
+        socket_try(sock, now_ms);
+    }
 }
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
@@ -430,19 +486,17 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
     return true;
 }
 
-/* Reads first, so that what the replies set off leaves in the same call. Returns what the
- * connection wants after that. */
-static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+/* Reads first, so that what the replies set off leaves in the same call. RLK_OK, or how the stream
+ * ended. */
+static rlk_result socket_exchange(rlk_socket *sock, short revents, int *error, int64_t now_ms)
 {
     bool up = true;
-    int error = 0;
-    unsigned wants;
 
     if ((revents & SOCKET_READABLE) != 0) {
-        up = socket_receive(sock, &error, now_ms);
+        up = socket_receive(sock, error, now_ms);
     }
     if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
-        up = socket_send(sock, &error, now_ms);
+        up = socket_send(sock, error, now_ms);
         if (!up) {
             /* what it said before it hung up: "-ERR max number of clients reached" */
             int ignored;
@@ -450,9 +504,32 @@ static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
             (void)socket_receive(sock, &ignored, now_ms);
         }
     }
+    if (up) {
+        return RLK_OK;
+    }
+    return *error == 0 || *error == EPIPE ? RLK_E_EOF : RLK_E_IO;
+}
+
+/* The same over TLS. */
+static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *error, int64_t now_ms)
+{
+    rlk_tls_status status = rlki_tls_transfer(sock, (revents & SOCKET_READABLE) != 0,
+                                              (revents & SOCKET_WRITEABLE) != 0, now_ms);
+
+    return rlki_tls_goes_on(status) ? RLK_OK : rlki_tls_result(sock, status, error);
+}
+
+/* Moves what can be moved. Returns what the connection wants after that. */
+static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+{
+    int error = 0;
+    unsigned wants;
+    rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
+                                          : socket_exchange(sock, revents, &error, now_ms);
+
     wants = rlk_conn_wants(sock->conn);
-    if (!up || (wants & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, error == 0 || error == EPIPE ? RLK_E_EOF : RLK_E_IO, error, now_ms);
+    if (why != RLK_OK || (wants & RLK_WANT_CLOSE) != 0) {
+        socket_end(sock, why, error, now_ms);
         wants = rlk_conn_wants(sock->conn);
     }
     return wants;
@@ -497,6 +574,24 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 #endif
 }
 
+static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *buf = rlk_conn_rx_buf(sock->conn, &cap);
+    ssize_t n = recv(sock->fd, buf, cap, 0);
+
+    got->len = n > 0 ? (size_t)n : 0;
+    got->error = n < 0 ? errno : 0;
+    if (n > 0) {
+        got->status = RLK_TLS_DONE;
+    } else if (n == 0) {
+        got->status = RLK_TLS_CLOSED;
+    } else {
+        got->status = got->error == EINTR || socket_would_block(got->error) ? RLK_TLS_WANT_READ
+                                                                            : RLK_TLS_FAILED;
+    }
+}
+
 bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
     size_t cap = 0;
@@ -511,21 +606,36 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
+    if (!rlki_tls_is_on(sock)) {
+        socket_wait_plain(sock, got);
+        return true;
+    }
+    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
+        return false; /* no recv shows what it waits for */
+    }
     buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->len = recv(sock->fd, buf, cap, 0);
-    got->error = got->len < 0 ? errno : 0;
+    got->status = rlki_tls_wait(sock, buf, cap, &got->len);
+    got->error = (sock->tls.flags & RLKI_TLS_INTERRUPTED) != 0 ? EINTR : 0;
     return true;
 }
 
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
 {
-    if (got->len > 0) {
-        rlk_conn_rx_ack(sock->conn, (size_t)got->len, now_ms); /* nothing, if it closes by now */
-    } else if (got->len == 0 || (got->error != EINTR && !socket_would_block(got->error))) {
-        socket_end(sock, got->len == 0 ? RLK_E_EOF : RLK_E_IO, got->error, now_ms);
+    rlk_result why = RLK_E_EOF;
+    int error = got->error;
+
+    if (got->status == RLK_TLS_DONE) {
+        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
+    } else if (!rlki_tls_goes_on(got->status)) {
+        if (rlki_tls_is_on(sock)) {
+            why = rlki_tls_result(sock, got->status, &error);
+        } else if (got->status == RLK_TLS_FAILED) {
+            why = RLK_E_IO;
+        }
+        socket_end(sock, why, error, now_ms);
         return;
     }
-    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ) {
+    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);
     }
 }
@@ -549,6 +659,13 @@ void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot)
     sock->wait_ms = 0; /* a recv that waits clears O_NONBLOCK, which loops set, anew */
 }
 
+void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls)
+{
+    if (rlk_conn_url(sock->conn)->path == NULL) {
+        sock->tls.backend = tls;
+    }
+}
+
 int rlk_socket_fd(const rlk_socket *sock)
 {
     return sock->fd;
@@ -556,11 +673,17 @@ int rlk_socket_fd(const rlk_socket *sock)
 
 short rlk_socket_events(const rlk_socket *sock)
 {
+    bool wants_write = (sock->tls.flags & RLKI_TLS_WANTS_WRITE) != 0;
+
     switch (sock->state) {
     case SOCKET_CONNECTING:
         return POLLOUT;
+    case SOCKET_TLS:
+        return wants_write ? POLLOUT : POLLIN;
     case SOCKET_UP:
-        return (rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 ? POLLIN | POLLOUT : POLLIN;
+        wants_write = wants_write || ((rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 &&
+                                      (sock->tls.flags & RLKI_TLS_WRITE_WANTS_READ) == 0);
+        return wants_write ? POLLIN | POLLOUT : POLLIN;
     default:
         return 0;
     }
@@ -571,13 +694,17 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
     if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
         return 0;
     }
-    return sock->state == SOCKET_CONNECTING ? sock->address_deadline_ms : RLK_NEVER;
+    if (sock->state == SOCKET_UP && (sock->tls.flags & RLKI_TLS_MORE) != 0) {
+        return 0;
+    }
+    return sock->state == SOCKET_CONNECTING || sock->state == SOCKET_TLS ? sock->address_deadline_ms
+                                                                         : RLK_NEVER;
 }
 
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
-        socket_end(sock, RLK_E_EOF, 0, now_ms);
+        socket_end(sock, RLK_OK, 0, now_ms);
         revents = 0;
     }
     switch (sock->state) {
@@ -588,6 +715,7 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         }
         break;
     case SOCKET_CONNECTING:
+    case SOCKET_TLS:
         socket_continue(sock, revents, now_ms);
         revents = 0;
         break;

@@ -15,8 +15,9 @@
 
 /* What recv came to. */
 typedef struct rlki_socket_got {
-    ssize_t len;
-    int error; /* errno, where len is negative */
+    size_t len;
+    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
+    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
 } rlki_socket_got;
 
 /* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TLS between a connection and its descriptor. What TLS is, the backend knows (resplock/tls.h).
+ *
+ *     +------+  rlki_tls_begin   +-----------+  DONE   +----+
+ *     | NONE | ----------------> | HANDSHAKE | ------> | UP |
+ *     +------+                   +-----------+         +----+
+ *        ^                             |                  |
+ *        +-----------------------------+------------------+
+ *           rlki_tls_end: with close_notify only from UP, and only if nothing has failed
+ *
+ * NONE is without RLKI_TLS_BEGUN, UP is with RLKI_TLS_UP.
+ * The backend's session lives from the first begin to rlki_tls_close, so that it can be resumed.
+ *
+ * A send that fails is a send that would block, as far as the backend is concerned: so it can still
+ * read what the server said before it hung up, an alert above all. Then the stream ends.
+ */
+#include "tls_stream.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Longest name of a peer. */
+#define TLS_NAME_MAX 255u
+
+#ifdef MSG_DONTWAIT
+#define TLS_RECEIVE_FLAGS MSG_DONTWAIT
+#else
+#define TLS_RECEIVE_FLAGS 0
+#endif
+
+#ifdef MSG_NOSIGNAL
+#define TLS_SEND_FLAGS (MSG_NOSIGNAL | TLS_RECEIVE_FLAGS)
+#else
+#define TLS_SEND_FLAGS TLS_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
+
+/* ---- The stream below TLS ---------------------------------------------------------------- */
+
+static bool tls_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN || error == EINTR; /* interrupted, it is tried again after a poll */
+}
+
+static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
+{
+    rlk_socket *sock = (rlk_socket *)context;
+    ssize_t n = send(sock->fd, bytes, len, TLS_SEND_FLAGS);
+
+    if (n >= 0) {
+        return n;
+    }
+    if (!tls_would_block(errno)) {
+        sock->tls.error = errno;
+    }
+    return RLK_TLS_IO_AGAIN;
+}
+
+static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
+{
+    rlk_socket *sock = (rlk_socket *)context;
+    bool waits = (sock->tls.flags & RLKI_TLS_MAY_WAIT) != 0;
+    ssize_t n;
+
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
+    n = recv(sock->fd, room, cap, waits ? 0 : TLS_RECEIVE_FLAGS);
+    if (n >= 0) {
+        return n;
+    }
+    if (waits && errno == EINTR) {
+        sock->tls.flags |= RLKI_TLS_INTERRUPTED;
+    }
+    if (tls_would_block(errno)) {
+        return RLK_TLS_IO_AGAIN;
+    }
+    sock->tls.error = errno;
+    return RLK_TLS_IO_FAILED;
+}
+
+/* ---- Begin and end ----------------------------------------------------------------------- */
+
+/* Whom the certificate must be for: the name of the configuration, or the URL's host, whose zone is
+ * this host's business alone. */
+static bool tls_peer(const rlk_socket *sock, rlk_tls_peer *peer, char name[TLS_NAME_MAX + 1])
+{
+    const rlk_url *url = rlk_conn_url(sock->conn);
+    const char *from = sock->tls.backend->server_name;
+    size_t len = from != NULL ? strlen(from) : url->host_len;
+    const char *percent;
+
+    if (from == NULL) {
+        from = url->host;
+    }
+    if (len == 0 || len > TLS_NAME_MAX) {
+        return false;
+    }
+    memset(peer, 0, sizeof *peer);
+    peer->name = name;
+    percent = (const char *)memchr(from, '%', len);
+    if (percent != NULL) {
+        len = (size_t)(percent - from);
+    }
+    if (len > 1 && from[len - 1] == '.') {
+        len--; /* of a name that is complete: RFC 6066, 3 */
+    }
+    memcpy(name, from, len);
+    name[len] = '\0';
+    if (inet_pton(AF_INET, name, peer->ip) == 1) {
+        peer->ip_len = 4;
+    } else if (inet_pton(AF_INET6, name, peer->ip) == 1) {
+        peer->ip_len = 16;
+    }
+    return true;
+}
+
+rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+    char name[TLS_NAME_MAX + 1];
+    rlk_tls_peer peer;
+    rlk_tls_io io;
+
+    if (sock->tls.session == NULL) {
+        sock->tls.session = calls->open(sock->tls.backend);
+    }
+    if (sock->tls.session == NULL || !tls_peer(sock, &peer, name)) {
+        return RLK_TLS_FAILED;
+    }
+    io.send = tls_io_send;
+    io.recv = tls_io_recv;
+    io.context = sock;
+    sock->tls.flags = RLKI_TLS_BEGUN;
+    sock->tls.unfinished = 0;
+    sock->tls.error = 0;
+    return calls->begin(sock->tls.session, &io, &peer);
+}
+
+void rlki_tls_end(rlk_socket *sock, bool notify)
+{
+    if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
+        bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
+
+        sock->tls.backend->calls->end(sock->tls.session, notify && up);
+    }
+    sock->tls.flags = 0;
+}
+
+void rlki_tls_close(rlk_socket *sock)
+{
+    rlki_tls_end(sock, false);
+    if (sock->tls.session != NULL) {
+        sock->tls.backend->calls->close(sock->tls.session);
+        sock->tls.session = NULL;
+    }
+}
+
+/* ---- Steps ------------------------------------------------------------------------------- */
+
+/* Behind a failure no close_notify may follow. */
+static rlk_tls_status tls_check(rlk_socket *sock, rlk_tls_status status)
+{
+    if (!rlki_tls_goes_on(status)) {
+        sock->tls.flags &= (uint8_t)~RLKI_TLS_UP;
+    }
+    return status;
+}
+
+/* The same of handshake and read: what they wait for is noted. */
+static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+
+    sock->tls.flags &= (uint8_t) ~(RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE);
+    if (status == RLK_TLS_DONE && calls->pending(sock->tls.session)) {
+        sock->tls.flags |= RLKI_TLS_MORE;
+    } else if (status == RLK_TLS_WANT_WRITE) {
+        sock->tls.flags |= RLKI_TLS_WANTS_WRITE;
+        if (sock->tls.error != 0) {
+            return RLK_TLS_FAILED;
+        }
+    }
+    return tls_check(sock, status);
+}
+
+rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+{
+    rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
+
+    if (status == RLK_TLS_DONE) {
+        sock->tls.flags |= RLKI_TLS_UP;
+    }
+    return status;
+}
+
+static rlk_tls_status tls_read(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+{
+    return tls_note(sock, sock->tls.backend->calls->read(sock->tls.session, room, cap, len));
+}
+
+/* Reads until TLS has no more, as poll would not say so; but one stream must not keep the others
+ * of its loop waiting. */
+static rlk_tls_status tls_receive(rlk_socket *sock, int64_t now_ms)
+{
+    rlk_tls_status status = RLK_TLS_DONE;
+    int round;
+
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t cap = 0;
+        size_t len = 0;
+        uint8_t *room = rlk_conn_rx_buf(sock->conn, &cap);
+
+        if (cap == 0) {
+            return RLK_TLS_DONE; /* the connection is about to close */
+        }
+        status = tls_read(sock, room, cap, &len);
+        if (status != RLK_TLS_DONE) {
+            return status;
+        }
+        rlk_conn_rx_ack(sock->conn, len, now_ms);
+        if ((sock->tls.flags & RLKI_TLS_MORE) == 0) {
+            return RLK_TLS_DONE;
+        }
+    }
+    return status;
+}
+
+/* Writes what TLS takes. What it did not take is repeated with as many bytes as before, even if
+ * there are more by now. */
+static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
+{
+    const rlk_tls_calls *calls = sock->tls.backend->calls;
+    int round;
+
+    sock->blocked = false;
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_WRITE_WANTS_READ;
+    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+        size_t len = 0;
+        size_t done = 0;
+        const uint8_t *bytes = rlk_conn_tx_buf(sock->conn, &len);
+        rlk_tls_status status;
+
+        if (len == 0) {
+            return RLK_TLS_DONE;
+        }
+        if (sock->tls.unfinished != 0) {
+            len = sock->tls.unfinished;
+        }
+        status = calls->write(sock->tls.session, bytes, len, &done);
+        if (status != RLK_TLS_DONE) {
+            sock->blocked = true; /* until poll says otherwise */
+            sock->tls.unfinished = len;
+            if (status == RLK_TLS_WANT_READ) {
+                sock->tls.flags |= RLKI_TLS_WRITE_WANTS_READ;
+            }
+            return tls_check(sock, status);
+        }
+        sock->tls.unfinished = 0;
+        rlk_conn_tx_ack(sock->conn, done, now_ms);
+    }
+    return RLK_TLS_DONE;
+}
+
+/* Reads first, so that what the replies set off leaves in the same call. */
+rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+{
+    unsigned flags = sock->tls.flags;
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    if (readable || (flags & RLKI_TLS_MORE) != 0 ||
+        (writeable && (flags & RLKI_TLS_WANTS_WRITE) != 0)) {
+        status = tls_receive(sock, now_ms);
+    }
+    if (!rlki_tls_goes_on(status) ||
+        (sock->blocked && !writeable && !(readable && (flags & RLKI_TLS_WRITE_WANTS_READ) != 0))) {
+        return status;
+    }
+    status = tls_send(sock, now_ms);
+    if (sock->tls.error != 0 && rlki_tls_goes_on(status)) {
+        status = tls_receive(sock, now_ms); /* what it said before it hung up */
+        return rlki_tls_goes_on(status) ? RLK_TLS_FAILED : status;
+    }
+    return status;
+}
+
+rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+{
+    rlk_tls_status status;
+
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_INTERRUPTED;
+    sock->tls.flags |= RLKI_TLS_MAY_WAIT;
+    status = tls_read(sock, room, cap, len);
+    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT; /* TLS had bytes already */
+    return status;
+}
+
+/* ---- Why it ended ------------------------------------------------------------------------ */
+
+/* In the handshake: all of it is TLS's. */
+static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status status)
+{
+    if (sock->tls.session == NULL) {
+        return "no memory is left for TLS";
+    }
+    if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
+        return "the server's name is too long";
+    }
+    if (sock->tls.error != 0) {
+        return "the stream broke in the TLS handshake";
+    }
+    return status == RLK_TLS_FAILED || status == RLK_TLS_REFUSED
+               ? sock->tls.backend->calls->error(sock->tls.session)
+               : "the server hung up in the TLS handshake: is it a TLS port?";
+}
+
+rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
+{
+    bool up = rlk_conn_get_state(sock->conn) != RLK_CONN_CONNECTING;
+
+    *error = 0;
+    if (status == RLK_TLS_REFUSED) {
+        rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
+        return RLK_E_TLS_REFUSED;
+    }
+    if (!up) {
+        rlk_conn_explain(sock->conn, tls_handshake_words(sock, status));
+        *error = sock->tls.error;
+        return RLK_E_TLS;
+    }
+    if (status == RLK_TLS_CLOSED) {
+        return RLK_E_EOF;
+    }
+    if (status == RLK_TLS_CUT || sock->tls.error == EPIPE) {
+        return RLK_E_TLS_CUT;
+    }
+    if (sock->tls.error != 0) {
+        *error = sock->tls.error;
+        return RLK_E_IO;
+    }
+    rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
+    return RLK_E_TLS;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Internal: TLS between a connection and its descriptor.
+ */
+#ifndef RLKI_TLS_STREAM_H
+#define RLKI_TLS_STREAM_H
+
+#include "features.h"
+
+#include "resplock/socket.h"
+
+#include <sys/types.h>
+
+/* rlk_socket_tls.flags */
+#define RLKI_TLS_BEGUN            0x01u /* the session has a stream */
+#define RLKI_TLS_UP               0x40u /* through the handshake, and nothing has failed since */
+#define RLKI_TLS_MORE             0x02u /* it has bytes that poll doesn't see any more */
+#define RLKI_TLS_WANTS_WRITE      0x04u /* handshake, or read: goes on when it can be written */
+#define RLKI_TLS_WRITE_WANTS_READ 0x08u /* write: goes on when there is something to read */
+#define RLKI_TLS_MAY_WAIT         0x10u /* the next recv waits */
+#define RLKI_TLS_INTERRUPTED      0x20u /* ... and a signal has ended that */
+
+static inline bool rlki_tls_is_on(const rlk_socket *sock)
+{
+    return sock->tls.backend != NULL;
+}
+
+/* Returns true if the stream goes on: DONE, or a wait. */
+static inline bool rlki_tls_goes_on(rlk_tls_status status)
+{
+    return status <= RLK_TLS_WANT_WRITE;
+}
+
+/* Begins TLS on the descriptor. FAILED: no memory is left. */
+rlk_tls_status rlki_tls_begin(rlk_socket *sock);
+
+/* Goes on with the handshake. */
+rlk_tls_status rlki_tls_handshake(rlk_socket *sock);
+
+/* Reads, then writes, what goes without waiting. */
+rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms);
+
+/* Reads at most `cap` bytes; its first recv waits. The bytes are for rlki_tls_take. */
+rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len);
+
+/* Ends TLS on the descriptor, which is open yet. notify: says so to the peer. */
+void rlki_tls_end(rlk_socket *sock, bool notify);
+
+/* Gives the session back, without a word to the peer. */
+void rlki_tls_close(rlk_socket *sock);
+
+/* Has the connection keep the words for how TLS has ended. Returns the result, and errno where that
+ * says more. */
+rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error);
+
+#endif
