@@ -333,7 +333,7 @@ typedef enum rlk_result {
     RLK_E_FORKED = -15,    /* this process inherited the client by fork; it belongs to the parent */
     RLK_E_SAME_NODE = -16, /* the same server is listed twice */
     RLK_E_NODES = -17,     /* number of nodes not in 1..RLK_MAX_NODES */
-    RLK_E_RESOLVER = -18,  /* a host name in loop use, without the resolver hook */
+    RLK_E_RESOLVER = -18,  /* a host name in loop use, without a resolver */
     RLK_E_PREFIX = -19,    /* token prefix too long */
     RLK_E_CLOSED = -20,    /* the client or the lock was closed */
     RLK_E_ENTROPY = -21,   /* no random bytes to be had, so no token */
@@ -2596,6 +2596,95 @@ struct rlk_tls {
 
 #ifndef RLK_NO_POSIX
 
+/* ==== include/resplock/resolver.h ====
+ *
+ * resplock/resolver.h: what resolves the host names of a client on POSIX sockets.
+ *
+ * rlk_posix_options.resolver names one. These are there, each a header and at most one source
+ * beside the library: resplock/adapters/resolver_thread.h (a thread with getaddrinfo), cares.h
+ * (c-ares), uv_resolver.h (libuv). This header is for those who write another.
+ *
+ * A resolver is asked at each attempt to connect, within the connect time. It remembers nothing on
+ * behalf of the library, so that a name which moves is followed. Several clients may share one, in
+ * several threads if the resolver permits that.
+ *
+ *     start                    the driver asks; at once, or later, follow any number of
+ *       rlk_lookup_add          ... addresses, in the order in which to try them, and
+ *       rlk_lookup_done         ... the end of the answer, once
+ *     service                  called when the lookup's descriptor is readable or its deadline past
+ *     close                    called once for each start: answered, out of time, or abandoned
+ *
+ * The driver calls start, service and close on the client's thread. Calls of rlk_lookup_add and
+ * rlk_lookup_done come on that thread too, between start and close, and never after close: so a
+ * late answer goes nowhere. They may come from within start and service, or from a callback of the
+ * loop that serves the client.
+ */
+#ifndef RESPLOCK_RESOLVER_H
+#define RESPLOCK_RESOLVER_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sockaddr;
+
+typedef struct rlk_resolver rlk_resolver;
+
+/* One name that is asked for. A part of the driver, which does not move. */
+typedef struct rlk_lookup {
+    /* The resolver's. The driver sets them before start: NULL, -1, RLK_NEVER. */
+    void *own;
+    int fd; /* readable when service must be called; -1: none. Stays the same, and open, until
+               close, which closes it */
+    int64_t deadline_ms; /* when service must be called at the latest; on the clock of now_ms */
+    /* These are private. */
+    rlk_resolver *resolver; /* that is asked; NULL: none */
+    const char *why;
+    int sys_errno;
+    bool done;
+    bool waits; /* an answer now comes from outside of the driver */
+} rlk_lookup;
+
+typedef struct rlk_resolver_calls {
+    /* Asks for `host`, a text that is valid during the call. `port` is the URL's. Does not block.
+     */
+    void (*start)(rlk_resolver *resolver, rlk_lookup *lookup, const char *host, uint16_t port,
+                  int64_t now_ms);
+    /* Does what its descriptor or deadline asks for. Harmless where neither did. Does not block.
+     * NULL: neither is set. */
+    void (*service)(rlk_lookup *lookup, int64_t now_ms);
+    /* Ends the lookup: closes its descriptor, frees what it needed. Does not block, and nothing of
+     * the lookup is touched afterwards. In a forked child it does the same, and leaves the parent's
+     * lookup alone. NULL: there is nothing to end. */
+    void (*close)(rlk_lookup *lookup);
+    /* Answers come only while the program's loop runs. A blocking call asks the system instead. */
+    bool loop_only;
+} rlk_resolver_calls;
+
+/* First member of a resolver. It outlives the clients that use it. */
+struct rlk_resolver {
+    const rlk_resolver_calls *calls;
+};
+
+/*
+ * Adds an address to the answer. Port 0 means the URL's. Families other than AF_INET and AF_INET6
+ * and addresses beyond RLK_MAX_ADDRESSES are left out.
+ */
+RLK_API void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address);
+
+/*
+ * Ends the answer. why NULL: the addresses are all that there are; none makes RLK_E_RESOLVE.
+ * Otherwise resolving failed (RLK_E_RESOLVE), and `why`, a constant text, says why in words;
+ * sys_errno is an errno that goes with it, or 0.
+ */
+RLK_API void rlk_lookup_done(rlk_lookup *lookup, int sys_errno, const char *why);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
 /* ==== include/resplock/socket.h ====
  *
  * resplock/socket.h: the POSIX driver. One connection, one file descriptor, no thread; and the
@@ -2631,14 +2720,6 @@ typedef struct rlk_address {
 } rlk_address;
 
 /*
- * Resolves a name, without blocking the loop that calls it: from a cache, a hosts file, a resolver
- * of the application. Fills up to `cap` addresses, port included, and returns their number; 0:
- * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
- */
-typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
-                                 int cap);
-
-/*
  * The event loop that polls descriptors of this library: first member of a struct of the caller.
  * None of its functions may call the library. They only note what they are notified of, and change
  * what the loop polls.
@@ -2647,10 +2728,12 @@ typedef struct rlk_loop rlk_loop;
 typedef struct rlk_loop_calls {
     /* A call of the application may have changed what must be sent, the events or the deadline:
      * the loop serves the client in its next turn. At most once until the next
-     * rlk_posix_prepare. */
+     * rlk_posix_prepare. Also each time when a resolver answers outside of a call of the client:
+     * in a callback of the loop. */
     void (*changed)(rlk_loop *loop);
-    /* The descriptor of this slot is closed after this call. The loop stops polling it now, whether
-     * it does poll it or not. The next descriptor of the slot may have the same number. */
+    /* The descriptor of this slot (a stream, or a name being resolved) is closed after this call.
+     * The loop stops polling it now, whether it does poll it or not. The next descriptor of the
+     * slot may have the same number. */
     void (*closing)(rlk_loop *loop, unsigned slot, int fd);
     /* The client is closed, and so are its descriptors. Its memory may go after the call of
      * rlk_posix_close that this comes from, so the loop forgets it now. */
@@ -2671,10 +2754,10 @@ typedef struct rlk_socket_tls {
 
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
+    rlk_lookup lookup; /* first: of what a resolver is given, the socket is found by it */
     rlk_conn *conn;
     rlk_loop *loop; /* NULL: nobody is notified */
-    rlk_resolver_hook resolver;
-    void *resolver_context;
+    rlk_resolver *resolver;
     int64_t address_deadline_ms; /* for the address under way */
     int fd;                      /* -1: none */
     int last_errno;
@@ -2691,11 +2774,10 @@ typedef struct rlk_socket {
 
 /*
  * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
- * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
- * getaddrinfo, in loops they fail.
+ * no resolver. Of other names `resolver` is asked, which outlives the driver; NULL: in blocking
+ * calls the system's getaddrinfo, in loops they fail.
  */
-RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                             void *resolver_context);
+RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver);
 
 /* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
  * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
@@ -2706,7 +2788,7 @@ RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot
 RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
 
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
- * each attempt and each address has its own. */
+ * each attempt and each address has its own, and so has a name that is being resolved. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
 /* Returns what to poll it for: POLLIN, POLLOUT or both. */
@@ -2721,16 +2803,17 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
  * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
- * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
- * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
- * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
- * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
- * by the addresses left.
+ * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: where there
+ * is no resolver, or one that needs the program's loop, names are resolved by getaddrinfo here.
+ * That can take as long as the system's resolver takes, and counts as connect time. Else a name
+ * without resolver fails with RLK_E_RESOLVER. Errors end at the connection (rlk_conn_result). Each
+ * address has its part of the connect time: what is left of it, by the addresses left.
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor and the TLS session, and does not notify the connection. Sends nothing, so
- * it is harmless in a child after fork: the parent's stream goes on. */
+/* Closes the descriptor, the lookup of a name and the TLS session, and does not notify the
+ * connection. Sends nothing, so it is harmless in a child after fork: the parent's stream goes on.
+ */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */
@@ -2818,8 +2901,8 @@ typedef struct rlk_posix_options {
     const char *client_name;          /* no spaces, at most 64 bytes; NULL: "resplock" */
     rlk_credentials_hook credentials; /* overrides user and password */
     void *credentials_context;
-    rlk_resolver_hook resolver;
-    void *resolver_context;
+    rlk_resolver *resolver; /* of host names; outlives the client. NULL: a blocking call waits for
+                               the system's, and a name in a loop is RLK_E_RESOLVER */
     /* TLS for rediss:// and valkeys://, of a backend (resplock/tls/openssl.h ...) that is not
      * closed before the client. With it, a URL of redis:// or valkey:// is refused; unix:// stays
      * plain. */
@@ -2934,7 +3017,7 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
- * is a name resolved faster (set a resolver).
+ * is the system's resolver (set another: rlk_posix_options.resolver).
  *
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.
@@ -2965,7 +3048,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  *    the adapter touches nothing of them after it, unless it knows that they are there.
  * 7. A forked child calls rlk_posix_close and nothing else. That notifies by `closed` alone: an
  * epoll instance is shared with the parent, whose polls go on.
- * 8. Names are not resolved in a loop without a resolver, so that DNS never blocks it.
+ * 8. A name that is being resolved is polled in the slot of its node, like a stream, and no slot is
+ *    added. Without a resolver names fail in a loop, so that DNS never blocks it.
  */
 
 /*
@@ -2994,8 +3078,7 @@ RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nf
                                  int *timeout_ms);
 
 /* After poll: deadlines, then input and output of the descriptors, of which those with fd -1 are
- * left out. Never blocks (names need the
- * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
+ * left out. Never blocks (names need a resolver). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
 RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 
 #ifdef __cplusplus
@@ -3772,7 +3855,8 @@ static const result_row result_rows[] = {
      "the same server is listed twice; a quorum needs independent ones"},
     {RLK_E_NODES, "E_NODES", "the number of nodes is 0, or more than the library was built for"},
     {RLK_E_RESOLVER, "E_RESOLVER",
-     "a host name in an event loop needs the resolver hook: use an address, or set it"},
+     "a host name in an event loop needs a resolver: use an address, or set one in "
+     "rlk_posix_options"},
     {RLK_E_PREFIX, "E_PREFIX", "the token prefix is too long"},
     {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
     {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},
@@ -16196,12 +16280,20 @@ void rlki_name_format(const rlki_name *name, char out[RLKI_NAME_TEXT])
 #define RLKI_NET_RESOLVER_H
 
 /*
- * Fills sock->addresses for the host of `url` and sets sock->addresses_len. Literals and localhost
- * need nobody's help; of other names the hook is asked, without hook the system if may_block.
- * RLK_OK with one address at least; RLK_E_RESOLVE, with the system's errno in sock->last_errno
- * where it is known; RLK_E_RESOLVER when there is nobody to ask.
+ * Finds sock->addresses for the host of `url`. Literals and localhost need nobody's help. Of other
+ * names the resolver is asked, and the system if may_block where there is none that would answer.
+ * RLK_OK with one address at least; RLK_PENDING: asked, go on by rlki_resolver_go_on.
+ * RLK_E_RESOLVE, with the system's errno in sock->last_errno where it is known; RLK_E_RESOLVER when
+ * there is nobody to ask.
  */
-RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block);
+RLKI_API rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_block,
+                               int64_t now_ms);
+
+/* Goes on after RLK_PENDING, with the same results. ready: the lookup's descriptor is readable. */
+RLKI_API rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int64_t now_ms);
+
+/* Ends the lookup under way; none may be. */
+RLKI_API void rlki_resolver_end(rlk_socket *sock);
 
 #endif
 
@@ -16209,6 +16301,9 @@ RLKI_API rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_
  *
  * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
  * name which moves is followed.
+ *
+ * A resolver writes its answer into the driver, whose lookup it was given, and the driver goes on
+ * when it is served next. Nothing of the driver is called in the middle of the resolver's code.
  */
 
 #include <arpa/inet.h>
@@ -16280,19 +16375,49 @@ static void resolver_localhost(rlk_socket *sock, uint16_t port)
     resolver_add(sock, true, loopback6, 0, port);
 }
 
-static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
+/* The driver whose lookup it is. */
+static rlk_socket *resolver_socket(rlk_lookup *lookup)
 {
-    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
+    return (rlk_socket *)(void *)lookup;
+}
 
-    if (n > RLK_MAX_ADDRESSES) {
-        n = RLK_MAX_ADDRESSES;
+void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address)
+{
+    rlk_socket *sock = resolver_socket(lookup);
+    uint16_t port = rlk_conn_url(sock->conn)->port;
+
+    if (sock->addresses_len == RLK_MAX_ADDRESSES) {
+        return;
     }
-    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+
+        resolver_add(sock, false, &v4->sin_addr, 0, v4->sin_port != 0 ? ntohs(v4->sin_port) : port);
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+
+        resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id,
+                     v6->sin6_port != 0 ? ntohs(v6->sin6_port) : port);
+    }
+}
+
+void rlk_lookup_done(rlk_lookup *lookup, int sys_errno, const char *why)
+{
+    bool outside = lookup->waits;
+    const rlk_socket *sock = resolver_socket(lookup);
+
+    lookup->done = true;
+    lookup->sys_errno = sys_errno;
+    lookup->why = why;
+    lookup->waits = false;
+    if (outside && sock->loop != NULL) {
+        sock->loop->calls->changed(sock->loop);
+    }
 }
 
 /* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
  * that has only its loopback, and a family that can't be reached fails at once when tried. */
-static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
+static void resolver_ask_system(rlk_socket *sock, const char *host)
 {
     struct addrinfo hints;
     struct addrinfo *list = NULL;
@@ -16307,33 +16432,75 @@ static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t por
         sock->last_errno = error == EAI_SYSTEM ? errno : 0;
         return;
     }
-    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
-         info = info->ai_next) {
-        if (info->ai_family == AF_INET) {
-            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
-
-            resolver_add(sock, false, &v4->sin_addr, 0, port);
-        } else if (info->ai_family == AF_INET6) {
-            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
-
-            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
-        }
+    for (info = list; info != NULL; info = info->ai_next) {
+        rlk_lookup_add(&sock->lookup, info->ai_addr);
     }
     freeaddrinfo(list);
 }
 
-rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
+/* The host as a text that ends with a zero. False: too long for a name. */
+static bool resolver_host(const rlk_url *url, char host[RLK_RESOLVER_NAME_MAX + 1])
+{
+    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+        return false;
+    }
+    memcpy(host, url->host, url->host_len);
+    host[url->host_len] = '\0';
+    return true;
+}
+
+static rlk_result resolver_result(const rlk_socket *sock)
+{
+    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+}
+
+/* What a lookup has come to. */
+static rlk_result resolver_answer(rlk_socket *sock)
+{
+    rlk_lookup *lookup = &sock->lookup;
+
+    lookup->waits = !lookup->done;
+    if (lookup->waits) {
+        return RLK_PENDING;
+    }
+    rlki_resolver_end(sock);
+    sock->last_errno = lookup->sys_errno;
+    if (lookup->why != NULL) {
+        return RLK_E_RESOLVE;
+    }
+    return resolver_result(sock);
+}
+
+/* Whom to ask for a name that needs somebody. */
+static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port, bool may_block,
+                               int64_t now_ms)
+{
+    rlk_resolver *resolver = sock->resolver;
+
+    if (resolver != NULL && !(may_block && resolver->calls->loop_only)) {
+        sock->lookup.resolver = resolver;
+        resolver->calls->start(resolver, &sock->lookup, host, port, now_ms);
+        return resolver_answer(sock);
+    }
+    if (!may_block) {
+        return RLK_E_RESOLVER;
+    }
+    resolver_ask_system(sock, host);
+    return resolver_result(sock);
+}
+
+rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_block, int64_t now_ms)
 {
     char host[RLK_RESOLVER_NAME_MAX + 1];
     uint8_t ip4[4];
 
+    memset(&sock->lookup, 0, sizeof sock->lookup);
+    sock->lookup.fd = -1;
+    sock->lookup.deadline_ms = RLK_NEVER;
     sock->addresses_len = 0;
-    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+    if (!resolver_host(url, host)) {
         return RLK_E_RESOLVE;
     }
-    memcpy(host, url->host, url->host_len);
-    host[url->host_len] = '\0';
-
     if (strchr(host, ':') != NULL) {
         return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
     }
@@ -16341,14 +16508,44 @@ rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
         resolver_add(sock, false, ip4, 0, url->port);
     } else if (strcasecmp(host, "localhost") == 0) {
         resolver_localhost(sock, url->port);
-    } else if (sock->resolver != NULL) {
-        resolver_ask_hook(sock, host, url->port);
-    } else if (may_block) {
-        resolver_ask_system(sock, host, url->port);
     } else {
-        return RLK_E_RESOLVER;
+        return resolver_ask(sock, host, url->port, may_block, now_ms);
     }
-    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+    return RLK_OK;
+}
+
+rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int64_t now_ms)
+{
+    rlk_lookup *lookup = &sock->lookup;
+    const rlk_resolver_calls *calls = lookup->resolver->calls;
+
+    if (!lookup->done && may_block && calls->loop_only) { /* no loop runs in a blocking call */
+        rlki_resolver_end(sock);
+        return rlki_resolver_begin(sock, rlk_conn_url(sock->conn), true, now_ms);
+    }
+    if (!lookup->done && (ready || now_ms >= lookup->deadline_ms) && calls->service != NULL) {
+        lookup->waits = false;
+        calls->service(lookup, now_ms);
+    }
+    return resolver_answer(sock);
+}
+
+void rlki_resolver_end(rlk_socket *sock)
+{
+    rlk_lookup *lookup = &sock->lookup;
+    const rlk_resolver *resolver = lookup->resolver;
+
+    if (resolver == NULL) {
+        return;
+    }
+    lookup->resolver = NULL;
+    if (lookup->fd >= 0 && sock->loop != NULL) {
+        sock->loop->calls->closing(sock->loop, sock->slot, lookup->fd);
+    }
+    if (resolver->calls->close != NULL) {
+        resolver->calls->close(lookup);
+    }
+    lookup->fd = -1;
 }
 
 /* ==== src/net/posix/socket_wait.h ====
@@ -16785,17 +16982,24 @@ rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
  *
  *                  connection wants CONNECT: resolve, try the first address
  *        +------+ ----------------------------------------------+
- *        | IDLE |                                               |
- *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
- *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
- *          |  |                                          +------------+  refused, or its time
- *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
- *          |                                             +------------+  address
+ *        | IDLE | ----------------------+ a resolver answers    |
+ *        +------+                       v later                 |
+ *          ^ ^ ^                  +-----------+                 |
+ *          | | +-- no address: ---| RESOLVING |------------+    |
+ *          | |  RLK_E_RESOLVE;    +-----------+  addresses |    |
+ *          | |    wants CLOSE                              v    v
+ *          | |                                          +------------+  refused, or its time
+ *          | +-- no address is left: RLK_E_CONNECT; ----| CONNECTING |  is over: try the next
+ *          |     wants CLOSE                            +------------+  address
  *          |                                                    |
  *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
  *          |   error: RLK_E_IO        +----+                    | without an error
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
+ *
+ * RESOLVING and CONNECTING share the connect time, whose end is a "wants CLOSE". On each way out of
+ * RESOLVING the lookup is closed: an answer that comes later goes nowhere. The descriptor of a
+ * lookup is the resolver's (resolver.h).
  *
  * With TLS, its handshake is between CONNECTING and UP (state TLS). It has the same time as the
  * connect; it may fail like that, and the next address is tried. If it is refused for good, the
@@ -16821,6 +17025,7 @@ rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
 
 enum {
     SOCKET_IDLE,
+    SOCKET_RESOLVING,
     SOCKET_CONNECTING,
     SOCKET_TLS,
     SOCKET_UP
@@ -16886,6 +17091,7 @@ static void socket_set_options(int fd, int family)
 /* Ends the stream. notify: after a close_notify of TLS. */
 static void socket_shut(rlk_socket *sock, bool notify)
 {
+    rlki_resolver_end(sock);
     rlki_tls_end(sock, notify);
     if (sock->fd >= 0) {
         if (sock->loop != NULL) {
@@ -17107,11 +17313,23 @@ static void socket_turn(rlk_socket *sock)
     }
 }
 
+/* Resolving has come to `result`. */
+static void socket_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
+{
+    if (result == RLK_PENDING) {
+        sock->state = SOCKET_RESOLVING;
+    } else if (result != RLK_OK) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+    } else {
+        socket_turn(sock);
+        socket_try(sock, now_ms);
+    }
+}
+
 /* A new attempt, with the addresses that the name has now. */
 static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
-    rlk_result result = RLK_OK;
 
     rlk_conn_connecting(sock->conn, now_ms);
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
@@ -17123,15 +17341,10 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     sock->address_next = 0;
     if (url->path != NULL) {
         sock->addresses_len = 1; /* the path */
+        socket_try(sock, now_ms);
     } else {
-        result = rlki_resolve(sock, url, may_block);
-        socket_turn(sock);
+        socket_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);
     }
-    if (result != RLK_OK) {
-        socket_end(sock, result, sock->last_errno, now_ms);
-        return;
-    }
-    socket_try(sock, now_ms);
 }
 
 /* How the connect under way stands; of one that failed errno says why. */
@@ -17415,13 +17628,11 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
 
 /* ---- Public ------------------------------------------------------------------------------ */
 
-void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                     void *resolver_context)
+void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver)
 {
     memset(sock, 0, sizeof *sock);
     sock->conn = conn;
     sock->resolver = resolver;
-    sock->resolver_context = resolver_context;
     sock->fd = -1;
 }
 
@@ -17441,7 +17652,7 @@ void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls)
 
 int rlk_socket_fd(const rlk_socket *sock)
 {
-    return sock->fd;
+    return sock->state == SOCKET_RESOLVING ? sock->lookup.fd : sock->fd;
 }
 
 short rlk_socket_events(const rlk_socket *sock)
@@ -17449,6 +17660,8 @@ short rlk_socket_events(const rlk_socket *sock)
     bool wants_write = (sock->tls.flags & RLKI_TLS_WANTS_WRITE) != 0;
 
     switch (sock->state) {
+    case SOCKET_RESOLVING:
+        return sock->lookup.fd >= 0 ? POLLIN : 0;
     case SOCKET_CONNECTING:
         return POLLOUT;
     case SOCKET_TLS:
@@ -17467,11 +17680,17 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
     if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
         return 0;
     }
-    if (sock->state == SOCKET_UP && (sock->tls.flags & RLKI_TLS_MORE) != 0) {
-        return 0;
+    switch (sock->state) {
+    case SOCKET_RESOLVING:
+        return sock->lookup.done ? 0 : sock->lookup.deadline_ms;
+    case SOCKET_CONNECTING:
+    case SOCKET_TLS:
+        return sock->address_deadline_ms;
+    case SOCKET_UP:
+        return (sock->tls.flags & RLKI_TLS_MORE) != 0 ? 0 : RLK_NEVER;
+    default:
+        return RLK_NEVER;
     }
-    return sock->state == SOCKET_CONNECTING || sock->state == SOCKET_TLS ? sock->address_deadline_ms
-                                                                         : RLK_NEVER;
 }
 
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
@@ -17486,6 +17705,12 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
             socket_begin(sock, may_block, now_ms);
         }
+        break;
+    case SOCKET_RESOLVING:
+        socket_resolved(
+            sock, rlki_resolver_go_on(sock, (revents & SOCKET_READABLE) != 0, may_block, now_ms),
+            now_ms);
+        revents = 0;
         break;
     case SOCKET_CONNECTING:
     case SOCKET_TLS:
@@ -18078,7 +18303,7 @@ static rlk_result posix_node(rlk_client *client, rlk_posix_node *node, rlk_conn_
     }
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK) {
-        rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+        rlk_socket_init(&node->socket, &node->conn, options->resolver);
         rlk_socket_use_tls(&node->socket, options->tls);
     } else {
         posix_explain(client, config, result);
@@ -18357,7 +18582,7 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
     if (client->event_head != NULL) {
         *timeout_ms = 0;
     } else {
-        rlki_client_now(client); /* a resolver's hook may have taken long */
+        rlki_client_now(client); /* a resolver may have taken long */
         *timeout_ms = posix_timeout(posix, posix_deadline(posix, rlk_client_deadline(client)));
     }
     return posix_fill(posix, fds);

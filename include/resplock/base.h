@@ -99,7 +99,7 @@ typedef enum rlk_result {
     RLK_E_FORKED = -15,    /* this process inherited the client by fork; it belongs to the parent */
     RLK_E_SAME_NODE = -16, /* the same server is listed twice */
     RLK_E_NODES = -17,     /* number of nodes not in 1..RLK_MAX_NODES */
-    RLK_E_RESOLVER = -18,  /* a host name in loop use, without the resolver hook */
+    RLK_E_RESOLVER = -18,  /* a host name in loop use, without a resolver */
     RLK_E_PREFIX = -19,    /* token prefix too long */
     RLK_E_CLOSED = -20,    /* the client or the lock was closed */
     RLK_E_ENTROPY = -21,   /* no random bytes to be had, so no token */

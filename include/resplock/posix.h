@@ -42,8 +42,8 @@ typedef struct rlk_posix_options {
     const char *client_name;          /* no spaces, at most 64 bytes; NULL: "resplock" */
     rlk_credentials_hook credentials; /* overrides user and password */
     void *credentials_context;
-    rlk_resolver_hook resolver;
-    void *resolver_context;
+    rlk_resolver *resolver; /* of host names; outlives the client. NULL: a blocking call waits for
+                               the system's, and a name in a loop is RLK_E_RESOLVER */
     /* TLS for rediss:// and valkeys://, of a backend (resplock/tls/openssl.h ...) that is not
      * closed before the client. With it, a URL of redis:// or valkey:// is refused; unix:// stays
      * plain. */
@@ -158,7 +158,7 @@ RLK_API void rlk_posix_close(rlk_posix_client *posix);
  * If none waits, the interrupt is kept: the next rlk_acquire of the client returns RLK_CANCELLED
  * and sends nothing. Other calls in between work, so that a lock can still be released. None is
  * lost; several that come before a call has ended count as one. Started forms are not ended, nor
- * is a name resolved faster (set a resolver).
+ * is the system's resolver (set another: rlk_posix_options.resolver).
  *
  * RLK_OK; RLK_E_STATE: without `interrupts`; RLK_E_FORKED: in a child, which interrupts nobody;
  * RLK_E_CLOSED, RLK_E_ARGUMENT.
@@ -189,7 +189,8 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  *    the adapter touches nothing of them after it, unless it knows that they are there.
  * 7. A forked child calls rlk_posix_close and nothing else. That notifies by `closed` alone: an
  * epoll instance is shared with the parent, whose polls go on.
- * 8. Names are not resolved in a loop without a resolver, so that DNS never blocks it.
+ * 8. A name that is being resolved is polled in the slot of its node, like a stream, and no slot is
+ *    added. Without a resolver names fail in a loop, so that DNS never blocks it.
  */
 
 /*
@@ -218,8 +219,7 @@ RLK_API nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nf
                                  int *timeout_ms);
 
 /* After poll: deadlines, then input and output of the descriptors, of which those with fd -1 are
- * left out. Never blocks (names need the
- * resolver hook). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
+ * left out. Never blocks (names need a resolver). RLK_OK, RLK_E_FORKED, RLK_E_CLOSED. */
 RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollfd *fds, nfds_t n);
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@
 #define RESPLOCK_SOCKET_H
 
 #include "resplock/net.h"
+#include "resplock/resolver.h"
 #include "resplock/tls.h"
 
 /* Nothing below needs what is missing then, so no other error follows. */
@@ -36,14 +37,6 @@ typedef struct rlk_address {
 } rlk_address;
 
 /*
- * Resolves a name, without blocking the loop that calls it: from a cache, a hosts file, a resolver
- * of the application. Fills up to `cap` addresses, port included, and returns their number; 0:
- * the name has none, or none yet (retried with backoff). Asked anew at each attempt.
- */
-typedef int (*rlk_resolver_hook)(void *context, const char *host, uint16_t port, rlk_address *out,
-                                 int cap);
-
-/*
  * The event loop that polls descriptors of this library: first member of a struct of the caller.
  * None of its functions may call the library. They only note what they are notified of, and change
  * what the loop polls.
@@ -52,10 +45,12 @@ typedef struct rlk_loop rlk_loop;
 typedef struct rlk_loop_calls {
     /* A call of the application may have changed what must be sent, the events or the deadline:
      * the loop serves the client in its next turn. At most once until the next
-     * rlk_posix_prepare. */
+     * rlk_posix_prepare. Also each time when a resolver answers outside of a call of the client:
+     * in a callback of the loop. */
     void (*changed)(rlk_loop *loop);
-    /* The descriptor of this slot is closed after this call. The loop stops polling it now, whether
-     * it does poll it or not. The next descriptor of the slot may have the same number. */
+    /* The descriptor of this slot (a stream, or a name being resolved) is closed after this call.
+     * The loop stops polling it now, whether it does poll it or not. The next descriptor of the
+     * slot may have the same number. */
     void (*closing)(rlk_loop *loop, unsigned slot, int fd);
     /* The client is closed, and so are its descriptors. Its memory may go after the call of
      * rlk_posix_close that this comes from, so the loop forgets it now. */
@@ -76,10 +71,10 @@ typedef struct rlk_socket_tls {
 
 /* Fields are private. Must not be moved while its connection uses it. */
 typedef struct rlk_socket {
+    rlk_lookup lookup; /* first: of what a resolver is given, the socket is found by it */
     rlk_conn *conn;
     rlk_loop *loop; /* NULL: nobody is notified */
-    rlk_resolver_hook resolver;
-    void *resolver_context;
+    rlk_resolver *resolver;
     int64_t address_deadline_ms; /* for the address under way */
     int fd;                      /* -1: none */
     int last_errno;
@@ -96,11 +91,10 @@ typedef struct rlk_socket {
 
 /*
  * Ties a driver to an initialised connection. Literals and `localhost` (127.0.0.1, then ::1) need
- * no resolver. Of other names the hook is asked; resolver NULL: in blocking calls the system's
- * getaddrinfo, in loops they fail.
+ * no resolver. Of other names `resolver` is asked, which outlives the driver; NULL: in blocking
+ * calls the system's getaddrinfo, in loops they fail.
  */
-RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                             void *resolver_context);
+RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver);
 
 /* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
  * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
@@ -111,7 +105,7 @@ RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot
 RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
 
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
- * each attempt and each address has its own. */
+ * each attempt and each address has its own, and so has a name that is being resolved. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
 
 /* Returns what to poll it for: POLLIN, POLLOUT or both. */
@@ -126,16 +120,17 @@ RLK_API int64_t rlk_socket_deadline(const rlk_socket *sock);
 
 /*
  * Does all that the connection wants and the descriptor allows, without waiting: connects, writes,
- * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: names may be
- * resolved by getaddrinfo here, which can take as long as the system's resolver takes and counts as
- * connect time; else a name without resolver hook fails with RLK_E_RESOLVER. Errors end at the
- * connection (rlk_conn_result). Each address has its part of the connect time: what is left of it,
- * by the addresses left.
+ * closes; reads if `revents` (of poll; 0: only write and connect) says so. may_block: where there
+ * is no resolver, or one that needs the program's loop, names are resolved by getaddrinfo here.
+ * That can take as long as the system's resolver takes, and counts as connect time. Else a name
+ * without resolver fails with RLK_E_RESOLVER. Errors end at the connection (rlk_conn_result). Each
+ * address has its part of the connect time: what is left of it, by the addresses left.
  */
 RLK_API void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Closes the descriptor and the TLS session, and does not notify the connection. Sends nothing, so
- * it is harmless in a child after fork: the parent's stream goes on. */
+/* Closes the descriptor, the lookup of a name and the TLS session, and does not notify the
+ * connection. Sends nothing, so it is harmless in a child after fork: the parent's stream goes on.
+ */
 RLK_API void rlk_socket_close(rlk_socket *sock);
 
 /* ---- The system ---- */

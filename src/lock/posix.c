@@ -326,7 +326,7 @@ static rlk_result posix_node(rlk_client *client, rlk_posix_node *node, rlk_conn_
     }
     result = rlk_conn_init(&node->conn, config, now_ms);
     if (result == RLK_OK) {
-        rlk_socket_init(&node->socket, &node->conn, options->resolver, options->resolver_context);
+        rlk_socket_init(&node->socket, &node->conn, options->resolver);
         rlk_socket_use_tls(&node->socket, options->tls);
     } else {
         posix_explain(client, config, result);
@@ -605,7 +605,7 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
     if (client->event_head != NULL) {
         *timeout_ms = 0;
     } else {
-        rlki_client_now(client); /* a resolver's hook may have taken long */
+        rlki_client_now(client); /* a resolver may have taken long */
         *timeout_ms = posix_timeout(posix, posix_deadline(posix, rlk_client_deadline(client)));
     }
     return posix_fill(posix, fds);

@@ -75,7 +75,8 @@ static const result_row result_rows[] = {
      "the same server is listed twice; a quorum needs independent ones"},
     {RLK_E_NODES, "E_NODES", "the number of nodes is 0, or more than the library was built for"},
     {RLK_E_RESOLVER, "E_RESOLVER",
-     "a host name in an event loop needs the resolver hook: use an address, or set it"},
+     "a host name in an event loop needs a resolver: use an address, or set one in "
+     "rlk_posix_options"},
     {RLK_E_PREFIX, "E_PREFIX", "the token prefix is too long"},
     {RLK_E_CLOSED, "E_CLOSED", "the client or the lock is closed, or was never initialised"},
     {RLK_E_ENTROPY, "E_ENTROPY", "the system gave no random bytes, so there is no token"},

@@ -6,6 +6,7 @@
 #ifndef TEST_FAILOVER_H
 #define TEST_FAILOVER_H
 
+#include "name_book.h"
 #include "nodes.h"
 
 #include <string.h>
@@ -19,36 +20,13 @@ FAILOVER rlk_lock lock;
 FAILOVER server *primary;
 FAILOVER server *replica;
 
-/* What the name means. */
-static struct {
-    server *servers[2];
-    int n;
-    int asked;
-} book;
-
-FAILOVER int book_resolve(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
-{
-    int i;
-
-    (void)context;
-    (void)port;
-    assert_string_equal(host, "lock.example");
-    for (i = 0; i < book.n && i < cap; i++) {
-        static const uint8_t loopback[] = {127, 0, 0, 1};
-
-        memset(&out[i], 0, sizeof out[i]);
-        memcpy(out[i].ip, loopback, sizeof loopback);
-        out[i].port = (uint16_t)server_port(book.servers[i]);
-    }
-    book.asked++;
-    return book.n;
-}
+FAILOVER name_book book; /* what the name means */
 
 FAILOVER void name_means(server *first, server *second)
 {
-    book.servers[0] = first;
-    book.servers[1] = second;
-    book.n = second != NULL ? 2 : 1;
+    name_book_means(&book, server_port(first));
+    if (second != NULL)
+        name_book_add(&book, server_port(second));
 }
 
 FAILOVER bool has_role(server *redis, const char *role)
@@ -69,8 +47,7 @@ FAILOVER void strangers_start(void)
 
     primary = server_start(&config);
     replica = server_start(&config);
-    name_means(primary, NULL);
-    book.asked = 0;
+    name_book_init(&book, server_port(primary));
 }
 
 /* The same, and the second is the first one's replica. */
@@ -88,7 +65,7 @@ FAILOVER void open_name(const rlk_posix_options *wanted)
     memset(&options, 0, sizeof options);
     if (wanted != NULL)
         options = *wanted;
-    options.resolver = book_resolve;
+    options.resolver = &book.resolver;
     nodes_open_urls(&set, &url, 1, &options);
     assert_result(rlk_lock_init(&lock, &set.posix.client, KEY, NULL), RLK_OK);
 }

@@ -4,6 +4,7 @@
  * docs/correctness.md. Nodes of a quorum that are cut off: test_quorum_cut_off.c.
  */
 #include "hostile.h"
+#include "name_book.h"
 #include "nodes.h"
 #include "proxy.h"
 
@@ -401,32 +402,11 @@ static void test_fault_36_asymmetric_partition_is_unknown(void **state)
 
 /* ---- Names -------------------------------------------------------------------------------- */
 
-typedef struct names {
-    int port; /* 0: the name has no address */
-    int asked;
-} names;
-
-static int names_hook(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
-{
-    static const uint8_t loopback[4] = {127, 0, 0, 1};
-    names *book = (names *)context;
-
-    (void)port;
-    book->asked++;
-    if (strcmp(host, "lock.example") != 0 || book->port == 0 || cap < 1)
-        return 0;
-    memset(out, 0, sizeof *out);
-    memcpy(out->ip, loopback, sizeof loopback);
-    out->port = (uint16_t)book->port;
-    return 1;
-}
-
-static void names_open(names *book)
+static void names_open(name_book *book)
 {
     rlk_posix_options options = quick();
 
-    options.resolver = names_hook;
-    options.resolver_context = book;
+    options.resolver = &book->resolver;
     assert_result(rlk_posix_open(&posix, "redis://lock.example", &options), RLK_OK);
     assert_result(rlk_lock_init(&lock, &posix.client, "foobar", NULL), RLK_OK);
 }
@@ -434,11 +414,12 @@ static void names_open(names *book)
 /* Fault 41: a name that has no address fails, in time, and works when it has one. */
 static void test_fault_41_dns_fails(void **state)
 {
-    names book = {0, 0};
+    name_book book;
     int64_t start;
 
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
+    name_book_init(&book, 0);
     names_open(&book);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_E_RESOLVE);
     start = support_now_ms();
@@ -447,7 +428,7 @@ static void test_fault_41_dns_fails(void **state)
     assert_true(book.asked >= 3); /* anew at each attempt */
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     loop_quiet(&posix, 50);
-    book.port = server_port(redis);
+    name_book_means(&book, server_port(redis));
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
     close_all();
@@ -456,17 +437,17 @@ static void test_fault_41_dns_fails(void **state)
 /* Fault 41: a name that has moved: the new address at the reconnect. */
 static void test_fault_41_dns_changes(void **state)
 {
-    names book = {0, 0};
+    name_book book;
     server *moved;
 
     (void)state;
     redis = server_start(&(server_config){.tcp = true});
     moved = server_start(&(server_config){.tcp = true});
-    book.port = server_port(redis);
+    name_book_init(&book, server_port(redis));
     names_open(&book);
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK);
     assert_result(rlk_release(&lock), RLK_OK);
-    book.port = server_port(moved);
+    name_book_means(&book, server_port(moved));
     assert_result(rlk_acquire(&lock, RLK_TRY), RLK_OK); /* the old stream is good yet */
     assert_int_equal(server_calls(moved, "set"), 0);
     assert_result(rlk_release(&lock), RLK_OK);

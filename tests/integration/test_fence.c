@@ -5,6 +5,7 @@
  * say so. Rule 5 on real servers, read from the commands that pass the proxy and from what the
  * servers have.
  */
+#include "name_book.h"
 #include "proxied.h"
 
 #include <string.h>
@@ -378,28 +379,6 @@ static void test_fault_71_client_id_reused_after_a_restart(void **state)
     stop();
 }
 
-/* One name, whose address changes. */
-typedef struct address_book {
-    server *there;
-    int asked;
-} address_book;
-
-static int address_book_resolve(void *context, const char *host, uint16_t port, rlk_address *out,
-                                int cap)
-{
-    static const uint8_t loopback[] = {127, 0, 0, 1};
-    address_book *book = (address_book *)context;
-
-    (void)port;
-    assert_string_equal(host, "lock.example");
-    assert_true(cap > 0);
-    memset(out, 0, sizeof *out);
-    memcpy(out->ip, loopback, sizeof loopback);
-    out->port = (uint16_t)server_port(book->there);
-    book->asked++;
-    return 1;
-}
-
 /* Fault 91: the name leads to another server after the connection was lost, while the old one goes
  * on: nothing can be fenced there from here. */
 static void failover(bool one_try)
@@ -407,19 +386,18 @@ static void failover(bool one_try)
     rlk_posix_options options = proxied_options();
     server *old = server_start(&with_tcp);
     server *fresh = server_start(&with_tcp);
-    address_book book = {NULL, 0};
+    name_book book;
     const char *token;
 
-    book.there = old;
-    options.resolver = address_book_resolve;
-    options.resolver_context = &book;
+    name_book_init(&book, server_port(old));
+    options.resolver = &book.resolver;
     options.settle_timeout_ms = 10000;
     start_direct("redis://lock.example:7000", &options);
     server_pause(old);
     assert_result(rlk_acquire_start(&lock, one_try ? RLK_TRY : 20000), RLK_PENDING);
     token = token_of(&lock);
     loop_quiet(&direct.posix, 50);
-    book.there = fresh;
+    name_book_means(&book, server_port(fresh));
     if (one_try) {
         assert_result_event(&direct.posix, RLK_OP_ACQUIRE, RLK_UNKNOWN);
         assert_null(server_text(fresh, "GET " KEY));

@@ -4,6 +4,7 @@
  * Redis, one server under two names; and passwords, which no text and no buffer may keep.
  */
 #include "hostile.h"
+#include "name_book.h"
 #include "nodes.h"
 #include "proxy.h"
 
@@ -105,28 +106,18 @@ static void test_wrong_input_silent_peer(void **state)
 
 /* ---- names ---- */
 
-static int no_address(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
-{
-    (void)host;
-    (void)port;
-    (void)out;
-    (void)cap;
-    ++*(int *)context;
-    return 0;
-}
-
 static void test_wrong_input_name_not_found(void **state)
 {
     rlk_posix_options options;
-    int asked = 0;
+    name_book book;
 
     (void)state;
     memset(&options, 0, sizeof options);
-    options.resolver = no_address;
-    options.resolver_context = &asked;
+    name_book_init(&book, 0);
+    options.resolver = &book.resolver;
     open_at("redis://lock.example:7000", &options);
     assert_attempt_fails(RLK_E_RESOLVE, "the host name has no address", "lock.example:7000");
-    assert_int_equal(asked, 2); /* anew at each attempt */
+    assert_int_equal(book.asked, 2); /* anew at each attempt */
     close_all();
 }
 
@@ -144,7 +135,7 @@ static void test_wrong_input_name_not_found_by_the_system(void **state)
     close_all();
 }
 
-/* In a loop a name needs the hook, and is not waited for; what needs no resolver works. */
+/* In a loop a name needs a resolver, and is not waited for; what needs no resolver works. */
 static void test_wrong_input_name_in_a_loop(void **state)
 {
     server_config config = {.tcp = true};
@@ -157,7 +148,7 @@ static void test_wrong_input_name_in_a_loop(void **state)
     assert_result_event(&set.posix, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
     assert_contains(rlk_lock_error(&lock),
                     "acquire \"foobar\": E_RESOLVER: a host name in an event");
-    assert_contains(rlk_lock_error(&lock), "needs the resolver hook: use an address, or set it");
+    assert_contains(rlk_lock_error(&lock), "needs a resolver: use an address, or set one in ");
     assert_contains(rlk_client_error(&set.posix.client), "E_RESOLVER");
     close_all();
     snprintf(url, sizeof url, "redis://localhost:%d", server_port(redis));

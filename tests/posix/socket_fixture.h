@@ -426,7 +426,7 @@ FIXTURE int open_descriptors(void)
 
 /* By a URL, or by one that no parser made. */
 FIXTURE void client_init_parsed(client *c, const char *url, const rlk_url *parsed,
-                                rlk_resolver_hook resolver, void *resolver_context)
+                                rlk_resolver *resolver)
 {
     rlk_conn_config config;
 
@@ -456,16 +456,15 @@ FIXTURE void client_init_parsed(client *c, const char *url, const rlk_url *parse
     c->calls.invalidated = client_invalidated;
     config.calls = &c->calls;
     assert_int_equal(rlk_conn_init(&c->conn, &config, c->now_ms), RLK_OK);
-    rlk_socket_init(&c->sock, &c->conn, resolver, resolver_context);
+    rlk_socket_init(&c->sock, &c->conn, resolver);
     assert_int_equal(rlk_socket_fd(&c->sock), -1);
     assert_int_equal(rlk_socket_events(&c->sock), 0);
     memset(&calls, 0, sizeof calls);
 }
 
-FIXTURE void client_init(client *c, const char *url, rlk_resolver_hook resolver,
-                         void *resolver_context)
+FIXTURE void client_init(client *c, const char *url, rlk_resolver *resolver)
 {
-    client_init_parsed(c, url, NULL, resolver, resolver_context);
+    client_init_parsed(c, url, NULL, resolver);
 }
 
 /* For a server on a port of the loopback. */
@@ -474,7 +473,7 @@ FIXTURE void client_init_port(client *c, const char *host, peer *server)
     char url[128];
 
     (void)snprintf(url, sizeof url, "redis://%s:%u", host, (unsigned)server->port);
-    client_init(c, url, NULL, NULL);
+    client_init(c, url, NULL);
     c->server = server;
 }
 

@@ -66,9 +66,19 @@ FIXTURE void hole_end(hole *h)
 /* ---- A resolver -------------------------------------------------------------------------- */
 
 typedef struct names {
-    rlk_address addresses[RLK_MAX_ADDRESSES];
-    int n; /* what it says */
+    rlk_resolver resolver; /* first */
+    rlk_address addresses[RLK_MAX_ADDRESSES + 1];
+    int n;           /* what it says */
+    bool later;      /* not in start: when the test says so, or in service */
+    bool answers;    /* in service */
+    const char *why; /* it fails, in these words */
+    int sys_errno;
+    int fd;              /* of a lookup; -1: none */
+    int64_t deadline_ms; /* of a lookup, from its start; 0: none */
+    rlk_lookup *lookup;  /* that is open; NULL: none */
     int asked;
+    int served;
+    int closed;
     char host[256];
     uint16_t port;
 } names;
@@ -88,23 +98,87 @@ FIXTURE void names_add(names *book, bool is_ipv6, uint16_t port)
     }
 }
 
-FIXTURE int names_resolve(void *context, const char *host, uint16_t port, rlk_address *out, int cap)
+/* Answers the lookup that is open. */
+FIXTURE void names_answer(names *book)
 {
-    names *book = (names *)context;
     int i;
 
+    assert_non_null(book->lookup);
+    for (i = 0; i < book->n; i++) {
+        const rlk_address *address = &book->addresses[i];
+        struct sockaddr_in6 v6;
+        struct sockaddr_in v4;
+
+        memset(&v6, 0, sizeof v6);
+        memset(&v4, 0, sizeof v4);
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(address->port);
+        memcpy(&v6.sin6_addr, address->ip, 16);
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(address->port);
+        memcpy(&v4.sin_addr, address->ip, 4);
+        rlk_lookup_add(book->lookup, address->is_ipv6 != 0 ? (const struct sockaddr *)&v6
+                                                           : (const struct sockaddr *)&v4);
+    }
+    rlk_lookup_done(book->lookup, book->sys_errno, book->why);
+}
+
+FIXTURE void names_start(rlk_resolver *resolver, rlk_lookup *lookup, const char *host,
+                         uint16_t port, int64_t now_ms)
+{
+    names *book = (names *)(void *)resolver;
+
+    assert_null(book->lookup);
+    assert_null(lookup->own);
+    assert_int_equal(lookup->fd, -1);
+    assert_true(lookup->deadline_ms == RLK_NEVER);
+    book->lookup = lookup;
     book->asked++;
     (void)snprintf(book->host, sizeof book->host, "%s", host);
     book->port = port;
-    for (i = 0; i < book->n && i < cap; i++) {
-        out[i] = book->addresses[i];
+    lookup->own = book;
+    if (book->later) {
+        lookup->fd = book->fd;
+        lookup->deadline_ms = book->deadline_ms != 0 ? now_ms + book->deadline_ms : RLK_NEVER;
+    } else {
+        names_answer(book);
     }
-    return book->n;
+}
+
+FIXTURE void names_service(rlk_lookup *lookup, int64_t now_ms)
+{
+    names *book = (names *)lookup->own;
+
+    (void)now_ms;
+    assert_ptr_equal(lookup, book->lookup);
+    book->served++;
+    lookup->deadline_ms = RLK_NEVER;
+    if (book->answers) {
+        names_answer(book);
+    }
+}
+
+FIXTURE void names_close(rlk_lookup *lookup)
+{
+    names *book = (names *)lookup->own;
+
+    assert_ptr_equal(lookup, book->lookup);
+    book->closed++;
+    book->lookup = NULL;
+}
+
+FIXTURE void names_init(names *book)
+{
+    static const rlk_resolver_calls names_calls = {names_start, names_service, names_close, false};
+
+    memset(book, 0, sizeof *book);
+    book->resolver.calls = &names_calls;
+    book->fd = -1;
 }
 
 FIXTURE void client_init_names(client *c, names *book)
 {
-    client_init(c, "redis://db.example:7000", names_resolve, book);
+    client_init(c, "redis://db.example:7000", &book->resolver);
 }
 
 #endif

@@ -106,7 +106,7 @@ static void test_socket_connect_takes_zones(void **state)
         } else {
             (void)snprintf(url, sizeof url, "%s", rows[i].url);
         }
-        client_init(&c, url, NULL, NULL);
+        client_init(&c, url, NULL);
         fault.connect[0] = ENETUNREACH;
         client_service(&c, 0);
         if (rows[i].good) {
@@ -146,7 +146,7 @@ static void test_socket_connect_refuses_what_is_no_host(void **state)
         memset(&url, 0, sizeof url);
         url.host = rows[i].host;
         url.host_len = rows[i].len;
-        client_init_parsed(&c, NULL, &url, NULL, NULL);
+        client_init_parsed(&c, NULL, &url, NULL);
         c.may_block = true;
         client_service(&c, 0);
         assert_ended(&c, RLK_E_RESOLVE, 0);
@@ -170,7 +170,7 @@ static void test_socket_connect_unix_is_optimistic(void **state)
     (void)snprintf(path, sizeof path, "%s/a socket", folder);
     (void)snprintf(url, sizeof url, "unix://%s/%%61%%20socket", folder);
     peer_init_unix(&server, path);
-    client_init(&c, url, NULL, NULL);
+    client_init(&c, url, NULL);
     c.server = &server;
     client_service(&c, 0);
     assert_int_equal(client_state(&c), RLK_CONN_HANDSHAKE);
@@ -199,7 +199,7 @@ static void test_socket_connect_unix_names_the_reason(void **state)
 
     (void)state;
     (void)snprintf(url, sizeof url, "unix://%s/none", folder);
-    client_init(&c, url, NULL, NULL);
+    client_init(&c, url, NULL);
     client_service(&c, 0);
     assert_ended(&c, RLK_E_CONNECT, ENOENT);
     client_end(&c);
@@ -208,7 +208,7 @@ static void test_socket_connect_unix_names_the_reason(void **state)
     memset(&parsed, 0, sizeof parsed);
     parsed.path = longest;
     parsed.path_len = sizeof longest;
-    client_init_parsed(&c, NULL, &parsed, NULL, NULL);
+    client_init_parsed(&c, NULL, &parsed, NULL);
     client_service(&c, 0);
     assert_ended(&c, RLK_E_CONNECT, ENAMETOOLONG);
     client_end(&c);
@@ -279,7 +279,7 @@ static void test_fault_116_unix_queue_that_is_full(void **state)
 
     (void)state;
     full_queue_init(&q);
-    client_init(&c, q.url, NULL, NULL);
+    client_init(&c, q.url, NULL);
     for (i = 0; i < 5; i++) {
         client_service(&c, 0);
         client_service(&c, 0); /* before its time nothing */
@@ -308,7 +308,7 @@ static void test_fault_116_unix_queue_that_stays_full(void **state)
 
     (void)state;
     full_queue_init(&q);
-    client_init(&c, q.url, NULL, NULL);
+    client_init(&c, q.url, NULL);
     begun = c.now_ms;
     client_service(&c, 0);
     while (client_state(&c) == RLK_CONN_CONNECTING) {
@@ -357,7 +357,7 @@ static void test_socket_connect_needs_a_resolver_in_loops(void **state)
     client c;
 
     (void)state;
-    client_init(&c, "redis://db.example", NULL, NULL);
+    client_init(&c, "redis://db.example", NULL);
     client_service(&c, 0);
     assert_ended(&c, RLK_E_RESOLVER, 0);
     assert_int_equal(calls.getaddrinfo + calls.socket, 0);
@@ -367,7 +367,7 @@ static void test_socket_connect_needs_a_resolver_in_loops(void **state)
 /* Fault 41: asked anew at each attempt. */
 static void test_socket_connect_follows_a_name_that_moves(void **state)
 {
-    static const int no_addresses[] = {0, -1};
+    static const char *const words[] = {NULL, "the server said no"};
     silent nobody;
     peer server;
     names book;
@@ -377,16 +377,18 @@ static void test_socket_connect_follows_a_name_that_moves(void **state)
     (void)state;
     silent_init(&nobody, AF_INET);
     peer_init(&server, AF_INET);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     client_init_names(&c, &book);
-    c.may_block = true; /* the hook goes before the system */
-    for (i = 0; i < COUNT_OF(no_addresses); i++) {
-        book.n = no_addresses[i];
+    c.may_block = true; /* the resolver goes before the system */
+    for (i = 0; i < COUNT_OF(words); i++) {
+        book.why = words[i];
+        book.sys_errno = words[i] != NULL ? ENOMEM : 0;
         client_service(&c, 0);
-        assert_ended(&c, RLK_E_RESOLVE, 0);
+        assert_ended(&c, RLK_E_RESOLVE, book.sys_errno);
         client_wait_backoff(&c);
     }
-    book.n = 0;
+    book.why = NULL;
+    book.sys_errno = 0;
     names_add(&book, false, nobody.port);
     client_until(&c, rlk_conn_failures(&c.conn) == 3);
 
@@ -431,7 +433,7 @@ static void test_fault_93_next_address(void **state)
     size_t i;
 
     (void)state;
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     for (i = 0; i < COUNT_OF(servers); i++) {
         peer_init(&servers[i], AF_INET);
         names_add(&book, false, servers[i].port);
@@ -471,7 +473,7 @@ static void test_fault_93_next_address_of_another_answer(void **state)
         names book;
         client c;
 
-        memset(&book, 0, sizeof book);
+        names_init(&book);
         for (k = 0; k < COUNT_OF(servers); k++) {
             peer_init(&servers[k], AF_INET);
         }
@@ -493,21 +495,21 @@ static void test_fault_93_next_address_of_another_answer(void **state)
     }
 }
 
-/* A hook that says more than there is room for. */
-static void test_socket_connect_bounds_the_hook(void **state)
+/* A resolver that says more than there is room for. */
+static void test_socket_connect_bounds_the_resolver(void **state)
 {
     names book;
     client c;
     size_t i;
 
     (void)state;
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     for (i = 0; i < RLK_MAX_ADDRESSES; i++) {
         names_add(&book, false, 1);
         fault.connect[i] = ENETUNREACH;
     }
+    names_add(&book, false, 1);
     client_init_names(&c, &book);
-    book.n = RLK_MAX_ADDRESSES + 1;
     client_service(&c, 0);
     assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
     assert_ended(&c, RLK_E_CONNECT, ENETUNREACH);
@@ -547,7 +549,7 @@ static void test_socket_connect_asks_the_system(void **state)
         list[i].ai_next = i + 1 < ENTRIES ? &list[i + 1] : NULL;
     }
     fault.resolve = list;
-    client_init(&c, "redis://db.example", NULL, NULL);
+    client_init(&c, "redis://db.example", NULL);
     c.conn.url.port = server.port;
     c.may_block = true;
     c.server = &server;
@@ -590,13 +592,17 @@ static void test_socket_connect_reports_the_systems_resolver(void **state)
 
     (void)state;
     for (i = 0; i < COUNT_OF(rows); i++) {
+        struct sockaddr_un path;
         struct addrinfo strange;
         client c;
 
+        memset(&path, 0, sizeof path);
+        path.sun_family = AF_UNIX;
         memset(&strange, 0, sizeof strange);
         strange.ai_family = AF_UNIX;
+        strange.ai_addr = (struct sockaddr *)&path;
         fault.resolve = &strange;
-        client_init(&c, "redis://db.example", NULL, NULL);
+        client_init(&c, "redis://db.example", NULL);
         c.may_block = true;
         fault.getaddrinfo = rows[i].error;
         fault.getaddrinfo_errno = rows[i].sys_errno;
@@ -623,7 +629,7 @@ int main(void)
         socket_test(test_socket_connect_follows_a_name_that_moves),
         socket_test(test_fault_93_next_address),
         socket_test(test_fault_93_next_address_of_another_answer),
-        socket_test(test_socket_connect_bounds_the_hook),
+        socket_test(test_socket_connect_bounds_the_resolver),
         socket_test(test_socket_connect_asks_the_system),
         socket_test(test_socket_connect_reports_the_systems_resolver),
     };

@@ -35,7 +35,7 @@ static void test_socket_connect_times_out(void **state)
 
     (void)state;
     hole_init(&nowhere);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     names_add(&book, false, nowhere.port);
     client_init_names(&c, &book);
     client_service(&c, 0);
@@ -68,7 +68,7 @@ static void test_socket_connect_shares_its_time(void **state)
     (void)state;
     hole_init(&nowhere);
     peer_init(&server, AF_INET);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     names_add(&book, false, nowhere.port);
     names_add(&book, false, nowhere.port);
     names_add(&book, false, server.port);
@@ -106,7 +106,7 @@ static void test_socket_connect_has_no_time_left(void **state)
 
     (void)state;
     hole_init(&nowhere);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     names_add(&book, false, nowhere.port);
     names_add(&book, false, nowhere.port);
     names_add(&book, false, nowhere.port);
@@ -133,7 +133,7 @@ static void test_socket_connect_tries_the_second_address(void **state)
     (void)state;
     silent_init(&nobody, AF_INET);
     peer_init(&server, AF_INET6);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     names_add(&book, false, nobody.port);
     names_add(&book, true, server.port);
     client_init_names(&c, &book);
@@ -166,7 +166,7 @@ static void test_socket_connect_prefers_a_refusal(void **state)
         names book;
         client c;
 
-        memset(&book, 0, sizeof book);
+        names_init(&book);
         names_add(&book, false, 1);
         names_add(&book, true, 1);
         names_add(&book, false, 1);
@@ -188,7 +188,7 @@ static void test_socket_connect_ends_when_asked_to(void **state)
 
     (void)state;
     hole_init(&nowhere);
-    memset(&book, 0, sizeof book);
+    names_init(&book);
     names_add(&book, false, nowhere.port);
     names_add(&book, false, nowhere.port);
     client_init_names(&c, &book);

@@ -79,7 +79,7 @@ static void test_socket_raises_no_sigpipe(void **state)
     signals = 0;
     (void)signal(SIGPIPE, count_signal);
     peer_init_unix(&server, path);
-    client_init(&c, url, NULL, NULL);
+    client_init(&c, url, NULL);
     c.server = &server;
     client_ready(&c);
     server.mute = true;

@@ -2,6 +2,9 @@
  *
  * From the host of a URL to addresses. Nothing is remembered: every attempt asks anew, so that a
  * name which moves is followed.
+ *
+ * A resolver writes its answer into the driver, whose lookup it was given, and the driver goes on
+ * when it is served next. Nothing of the driver is called in the middle of the resolver's code.
  */
 #include "features.h"
 
@@ -78,19 +81,49 @@ static void resolver_localhost(rlk_socket *sock, uint16_t port)
     resolver_add(sock, true, loopback6, 0, port);
 }
 
-static void resolver_ask_hook(rlk_socket *sock, const char *host, uint16_t port)
+/* The driver whose lookup it is. */
+static rlk_socket *resolver_socket(rlk_lookup *lookup)
 {
-    int n = sock->resolver(sock->resolver_context, host, port, sock->addresses, RLK_MAX_ADDRESSES);
+    return (rlk_socket *)(void *)lookup;
+}
 
-    if (n > RLK_MAX_ADDRESSES) {
-        n = RLK_MAX_ADDRESSES;
+void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address)
+{
+    rlk_socket *sock = resolver_socket(lookup);
+    uint16_t port = rlk_conn_url(sock->conn)->port;
+
+    if (sock->addresses_len == RLK_MAX_ADDRESSES) {
+        return;
     }
-    sock->addresses_len = (uint8_t)(n > 0 ? n : 0);
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+
+        resolver_add(sock, false, &v4->sin_addr, 0, v4->sin_port != 0 ? ntohs(v4->sin_port) : port);
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+
+        resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id,
+                     v6->sin6_port != 0 ? ntohs(v6->sin6_port) : port);
+    }
+}
+
+void rlk_lookup_done(rlk_lookup *lookup, int sys_errno, const char *why)
+{
+    bool outside = lookup->waits;
+    const rlk_socket *sock = resolver_socket(lookup);
+
+    lookup->done = true;
+    lookup->sys_errno = sys_errno;
+    lookup->why = why;
+    lookup->waits = false;
+    if (outside && sock->loop != NULL) {
+        sock->loop->calls->changed(sock->loop);
+    }
 }
 
 /* In the order of the system (RFC 6724). Without AI_ADDRCONFIG: it hides the addresses of a host
  * that has only its loopback, and a family that can't be reached fails at once when tried. */
-static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t port)
+static void resolver_ask_system(rlk_socket *sock, const char *host)
 {
     struct addrinfo hints;
     struct addrinfo *list = NULL;
@@ -105,33 +138,75 @@ static void resolver_ask_system(rlk_socket *sock, const char *host, uint16_t por
         sock->last_errno = error == EAI_SYSTEM ? errno : 0;
         return;
     }
-    for (info = list; info != NULL && sock->addresses_len < RLK_MAX_ADDRESSES;
-         info = info->ai_next) {
-        if (info->ai_family == AF_INET) {
-            const struct sockaddr_in *v4 = (const struct sockaddr_in *)(void *)info->ai_addr;
-
-            resolver_add(sock, false, &v4->sin_addr, 0, port);
-        } else if (info->ai_family == AF_INET6) {
-            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(void *)info->ai_addr;
-
-            resolver_add(sock, true, &v6->sin6_addr, v6->sin6_scope_id, port);
-        }
+    for (info = list; info != NULL; info = info->ai_next) {
+        rlk_lookup_add(&sock->lookup, info->ai_addr);
     }
     freeaddrinfo(list);
 }
 
-rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
+/* The host as a text that ends with a zero. False: too long for a name. */
+static bool resolver_host(const rlk_url *url, char host[RLK_RESOLVER_NAME_MAX + 1])
+{
+    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+        return false;
+    }
+    memcpy(host, url->host, url->host_len);
+    host[url->host_len] = '\0';
+    return true;
+}
+
+static rlk_result resolver_result(const rlk_socket *sock)
+{
+    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+}
+
+/* What a lookup has come to. */
+static rlk_result resolver_answer(rlk_socket *sock)
+{
+    rlk_lookup *lookup = &sock->lookup;
+
+    lookup->waits = !lookup->done;
+    if (lookup->waits) {
+        return RLK_PENDING;
+    }
+    rlki_resolver_end(sock);
+    sock->last_errno = lookup->sys_errno;
+    if (lookup->why != NULL) {
+        return RLK_E_RESOLVE;
+    }
+    return resolver_result(sock);
+}
+
+/* Whom to ask for a name that needs somebody. */
+static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port, bool may_block,
+                               int64_t now_ms)
+{
+    rlk_resolver *resolver = sock->resolver;
+
+    if (resolver != NULL && !(may_block && resolver->calls->loop_only)) {
+        sock->lookup.resolver = resolver;
+        resolver->calls->start(resolver, &sock->lookup, host, port, now_ms);
+        return resolver_answer(sock);
+    }
+    if (!may_block) {
+        return RLK_E_RESOLVER;
+    }
+    resolver_ask_system(sock, host);
+    return resolver_result(sock);
+}
+
+rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_block, int64_t now_ms)
 {
     char host[RLK_RESOLVER_NAME_MAX + 1];
     uint8_t ip4[4];
 
+    memset(&sock->lookup, 0, sizeof sock->lookup);
+    sock->lookup.fd = -1;
+    sock->lookup.deadline_ms = RLK_NEVER;
     sock->addresses_len = 0;
-    if (url->host_len > RLK_RESOLVER_NAME_MAX) {
+    if (!resolver_host(url, host)) {
         return RLK_E_RESOLVE;
     }
-    memcpy(host, url->host, url->host_len);
-    host[url->host_len] = '\0';
-
     if (strchr(host, ':') != NULL) {
         return resolver_literal6(sock, host, url->port) ? RLK_OK : RLK_E_RESOLVE;
     }
@@ -139,12 +214,42 @@ rlk_result rlki_resolve(rlk_socket *sock, const rlk_url *url, bool may_block)
         resolver_add(sock, false, ip4, 0, url->port);
     } else if (strcasecmp(host, "localhost") == 0) {
         resolver_localhost(sock, url->port);
-    } else if (sock->resolver != NULL) {
-        resolver_ask_hook(sock, host, url->port);
-    } else if (may_block) {
-        resolver_ask_system(sock, host, url->port);
     } else {
-        return RLK_E_RESOLVER;
+        return resolver_ask(sock, host, url->port, may_block, now_ms);
     }
-    return sock->addresses_len > 0 ? RLK_OK : RLK_E_RESOLVE;
+    return RLK_OK;
+}
+
+rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int64_t now_ms)
+{
+    rlk_lookup *lookup = &sock->lookup;
+    const rlk_resolver_calls *calls = lookup->resolver->calls;
+
+    if (!lookup->done && may_block && calls->loop_only) { /* no loop runs in a blocking call */
+        rlki_resolver_end(sock);
+        return rlki_resolver_begin(sock, rlk_conn_url(sock->conn), true, now_ms);
+    }
+    if (!lookup->done && (ready || now_ms >= lookup->deadline_ms) && calls->service != NULL) {
+        lookup->waits = false;
+        calls->service(lookup, now_ms);
+    }
+    return resolver_answer(sock);
+}
+
+void rlki_resolver_end(rlk_socket *sock)
+{
+    rlk_lookup *lookup = &sock->lookup;
+    const rlk_resolver *resolver = lookup->resolver;
+
+    if (resolver == NULL) {
+        return;
+    }
+    lookup->resolver = NULL;
+    if (lookup->fd >= 0 && sock->loop != NULL) {
+        sock->loop->calls->closing(sock->loop, sock->slot, lookup->fd);
+    }
+    if (resolver->calls->close != NULL) {
+        resolver->calls->close(lookup);
+    }
+    lookup->fd = -1;
 }

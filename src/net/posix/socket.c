@@ -4,17 +4,24 @@
  *
  *                  connection wants CONNECT: resolve, try the first address
  *        +------+ ----------------------------------------------+
- *        | IDLE |                                               |
- *        +------+ <-- no address is left: RLK_E_CONNECT ---+    |
- *          ^  ^   <-- no address at all: RLK_E_RESOLVE --+ |    v
- *          |  |                                          +------------+  refused, or its time
- *          |  +----- connection wants CLOSE -------------| CONNECTING |  is over: try the next
- *          |                                             +------------+  address
+ *        | IDLE | ----------------------+ a resolver answers    |
+ *        +------+                       v later                 |
+ *          ^ ^ ^                  +-----------+                 |
+ *          | | +-- no address: ---| RESOLVING |------------+    |
+ *          | |  RLK_E_RESOLVE;    +-----------+  addresses |    |
+ *          | |    wants CLOSE                              v    v
+ *          | |                                          +------------+  refused, or its time
+ *          | +-- no address is left: RLK_E_CONNECT; ----| CONNECTING |  is over: try the next
+ *          |     wants CLOSE                            +------------+  address
  *          |                                                    |
  *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
  *          |   error: RLK_E_IO        +----+                    | without an error
  *          +-- wants CLOSE -----------| UP | <------------------+
  *                                     +----+
+ *
+ * RESOLVING and CONNECTING share the connect time, whose end is a "wants CLOSE". On each way out of
+ * RESOLVING the lookup is closed: an answer that comes later goes nowhere. The descriptor of a
+ * lookup is the resolver's (resolver.h).
  *
  * With TLS, its handshake is between CONNECTING and UP (state TLS). It has the same time as the
  * connect; it may fail like that, and the next address is tried. If it is refused for good, the
@@ -48,6 +55,7 @@
 
 enum {
     SOCKET_IDLE,
+    SOCKET_RESOLVING,
     SOCKET_CONNECTING,
     SOCKET_TLS,
     SOCKET_UP
@@ -113,6 +121,7 @@ static void socket_set_options(int fd, int family)
 /* Ends the stream. notify: after a close_notify of TLS. */
 static void socket_shut(rlk_socket *sock, bool notify)
 {
+    rlki_resolver_end(sock);
     rlki_tls_end(sock, notify);
     if (sock->fd >= 0) {
         if (sock->loop != NULL) {
@@ -334,11 +343,23 @@ static void socket_turn(rlk_socket *sock)
     }
 }
 
+/* Resolving has come to `result`. */
+static void socket_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
+{
+    if (result == RLK_PENDING) {
+        sock->state = SOCKET_RESOLVING;
+    } else if (result != RLK_OK) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+    } else {
+        socket_turn(sock);
+        socket_try(sock, now_ms);
+    }
+}
+
 /* A new attempt, with the addresses that the name has now. */
 static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
-    rlk_result result = RLK_OK;
 
     rlk_conn_connecting(sock->conn, now_ms);
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
@@ -350,15 +371,10 @@ static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
     sock->address_next = 0;
     if (url->path != NULL) {
         sock->addresses_len = 1; /* the path */
+        socket_try(sock, now_ms);
     } else {
-        result = rlki_resolve(sock, url, may_block);
-        socket_turn(sock);
+        socket_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);
     }
-    if (result != RLK_OK) {
-        socket_end(sock, result, sock->last_errno, now_ms);
-        return;
-    }
-    socket_try(sock, now_ms);
 }
 
 /* How the connect under way stands; of one that failed errno says why. */
@@ -642,13 +658,11 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
 
 /* ---- Public ------------------------------------------------------------------------------ */
 
-void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver_hook resolver,
-                     void *resolver_context)
+void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver)
 {
     memset(sock, 0, sizeof *sock);
     sock->conn = conn;
     sock->resolver = resolver;
-    sock->resolver_context = resolver_context;
     sock->fd = -1;
 }
 
@@ -668,7 +682,7 @@ void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls)
 
 int rlk_socket_fd(const rlk_socket *sock)
 {
-    return sock->fd;
+    return sock->state == SOCKET_RESOLVING ? sock->lookup.fd : sock->fd;
 }
 
 short rlk_socket_events(const rlk_socket *sock)
@@ -676,6 +690,8 @@ short rlk_socket_events(const rlk_socket *sock)
     bool wants_write = (sock->tls.flags & RLKI_TLS_WANTS_WRITE) != 0;
 
     switch (sock->state) {
+    case SOCKET_RESOLVING:
+        return sock->lookup.fd >= 0 ? POLLIN : 0;
     case SOCKET_CONNECTING:
         return POLLOUT;
     case SOCKET_TLS:
@@ -694,11 +710,17 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
     if ((rlk_conn_wants(sock->conn) & (RLK_WANT_CONNECT | RLK_WANT_CLOSE)) != 0) {
         return 0;
     }
-    if (sock->state == SOCKET_UP && (sock->tls.flags & RLKI_TLS_MORE) != 0) {
-        return 0;
+    switch (sock->state) {
+    case SOCKET_RESOLVING:
+        return sock->lookup.done ? 0 : sock->lookup.deadline_ms;
+    case SOCKET_CONNECTING:
+    case SOCKET_TLS:
+        return sock->address_deadline_ms;
+    case SOCKET_UP:
+        return (sock->tls.flags & RLKI_TLS_MORE) != 0 ? 0 : RLK_NEVER;
+    default:
+        return RLK_NEVER;
     }
-    return sock->state == SOCKET_CONNECTING || sock->state == SOCKET_TLS ? sock->address_deadline_ms
-                                                                         : RLK_NEVER;
 }
 
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
@@ -713,6 +735,12 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
             socket_begin(sock, may_block, now_ms);
         }
+        break;
+    case SOCKET_RESOLVING:
+        socket_resolved(
+            sock, rlki_resolver_go_on(sock, (revents & SOCKET_READABLE) != 0, may_block, now_ms),
+            now_ms);
+        revents = 0;
         break;
     case SOCKET_CONNECTING:
     case SOCKET_TLS:
