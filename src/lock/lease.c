@@ -37,15 +37,9 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
-{
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
-}
+extern inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
 
-RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
-{
-    return rlki_later(lock->client->now_ms, duration_ms);
-}
+extern inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
 int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
                               int64_t p_ms)

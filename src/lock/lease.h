@@ -36,10 +36,16 @@ int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms,
                               int64_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+RLKI_APART_FOR_SIZE inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
 
 /* Returns the time duration_ms after the client's, without overflow. */
-int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+RLKI_APART_FOR_SIZE inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, duration_ms);
+}
 
 /* ---- One node ---- */
 

@@ -5,7 +5,7 @@
 #ifndef RLKI_NET_TRANSMIT_H
 #define RLKI_NET_TRANSMIT_H
 
-#include "resplock/net.h"
+#include "conn_flags.h"
 
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
 static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
@@ -17,6 +17,12 @@ static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
 static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
 {
     return conn->tx.end == conn->tx.begin && conn->scripts.segment_left == 0;
+}
+
+/* True while a stream is up and nothing waits to leave: RLK_WANT_READ is all that is wanted. */
+static inline bool rlki_transmit_is_quiet(const rlk_conn *conn)
+{
+    return conn_is_up(conn) && rlki_transmit_is_empty(conn);
 }
 
 /* Begins a stream. */

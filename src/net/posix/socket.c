@@ -38,6 +38,7 @@
 
 #include "resplock/socket.h"
 
+#include "../transmit.h"
 #include "name.h"
 #include "resolver.h"
 #include "socket_wait.h"
@@ -472,10 +473,10 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 /* Writes what the kernel takes. False: the stream is over. */
 static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 {
-    int round;
+    int round = 0;
 
     sock->blocked = false;
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+    while (round++ < RLK_SOCKET_ROUNDS && !rlki_transmit_is_quiet(sock->conn)) {
         size_t len = 0;
         const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
         ssize_t n;
@@ -543,6 +544,9 @@ static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
     rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
                                           : socket_exchange(sock, revents, &error, now_ms);
 
+    if (why == RLK_OK && rlki_transmit_is_quiet(sock->conn)) {
+        return RLK_WANT_READ;
+    }
     wants = rlk_conn_wants(sock->conn);
     if (why != RLK_OK || (wants & RLK_WANT_CLOSE) != 0) {
         socket_end(sock, why, error, now_ms);
@@ -564,9 +568,10 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 {
 #ifdef MSG_DONTWAIT
     struct timeval limit;
-    int wait_ms = timeout_ms - timeout_ms / 4;
+    int least_ms = (int)((unsigned)timeout_ms / 4);
+    int wait_ms = timeout_ms - least_ms;
 
-    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 4) {
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= least_ms) {
         return true;
     }
     limit.tv_sec = wait_ms / 1000;
@@ -618,7 +623,7 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
     }
     if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
         sock->loop != NULL || /* which may set O_NONBLOCK at any time */
-        rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlki_conn_state(sock->conn) != RLK_CONN_READY ||
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
@@ -651,7 +656,7 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
         socket_end(sock, why, error, now_ms);
         return;
     }
-    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
+    if (!rlki_transmit_is_quiet(sock->conn) || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);
     }
 }
