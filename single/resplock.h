@@ -3118,6 +3118,14 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 #define RLKI_APART_FOR_SIZE
 #endif
 
+/* Part of each caller, also in other files, unless bytes count: of small ones that run in each
+ * cycle. In a header, with `extern inline` in one file. */
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define RLKI_INTO_CALLERS inline __attribute__((always_inline))
+#else
+#define RLKI_INTO_CALLERS RLKI_APART_FOR_SIZE inline
+#endif
+
 #endif
 
 /* ==== src/resp/parser.c ====
@@ -4027,13 +4035,6 @@ RLKI_API inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t fra
 
 #include <string.h>
 
-/* Part of each of its callers, unless bytes count. */
-#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#define WRITER_INTO_CALLERS static inline __attribute__((always_inline))
-#else
-#define WRITER_INTO_CALLERS static
-#endif
-
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
 
@@ -4100,7 +4101,8 @@ static uint8_t *writer_crlf(uint8_t *at)
 
 /* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
  * the line, or NULL when there is no room. */
-WRITER_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
+static RLKI_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type,
+                                             size_t number)
 {
     bool is_bulk = type == RLK_RESP_BULK;
     size_t width = 1;
@@ -5960,8 +5962,35 @@ RLKI_API inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
     return conn->ring.used != 0 && rlki_ring_was_handed(conn, entry) ? entry : NULL;
 }
 
+/* Takes the oldest entry out. */
+RLKI_API inline void rlki_ring_pop(rlk_conn *conn)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+
+    if (entry->owner != NULL)
+        entry->owner->state = RLK_REQUEST_IDLE;
+    conn->ring.head++;
+    if (conn->ring.head == conn->ring.len)
+        conn->ring.head = 0;
+    conn->ring.used--;
+}
+
 /* Gives a whole reply to the oldest entry. */
-RLKI_API void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
+RLKI_INTO_CALLERS void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+    rlk_request *owner = entry->owner;
+    unsigned left;
+
+    entry->replies--;
+    left = entry->replies;
+    if (left == 0) /* before the call, so that the owner can submit again in it */
+        rlki_ring_pop(conn);
+    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
+        conn->deadline_ms = RLK_NEVER;
+    if (owner != NULL)
+        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
+}
 
 /* Has the oldest entry count as never sent. */
 RLKI_API void rlki_ring_refuse(rlk_conn *conn);
@@ -5993,38 +6022,14 @@ RLKI_API void rlki_ring_lose(rlk_conn *conn);
 extern inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset);
 extern inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry);
 
-static void ring_pop(rlk_conn *conn)
-{
-    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
-
-    if (entry->owner != NULL)
-        entry->owner->state = RLK_REQUEST_IDLE;
-    conn->ring.head++;
-    if (conn->ring.head == conn->ring.len)
-        conn->ring.head = 0;
-    conn->ring.used--;
-}
+extern inline void rlki_ring_pop(rlk_conn *conn);
 
 extern inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind,
                                   unsigned replies);
 
 extern inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
 
-void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
-    rlk_request *owner = entry->owner;
-    unsigned left;
-
-    entry->replies--;
-    left = entry->replies;
-    if (left == 0) /* before the call, so that the owner can submit again in it */
-        ring_pop(conn);
-    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
-        conn->deadline_ms = RLK_NEVER;
-    if (owner != NULL)
-        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
-}
+extern inline void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
@@ -6059,7 +6064,7 @@ void rlki_ring_lose(rlk_conn *conn)
     while (conn->ring.used != 0) {
         rlk_conn_entry entry = *rlki_ring_at(conn, 0);
 
-        ring_pop(conn);
+        rlki_ring_pop(conn);
         if (entry.owner != NULL)
             conn->calls->lost(conn->calls_context, conn, entry.owner,
                               rlki_ring_was_handed(conn, &entry));
@@ -6220,7 +6225,7 @@ RLKI_API void rlki_send_flush(rlk_conn *conn);
 #define RLKI_NET_TRANSMIT_H
 
 /* True while constant bytes wait to leave: until then nothing may be encoded. */
-static inline bool rlki_transmit_has_segment(const rlk_conn *conn)
+RLKI_API inline bool rlki_transmit_has_segment(const rlk_conn *conn)
 {
     return conn->scripts.segment_left != 0;
 }
@@ -6231,6 +6236,12 @@ static inline bool rlki_transmit_is_empty(const rlk_conn *conn)
     return conn->tx.end == conn->tx.begin && conn->scripts.segment_left == 0;
 }
 
+/* True while a stream is up and nothing waits to leave: RLK_WANT_READ is all that is wanted. */
+static inline bool rlki_transmit_is_quiet(const rlk_conn *conn)
+{
+    return conn_is_up(conn) && rlki_transmit_is_empty(conn);
+}
+
 /* Begins a stream. */
 RLKI_API void rlki_transmit_begin(rlk_conn *conn);
 
@@ -6239,7 +6250,9 @@ RLKI_API inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *write
 {
     conn->scripts.segment_at =
         0; /* no script is asked for; it would have a command's header before it */
-    rlk_resp_writer_init(writer, conn->tx.bytes + conn->tx.end, conn->tx.cap - conn->tx.end);
+    writer->buf = conn->tx.bytes + conn->tx.end;
+    writer->cap = conn->tx.cap - conn->tx.end;
+    writer->len = 0;
 }
 
 /* True if all fitted that was written to it. */
@@ -6255,9 +6268,43 @@ RLKI_API void rlki_transmit_take(rlk_conn *conn, size_t written);
 /* Has the command that loads a script leave, from where it is, behind all that was taken. */
 RLKI_API void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script);
 
-/* The first `len` bytes of what was shown to the driver have left. False: none, or no stream is up.
+/* True if those leave before the rest of tx. */
+RLKI_API inline bool rlki_transmit_segment_is_next(const rlk_conn *conn)
+{
+    return rlki_transmit_has_segment(conn) && conn->tx.begin == conn->scripts.segment_at;
+}
+
+/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
+RLKI_API inline void rlki_transmit_ack_tx(rlk_conn *conn, uint32_t len)
+{
+    if (conn->state == RLK_CONN_HANDSHAKE)
+        rlki_wipe(conn->tx.bytes + conn->tx.begin, len);
+    conn->tx.begin += len;
+    if (conn->tx.begin == conn->tx.end) {
+        conn->tx.begin = 0;
+        conn->tx.end = 0;
+        conn->scripts.segment_at = 0;
+    }
+}
+
+/* The first `len` bytes of what was shown to the driver have left. False: none. A stream is up.
  */
-RLKI_API bool rlki_transmit_ack(rlk_conn *conn, size_t len);
+RLKI_INTO_CALLERS bool rlki_transmit_ack(rlk_conn *conn, size_t len)
+{
+    uint32_t shown = conn->tx.handed - conn->tx.position;
+    uint32_t acked = len < shown ? (uint32_t)len : shown;
+
+    if (acked == 0)
+        return false;
+    conn->tx.position += acked;
+    if (rlki_transmit_segment_is_next(conn)) {
+        conn->scripts.segment += acked;
+        conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
+    } else {
+        rlki_transmit_ack_tx(conn, acked);
+    }
+    return true;
+}
 
 /* Drops all of it. */
 RLKI_API void rlki_transmit_drop(rlk_conn *conn);
@@ -6316,18 +6363,13 @@ void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
 
 /* ---- Out --------------------------------------------------------------------------------- */
 
-static bool transmit_segment_is_next(const rlk_conn *conn)
-{
-    return rlki_transmit_has_segment(conn) && conn->tx.begin == conn->scripts.segment_at;
-}
-
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
     const uint8_t *bytes = conn->tx.bytes + conn->tx.begin;
     uint32_t end = rlki_transmit_has_segment(conn) ? conn->scripts.segment_at : conn->tx.end;
     uint32_t count = end - conn->tx.begin;
 
-    if (transmit_segment_is_next(conn)) {
+    if (rlki_transmit_segment_is_next(conn)) {
         bytes = conn->scripts.segment;
         count = conn->scripts.segment_left;
     }
@@ -6340,35 +6382,10 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
     return bytes;
 }
 
-/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
-static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx.bytes + conn->tx.begin, len);
-    conn->tx.begin += len;
-    if (conn->tx.begin == conn->tx.end) {
-        conn->tx.begin = 0;
-        conn->tx.end = 0;
-        conn->scripts.segment_at = 0;
-    }
-}
-
-bool rlki_transmit_ack(rlk_conn *conn, size_t len)
-{
-    uint32_t shown = conn->tx.handed - conn->tx.position;
-    uint32_t acked = len < shown ? (uint32_t)len : shown;
-
-    if (!conn_is_up(conn) || acked == 0)
-        return false;
-    conn->tx.position += acked;
-    if (transmit_segment_is_next(conn)) {
-        conn->scripts.segment += acked;
-        conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
-    } else {
-        transmit_ack_tx(conn, acked);
-    }
-    return true;
-}
+extern inline bool rlki_transmit_has_segment(const rlk_conn *conn);
+extern inline bool rlki_transmit_segment_is_next(const rlk_conn *conn);
+extern inline void rlki_transmit_ack_tx(rlk_conn *conn, uint32_t len);
+extern inline bool rlki_transmit_ack(rlk_conn *conn, size_t len);
 
 RLKI_APART_FOR_SIZE void rlki_transmit_drop(rlk_conn *conn)
 {
@@ -6796,6 +6813,8 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
 #ifndef RLKI_NET_RECEIVE_H
 #define RLKI_NET_RECEIVE_H
 
+#include <string.h>
+
 /* Begins a stream. */
 RLKI_API void rlki_receive_begin(rlk_conn *conn);
 
@@ -6833,7 +6852,27 @@ RLKI_API inline bool rlki_receive_is_error(const rlk_conn *conn)
 }
 
 /* Makes the reply of its last token. What came in fragments is not in one place any more. */
-RLKI_API void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token,
+                                          rlk_reply *reply)
+{
+    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
+
+    memset(reply, 0, sizeof *reply);
+    reply->type = (rlk_resp_type)conn->reply_type;
+    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+    if (whole && token->type != RLK_RESP_END) {
+        reply->value = token->value;
+        reply->data = token->data;
+        reply->len = token->len;
+    }
+    if (!rlki_receive_is_error(conn))
+        return;
+    if (reply->data == NULL) {
+        reply->data = (const uint8_t *)conn->text;
+        reply->len = conn->text_len;
+    }
+    reply->error = rlk_server_error(reply->data, reply->len);
+}
 
 #endif
 
@@ -6868,26 +6907,8 @@ void rlki_receive_drop(rlk_conn *conn)
 
 extern inline bool rlki_receive_is_error(const rlk_conn *conn);
 
-void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply)
-{
-    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
-
-    memset(reply, 0, sizeof *reply);
-    reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
-    if (whole && token->type != RLK_RESP_END) {
-        reply->value = token->value;
-        reply->data = token->data;
-        reply->len = token->len;
-    }
-    if (!rlki_receive_is_error(conn))
-        return;
-    if (reply->data == NULL) {
-        reply->data = (const uint8_t *)conn->text;
-        reply->len = conn->text_len;
-    }
-    reply->error = rlk_server_error(reply->data, reply->len);
-}
+extern inline void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token,
+                                      rlk_reply *reply);
 
 /* A token of a reply: not of a push, not of an attribute. */
 static void receive_take_reply(rlk_conn *conn, const rlk_resp_token *token)
@@ -7347,7 +7368,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
 void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (rlki_transmit_ack(conn, len))
+    if (conn_is_up(conn) && rlki_transmit_ack(conn, len))
         conn_pump(conn);
 }
 
@@ -8176,6 +8197,92 @@ rlk_result rlk_url_parse(rlk_url *url, const char *text)
 
 #endif /* RLK_NO_URL */
 
+/* ==== src/lock/script.h ====
+ *
+ * The Lua script of the lock, as a SCRIPT LOAD command and a digest.
+ *
+ * It reads the token by GETEX, a write command without effect: so a replica or a demoted primary
+ * answers READONLY instead of a false "not ours", and a paused server lets it wait behind the SETs
+ * that came before (rules 5 and 6). Where the server does not know GETEX (before 6.2), or the ACL
+ * user may not run it, it uses GET.
+ *
+ *   KEYS[1] key, ARGV[1] token              release. 1: deleted
+ *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
+ *                                           ms = -1 raises nothing: a check
+ *   of both, without the token              -2: there is no such key. -3: it holds another value
+ *   no argument, with a key or without      0, or "ERR unknown command ...": one that the script
+ *                                           or the lock needs is missing, or has another name
+ *
+ * What came of GET because GETEX can't be used comes as RLKI_BY_GET less the reply: the caller
+ * remembers that, and passes ARGV[3] = 1 from then on (of a release with ARGV[2] empty), so that
+ * the script uses GET at once and no denial is logged (fault 106).
+ *
+ * EVALSHA's digest is fixed here; a test compares it with the server's own.
+ */
+#ifndef RLKI_SCRIPTS_H
+#define RLKI_SCRIPTS_H
+
+#define RLKI_SCRIPT_DIGEST "cf0fa691994b553610beb3adf90d35b481bfff75"
+
+#define RLKI_ABSENT   (-2)
+#define RLKI_NOT_OURS (-3)
+
+/* Replies of the script itself are -3 and above, so that these are -97 and below. */
+#define RLKI_BY_GET (-100)
+
+#endif
+
+/* ==== src/lock/script.c ==== */
+
+/* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
+ * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
+ * own reply. Without arguments each command is called without its own: known, it says so before it
+ * does anything or asks for permissions. The header of the script has its length; a test compares
+ * it. */
+static const char script_load[] =
+    /* clang-format off */
+    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$697\r\n"
+    "local k,a,v=KEYS[1],ARGV\n"
+    "if not a[1] then\n"
+    "for _,c in ipairs{'SET','GET','DEL','PTTL','PEXPIRE'} do\n"
+    "local e=redis.pcall(c)\n"
+    "if e.err:find('nknown') then return redis.error_reply('ERR unknown command '..c) end\n"
+    "end\n"
+    "return 0\n"
+    "end\n"
+    "local g=a[3]\n"
+    "if not g then\n"
+    "v=redis.pcall('GETEX',k)\n"
+    "if type(v)=='table' then\n"
+    "local e=v.err\n"
+    "if not(e:find('nknown') or e:find(\"can't run\") or e:find('permissions to run')) then return v end\n"
+    "g=1\n"
+    "end\n"
+    "end\n"
+    "if g then v=redis.call('GET',k) end\n"
+    "local r=v and -3 or -2\n"
+    "if v==a[1] then\n"
+    "local t=tonumber(a[2])\n"
+    "if t then\n"
+    "r=redis.call('PTTL',k)\n"
+    "if r<t then\n"
+    "redis.call('PEXPIRE',k,a[2])\n"
+    "r=redis.call('PTTL',k)\n"
+    "end\n"
+    "else\n"
+    "r=redis.call('DEL',k)\n"
+    "end\n"
+    "end\n"
+    "if g~=a[3] then r=-100-r end\n"
+    "return r\n"
+    "\r\n";
+/* clang-format on */
+
+static const char script_probe[] =
+    "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
+
+RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof script_load - 1};
+
 /* ==== src/lock/state.h ====
  *
  * The states of a client and of a lock, and how many nodes there are. What the structs mean that
@@ -8333,13 +8440,24 @@ enum {
 #define RLKI_TTL_ABSENT  (-2) /* no such key */
 #define RLKI_TTL_UNKNOWN (-3) /* no answer */
 
+/* Returns true of a command that is a call of the script. */
+RLKI_API inline bool rlki_command_is_script(unsigned command)
+{
+    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
+}
+
 /* Writes the command of a node, and returns how many replies it will have. */
 RLKI_API unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
                           rlk_resp_writer *writer);
 
 /* Returns the number of the reply: of a script that had to use GET, and says so with its reply
  * (script.h), without that; *by_get is then true. */
-RLKI_API int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
+RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
+{
+    *by_get = rlki_command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
+              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
+}
 
 /* Returns false of a reply that no server gives to such a command: replies and requests do not
  * match. value: of rlki_command_value; left: replies still to come. */
@@ -8394,10 +8512,16 @@ RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64
                               int64_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_API int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+RLKI_APART_FOR_SIZE inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+{
+    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+}
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_API int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+RLKI_APART_FOR_SIZE inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, duration_ms);
+}
 
 /* ---- One node ---- */
 
@@ -8512,15 +8636,9 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-RLKI_APART_FOR_SIZE int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
-{
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
-}
+extern inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
 
-RLKI_APART_FOR_SIZE int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
-{
-    return rlki_later(lock->client->now_ms, duration_ms);
-}
+extern inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
 int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
                               int64_t p_ms)
@@ -8678,92 +8796,6 @@ int64_t rlki_lease_renew_target(const rlk_lock *lock)
     }
     return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
 }
-
-/* ==== src/lock/script.h ====
- *
- * The Lua script of the lock, as a SCRIPT LOAD command and a digest.
- *
- * It reads the token by GETEX, a write command without effect: so a replica or a demoted primary
- * answers READONLY instead of a false "not ours", and a paused server lets it wait behind the SETs
- * that came before (rules 5 and 6). Where the server does not know GETEX (before 6.2), or the ACL
- * user may not run it, it uses GET.
- *
- *   KEYS[1] key, ARGV[1] token              release. 1: deleted
- *   KEYS[1] key, ARGV[1] token, ARGV[2] ms  raise: the PTTL, raised to ms if it was less, or none.
- *                                           ms = -1 raises nothing: a check
- *   of both, without the token              -2: there is no such key. -3: it holds another value
- *   no argument, with a key or without      0, or "ERR unknown command ...": one that the script
- *                                           or the lock needs is missing, or has another name
- *
- * What came of GET because GETEX can't be used comes as RLKI_BY_GET less the reply: the caller
- * remembers that, and passes ARGV[3] = 1 from then on (of a release with ARGV[2] empty), so that
- * the script uses GET at once and no denial is logged (fault 106).
- *
- * EVALSHA's digest is fixed here; a test compares it with the server's own.
- */
-#ifndef RLKI_SCRIPTS_H
-#define RLKI_SCRIPTS_H
-
-#define RLKI_SCRIPT_DIGEST "cf0fa691994b553610beb3adf90d35b481bfff75"
-
-#define RLKI_ABSENT   (-2)
-#define RLKI_NOT_OURS (-3)
-
-/* Replies of the script itself are -3 and above, so that these are -97 and below. */
-#define RLKI_BY_GET (-100)
-
-#endif
-
-/* ==== src/lock/script.c ==== */
-
-/* k: the key; v: the token in it, false if there is none; r: the reply; g: GET instead of GETEX. An
- * error but "no such command" and "not allowed" (words of Redis 5 to 8 and Valkey) is the script's
- * own reply. Without arguments each command is called without its own: known, it says so before it
- * does anything or asks for permissions. The header of the script has its length; a test compares
- * it. */
-static const char script_load[] =
-    /* clang-format off */
-    "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$697\r\n"
-    "local k,a,v=KEYS[1],ARGV\n"
-    "if not a[1] then\n"
-    "for _,c in ipairs{'SET','GET','DEL','PTTL','PEXPIRE'} do\n"
-    "local e=redis.pcall(c)\n"
-    "if e.err:find('nknown') then return redis.error_reply('ERR unknown command '..c) end\n"
-    "end\n"
-    "return 0\n"
-    "end\n"
-    "local g=a[3]\n"
-    "if not g then\n"
-    "v=redis.pcall('GETEX',k)\n"
-    "if type(v)=='table' then\n"
-    "local e=v.err\n"
-    "if not(e:find('nknown') or e:find(\"can't run\") or e:find('permissions to run')) then return v end\n"
-    "g=1\n"
-    "end\n"
-    "end\n"
-    "if g then v=redis.call('GET',k) end\n"
-    "local r=v and -3 or -2\n"
-    "if v==a[1] then\n"
-    "local t=tonumber(a[2])\n"
-    "if t then\n"
-    "r=redis.call('PTTL',k)\n"
-    "if r<t then\n"
-    "redis.call('PEXPIRE',k,a[2])\n"
-    "r=redis.call('PTTL',k)\n"
-    "end\n"
-    "else\n"
-    "r=redis.call('DEL',k)\n"
-    "end\n"
-    "end\n"
-    "if g~=a[3] then r=-100-r end\n"
-    "return r\n"
-    "\r\n";
-/* clang-format on */
-
-static const char script_probe[] =
-    "*3\r\n$7\r\nEVALSHA\r\n$40\r\n" RLKI_SCRIPT_DIGEST "\r\n$1\r\n0\r\n";
-
-RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof script_load - 1};
 
 /* ==== src/lock/token.h ====
  *
@@ -8982,11 +9014,6 @@ static inline void command_put(rlk_resp_writer *writer, const char *text, size_t
 
 #define COMMAND_PUT(writer, text) command_put((writer), (text), sizeof(text) - 1)
 
-static bool command_is_script(unsigned command)
-{
-    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
-}
-
 /* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
  * is one digit, which is put into the constant bytes. */
 static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
@@ -9083,12 +9110,8 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
     }
 }
 
-int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
-{
-    *by_get = command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
-              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
-    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
-}
+extern inline bool rlki_command_is_script(unsigned command);
+extern inline int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
 
 static bool command_is_ok(const rlk_reply *reply)
 {
@@ -9212,7 +9235,7 @@ static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 }
 
 /* Returns true if our token is on the node, or may be, now or later. */
-static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
+RLKI_API inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
 {
     unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
 
@@ -9220,7 +9243,7 @@ static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
 }
 
 /* Returns true if it is not and never will be, and nothing is under way. */
-static inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
+RLKI_API inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
 {
     return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
 }
@@ -9259,7 +9282,12 @@ RLKI_API void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
 /* Another operation comes first: takes back the command that waits to be sent again, except an
  * undo. The answer to one that is under way is no vote any more. */
-RLKI_API void rlki_node_lock_renounce(rlk_node_lock *node);
+RLKI_INTO_CALLERS void rlki_node_lock_renounce(rlk_node_lock *node)
+{
+    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
+        (void)rlki_node_lock_abandon(node);
+    node->flags = (uint8_t)(node->flags & ~RLKI_NODE_ASKED);
+}
 
 /* Another random part of the token: no doubt of the one before concerns it. */
 RLKI_API void rlki_node_locks_forget_doubts(rlk_lock *lock);
@@ -9705,6 +9733,10 @@ const uint8_t *rlk_lock_key(const rlk_lock *lock, size_t *len)
 
 #include <string.h>
 
+extern inline bool rlki_node_lock_has_token(const rlk_node_lock *node);
+
+extern inline bool rlki_node_lock_is_clean(const rlk_node_lock *node);
+
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
@@ -10134,12 +10166,7 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 
 /* ---- all nodes ---- */
 
-void rlki_node_lock_renounce(rlk_node_lock *node)
-{
-    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
-        (void)rlki_node_lock_abandon(node);
-    node_lock_clear(node, RLKI_NODE_ASKED);
-}
+extern inline void rlki_node_lock_renounce(rlk_node_lock *node);
 
 void rlki_node_locks_forget_doubts(rlk_lock *lock)
 {
@@ -11610,19 +11637,13 @@ typedef struct rlki_tally {
 } rlki_tally;
 
 /* Counts the votes of a lock's nodes. */
-RLKI_API rlki_tally rlki_tally_of(const rlk_lock *lock);
-
-#endif
-
-/* ==== src/lock/tally.c ==== */
-
-rlki_tally rlki_tally_of(const rlk_lock *lock)
+RLKI_INTO_CALLERS rlki_tally rlki_tally_of(const rlk_lock *lock)
 {
     rlki_tally tally = {0, 0, 0, 0, 0, 0, 0, 0};
     uint8_t *votes = (uint8_t *)&tally;
     unsigned i;
 
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
+    for (i = 0; i < (RLK_MAX_NODES == 1 ? 1u : lock->client->nodes); i++) {
         const rlk_node_lock *node = &lock->nodes[i];
         bool doubt = (node->flags & RLKI_NODE_IN_DOUBT) != 0;
 
@@ -11634,6 +11655,12 @@ rlki_tally rlki_tally_of(const rlk_lock *lock)
     tally.error = (uint8_t)(tally.error + tally.skipped);
     return tally;
 }
+
+#endif
+
+/* ==== src/lock/tally.c ==== */
+
+extern inline rlki_tally rlki_tally_of(const rlk_lock *lock);
 
 /* ==== src/lock/waiting.h ====
  *
@@ -11987,9 +12014,9 @@ static bool acquire_step_watch(rlk_lock *lock)
     unsigned gate;
     bool gated;
 
-    if (acquire_settle_hopeless(lock))
-        return true;
     count = rlki_recheck_nodes(lock);
+    if (count.ready < rlki_needed(lock->client) && acquire_settle_hopeless(lock))
+        return true;
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;
@@ -12446,7 +12473,12 @@ RLKI_API bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms);
 RLKI_API void rlki_held_lose(rlk_lock *lock, rlk_result result);
 
 /* Compares dirty nodes, as soon as they can be asked. */
-RLKI_API void rlki_held_compare(rlk_lock *lock);
+RLKI_API void rlki_held_compare_dirty(rlk_lock *lock);
+static inline void rlki_held_compare(rlk_lock *lock)
+{
+    if (lock->as.hold.dirty != 0 || lock->client->now_ms >= rlki_lease_watch_at(lock))
+        rlki_held_compare_dirty(lock);
+}
 
 /* Takes what a node reports of a lock that is held. */
 RLKI_API void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
@@ -12523,7 +12555,7 @@ static void held_watch_all(rlk_lock *lock)
         held_watch(lock, &lock->nodes[i]);
 }
 
-void rlki_held_compare(rlk_lock *lock)
+void rlki_held_compare_dirty(rlk_lock *lock)
 {
     unsigned i;
 
@@ -13637,7 +13669,6 @@ static void machine_step_lease(rlk_lock *lock)
 {
     int64_t before_ms = lock->as.hold.valid_ms;
 
-    rlki_held_compare(lock);
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms) {
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
@@ -13668,10 +13699,11 @@ static void machine_step(rlk_lock *lock)
 
     while (machine_step_operation(lock)) {
     }
-    if (lock->state == RLKI_HELD && was_held)
-        machine_step_lease(lock);
-    else if (lock->state == RLKI_HELD) /* acquired by this step: validated already */
+    if (lock->state == RLKI_HELD) {
         rlki_held_compare(lock);
+        if (was_held) /* else acquired by this step: validated already */
+            machine_step_lease(lock);
+    }
     if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
         machine_settle(lock);
     machine_arm(lock);
@@ -17442,10 +17474,10 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 /* Writes what the kernel takes. False: the stream is over. */
 static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 {
-    int round;
+    int round = 0;
 
     sock->blocked = false;
-    for (round = 0; round < RLK_SOCKET_ROUNDS; round++) {
+    while (round++ < RLK_SOCKET_ROUNDS && !rlki_transmit_is_quiet(sock->conn)) {
         size_t len = 0;
         const uint8_t *buf = rlk_conn_tx_buf(sock->conn, &len);
         ssize_t n;
@@ -17513,6 +17545,9 @@ static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
     rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
                                           : socket_exchange(sock, revents, &error, now_ms);
 
+    if (why == RLK_OK && rlki_transmit_is_quiet(sock->conn)) {
+        return RLK_WANT_READ;
+    }
     wants = rlk_conn_wants(sock->conn);
     if (why != RLK_OK || (wants & RLK_WANT_CLOSE) != 0) {
         socket_end(sock, why, error, now_ms);
@@ -17534,9 +17569,10 @@ static bool socket_set_wait(rlk_socket *sock, int timeout_ms)
 {
 #ifdef MSG_DONTWAIT
     struct timeval limit;
-    int wait_ms = timeout_ms - timeout_ms / 4;
+    int least_ms = (int)((unsigned)timeout_ms / 4);
+    int wait_ms = timeout_ms - least_ms;
 
-    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= timeout_ms / 4) {
+    if (sock->wait_ms <= timeout_ms && sock->wait_ms >= least_ms) {
         return true;
     }
     limit.tv_sec = wait_ms / 1000;
@@ -17588,7 +17624,7 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
     }
     if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
         sock->loop != NULL || /* which may set O_NONBLOCK at any time */
-        rlk_conn_get_state(sock->conn) != RLK_CONN_READY ||
+        rlki_conn_state(sock->conn) != RLK_CONN_READY ||
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
@@ -17621,7 +17657,7 @@ void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_
         socket_end(sock, why, error, now_ms);
         return;
     }
-    if (rlk_conn_wants(sock->conn) != RLK_WANT_READ || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
+    if (!rlki_transmit_is_quiet(sock->conn) || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);
     }
 }

@@ -244,9 +244,9 @@ static bool acquire_step_watch(rlk_lock *lock)
     unsigned gate;
     bool gated;
 
-    if (acquire_settle_hopeless(lock))
-        return true;
     count = rlki_recheck_nodes(lock);
+    if (count.ready < rlki_needed(lock->client) && acquire_settle_hopeless(lock))
+        return true;
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
         lock->phase_ms = RLK_NEVER;

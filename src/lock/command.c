@@ -24,11 +24,6 @@ static inline void command_put(rlk_resp_writer *writer, const char *text, size_t
 
 #define COMMAND_PUT(writer, text) command_put((writer), (text), sizeof(text) - 1)
 
-static bool command_is_script(unsigned command)
-{
-    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
-}
-
 /* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
  * is one digit, which is put into the constant bytes. */
 static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
@@ -125,12 +120,8 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
     }
 }
 
-int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
-{
-    *by_get = command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
-              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
-    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
-}
+extern inline bool rlki_command_is_script(unsigned command);
+extern inline int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
 
 static bool command_is_ok(const rlk_reply *reply)
 {

@@ -5,6 +5,7 @@
 #ifndef RLKI_LOCK_COMMAND_H
 #define RLKI_LOCK_COMMAND_H
 
+#include "script.h"
 #include "state.h"
 
 /* The tag of a node lock's request. */
@@ -25,13 +26,24 @@ enum {
 #define RLKI_TTL_ABSENT  (-2) /* no such key */
 #define RLKI_TTL_UNKNOWN (-3) /* no answer */
 
+/* Returns true of a command that is a call of the script. */
+inline bool rlki_command_is_script(unsigned command)
+{
+    return command >= RLKI_CONFIRM && command <= RLKI_RELEASE;
+}
+
 /* Writes the command of a node, and returns how many replies it will have. */
 unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_conn *conn,
                           rlk_resp_writer *writer);
 
 /* Returns the number of the reply: of a script that had to use GET, and says so with its reply
  * (script.h), without that; *by_get is then true. */
-int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
+RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
+{
+    *by_get = rlki_command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
+              reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
+    return *by_get ? RLKI_BY_GET - reply->value : reply->value;
+}
 
 /* Returns false of a reply that no server gives to such a command: replies and requests do not
  * match. value: of rlki_command_value; left: replies still to come. */

@@ -72,7 +72,7 @@ static void held_watch_all(rlk_lock *lock)
         held_watch(lock, &lock->nodes[i]);
 }
 
-void rlki_held_compare(rlk_lock *lock)
+void rlki_held_compare_dirty(rlk_lock *lock)
 {
     unsigned i;
 

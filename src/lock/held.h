@@ -5,6 +5,7 @@
 #ifndef RLKI_LOCK_HELD_H
 #define RLKI_LOCK_HELD_H
 
+#include "lease.h"
 #include "node_lock.h"
 
 /* The lock is held no more without having been released: `result` is what an operation under way
@@ -12,7 +13,12 @@
 void rlki_held_lose(rlk_lock *lock, rlk_result result);
 
 /* Compares dirty nodes, as soon as they can be asked. */
-void rlki_held_compare(rlk_lock *lock);
+void rlki_held_compare_dirty(rlk_lock *lock);
+static inline void rlki_held_compare(rlk_lock *lock)
+{
+    if (lock->as.hold.dirty != 0 || lock->client->now_ms >= rlki_lease_watch_at(lock))
+        rlki_held_compare_dirty(lock);
+}
 
 /* Takes what a node reports of a lock that is held. */
 void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);

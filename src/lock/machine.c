@@ -85,7 +85,6 @@ static void machine_step_lease(rlk_lock *lock)
 {
     int64_t before_ms = lock->as.hold.valid_ms;
 
-    rlki_held_compare(lock);
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms) {
         rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
@@ -116,10 +115,11 @@ static void machine_step(rlk_lock *lock)
 
     while (machine_step_operation(lock)) {
     }
-    if (lock->state == RLKI_HELD && was_held)
-        machine_step_lease(lock);
-    else if (lock->state == RLKI_HELD) /* acquired by this step: validated already */
+    if (lock->state == RLKI_HELD) {
         rlki_held_compare(lock);
+        if (was_held) /* else acquired by this step: validated already */
+            machine_step_lease(lock);
+    }
     if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
         machine_settle(lock);
     machine_arm(lock);

@@ -41,6 +41,10 @@
 
 #include <string.h>
 
+extern inline bool rlki_node_lock_has_token(const rlk_node_lock *node);
+
+extern inline bool rlki_node_lock_is_clean(const rlk_node_lock *node);
+
 bool rlki_is_final(rlk_result result)
 {
     rlk_result_kind kind = rlk_result_class(result);
@@ -470,12 +474,7 @@ void rlki_node_lock_lost(rlk_node_lock *node, bool maybe_sent, rlki_report *repo
 
 /* ---- all nodes ---- */
 
-void rlki_node_lock_renounce(rlk_node_lock *node)
-{
-    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
-        (void)rlki_node_lock_abandon(node);
-    node_lock_clear(node, RLKI_NODE_ASKED);
-}
+extern inline void rlki_node_lock_renounce(rlk_node_lock *node);
 
 void rlki_node_locks_forget_doubts(rlk_lock *lock)
 {

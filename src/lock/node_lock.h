@@ -67,7 +67,7 @@ static inline rlk_lock *rlki_node_lock_owner(rlk_node_lock *node)
 }
 
 /* Returns true if our token is on the node, or may be, now or later. */
-static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
+inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
 {
     unsigned there = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT | RLKI_NODE_FENCE;
 
@@ -75,7 +75,7 @@ static inline bool rlki_node_lock_has_token(const rlk_node_lock *node)
 }
 
 /* Returns true if it is not and never will be, and nothing is under way. */
-static inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
+inline bool rlki_node_lock_is_clean(const rlk_node_lock *node)
 {
     return node->request.state == RLK_REQUEST_IDLE && !rlki_node_lock_has_token(node);
 }
@@ -114,7 +114,12 @@ void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
 /* Another operation comes first: takes back the command that waits to be sent again, except an
  * undo. The answer to one that is under way is no vote any more. */
-void rlki_node_lock_renounce(rlk_node_lock *node);
+RLKI_INTO_CALLERS void rlki_node_lock_renounce(rlk_node_lock *node)
+{
+    if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
+        (void)rlki_node_lock_abandon(node);
+    node->flags = (uint8_t)(node->flags & ~RLKI_NODE_ASKED);
+}
 
 /* Another random part of the token: no doubt of the one before concerns it. */
 void rlki_node_locks_forget_doubts(rlk_lock *lock);

@@ -20,6 +20,23 @@ typedef struct rlki_tally {
 } rlki_tally;
 
 /* Counts the votes of a lock's nodes. */
-rlki_tally rlki_tally_of(const rlk_lock *lock);
+RLKI_INTO_CALLERS rlki_tally rlki_tally_of(const rlk_lock *lock)
+{
+    rlki_tally tally = {0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t *votes = (uint8_t *)&tally;
+    unsigned i;
+
+    for (i = 0; i < (RLK_MAX_NODES == 1 ? 1u : lock->client->nodes); i++) {
+        const rlk_node_lock *node = &lock->nodes[i];
+        bool doubt = (node->flags & RLKI_NODE_IN_DOUBT) != 0;
+
+        votes[node->vote]++;
+        if (doubt || !rlki_node_lock_is_clean(node))
+            tally.unclean++;
+        tally.doubt = (uint8_t)(tally.doubt + doubt);
+    }
+    tally.error = (uint8_t)(tally.error + tally.skipped);
+    return tally;
+}
 
 #endif

@@ -358,7 +358,7 @@ void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local, int64_
 void rlk_conn_tx_ack(rlk_conn *conn, size_t len, int64_t now_ms)
 {
     conn->now_ms = now_ms;
-    if (rlki_transmit_ack(conn, len))
+    if (conn_is_up(conn) && rlki_transmit_ack(conn, len))
         conn_pump(conn);
 }
 

@@ -8,6 +8,10 @@
 #include "conn_flags.h"
 #include "conn_trace.h"
 
+#include "../resp/apart.h"
+
+#include <string.h>
+
 /* Begins a stream. */
 void rlki_receive_begin(rlk_conn *conn);
 
@@ -45,6 +49,26 @@ inline bool rlki_receive_is_error(const rlk_conn *conn)
 }
 
 /* Makes the reply of its last token. What came in fragments is not in one place any more. */
-void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token, rlk_reply *reply);
+RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token,
+                                          rlk_reply *reply)
+{
+    bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
+
+    memset(reply, 0, sizeof *reply);
+    reply->type = (rlk_resp_type)conn->reply_type;
+    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+    if (whole && token->type != RLK_RESP_END) {
+        reply->value = token->value;
+        reply->data = token->data;
+        reply->len = token->len;
+    }
+    if (!rlki_receive_is_error(conn))
+        return;
+    if (reply->data == NULL) {
+        reply->data = (const uint8_t *)conn->text;
+        reply->len = conn->text_len;
+    }
+    reply->error = rlk_server_error(reply->data, reply->len);
+}
 
 #endif

@@ -20,38 +20,14 @@
 extern inline rlk_conn_entry *rlki_ring_at(const rlk_conn *conn, uint32_t offset);
 extern inline bool rlki_ring_was_handed(const rlk_conn *conn, const rlk_conn_entry *entry);
 
-static void ring_pop(rlk_conn *conn)
-{
-    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
-
-    if (entry->owner != NULL)
-        entry->owner->state = RLK_REQUEST_IDLE;
-    conn->ring.head++;
-    if (conn->ring.head == conn->ring.len)
-        conn->ring.head = 0;
-    conn->ring.used--;
-}
+extern inline void rlki_ring_pop(rlk_conn *conn);
 
 extern inline void rlki_ring_push(rlk_conn *conn, rlk_request *owner, unsigned kind,
                                   unsigned replies);
 
 extern inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn);
 
-void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
-{
-    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
-    rlk_request *owner = entry->owner;
-    unsigned left;
-
-    entry->replies--;
-    left = entry->replies;
-    if (left == 0) /* before the call, so that the owner can submit again in it */
-        ring_pop(conn);
-    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
-        conn->deadline_ms = RLK_NEVER;
-    if (owner != NULL)
-        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
-}
+extern inline void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
 
 void rlki_ring_refuse(rlk_conn *conn)
 {
@@ -86,7 +62,7 @@ void rlki_ring_lose(rlk_conn *conn)
     while (conn->ring.used != 0) {
         rlk_conn_entry entry = *rlki_ring_at(conn, 0);
 
-        ring_pop(conn);
+        rlki_ring_pop(conn);
         if (entry.owner != NULL)
             conn->calls->lost(conn->calls_context, conn, entry.owner,
                               rlki_ring_was_handed(conn, &entry));

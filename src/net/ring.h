@@ -5,6 +5,8 @@
 #ifndef RLKI_NET_RING_H
 #define RLKI_NET_RING_H
 
+#include "../resp/apart.h"
+
 #include "resplock/net.h"
 
 static inline bool rlki_ring_is_full(const rlk_conn *conn)
@@ -61,8 +63,35 @@ inline rlk_conn_entry *rlki_ring_due(const rlk_conn *conn)
     return conn->ring.used != 0 && rlki_ring_was_handed(conn, entry) ? entry : NULL;
 }
 
+/* Takes the oldest entry out. */
+inline void rlki_ring_pop(rlk_conn *conn)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+
+    if (entry->owner != NULL)
+        entry->owner->state = RLK_REQUEST_IDLE;
+    conn->ring.head++;
+    if (conn->ring.head == conn->ring.len)
+        conn->ring.head = 0;
+    conn->ring.used--;
+}
+
 /* Gives a whole reply to the oldest entry. */
-void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply);
+RLKI_INTO_CALLERS void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
+{
+    rlk_conn_entry *entry = rlki_ring_at(conn, 0);
+    rlk_request *owner = entry->owner;
+    unsigned left;
+
+    entry->replies--;
+    left = entry->replies;
+    if (left == 0) /* before the call, so that the owner can submit again in it */
+        rlki_ring_pop(conn);
+    if (conn->state == RLK_CONN_READY && conn->ring.used == 0)
+        conn->deadline_ms = RLK_NEVER;
+    if (owner != NULL)
+        conn->calls->reply(conn->calls_context, conn, owner, reply, left);
+}
 
 /* Has the oldest entry count as never sent. */
 void rlki_ring_refuse(rlk_conn *conn);

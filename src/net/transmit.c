@@ -56,18 +56,13 @@ void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
 
 /* ---- Out --------------------------------------------------------------------------------- */
 
-static bool transmit_segment_is_next(const rlk_conn *conn)
-{
-    return rlki_transmit_has_segment(conn) && conn->tx.begin == conn->scripts.segment_at;
-}
-
 const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
 {
     const uint8_t *bytes = conn->tx.bytes + conn->tx.begin;
     uint32_t end = rlki_transmit_has_segment(conn) ? conn->scripts.segment_at : conn->tx.end;
     uint32_t count = end - conn->tx.begin;
 
-    if (transmit_segment_is_next(conn)) {
+    if (rlki_transmit_segment_is_next(conn)) {
         bytes = conn->scripts.segment;
         count = conn->scripts.segment_left;
     }
@@ -80,35 +75,10 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
     return bytes;
 }
 
-/* Of bytes of tx. Those of the handshake are wiped: a password may be among them. */
-static void transmit_ack_tx(rlk_conn *conn, uint32_t len)
-{
-    if (conn->state == RLK_CONN_HANDSHAKE)
-        rlki_wipe(conn->tx.bytes + conn->tx.begin, len);
-    conn->tx.begin += len;
-    if (conn->tx.begin == conn->tx.end) {
-        conn->tx.begin = 0;
-        conn->tx.end = 0;
-        conn->scripts.segment_at = 0;
-    }
-}
-
-bool rlki_transmit_ack(rlk_conn *conn, size_t len)
-{
-    uint32_t shown = conn->tx.handed - conn->tx.position;
-    uint32_t acked = len < shown ? (uint32_t)len : shown;
-
-    if (!conn_is_up(conn) || acked == 0)
-        return false;
-    conn->tx.position += acked;
-    if (transmit_segment_is_next(conn)) {
-        conn->scripts.segment += acked;
-        conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
-    } else {
-        transmit_ack_tx(conn, acked);
-    }
-    return true;
-}
+extern inline bool rlki_transmit_has_segment(const rlk_conn *conn);
+extern inline bool rlki_transmit_segment_is_next(const rlk_conn *conn);
+extern inline void rlki_transmit_ack_tx(rlk_conn *conn, uint32_t len);
+extern inline bool rlki_transmit_ack(rlk_conn *conn, size_t len);
 
 RLKI_APART_FOR_SIZE void rlki_transmit_drop(rlk_conn *conn)
 {

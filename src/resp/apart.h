@@ -22,4 +22,12 @@
 #define RLKI_APART_FOR_SIZE
 #endif
 
+/* Part of each caller, also in other files, unless bytes count: of small ones that run in each
+ * cycle. In a header, with `extern inline` in one file. */
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define RLKI_INTO_CALLERS inline __attribute__((always_inline))
+#else
+#define RLKI_INTO_CALLERS RLKI_APART_FOR_SIZE inline
+#endif
+
 #endif

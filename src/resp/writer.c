@@ -4,14 +4,9 @@
  */
 #include "writer.h"
 
-#include <string.h>
+#include "apart.h"
 
-/* Part of each of its callers, unless bytes count. */
-#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#define WRITER_INTO_CALLERS static inline __attribute__((always_inline))
-#else
-#define WRITER_INTO_CALLERS static
-#endif
+#include <string.h>
 
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
@@ -79,7 +74,8 @@ static uint8_t *writer_crlf(uint8_t *at)
 
 /* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
  * the line, or NULL when there is no room. */
-WRITER_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number)
+static RLKI_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type,
+                                             size_t number)
 {
     bool is_bulk = type == RLK_RESP_BULK;
     size_t width = 1;
