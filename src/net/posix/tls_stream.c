@@ -12,8 +12,10 @@
  * NONE is without RLKI_TLS_BEGUN, UP is with RLKI_TLS_UP.
  * The backend's session lives from the first begin to rlki_tls_close, so that it can be resumed.
  *
- * A send that fails is a send that would block, as far as the backend is concerned: so it can still
- * read what the server said before it hung up, an alert above all. Then the stream ends.
+ * A send that fails is no failure to the backend, so that it still reads what the server said
+ * before it hung up, an alert above all. Then the stream ends. In the handshake the send counts as
+ * done, because the backend would not read before. In UP it would block, because what counts as
+ * done there counts as sent by the connection, too.
  */
 #include "tls_stream.h"
 
@@ -57,10 +59,11 @@ static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
     if (n >= 0) {
         return n;
     }
-    if (!tls_would_block(errno)) {
-        sock->tls.error = errno;
+    if (tls_would_block(errno)) {
+        return RLK_TLS_IO_AGAIN;
     }
-    return RLK_TLS_IO_AGAIN;
+    sock->tls.error = errno;
+    return (sock->tls.flags & RLKI_TLS_UP) != 0 ? RLK_TLS_IO_AGAIN : (ptrdiff_t)len;
 }
 
 static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
@@ -172,7 +175,8 @@ static rlk_tls_status tls_check(rlk_socket *sock, rlk_tls_status status)
     return status;
 }
 
-/* The same of handshake and read: what they wait for is noted. */
+/* The same of handshake and read: what they wait for is noted. A stream that broke in a send has
+ * nothing to wait for. */
 static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
 {
     const rlk_tls_calls *calls = sock->tls.backend->calls;
@@ -180,11 +184,10 @@ static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
     sock->tls.flags &= (uint8_t) ~(RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE);
     if (status == RLK_TLS_DONE && calls->pending(sock->tls.session)) {
         sock->tls.flags |= RLKI_TLS_MORE;
+    } else if (status != RLK_TLS_DONE && rlki_tls_goes_on(status) && sock->tls.error != 0) {
+        status = RLK_TLS_FAILED;
     } else if (status == RLK_TLS_WANT_WRITE) {
         sock->tls.flags |= RLKI_TLS_WANTS_WRITE;
-        if (sock->tls.error != 0) {
-            return RLK_TLS_FAILED;
-        }
     }
     return tls_check(sock, status);
 }
