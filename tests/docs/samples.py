@@ -97,8 +97,12 @@ def compiled(sample, language):
     """What the compiler says against it."""
     # The one-file form has its implementation behind a macro.
     folder = "single" if "RESPLOCK_IMPLEMENTATION" in sample.code else "include"
+    glib = []  # GLib's headers are in folders of its own
+    if "adapters/glib.h" in sample.code:
+        glib = subprocess.run(["pkg-config", "--cflags", "glib-2.0"], capture_output=True, text=True,
+                              check=True).stdout.replace("-I", "-isystem").split()
     done = subprocess.run(
-        COMPILERS[language] + WARNINGS + ["-fsyntax-only", f"-I{TOP}/{folder}",
+        COMPILERS[language] + WARNINGS + glib + ["-fsyntax-only", f"-I{TOP}/{folder}",
                                           f"-I{TOP}/tests/docs", "-"],
         input=sample.source(), capture_output=True, text=True, check=False)
     return f"{sample} does not compile as {language}:\n{done.stderr}" if done.returncode else None
